@@ -1,0 +1,29 @@
+# One word for everything. `make demo` and `make test` set up what they need on a fresh machine.
+.PHONY: help setup demo up test check format bench clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## the Python environments (.venv, .venvs/*); a second when nothing changed
+	@deploy/setup.sh
+
+demo: setup ## train and score the sample agents; again at once: everything is reused
+	@.venv/bin/agent-assets demo
+
+up: setup ## MongoDB, the Dagster UI and its daemon; Ctrl-C stops all of it
+	@.venv/bin/agent-assets up
+
+test: setup ## all tests
+	@deploy/test-packages.sh
+	.venv/bin/pytest
+
+check: ## lint, format, types, docs
+	@deploy/setup.sh core
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/python docs/check.py
+
+format: ## rewrite the code the way `check` wants it
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .

@@ -1,0 +1,31 @@
+"""The code location: every pipeline below `defs/`, with the resources of this environment.
+
+    dagster definitions validate -m agent_assets.definitions
+"""
+
+from pathlib import Path
+
+import dagster as dg
+
+from agent_assets.settings import load_settings
+from resources.engines import EnginesResource
+from resources.mongo import MongoResource
+from resources.store import StoreResource
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Assets and jobs from `defs/`, resources from the environment variables."""
+    settings = load_settings()
+    resources = {
+        "store": StoreResource(root=settings.store, cache=str(settings.home / "store-cache")),
+        "mongo": MongoResource(uri=settings.mongodb_uri or "", database=settings.mongodb_database),
+        "engines": EnginesResource(
+            environments=str(settings.engines), device=settings.device, home=str(settings.home)
+        ),
+    }
+    return dg.Definitions.merge(
+        dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
+        # One process per run: the stages of a chain share it, and what is heavy runs in engine programs.
+        dg.Definitions(resources=resources, executor=dg.in_process_executor),
+    )

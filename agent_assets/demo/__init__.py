@@ -1,0 +1,1 @@
+"""Sample elders and what `make demo` runs."""

@@ -1,0 +1,98 @@
+"""The exception tree. Every message says what happened; `next_step` says what to do about it.
+
+AgentAssetsError
+├── ConfigError              a YAML file, mcp_config.json or environment variable is wrong
+├── SourceError              something outside that data is read from
+│   ├── MongoUnavailable     MongoDB does not answer
+│   ├── MemoryDataError      an elder's answers cannot be used (none, bad id, not text)
+│   └── BaseModelError       base weights are absent, changed or incompatible
+├── ToolServerError          an MCP server is missing, slow, crashing, or lists a broken schema
+├── TrainingDataError        no usable rows or items came out of synthesis
+├── StoreError               the artifact store cannot be read or written
+│   ├── CorruptArtifact      files differ from their manifest
+│   └── StoreFull            no space left on the device of the store
+└── EngineError              a training, merging or inference program
+    ├── EngineMissing        its environment is not installed
+    ├── EngineFailed         it ended with an error
+    ├── EngineTimeout        it ran past its time limit
+    ├── EngineOutOfMemory    it ran past its memory limit
+    └── EngineCancelled      the run was cancelled
+"""
+
+
+class AgentAssetsError(Exception):
+    """Base of every error this product raises on purpose.
+
+    Args:
+        message: what happened, with ids and counts but never memory text or secrets.
+        next_step: what the reader should do now; shown after the message.
+    """
+
+    def __init__(self, message: str, *, next_step: str | None = None) -> None:
+        self.message = message
+        self.next_step = next_step
+        super().__init__(message if next_step is None else f"{message} Next: {next_step}")
+
+
+class ConfigError(AgentAssetsError):
+    """A YAML file, mcp_config.json or an environment variable is wrong."""
+
+
+class SourceError(AgentAssetsError):
+    """Something outside that data is read from failed."""
+
+
+class MongoUnavailable(SourceError):
+    """MongoDB does not answer, at the start or in the middle of a read."""
+
+
+class MemoryDataError(SourceError):
+    """An elder's answers cannot be used: none there, a bad elder id, or answers that are not text."""
+
+
+class BaseModelError(SourceError):
+    """Base weights are absent, changed or incompatible."""
+
+
+class ToolServerError(AgentAssetsError):
+    """An MCP server is missing, slow, crashing, or lists a broken schema."""
+
+
+class TrainingDataError(AgentAssetsError):
+    """No usable questions, rows or held-out items came out of synthesis."""
+
+
+class StoreError(AgentAssetsError):
+    """The artifact store cannot be read or written."""
+
+
+class CorruptArtifact(StoreError):
+    """The files of an artifact differ from its manifest."""
+
+
+class StoreFull(StoreError):
+    """No space is left where the store lives."""
+
+
+class EngineError(AgentAssetsError):
+    """A training, merging or inference program did not do its work."""
+
+
+class EngineMissing(EngineError):
+    """The environment of an engine is not installed."""
+
+
+class EngineFailed(EngineError):
+    """An engine program ended with an error."""
+
+
+class EngineTimeout(EngineError):
+    """An engine program ran past its time limit."""
+
+
+class EngineOutOfMemory(EngineError):
+    """An engine program ran past its memory limit."""
+
+
+class EngineCancelled(EngineError):
+    """The run of an engine program was cancelled."""

@@ -1,0 +1,1 @@
+"""Held-out items, metrics, comparison of systems, and the report."""

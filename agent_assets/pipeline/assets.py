@@ -1,0 +1,87 @@
+"""From a pipeline's configuration to Dagster assets: one asset per stage, with its tags, pool and checks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from agent_assets.pipeline import (
+    base_model,
+    elder_memories,
+    eval_report,
+    mcp_tool_schema,
+    merged_model,
+    questions,
+    sft_adapter,
+    train_jsonl,
+)
+from agent_assets.pipeline.materialize import PIPELINE_TAG, materialize_stage
+from agent_assets.pipeline.stage import PipelineSpec, Stage
+from agent_assets.planning.fingerprint import config_version
+
+ELDERS = dg.DynamicPartitionsDefinition(name="elders")
+GPU_POOL = "gpu"
+
+# In the order they run. rl_checkpoint, rl_merged_model and release join this list.
+STAGES: tuple[Stage, ...] = (
+    base_model.STAGE,
+    mcp_tool_schema.STAGE,
+    questions.STAGE,
+    elder_memories.STAGE,
+    train_jsonl.STAGE,
+    sft_adapter.STAGE,
+    merged_model.STAGE,
+    eval_report.STAGE,
+)
+
+
+def pipeline_stages(pipeline: PipelineSpec) -> dict[str, Stage]:
+    """The stages of a pipeline by name: an unpartitioned one has no elders and therefore no memories."""
+    return {
+        stage.name: stage for stage in STAGES if pipeline.partitioned or stage.name != elder_memories.STAGE.name
+    }
+
+
+def build_assets(pipeline: PipelineSpec) -> list[dg.AssetsDefinition]:
+    """All assets of one pipeline."""
+    stages = pipeline_stages(pipeline)
+    return [_build_asset(stage, pipeline, stages) for stage in stages.values()]
+
+
+def _build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage]) -> dg.AssetsDefinition:
+    deps = {name: stages[name] for name in stage.deps if name in stages}
+    key = pipeline.key(stage.name)
+
+    @dg.asset(
+        key=key,
+        deps=[pipeline.key(name) for name in deps],
+        description=stage.description,
+        group_name=pipeline.config.name,
+        kinds=set(stage.kinds),
+        owners=pipeline.config.owners,
+        code_version=config_version(stage.code_version, stage.config(pipeline)),
+        partitions_def=ELDERS if pipeline.partitioned and stage.partitioned else None,
+        pool=GPU_POOL if stage.gpu else None,
+        tags={PIPELINE_TAG: pipeline.config.name, "agent_assets/stage": stage.name} | _gpu_tag(stage),
+        op_tags=_op_tags(stage, pipeline),
+        check_specs=[
+            dg.AssetCheckSpec(check.name, asset=key, description=check.description, blocking=check.blocking)
+            for check in stage.checks
+        ],
+        required_resource_keys={"store", "mongo", "engines"},
+    )
+    def artifact(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        return materialize_stage(stage, pipeline, deps, context)
+
+    return artifact
+
+
+def _gpu_tag(stage: Stage) -> dict[str, str]:
+    return {"agent_assets/gpu": "true"} if stage.gpu else {}
+
+
+def _op_tags(stage: Stage, pipeline: PipelineSpec) -> dict[str, Any]:
+    if not stage.gpu:
+        return {}
+    limits = {"nvidia.com/gpu": str(pipeline.config.gpu.count)}
+    return {"dagster-k8s/config": {"container_config": {"resources": {"limits": limits}}}} | _gpu_tag(stage)

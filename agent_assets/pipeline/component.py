@@ -1,0 +1,40 @@
+"""`AgentPipeline`: the Dagster component that turns one `defs.yaml` into the asset graph of one agent."""
+
+from pathlib import Path
+from typing import Self
+
+import dagster as dg
+from pydantic import BaseModel
+
+from agent_assets.pipeline.config import PipelineConfig
+from agent_assets.pipeline.stage import PipelineSpec
+
+
+class AgentPipeline(dg.Component):
+    """One kind of agent: its tools, its data, its training and its evaluation."""
+
+    def __init__(self, config: PipelineConfig) -> None:
+        self.config = config
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """Model of the `attributes` in defs.yaml."""
+        return PipelineConfig
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """Called by Dagster with the validated attributes."""
+        return cls(PipelineConfig.model_validate(attributes))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The assets of the pipeline, and a job that materializes them."""
+        from agent_assets.pipeline.assets import build_assets
+
+        pipeline = PipelineSpec(config=self.config, folder=Path(context.path))
+        job = dg.define_asset_job(
+            f"{self.config.name}_job",
+            selection=dg.AssetSelection.groups(self.config.name),
+            description=f"Materialize the whole pipeline {self.config.name}; what is fresh is reused.",
+            tags={"agent_assets/pipeline": self.config.name},
+        )
+        return dg.Definitions(assets=build_assets(pipeline), jobs=[job])

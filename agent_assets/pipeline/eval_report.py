@@ -1,0 +1,113 @@
+"""Stage `eval_report`: base and trained model on the same held-out items, through the same agent loop."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.tools import open_tools, read_tools, servers_version
+from agent_assets.store.manifest import CheckEntry, EngineEntry
+
+if TYPE_CHECKING:
+    from agent_assets.evaluation.items import EvalItem
+    from agent_assets.evaluation.metrics import ItemResult
+
+# Which artifact answers as which system, in the order of the report. The RL stages add theirs.
+SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model"}
+
+
+def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+    """What the report depends on."""
+    settings = pipeline.config.eval_report.model_dump(exclude={"max_minutes", "max_memory_gb"})
+    return settings | {"mcp_config": servers_version(pipeline)}
+
+
+def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    """Serve each system in turn, run every item, and write report.json and report.html."""
+    from agent_assets.evaluation.items import read_items
+    from agent_assets.evaluation.plots import before_after
+    from agent_assets.evaluation.report import build_report, headline_rows, markdown_summary
+    from agent_assets.evaluation.report_html import render_report
+
+    started = time.monotonic()
+    items = read_items(run.path("train_jsonl") / "heldout.jsonl")
+    results = {}
+    for system, artifact in SYSTEMS.items():
+        run.context.log.info("evaluating %s on %d items", system, len(items))
+        results[system] = _answer(run, system, run.path(artifact), items, folder)
+    settings = run.config.eval_report
+    report = build_report(
+        pipeline=run.config.name, partition=run.partition, items=items, results=results,
+        seconds=time.monotonic() - started, seed=settings.seed, samples=settings.bootstrap_samples,
+    )  # fmt: skip
+    (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    data = run.inputs["train_jsonl"].manifest.summary
+    (folder / "report.html").write_text(render_report(report, items, results, training_data=data), encoding="utf-8")
+    (folder / "plots").mkdir()
+    (folder / "plots" / "before_after.png").write_bytes(before_after(report))
+    (folder / "plots" / "scores.md").write_text(markdown_summary(report), encoding="utf-8")
+    answered = min(_answered(outcome) for outcome in results.values())
+    return Product(
+        summary={"items": len(items)} | {name: value for name, value in headline_rows(report).items()},
+        checks=[
+            CheckEntry(
+                name="report_complete", passed=answered >= settings.min_answered,
+                description=f"{answered:.0%} of the items were answered by every system",
+            )
+        ],
+        engine=EngineEntry(name="vllm", versions=run.engines.versions("vllm")),
+        device=run.engines.device_name(),
+        version_suffixes=("report.json",),
+    )  # fmt: skip
+
+
+def _answer(
+    run: StageRun, system: str, model_dir: Path, items: "list[EvalItem]", folder: Path
+) -> "list[ItemResult]":
+    """One system's results on all items."""
+    from agent_assets.evaluation.runner import run_items
+    from agent_assets.synthesis.agent_loop import Limits
+    from agent_assets.synthesis.openai_model import OpenAIChatModel
+
+    settings = run.config.eval_report
+    memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
+    progress = run.engines.progress(run.context, stage=f"evaluating {system}", total=len(items))
+
+    async def answer(base_url: str, model: str) -> "list[ItemResult]":
+        async with open_tools(run.pipeline, memories=memories, log_dir=run.engines.logs) as toolbox:
+            chat = OpenAIChatModel(
+                base_url=base_url, api_key="local", model=model, temperature=0.0, max_tokens=settings.max_tokens,
+                seed=settings.seed,
+            )  # fmt: skip
+            limits = Limits(max_turns=settings.max_turns, seconds=settings.item_seconds)
+            return await run_items(
+                chat, toolbox, read_tools(run.path("mcp_tool_schema")), items, limits,
+                concurrency=settings.concurrency, on_progress=progress,
+            )  # fmt: skip
+
+    with run.engines.serve(
+        run.context, model_dir=model_dir, log_dir=folder / "logs" / system, max_model_len=settings.max_model_len,
+        max_minutes=settings.max_minutes, max_memory_gb=settings.max_memory_gb,
+    ) as endpoint:  # fmt: skip
+        return asyncio.run(answer(endpoint.base_url, endpoint.model))
+
+
+def _answered(results: "list[ItemResult]") -> float:
+    return sum(result.error is None for result in results) / max(1, len(results))
+
+
+STAGE = Stage(
+    name="eval_report",
+    description="Base and trained model on the same held-out items: tool calls, answers, memory recall, abstention, "
+    "with intervals. report.json and report.html.",
+    deps=("base_model", "mcp_tool_schema", "elder_memories", "train_jsonl", "merged_model"),
+    kinds=frozenset({"vllm", "report"}),
+    code_version="1",
+    config=config,
+    produce=produce,
+    checks=(Check("report_complete", "Every system answered (nearly) every held-out item."),),
+    gpu=True,
+)

@@ -1,0 +1,185 @@
+"""How every stage is materialized: look the fingerprint up, reuse what is there, build what is not."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from agent_assets.errors import CorruptArtifact, StoreError
+from agent_assets.pipeline.stage import PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.planning.fingerprint import fingerprint
+from agent_assets.planning.history import FINGERPRINT_TAG, latest_materialization
+from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from agent_assets.store.manifest import Manifest, content_version, hash_files
+
+DEVICE_TAG = "agent_assets/device"
+PIPELINE_TAG = "agent_assets/pipeline"
+ELDER_TAG = "agent_assets/elder"
+GPU_TAG = "agent_assets/gpu"
+
+
+def materialize_stage(
+    stage: Stage, pipeline: PipelineSpec, deps: Mapping[str, Stage], context: dg.AssetExecutionContext
+) -> dg.MaterializeResult[Any]:
+    """Body of every asset: build the artifact of one stage (and partition), or reuse it from the store.
+
+    Args:
+        stage: what to materialize.
+        deps: the stages it depends on, by name, in this pipeline.
+
+    Raises:
+        AgentAssetsError: an input is missing or broken, a source cannot be read, or the stage itself failed.
+    """
+    store: ArtifactStore = context.resources.store.open()
+    partition = context.partition_key if context.has_partition_key and stage.partitioned else None
+    _tag_run(context, stage, pipeline, partition)
+    run = StageRun(
+        context=context, pipeline=pipeline, partition=partition, inputs=_inputs(store, pipeline, deps, partition, context),
+        mongo=context.resources.mongo, engines=context.resources.engines,
+    )  # fmt: skip
+    source = Source(versions={}) if stage.read_source is None else stage.read_source(run)
+    config = dict(stage.config(pipeline))
+    versions = {name: artifact.manifest.data_version for name, artifact in run.inputs.items()} | dict(source.versions)
+    key = ArtifactKey(pipeline.config.name, stage.name, partition)
+    digest = fingerprint(
+        asset=stage.name, partition=partition, code_version=stage.code_version, inputs=versions, config=config
+    )
+    why = _why(store, key, context, stage, versions, config)
+    with store.staging(key, digest) as folder:
+        found, damage = _reusable(store, key, digest)
+        if found is not None:
+            return _result(found, stage, reused=True, why="same inputs, code and configuration as before")
+        for artifact in run.inputs.values():
+            store.verify(artifact)
+        started = time.monotonic()
+        product = stage.produce(run, source, folder)
+        manifest = _manifest(key, digest, stage, versions, config, product, folder, time.monotonic() - started)
+        artifact = store.commit(key, folder, manifest)
+    return _result(artifact, stage, reused=False, why=damage or why)
+
+
+def _tag_run(context: dg.AssetExecutionContext, stage: Stage, pipeline: PipelineSpec, partition: str | None) -> None:
+    tags = {PIPELINE_TAG: pipeline.config.name}
+    if partition is not None:
+        tags[ELDER_TAG] = partition
+    if stage.gpu:
+        tags[GPU_TAG] = "true"
+    missing = {name: value for name, value in tags.items() if context.run.tags.get(name) != value}
+    if missing and context.instance.has_run(context.run_id):
+        context.instance.add_run_tags(context.run_id, missing)
+
+
+def _inputs(
+    store: ArtifactStore, pipeline: PipelineSpec, deps: Mapping[str, Stage], partition: str | None,
+    context: dg.AssetExecutionContext,
+) -> dict[str, Artifact]:  # fmt: skip
+    """The artifact of the latest materialization of every upstream asset."""
+    found = {}
+    for name, stage in deps.items():
+        key = ArtifactKey(pipeline.config.name, name, partition if stage.partitioned else None)
+        recorded = latest_materialization(context.instance, pipeline.key(name), key.partition)
+        artifact = None if recorded is None else store.find(key, recorded.fingerprint)
+        if artifact is None:
+            what = "was never materialized" if recorded is None else "is not in the store any more"
+            raise StoreError(f"{key} {what}.", next_step=f"materialize {key} first, or select it together with this asset.")
+        if artifact.broken_checks:
+            raise StoreError(
+                f"{key} failed its blocking checks: {', '.join(artifact.broken_checks)}.",
+                next_step=f"fix the cause and materialize {key} again.",
+            )
+        found[name] = artifact
+    return found
+
+
+def _reusable(store: ArtifactStore, key: ArtifactKey, digest: str) -> tuple[Artifact | None, str | None]:
+    """The intact artifact of a fingerprint, or None with the reason when one was there but cannot be used."""
+    try:
+        artifact = store.find(key, digest) or store.adopt(key, digest)
+        if artifact is None:
+            return None, None
+        store.verify(artifact)
+    except CorruptArtifact as error:
+        aside = store.set_aside(key, digest)
+        return None, f"damaged in the store, rebuilt ({error.message} The damaged copy is kept as {aside.name}.)"
+    if artifact.broken_checks:
+        return None, f"the last build failed its checks: {', '.join(artifact.broken_checks)}"
+    return artifact, None
+
+
+def _why(
+    store: ArtifactStore, key: ArtifactKey, context: dg.AssetExecutionContext, stage: Stage,
+    versions: Mapping[str, str], config: Mapping[str, Any],
+) -> str:  # fmt: skip
+    """In words, what changed since the latest materialization."""
+    recorded = latest_materialization(context.instance, context.asset_key, key.partition)
+    if recorded is None:
+        return "never built before"
+    try:
+        previous = store.find(key, recorded.fingerprint)
+    except CorruptArtifact:
+        return "the previous version is damaged"
+    if previous is None:
+        return "the previous version is not in the store any more"
+    old = previous.manifest
+    causes = [f"{name} changed" for name in sorted(versions) if versions[name] != old.inputs.get(name)]
+    causes += [f"{name} is no longer an input" for name in sorted(set(old.inputs) - set(versions))]
+    causes += [f"configuration: {change}" for change in _config_changes(old.config, config)]
+    if old.code_version != stage.code_version:
+        causes.append(f"code version {old.code_version} -> {stage.code_version}")
+    return "; ".join(causes) or "same inputs, code and configuration as before"
+
+
+def _config_changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    changes = []
+    for name in sorted(set(old) | set(new)):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            changes += _config_changes(before, after, f"{prefix}{name}.")
+        elif before != after:
+            changes.append(f"{prefix}{name} {before} -> {after}")
+    return changes
+
+
+def _manifest(
+    key: ArtifactKey, digest: str, stage: Stage, versions: Mapping[str, str], config: Mapping[str, Any],
+    product: Product, folder: Path, seconds: float,
+) -> Manifest:  # fmt: skip
+    declared = {check.name: check for check in stage.checks}
+    if {check.name for check in product.checks} != set(declared):
+        raise StoreError(f"{key} evaluated other checks than it declares.", next_step="report this as a defect.")
+    files = hash_files(folder)
+    return Manifest(
+        pipeline=key.pipeline, asset=key.asset, partition=key.partition, fingerprint=digest,
+        data_version=product.data_version or content_version(files, only_suffixes=product.version_suffixes),
+        code_version=stage.code_version, inputs=dict(versions), config=dict(config), files=files, engine=product.engine,
+        device=product.device, seconds=round(seconds, 3), created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        weights_loaded=None if product.weights_loaded is None else dict(product.weights_loaded),
+        summary=dict(product.summary),
+        checks=[check.model_copy(update={"blocking": declared[check.name].blocking}) for check in product.checks],
+    )  # fmt: skip
+
+
+def _result(artifact: Artifact, stage: Stage, *, reused: bool, why: str) -> dg.MaterializeResult[Any]:
+    from agent_assets.pipeline.metadata import artifact_metadata
+
+    manifest = artifact.manifest
+    return dg.MaterializeResult(
+        metadata=artifact_metadata(artifact, reused=reused, why=why),
+        data_version=dg.DataVersion(manifest.data_version),
+        tags={FINGERPRINT_TAG: manifest.fingerprint, DEVICE_TAG: _tag_value(manifest.device)},
+        check_results=[
+            dg.AssetCheckResult(
+                check_name=check.name, passed=check.passed, description=check.description, metadata=check.metadata,
+                severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+            )
+            for check in manifest.checks
+        ],
+    )  # fmt: skip
+
+
+def _tag_value(text: str) -> str:
+    """A device name as a tag value: letters, digits, `_`, `-`, `.`, at most 63 characters."""
+    return "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in text)[:63]

@@ -1,0 +1,47 @@
+"""What the UI shows about an artifact: numbers, plots and where it lies. Never memory text."""
+
+import base64
+from typing import Any
+
+import dagster as dg
+
+from agent_assets.store.artifact_store import Artifact
+
+# Metadata lives in Dagster's database: a plot over this size stays in the store and is linked by its path only.
+_MAX_PLOT_BYTES = 100_000
+
+
+def artifact_metadata(artifact: Artifact, *, reused: bool, why: str) -> dict[str, Any]:
+    """Metadata of one materialization, built from the manifest alone, so that a reused artifact shows the same."""
+    manifest = artifact.manifest
+    metadata: dict[str, Any] = {
+        "outcome": "reused" if reused else "built",
+        "why": why,
+        "device": manifest.device,
+        "seconds": 0.0 if reused else manifest.seconds,
+        "build_seconds": manifest.seconds,
+        "fingerprint": manifest.fingerprint,
+        "bytes": sum(entry.bytes for entry in manifest.files.values()),
+        "path": dg.MetadataValue.path(str(artifact.path)),
+    }
+    metadata |= {name: _value(value) for name, value in manifest.summary.items()}
+    if manifest.engine is not None:
+        metadata["engine"] = dg.MetadataValue.json(manifest.engine.model_dump())
+    if manifest.weights_loaded is not None:
+        metadata["weights_loaded"] = dg.MetadataValue.json(manifest.weights_loaded)
+    for name in manifest.files:
+        path = artifact.path / name
+        if name.startswith("plots/") and name.endswith(".png") and path.stat().st_size <= _MAX_PLOT_BYTES:
+            encoded = base64.b64encode(path.read_bytes()).decode()
+            metadata[path.stem] = dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{encoded})")
+        elif name.startswith("plots/") and name.endswith(".md"):
+            metadata[path.stem] = dg.MetadataValue.md(path.read_text(encoding="utf-8"))
+        elif name == "report.html":
+            metadata["report"] = dg.MetadataValue.url(path.as_uri()) if path.is_absolute() else str(path)
+    return metadata
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return dg.MetadataValue.json(value)
+    return "none" if value is None else value

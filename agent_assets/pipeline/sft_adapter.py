@@ -1,0 +1,84 @@
+"""Stage `sft_adapter`: a LoRA adapter trained on the rows."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.store.manifest import CheckEntry, EngineEntry
+
+LOSS_FILE = "loss.jsonl"
+
+# How a program is run never changes what it makes.
+_LIMITS = {"max_minutes", "max_memory_gb"}
+
+
+def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+    """What the adapter depends on: the hyper-parameters, and where floating point results differ, the device."""
+    return pipeline.config.sft_adapter.model_dump(exclude=_LIMITS)
+
+
+def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    """Train, and draw the loss curve."""
+    from agent_assets.evaluation.plots import loss_curve
+
+    settings = run.config.sft_adapter
+    made = run.engines.run(
+        run.context, program="swift_sft", work_dir=folder / "logs", max_minutes=settings.max_minutes,
+        max_memory_gb=settings.max_memory_gb, gpu=True,
+        params=settings.model_dump(exclude=_LIMITS | {"engine"})
+        | {
+            "model_dir": str(run.path("base_model")), "train_file": str(run.path("train_jsonl") / "train.jsonl"),
+            "out_dir": str(folder),
+        },
+    )  # fmt: skip
+    curve = [json.loads(line) for line in (folder / LOSS_FILE).read_text(encoding="utf-8").splitlines()]
+    losses = [float(point["loss"]) for point in curve]
+    (folder / "plots").mkdir()
+    (folder / "plots" / "loss.png").write_bytes(loss_curve([int(point["step"]) for point in curve], losses))
+    return Product(
+        summary={
+            "steps": len(curve), "loss_first": losses[0], "loss_last": losses[-1], "tokens": made.result["tokens"],
+            "tokens_per_s": round(made.result["tokens"] / made.seconds, 1), "training_seconds": round(made.seconds, 1),
+            "peak_memory_mb": made.peak_memory_bytes // 2**20,
+        },
+        checks=[loss_check(losses), _loads(folder)],
+        engine=EngineEntry(name="swift", versions=made.result["versions"]),
+        device=made.result["device"], weights_loaded=made.result["weights_loaded"],
+        version_suffixes=(".safetensors",),
+    )  # fmt: skip
+
+
+def loss_check(losses: list[float]) -> CheckEntry:
+    """Whether every loss is finite and the last fifth of the steps is, on average, below the first fifth."""
+    finite = bool(losses) and all(math.isfinite(loss) for loss in losses)
+    part = max(1, len(losses) // 5)
+    falling = finite and sum(losses[-part:]) <= sum(losses[:part])
+    return CheckEntry(
+        name="loss_falls", passed=falling,
+        description=f"{len(losses)} steps" + ("" if finite else ", not all finite"),
+        metadata={"first": losses[0], "last": losses[-1]} if finite else {},
+    )  # fmt: skip
+
+
+def _loads(folder: Path) -> CheckEntry:
+    written = (folder / "adapter_model.safetensors").is_file() and (folder / "adapter_config.json").is_file()
+    return CheckEntry(name="adapter_complete", passed=written)
+
+
+STAGE = Stage(
+    name="sft_adapter",
+    description="LoRA adapter trained on train.jsonl, with its loss curve. Version: hash of the weights.",
+    deps=("base_model", "train_jsonl"),
+    kinds=frozenset({"pytorch", "huggingface"}),
+    code_version="1",
+    config=config,
+    produce=produce,
+    checks=(
+        Check("loss_falls", "Every loss is finite, and the loss at the end is below the one at the start."),
+        Check("adapter_complete", "Adapter weights and configuration are there; merging proves that they load."),
+    ),
+    gpu=True,
+)

@@ -1,0 +1,140 @@
+"""What a stage of a pipeline is: one artifact, what it needs, and the function that makes it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from agent_assets.errors import ConfigError
+from agent_assets.pipeline.config import PipelineConfig
+from agent_assets.store.artifact_store import Artifact
+from agent_assets.store.manifest import CheckEntry, EngineEntry, hash_file
+
+if TYPE_CHECKING:
+    from resources.engines import EnginesResource
+    from resources.mongo import MongoResource
+
+
+@dataclass(frozen=True)
+class PipelineSpec:
+    """A pipeline as loaded: its configuration, and the folder of its YAML file (paths in it are relative to that)."""
+
+    config: PipelineConfig
+    folder: Path
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether the pipeline makes one agent per elder."""
+        return self.config.partitions is not None
+
+    def file(self, name: str) -> Path:
+        """A file named in the configuration.
+
+        Raises:
+            ConfigError: it is not there.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            raise ConfigError(
+                f"Pipeline {self.config.name} names the file {name}, which is not in its folder.",
+                next_step=f"add {name} beside its defs.yaml or correct the name.",
+            )
+        return path
+
+    def file_hash(self, name: str) -> str:
+        """Hex sha256 of a file named in the configuration."""
+        return hash_file(self.file(name)).sha256
+
+    def key(self, asset: str) -> dg.AssetKey:
+        """Asset key of one stage: `[pipeline, artifact]`."""
+        return dg.AssetKey([self.config.name, asset])
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """Everything the body of a stage may use while it makes one artifact."""
+
+    context: dg.AssetExecutionContext
+    pipeline: PipelineSpec
+    partition: str | None
+    inputs: Mapping[str, Artifact]
+    mongo: "MongoResource"
+    engines: "EnginesResource"
+
+    @property
+    def config(self) -> PipelineConfig:
+        """Configuration of the pipeline."""
+        return self.pipeline.config
+
+    def path(self, asset: str) -> Path:
+        """Folder with the files of an input artifact."""
+        return self.inputs[asset].path
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a stage read from outside the graph: digests that enter the fingerprint, and the data itself."""
+
+    versions: Mapping[str, str]
+    data: Any = None
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a stage reports after writing its files.
+
+    Args:
+        summary: numbers and short ids for the UI; never memory text.
+        checks: evaluations of the stage's asset checks, in any order, each declared in `Stage.checks`.
+        data_version: content hash when hashing the files would say too much; None hashes the files.
+        version_suffixes: hash only files with these endings.
+    """
+
+    summary: Mapping[str, Any]
+    checks: list[CheckEntry] = field(default_factory=list)
+    engine: EngineEntry | None = None
+    device: str = "cpu"
+    weights_loaded: Mapping[str, Any] | None = None
+    data_version: str | None = None
+    version_suffixes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """An asset check of a stage. A blocking one stops everything downstream of a broken artifact."""
+
+    name: str
+    description: str
+    blocking: bool = True
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One asset of the graph.
+
+    Args:
+        name: artifact name, last part of the asset key.
+        description: what an operator reads in the UI.
+        deps: stages this one is made from. `elder_memories` is left out in unpartitioned pipelines.
+        kinds: technologies, shown as icons.
+        code_version: raised by hand when the code of the stage changes what it makes.
+        config: the part of the pipeline's configuration (and of the files it names) that the artifact depends on.
+        produce: writes the artifact's files into the given folder.
+        read_source: reads what lies outside the graph; None when the stage depends on its inputs alone.
+        partitioned: one artifact per elder in a partitioned pipeline.
+        gpu: runs in the `gpu` pool, on a GPU when there is one.
+    """
+
+    name: str
+    description: str
+    deps: tuple[str, ...]
+    kinds: frozenset[str]
+    code_version: str
+    config: Callable[[PipelineSpec], Mapping[str, Any]]
+    produce: Callable[[StageRun, Source, Path], Product]
+    read_source: Callable[[StageRun], Source] | None = None
+    checks: tuple[Check, ...] = ()
+    partitioned: bool = True
+    gpu: bool = False

@@ -1,0 +1,1 @@
+"""Fingerprints and what Dagster recorded: the facts that decide what is fresh."""

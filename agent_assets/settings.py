@@ -1,0 +1,66 @@
+"""Where this installation keeps things, from the environment. The only module that reads environment variables by name.
+
+| variable | meaning | default |
+|---|---|---|
+| AGENT_ASSETS_HOME | state of this installation: Dagster's, MongoDB's, leases, logs | `.agent_assets` beside the code |
+| AGENT_ASSETS_STORE | artifact store: a folder or an fsspec URL | `<home>/store` |
+| AGENT_ASSETS_ENGINES | folder of the engine environments | `.venvs` beside the code |
+| AGENT_ASSETS_DEVICE | `auto`, `cpu` or `gpu`: where GPU stages run | `auto` |
+| MONGODB_URI | MongoDB to read from; unset starts the embedded one | |
+| MONGODB_DATABASE | database with the elders' answers | `afs` |
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from agent_assets.errors import ConfigError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+DeviceChoice = Literal["auto", "cpu", "gpu"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The environment, resolved to absolute paths."""
+
+    home: Path
+    store: str
+    engines: Path
+    device: DeviceChoice
+    mongodb_uri: str | None
+    mongodb_database: str
+
+    @property
+    def dagster_home(self) -> Path:
+        """DAGSTER_HOME of the services this installation starts."""
+        return self.home / "dagster"
+
+    @property
+    def mongo_data(self) -> Path:
+        """Data folder of the embedded MongoDB."""
+        return self.home / "mongodb"
+
+
+def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings.
+
+    Raises:
+        ConfigError: AGENT_ASSETS_DEVICE is none of auto, cpu, gpu.
+    """
+    home = Path(environment.get("AGENT_ASSETS_HOME") or REPOSITORY / ".agent_assets").expanduser().resolve()
+    store = environment.get("AGENT_ASSETS_STORE") or str(home / "store")
+    device = environment.get("AGENT_ASSETS_DEVICE") or "auto"
+    if device not in ("auto", "cpu", "gpu"):
+        raise ConfigError(f"AGENT_ASSETS_DEVICE is '{device}'.", next_step="set it to auto, cpu or gpu, or unset it.")
+    return Settings(
+        home=home,
+        store=store if "://" in store else str(Path(store).expanduser().resolve()),
+        engines=Path(environment.get("AGENT_ASSETS_ENGINES") or REPOSITORY / ".venvs").expanduser().resolve(),
+        device=cast(DeviceChoice, device),
+        mongodb_uri=environment.get("MONGODB_URI") or None,
+        mongodb_database=environment.get("MONGODB_DATABASE") or "afs",
+    )

@@ -1,0 +1,1 @@
+"""Questions, teachers and the agent loop over MCP tools: where training data comes from."""

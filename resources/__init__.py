@@ -1,0 +1,1 @@
+"""External systems as Dagster resources."""

@@ -1,0 +1,153 @@
+"""The artifact store: complete or absent, verified, never lost."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from agent_assets.errors import CorruptArtifact, StoreFull
+from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from agent_assets.store.manifest import Manifest, content_version, hash_files
+
+KEY = ArtifactKey("elder_companion", "train_jsonl", "shen-fu")
+FINGERPRINT = "f" * 32
+
+
+def build(store: ArtifactStore, key: ArtifactKey = KEY, fingerprint: str = FINGERPRINT, text: str = "row\n") -> Artifact:
+    with store.staging(key, fingerprint) as folder:
+        (folder / "train.jsonl").write_text(text, encoding="utf-8")
+        (folder / "logs").mkdir()
+        (folder / "logs" / "engine.log").write_text(str(time.time()), encoding="utf-8")
+        files = hash_files(folder)
+        manifest = Manifest(
+            pipeline=key.pipeline, asset=key.asset, partition=key.partition, fingerprint=fingerprint,
+            data_version=content_version(files), code_version="1", inputs={"questions": "q"}, config={"seed": 1},
+            files=files, created_at="2026-01-01T00:00:00+00:00",
+        )  # fmt: skip
+        return store.commit(key, folder, manifest)
+
+
+def test_a_committed_artifact_is_found_and_verifies(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path))
+    built = build(store)
+    found = store.find(KEY, FINGERPRINT)
+    assert found is not None and found.manifest == built.manifest
+    assert found.path == tmp_path / "elder_companion" / "train_jsonl" / "shen-fu" / FINGERPRINT
+    assert set(found.manifest.files) == {"train.jsonl", "logs/engine.log"}
+    store.verify(found)
+    assert store.versions(KEY) == [FINGERPRINT]
+
+
+def test_logs_do_not_move_the_data_version_and_content_does(tmp_path: Path) -> None:
+    one, two, three = (ArtifactStore(str(tmp_path / name)) for name in "abc")
+    assert build(one).manifest.data_version == build(two).manifest.data_version
+    assert build(three, text="other\n").manifest.data_version != build(one, fingerprint="0" * 32).manifest.data_version
+
+
+def test_an_interrupted_build_leaves_nothing(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path))
+    with pytest.raises(RuntimeError), store.staging(KEY, FINGERPRINT) as folder:
+        (folder / "train.jsonl").write_text("half", encoding="utf-8")
+        raise RuntimeError("crash")
+    assert store.find(KEY, FINGERPRINT) is None
+    assert list((tmp_path / ".staging").iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["edited", "removed", "added", "truncated manifest"])
+def test_damage_is_detected_and_set_aside(tmp_path: Path, damage: str) -> None:
+    store = ArtifactStore(str(tmp_path))
+    artifact = build(store)
+    if damage == "edited":
+        (artifact.path / "train.jsonl").write_text("wor\n", encoding="utf-8")  # the same size
+    elif damage == "removed":
+        (artifact.path / "train.jsonl").unlink()
+    elif damage == "added":
+        (artifact.path / "extra.txt").write_text("x", encoding="utf-8")
+    else:
+        (artifact.path / "manifest.json").write_text("{", encoding="utf-8")
+    with pytest.raises(CorruptArtifact, match="Next: materialize"):
+        store.verify(store.find(KEY, FINGERPRINT) or artifact)
+    aside = store.set_aside(KEY, FINGERPRINT)
+    assert aside.is_dir() and store.find(KEY, FINGERPRINT) is None
+    assert build(store).path.is_dir()
+
+
+def test_two_builders_of_one_fingerprint_take_turns(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def builder(name: str) -> None:
+        store = ArtifactStore(str(tmp_path))
+        with store.staging(KEY, FINGERPRINT):
+            order.append(f"{name} in")
+            time.sleep(0.1)
+            order.append(f"{name} out")
+
+    threads = [threading.Thread(target=builder, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [step.split()[1] for step in order] == ["in", "out", "in", "out"]
+
+
+def test_another_pipelines_identical_build_is_adopted(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path))
+    base = ArtifactKey("energy_expert", "base_model")
+    original = build(store, key=base)
+    mine = ArtifactKey("elder_companion", "base_model")
+    adopted = store.adopt(mine, FINGERPRINT)
+    assert adopted is not None and adopted.manifest.pipeline == "elder_companion"
+    assert adopted.manifest.data_version == original.manifest.data_version
+    store.verify(adopted)
+    assert store.adopt(ArtifactKey("elder_companion", "base_model", "shen-fu"), FINGERPRINT) is None
+
+
+def test_a_remote_store_is_complete_only_with_its_manifest(tmp_path: Path) -> None:
+    store = ArtifactStore("memory://bucket/one", cache=tmp_path / "cache-1")
+    build(store)
+    elsewhere = ArtifactStore("memory://bucket/one", cache=tmp_path / "cache-2")
+    found = elsewhere.find(KEY, FINGERPRINT)
+    assert found is not None
+    elsewhere.verify(found)
+    assert found.path.is_relative_to(tmp_path / "cache-2")
+    assert elsewhere.versions(KEY) == [FINGERPRINT]
+    import fsspec
+
+    fsspec.filesystem("memory").rm(f"/bucket/one/{KEY.folder}/{FINGERPRINT}/manifest.json")
+    assert ArtifactStore("memory://bucket/one", cache=tmp_path / "cache-3").find(KEY, FINGERPRINT) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_disk_says_so_and_keeps_what_was_there(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("this machine cannot mount a tmpfs")
+    try:
+        store = ArtifactStore(str(small))
+        kept = build(store)
+        with pytest.raises(StoreFull, match="Next: free space"):
+            build(store, fingerprint="e" * 32, text="x" * 1_000_000)
+        store.verify(kept)
+        assert store.versions(KEY) == [FINGERPRINT]
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_a_killed_builder_frees_the_turn(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from agent_assets.store.artifact_store import *\n"
+        f"store = ArtifactStore({str(tmp_path)!r})\n"
+        f"with store.staging(ArtifactKey('elder_companion', 'train_jsonl', 'shen-fu'), {FINGERPRINT!r}):\n"
+        "    print('in', flush=True); time.sleep(60)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None and holder.stdout.readline() == "in\n"
+    holder.kill()
+    holder.wait()
+    assert build(ArtifactStore(str(tmp_path))).path.is_dir()
