@@ -1,15 +1,15 @@
 """The code location: every pipeline below `defs/`, with the resources of this environment.
 
-    dagster definitions validate -m agent_assets.definitions
+dagster definitions validate -m agent_assets.definitions
 """
 
 from pathlib import Path
 
 import dagster as dg
-
-from agent_assets.settings import load_settings
 from resources.engines import EnginesResource
 from resources.mongo import MongoResource
+
+from agent_assets.settings import load_settings
 from resources.store import StoreResource
 
 
@@ -20,9 +20,7 @@ def defs() -> dg.Definitions:
     resources = {
         "store": StoreResource(root=settings.store, cache=str(settings.home / "store-cache")),
         "mongo": MongoResource(uri=settings.mongodb_uri or "", database=settings.mongodb_database),
-        "engines": EnginesResource(
-            environments=str(settings.engines), device=settings.device, home=str(settings.home)
-        ),
+        "engines": EnginesResource(environments=str(settings.engines), device=settings.device, home=str(settings.home)),
     }
     return dg.Definitions.merge(
         dg.load_from_defs_folder(path_within_project=Path(__file__).parent),

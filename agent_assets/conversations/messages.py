@@ -1,4 +1,4 @@
-"""The vocabulary of a conversation: messages, tool calls, tool schemas. Every other format converts from and to these."""
+"""The vocabulary of a conversation: messages, tool calls, tool schemas. All other formats convert to these."""
 
 import json
 from dataclasses import dataclass, field

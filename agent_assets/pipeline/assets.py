@@ -37,18 +37,17 @@ STAGES: tuple[Stage, ...] = (
 
 def pipeline_stages(pipeline: PipelineSpec) -> dict[str, Stage]:
     """The stages of a pipeline by name: an unpartitioned one has no elders and therefore no memories."""
-    return {
-        stage.name: stage for stage in STAGES if pipeline.partitioned or stage.name != elder_memories.STAGE.name
-    }
+    return {stage.name: stage for stage in STAGES if pipeline.partitioned or stage.name != elder_memories.STAGE.name}
 
 
 def build_assets(pipeline: PipelineSpec) -> list[dg.AssetsDefinition]:
     """All assets of one pipeline."""
     stages = pipeline_stages(pipeline)
-    return [_build_asset(stage, pipeline, stages) for stage in stages.values()]
+    return [build_asset(stage, pipeline, stages) for stage in stages.values()]
 
 
-def _build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage]) -> dg.AssetsDefinition:
+def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage]) -> dg.AssetsDefinition:
+    """One stage as an asset of a pipeline whose stages are `stages`."""
     deps = {name: stages[name] for name in stage.deps if name in stages}
     key = pipeline.key(stage.name)
 
@@ -70,7 +69,7 @@ def _build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stag
         ],
         required_resource_keys={"store", "mongo", "engines"},
     )
-    def artifact(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def artifact(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster compares the class itself
         return materialize_stage(stage, pipeline, deps, context)
 
     return artifact

@@ -30,12 +30,18 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     """Convert the weights to safetensors and give them the chat template."""
     settings = run.config.base_model
     made = run.engines.run(
-        run.context, program="base_model", work_dir=folder / "logs", max_minutes=30, max_memory_gb=64,
+        run.context,
+        program="base_model",
+        work_dir=folder / "logs",
+        max_minutes=30,
+        max_memory_gb=64,
         params={
-            "source": source_location(run.pipeline), "sha256": settings.sha256,
-            "chat_template": settings.chat_template, "out_dir": str(folder),
+            "source": source_location(run.pipeline),
+            "sha256": settings.sha256,
+            "chat_template": settings.chat_template,
+            "out_dir": str(folder),
         },
-    )  # fmt: skip
+    )
     weights = sorted(folder.glob("*.safetensors"))
     complete = bool(weights) and (folder / "config.json").is_file() and (folder / "chat_template.jinja").is_file()
     return Product(

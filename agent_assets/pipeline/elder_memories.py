@@ -30,17 +30,20 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     enough = len(record.memories) >= run.config.elder_memories.min_memories
     return Product(
         summary={
-            "memories": len(record.memories), "language": record.profile.language,
-            "categories": len({memory.category for memory in record.memories}), "skipped": dict(record.skipped),
+            "memories": len(record.memories),
+            "language": record.profile.language,
+            "categories": len({memory.category for memory in record.memories}),
+            "skipped": dict(record.skipped),
         },
         checks=[
             CheckEntry(
-                name="memories_usable", passed=enough,
+                name="memories_usable",
+                passed=enough,
                 description=f"{len(record.memories)} usable, {sum(record.skipped.values())} skipped",
             )
         ],
         data_version=source.versions["mongodb"],
-    )  # fmt: skip
+    )
 
 
 def _partition(run: StageRun) -> str:

@@ -40,9 +40,14 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         results[system] = _answer(run, system, run.path(artifact), items, folder)
     settings = run.config.eval_report
     report = build_report(
-        pipeline=run.config.name, partition=run.partition, items=items, results=results,
-        seconds=time.monotonic() - started, seed=settings.seed, samples=settings.bootstrap_samples,
-    )  # fmt: skip
+        pipeline=run.config.name,
+        partition=run.partition,
+        items=items,
+        results=results,
+        seconds=time.monotonic() - started,
+        seed=settings.seed,
+        samples=settings.bootstrap_samples,
+    )
     (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     data = run.inputs["train_jsonl"].manifest.summary
     (folder / "report.html").write_text(render_report(report, items, results, training_data=data), encoding="utf-8")
@@ -54,19 +59,18 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         summary={"items": len(items)} | {name: value for name, value in headline_rows(report).items()},
         checks=[
             CheckEntry(
-                name="report_complete", passed=answered >= settings.min_answered,
+                name="report_complete",
+                passed=answered >= settings.min_answered,
                 description=f"{answered:.0%} of the items were answered by every system",
             )
         ],
         engine=EngineEntry(name="vllm", versions=run.engines.versions("vllm")),
         device=run.engines.device_name(),
         version_suffixes=("report.json",),
-    )  # fmt: skip
+    )
 
 
-def _answer(
-    run: StageRun, system: str, model_dir: Path, items: "list[EvalItem]", folder: Path
-) -> "list[ItemResult]":
+def _answer(run: StageRun, system: str, model_dir: Path, items: "list[EvalItem]", folder: Path) -> "list[ItemResult]":
     """One system's results on all items."""
     from agent_assets.evaluation.runner import run_items
     from agent_assets.synthesis.agent_loop import Limits
@@ -79,19 +83,32 @@ def _answer(
     async def answer(base_url: str, model: str) -> "list[ItemResult]":
         async with open_tools(run.pipeline, memories=memories, log_dir=run.engines.logs) as toolbox:
             chat = OpenAIChatModel(
-                base_url=base_url, api_key="local", model=model, temperature=0.0, max_tokens=settings.max_tokens,
+                base_url=base_url,
+                api_key="local",
+                model=model,
+                temperature=0.0,
+                max_tokens=settings.max_tokens,
                 seed=settings.seed,
-            )  # fmt: skip
+            )
             limits = Limits(max_turns=settings.max_turns, seconds=settings.item_seconds)
             return await run_items(
-                chat, toolbox, read_tools(run.path("mcp_tool_schema")), items, limits,
-                concurrency=settings.concurrency, on_progress=progress,
-            )  # fmt: skip
+                chat,
+                toolbox,
+                read_tools(run.path("mcp_tool_schema")),
+                items,
+                limits,
+                concurrency=settings.concurrency,
+                on_progress=progress,
+            )
 
     with run.engines.serve(
-        run.context, model_dir=model_dir, log_dir=folder / "logs" / system, max_model_len=settings.max_model_len,
-        max_minutes=settings.max_minutes, max_memory_gb=settings.max_memory_gb,
-    ) as endpoint:  # fmt: skip
+        run.context,
+        model_dir=model_dir,
+        log_dir=folder / "logs" / system,
+        max_model_len=settings.max_model_len,
+        max_minutes=settings.max_minutes,
+        max_memory_gb=settings.max_memory_gb,
+    ) as endpoint:
         return asyncio.run(answer(endpoint.base_url, endpoint.model))
 
 

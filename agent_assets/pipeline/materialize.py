@@ -9,7 +9,9 @@ from typing import Any
 import dagster as dg
 
 from agent_assets.errors import CorruptArtifact, StoreError
+from agent_assets.pipeline.metadata import artifact_metadata
 from agent_assets.pipeline.stage import PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.planning.explain import UNCHANGED, explain_change
 from agent_assets.planning.fingerprint import fingerprint
 from agent_assets.planning.history import FINGERPRINT_TAG, latest_materialization
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
@@ -37,9 +39,13 @@ def materialize_stage(
     partition = context.partition_key if context.has_partition_key and stage.partitioned else None
     _tag_run(context, stage, pipeline, partition)
     run = StageRun(
-        context=context, pipeline=pipeline, partition=partition, inputs=_inputs(store, pipeline, deps, partition, context),
-        mongo=context.resources.mongo, engines=context.resources.engines,
-    )  # fmt: skip
+        context=context,
+        pipeline=pipeline,
+        partition=partition,
+        inputs=_inputs(store, pipeline, deps, partition, context),
+        mongo=context.resources.mongo,
+        engines=context.resources.engines,
+    )
     source = Source(versions={}) if stage.read_source is None else stage.read_source(run)
     config = dict(stage.config(pipeline))
     versions = {name: artifact.manifest.data_version for name, artifact in run.inputs.items()} | dict(source.versions)
@@ -51,7 +57,7 @@ def materialize_stage(
     with store.staging(key, digest) as folder:
         found, damage = _reusable(store, key, digest)
         if found is not None:
-            return _result(found, stage, reused=True, why="same inputs, code and configuration as before")
+            return _result(found, stage, reused=True, why=UNCHANGED)
         for artifact in run.inputs.values():
             store.verify(artifact)
         started = time.monotonic()
@@ -68,14 +74,17 @@ def _tag_run(context: dg.AssetExecutionContext, stage: Stage, pipeline: Pipeline
     if stage.gpu:
         tags[GPU_TAG] = "true"
     missing = {name: value for name, value in tags.items() if context.run.tags.get(name) != value}
-    if missing and context.instance.has_run(context.run_id):
-        context.instance.add_run_tags(context.run_id, missing)
+    if missing and context.instance.has_run(context.run.run_id):
+        context.instance.add_run_tags(context.run.run_id, missing)
 
 
 def _inputs(
-    store: ArtifactStore, pipeline: PipelineSpec, deps: Mapping[str, Stage], partition: str | None,
+    store: ArtifactStore,
+    pipeline: PipelineSpec,
+    deps: Mapping[str, Stage],
+    partition: str | None,
     context: dg.AssetExecutionContext,
-) -> dict[str, Artifact]:  # fmt: skip
+) -> dict[str, Artifact]:
     """The artifact of the latest materialization of every upstream asset."""
     found = {}
     for name, stage in deps.items():
@@ -84,7 +93,9 @@ def _inputs(
         artifact = None if recorded is None else store.find(key, recorded.fingerprint)
         if artifact is None:
             what = "was never materialized" if recorded is None else "is not in the store any more"
-            raise StoreError(f"{key} {what}.", next_step=f"materialize {key} first, or select it together with this asset.")
+            raise StoreError(
+                f"{key} {what}.", next_step=f"materialize {key} first, or select it together with this asset."
+            )
         if artifact.broken_checks:
             raise StoreError(
                 f"{key} failed its blocking checks: {', '.join(artifact.broken_checks)}.",
@@ -110,9 +121,13 @@ def _reusable(store: ArtifactStore, key: ArtifactKey, digest: str) -> tuple[Arti
 
 
 def _why(
-    store: ArtifactStore, key: ArtifactKey, context: dg.AssetExecutionContext, stage: Stage,
-    versions: Mapping[str, str], config: Mapping[str, Any],
-) -> str:  # fmt: skip
+    store: ArtifactStore,
+    key: ArtifactKey,
+    context: dg.AssetExecutionContext,
+    stage: Stage,
+    versions: Mapping[str, str],
+    config: Mapping[str, Any],
+) -> str:
     """In words, what changed since the latest materialization."""
     recorded = latest_materialization(context.instance, context.asset_key, key.partition)
     if recorded is None:
@@ -124,47 +139,51 @@ def _why(
     if previous is None:
         return "the previous version is not in the store any more"
     old = previous.manifest
-    causes = [f"{name} changed" for name in sorted(versions) if versions[name] != old.inputs.get(name)]
-    causes += [f"{name} is no longer an input" for name in sorted(set(old.inputs) - set(versions))]
-    causes += [f"configuration: {change}" for change in _config_changes(old.config, config)]
-    if old.code_version != stage.code_version:
-        causes.append(f"code version {old.code_version} -> {stage.code_version}")
-    return "; ".join(causes) or "same inputs, code and configuration as before"
-
-
-def _config_changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    changes = []
-    for name in sorted(set(old) | set(new)):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            changes += _config_changes(before, after, f"{prefix}{name}.")
-        elif before != after:
-            changes.append(f"{prefix}{name} {before} -> {after}")
-    return changes
+    return explain_change(
+        old_inputs=old.inputs,
+        new_inputs=versions,
+        old_config=old.config,
+        new_config=config,
+        old_code=old.code_version,
+        new_code=stage.code_version,
+    )
 
 
 def _manifest(
-    key: ArtifactKey, digest: str, stage: Stage, versions: Mapping[str, str], config: Mapping[str, Any],
-    product: Product, folder: Path, seconds: float,
-) -> Manifest:  # fmt: skip
+    key: ArtifactKey,
+    digest: str,
+    stage: Stage,
+    versions: Mapping[str, str],
+    config: Mapping[str, Any],
+    product: Product,
+    folder: Path,
+    seconds: float,
+) -> Manifest:
     declared = {check.name: check for check in stage.checks}
     if {check.name for check in product.checks} != set(declared):
         raise StoreError(f"{key} evaluated other checks than it declares.", next_step="report this as a defect.")
     files = hash_files(folder)
     return Manifest(
-        pipeline=key.pipeline, asset=key.asset, partition=key.partition, fingerprint=digest,
+        pipeline=key.pipeline,
+        asset=key.asset,
+        partition=key.partition,
+        fingerprint=digest,
         data_version=product.data_version or content_version(files, only_suffixes=product.version_suffixes),
-        code_version=stage.code_version, inputs=dict(versions), config=dict(config), files=files, engine=product.engine,
-        device=product.device, seconds=round(seconds, 3), created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_version=stage.code_version,
+        inputs=dict(versions),
+        config=dict(config),
+        files=files,
+        engine=product.engine,
+        device=product.device,
+        seconds=round(seconds, 3),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         weights_loaded=None if product.weights_loaded is None else dict(product.weights_loaded),
         summary=dict(product.summary),
         checks=[check.model_copy(update={"blocking": declared[check.name].blocking}) for check in product.checks],
-    )  # fmt: skip
+    )
 
 
 def _result(artifact: Artifact, stage: Stage, *, reused: bool, why: str) -> dg.MaterializeResult[Any]:
-    from agent_assets.pipeline.metadata import artifact_metadata
-
     manifest = artifact.manifest
     return dg.MaterializeResult(
         metadata=artifact_metadata(artifact, reused=reused, why=why),
@@ -172,12 +191,15 @@ def _result(artifact: Artifact, stage: Stage, *, reused: bool, why: str) -> dg.M
         tags={FINGERPRINT_TAG: manifest.fingerprint, DEVICE_TAG: _tag_value(manifest.device)},
         check_results=[
             dg.AssetCheckResult(
-                check_name=check.name, passed=check.passed, description=check.description, metadata=check.metadata,
+                check_name=check.name,
+                passed=check.passed,
+                description=check.description,
+                metadata=check.metadata,
                 severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
             )
             for check in manifest.checks
         ],
-    )  # fmt: skip
+    )
 
 
 def _tag_value(text: str) -> str:

@@ -43,11 +43,12 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         summary={"tools": [tool.name for tool in tools], "tool_count": len(tools)},
         checks=[
             CheckEntry(
-                name="schema_valid", passed=bool(tools) and not broken,
+                name="schema_valid",
+                passed=bool(tools) and not broken,
                 description=json.dumps(broken) if broken else f"{len(tools)} tools",
             )
         ],
-    )  # fmt: skip
+    )
 
 
 STAGE = Stage(

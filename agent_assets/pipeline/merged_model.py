@@ -17,31 +17,41 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     """Merge, and compare the logits of merged and base + adapter on fixed prompts."""
     settings = run.config.merged_model
     made = run.engines.run(
-        run.context, program="swift_merge", work_dir=folder / "logs", max_minutes=settings.max_minutes,
-        max_memory_gb=settings.max_memory_gb, gpu=True,
+        run.context,
+        program="swift_merge",
+        work_dir=folder / "logs",
+        max_minutes=settings.max_minutes,
+        max_memory_gb=settings.max_memory_gb,
+        gpu=True,
         params={
-            "model_dir": str(run.path("base_model")), "adapter_dir": str(run.path("sft_adapter")),
+            "model_dir": str(run.path("base_model")),
+            "adapter_dir": str(run.path("sft_adapter")),
             "out_dir": str(folder),
         },
-    )  # fmt: skip
+    )
     parity = made.result["parity"]
     passed = parity["max_logit_difference"] <= settings.max_logit_difference and parity["token_agreement"] == 1.0
     return Product(
         summary={
-            "max_logit_difference": parity["max_logit_difference"], "token_agreement": parity["token_agreement"],
-            "peak_memory_mb": made.peak_memory_bytes // 2**20, "merge_seconds": round(made.seconds, 1),
+            "max_logit_difference": parity["max_logit_difference"],
+            "token_agreement": parity["token_agreement"],
+            "peak_memory_mb": made.peak_memory_bytes // 2**20,
+            "merge_seconds": round(made.seconds, 1),
         },
         checks=[
             CheckEntry(name="adapter_loads", passed=True, description="the adapter loaded on this base model"),
             CheckEntry(
-                name="parity", passed=passed, metadata=parity,
+                name="parity",
+                passed=passed,
+                metadata=parity,
                 description=f"largest logit difference {parity['max_logit_difference']:.2e}",
             ),
         ],
         engine=EngineEntry(name="swift", versions=made.result["versions"]),
-        device=made.result["device"], weights_loaded=made.result["weights_loaded"],
+        device=made.result["device"],
+        weights_loaded=made.result["weights_loaded"],
         version_suffixes=(".safetensors", ".jinja"),
-    )  # fmt: skip
+    )
 
 
 STAGE = Stage(

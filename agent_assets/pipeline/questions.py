@@ -22,9 +22,11 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
 
     settings = run.config.questions
     summary = make_questions(
-        folder, tools=read_tools(run.path("mcp_tool_schema")), config=settings,
+        folder,
+        tools=read_tools(run.path("mcp_tool_schema")),
+        config=settings,
         wordings=None if settings.wordings is None else run.pipeline.file(settings.wordings),
-    )  # fmt: skip
+    )
     return Product(summary=summary, checks=[CheckEntry(name="questions_valid", passed=summary["questions"] > 0)])
 
 

@@ -26,29 +26,39 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
 
     settings = run.config.sft_adapter
     made = run.engines.run(
-        run.context, program="swift_sft", work_dir=folder / "logs", max_minutes=settings.max_minutes,
-        max_memory_gb=settings.max_memory_gb, gpu=True,
+        run.context,
+        program="swift_sft",
+        work_dir=folder / "logs",
+        max_minutes=settings.max_minutes,
+        max_memory_gb=settings.max_memory_gb,
+        gpu=True,
         params=settings.model_dump(exclude=_LIMITS | {"engine"})
         | {
-            "model_dir": str(run.path("base_model")), "train_file": str(run.path("train_jsonl") / "train.jsonl"),
+            "model_dir": str(run.path("base_model")),
+            "train_file": str(run.path("train_jsonl") / "train.jsonl"),
             "out_dir": str(folder),
         },
-    )  # fmt: skip
+    )
     curve = [json.loads(line) for line in (folder / LOSS_FILE).read_text(encoding="utf-8").splitlines()]
     losses = [float(point["loss"]) for point in curve]
     (folder / "plots").mkdir()
     (folder / "plots" / "loss.png").write_bytes(loss_curve([int(point["step"]) for point in curve], losses))
     return Product(
         summary={
-            "steps": len(curve), "loss_first": losses[0], "loss_last": losses[-1], "tokens": made.result["tokens"],
-            "tokens_per_s": round(made.result["tokens"] / made.seconds, 1), "training_seconds": round(made.seconds, 1),
+            "steps": len(curve),
+            "loss_first": losses[0],
+            "loss_last": losses[-1],
+            "tokens": made.result["tokens"],
+            "tokens_per_s": round(made.result["tokens"] / made.seconds, 1),
+            "training_seconds": round(made.seconds, 1),
             "peak_memory_mb": made.peak_memory_bytes // 2**20,
         },
         checks=[loss_check(losses), _loads(folder)],
         engine=EngineEntry(name="swift", versions=made.result["versions"]),
-        device=made.result["device"], weights_loaded=made.result["weights_loaded"],
+        device=made.result["device"],
+        weights_loaded=made.result["weights_loaded"],
         version_suffixes=(".safetensors",),
-    )  # fmt: skip
+    )
 
 
 def loss_check(losses: list[float]) -> CheckEntry:
@@ -57,10 +67,11 @@ def loss_check(losses: list[float]) -> CheckEntry:
     part = max(1, len(losses) // 5)
     falling = finite and sum(losses[-part:]) <= sum(losses[:part])
     return CheckEntry(
-        name="loss_falls", passed=falling,
+        name="loss_falls",
+        passed=falling,
         description=f"{len(losses)} steps" + ("" if finite else ", not all finite"),
         metadata={"first": losses[0], "last": losses[-1]} if finite else {},
-    )  # fmt: skip
+    )
 
 
 def _loads(folder: Path) -> CheckEntry:

@@ -31,11 +31,15 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         async with open_tools(run.pipeline, memories=memories, log_dir=run.engines.logs) as toolbox:
             wordings = run.config.questions.wordings
             return await make_rows(
-                folder, questions_folder=run.path("questions"), tools=read_tools(run.path("mcp_tool_schema")),
-                toolbox=toolbox, memories_folder=memories, config=run.config.train_jsonl,
+                folder,
+                questions_folder=run.path("questions"),
+                tools=read_tools(run.path("mcp_tool_schema")),
+                toolbox=toolbox,
+                memories_folder=memories,
+                config=run.config.train_jsonl,
                 system_prompt=run.config.system_prompt,
                 wordings=None if wordings is None else run.pipeline.file(wordings),
-            )  # fmt: skip
+            )
 
     summary = asyncio.run(synthesize())
     (folder / "plots").mkdir()
@@ -44,11 +48,12 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         summary=summary,
         checks=[
             CheckEntry(
-                name="rows_valid", passed=summary["rows"] > 0,
+                name="rows_valid",
+                passed=summary["rows"] > 0,
                 description=f"{summary['rows']} rows kept, {summary['rejected']} rejected",
             )
         ],
-    )  # fmt: skip
+    )
 
 
 STAGE = Stage(

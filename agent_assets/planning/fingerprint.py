@@ -7,8 +7,9 @@ from typing import Any
 from agent_assets.conversations.messages import canonical_json
 
 
-def fingerprint(*, asset: str, partition: str | None, code_version: str, inputs: Mapping[str, str],
-                config: Mapping[str, Any]) -> str:
+def fingerprint(
+    *, asset: str, partition: str | None, code_version: str, inputs: Mapping[str, str], config: Mapping[str, Any]
+) -> str:
     """Hash what an artifact is made from.
 
     Args:
@@ -22,9 +23,12 @@ def fingerprint(*, asset: str, partition: str | None, code_version: str, inputs:
         32 hex digits.
     """
     parts = {
-        "asset": asset, "partition": partition, "code_version": code_version, "inputs": dict(inputs),
+        "asset": asset,
+        "partition": partition,
+        "code_version": code_version,
+        "inputs": dict(inputs),
         "config": dict(config),
-    }  # fmt: skip
+    }
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:32]
 
 

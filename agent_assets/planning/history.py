@@ -16,12 +16,12 @@ class Recorded:
     data_version: str
 
 
-def latest_materialization(
-    instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None
-) -> Recorded | None:
+def latest_materialization(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> Recorded | None:
     """The latest materialization of `key` (of its partition `partition`), or None if there is none."""
     partitions = None if partition is None else [partition]
-    records = instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=key, asset_partitions=partitions), limit=1)
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=key, asset_partitions=partitions), limit=1
+    )
     if not records.records:
         return None
     materialization = records.records[0].asset_materialization

@@ -1,7 +1,7 @@
 """The artifact store: `<root>/<pipeline>/<artifact>/<partition or _>/<fingerprint>/`.
 
-A folder that exists is complete: files are written to a temporary folder, flushed to disk and renamed in one step. On an
-object store, which has no rename, the manifest is uploaded last and a folder without one does not count.
+A folder that exists is complete: files are written to a temporary folder, flushed to disk and renamed in one step. On
+an object store, which has no rename, the manifest is uploaded last and a folder without one does not count.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""`manifest.json`: what an artifact is, what went in, what came out. The last file written into an artifact's folder."""
+"""`manifest.json`: what an artifact is, what went in, what came out. Written last, so that it seals a folder."""
 
 import hashlib
 from collections.abc import Iterable

@@ -17,17 +17,26 @@ KEY = ArtifactKey("elder_companion", "train_jsonl", "shen-fu")
 FINGERPRINT = "f" * 32
 
 
-def build(store: ArtifactStore, key: ArtifactKey = KEY, fingerprint: str = FINGERPRINT, text: str = "row\n") -> Artifact:
+def build(
+    store: ArtifactStore, key: ArtifactKey = KEY, fingerprint: str = FINGERPRINT, text: str = "row\n"
+) -> Artifact:
     with store.staging(key, fingerprint) as folder:
         (folder / "train.jsonl").write_text(text, encoding="utf-8")
         (folder / "logs").mkdir()
         (folder / "logs" / "engine.log").write_text(str(time.time()), encoding="utf-8")
         files = hash_files(folder)
         manifest = Manifest(
-            pipeline=key.pipeline, asset=key.asset, partition=key.partition, fingerprint=fingerprint,
-            data_version=content_version(files), code_version="1", inputs={"questions": "q"}, config={"seed": 1},
-            files=files, created_at="2026-01-01T00:00:00+00:00",
-        )  # fmt: skip
+            pipeline=key.pipeline,
+            asset=key.asset,
+            partition=key.partition,
+            fingerprint=fingerprint,
+            data_version=content_version(files),
+            code_version="1",
+            inputs={"questions": "q"},
+            config={"seed": 1},
+            files=files,
+            created_at="2026-01-01T00:00:00+00:00",
+        )
         return store.commit(key, folder, manifest)
 
 

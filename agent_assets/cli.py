@@ -1,0 +1,83 @@
+"""`agent-assets ...`: what is done from a terminal. Each command is a few lines over the room that does the work."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from agent_assets.errors import AgentAssetsError
+from agent_assets.settings import load_settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="agent-assets")
+def commands() -> None:
+    """Train, evaluate and serve agents from people's memories and MCP tools."""
+
+
+@commands.command()
+@click.option("--elder", "elders", multiple=True, help="Only these sample elders (repeatable). Default: all three.")
+def demo(elders: tuple[str, ...]) -> None:
+    """Train and score the sample agents through Dagster; again at once, everything is reused."""
+    from agent_assets.demo.run import run_demo
+
+    sys.exit(run_demo(load_settings(), elders=list(elders) or None))
+
+
+@commands.command()
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI on loopback.")
+def up(port: int) -> None:
+    """Start MongoDB (unless MONGODB_URI is set), the code server, the Dagster UI and its daemon; Ctrl-C stops all."""
+    from agent_assets.services import run_services
+
+    sys.exit(run_services(load_settings(), port=port))
+
+
+@commands.command()
+def doctor() -> None:
+    """List what is present, what is missing, and the command that fixes it."""
+    from agent_assets.doctor import examine
+
+    findings = examine(load_settings())
+    for finding in findings:
+        click.echo(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.name:<22} {finding.detail}")
+        if not finding.ok and finding.fix:
+            click.echo(f"         {'':<22} fix: {finding.fix}")
+    sys.exit(0 if all(finding.ok or finding.optional for finding in findings) else 1)
+
+
+@commands.command()
+@click.option("--elder", "elders", multiple=True, help="Only these sample elders (repeatable). Default: all three.")
+def seed(elders: tuple[str, ...]) -> None:
+    """Write the sample elders into MongoDB; documents that are already there unchanged are left alone."""
+    from agent_assets.demo.run import seed_sample_elders
+
+    for elder_id, count in seed_sample_elders(load_settings(), list(elders) or None).items():
+        click.echo(f"{elder_id}: {count} memories")
+
+
+@commands.command()
+@click.argument("agent")
+@click.option(
+    "--format", "form", type=click.Choice(["swift", "sharegpt", "openai"]), default="swift", show_default=True
+)
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write. Default: standard output."
+)
+def export(agent: str, form: str, output: Path | None) -> None:
+    """Export the latest training rows of AGENT (`pipeline` or `pipeline/elder`) in one of three row formats."""
+    from agent_assets.export import export_rows
+
+    count = export_rows(load_settings(), agent, form, output)
+    click.echo(f"{count} rows", err=True)
+
+
+def main() -> None:
+    """Run a command; an expected error is one line on standard error and exit code 1, never a traceback."""
+    try:
+        commands()
+    except AgentAssetsError as error:
+        click.echo(f"error: {error.message}", err=True)
+        if error.next_step:
+            click.echo(f"next:  {error.next_step}", err=True)
+        sys.exit(1)

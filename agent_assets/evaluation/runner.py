@@ -1,0 +1,91 @@
+"""Put every held-out item to one system, through the agent loop that serving uses, a few at a time.
+
+An item whose model or tool server failed is reported by name and not scored. When more than a tenth of them failed,
+the numbers would say more about the machine than about the model, and the evaluation stops with an error.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from openai import OpenAIError
+
+from agent_assets.conversations.messages import Message, ToolSchema
+from agent_assets.errors import AgentAssetsError, EngineFailed, TrainingDataError
+from agent_assets.evaluation.items import EvalItem
+from agent_assets.evaluation.metrics import ItemResult
+from agent_assets.synthesis.agent_loop import ChatModel, Limits, ToolCaller, run_agent
+
+MAX_FAILED_SHARE = 0.1
+
+Progress = Callable[[int, int], None]  # items done, items in all
+
+
+async def run_items(
+    model: ChatModel,
+    toolbox: ToolCaller,
+    tools: Sequence[ToolSchema],
+    items: Sequence[EvalItem],
+    limits: Limits,
+    *,
+    concurrency: int = 8,
+    on_progress: Progress | None = None,
+) -> list[ItemResult]:
+    """Results in the order of the items, whatever the order in which they finish.
+
+    Items of kind `recall_closed` are asked without tools.
+
+    Raises:
+        EngineFailed: the model or a tool server failed on more than a tenth of the items. It is raised as soon as
+            that is certain, without waiting for the rest.
+        TrainingDataError: there are no items.
+    """
+    if not items:
+        raise TrainingDataError(
+            "There are no held-out items to evaluate on.", next_step="raise the held-out share of the questions."
+        )
+    results: dict[int, ItemResult] = {}
+    waiting = iter(enumerate(items))
+
+    async def work(waiting: Iterator[tuple[int, EvalItem]]) -> None:
+        for position, item in waiting:
+            results[position] = await _run_item(model, toolbox, tools, item, limits)
+            _check_failures(list(results.values()), len(items))
+            if on_progress is not None:
+                on_progress(len(results), len(items))
+
+    workers = [asyncio.create_task(work(waiting)) for _ in range(min(concurrency, len(items)))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return [results[position] for position in range(len(items))]
+
+
+async def _run_item(
+    model: ChatModel, toolbox: ToolCaller, tools: Sequence[ToolSchema], item: EvalItem, limits: Limits
+) -> ItemResult:
+    messages = [Message(role="system", content=item.system)] if item.system else []
+    messages.append(Message(role="user", content=item.question))
+    started = time.monotonic()
+    try:
+        rollout = await run_agent(model, toolbox, messages, () if item.kind == "recall_closed" else tools, limits)
+    except (AgentAssetsError, OpenAIError, OSError) as error:  # recorded by name, counted, shown in the report
+        return ItemResult(item, (), "", time.monotonic() - started, error=type(error).__name__)
+    return ItemResult(item, tuple(rollout.messages), str(rollout.stop_reason), rollout.seconds)
+
+
+def _check_failures(results: Sequence[ItemResult], total: int) -> None:
+    failed = [result for result in results if result.error is not None]
+    if len(failed) <= MAX_FAILED_SHARE * total:
+        return
+    kinds = ", ".join(f"{name} {count}" for name, count in Counter(result.error for result in failed).most_common())
+    first = ", ".join(result.item.id for result in failed[:5])
+    raise EngineFailed(
+        f"{len(failed)} of {total} held-out items failed for other reasons than the model's answer ({kinds}); "
+        f"first items: {first}.",
+        next_step="read the logs of the inference server and of the tool servers beside the artifact, and run again.",
+    )

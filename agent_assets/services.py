@@ -1,0 +1,170 @@
+"""`agent-assets up`: MongoDB, the code server, the Dagster UI and its daemon as children that live and die together."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import yaml
+
+from agent_assets.errors import ConfigError, EngineFailed
+from agent_assets.instance import prepare_dagster_home
+from agent_assets.settings import REPOSITORY, Settings
+
+_STOP_SECONDS = 20.0
+_READY_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running child in a process group of its own, and where its output goes."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+
+def run_services(settings: Settings, *, port: int) -> int:
+    """Start everything, wait for Ctrl-C (or SIGTERM, or the end of one child), stop everything.
+
+    Returns:
+        0 after Ctrl-C, 1 when a child ended by itself.
+
+    Raises:
+        ConfigError: the port is taken, or no MongoDB can be found.
+    """
+    if not port_free(port):
+        raise ConfigError(f"Port {port} is taken.", next_step="stop what uses it, or choose another with --port.")
+    stopping = {signal.SIGTERM: _interrupt, signal.SIGHUP: _interrupt}
+    for number, handler in stopping.items():
+        signal.signal(number, handler)
+    try:
+        with running_services(settings, port=port) as services:
+            click.echo(f"\nDagster UI: http://127.0.0.1:{port}    (Ctrl-C stops everything)")
+            return _watch(services)
+    except KeyboardInterrupt:
+        return 0
+
+
+@contextlib.contextmanager
+def running_services(settings: Settings, *, port: int) -> Iterator[list[Service]]:
+    """MongoDB, code server, UI and daemon, ready for use; stopped in reverse order at the end of the block."""
+    with mongodb(settings) as environment:
+        prepare_dagster_home(settings)
+        logs = settings.home / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        code_port = free_port()
+        workspace = settings.home / "workspace.yaml"
+        server = {"host": "127.0.0.1", "port": code_port, "location_name": "agent_assets"}
+        workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
+        services: list[Service] = []
+        try:
+            code = ["dagster", "code-server", "start", "-m", "agent_assets.definitions", "-h", "127.0.0.1"]
+            services.append(_start("code server", [*code, "-p", str(code_port)], environment, logs))
+            _wait_for_port(services[-1], code_port)
+            web = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
+            services.append(_start("webserver", web, environment, logs))
+            services.append(_start("daemon", ["dagster-daemon", "run", "-w", str(workspace)], environment, logs))
+            _wait_for_port(services[-2], port)
+            yield services
+        finally:
+            _stop(services)
+
+
+@contextlib.contextmanager
+def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
+    """The environment of our processes, with MONGODB_URI pointing at the user's MongoDB or at the embedded one."""
+    environment = os.environ | {
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "AGENT_ASSETS_HOME": str(settings.home),
+        "AGENT_ASSETS_STORE": settings.store,
+    }
+    if settings.mongodb_uri:
+        yield environment
+        return
+    from resources.mongod import start_mongod
+
+    with start_mongod(settings.mongo_data) as mongod:
+        yield environment | {"MONGODB_URI": mongod.uri}
+
+
+def port_free(port: int) -> bool:
+    """Whether nothing listens on a loopback port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(name: str, command: list[str], environment: Mapping[str, str], logs: Path) -> Service:
+    log = logs / f"{name.replace(' ', '-')}.log"
+    program = Path(sys.executable).parent / command[0]
+    # The wrapper makes a child die with this process even when this process is killed outright.
+    wrapped = [sys.executable, "-m", "agent_assets.engines.child", "--exec", str(program), *command[1:]]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            wrapped,
+            cwd=REPOSITORY,
+            env=dict(environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    click.echo(f"starting {name} (log {log})")
+    return Service(name, process, log)
+
+
+def _wait_for_port(service: Service, port: int) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        if service.process.poll() is not None:
+            break
+        with socket.socket() as probe:
+            probe.settimeout(1.0)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise EngineFailed(f"The {service.name} did not start.", next_step=f"read {service.log}.")
+
+
+def _watch(services: list[Service]) -> int:
+    while True:
+        for service in services:
+            if service.process.poll() is not None:
+                click.echo(f"The {service.name} ended by itself; stopping the rest. Its log: {service.log}", err=True)
+                return 1
+        time.sleep(0.5)
+
+
+def _stop(services: list[Service]) -> None:
+    for service in reversed(services):
+        if service.process.poll() is None:
+            service.process.terminate()
+    deadline = time.monotonic() + _STOP_SECONDS
+    for service in reversed(services):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            service.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(service.process.pid, signal.SIGKILL)  # whatever the child left behind
+        service.process.wait()
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

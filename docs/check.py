@@ -1,0 +1,72 @@
+"""Check that the documentation is true: links lead somewhere, rooms exist, the command reference matches the commands.
+
+python docs/check.py            exit 1 with a list of what is wrong
+python docs/check.py --write    write docs/cli.md anew from the commands
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from agent_assets.cli import commands
+
+ROOT = Path(__file__).resolve().parent.parent
+CLI_PAGE = ROOT / "docs" / "cli.md"
+_LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_ROOM = re.compile(r"^\| `((?:agent_assets|resources|tests|docs|deploy|benchmarks)[\w/.]*)` \|", re.MULTILINE)
+_MAKE_TARGET = re.compile(r"`make (\w+)`")
+
+
+def cli_reference() -> str:
+    """The command reference: `--help` of every command."""
+    parts = ["# Commands\n\nGenerated from the commands themselves: `python docs/check.py --write`.\n"]
+    context = click.Context(commands, info_name="agent-assets")
+    for name in sorted(commands.commands):
+        command = commands.commands[name]
+        with click.Context(command, parent=context, info_name=name) as own:
+            parts.append(f"## agent-assets {name}\n\n```\n{command.get_help(own)}\n```\n")
+    return "\n".join(parts)
+
+
+def broken_links(page: Path) -> list[str]:
+    """Relative links of a page that lead nowhere."""
+    targets = _LINK.findall(page.read_text(encoding="utf-8"))
+    local = [target for target in targets if "://" not in target and not target.startswith("mailto:")]
+    return [f"{page.relative_to(ROOT)}: {target}" for target in local if not (page.parent / target).exists()]
+
+
+def missing_rooms(page: Path) -> list[str]:
+    """Folders and files a page's tables name that are not there, and packages of ours the page leaves out."""
+    named = set(_ROOM.findall(page.read_text(encoding="utf-8")))
+    gone = [f"{page.relative_to(ROOT)}: {name} does not exist" for name in sorted(named) if not (ROOT / name).exists()]
+    rooms = {f"agent_assets/{path.parent.name}" for path in (ROOT / "agent_assets").glob("*/__init__.py")}
+    return gone + [f"{page.relative_to(ROOT)}: {room} is not described" for room in sorted(rooms - named)]
+
+
+def missing_targets(page: Path) -> list[str]:
+    """`make` targets a page names that the Makefile lacks."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = set(_MAKE_TARGET.findall(page.read_text(encoding="utf-8")))
+    return [f"{page.relative_to(ROOT)}: make {name}" for name in sorted(named) if f"\n{name}:" not in makefile]
+
+
+def main() -> int:
+    """Check everything, or write the command reference."""
+    if "--write" in sys.argv:
+        CLI_PAGE.write_text(cli_reference(), encoding="utf-8")
+        return 0
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    problems = [problem for page in pages for problem in broken_links(page) + missing_targets(page)]
+    problems += missing_rooms(ROOT / "README.md")
+    if not CLI_PAGE.is_file() or CLI_PAGE.read_text(encoding="utf-8") != cli_reference():
+        problems.append("docs/cli.md is out of date: python docs/check.py --write")
+    for problem in problems:
+        print(problem)
+    print(f"docs: {len(pages)} pages, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Where an elder's answers stand in MongoDB: two known layouts, every name of which can be overridden.
+
+`layout: app` picks a preset as it is; a mapping overrides parts of it:
+
+    layout:
+      preset: app
+      answers: {collection: replies, updated_at: modifiedAt}
+      profiles: null
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from bson import ObjectId
+from pydantic import Field, model_validator
+
+from agent_assets.errors import MemoryDataError
+from agent_assets.strict_model import StrictModel
+
+_ELDER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_OBJECT_ID = re.compile(r"[0-9a-f]{24}")  # lower case, or one elder could be two partitions
+
+Name = Annotated[str, Field(pattern=r"^[^$.\s][^$\s]*$")]  # a collection, or a field, dotted where it is nested
+IdType = Literal["string", "objectid"]
+
+_SERVICE: dict[str, Any] = {
+    "elder_id_type": "string",
+    "answers": {"collection": "answers", "elder": "elderId"},
+    "questions": {"collection": "questions", "text": "questionText", "category": "category"},
+    "profiles": {
+        "collection": "elders",
+        "id": "elderId",
+        "name": "name",
+        "language": "language",
+        "traits": {
+            "personality": "personality",
+            "hobby": "hobby",
+            "catchphrase": "catchphrase",
+            "life_motto": "lifeMotto",
+        },
+    },
+}
+_APP: dict[str, Any] = {
+    "elder_id_type": "objectid",
+    "answers": {
+        "collection": "answers",
+        "elder": "targetUserId",
+        "category": "questionLayer",
+        "answered_by": "userId",
+        "is_self": "isSelfAnswer",
+        "relationship": "relationshipType",
+    },
+    "questions": {"collection": "questions", "text": "question", "category": "layer"},
+    "profiles": {
+        "collection": "users",
+        "id": "_id",
+        "name": "name",
+        "language": "profile.language",
+        "traits": {
+            "personality": "companionChat.roleCard.personality",
+            "background": "companionChat.roleCard.background",
+            "hobby": "companionChat.roleCard.interests",
+            "values": "companionChat.roleCard.values",
+            "communication_style": "companionChat.roleCard.communicationStyle",
+            "catchphrase": "profile.catchphrase",
+            "life_motto": "profile.lifeMotto",
+        },
+    },
+}
+_PRESETS = {"service": _SERVICE, "app": _APP}
+
+
+class AnswersLayout(StrictModel):
+    """The collection of answers. A name that is None is a thing this layout does not have."""
+
+    collection: Name
+    elder: Name = Field(description="Whom the answer is about: the partition.")
+    question: Name = Field("questionId", description="Refers to the questions collection.")
+    text: Name = Field("answer", description="The answer itself.")
+    question_text: Name | None = Field(None, description="The question's wording, where the answer carries it.")
+    category: Name | None = Field(None, description="Goes before the question's own category.")
+    answered_by: Name | None = None
+    is_self: Name | None = Field(None, description="True: the elder answered.")
+    relationship: Name | None = None
+    created_at: Name = "createdAt"
+    updated_at: Name = Field("updatedAt", description="Where a document lacks it, its created_at counts.")
+
+
+class QuestionsLayout(StrictModel):
+    """The collection of questions, shared by all elders."""
+
+    collection: Name
+    id: Name = "_id"
+    text: Name
+    category: Name | None = None
+
+
+class ProfilesLayout(StrictModel):
+    """The collection that says who the elders are; an elder who is not in it gets a plain profile."""
+
+    collection: Name
+    id: Name
+    name: Name
+    language: Name | None = None
+    traits: dict[str, Name] = Field(default_factory=dict, description="Where each trait stands. Replaces the preset's.")
+
+
+class MongoLayout(StrictModel):
+    """Collections and field names of one database. Built from a preset's name, or a mapping that overrides parts."""
+
+    preset: Literal["service", "app"] = "service"
+    elder_id_type: IdType = Field(description="How elder ids are stored; an ObjectId is written as 24 hex digits.")
+    answers: AnswersLayout
+    questions: QuestionsLayout
+    profiles: ProfilesLayout | None
+
+    @classmethod
+    def of(cls, preset: Literal["service", "app"]) -> "MongoLayout":
+        """One of the two known layouts, unchanged."""
+        return cls.model_validate(preset)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset(cls, value: Any) -> Any:
+        value = {"preset": value} if isinstance(value, str) else value
+        if not isinstance(value, dict) or value.get("preset", "service") not in _PRESETS:
+            return value
+        merged = {**_PRESETS[value.get("preset", "service")]}
+        for key, given in value.items():
+            base = merged.get(key)
+            merged[key] = {**base, **given} if isinstance(base, dict) and isinstance(given, dict) else given
+        return merged
+
+
+def is_elder_id(text: str) -> bool:
+    """Whether an elder id can be a partition key. "." and ".." match the pattern, but are no names of a folder."""
+    return _ELDER_ID.fullmatch(text) is not None and text not in (".", "..")
+
+
+def check_elder_id(elder_id: str, id_type: IdType) -> None:
+    """Raises MemoryDataError: `elder_id` is no partition key, or no ObjectId where the layout stores those."""
+    if not is_elder_id(elder_id):
+        raise MemoryDataError(
+            f"The elder id {elder_id[:80]!r} cannot be used.",
+            next_step="use 1 to 64 letters, digits, '_', '.' or '-'.",
+        )
+    if id_type == "objectid" and _OBJECT_ID.fullmatch(elder_id) is None:
+        raise MemoryDataError(
+            f"The elder id {elder_id!r} is no ObjectId, which this layout stores.",
+            next_step="use the 24 hex digits of the elder's _id, or set `elder_id_type: string` in the layout.",
+        )
+
+
+def stored_id(elder_id: str, id_type: IdType) -> str | ObjectId:
+    """An elder id (already checked) as the database stores it."""
+    return ObjectId(elder_id) if id_type == "objectid" else elder_id
+
+
+def elder_id_of(stored: object, id_type: IdType) -> str | None:
+    """The elder id of a stored value; None where it has the wrong type or cannot be a partition key."""
+    if id_type == "objectid":
+        return str(stored) if isinstance(stored, ObjectId) else None
+    return stored if isinstance(stored, str) and is_elder_id(stored) else None

@@ -1,0 +1,107 @@
+"""Connecting to MongoDB and trying again: every failure ends as an error a user can act on, without the password."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pymongo import MongoClient
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    CursorNotFound,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+
+from agent_assets.errors import AgentAssetsError, ConfigError, MongoUnavailable
+
+Document = dict[str, Any]
+Result = TypeVar("Result")
+
+TRANSIENT = (ConnectionFailure, CursorNotFound)  # ServerSelectionTimeoutError and AutoReconnect are the first
+_LONGEST_ANSWER_MS = 120_000  # a hanging server is an error in the end; sorting a million answers takes seconds
+_AUTHENTICATION_FAILED, _UNAUTHORIZED = 18, 13
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a failed read is tried again: the wait doubles from `first_wait_s` up to `longest_wait_s`."""
+
+    attempts: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 8.0
+
+    def wait(self, failures: int) -> None:
+        """Sleep before the try that follows `failures` failures in a row."""
+        time.sleep(min(self.first_wait_s * 2 ** (failures - 1), self.longest_wait_s))
+
+
+def connect(uri: str, *, server_selection_timeout_ms: int = 5000) -> MongoClient[Document]:
+    """A client; it connects with its first operation. Time limits that the URI names are kept.
+
+    Raises:
+        ConfigError: the URI is malformed, or names a host that has no SRV record.
+    """
+    limits = {"serverSelectionTimeoutMS": server_selection_timeout_ms, "socketTimeoutMS": _LONGEST_ANSWER_MS}
+    unset = {name: value for name, value in limits.items() if name.lower() not in uri.lower()}
+    try:
+        return MongoClient(uri, appname="agent-assets", **unset)
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        # The driver's own message may quote parts of the URI, the password among them.
+        raise ConfigError(
+            f"The MongoDB URI '{redacted(uri)}' cannot be used ({type(error).__name__}).",
+            next_step="set MONGODB_URI to mongodb://[user:password@]host:port/, with '@', ':' and '/' in user and "
+            "password percent-encoded.",
+        ) from None
+
+
+def redacted(uri: str) -> str:
+    """The URI without user, password and options."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return "***"
+    without_user = rest.rpartition("@")[2]
+    return f"{scheme}://{'***@' if '@' in rest else ''}{without_user.partition('?')[0]}"
+
+
+def read_with_retries(client: MongoClient[Document], read: Callable[[], Result], retry: Retry) -> Result:
+    """Run `read`, again with growing waits while MongoDB does not answer.
+
+    Raises:
+        MongoUnavailable: it did not answer in `retry.attempts` tries, or refused the user.
+    """
+    failures = 0
+    while True:
+        try:
+            return read()
+        except TRANSIENT as error:
+            failures += 1
+            if failures >= retry.attempts:
+                raise unavailable(client, error, failures) from error
+        except OperationFailure as error:
+            raise refused(client, error) from error
+        retry.wait(failures)
+
+
+def unavailable(client: MongoClient[Document], error: PyMongoError, tries: int) -> MongoUnavailable:
+    """The error to raise when MongoDB did not answer `tries` times in a row."""
+    return MongoUnavailable(
+        f"MongoDB at {_addresses(client)} did not answer in {tries} tries ({type(error).__name__}).",
+        next_step="check that it runs and that MONGODB_URI names it; without MONGODB_URI `agent-assets up` starts one.",
+    )
+
+
+def refused(client: MongoClient[Document], error: OperationFailure) -> AgentAssetsError:
+    """The error to raise when MongoDB answered, but not with data."""
+    next_step = {
+        _AUTHENTICATION_FAILED: "correct user, password and authSource in MONGODB_URI.",
+        _UNAUTHORIZED: "grant the user the role `read` on the database.",
+    }.get(error.code or 0, "look up this code in MongoDB's list of error codes, and read the server's log.")
+    return MongoUnavailable(f"MongoDB at {_addresses(client)} refused a read (code {error.code}).", next_step=next_step)
+
+
+def _addresses(client: MongoClient[Document]) -> str:
+    servers = client.topology_description.server_descriptions()
+    return ", ".join(sorted(f"{host}:{port}" for host, port in servers)) or "an unknown address"

@@ -1,0 +1,112 @@
+"""Which elders are there, and which may have changed: cheap enough for every tick of a sensor.
+
+A signature moves with every write that keeps `updatedAt`, and with every delete. It says which elders to read again;
+what they told is compared by `mongo_reader.content_digest`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo.database import Database
+
+from resources.mongo_config import AnswersLayout, MongoLayout, elder_id_of
+from resources.mongo_reader import BINARY_ORDER
+from resources.mongo_retry import Document, Retry, read_with_retries
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Number of an elder's answers, and maximum and sum of their last change (ms since 1970, 0 where unknown)."""
+
+    count: int
+    max_updated: int
+    sum_updated: int
+
+
+@dataclass(frozen=True)
+class ElderIds:
+    """Elder ids that have answers, sorted, and how many stored ids cannot be partition keys."""
+
+    valid: tuple[str, ...]
+    invalid: int
+
+
+def list_elder_ids(db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None) -> ElderIds:
+    """Every elder with at least one answer.
+
+    Raises:
+        MongoUnavailable: MongoDB did not answer, after retries.
+    """
+    pipeline = [{"$group": {"_id": f"${layout.answers.elder}"}}]
+    rows = _aggregate(db, layout, pipeline, retry)
+    ids = [elder_id_of(row["_id"], layout.elder_id_type) for row in rows]
+    valid = sorted(elder_id for elder_id in ids if elder_id is not None)
+    return ElderIds(tuple(valid), len(ids) - len(valid))
+
+
+def elder_signatures(
+    db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None
+) -> dict[str, Signature]:
+    """Signature of every elder with a usable id, in one pass over an index where there is one.
+
+    Raises:
+        MongoUnavailable: MongoDB did not answer, after retries.
+    """
+    answers = layout.answers
+    changed = {"$ifNull": [f"${answers.updated_at}", f"${answers.created_at}"]}
+    as_date = {"$convert": {"input": changed, "to": "date", "onError": None, "onNull": None}}  # some write ISO text
+    as_ms = {"$convert": {"input": as_date, "to": "long", "onError": 0, "onNull": 0}}
+    group = {"_id": f"${answers.elder}", "count": {"$sum": 1}, "max": {"$max": as_ms}, "sum": {"$sum": as_ms}}
+    signatures = {}
+    for row in _aggregate(db, layout, [{"$group": group}], retry):
+        elder_id = elder_id_of(row["_id"], layout.elder_id_type)
+        if elder_id is not None:
+            signatures[elder_id] = Signature(int(row["count"]), int(row["max"]), int(row["sum"]))
+    return dict(sorted(signatures.items()))
+
+
+def recommended_index(layout: MongoLayout) -> list[tuple[str, int]]:
+    """Keys of the index that answers `elder_signatures` without reading documents, and sorts for the reader."""
+    answers = layout.answers
+    return [(answers.elder, 1), (answers.updated_at, 1), (answers.created_at, 1)]
+
+
+def has_recommended_index(db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None) -> bool:
+    """Whether the index is there. `agent-assets doctor` recommends it; the reader never creates one."""
+    wanted = {name for name, _ in recommended_index(layout)}
+    return any(wanted <= set(index["key"]) for index in _usable_indexes(db, layout, retry or Retry()))
+
+
+def _aggregate(
+    db: Database[Document], layout: MongoLayout, pipeline: list[Document], retry: Retry | None
+) -> list[Document]:
+    retry = retry or Retry()
+    hint = _best_hint(_usable_indexes(db, layout, retry), layout.answers)
+    options: dict[str, Any] = {} if hint is None else {"hint": hint}
+    collection = db.get_collection(layout.answers.collection)
+    return read_with_retries(
+        db.client,
+        lambda: list(collection.aggregate(pipeline, collation=BINARY_ORDER, allowDiskUse=True, **options)),
+        retry,
+    )
+
+
+def _usable_indexes(db: Database[Document], layout: MongoLayout, retry: Retry) -> list[Document]:
+    """Indexes that start with the elder and hold every document: a sparse or partial one would hide answers."""
+    indexes = read_with_retries(db.client, lambda: [dict(index) for index in db[layout.answers.collection].list_indexes()], retry)
+    partial = {"sparse", "partialFilterExpression", "collation", "hidden"}
+    return [
+        index
+        for index in indexes
+        if next(iter(index["key"])) == layout.answers.elder
+        and all(direction in (1, -1) for direction in index["key"].values())
+        and not partial & set(index)
+    ]
+
+
+def _best_hint(indexes: Iterable[Document], answers: AnswersLayout) -> str | None:
+    """Name of the index that holds most of what a signature needs; without a hint the server reads every document."""
+    needed = {answers.updated_at, answers.created_at}
+    ranked = sorted(indexes, key=lambda index: (-len(needed & set(index["key"])), len(index["key"]), index["name"]))
+    return str(ranked[0]["name"]) if ranked else None
