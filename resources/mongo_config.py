@@ -115,9 +115,14 @@ class MongoLayout(StrictModel):
     profiles: ProfilesLayout | None
 
     @classmethod
-    def of(cls, preset: Literal["service", "app"]) -> "MongoLayout":
-        """One of the two known layouts, unchanged."""
-        return cls.model_validate(preset)
+    def service(cls) -> "MongoLayout":
+        """String ids; questions and answers by `elderId`."""
+        return cls.model_validate("service")
+
+    @classmethod
+    def app(cls) -> "MongoLayout":
+        """ObjectIds; answers of the elder, of family and of friends about `targetUserId`."""
+        return cls.model_validate("app")
 
     @model_validator(mode="before")
     @classmethod

@@ -74,7 +74,7 @@ def read_elder(
         raise MemoryDataError(
             f"Elder {elder_id} has no usable answer in {db.name}.{layout.answers.collection}"
             + (f"; skipped: {reasons}." if reasons else ": there is none at all."),
-            next_step="let the elder answer a question, or check collections and field names of the layout in defs.yaml.",
+            next_step="let the elder answer a question, or check the collections and field names in defs.yaml.",
         )
     return record
 

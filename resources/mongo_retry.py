@@ -42,10 +42,15 @@ def connect(uri: str, *, server_selection_timeout_ms: int = 5000) -> MongoClient
     """A client; it connects with its first operation. Time limits that the URI names are kept.
 
     Raises:
-        ConfigError: the URI is malformed, or names a host that has no SRV record.
+        ConfigError: the URI is empty or malformed, or names a host that has no SRV record.
     """
+    if not uri:
+        raise ConfigError(
+            "MONGODB_URI is not set, and no embedded MongoDB was started for this process.",
+            next_step="set it to your server, or start everything with `agent-assets up`.",
+        )
     limits = {"serverSelectionTimeoutMS": server_selection_timeout_ms, "socketTimeoutMS": _LONGEST_ANSWER_MS}
-    unset = {name: value for name, value in limits.items() if name.lower() not in uri.lower()}
+    unset: dict[str, Any] = {name: value for name, value in limits.items() if name.lower() not in uri.lower()}
     try:
         return MongoClient(uri, appname="agent-assets", **unset)
     except (InvalidURI, ConfigurationError, ValueError) as error:
@@ -55,6 +60,17 @@ def connect(uri: str, *, server_selection_timeout_ms: int = 5000) -> MongoClient
             next_step="set MONGODB_URI to mongodb://[user:password@]host:port/, with '@', ':' and '/' in user and "
             "password percent-encoded.",
         ) from None
+
+
+def ping(uri: str, *, server_selection_timeout_ms: int = 3000) -> None:
+    """Ask a server whether it is there, once.
+
+    Raises:
+        ConfigError: the URI is malformed.
+        MongoUnavailable: it does not answer, or refuses the user.
+    """
+    with connect(uri, server_selection_timeout_ms=server_selection_timeout_ms) as client:
+        read_with_retries(client, lambda: client.admin.command("ping"), Retry(attempts=1))
 
 
 def redacted(uri: str) -> str:

@@ -94,7 +94,8 @@ def _aggregate(
 
 def _usable_indexes(db: Database[Document], layout: MongoLayout, retry: Retry) -> list[Document]:
     """Indexes that start with the elder and hold every document: a sparse or partial one would hide answers."""
-    indexes = read_with_retries(db.client, lambda: [dict(index) for index in db[layout.answers.collection].list_indexes()], retry)
+    collection = db[layout.answers.collection]
+    indexes = read_with_retries(db.client, lambda: [dict(index) for index in collection.list_indexes()], retry)
     partial = {"sparse", "partialFilterExpression", "collation", "hidden"}
     return [
         index

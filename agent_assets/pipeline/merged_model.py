@@ -22,7 +22,6 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         work_dir=folder / "logs",
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
-        gpu=True,
         params={
             "model_dir": str(run.path("base_model")),
             "adapter_dir": str(run.path("sft_adapter")),

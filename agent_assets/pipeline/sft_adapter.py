@@ -31,7 +31,6 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         work_dir=folder / "logs",
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
-        gpu=True,
         params=settings.model_dump(exclude=_LIMITS | {"engine"})
         | {
             "model_dir": str(run.path("base_model")),

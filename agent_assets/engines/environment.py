@@ -1,0 +1,97 @@
+"""Engine environments: where their Python is, and the environment variables an engine process gets."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_assets.errors import EngineMissing
+from agent_assets.settings import REPOSITORY, load_settings
+
+ENGINE_NAMES = ("cpu", "gpu")
+
+# What an engine may see of our environment. Everything else stays out: keys, database addresses, Dagster's settings.
+_PASSED = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD"}
+)
+_PASSED_PREFIXES = (
+    "LC_",
+    "CUDA_",
+    "NVIDIA_",
+    "NCCL_",
+    "HF_",
+    "OMP_",
+    "MKL_",
+    "KMP_",
+    "TORCH",
+    "TRITON_",
+    "VLLM_",
+    "XDG_",
+)
+
+_ENGINE_SETTINGS = {
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONHASHSEED": "0",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    # Threads that wait for work must not take the cores from those that have some.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+
+
+@dataclass(frozen=True)
+class EngineEnv:
+    """A Python environment that holds the libraries of engine programs."""
+
+    name: str
+    python: Path
+
+
+@dataclass(frozen=True)
+class EnvStatus:
+    """Whether an engine environment is installed. `fix` is the command that installs it."""
+
+    name: str
+    installed: bool
+    python: Path
+    fix: str = "make setup"
+
+
+def find_engine_env(name: str, folder: Path | None = None) -> EngineEnv:
+    """The environment called `name` ("cpu", "gpu") in `folder` (default: AGENT_ASSETS_ENGINES).
+
+    Raises:
+        EngineMissing: it is not installed.
+    """
+    python = _python(name, folder)
+    if not os.access(python, os.X_OK):
+        raise EngineMissing(
+            f"The engine environment '{name}' is not installed ({python} is not there).",
+            next_step="run `make setup`; `agent-assets doctor` lists what is present and what is missing.",
+        )
+    return EngineEnv(name=name, python=python)
+
+
+def env_status(folder: Path | None = None) -> list[EnvStatus]:
+    """Which of the known engine environments are installed. Looks at files only: nothing is started."""
+    pythons = {name: _python(name, folder) for name in ENGINE_NAMES}
+    return [EnvStatus(name, os.access(python, os.X_OK), python) for name, python in pythons.items()]
+
+
+def engine_environment(
+    extra: Mapping[str, str], *, search_path: Path = REPOSITORY, source: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Environment variables of an engine process: the harmless part of `source`, our settings, then `extra`.
+
+    Modules are found in `search_path` and in this repository.
+    """
+    passed = {
+        name: value for name, value in source.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+    }  # fmt: skip
+    return passed | _ENGINE_SETTINGS | {"PYTHONPATH": f"{search_path}{os.pathsep}{REPOSITORY}"} | dict(extra)
+
+
+def _python(name: str, folder: Path | None) -> Path:
+    return (folder or load_settings().engines) / name / "bin" / "python"

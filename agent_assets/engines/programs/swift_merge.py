@@ -1,0 +1,134 @@
+"""Program `swift_merge`: base weights with an adapter merged in, and the proof that nothing else changed.
+
+    params: model_dir, adapter_dir, out_dir; optional: prompts (list of conversations in OpenAI form)
+    result: parity {prompts, positions, max_logit_difference, token_agreement, greedy_agreement}, weights_loaded, files,
+            seconds, versions, device, peak_memory_bytes
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agent_assets.engines.programs.runtime import Params, Report, facts, loaded_weights, progress, run_program
+from agent_assets.engines.programs.swift_sft import ADAPTER_CONFIG, BASE_PREFIX
+from agent_assets.engines.programs.swift_template import check_template
+from agent_assets.engines.templates import TEMPLATE_FILE, chat_template
+from agent_assets.errors import BaseModelError
+
+PROMPTS: tuple[list[dict[str, str]], ...] = (
+    [{"role": "user", "content": "What is the capital of France?"}],
+    [{"role": "system", "content": "You answer in one sentence."}, {"role": "user", "content": "你小时候住在哪里？"}],
+    [
+        {"role": "user", "content": "What did LNG cost in March 2025?"},
+        {"role": "assistant", "content": "I look it up."},
+        {"role": "user", "content": "Thank you. And in April?"},
+    ],
+)
+GREEDY_TOKENS = 16
+
+
+def merge(params: Params, report: Report) -> dict[str, Any]:
+    """Merge and prove.
+
+    Raises:
+        BaseModelError: the adapter was trained on other base weights.
+    """
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model_dir, adapter_dir, out_dir = (Path(params[name]) for name in ("model_dir", "adapter_dir", "out_dir"))
+    started = time.monotonic()
+    check_template(model_dir)
+    progress(report, "load", total_steps=4)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = AutoTokenizer.from_pretrained(str(model_dir))
+    base = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype="auto").to(device)
+    weights = loaded_weights(model_dir, base)
+    check_base(adapter_dir, str(weights["sha256"]))
+    adapted = PeftModel.from_pretrained(base, str(adapter_dir)).eval()
+    prompts = [tokenize(tokenizer, prompt).to(device) for prompt in params.get("prompts") or PROMPTS]
+    progress(report, "base + adapter", step=1, total_steps=4)
+    expected = answers(adapted, prompts)
+    progress(report, "merge", step=2, total_steps=4)
+    merged = adapted.merge_and_unload()
+    merged.save_pretrained(str(out_dir))
+    tokenizer.save_pretrained(str(out_dir))
+    (out_dir / TEMPLATE_FILE).write_text(chat_template(), encoding="utf-8")
+    del adapted, merged, base
+    progress(report, "compare", step=3, total_steps=4)
+    # What is compared is the files, loaded again: a mistake in writing them would show, too.
+    reloaded = AutoModelForCausalLM.from_pretrained(str(out_dir), dtype="auto").to(device).eval()
+    parity = compare(expected, answers(reloaded, prompts))
+    progress(report, "done", step=4, total_steps=4)
+    return {
+        "parity": parity,
+        "files": sorted(path.name for path in out_dir.iterdir() if path.is_file()),
+        "seconds": round(time.monotonic() - started, 2),
+        "tokens": None,
+        "weights_loaded": weights,
+        **facts("torch", "transformers", "peft", "safetensors"),
+    }
+
+
+def check_base(adapter_dir: Path, base_sha256: str) -> None:
+    """Refuse an adapter of another base: it would load, and answer nonsense.
+
+    Raises:
+        BaseModelError: the adapter names no base, or another one.
+    """
+    trained_on = json.loads((adapter_dir / ADAPTER_CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    if trained_on != BASE_PREFIX + base_sha256[:12]:
+        raise BaseModelError(
+            f"The adapter was trained on {trained_on}, the base model is {BASE_PREFIX}{base_sha256[:12]}.",
+            next_step="Materialize sft_adapter again, on this base model.",
+        )
+
+
+def tokenize(tokenizer: Any, messages: Sequence[dict[str, str]]) -> Any:
+    """Token ids of a conversation, shape (1, length), ready for an answer."""
+    return tokenizer.apply_chat_template(
+        list(messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )["input_ids"]
+
+
+def answers(model: Any, prompts: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """For each prompt: logits of every position (float32, length x vocabulary), and the tokens of a greedy answer."""
+    import torch
+
+    found = []
+    for ids in prompts:
+        with torch.inference_mode():
+            logits = model(input_ids=ids).logits[0].float()
+            # Without an end token: each answer has the same length, so that agreement is a plain share.
+            tokens = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=GREEDY_TOKENS,
+                min_new_tokens=GREEDY_TOKENS,
+                pad_token_id=0,
+            )[0, ids.shape[1] :]
+        found.append((logits, tokens))
+    return found
+
+
+def compare(expected: list[tuple[Any, Any]], found: list[tuple[Any, Any]]) -> dict[str, Any]:
+    """How far two models are apart: largest logit difference, agreement of most likely tokens, of greedy answers."""
+    pairs = list(zip(expected, found, strict=True))
+    positions = sum(logits.shape[0] for logits, _ in expected)
+    same_top = sum(int((one[0].argmax(-1) == two[0].argmax(-1)).sum()) for one, two in pairs)
+    same_greedy = sum(int((one[1] == two[1]).sum()) for one, two in pairs)
+    return {
+        "prompts": len(pairs),
+        "positions": positions,
+        "max_logit_difference": max(float((one[0] - two[0]).abs().max()) for one, two in pairs),
+        "token_agreement": same_top / positions,
+        "greedy_agreement": same_greedy / (len(pairs) * GREEDY_TOKENS),
+    }
+
+
+if __name__ == "__main__":
+    run_program(merge)

@@ -1,0 +1,239 @@
+"""`report.html`: one file that opens anywhere, offline. It holds memory text, so it lives in the artifact store only.
+
+Questions, memories and answers are untrusted: the template escapes everything, and a content security policy lets
+only the page's own script run and nothing load.
+"""
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent_assets.conversations.messages import JsonObject, Message
+from agent_assets.evaluation import metrics
+from agent_assets.evaluation.items import EvalItem
+from agent_assets.evaluation.metrics import ItemResult
+from agent_assets.evaluation.report import HeadlineRow, headline_rows, percent, system_label
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_MAX_RESULT_CHARS = 4_000
+_OUTCOMES = {
+    "gained": "Gained: wrong before, right now",
+    "lost": "Lost: right before, wrong now",
+    "right": "Right in both",
+    "wrong": "Wrong in both",
+    "failed": "Not scored",
+}
+_KINDS = {
+    "tool": "Tool call",
+    "recall_open": "Recall with tools",
+    "recall_closed": "Recall without tools",
+    "abstention": "Never told",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a rollout as the page shows it: a call with its result, or text."""
+
+    name: str = ""
+    arguments: str = ""
+    result: str | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One system on one item: `right` is None when it was not scored."""
+
+    system: str
+    right: bool | None
+    steps: list[Step]
+    answer: str
+    note: str
+    scores: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ItemView:
+    """One item with every system's attempt; `outcome` compares the first system with the last."""
+
+    item: EvalItem
+    kind: str
+    outcome: str
+    gold_calls: list[Step]
+    attempts: list[Attempt]
+
+
+def render_report(
+    report: JsonObject,
+    items: Sequence[EvalItem],
+    results: Mapping[str, Sequence[ItemResult]],
+    *,
+    training_data: Mapping[str, Any],
+) -> str:
+    """The whole page.
+
+    Args:
+        report: what `build_report` made from these items and results.
+        items: the held-out items.
+        results: results of each system, as given to `build_report`.
+        training_data: counts of the rows the agent was trained on; a nested mapping becomes a table.
+    """
+    systems = list(report["systems"])
+    views = _item_views(report, items, results)
+    rows = headline_rows(report)
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            systems=systems,
+            rows=rows,
+            details=[row for row in headline_rows(report, details=True) if row not in rows],
+            verdict=_verdict(rows, systems),
+            tools=_tool_rows(report, items),
+            confusions={system: _confusion(report["confusion"][system]) for system in systems},
+            views=views,
+            outcomes=[(key, label, Counter(view.outcome for view in views)[key]) for key, label in _OUTCOMES.items()],
+            kinds=[(kind, label) for kind, label in _KINDS.items() if any(item.kind == kind for item in items)],
+            training_counts={k: v for k, v in training_data.items() if not isinstance(v, Mapping | list)},
+            training_tables={k: v for k, v in training_data.items() if isinstance(v, Mapping) and v},
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "percent": percent, "system": system_label, "pretty": _pretty, "number": _number,
+        "verdict_class": _change_class, "words": lambda name: str(name).replace("_", " "),
+    }  # fmt: skip
+    return environment
+
+
+def _item_views(
+    report: JsonObject, items: Sequence[EvalItem], results: Mapping[str, Sequence[ItemResult]]
+) -> list[ItemView]:
+    by_system = {system: {result.item.id: result for result in outcome} for system, outcome in results.items()}
+    views = []
+    for item in items:
+        attempts = [_attempt(report, system, by_system[system][item.id]) for system in by_system]
+        gold = [Step(call["name"], _pretty(call["arguments"])) for call in item.gold_calls]
+        views.append(ItemView(item, _KINDS.get(item.kind, item.kind), _outcome(attempts), gold, attempts))
+    return views
+
+
+def _attempt(report: JsonObject, system: str, result: ItemResult) -> Attempt:
+    scores = report["scores"][system][result.item.id]
+    if result.error is not None:
+        return Attempt(system, None, [], "", f"not scored: {result.error}")
+    # The last text is shown as the answer, everything before it as steps.
+    steps = _steps(result.messages[:-1] if result.answer else result.messages)
+    note = f"{result.stop_reason}, {result.seconds:.1f} s"
+    if result.completion_tokens is not None:
+        note += f", {result.completion_tokens} tokens"
+    right = scores.get(metrics.primary_metric(result.item))
+    labels = {metric.name: metric.label for metric in metrics.METRICS}
+    shown = {
+        labels[name]: percent(value) if name.endswith("_share") else "yes" if value else "no"
+        for name, value in scores.items()
+    }
+    return Attempt(system, None if right is None else right == 1.0, steps, result.answer, note, shown)
+
+
+def _steps(messages: Sequence[Message]) -> list[Step]:
+    replies = {message.tool_call_id: message.content for message in messages if message.role == "tool"}
+    steps = []
+    for message in messages:
+        if message.role != "assistant":
+            continue
+        if message.content.strip():
+            steps.append(Step(text=message.content.strip()))
+        for call in message.tool_calls:
+            reply = replies.get(call.id)
+            steps.append(Step(call.name, _pretty(call.arguments), None if reply is None else _shorten(reply)))
+    return steps
+
+
+def _outcome(attempts: Sequence[Attempt]) -> str:
+    first, last = attempts[0].right, attempts[-1].right
+    if first is None or last is None:
+        return "failed"
+    return {(False, True): "gained", (True, False): "lost", (True, True): "right", (False, False): "wrong"}[first, last]
+
+
+def _verdict(rows: Sequence[HeadlineRow], systems: Sequence[str]) -> str:
+    """One sentence that claims no more than the intervals do."""
+    if len(systems) < 2:
+        return f"{system_label(systems[0])} alone: nothing to compare with."
+    first, last = systems[0], systems[-1]
+    classes = Counter(_change_class(row, last) for row in rows if row.changes[last] is not None)
+    names = f"{system_label(last)} against {system_label(first)}"
+    return (
+        f"{names}: better on {classes['better']}, worse on {classes['worse']}, not distinguishable on "
+        f"{classes['even']} of {classes.total()} metrics (95% intervals)."
+    )
+
+
+def _change_class(row: HeadlineRow, system: str) -> str:
+    interval = row.changes[system]
+    if interval is None or not interval.excludes_zero:
+        return "even"
+    return "better" if (interval.mean > 0) == row.higher_is_better else "worse"
+
+
+def _tool_rows(report: JsonObject, items: Sequence[EvalItem]) -> list[dict[str, Any]]:
+    counts = Counter((metrics.gold_label(item), item.wording) for item in items if item.kind == "tool")
+    rows = []
+    for tool in sorted({tool for tool, _ in counts}):
+        row: dict[str, Any] = {"tool": tool, "cells": []}
+        for wording, key in (("seen", "tool_call_accuracy_by_tool"),
+                             ("unseen", "tool_call_accuracy_by_tool_unseen_wording")):  # fmt: skip
+            values = [(report["systems"][system][key] or {}).get(tool) for system in report["systems"]]
+            row["cells"].append({"items": counts[tool, wording], "values": values})
+        rows.append(row)
+    return rows
+
+
+def _confusion(table: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """Columns: the gold tools in the same order as the rows, then whatever else was called."""
+    called = {name for counts in table.values() for name in counts}
+    columns = [*table, *sorted(called - set(table))]
+    rows = [
+        {"gold": gold, "total": sum(counts.values()), "cells": [(name, counts.get(name, 0)) for name in columns]}
+        for gold, counts in table.items()
+    ]
+    return {"columns": columns, "rows": rows}
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
+
+
+def _shorten(text: str) -> str:
+    extra = len(text) - _MAX_RESULT_CHARS
+    return text if extra <= 0 else f"{text[:_MAX_RESULT_CHARS]}\n… {extra:,} more characters"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

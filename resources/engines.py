@@ -1,0 +1,171 @@
+"""Engine programs and inference servers as a Dagster resource: which environment, which device, under which limits."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+
+from agent_assets.engines.environment import EngineEnv, find_engine_env
+from agent_assets.engines.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
+from agent_assets.engines.launcher import EngineResult, run_program
+from agent_assets.engines.process import EngineLimits
+from agent_assets.engines.progress import ProgressReporter
+from agent_assets.engines.server import Endpoint, serve_model
+from agent_assets.errors import BaseModelError, EngineMissing
+from agent_assets.store.manifest import content_version, hash_file, hash_files
+
+PACKAGE_PREFIX = "pypi:"
+_LEASE_SECONDS = 24 * 3600.0
+
+
+class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its parameter is what it hands out: itself
+    """Runs engine programs on the GPU when there is one, else on the CPU, one at a time per device."""
+
+    environments: str
+    device: Literal["auto", "cpu", "gpu"]
+    home: str
+
+    @property
+    def logs(self) -> Path:
+        """Folder for logs that belong to no artifact."""
+        folder = Path(self.home) / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def devices(self) -> list[Device]:
+        """The devices GPU stages may use: every GPU, or the CPU.
+
+        Raises:
+            EngineMissing: AGENT_ASSETS_DEVICE asks for a GPU and there is none.
+        """
+        gpus = [] if self.device == "cpu" else detect_gpus()
+        if not gpus and self.device == "gpu":
+            raise EngineMissing(
+                "AGENT_ASSETS_DEVICE is gpu, and no GPU was found.",
+                next_step="check `nvidia-smi`, or set AGENT_ASSETS_DEVICE to auto or cpu.",
+            )
+        return gpus or [CPU]
+
+    def environment(self) -> EngineEnv:
+        """The engine environment for the devices of this machine.
+
+        Raises:
+            EngineMissing: it is not installed.
+        """
+        return find_engine_env("cpu" if self.devices() == [CPU] else "gpu", Path(self.environments))
+
+    @contextmanager
+    def lease(self, context: dg.AssetExecutionContext) -> Iterator[GpuLease]:
+        """Hold one device alone during the block; waits for it, and says in the run log for whom."""
+        with lease_device(
+            self.devices(),
+            Path(self.home) / "leases",
+            holder=context.run.run_id,
+            timeout_seconds=_LEASE_SECONDS,
+            report=context.log.info,
+        ) as lease:
+            yield lease
+
+    def run(
+        self,
+        context: dg.AssetExecutionContext,
+        *,
+        program: str,
+        params: Mapping[str, Any],
+        work_dir: Path,
+        max_minutes: float,
+        max_memory_gb: float,
+    ) -> EngineResult:
+        """Run an engine program to its end on a leased device. See `launcher.run_program` for its errors."""
+        env = self.environment()
+        with self.lease(context) as lease:
+            return run_program(
+                context,
+                program=program,
+                env=env,
+                params=params,
+                work_dir=work_dir,
+                limits=_limits(max_minutes, max_memory_gb),
+                lease=lease,
+                failed_logs=self.logs,
+            )
+
+    @contextmanager
+    def serve(
+        self,
+        context: dg.AssetExecutionContext,
+        *,
+        model_dir: Path,
+        log_dir: Path,
+        max_model_len: int,
+        max_minutes: float,
+        max_memory_gb: float,
+    ) -> Iterator[Endpoint]:
+        """Serve a model on a leased device during the block. See `server.serve_model` for its errors."""
+        env = self.environment()
+        with (
+            self.lease(context) as lease,
+            serve_model(
+                env=env,
+                model_dir=model_dir,
+                log_dir=log_dir,
+                limits=_limits(max_minutes, max_memory_gb),
+                max_model_len=max_model_len,
+                lease=lease,
+                failed_logs=self.logs,
+            ) as endpoint,
+        ):
+            context.log.info("inference server ready after %.1f s", endpoint.startup_seconds)
+            yield endpoint
+
+    def progress(self, context: dg.AssetExecutionContext, *, stage: str) -> Callable[[int, int], None]:
+        """A function (done, total) that shows the progress of work done in this process."""
+        reporter = ProgressReporter(context, folder=None)
+
+        def report(done: int, total: int) -> None:
+            reporter.update({"stage": stage, "step": done, "total_steps": total})
+
+        return report
+
+    def device_name(self) -> str:
+        """Name of the device GPU stages use: the GPU's, or `cpu`."""
+        return self.devices()[0].name
+
+    def version(self, package: str) -> str:
+        """Installed version of a package of the engine environment, "unknown" when it has no metadata."""
+        name = package.replace("-", "_")
+        found = sorted(_site_packages(self.environment()).glob(f"{name}-*.dist-info"))
+        return found[0].name.removeprefix(f"{name}-").removesuffix(".dist-info") if found else "unknown"
+
+    def source_weights_hash(self, source: str) -> str:
+        """Hash of source weights: the file in a package of the engine environment, or the files of a folder.
+
+        Raises:
+            BaseModelError: there are none.
+        """
+        if source.startswith(PACKAGE_PREFIX):
+            package = source.removeprefix(PACKAGE_PREFIX).replace("-", "_")
+            files = sorted(_site_packages(self.environment()).glob(f"{package}/*.gguf"))
+            if len(files) == 1:
+                return hash_file(files[0]).sha256
+            raise BaseModelError(
+                f"The package {package} with the base weights is not in the engine environment.",
+                next_step="run `make setup`.",
+            )
+        folder = Path(source)
+        if not any(folder.glob("*.safetensors")):
+            raise BaseModelError(
+                f"There are no safetensors in the base model folder {folder}.",
+                next_step="put the weights there, or correct base_model.source in defs.yaml.",
+            )
+        return content_version(hash_files(folder))
+
+
+def _limits(minutes: float, memory_gb: float) -> EngineLimits:
+    return EngineLimits(seconds=60 * minutes, memory_bytes=int(memory_gb * 2**30))
+
+
+def _site_packages(env: EngineEnv) -> Path:
+    return next((env.python.parent.parent / "lib").glob("python3*/site-packages"))

@@ -1,0 +1,154 @@
+"""report.json, its short forms, the page and the plots."""
+
+import json
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from evaluation_cases import TOOLS, call, item, rollout
+
+from agent_assets.evaluation import plots
+from agent_assets.evaluation.items import EvalItem
+from agent_assets.evaluation.metrics import ItemResult
+from agent_assets.evaluation.report import (
+    answered_share,
+    build_report,
+    headline_numbers,
+    headline_rows,
+    markdown_summary,
+    report_digest,
+)
+from agent_assets.evaluation.report_html import render_report
+
+SECRET = "the-blue-boat-at-Tuckahoe"
+ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+RIGHT = [call("get_current_date")]
+
+
+@pytest.fixture
+def items() -> list[EvalItem]:
+    told = {"kind": "recall_open", "question": f"Where? {ATTACK}", "gold_answer": SECRET, "memory_ids": ["m-1"]}
+    return [
+        *(item(f"seen-{n}") for n in range(6)),
+        *(item(f"unseen-{n}", wording="unseen") for n in range(4)),
+        item("told", **told),
+        item("untold", kind="abstention"),
+    ]
+
+
+@pytest.fixture
+def results(items: list[EvalItem]) -> dict[str, list[ItemResult]]:
+    trained = [rollout(one, RIGHT if one.kind == "tool" else (), f"{SECRET} {ATTACK} m-1") for one in items]
+    trained[0] = rollout(items[0], error="EngineFailed")
+    return {"base": [rollout(one, answer=ATTACK) for one in items], "sft": trained}
+
+
+def report_of(items: list[EvalItem], results: dict[str, list[ItemResult]], seconds: float = 9.0) -> dict[str, Any]:
+    return build_report(
+        pipeline="elder_companion", partition="e1", items=items, results=results, tools=TOOLS, seconds=seconds, seed=1,
+        samples=200,
+    )  # fmt: skip
+
+
+def test_report_has_the_promised_shape(items: list[EvalItem], results: dict[str, list[ItemResult]]) -> None:
+    report = report_of(items, results)
+    assert {"pipeline", "partition", "items", "systems", "deltas", "seconds"} <= set(report)
+    assert report["items"] == {
+        "total": 12, "abstention": 1, "recall_open": 1, "tool": 10, "tool_seen_wording": 6, "tool_unseen_wording": 4,
+    }  # fmt: skip
+    for system in ("base", "sft"):
+        assert {"tool_call_accuracy", "tool_call_accuracy_unseen_wording", "tool_call_accuracy_by_tool",
+                "majority_baseline", "answer_accuracy", "recall_open", "recall_closed",
+                "abstention"} <= set(report["systems"][system])  # fmt: skip
+    assert report["systems"]["base"]["recall_closed"] is None
+    assert report["systems"]["sft"]["tool_call_accuracy_by_tool"] == {"get_current_date": 1.0}
+    delta = report["deltas"]["sft_vs_base"]
+    assert delta["tool_call_accuracy"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert delta["recall_closed"] is None
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_failed_items_are_named_and_neither_scored_nor_paired(
+    items: list[EvalItem], results: dict[str, list[ItemResult]]
+) -> None:
+    report = report_of(items, results)
+    assert report["failures"] == {"base": {}, "sft": {"seen-0": "EngineFailed"}}
+    assert report["scored"]["sft"]["tool_call_accuracy"] == 5
+    assert report["systems"]["sft"]["tool_call_accuracy"] == 1.0
+    assert answered_share(report) == pytest.approx(11 / 12)
+    assert headline_rows(report)[0].items == 5
+
+
+def test_later_systems_are_compared_with_every_earlier_one(
+    items: list[EvalItem], results: dict[str, list[ItemResult]]
+) -> None:
+    report = report_of(items, results | {"rl": results["sft"]})
+    assert list(report["deltas"]) == ["sft_vs_base", "rl_vs_base", "rl_vs_sft"]
+    assert set(headline_rows(report)[0].changes) == {"sft", "rl"}
+
+
+def test_digest_depends_on_findings_and_not_on_time(
+    items: list[EvalItem], results: dict[str, list[ItemResult]]
+) -> None:
+    assert report_digest(report_of(items, results)) == report_digest(report_of(items, results, seconds=99.0))
+    assert report_digest(report_of(items, results)) != report_digest(report_of(items, results | {"sft": results["base"]}))
+
+
+def test_short_forms_hold_no_memory_text(items: list[EvalItem], results: dict[str, list[ItemResult]]) -> None:
+    report = report_of(items, results)
+    summary = markdown_summary(report)
+    assert "| Tool calls exactly right | 5 | 0.0% | 100.0% | +100.0 [+100.0, +100.0] |" in summary
+    assert headline_numbers(report)["sft_tool_call_accuracy"] == 1.0
+    for shown in (json.dumps(report), summary, json.dumps(headline_numbers(report))):
+        assert SECRET not in shown and "alert" not in shown and "Where?" not in shown
+
+
+class _Page(HTMLParser):
+    """Collects tags that could run or load something, and the outcomes of the item rows."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.scripts = 0
+        self.loads: list[str] = []
+        self.handlers: list[str] = []
+        self.outcomes: dict[str, int] = {}
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href")]
+        outcome = dict(attrs).get("data-outcome")
+        if outcome:
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+
+def test_page_escapes_memories_and_loads_nothing(items: list[EvalItem], results: dict[str, list[ItemResult]]) -> None:
+    report = report_of(items, results)
+    html = render_report(report, items, results, training_data={"rows": 40, ATTACK: 1, "calls_by_tool": {"a": 4}})
+    page = _Page(html)
+    assert (page.scripts, page.handlers, page.loads) == (1, [], [])
+    assert SECRET in html
+    assert page.outcomes == {"gained": 10, "failed": 1, "wrong": 1}
+
+
+def test_page_of_one_system_alone(items: list[EvalItem], results: dict[str, list[ItemResult]]) -> None:
+    only = {"base": results["base"]}
+    html = render_report(report_of(items, only), items, only, training_data={})
+    assert "nothing to compare with" in html
+
+
+def test_plots_are_small_repeatable_pngs(items: list[EvalItem], results: dict[str, list[ItemResult]]) -> None:
+    report = report_of(items, results)
+    curve = [2.0 / (1 + n / 20) + (n * 37 % 11) / 50 for n in range(400)]
+    for draw in (
+        lambda: plots.before_after(report),
+        lambda: plots.loss_curve(list(range(400)), curve),
+        lambda: plots.loss_curve([1], [0.5]),
+        lambda: plots.coverage_bars({"get_lng_price": 40, "get_current_date": 0}),
+        lambda: plots.coverage_bars({}),
+    ):
+        png = draw()
+        assert png.startswith(b"\x89PNG") and len(png) < 40_000
+        assert png == draw()
+    assert plots.png_markdown(b"\x89PNG", "Loss") == "![Loss](data:image/png;base64,iVBORw==)"
