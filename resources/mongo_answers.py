@@ -1,6 +1,7 @@
 """From the documents of one elder to memories: one rule for what counts as an answer, whatever the layout."""
 
 import hashlib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,8 @@ from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import canonical_json
 from resources.mongo_config import AnswersLayout, ProfilesLayout
 
+_BROKEN_UTF8 = re.compile("[\ud800-\udfff]")  # what the reader turns bytes into that are no UTF-8
+_LETTERS, _CHINESE = re.compile(r"[^\W\d_]+"), re.compile("[\u4e00-\u9fff]+")
 MAX_TRAIT_CHARS = 500  # traits stand in every system prompt
 _DEFAULT_NAMES = {"zh": "长辈", "en": "Elder"}
 _LANGUAGES = {"zh": "zh", "cn": "zh", "chinese": "zh", "中文": "zh", "汉语": "zh", "en": "en", "english": "en"}
@@ -113,7 +116,7 @@ def dig(document: Mapping[str, Any], path: str | None) -> Any:
 
 def clean_text(value: object) -> str | None:
     """Text in Unicode NFC without surrounding space, with plain newlines; None for what is not (valid) text."""
-    if not isinstance(value, str) or any("\ud800" <= char <= "\udfff" for char in value):
+    if not isinstance(value, str) or _BROKEN_UTF8.search(value):
         return None
     return unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
@@ -184,7 +187,6 @@ def _is_text_list(value: object) -> bool:
 
 
 def _language_of(memories: Iterable[Memory]) -> str:
-    text = "".join(memory.answer for memory in memories)
-    letters = sum(char.isalpha() for char in text)
-    chinese = sum("\u4e00" <= char <= "\u9fff" for char in text)
+    text = " ".join(memory.answer for memory in memories)
+    letters, chinese = (sum(map(len, runs.findall(text))) for runs in (_LETTERS, _CHINESE))
     return "zh" if chinese * 3 > letters else "en"  # a Chinese answer may quote Latin names, hardly the reverse

@@ -11,8 +11,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,29 +19,10 @@ from pathlib import Path
 from typing import Self
 
 import psutil
-from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
 from agent_assets.errors import ConfigError, MongoUnavailable
-from resources.mongo_retry import Document
-
-_REPLICA_SET = "rs0"
-_ALREADY_INITIALIZED = 23
-_OPTIONS = (
-    "--bind_ip", "127.0.0.1", "--replSet", _REPLICA_SET, "--oplogSize", "256", "--wiredTigerCacheSizeGB", "0.25",
-    "--nounixsocket", "--setParameter", "diagnosticDataCollectionEnabled=false",
-    # A replica set of one has nobody to hand over to, so a stop need not wait for that.
-    "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
-    # Slow operations are logged with their documents: memories must not stand in a log.
-    "--slowms", "1000000000",
-)  # fmt: skip
-# Runs in a fresh interpreter that becomes mongod: SIGTERM (15) once the parent is gone, option 1 = PR_SET_PDEATHSIG.
-_DIE_WITH_PARENT = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 15)
-if os.getppid() != int(sys.argv[1]): sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
+from resources.mongod_process import direct_client, free_port, mongod_uri, spawn, wait_until_writable
 
 
 @dataclass(frozen=True)
@@ -141,17 +120,17 @@ def start_mongod(
         running = running_mongod(data_dir)
         if running is not None:
             return running
-        chosen = port or _port_of_last_time(data_dir) or _free_port()
-        process = _spawn(data_dir, binary or find_mongod(), chosen, detach)
+        chosen = port or _port_of_last_time(data_dir) or free_port()
+        process = spawn(data_dir, binary or find_mongod(), chosen, detach)
         try:
-            _wait_until_writable(process, chosen, data_dir, time.monotonic() + timeout_s)
+            wait_until_writable(process, chosen, data_dir, time.monotonic() + timeout_s)
         except BaseException:  # also on Ctrl-C: a mongod nobody knows about would hold the data folder
             process.terminate()
             process.wait()
             raise
         state = {"port": chosen, "pid": process.pid}
         (data_dir / "mongod.json").write_text(json.dumps(state) + "\n", encoding="utf-8")
-        return MongodHandle(_uri(chosen), process.pid, started=True)
+        return MongodHandle(mongod_uri(chosen), process.pid, started=True)
 
 
 def running_mongod(data_dir: Path) -> MongodHandle | None:
@@ -160,17 +139,13 @@ def running_mongod(data_dir: Path) -> MongodHandle | None:
     if state is None or not psutil.pid_exists(state["pid"]):
         return None
     try:
-        with _direct_client(state["port"]) as client:
+        with direct_client(state["port"]) as client:
             options = client.admin.command("getCmdLineOpts")["parsed"]
     except PyMongoError:
         return None
     if Path(options.get("storage", {}).get("dbPath", "")) != data_dir.resolve() / "db":
         return None  # the port belongs to another MongoDB by now
-    return MongodHandle(_uri(state["port"]), state["pid"], started=False)
-
-
-def _uri(port: int) -> str:
-    return f"mongodb://127.0.0.1:{port}/?replicaSet={_REPLICA_SET}"
+    return MongodHandle(mongod_uri(state["port"]), state["pid"], started=False)
 
 
 def _mongod_of_wheel() -> Path | None:
@@ -222,61 +197,3 @@ def _port_of_last_time(data_dir: Path) -> int | None:
         except OSError:
             return None
     return state["port"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _spawn(data_dir: Path, binary: Path, port: int, detach: bool) -> subprocess.Popen[bytes]:
-    command = [str(binary), "--dbpath", str(data_dir / "db"), "--port", str(port), *_OPTIONS]
-    if not detach:
-        command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
-    with (data_dir / "mongod.log").open("wb") as log:
-        # A session of its own: Ctrl-C in the terminal ends its user first, not the database under it.
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-
-
-def _wait_until_writable(process: subprocess.Popen[bytes], port: int, data_dir: Path, deadline: float) -> None:
-    asked = False
-    with _direct_client(port) as client:
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise MongoUnavailable(
-                    f"mongod ended with exit code {process.returncode} while it started.",
-                    next_step=f"read {data_dir / 'mongod.log'}; it needs OpenSSL 3, libcurl4 and a processor with AVX.",
-                )
-            try:
-                if not asked:
-                    _initiate(client, port)
-                    asked = True
-                if client.admin.command("hello").get("isWritablePrimary"):
-                    return
-            except PyMongoError:  # not yet listening, or between two states: asked again until the deadline
-                asked = False
-            time.sleep(0.05)
-    raise MongoUnavailable(
-        "mongod started, but does not take writes.", next_step=f"read {data_dir / 'mongod.log'}, then start it again."
-    )
-
-
-def _initiate(client: MongoClient[Document], port: int) -> None:
-    """Make the replica set, or tell an existing one where it lives now."""
-    member = {"_id": 0, "host": f"127.0.0.1:{port}"}
-    try:
-        client.admin.command("replSetInitiate", {"_id": _REPLICA_SET, "members": [member]})
-    except OperationFailure as error:
-        if error.code != _ALREADY_INITIALIZED:
-            raise
-        config = client.admin.command("replSetGetConfig")["config"]
-        if config["members"][0]["host"] != member["host"]:
-            config["members"][0]["host"] = member["host"]
-            client.admin.command("replSetReconfig", {**config, "version": config["version"] + 1}, force=True)
-
-
-def _direct_client(port: int) -> MongoClient[Document]:
-    return MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=1000, socketTimeoutMS=10_000)

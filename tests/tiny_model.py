@@ -1,6 +1,6 @@
 """A random Qwen3 of 3 million parameters with SmolLM2's tokenizer: what engines can load, train and serve in seconds.
 
-Run in an engine environment: `python tests/tiny_model.py FOLDER SEED`.
+The file also is the program that makes them, run in an engine environment.
 """
 
 import os
@@ -14,16 +14,37 @@ from agent_assets.engines.environment import EngineEnv, engine_environment
 def make_tiny_model(folder: Path, env: EngineEnv, *, seed: int = 0) -> Path:
     """Write config, weights, tokenizer and chat template into `folder`; the same seed gives the same bytes."""
     if not (folder / "config.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [str(env.python), str(Path(__file__).resolve()), str(folder), str(seed)]
-        done = subprocess.run(
-            command, env=engine_environment({}), timeout=300, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        assert done.returncode == 0, done.stdout.decode(errors="replace")[-3000:]
+        _run(env, "model", folder, seed)
     return folder
 
 
-def write(folder: Path, seed: int) -> None:
+def make_tiny_adapter(folder: Path, model_dir: Path, env: EngineEnv, *, seed: int = 0) -> Path:
+    """Write a random LoRA adapter (rank 8) for the tiny model, strong enough to change its answers."""
+    if not (folder / "adapter_config.json").exists():
+        _run(env, "adapter", folder, seed, model_dir)
+    return folder
+
+
+def _run(env: EngineEnv, what: str, folder: Path, seed: int, *further: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [str(env.python), str(Path(__file__).resolve()), what, str(folder), str(seed), *map(str, further)]
+    done = subprocess.run(
+        command, env=engine_environment({}), timeout=300, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-3000:]
+
+
+def write_adapter(folder: Path, seed: int, model_dir: Path) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    config = LoraConfig(r=8, lora_alpha=64, target_modules=["q_proj", "v_proj", "up_proj"], init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(model_dir), config).save_pretrained(folder)
+
+
+def write_model(folder: Path, seed: int) -> None:
     import torch
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
@@ -49,4 +70,8 @@ def write(folder: Path, seed: int) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    write(Path(sys.argv[1]), int(sys.argv[2]))
+    what, target, number, *others = sys.argv[1:]
+    if what == "model":
+        write_model(Path(target), int(number))
+    else:
+        write_adapter(Path(target), int(number), Path(others[0]))

@@ -33,6 +33,14 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
+class ToolResult:
+    """What a tool answered. An error result is still an observation: a model reads it and may try again."""
+
+    text: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True)
 class Message:
     """One message in order. An assistant message may carry text, tool calls, or text followed by calls."""
 

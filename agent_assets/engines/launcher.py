@@ -59,11 +59,7 @@ def run_program(
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     log_path = work_dir / LOG_FILE
-    kept = (
-        log_path
-        if failed_logs is None
-        else failed_logs / f"{context.run_id}-{context.op_execution_context.op.name}-{program}.log"
-    )
+    kept = log_path if failed_logs is None else failed_logs / f"{context.run.run_id}-{program}.log"
     reader = PolledMessages(work_dir / ".pipes-messages")
     reporter = ProgressReporter(context, folder=work_dir, every_seconds=progress_seconds)
     with (

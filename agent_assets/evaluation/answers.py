@@ -38,21 +38,26 @@ _DATE_YMD = re.compile(r"(\d{4})(?:[-/.]|\s*年\s*)(\d{1,2})(?:[-/.]|\s*月\s*)(
 _DATE_MDY = re.compile(rf"\b{_MONTH}\s+{_DAY},?\s+(\d{{4}})")
 _DATE_DMY = re.compile(rf"\b{_DAY}\s+(?:of\s+)?{_MONTH},?\s+(\d{{4}})")
 
-_STOP_WORDS = frozenset(
-    ["a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because", "been", "before", "being", "but", "by", "can", "could", "did", "do", "does", "doing", "down", "each", "for", "from", "had", "has", "have", "having", "he", "her", "here", "hers", "him", "his", "how", "i", "if", "in", "into", "is", "it", "its", "itself", "just", "me", "more", "most", "my", "no", "nor", "not", "now", "of", "off", "on", "once", "only", "or", "other", "our", "ours", "out", "over", "own", "same", "she", "should", "so", "some", "such", "than", "that", "the", "their", "theirs", "them", "then", "there", "these", "they", "this", "those", "through", "to", "too", "under", "until", "up", "upon", "us", "very", "was", "we", "were", "what", "when", "where", "which", "while", "who", "whom", "why", "will", "with", "would", "you", "your", "yours"]
-)
+_STOP_TEXT = """a about after again all also am an and any are as at be because been before being but by can could did
+do does doing down each for from had has have having he her here hers him his how i if in into is it its itself just me
+more most my no nor not now of off on once only or other our ours out over own same she should so some such than that
+the their theirs them then there these they this those through to too under until up upon us very was we were what
+when where which while who whom why will with would you your yours"""
+_STOP_WORDS = frozenset(_STOP_TEXT.split())
 _STOP_HAN = re.compile("[的了着过是在有和与及或也都就还又很而但被把给对从到向于以之其这那哪个们我你您他她它吗呢吧啊么]")
 
 _NEVER_TOLD = tuple(
     re.compile(pattern)
     for pattern in (
         r"\bnever\s+(?:\w+\s+)?(?:told|tell|spoke|spoken|talked|mentioned|said|shared|described)\b",
-        r"\b(?:have|has|had|did)(?:n't|\s+not)\s+(?:\w+\s+)?(?:told|tell|spoken|speak|talked|talk|mention(?:ed)?|shared?|said|say)\b",
+        r"\b(?:have|has|had|did)(?:n't|\s+not)\s+(?:\w+\s+)?"
+        r"(?:told|tell|spoken|speak|talked|talk|mention(?:ed)?|shared?|said|say)\b",
         r"\b(?:do|did)(?:n't|\s+not)\s+(?:really\s+)?(?:know|remember|recall|have\s+(?:any\s+|a\s+|that\s+|the\s+|this\s+)?"
         r"(?:memory|memories|information|record|answer|story))\b",
         r"\b(?:no|any)\s+(?:memory|memories|record|information|story)\s+(?:of|about|on|that)\b",
         r"\b(?:not|nothing|isn't)\s+(?:\w+\s+)?(?:in|among)\s+(?:my|the)\s+(?:memory|memories|stories)\b",
-        r"\b(?:cannot|can't|could\s+not|couldn't|unable\s+to|not\s+able\s+to)\s+(?:recall|remember|find|answer|say|tell|look)\b",
+        r"\b(?:cannot|can't|could\s+not|couldn't|unable\s+to|not\s+able\s+to)\s+"
+        r"(?:recall|remember|find|answer|say|tell|look)\b",
         r"\b(?:no|none\s+of\s+(?:my|the))\s+tools?\b",
         r"\bmy\s+tools\s+(?:cannot|can't|do\s+not|don't)\b",
         r"(?:没有?|未曾?|不曾)[^,.;!?\s,。;!?]{0,6}(?:讲|说|提|谈|聊|告诉)(?:过|起|到)",

@@ -9,7 +9,7 @@ items that have it: null where none has. An item that failed for reasons of infr
 | tool_call_accuracy_unseen_wording | `tool`, wordings never trained on | the same |
 | tool_name_accuracy | `tool`, all wordings | the right tools, whatever the arguments |
 | answer_accuracy | `tool` with gold values, all wordings | the final answer states every gold value |
-| recall_open, recall_closed | `recall_open` (with tools), `recall_closed` (without) | holds at least 60% of the memory |
+| recall_open, recall_closed | `recall_open` (with tools), `recall_closed` (without) | holds 60% of the memory or more |
 | recall_open_share, recall_closed_share | the same | that share itself |
 | citation | `recall_open` with memory ids | cites the gold memory ids and no other memory |
 | abstention | `abstention` | says it was never told, and cites no memory |
@@ -68,11 +68,11 @@ class ItemResult:
     """What one system did on one item.
 
     Args:
-        messages: the whole rollout, system prompt and question first; empty when it failed.
-        stop_reason: why the agent loop ended ("" when it failed).
+        messages: the whole rollout, system prompt and question first; empty when a server failed.
+        stop_reason: why the agent loop ended ("" when a server failed).
         seconds: wall-clock time of the rollout.
         completion_tokens: tokens the model wrote; None when the server does not count them.
-        error: name of the error class when the model or a tool server failed; such an item is not scored.
+        error: name of the error when the model or a tool server failed or time ran out; such an item is not scored.
     """
 
     item: EvalItem
@@ -140,7 +140,7 @@ def primary_metric(item: EvalItem) -> str:
     """The metric that says whether a system got this item right."""
     if item.kind == "tool":
         return "tool_call_accuracy" if item.wording == "seen" else "tool_call_accuracy_unseen_wording"
-    return item.kind
+    return str(item.kind)
 
 
 def calls_match(gold: Sequence[JsonObject], calls: Sequence[ToolCall], schemas: Mapping[str, ToolSchema]) -> bool:

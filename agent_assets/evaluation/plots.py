@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.evaluation.report import change_text, headline_rows, system_label
+from agent_assets.evaluation.report import change_text, headline_rows, percent, system_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,18 +54,20 @@ def before_after(report: JsonObject) -> bytes:
     """Every headline metric under every system, with the last system's change and its 95% interval beside it."""
     rows, systems = headline_rows(report), list(report["systems"])
     height = 0.8 / len(systems)
-    figure, axes = _figure("Held-out items, before and after training", 8.2, 1.2 + max(1, len(rows)) * (0.26 + 0.22 * len(systems)))
+    inches = max(1, len(rows)) * (0.26 + 0.22 * len(systems))
+    figure, axes = _figure("Held-out items, before and after training", 8.2, 1.2 + inches)
     for number, system in enumerate(systems):
         values = [100 * (row.values[system] or 0.0) for row in rows]
         positions = [index + (number - (len(systems) - 1) / 2) * height for index in range(len(rows))]
         colour = _SYSTEM_COLOURS[number % len(_SYSTEM_COLOURS)]
         bars = axes.barh(positions, values, height=height * 0.9, color=colour, label=system_label(system))
-        labels = ["–" if row.values[system] is None else f"{value:.0f}" for row, value in zip(rows, values, strict=True)]
+        labels = [percent(row.values[system], digits=0) for row in rows]
         axes.bar_label(bars, labels=labels, padding=3, color=_INK, fontsize=8.5)
     for index, row in enumerate(rows):
         if len(systems) > 1:
             axes.text(112, index, change_text(row.changes[systems[-1]]), va="center", color=_MUTED, fontsize=8.5)
-    axes.set_yticks(range(len(rows)), [row.label + ("" if row.higher_is_better else " (less is better)") for row in rows])
+    names = [row.label if row.higher_is_better else f"{row.label} (less is better)" for row in rows]
+    axes.set_yticks(range(len(rows)), names)
     axes.set(xlabel="% of held-out items      (right: change in points, 95% interval)", xlim=(0, 108))
     axes.set_ylim(max(1, len(rows)) - 0.45, -0.55)
     if rows:

@@ -109,7 +109,7 @@ def report_digest(report: JsonObject) -> str:
 
 def answered_share(report: JsonObject) -> float:
     """Smallest share (0 to 1) of the items that a system answered without a failure of a server."""
-    total = max(1, report["items"]["total"])
+    total: int = max(1, report["items"]["total"])
     return min(1 - len(failed) / total for failed in report["failures"].values())
 
 
@@ -127,16 +127,6 @@ def headline_rows(report: JsonObject, *, details: bool = False) -> list[Headline
     return rows
 
 
-def headline_numbers(report: JsonObject) -> dict[str, float]:
-    """Flat numbers for the metadata of an asset: `<system>_<metric>`, only metrics that apply, four digits."""
-    return {
-        f"{system}_{row.metric}": round(value, 4)
-        for row in headline_rows(report)
-        for system, value in row.values.items()
-        if value is not None
-    }
-
-
 def markdown_summary(report: JsonObject) -> str:
     """The comparison as a Markdown table: numbers and metric names, nothing else."""
     systems = list(report["systems"])
@@ -151,7 +141,7 @@ def markdown_summary(report: JsonObject) -> str:
     if baseline is not None:
         lines += ["", f"Always calling the most common tool would name the right one in {percent(baseline)}."]
     failed = sum(len(failures) for failures in report["failures"].values())
-    return "\n".join([*lines, "", f"Items not scored because a server failed: {failed}."]) + "\n"
+    return "\n".join([*lines, "", f"Items not scored because a server failed or time ran out: {failed}."]) + "\n"
 
 
 def system_label(system: str) -> str:
@@ -159,9 +149,9 @@ def system_label(system: str) -> str:
     return _LABELS.get(system, system)
 
 
-def percent(value: float | None) -> str:
+def percent(value: float | None, digits: int = 1) -> str:
     """`93.1%`; a dash where a metric does not apply."""
-    return "–" if value is None else f"{value:.1%}"
+    return "–" if value is None else f"{value:.{digits}%}"
 
 
 def change_text(interval: Interval | None) -> str:

@@ -144,7 +144,7 @@ def _item_views(
 def _attempt(report: JsonObject, system: str, result: ItemResult) -> Attempt:
     scores = report["scores"][system][result.item.id]
     if result.error is not None:
-        return Attempt(system, None, [], "", f"not scored: {result.error}")
+        return Attempt(system, None, _steps(result.messages), "", f"not scored: {result.error}")
     # The last text is shown as the answer, everything before it as steps.
     steps = _steps(result.messages[:-1] if result.answer else result.messages)
     note = f"{result.stop_reason}, {result.seconds:.1f} s"
@@ -201,7 +201,9 @@ def _change_class(row: HeadlineRow, system: str) -> str:
 
 
 def _tool_rows(report: JsonObject, items: Sequence[EvalItem]) -> list[dict[str, Any]]:
-    counts = Counter((metrics.gold_label(item), item.wording) for item in items if item.kind == "tool")
+    counts: Counter[tuple[str, str]] = Counter(
+        (metrics.gold_label(item), item.wording) for item in items if item.kind == "tool"
+    )
     rows = []
     for tool in sorted({tool for tool, _ in counts}):
         row: dict[str, Any] = {"tool": tool, "cells": []}

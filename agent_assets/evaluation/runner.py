@@ -1,7 +1,8 @@
 """Put every held-out item to one system, through the agent loop that serving uses, a few at a time.
 
-An item whose model or tool server failed is reported by name and not scored. When more than a tenth of them failed,
-the numbers would say more about the machine than about the model, and the evaluation stops with an error.
+An item whose model or tool server failed is reported by name and not scored. So is one that ran out of time: turns and
+tokens are limited, so it is the machine that was slow or stuck. When more than a tenth of the items failed, the
+numbers would say more about the machine than about the model, and the evaluation stops with an error.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from agent_assets.conversations.messages import Message, ToolSchema
 from agent_assets.errors import AgentAssetsError, EngineFailed, TrainingDataError
 from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
-from agent_assets.synthesis.agent_loop import ChatModel, Limits, ToolCaller, run_agent
+from agent_assets.synthesis.agent_loop import ChatModel, Limits, StopReason, ToolCaller, run_agent
 
 MAX_FAILED_SHARE = 0.1
 
@@ -37,8 +38,8 @@ async def run_items(
     Items of kind `recall_closed` are asked without tools.
 
     Raises:
-        EngineFailed: the model or a tool server failed on more than a tenth of the items. It is raised as soon as
-            that is certain, without waiting for the rest.
+        EngineFailed: the model or a tool server failed, or time ran out, on more than a tenth of the items. It is
+            raised as soon as that is certain, without waiting for the rest.
         TrainingDataError: there are no items.
     """
     if not items:
@@ -75,7 +76,8 @@ async def _run_item(
         rollout = await run_agent(model, toolbox, messages, () if item.kind == "recall_closed" else tools, limits)
     except (AgentAssetsError, OpenAIError, OSError) as error:  # recorded by name, counted, shown in the report
         return ItemResult(item, (), "", time.monotonic() - started, error=type(error).__name__)
-    return ItemResult(item, tuple(rollout.messages), str(rollout.stop_reason), rollout.seconds)
+    failure = "ItemTimeout" if rollout.stop_reason is StopReason.TIMEOUT else None
+    return ItemResult(item, rollout.messages, str(rollout.stop_reason), rollout.seconds, error=failure)
 
 
 def _check_failures(results: Sequence[ItemResult], total: int) -> None:
@@ -87,5 +89,6 @@ def _check_failures(results: Sequence[ItemResult], total: int) -> None:
     raise EngineFailed(
         f"{len(failed)} of {total} held-out items failed for other reasons than the model's answer ({kinds}); "
         f"first items: {first}.",
-        next_step="read the logs of the inference server and of the tool servers beside the artifact, and run again.",
+        next_step="read the logs of the inference server and of the tool servers beside the artifact, raise "
+        "`item_seconds` if items timed out, and run again.",
     )

@@ -1,6 +1,6 @@
 """From a pipeline's configuration to Dagster assets: one asset per stage, with its tags, pool and checks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -15,9 +15,10 @@ from agent_assets.pipeline import (
     sft_adapter,
     train_jsonl,
 )
-from agent_assets.pipeline.materialize import PIPELINE_TAG, materialize_stage
+from agent_assets.pipeline.materialize import materialize_stage
 from agent_assets.pipeline.stage import PipelineSpec, Stage
 from agent_assets.planning.fingerprint import config_version
+from agent_assets.planning.history import PIPELINE_TAG
 
 ELDERS = dg.DynamicPartitionsDefinition(name="elders")
 GPU_POOL = "gpu"
@@ -51,8 +52,8 @@ def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage
     deps = {name: stages[name] for name in stage.deps if name in stages}
     key = pipeline.key(stage.name)
 
-    @dg.asset(
-        key=key,
+    spec = dg.AssetSpec(
+        key,
         deps=[pipeline.key(name) for name in deps],
         description=stage.description,
         group_name=pipeline.config.name,
@@ -60,17 +61,29 @@ def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage
         owners=pipeline.config.owners,
         code_version=config_version(stage.code_version, stage.config(pipeline)),
         partitions_def=ELDERS if pipeline.partitioned and stage.partitioned else None,
-        pool=GPU_POOL if stage.gpu else None,
         tags={PIPELINE_TAG: pipeline.config.name, "agent_assets/stage": stage.name} | _gpu_tag(stage),
+        skippable=True,
+    )
+
+    # Only an asset that may be left out of its own run can be skipped: hence multi_asset and can_subset for one asset.
+    @dg.multi_asset(
+        name="__".join(key.path),
+        specs=[spec],
+        can_subset=True,
+        pool=GPU_POOL if stage.gpu else None,
         op_tags=_op_tags(stage, pipeline),
         check_specs=[
             dg.AssetCheckSpec(check.name, asset=key, description=check.description, blocking=check.blocking)
             for check in stage.checks
         ],
         required_resource_keys={"store", "mongo", "engines"},
+        # A run over several elders would record one combined version of their inputs for all of them.
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     )
-    def artifact(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster compares the class itself
-        return materialize_stage(stage, pipeline, deps, context)
+    def artifact(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        result = materialize_stage(stage, pipeline, stages, context)
+        if result is not None:
+            yield result
 
     return artifact
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
@@ -13,7 +13,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     return pipeline.config.base_model.model_dump()
 
 
-def read_source(run: StageRun) -> Source:
+def read_source(run: SourceContext) -> Source:
     """Hash the source weights: a swapped file is a new base model, or an error when its hash is pinned."""
     return Source(versions={"weights": run.engines.source_weights_hash(source_location(run.pipeline))})
 

@@ -13,8 +13,8 @@ from agent_assets.pipeline.stage import PipelineSpec
 class AgentPipeline(dg.Component):
     """One kind of agent: its tools, its data, its training and its evaluation."""
 
-    def __init__(self, config: PipelineConfig) -> None:
-        self.config = config
+    def __init__(self, spec: PipelineSpec) -> None:
+        self.spec = spec
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -24,17 +24,17 @@ class AgentPipeline(dg.Component):
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Called by Dagster with the validated attributes."""
-        return cls(PipelineConfig.model_validate(attributes))
+        return cls(PipelineSpec(PipelineConfig.model_validate(attributes), Path(context.path)))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The assets of the pipeline, and a job that materializes them."""
         from agent_assets.pipeline.assets import build_assets
 
-        pipeline = PipelineSpec(config=self.config, folder=Path(context.path))
+        name = self.spec.config.name
         job = dg.define_asset_job(
-            f"{self.config.name}_job",
-            selection=dg.AssetSelection.groups(self.config.name),
-            description=f"Materialize the whole pipeline {self.config.name}; what is fresh is reused.",
-            tags={"agent_assets/pipeline": self.config.name},
+            f"{name}_job",
+            selection=dg.AssetSelection.groups(name),
+            description=f"Materialize the whole pipeline {name}; what is fresh is reused.",
+            tags={"agent_assets/pipeline": name},
         )
-        return dg.Definitions(assets=build_assets(pipeline), jobs=[job])
+        return dg.Definitions(assets=build_assets(self.spec), jobs=[job])

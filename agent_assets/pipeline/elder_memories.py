@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
 from agent_assets.store.manifest import CheckEntry
 
 
@@ -13,7 +13,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     return pipeline.config.elder_memories.model_dump()
 
 
-def read_source(run: StageRun) -> Source:
+def read_source(run: SourceContext) -> Source:
     """Read the elder's answers; their content hash leaves out times, so that a touch changes nothing."""
     from resources.mongo_reader import content_digest
 
@@ -46,7 +46,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     )
 
 
-def _partition(run: StageRun) -> str:
+def _partition(run: SourceContext) -> str:
     assert run.partition is not None, "elder_memories exists in partitioned pipelines only"
     return run.partition
 

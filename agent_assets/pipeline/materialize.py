@@ -9,28 +9,40 @@ from typing import Any
 import dagster as dg
 
 from agent_assets.errors import CorruptArtifact, StoreError
+from agent_assets.pipeline.cutoff import nothing_follows
 from agent_assets.pipeline.metadata import artifact_metadata
 from agent_assets.pipeline.stage import PipelineSpec, Product, Source, Stage, StageRun
 from agent_assets.planning.explain import UNCHANGED, explain_change
-from agent_assets.planning.fingerprint import fingerprint
-from agent_assets.planning.history import FINGERPRINT_TAG, latest_materialization
+from agent_assets.planning.fingerprint import fingerprint, source_version
+from agent_assets.planning.history import (
+    BROKEN_TAG,
+    ELDER_TAG,
+    FINGERPRINT_TAG,
+    GENERATION_TAG,
+    INPUT_TAG,
+    PIPELINE_TAG,
+    WANTED_TAG,
+    latest_materialization,
+)
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import Manifest, content_version, hash_files
+from agent_assets.store.tombstones import generation
 
 DEVICE_TAG = "agent_assets/device"
-PIPELINE_TAG = "agent_assets/pipeline"
-ELDER_TAG = "agent_assets/elder"
 GPU_TAG = "agent_assets/gpu"
 
 
 def materialize_stage(
-    stage: Stage, pipeline: PipelineSpec, deps: Mapping[str, Stage], context: dg.AssetExecutionContext
-) -> dg.MaterializeResult[Any]:
+    stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage], context: dg.AssetExecutionContext
+) -> dg.MaterializeResult[Any] | None:
     """Body of every asset: build the artifact of one stage (and partition), or reuse it from the store.
 
     Args:
         stage: what to materialize.
-        deps: the stages it depends on, by name, in this pipeline.
+        stages: all stages of the pipeline by name.
+
+    Returns:
+        None in a run that was planned, when the parents came out identical and nothing after this stage changes.
 
     Raises:
         AgentAssetsError: an input is missing or broken, a source cannot be read, or the stage itself failed.
@@ -38,33 +50,44 @@ def materialize_stage(
     store: ArtifactStore = context.resources.store.open()
     partition = context.partition_key if context.has_partition_key and stage.partitioned else None
     _tag_run(context, stage, pipeline, partition)
+    deps = {name: stages[name] for name in stage.deps if name in stages}
+    age = generation(store, partition)
     run = StageRun(
         context=context,
         pipeline=pipeline,
         partition=partition,
-        inputs=_inputs(store, pipeline, deps, partition, context),
+        inputs=_inputs(store, pipeline, deps, partition, context, age),
         mongo=context.resources.mongo,
         engines=context.resources.engines,
     )
     source = Source(versions={}) if stage.read_source is None else stage.read_source(run)
     config = dict(stage.config(pipeline))
-    versions = {name: artifact.manifest.data_version for name, artifact in run.inputs.items()} | dict(source.versions)
+    versions = {name: artifact.manifest.data_version for name, artifact in run.inputs.items()}
+    versions |= {name: source_version(digest) for name, digest in source.versions.items()}
     key = ArtifactKey(pipeline.config.name, stage.name, partition)
     digest = fingerprint(
-        asset=stage.name, partition=partition, code_version=stage.code_version, inputs=versions, config=config
+        asset=stage.name,
+        partition=partition,
+        code_version=stage.code_version,
+        inputs=versions,
+        config=config,
+        generation=age,
     )
-    why = _why(store, key, context, stage, versions, config)
+    if WANTED_TAG in context.run.tags and nothing_follows(stage, pipeline, stages, context, store, key, digest, age):
+        context.log.info("%s: code, configuration and inputs came out as before; skipped with what follows", key)
+        return None
+    why = _why(store, key, context, stage, versions, config, age)
     with store.staging(key, digest) as folder:
         found, damage = _reusable(store, key, digest)
         if found is not None:
-            return _result(found, stage, reused=True, why=UNCHANGED)
+            return _result(found, stage, age, reused=True, why=UNCHANGED)
         for artifact in run.inputs.values():
             store.verify(artifact)
         started = time.monotonic()
         product = stage.produce(run, source, folder)
         manifest = _manifest(key, digest, stage, versions, config, product, folder, time.monotonic() - started)
         artifact = store.commit(key, folder, manifest)
-    return _result(artifact, stage, reused=False, why=damage or why)
+    return _result(artifact, stage, age, reused=False, why=damage or why)
 
 
 def _tag_run(context: dg.AssetExecutionContext, stage: Stage, pipeline: PipelineSpec, partition: str | None) -> None:
@@ -84,12 +107,15 @@ def _inputs(
     deps: Mapping[str, Stage],
     partition: str | None,
     context: dg.AssetExecutionContext,
+    age: int,
 ) -> dict[str, Artifact]:
-    """The artifact of the latest materialization of every upstream asset."""
+    """The artifact of the latest materialization of every upstream asset, of this generation of the elder."""
     found = {}
     for name, stage in deps.items():
         key = ArtifactKey(pipeline.config.name, name, partition if stage.partitioned else None)
         recorded = latest_materialization(context.instance, pipeline.key(name), key.partition)
+        if recorded is not None and stage.partitioned and recorded.generation != age:
+            recorded = None
         artifact = None if recorded is None else store.find(key, recorded.fingerprint)
         if artifact is None:
             what = "was never materialized" if recorded is None else "is not in the store any more"
@@ -127,11 +153,14 @@ def _why(
     stage: Stage,
     versions: Mapping[str, str],
     config: Mapping[str, Any],
+    age: int,
 ) -> str:
     """In words, what changed since the latest materialization."""
-    recorded = latest_materialization(context.instance, context.asset_key, key.partition)
+    recorded = latest_materialization(context.instance, dg.AssetKey([key.pipeline, key.asset]), key.partition)
     if recorded is None:
         return "never built before"
+    if recorded.generation != age:
+        return "added again after a removal; nothing is inherited"
     try:
         previous = store.find(key, recorded.fingerprint)
     except CorruptArtifact:
@@ -183,12 +212,12 @@ def _manifest(
     )
 
 
-def _result(artifact: Artifact, stage: Stage, *, reused: bool, why: str) -> dg.MaterializeResult[Any]:
+def _result(artifact: Artifact, stage: Stage, age: int, *, reused: bool, why: str) -> dg.MaterializeResult[Any]:
     manifest = artifact.manifest
     return dg.MaterializeResult(
         metadata=artifact_metadata(artifact, reused=reused, why=why),
         data_version=dg.DataVersion(manifest.data_version),
-        tags={FINGERPRINT_TAG: manifest.fingerprint, DEVICE_TAG: _tag_value(manifest.device)},
+        tags=_plan_tags(artifact, age) | {DEVICE_TAG: _tag_value(manifest.device)},
         check_results=[
             dg.AssetCheckResult(
                 check_name=check.name,
@@ -200,6 +229,17 @@ def _result(artifact: Artifact, stage: Stage, *, reused: bool, why: str) -> dg.M
             for check in manifest.checks
         ],
     )
+
+
+def _plan_tags(artifact: Artifact, age: int) -> dict[str, str]:
+    """What the plan reads of a materialization besides what Dagster records itself."""
+    tags = {FINGERPRINT_TAG: artifact.manifest.fingerprint}
+    tags |= {f"{INPUT_TAG}{name}": version for name, version in artifact.manifest.inputs.items()}
+    if age:
+        tags[GENERATION_TAG] = str(age)
+    if artifact.broken_checks:
+        tags[BROKEN_TAG] = _tag_value("..".join(artifact.broken_checks))
+    return tags
 
 
 def _tag_value(text: str) -> str:

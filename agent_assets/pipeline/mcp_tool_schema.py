@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
 from agent_assets.pipeline.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry
 
@@ -19,7 +19,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     return {"mcp_config": servers_version(pipeline)}
 
 
-def read_source(run: StageRun) -> Source:
+def read_source(run: SourceContext) -> Source:
     """Ask every server for its tools."""
     from agent_assets.conversations.tools import schema_snapshot
 

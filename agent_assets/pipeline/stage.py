@@ -52,14 +52,12 @@ class PipelineSpec:
         return dg.AssetKey([self.config.name, asset])
 
 
-@dataclass(frozen=True)
-class StageRun:
-    """Everything the body of a stage may use while it makes one artifact."""
+@dataclass(frozen=True, kw_only=True)
+class SourceContext:
+    """What a stage may use to read its source: in a run, and when the plan looks whether the source changed."""
 
-    context: dg.AssetExecutionContext
     pipeline: PipelineSpec
     partition: str | None
-    inputs: Mapping[str, Artifact]
     mongo: "MongoResource"
     engines: "EnginesResource"
 
@@ -67,6 +65,14 @@ class StageRun:
     def config(self) -> PipelineConfig:
         """Configuration of the pipeline."""
         return self.pipeline.config
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRun(SourceContext):
+    """Everything the body of a stage may use while it makes one artifact."""
+
+    context: dg.AssetExecutionContext
+    inputs: Mapping[str, Artifact]
 
     def path(self, asset: str) -> Path:
         """Folder with the files of an input artifact."""
@@ -134,7 +140,7 @@ class Stage:
     code_version: str
     config: Callable[[PipelineSpec], Mapping[str, Any]]
     produce: Callable[[StageRun, Source, Path], Product]
-    read_source: Callable[[StageRun], Source] | None = None
+    read_source: Callable[[SourceContext], Source] | None = None
     checks: tuple[Check, ...] = ()
     partitioned: bool = True
     gpu: bool = False

@@ -22,9 +22,9 @@ from pydantic import ValidationError
 from agent_assets.errors import CorruptArtifact, StoreError, StoreFull
 from agent_assets.store.manifest import MANIFEST_FILE, Manifest, hash_file, list_files
 
-_STAGING = ".staging"
+STAGING = ".staging"
+CORRUPT = ".corrupt"
 _LOCKS = ".locks"
-_CORRUPT = ".corrupt"
 UNPARTITIONED = "_"
 
 
@@ -78,6 +78,21 @@ class ArtifactStore:
             )
         self._workspace = Path(self._root) if self.local else Path(str(cache))
 
+    @property
+    def filesystem(self) -> fsspec.AbstractFileSystem:
+        """Where `root` lies."""
+        return self._fs
+
+    @property
+    def root(self) -> str:
+        """Folder of all artifacts in `filesystem`, without a slash at its end."""
+        return str(self._root)
+
+    @property
+    def workspace(self) -> Path:
+        """Local folder with staged, locked and damaged artifacts: the root itself, or the cache of a remote one."""
+        return self._workspace
+
     def find(self, key: ArtifactKey, fingerprint: str) -> Artifact | None:
         """The artifact built from `fingerprint`, or None. Reads the manifest only.
 
@@ -119,7 +134,7 @@ class ArtifactStore:
             except CorruptArtifact:
                 continue  # its own pipeline reports and rebuilds it; here it is as good as absent
             final = self._workspace / key.folder / fingerprint
-            partial = self._workspace / _STAGING / f"adopt-{uuid.uuid4().hex}"
+            partial = self._workspace / STAGING / f"adopt-{uuid.uuid4().hex}"
             shutil.copytree(other.path, partial, copy_function=os.link)
             (partial / MANIFEST_FILE).unlink()
             manifest = other.manifest.model_copy(update={"pipeline": key.pipeline})
@@ -150,8 +165,8 @@ class ArtifactStore:
 
         Builders of the same fingerprint take turns, so that the second finds the work of the first.
         """
-        folder = self._workspace / _STAGING / f"{key.asset}-{fingerprint[:12]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        with self._lock(f"{key.folder}/{fingerprint}"), _disk_errors(self._workspace):
+        folder = self._workspace / STAGING / f"{key.asset}-{fingerprint[:12]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        with self.lock(key, fingerprint), _disk_errors(self._workspace):
             folder.mkdir(parents=True)
             try:
                 yield folder
@@ -179,7 +194,7 @@ class ArtifactStore:
         """Move a damaged artifact out of the way so that it is rebuilt; nothing is deleted. Returns where it lies."""
         if not self.local:
             remote = f"{self._root}/{key.folder}/{fingerprint}"
-            self._fs.mv(remote, f"{self._root}/{_CORRUPT}/{key.folder}/{fingerprint}-{time.time_ns()}", recursive=True)
+            self._fs.mv(remote, f"{self._root}/{CORRUPT}/{key.folder}/{fingerprint}-{time.time_ns()}", recursive=True)
         return self._set_aside(self._workspace / key.folder / fingerprint)
 
     def versions(self, key: ArtifactKey) -> list[str]:
@@ -191,7 +206,7 @@ class ArtifactStore:
         return sorted(name for name in names if self._fs.exists(f"{folder}/{name}/{MANIFEST_FILE}"))
 
     def _set_aside(self, folder: Path) -> Path:
-        target = self._workspace / _CORRUPT / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
+        target = self._workspace / CORRUPT / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
         target.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(target)
         return target
@@ -216,8 +231,9 @@ class ArtifactStore:
         self._fs.put_file(str(staging / MANIFEST_FILE), f"{remote}/{MANIFEST_FILE}")
 
     @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        path = self._workspace / _LOCKS / (name.replace("/", "__") + ".lock")
+    def lock(self, key: ArtifactKey, fingerprint: str) -> Iterator[None]:
+        """Hold one version alone: who builds it, or removes it."""
+        path = self._workspace / _LOCKS / (f"{key.folder}/{fingerprint}".replace("/", "__") + ".lock")
         with _disk_errors(self._workspace):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = path.open("w")

@@ -1,6 +1,6 @@
 """Sample energy market as an MCP server: the clock, gas auctions, LNG factory and region prices.
 
-Run: python -m agent_assets.tool_servers.energy [--transport stdio|sse|http] [--port N] [--today 2025-04-22] [--now 09:30:00]
+Run: python -m agent_assets.tool_servers.energy [--transport stdio|sse|http] [--port N] [--today DATE] [--now TIME]
 """
 
 import argparse

@@ -8,7 +8,7 @@ from hashlib import blake2b
 SEED = 20250422
 MAX_DAYS = 31
 
-# Middle of each price band. Units are those of the Chinese market: auctions in yuan per cubic metre, LNG in yuan per ton.
+# Middle of each price band, in the units of the Chinese market: auctions in yuan per cubic metre, LNG in yuan per ton.
 PROVINCES = {
     "Sichuan": 2.35,
     "Chongqing": 2.48,
@@ -62,7 +62,11 @@ def check_names(argument: str, names: Sequence[str], allowed: Sequence[str]) -> 
     """
     unknown = [name for name in names if name not in allowed]
     if unknown or not names:
-        wrong = f"unknown {argument} {', '.join(map(repr, unknown))}" if unknown else f"{argument} is empty"
+        wrong = (
+            f"unknown {argument} {', '.join(repr(name[:40]) for name in unknown)}"
+            if unknown
+            else f"{argument} is empty"
+        )
         raise ValueError(f"{wrong}; allowed: {', '.join(allowed)}")
 
 

@@ -17,16 +17,8 @@ Params = Mapping[str, Any]
 Report = Callable[[dict[str, Any]], None]
 Core = Callable[[Params, Report], dict[str, Any]]
 
-# Set before the libraries are imported: no hub, no telemetry, no spinning threads beside other work.
-ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TRANSFORMERS_VERBOSITY": "warning",
-    "TQDM_DISABLE": "1",
-}
+# Set before the libraries are imported: a log is no terminal.
+ENVIRONMENT = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "warning"}
 
 
 def run_program(core: Core) -> None:

@@ -1,8 +1,8 @@
 """Program `swift_merge`: base weights with an adapter merged in, and the proof that nothing else changed.
 
-    params: model_dir, adapter_dir, out_dir; optional: prompts (list of conversations in OpenAI form)
-    result: parity {prompts, positions, max_logit_difference, token_agreement, greedy_agreement}, weights_loaded, files,
-            seconds, versions, device, peak_memory_bytes
+params: model_dir, adapter_dir, out_dir; optional: prompts (list of conversations in OpenAI form)
+result: parity {prompts, positions, max_logit_difference, token_agreement, greedy_agreement}, weights_loaded, files,
+        seconds, versions, device, peak_memory_bytes
 """
 
 import json

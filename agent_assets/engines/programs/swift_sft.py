@@ -1,12 +1,12 @@
 """Program `swift_sft`: a LoRA adapter from training rows, by ms-swift.
 
-    params: model_dir, train_file (JSONL rows in the swift format), out_dir, seed, epochs, learning_rate, lora_rank,
-            lora_alpha, lora_dropout, batch_size, grad_accum, max_length, warmup_ratio, precision ("bf16" | "fp32");
-            optional: loss_scale, micro_batch (rows computed at once; batch_size rows make one step in any case),
-            checkpoint_dir and save_steps (checkpoints to resume from; training goes on from the last one there)
-    result: rows, rows_too_long, steps, tokens, tokens_per_s, loss_first, loss_last, seconds {load, encode, train, save},
-            weights_loaded, versions, device, peak_memory_bytes
-    files:  adapter_model.safetensors, adapter_config.json (no machine paths), loss.jsonl
+params: model_dir, train_file (JSONL rows in the swift format), out_dir, seed, epochs, learning_rate, lora_rank,
+        lora_alpha, lora_dropout, batch_size, grad_accum, max_length, warmup_ratio, precision ("bf16" | "fp32");
+        optional: loss_scale, micro_batch (rows computed at once; batch_size rows make one step in any case),
+        checkpoint_dir and save_steps (checkpoints to resume from; training goes on from the last one there)
+result: rows, rows_too_long, steps, tokens, tokens_per_s, loss_first, loss_last, seconds {load, encode, train, save},
+        weights_loaded, versions, device, peak_memory_bytes
+files:  adapter_model.safetensors, adapter_config.json (no machine paths), loss.jsonl
 """
 
 import json
@@ -73,13 +73,14 @@ def train(params: Params, report: Report) -> dict[str, Any]:
         "rows_too_long": too_long,
         "steps": trainer.state.global_step,
         "tokens": pipeline.tokens,
-        "tokens_per_s": round(pipeline.tokens / (clock[3] - clock[2]), 1),
+        "tokens_per_s": round(pipeline.speed, 1),
         "loss_first": losses[0],
         "loss_last": losses[-1],
         "seconds": {
             name: round(end - start, 2)
             for name, start, end in zip(("load", "encode", "train", "save"), clock, clock[1:], strict=False)
         },
+        "kernels": pipeline.kernels,
         "weights_loaded": weights,
         **facts("torch", "transformers", "peft", "ms-swift"),
     }
@@ -88,7 +89,8 @@ def train(params: Params, report: Report) -> dict[str, Any]:
 def _save_adapter(model: Any, out_dir: Path, base_sha256: str) -> None:
     """Save with peft, then name the base by its content: a path of this machine means nothing elsewhere."""
     model.save_pretrained(str(out_dir), selected_adapters=["default"])
-    (out_dir / "README.md").unlink(missing_ok=True)
+    for name in ("README.md", "additional_config.json"):
+        (out_dir / name).unlink(missing_ok=True)
     config = json.loads((out_dir / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = BASE_PREFIX + base_sha256[:12]
     config["target_modules"] = sorted(config["target_modules"])  # a set: its order changes from run to run

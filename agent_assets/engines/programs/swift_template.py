@@ -32,7 +32,7 @@ def register_agent_template() -> str:
     from swift.agent_template.hermes import HermesAgentTemplate
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    class AgentAssetsTemplate(HermesAgentTemplate):  # type: ignore[misc, no-any-unimported]
+    class AgentAssetsTemplate(HermesAgentTemplate):  # type: ignore[misc]
         """Hermes tool calls and results, with the tool block of our chat template."""
 
         def _format_tools(self, tools: list[Any], system: str | None = None, user_message: Any = None) -> str:

@@ -1,4 +1,4 @@
-"""The parts of ms-swift that `swift_sft` puts together: arguments, pipeline, progress. Imported in the engine env only."""
+"""The parts of ms-swift that `swift_sft` puts together: arguments, pipeline, progress. Needs the engine environment."""
 
 import json
 import math
@@ -13,6 +13,7 @@ from swift.template import MaxLengthError
 from swift.trainers import Seq2SeqTrainer
 from transformers import TrainerCallback
 
+from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
 from agent_assets.engines.programs.runtime import Params, Report, progress
 from agent_assets.errors import EngineFailed
 
@@ -41,10 +42,10 @@ def sft_arguments(params: Params, *, agent_template: str, scratch: Path) -> SftA
         lora_alpha=int(params["lora_alpha"]),
         lora_dropout=float(params["lora_dropout"]),
         target_modules=["all-linear"],
-        torch_dtype="float32" if cpu and not bf16 else "bfloat16" if bf16 else "float32",
+        torch_dtype="bfloat16" if bf16 else "float32",
         bf16=bf16,
         fp16=False,
-        attn_impl="eager" if cpu else "sdpa",
+        attn_impl="sdpa",
         use_cpu=cpu,
         num_train_epochs=float(params["epochs"]),
         learning_rate=float(params["learning_rate"]),
@@ -81,12 +82,14 @@ def last_checkpoint(folder: str | None) -> str | None:
     return str(max(found, key=lambda path: int(path.name.rpartition("-")[2]))) if found else None
 
 
-class Sft(SwiftSft):  # type: ignore[misc, no-any-unimported]
+class Sft(SwiftSft):  # type: ignore[misc]
     """ms-swift's SFT pipeline, with rows encoded here: its own data loading costs more than a small training."""
 
     encoded: list[dict[str, Any]]
     history: list[dict[str, Any]]
+    kernels: list[str]
     tokens = 0
+    speed = 0.0  # tokens a second
 
     def encode(self, rows: list[dict[str, Any]]) -> int:
         """Encode the rows by the template; returns how many are too long. Those are left out, never cut."""
@@ -101,7 +104,11 @@ class Sft(SwiftSft):  # type: ignore[misc, no-any-unimported]
 
     def fit(self, report: Report, loss_file: Path) -> Any:
         """Train; returns the trainer. The loss of every step goes to `loss_file`."""
+        self.kernels = []
         model = self.prepare_model(self.args, self.model, template=self.template, train_dataset=self.encoded)
+        if self.args.use_cpu and self.processor.padding_side == "right":
+            keep_memory()
+            self.kernels = speed_up(model)
         trainer = CountingTrainer(
             model=model, args=self.args.training_args, template=self.template, train_dataset=self.encoded
         )
@@ -109,10 +116,11 @@ class Sft(SwiftSft):  # type: ignore[misc, no-any-unimported]
         trainer.add_callback(watcher)
         trainer.train(self.args.resume_from_checkpoint)
         self.history, self.tokens = watcher.history, trainer.tokens
+        self.speed = (trainer.tokens - watcher.first_token) / (time.monotonic() - watcher.started)
         return trainer
 
 
-class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc, no-any-unimported]
+class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     """Counts the tokens that went through the model."""
 
     tokens = 0
@@ -126,18 +134,19 @@ class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc, no-any-unimported]
         """Token accuracy over a 49k vocabulary costs time at every step and decides nothing."""
 
 
-class Watcher(TrainerCallback):  # type: ignore[misc, no-any-unimported]
+class Watcher(TrainerCallback):  # type: ignore[misc]
     """Reports each step, writes the loss file, and stops a training whose loss is no number."""
 
     def __init__(self, trainer: CountingTrainer, report: Report, loss_file: Path) -> None:
         self.trainer, self.report, self.loss_file = trainer, report, loss_file
         self.history: list[dict[str, Any]] = []
         self.started = time.monotonic()
-        self.first_step = 0
+        self.first_step = self.first_token = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take over the history of a resumed training."""
         self.history = [_entry(logged) for logged in state.log_history if "loss" in logged]
+        self.trainer.tokens = self.first_token = self.history[-1]["tokens"] if self.history else 0
         self.started, self.first_step = time.monotonic(), state.global_step
         self.loss_file.write_text("".join(json.dumps(entry) + "\n" for entry in self.history), encoding="utf-8")
 
@@ -145,7 +154,9 @@ class Watcher(TrainerCallback):  # type: ignore[misc, no-any-unimported]
         """Report one step."""
         if "loss" not in logs:
             return
-        entry = {**_entry({"step": state.global_step, **logs}), "tokens": self.trainer.tokens}
+        logged = state.log_history[-1]  # kept in checkpoints: a resumed training goes on counting
+        logged["tokens"] = self.trainer.tokens
+        entry = _entry(logged)
         if not (math.isfinite(entry["loss"]) and math.isfinite(entry["grad_norm"])):
             raise EngineFailed(
                 f"The loss is {entry['loss']} at step {state.global_step} of {state.max_steps}.",
@@ -164,7 +175,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc, no-any-unimported]
             loss=entry["loss"],
             tokens=self.trainer.tokens,
             eta_seconds=round(seconds / done * (state.max_steps - state.global_step), 1),
-            tokens_per_s=round(self.trainer.tokens / seconds, 1),
+            tokens_per_s=round((self.trainer.tokens - self.first_token) / seconds, 1),
             epoch=round(state.epoch or 0.0, 3),
         )
 
@@ -174,7 +185,6 @@ def _entry(logged: dict[str, Any]) -> dict[str, Any]:
         "step": logged["step"],
         "loss": float(logged["loss"]),
         "learning_rate": float(logged["learning_rate"]),
-        "grad_norm": float(logged.get("grad_norm", 0.0)),
+        "grad_norm": float(logged["grad_norm"]),
+        "tokens": int(logged["tokens"]),
     }
-
-

@@ -94,7 +94,8 @@ def test_declining_is_recognised(reply: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", ["I was born in Boston.", "我家住在苏州沧浪亭边。", "", "We told stories by the fire.", "他没有钱,也没有田。"]
+    "reply",
+    ["I was born in Boston.", "我家住在苏州沧浪亭边。", "", "We told stories by the fire.", "他没有钱,也没有田。"],
 )
 def test_telling_is_not_declining(reply: str) -> None:
     assert not says_never_told(reply)

@@ -1,0 +1,107 @@
+"""Settings of everything that happens by itself: `defs/automation.yaml`, one model per concern."""
+
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from dagster._utils.schedules import is_valid_cron_string
+from pydantic import Field, ValidationError, field_validator
+
+from agent_assets.errors import ConfigError
+from agent_assets.strict_model import StrictModel
+
+FILE = Path(__file__).resolve().parent.parent / "defs" / "automation.yaml"
+
+
+class NightlyConfig(StrictModel):
+    """The schedule: everything is looked at, by content, and what is stale is refreshed."""
+
+    enabled: bool = Field(True, description="Whether it runs without being switched on in the UI.")
+    cron: str = Field("0 2 * * *", description="When.")
+    timezone: str = Field("UTC", description="Time zone of `cron`, as in `Europe/Berlin`.")
+    max_runs_per_tick: int = Field(1000, ge=1, le=5000, description="More are left to the sensor's ticks.")
+
+    @field_validator("cron")
+    @classmethod
+    def _is_cron(cls, cron: str) -> str:
+        if not is_valid_cron_string(cron):
+            raise ValueError(f"'{cron}' is no cron expression of five fields, such as `0 2 * * *`")
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_time_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"'{name}' is no time zone; write one such as `Europe/Berlin`") from None
+        return name
+
+
+class WatchConfig(StrictModel):
+    """The sensor: new, changed and removed elders between nights."""
+
+    enabled: bool = Field(True, description="Whether it runs without being switched on in the UI.")
+    interval_s: int = Field(60, ge=5, description="Seconds between two looks.")
+    debounce_s: float = Field(120.0, ge=0, description="An elder who is still writing is left alone for so long.")
+    max_runs_per_tick: int = Field(200, ge=1, le=5000, description="More are left to the next tick.")
+    shared_sources_s: float = Field(
+        900.0, ge=0, description="Tool servers and weight files are looked at again after so long; at night always."
+    )
+    read_seconds: float = Field(
+        25.0, gt=0, description="Longest time a tick reads changed elders; Dagster ends a tick after 60 s."
+    )
+
+
+class RemovalConfig(StrictModel):
+    """What happens to elders who are gone from MongoDB."""
+
+    policy: Literal["remove", "keep"] = Field("remove", description="`keep` leaves their partitions alone.")
+    after_days: float = Field(7.0, ge=0, description="Days of absence before an elder's partition is removed.")
+    max_share: float = Field(
+        0.2, gt=0, le=1, description="If more elders than this share are due at once, none is: a database may be wrong."
+    )
+
+
+class RunConfig(StrictModel):
+    """How requested runs are made."""
+
+    max_retries: int = Field(1, ge=0, le=10, description="A run that fails is started again so often.")
+
+
+class RetentionConfig(StrictModel):
+    """What `agent-assets prune` keeps."""
+
+    keep_versions: int = Field(3, ge=1, description="Latest versions kept of each artifact of each elder.")
+    temporary_hours: float = Field(24.0, gt=0, description="Temporary folders that nothing touched for so long go.")
+
+
+class AutomationConfig(StrictModel):
+    """All of `defs/automation.yaml`."""
+
+    nightly: NightlyConfig = NightlyConfig()
+    watch: WatchConfig = WatchConfig()
+    removed_elders: RemovalConfig = RemovalConfig()
+    runs: RunConfig = RunConfig()
+    retention: RetentionConfig = RetentionConfig()
+
+
+def load_automation(path: Path = FILE) -> AutomationConfig:
+    """Read the file.
+
+    Raises:
+        ConfigError: it is not there, no YAML, or has a wrong or unknown setting.
+    """
+    try:
+        return AutomationConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except FileNotFoundError:
+        raise ConfigError(f"{path} is missing.", next_step="restore it from the repository.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no YAML: {error}.", next_step="correct the file.") from None
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigError(f"{path} is wrong: {problems}.", next_step="correct the file.") from None

@@ -1,0 +1,58 @@
+"""The pipelines of this installation, as the plan sees them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from agent_assets.pipeline.assets import pipeline_stages
+from agent_assets.pipeline.component import AgentPipeline
+from agent_assets.pipeline.stage import PipelineSpec, Stage
+from agent_assets.planning.facts import PipelineFacts, StageFacts
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One pipeline and its stages by name, parents first."""
+
+    spec: PipelineSpec
+    stages: Mapping[str, Stage]
+
+    @property
+    def name(self) -> str:
+        """Name of the pipeline."""
+        return self.spec.config.name
+
+    def facts(self, elders: Iterable[str]) -> PipelineFacts:
+        """What the plan needs to know; `elders` matter to a partitioned pipeline only."""
+        return PipelineFacts(
+            name=self.name,
+            stages=tuple(
+                StageFacts(
+                    name=stage.name,
+                    deps=tuple(name for name in stage.deps if name in self.stages),
+                    code_version=stage.code_version,
+                    config=stage.config(self.spec),
+                    partitioned=self.partitioned(stage),
+                    gpu=stage.gpu,
+                    reads_source=stage.read_source is not None,
+                )
+                for stage in self.stages.values()
+            ),
+            partitions=tuple(sorted(elders)) if self.spec.partitioned else (),
+        )
+
+    def partitioned(self, stage: Stage) -> bool:
+        """Whether a stage has one artifact per elder in this pipeline."""
+        return self.spec.partitioned and stage.partitioned
+
+
+def load_graphs() -> list[Graph]:
+    """Every pipeline below `defs/`, read anew from its YAML, sorted by name.
+
+    Runs load the YAML anew as well: the plan and the run that follows it see the same configuration.
+    """
+    tree = dg.ComponentTree.for_project(Path(__file__).resolve().parent.parent)
+    specs = [component.spec for component in tree.get_all_components(AgentPipeline)]
+    return [Graph(spec, pipeline_stages(spec)) for spec in sorted(specs, key=lambda spec: spec.config.name)]

@@ -1,0 +1,141 @@
+"""What the pipelines read outside the graph, as the plan needs it: elders from MongoDB, tool servers, base weights."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent_assets.automation.pipelines import Graph
+from agent_assets.conversations.messages import canonical_json
+from agent_assets.errors import AgentAssetsError
+from agent_assets.pipeline.stage import SourceContext
+from agent_assets.planning.elders import UNUSABLE, Marks
+from agent_assets.planning.fingerprint import source_version
+from agent_assets.planning.index import PlanIndex
+from resources.mongo import MongoResource
+from resources.mongo_config import MongoLayout
+
+if TYPE_CHECKING:
+    from resources.engines import EnginesResource
+    from resources.mongo_reader import ElderRecord
+
+
+class MongoElders:
+    """The elders of one partitioned pipeline; see `planning.elders.ElderSource`."""
+
+    def __init__(self, mongo: MongoResource, graph: Graph) -> None:
+        settings = graph.spec.config.elder_memories
+        self._mongo = mongo
+        self._layout = MongoLayout.model_validate(settings.layout)
+        self._max_answer_chars = settings.max_answer_chars
+
+    @property
+    def scope(self) -> str:
+        """Hash of server, database, layout and the longest answer that counts."""
+        parts = [self._mongo.uri, self._mongo.database, self._layout.model_dump(), self._max_answer_chars]
+        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:16]
+
+    def marks(self) -> Marks:
+        """Signatures of the answers, with a hash of the profile."""
+        from resources.mongo_checksums import duplicate_ids, profile_marks, question_marks
+
+        signatures = self._mongo.elder_signatures(self._layout)
+        profiles, twice = profile_marks(self._mongo.db, self._layout)
+        elders = {
+            elder: f"{found.count}:{found.max_updated}:{found.sum_updated}:{profiles.get(elder, '')}"
+            for elder, found in signatures.items()
+        }
+        return Marks(
+            elders=elders,
+            questions=question_marks(self._mongo.db, self._layout),
+            invalid_ids=self._mongo.list_elder_ids(self._layout).invalid,
+            duplicate_profiles=twice + duplicate_ids(elders),
+        )
+
+    def checksums(self) -> Mapping[str, str]:
+        """Checksum of all answers by elder."""
+        from resources.mongo_checksums import answer_checksums
+
+        return answer_checksums(self._mongo.db, self._layout)
+
+    def answering(self, questions: Iterable[str]) -> set[str]:
+        """Elders with an answer to one of these questions."""
+        from resources.mongo_checksums import elders_answering
+
+        return elders_answering(self._mongo.db, self._layout, questions)
+
+    def digests(self, elders: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """The same digest that the stage elder_memories takes as its source version."""
+        from resources.mongo_reader import content_digest
+
+        for record in self.records(elders):
+            digest = source_version(content_digest(record)) if record.memories else UNUSABLE
+            yield record.profile.elder_id, digest
+
+    def records(self, elders: Iterable[str]) -> "Iterator[ElderRecord]":
+        """The elders themselves."""
+        return self._mongo.iter_elders(self._layout, elders, max_answer_chars=self._max_answer_chars)
+
+
+@dataclass(frozen=True)
+class SharedSources:
+    """Versions and data of sources that all elders share, by (pipeline, stage), and what could not be read."""
+
+    versions: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
+    data: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def read_shared(
+    graphs: Iterable[Graph],
+    mongo: MongoResource,
+    engines: "EnginesResource",
+    index: PlanIndex,
+    *,
+    now: float,
+    max_age_s: float,
+) -> SharedSources:
+    """Ask tool servers for their tools and hash base weights, or take what was read less than `max_age_s` ago.
+
+    A source that cannot be read is a problem to report, and counts as unchanged: its stage says why when it runs.
+    """
+    versions: dict[tuple[str, str], Mapping[str, str]] = {}
+    data: dict[tuple[str, str], str] = {}
+    problems: list[str] = []
+    known = _load(index)
+    for graph in graphs:
+        for stage in graph.stages.values():
+            if stage.read_source is None or graph.partitioned(stage):
+                continue
+            key = (graph.name, stage.name)
+            read_at, found, text = known.get(key, (float("-inf"), {}, None))
+            if not 0 <= now - read_at <= max_age_s:
+                context = SourceContext(pipeline=graph.spec, partition=None, mongo=mongo, engines=engines)
+                try:
+                    source = stage.read_source(context)
+                except AgentAssetsError as error:
+                    problems.append(f"{graph.name}/{stage.name}: {error.message}")
+                    continue
+                found = {name: source_version(digest) for name, digest in source.versions.items()}
+                text = source.data if isinstance(source.data, str) else None
+                _store(index, key, found, text, now)
+            versions[key] = found
+            if text is not None:
+                data[key] = text
+    return SharedSources(versions, data, tuple(problems))
+
+
+Known = dict[tuple[str, str], tuple[float, dict[str, str], str | None]]
+
+
+def _load(index: PlanIndex) -> Known:
+    with index.open() as connection:
+        rows = connection.execute("SELECT pipeline, stage, read_at, versions, data FROM shared_sources").fetchall()
+    return {(pipeline, stage): (read_at, json.loads(text), data) for pipeline, stage, read_at, text, data in rows}
+
+
+def _store(index: PlanIndex, key: tuple[str, str], versions: Mapping[str, str], data: str | None, now: float) -> None:
+    with index.open() as connection:
+        row = (*key, json.dumps(dict(versions)), data, now)
+        connection.execute("INSERT OR REPLACE INTO shared_sources VALUES (?, ?, ?, ?, ?)", row)

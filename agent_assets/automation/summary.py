@@ -1,0 +1,61 @@
+"""The plan in the UI: an observation of each asset with how many of its cells are fresh, stale, missing, and why."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from agent_assets.conversations.messages import canonical_json
+from agent_assets.planning.index import PlanIndex
+from agent_assets.planning.plan import Plan, Status
+
+_MOST = 5
+
+
+@dataclass
+class _Counts:
+    total: int = 0
+    stale: int = 0
+    missing: int = 0
+    causes: Counter[str] = field(default_factory=Counter)
+
+
+def report_summary(instance: dg.DagsterInstance, index: PlanIndex, plan: Plan) -> int:
+    """Record the plan with each asset whose summary changed since the last time; returns how many did."""
+    changed = 0
+    with index.open() as connection:
+        known = dict(connection.execute("SELECT name, value FROM meta WHERE name LIKE 'summary/%'").fetchall())
+    for (pipeline, asset), counts in summarize(plan).items():
+        name = f"summary/{pipeline}/{asset}"
+        content: dict[str, Any] = {
+            "planned_fresh": counts.total - counts.stale - counts.missing,
+            "planned_stale": counts.stale,
+            "planned_missing": counts.missing,
+            "planned_causes": [f"{words} ({count})" for words, count in counts.causes.most_common(_MOST)],
+        }
+        digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
+        if known.get(name) == digest:
+            continue
+        observation = dg.AssetObservation(asset_key=[pipeline, asset], metadata=content)
+        instance.report_runless_asset_event(observation)
+        with index.open() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, digest))
+        changed += 1
+    return changed
+
+
+def summarize(plan: Plan) -> dict[tuple[str, str], _Counts]:
+    """Counts by (pipeline, asset)."""
+    found = {
+        (pipeline.name, stage.name): _Counts(total=len(pipeline.partitions) if stage.partitioned else 1)
+        for pipeline in plan.pipelines
+        for stage in pipeline.stages
+    }
+    for cell in plan.cells:
+        counts = found[cell.pipeline, cell.asset]
+        counts.missing += cell.status is Status.MISSING
+        counts.stale += cell.status is Status.STALE
+        counts.causes.update(cause.detail for cause in cell.causes[:1])
+    return found

@@ -1,0 +1,169 @@
+"""What the schedule and the sensor do at each tick: follow the elders, plan, choose the runs to start, say why."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+
+from agent_assets.automation.config import AutomationConfig
+from agent_assets.automation.elders import PartitionChanges, follow_elders
+from agent_assets.automation.planner import Installation, Options, Snapshot, current_plan, with_words
+from agent_assets.automation.summary import report_summary
+from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG, WANTED_TAG, ActiveRun, active_runs
+from agent_assets.planning.plan import CauseKind, Plan
+from agent_assets.planning.requests import Agent, Request, choose_requests
+
+GPU_TAG = "agent_assets/gpu"
+CAUSE_TAG = "agent_assets/cause"
+_WORDS = 20  # elders whose memories a tick compares to explain itself
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Runs to start, and in words what was seen and done."""
+
+    requests: tuple[Request, ...]
+    message: str
+    snapshot: Snapshot
+    run_tags: Mapping[str, Mapping[str, str]]  # by run key
+
+
+def night(installation: Installation, instance: dg.DagsterInstance, config: AutomationConfig, at: datetime) -> Tick:
+    """The nightly tick: contents of all elders are compared, what failed before is tried again."""
+    options = Options(full=True, shared_max_age_s=0.0, elders_budget_s=config.watch.read_seconds)
+    return _tick(
+        installation,
+        instance,
+        config,
+        now=at.timestamp(),
+        options=options,
+        cap=config.nightly.max_runs_per_tick,
+        new_round=at.date().isoformat(),
+    )
+
+
+def watch(installation: Installation, instance: dg.DagsterInstance, config: AutomationConfig, at: datetime) -> Tick:
+    """A tick between nights: contents of elders whose mark moved and who stopped writing."""
+    options = Options(
+        shared_max_age_s=config.watch.shared_sources_s,
+        elders_budget_s=config.watch.read_seconds,
+        settled_s=config.watch.debounce_s,
+    )
+    return _tick(
+        installation,
+        instance,
+        config,
+        now=at.timestamp(),
+        options=options,
+        cap=config.watch.max_runs_per_tick,
+        new_round=None,
+    )
+
+
+def _tick(
+    installation: Installation,
+    instance: dg.DagsterInstance,
+    config: AutomationConfig,
+    *,
+    now: float,
+    options: Options,
+    cap: int,
+    new_round: str | None,
+) -> Tick:
+    snapshot = current_plan(installation, instance, now=now, options=options)
+    active = active_runs(instance)
+    changes = follow_elders(
+        installation, instance, snapshot.elders, policy=config.removed_elders, active=active, now=now
+    )
+    chosen = choose_requests(
+        snapshot.plan,
+        installation.index,
+        active=busy_agents(active, [graph.name for graph in installation.graphs]),
+        now=now,
+        cap=cap,
+        new_round=new_round,
+    )
+    plan = with_words(installation, snapshot, limit=_WORDS)
+    report_summary(instance, installation.index, plan)
+    causes = _first_causes(plan)
+    tags = {
+        request.run_key: run_tags(request, causes.get((request.run.pipeline, request.run.partition), ""), config)
+        for request in chosen.chosen
+    }
+    message = _message(snapshot, changes, len(chosen.chosen), chosen.waiting, causes)
+    return Tick(chosen.chosen, message, snapshot, tags)
+
+
+def busy_agents(active: list[ActiveRun], pipelines: list[str]) -> set[Agent]:
+    """Agents with a run going on; a run that does not say its pipeline counts for all."""
+    return {(name, run.partition) for run in active for name in (run.pipelines or pipelines)}
+
+
+def run_tags(request: Request, cause: str, config: AutomationConfig) -> dict[str, str]:
+    """Tags of a run: whose it is, what it should reach, how it is queued and retried, and why it was asked for."""
+    tags = {
+        PIPELINE_TAG: request.run.pipeline,
+        WANTED_TAG: request.run.wanted,
+        "dagster/priority": str(request.priority),
+        "dagster/max_retries": str(config.runs.max_retries),
+    }
+    if request.run.partition is not None:
+        tags[ELDER_TAG] = request.run.partition
+    if request.run.gpu:
+        tags[GPU_TAG] = "true"
+    if cause:
+        tags[CAUSE_TAG] = cause[:200]
+    return tags
+
+
+def _first_causes(plan: Plan) -> dict[Agent, str]:
+    found: dict[Agent, str] = {}
+    for cell in plan.cells:
+        own = [cause.detail for cause in cell.causes if cause.kind is not CauseKind.UPSTREAM]
+        if own:
+            found.setdefault((cell.pipeline, cell.partition), f"{cell.asset}: {own[0]}")
+    return found
+
+
+def _message(
+    snapshot: Snapshot,
+    changes: PartitionChanges,
+    started: int,
+    waiting: Mapping[str, int],
+    causes: Mapping[Agent, str],
+) -> str:
+    """One paragraph: what a person reads under the tick in the UI."""
+    plan = snapshot.plan
+    parts = [f"{plan.fresh} fresh, {len(plan.cells)} stale or missing; {started} runs requested"]
+    common = Counter(causes.values())
+    parts += [f"{cause} ({count} agents)" if count > 1 else cause for cause, count in common.most_common(3)]
+    parts += [f"{count} wait ({_REASONS[reason]})" for reason, count in sorted(waiting.items())]
+    parts += [f"{f.asset} is shared: its change may reach {f.elders} elders" for f in plan.fan_outs if f.elders]
+    if changes.added:
+        parts.append(f"{len(changes.added)} elders added")
+    if changes.removed:
+        parts.append(f"{len(changes.removed)} elders removed")
+    parts += [f"{count} elders gone but kept: {reason}" for reason, count in changes.kept.items()]
+    if snapshot.unsettled:
+        parts.append(f"{snapshot.unsettled} elders changed a moment ago and are left to a later tick")
+    for name, found in snapshot.elders.items():
+        odd = {
+            "ids that cannot be used": found.invalid_ids,
+            "ids or profiles twice": found.duplicate_profiles,
+            "elders without a usable answer": len(found.unusable),
+            "elders still to be read": len(found.unread),
+        }
+        parts += [f"{name}: {count} {words}" for words, count in odd.items() if count]
+    parts += list(snapshot.problems)
+    return "; ".join(parts) + f" ({snapshot.seconds:.1f} s)"
+
+
+_REASONS = {
+    "running": "a run is going on",
+    "asked": "asked for a moment ago",
+    "tried": "tried without success, again at night",
+    "shared": "shared assets come first",
+    "cap": "over the limit of this tick",
+}

@@ -1,0 +1,81 @@
+"""The parts that row formats share: calls, tools and JSON, read with errors that never quote what was said."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from agent_assets.conversations.messages import JsonObject, ToolCall, ToolSchema
+from agent_assets.errors import TrainingDataError
+
+
+def read_calls(text: str, number: int, *, first_id: int) -> tuple[ToolCall, ...]:
+    """The call in one entry; some ShareGPT writers put a list of parallel calls there."""
+    value = decode(text, f"message {number}")
+    calls = []
+    for offset, call in enumerate(value if isinstance(value, list) else [value]):
+        if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+            raise bad_row(number, "a call without a name")
+        arguments = call.get("arguments", {})
+        if isinstance(arguments, str):
+            arguments = decode(arguments, f"the arguments of message {number}")
+        if not isinstance(arguments, dict):
+            raise bad_row(number, "a call whose arguments are no JSON object")
+        calls.append(ToolCall(call["name"], arguments, f"call_{first_id + offset}"))
+    return tuple(calls)
+
+
+def read_tools(value: Any) -> tuple[ToolSchema, ...]:
+    """Tools as a list or as JSON text of one; each `{name, description, parameters}`, in `{type, function}` or not."""
+    if isinstance(value, str):
+        value = decode(value, "tools")
+    if not isinstance(value, list):
+        raise bad_row(None, "tools is not a list")
+    tools = []
+    for entry in value:
+        tool = entry.get("function", entry) if isinstance(entry, dict) else {}
+        if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
+            raise bad_row(None, "a tool without a name")
+        tools.append(ToolSchema(tool["name"], tool.get("description") or "", tool.get("parameters") or {}))
+    return tuple(tools)
+
+
+def tool_entry(tool: ToolSchema) -> JsonObject:
+    """A tool as rows hold it."""
+    return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+
+
+def openai_tools(tools: Sequence[ToolSchema]) -> list[JsonObject]:
+    """Tools as OpenAI chat rows, swift rows and servers hold them."""
+    return [{"type": "function", "function": tool_entry(tool)} for tool in tools]
+
+
+def entries(row: JsonObject, key: str) -> list[JsonObject]:
+    """The list of objects under `key`."""
+    value = row.get(key)
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise bad_row(None, f"{key} is not a list of objects")
+    return value
+
+
+def encode(value: Any) -> str:
+    """JSON as a model writes it: spaces after separators, Unicode kept; keys sorted, so equal calls are equal text."""
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise bad_row(None, "a number that JSON has not (NaN or infinity)") from None
+
+
+def decode(text: str, where: str) -> Any:
+    """The value of a JSON text; `where` names it in the error."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise bad_row(None, f"{where} is not JSON (column {error.colno})") from None
+
+
+def bad_row(number: int | None, what: str) -> TrainingDataError:
+    """An error that names the place and the problem, and never quotes what was said."""
+    where = "" if number is None else f" Message {number}:"
+    return TrainingDataError(
+        f"A conversation cannot be converted.{where} {what}.", next_step="correct the row, or leave it out."
+    )

@@ -1,0 +1,132 @@
+"""Tool schemas: are they sound, what a canonical snapshot of them looks like, and how a model server wants them."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from agent_assets.conversations.messages import JsonObject, ToolSchema
+from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.errors import ToolServerError
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what OpenAI-compatible servers accept
+_NOISE = frozenset({"title", "$schema"})
+_MAPS_OF_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+_DATA = frozenset({"default", "const", "enum", "examples", "example"})  # values, not schemas: kept as they are
+
+
+def check_schema(tool: ToolSchema) -> list[str]:
+    """What is wrong with a tool's name or JSON Schema; empty when nothing is."""
+    problems = []
+    if not _NAME.fullmatch(tool.name):
+        problems.append("the name is not 1 to 64 letters, digits, '_' or '-'")
+    schema = tool.parameters
+    if schema.get("type") != "object":
+        return [*problems, f"parameters have type {schema.get('type')!r}, not 'object'"]
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        where = "/".join(str(part) for part in error.absolute_path) or "parameters"
+        return [*problems, f"not a JSON Schema at {where}: {error.message}"]
+    problems += [f"$ref {target!r} has no target" for target in _references(schema) if not _has_target(schema, target)]
+    missing = sorted(set(schema.get("required", ())) - set(schema.get("properties", {})))
+    return problems + [f"required argument {name!r} is not among the properties" for name in missing]
+
+
+def normalise_schema(schema: JsonObject) -> JsonObject:
+    """The schema without titles and `$schema`, generated noise that a model would have to read. Null defaults stay."""
+    clean: JsonObject = {}
+    for key, value in schema.items():
+        if key in _NOISE and isinstance(value, str):
+            continue
+        if key in _MAPS_OF_SCHEMAS and isinstance(value, dict):
+            clean[key] = {name: _normalise_value(item) for name, item in value.items()}
+        else:
+            clean[key] = value if key in _DATA else _normalise_value(value)
+    return clean
+
+
+def schema_snapshot(tools: Iterable[ToolSchema]) -> str:
+    """Canonical JSON of tools: sorted by name, keys sorted, indented, so that two snapshots compare line by line."""
+    entries = [
+        {"name": tool.name, "description": tool.description, "parameters": normalise_schema(tool.parameters)}
+        for tool in sorted(tools, key=lambda tool: tool.name)
+    ]
+    return json.dumps(entries, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_snapshot(text: str) -> list[ToolSchema]:
+    """The tools of a snapshot, sorted by name.
+
+    Raises:
+        ToolServerError: the text is not a snapshot.
+    """
+    try:
+        entries = json.loads(text)
+        tools = [ToolSchema(entry["name"], entry["description"], entry["parameters"]) for entry in entries]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ToolServerError(
+            f"The tool snapshot cannot be read ({type(error).__name__}).",
+            next_step="materialize mcp_tool_schema again.",
+        ) from None
+    return sorted(tools, key=lambda tool: tool.name)
+
+
+def strict_openai_tools(tools: Sequence[ToolSchema]) -> list[JsonObject]:
+    """As `openai_tools`, closed to unknown arguments, and `strict` where the schema allows it.
+
+    Strict decoding wants every argument required; a tool with an optional one is sent without `strict`, because making
+    the argument required would show the model another tool than the one it was trained on.
+    """
+    entries = openai_tools(tools)
+    for entry in entries:
+        function = entry["function"]
+        function["parameters"] = {"additionalProperties": False, **function["parameters"]}
+        if _fits_strict(function["parameters"]):
+            function["strict"] = True
+    return entries
+
+
+def _normalise_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return normalise_schema(value)
+    return [_normalise_value(item) for item in value] if isinstance(value, list) else value
+
+
+def _fits_strict(schema: Any) -> bool:
+    """Whether every object in the schema is closed and requires all of its properties."""
+    if isinstance(schema, list):
+        return all(_fits_strict(item) for item in schema)
+    if not isinstance(schema, dict):
+        return True
+    if schema.get("type") == "object":
+        closed = schema.get("additionalProperties") is False
+        if not closed or set(schema.get("required", ())) != set(schema.get("properties", {})):
+            return False
+    return all(_fits_strict(value) for key, value in schema.items() if key not in _DATA)
+
+
+def _references(schema: Any) -> list[str]:
+    """Every `$ref` in a schema, in order."""
+    if isinstance(schema, list):
+        return [target for item in schema for target in _references(item)]
+    if not isinstance(schema, dict):
+        return []
+    own = [schema["$ref"]] if isinstance(schema.get("$ref"), str) else []
+    return own + [target for key, value in schema.items() if key not in _DATA for target in _references(value)]
+
+
+def _has_target(schema: JsonObject, target: str) -> bool:
+    """Whether a local reference such as `#/$defs/Day` points at something. References to elsewhere have no target."""
+    if not target.startswith("#"):
+        return False
+    node: Any = schema
+    for part in filter(None, target[1:].split("/")):
+        name = part.replace("~1", "/").replace("~0", "~")
+        if not isinstance(node, dict) or name not in node:
+            return False
+        node = node[name]
+    return True

@@ -1,0 +1,174 @@
+"""Is a conversation fit to train on? Every no has a reason code, so that rejects can be counted and explained."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from agent_assets.conversations.messages import Conversation, JsonObject, Message, ToolCall, ToolSchema
+
+
+class RejectReason(StrEnum):
+    """Why a call or a row is rejected. The values stand in rejects.jsonl: never rename one."""
+
+    # A call against its tool.
+    UNKNOWN_TOOL = "unknown_tool"  # no tool of that name was offered
+    MISSING_REQUIRED = "missing_required"  # a required argument is absent
+    EXTRA_ARGUMENT = "extra_argument"  # an argument that the tool does not have
+    WRONG_TYPE = "wrong_type"  # text where a number belongs, and the like
+    NOT_IN_ENUM = "not_in_enum"  # not one of the allowed values
+    BAD_FORMAT = "bad_format"  # a date that is no date, a pattern not matched
+    OUT_OF_RANGE = "out_of_range"  # a number too large, a list too short, any other limit of the schema
+    # The shape of a conversation.
+    EMPTY = "empty"  # no messages, or a message that says nothing and calls nothing
+    NO_ANSWER = "no_answer"  # it does not end with an assistant's text
+    WRONG_ORDER = "wrong_order"  # a late system prompt, or an assistant that answers itself
+    UNPAIRED_CALL = "unpaired_call"  # a call without a result
+    UNPAIRED_RESULT = "unpaired_result"  # a result without a call
+    TOO_LONG = "too_long"  # more characters than fit the model
+    DUPLICATE = "duplicate"  # a call id used twice; of rows: the same question or calls as another row
+    # What only synthesis can see.
+    OBSERVATION_IS_ERROR = "observation_is_error"  # the tool answered with an error
+    OBSERVATION_DIFFERS = "observation_differs"  # calling again gave another result
+    NOT_GROUNDED = "not_grounded"  # the answer holds a value that no result holds
+    NO_RESULT = "no_result"  # the tool found nothing where an answer was expected
+    UNEXPECTED_RESULT = "unexpected_result"  # the tool found something where nothing was expected
+    TEACHER_FAILED = "teacher_failed"  # the teacher did not finish
+    REVIEWED = "reviewed"  # a person marked it as wrong
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """One reason, and where: names of tools and arguments and counts, never their values."""
+
+    reason: RejectReason
+    detail: str
+
+
+_REASONS = {
+    "required": RejectReason.MISSING_REQUIRED,
+    "additionalProperties": RejectReason.EXTRA_ARGUMENT,
+    "unevaluatedProperties": RejectReason.EXTRA_ARGUMENT,
+    "type": RejectReason.WRONG_TYPE,
+    "enum": RejectReason.NOT_IN_ENUM,
+    "const": RejectReason.NOT_IN_ENUM,
+    "format": RejectReason.BAD_FORMAT,
+    "pattern": RejectReason.BAD_FORMAT,
+}
+
+
+def validate_call(call: ToolCall, tools: Sequence[ToolSchema]) -> list[Rejection]:
+    """What is wrong with a call, in the order of its schema; empty when the call is right.
+
+    An argument that the schema does not name is extra, also where the schema forgot to forbid it. Null is accepted
+    where the tool declares null as the default.
+    """
+    tool = next((tool for tool in tools if tool.name == call.name), None)
+    if tool is None:
+        return [Rejection(RejectReason.UNKNOWN_TOOL, f"{call.name[:64]!r} is not among the {len(tools)} tools")]
+    schema = {"additionalProperties": False, **tool.parameters}
+    properties = schema.get("properties", {})
+    arguments = {name: value for name, value in call.arguments.items() if not _is_default_null(value, properties, name)}
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    found = [_rejection(call.name, leaf) for error in validator.iter_errors(arguments) for leaf in _leaves(error)]
+    return list(dict.fromkeys(found))
+
+
+def validate_conversation(conversation: Conversation, *, max_chars: int) -> list[Rejection]:
+    """What is wrong with a conversation as training data; empty when nothing is.
+
+    Args:
+        conversation: messages and the tools that were offered.
+        max_chars: most characters of all messages and calls together; tool schemas are not counted.
+    """
+    messages = conversation.messages
+    if not messages:
+        return [Rejection(RejectReason.EMPTY, "no messages")]
+    found = [*_shape(messages), *_pairing(messages)]
+    for message in messages:
+        for call in message.tool_calls:
+            found += validate_call(call, conversation.tools)
+    length = sum(len(message.content) + sum(map(_call_length, message.tool_calls)) for message in messages)
+    if length > max_chars:
+        found.append(Rejection(RejectReason.TOO_LONG, f"{length} characters, {max_chars} allowed"))
+    return found
+
+
+def _shape(messages: Sequence[Message]) -> Iterator[Rejection]:
+    for number, message in enumerate(messages, start=1):
+        before = messages[number - 2].role if number > 1 else None
+        if message.role != "tool" and not message.content.strip() and not message.tool_calls:
+            yield Rejection(RejectReason.EMPTY, f"message {number} ({message.role})")
+        if message.role == "system" and number > 1:
+            yield Rejection(RejectReason.WRONG_ORDER, f"message {number}: system prompt after the first message")
+        if message.role == "assistant" and before in {None, "system", "assistant"}:
+            yield Rejection(RejectReason.WRONG_ORDER, f"message {number}: assistant after {before or 'nothing'}")
+        if message.role == "user" and before == "tool":
+            yield Rejection(RejectReason.WRONG_ORDER, f"message {number}: user before the results were answered")
+    last = messages[-1]
+    if last.role != "assistant" or last.tool_calls:
+        yield Rejection(RejectReason.NO_ANSWER, f"the last message is {'a call' if last.tool_calls else last.role}")
+
+
+def _pairing(messages: Sequence[Message]) -> Iterator[Rejection]:
+    """Every call has one result, right after the message that called, and every result its call."""
+    ids = Counter(call.id for message in messages for call in message.tool_calls)
+    for call_id in sorted(call_id for call_id, count in ids.items() if count > 1):
+        yield Rejection(RejectReason.DUPLICATE, f"call id {call_id[:64]!r} is used {ids[call_id]} times")
+    waiting: dict[str, str] = {}
+    for number, message in enumerate(messages, start=1):
+        if message.role == "tool":
+            if waiting.pop(message.tool_call_id or "", None) is None:
+                yield Rejection(RejectReason.UNPAIRED_RESULT, f"message {number}")
+            continue
+        yield from (Rejection(RejectReason.UNPAIRED_CALL, name) for name in waiting.values())
+        waiting = {call.id: call.name for call in message.tool_calls}
+    yield from (Rejection(RejectReason.UNPAIRED_CALL, name) for name in waiting.values())
+
+
+def _rejection(tool: str, error: ValidationError) -> Rejection:
+    keyword = str(error.validator)
+    reason = _REASONS.get(keyword, RejectReason.OUT_OF_RANGE)
+    where = ".".join([tool, *(str(part) for part in error.absolute_path)])
+    rule: Any = error.validator_value
+    schema: Any = error.schema
+    instance: Any = error.instance
+    if reason is RejectReason.MISSING_REQUIRED:
+        return Rejection(reason, f"{where}: {', '.join(sorted(set(rule) - set(instance)))}")
+    if reason is RejectReason.EXTRA_ARGUMENT:
+        extra = sorted(set(instance) - set(schema.get("properties", {})))
+        return Rejection(reason, f"{where}: {', '.join(name[:64] for name in extra)}")
+    return Rejection(reason, f"{where}: {keyword} {_expected(rule)}")
+
+
+def _expected(rule: Any) -> str:
+    return json.dumps(rule, ensure_ascii=False, sort_keys=True)[:200]
+
+
+def _leaves(error: ValidationError) -> list[ValidationError]:
+    """The error itself, or, of a choice (anyOf, oneOf), what its most fitting branch says: not "none of them fits"."""
+    if not error.context:
+        return [error]
+    branches: dict[Any, list[ValidationError]] = {}
+    for nested in error.context:
+        branches.setdefault(nested.schema_path[0], []).append(nested)
+    # A branch whose type is wrong was not meant; of the others, the one with the fewest errors was.
+    best = min(branches.values(), key=lambda errors: (any(_is_type_error(item) for item in errors), len(errors)))
+    return [leaf for nested in best for leaf in _leaves(nested)]
+
+
+def _is_type_error(error: ValidationError) -> bool:
+    return error.validator == "type" and not error.path
+
+
+def _is_default_null(value: Any, properties: JsonObject, name: str) -> bool:
+    schema = properties.get(name)
+    return value is None and isinstance(schema, dict) and "default" in schema and schema["default"] is None
+
+
+def _call_length(call: ToolCall) -> int:
+    return len(call.name) + len(json.dumps(call.arguments, ensure_ascii=False))

@@ -1,0 +1,168 @@
+"""Causes in words a person understands: the plan knows which input changed, the store knows what was in it."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from agent_assets.conversations.memories import (
+    MEMORIES_FILE,
+    PROFILE_FILE,
+    ElderProfile,
+    Memory,
+    read_memories,
+    read_profile,
+)
+from agent_assets.conversations.tools import read_snapshot
+from agent_assets.errors import CorruptArtifact
+from agent_assets.planning.changes import memory_changes, tool_changes
+from agent_assets.planning.explain import config_changes
+from agent_assets.planning.plan import Cause, CauseKind, Cell, Plan
+from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+
+MEMORIES = "elder_memories"
+TOOLS = "mcp_tool_schema"
+SNAPSHOT_FILE = "tool_schema.json"
+_LONGEST = 120
+_HASH = re.compile(r"\S+ (?:[0-9a-f]{32,}|None) -> (?:[0-9a-f]{32,}|None)")
+_PLAIN = {"weights": "base model weights changed", "base_model": "base model changed", "mongodb": "memories changed"}
+
+# An elder's memories as they are now: (elder, profile, memories).
+CurrentMemories = Callable[[str, list[str]], Iterator[tuple[str, ElderProfile, Iterable[Memory]]]]
+
+
+@dataclass
+class Describer:
+    """Finds words for causes.
+
+    Args:
+        store: where the artifacts that were built from the old state are.
+        current_memories: reads elders of a pipeline from the source.
+        current_tools: canonical schema snapshot by pipeline, as the servers answer now.
+        limit: elders whose memories are compared one by one; of more it is only said that they changed.
+    """
+
+    store: ArtifactStore
+    current_memories: CurrentMemories
+    current_tools: Mapping[str, str]
+    limit: int = 200
+
+    def describe(self, plan: Plan) -> Plan:
+        """The plan with better words."""
+        one = _Descriptions(self, plan)
+        return replace(plan, cells=tuple(one.cell(cell) for cell in plan.cells))
+
+
+class _Descriptions:
+    def __init__(self, describer: Describer, plan: Plan) -> None:
+        self._from = describer
+        self._plan = plan
+        self._configs = {(p.name, stage.name): stage.config for p in plan.pipelines for stage in p.stages}
+        self._seen: dict[tuple[str, ...], str] = {}
+        self._compared = 0
+
+    def cell(self, cell: Cell) -> Cell:
+        causes = tuple(self._cause(cell, cause) for cause in cell.causes)
+        return cell if causes == cell.causes else replace(cell, causes=causes)
+
+    def _cause(self, cell: Cell, cause: Cause) -> Cause:
+        words: str | None = None
+        if cause.kind is CauseKind.CONFIG and cell.recorded is not None:
+            # All elders that were built with one configuration share one answer.
+            key = (cell.pipeline, cell.asset, cell.recorded.code_version)
+            if key not in self._seen:
+                self._seen[key] = self._config(cell) or cause.detail
+            words = self._seen[key]
+        elif cause.kind is CauseKind.DATA and cause.input in ("servers", TOOLS):
+            tools = (cell.pipeline, TOOLS, cause.old, cause.new)
+            if tools not in self._seen:
+                self._seen[tools] = self._tools(cell, cause) or "tools changed"
+            words = self._seen[tools]
+        elif cause.kind is CauseKind.DATA and cause.input == "mongodb":
+            words = self._memories.get((cell.pipeline, str(cell.partition)))
+        elif cause.kind is CauseKind.DATA and cause.input == MEMORIES:
+            words = self._rebuilt_memories(cell, cause)
+        if words is None and cause.kind is CauseKind.DATA:
+            words = _PLAIN.get(cause.input or "")
+        return cause if words is None else replace(cause, detail=words)
+
+    def _config(self, cell: Cell) -> str | None:
+        artifact = self._recorded(cell)
+        if artifact is None:
+            return None
+        changes = config_changes(artifact.manifest.config, self._configs[cell.pipeline, cell.asset])
+        named = [_short(change) for change in changes]
+        return "; ".join(f"{cell.asset}.{change}" for change in named) or None
+
+    def _tools(self, cell: Cell, cause: Cause) -> str | None:
+        old = self._recorded(cell) if cause.input == "servers" else self._version(cell.pipeline, TOOLS, None, cause.old)
+        if cause.input == "servers":
+            new = self._from.current_tools.get(cell.pipeline)
+        else:
+            built = self._version(cell.pipeline, TOOLS, None, cause.new)
+            new = None if built is None else _file(built, SNAPSHOT_FILE)
+        before = None if old is None else _file(old, SNAPSHOT_FILE)
+        return None if before is None or new is None else tool_changes(read_snapshot(before), read_snapshot(new))
+
+    @cached_property
+    def _memories(self) -> dict[tuple[str, str], str]:
+        """Words by (pipeline, elder) for elders whose source moved, the first `limit` of them."""
+        stale: dict[str, dict[str, Cell]] = {}
+        for cell in self._plan.cells:
+            if any(cause.kind is CauseKind.DATA and cause.input == "mongodb" for cause in cell.causes):
+                stale.setdefault(cell.pipeline, {})[str(cell.partition)] = cell
+        words = {}
+        for pipeline, elders in stale.items():
+            chosen = sorted(elders)[: self._from.limit]
+            for elder, profile, memories in self._from.current_memories(pipeline, chosen):
+                old = self._recorded(elders[elder])
+                if old is not None:
+                    words[pipeline, elder] = _compare(old, profile, memories)
+        return words
+
+    def _rebuilt_memories(self, cell: Cell, cause: Cause) -> str | None:
+        self._compared += 1
+        if self._compared > self._from.limit:
+            return "memories changed"
+        old = self._version(cell.pipeline, MEMORIES, cell.partition, cause.old)
+        new = self._version(cell.pipeline, MEMORIES, cell.partition, cause.new)
+        if old is None or new is None or _file(new, MEMORIES_FILE) is None or _file(new, PROFILE_FILE) is None:
+            return "memories changed"
+        return _compare(old, read_profile(new.path), read_memories(new.path))
+
+    def _recorded(self, cell: Cell) -> Artifact | None:
+        if cell.recorded is None:
+            return None
+        return self._find(ArtifactKey(cell.pipeline, cell.asset, cell.partition), cell.recorded.fingerprint)
+
+    def _version(self, pipeline: str, asset: str, partition: str | None, data_version: str) -> Artifact | None:
+        """A stored version of an artifact with this content."""
+        key = ArtifactKey(pipeline, asset, partition)
+        found = (self._find(key, fingerprint) for fingerprint in self._from.store.versions(key))
+        return next((one for one in found if one is not None and one.manifest.data_version == data_version), None)
+
+    def _find(self, key: ArtifactKey, fingerprint: str) -> Artifact | None:
+        try:
+            return self._from.store.find(key, fingerprint)
+        except CorruptArtifact:
+            return None  # there are other words; the run reports and rebuilds it
+
+
+def _compare(old: Artifact, profile: ElderProfile, memories: Iterable[Memory]) -> str:
+    if any(_file(old, name) is None for name in (MEMORIES_FILE, PROFILE_FILE)):
+        return "memories changed"
+    return memory_changes(read_memories(old.path), memories, old_profile=read_profile(old.path), new_profile=profile)
+
+
+def _file(artifact: Artifact, name: str) -> str | None:
+    """Text of a file of an artifact, None when somebody removed it: the run reports that and rebuilds the artifact."""
+    path = artifact.path / name
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _short(change: str) -> str:
+    """`name old -> new`; of a hash or a long text only that it changed. `x_sha256` is the hash of a file `x`."""
+    found = _HASH.fullmatch(change)
+    if found is None and len(change) <= _LONGEST:
+        return change
+    return f"{change.split(' ', 1)[0].removesuffix('_sha256')} changed"

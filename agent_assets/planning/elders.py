@@ -1,0 +1,197 @@
+"""Which elders there are and what version their memories have, from cheap marks first and content only where needed.
+
+Every check reads a *mark* per elder (counts and times, from an index of the database). Only elders whose mark moved
+have their content read; its digest is the version. A full check compares a checksum of everything as well, for writers
+that forget to move `updatedAt`.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent_assets.planning.index import PlanIndex
+
+UNUSABLE = ""  # digest of an elder without one usable answer
+_BATCH = 200
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a look at the database says. Marks by elder id; ids that cannot be used and profiles twice are counted."""
+
+    elders: Mapping[str, str]
+    questions: Mapping[str, str]
+    invalid_ids: int = 0
+    duplicate_profiles: int = 0
+
+
+class ElderSource(Protocol):
+    """Where elders come from."""
+
+    @property
+    def scope(self) -> str:
+        """Names the database, its layout, and what of an answer counts: digests of one scope are comparable."""
+
+    def marks(self) -> Marks:
+        """A mark of every elder and of every question, cheap enough for every tick."""
+
+    def checksums(self) -> Mapping[str, str]:
+        """A checksum of everything each elder told. Reads the whole database."""
+
+    def answering(self, questions: Iterable[str]) -> set[str]:
+        """Elders with an answer to one of these questions."""
+
+    def digests(self, elders: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Content digest by elder, `UNUSABLE` for those without one usable answer."""
+
+
+@dataclass(frozen=True)
+class Elders:
+    """The elders of one scope after a check.
+
+    Args:
+        digests: content digest by elder, for all whose content is known and usable.
+        settled: since when (seconds since 1970) the mark of each elder did not move.
+        unusable: elders without one usable answer, sorted.
+        unread: elders whose content is still to be read: the check ran out of time.
+        gone: elders that were there and are not any more, and since when.
+        read: how many elders had their content read in this check.
+    """
+
+    digests: Mapping[str, str]
+    settled: Mapping[str, float]
+    unusable: tuple[str, ...]
+    unread: tuple[str, ...]
+    gone: Mapping[str, float]
+    invalid_ids: int
+    duplicate_profiles: int
+    read: int
+
+
+def check_elders(
+    source: ElderSource, index: PlanIndex, *, now: float, full: bool = False, budget_s: float = float("inf")
+) -> Elders:
+    """Look which elders changed since the last check.
+
+    Args:
+        now: seconds since 1970. It may lie before the last check's: a clock that is set back delays nothing.
+        full: compare checksums of all content, too.
+        budget_s: read contents for so long at most; the rest is left to the next check. At least one batch is read.
+
+    Raises:
+        MongoUnavailable: the database does not answer.
+    """
+    started = time.monotonic()
+    marks = source.marks()
+    with index.open() as connection:
+        known = _load(connection, source.scope)
+        questions = _load_questions(connection, source.scope)
+    checksums = source.checksums() if full or not known else {}
+    moved_questions = _differing(questions, marks.questions) if known else set()
+    touched = source.answering(moved_questions) if moved_questions else set()
+    states = {elder: _next_state(known.get(elder), mark, now) for elder, mark in marks.elders.items()}
+    for elder, state in states.items():
+        if elder in touched or (elder in checksums and state.checksum not in (None, checksums[elder])):
+            state.read = False
+        state.checksum = checksums.get(elder, state.checksum)
+    gone = {elder: min(state.gone_since or now, now) for elder, state in known.items() if elder not in marks.elders}
+    with index.open() as connection:
+        # Written before contents are read: a check that is cut short loses no flag.
+        _store(connection, source.scope, states)
+        _store_gone(connection, source.scope, gone)
+        _store_questions(connection, source.scope, marks.questions)
+    flagged = sorted(elder for elder, state in states.items() if not state.read)
+    read = _read_contents(source, index, states, flagged, started + budget_s)
+    return Elders(
+        digests={elder: state.digest for elder, state in states.items() if state.read and state.digest},
+        settled={elder: state.moved_at for elder, state in states.items()},
+        unusable=tuple(sorted(elder for elder, state in states.items() if state.read and state.digest == UNUSABLE)),
+        unread=tuple(flagged[read:]),
+        gone=gone,
+        invalid_ids=marks.invalid_ids,
+        duplicate_profiles=marks.duplicate_profiles,
+        read=read,
+    )
+
+
+def forget_elder(index: PlanIndex, scope: str, elder: str) -> None:
+    """Drop what is known of an elder who was removed."""
+    with index.open() as connection:
+        connection.execute("DELETE FROM elders WHERE scope = ? AND elder = ?", (scope, elder))
+
+
+@dataclass
+class _State:
+    """One row. `read` says whether `digest` belongs to the present content."""
+
+    mark: str
+    checksum: str | None
+    digest: str | None
+    moved_at: float
+    gone_since: float | None = None
+    read: bool = True
+
+
+def _next_state(before: _State | None, mark: str, now: float) -> _State:
+    if before is None:
+        return _State(mark, None, None, now, read=False)
+    moved = before.mark != mark or before.gone_since is not None
+    # A clock that was set back must not make a settled elder wait for the old time to come again.
+    moved_at = now if moved else min(before.moved_at, now)
+    return _State(mark, before.checksum, before.digest, moved_at, read=not moved and before.read)
+
+
+def _read_contents(
+    source: ElderSource, index: PlanIndex, states: Mapping[str, _State], flagged: list[str], deadline: float
+) -> int:
+    """Read the contents of flagged elders in batches, recording each; returns how many were read."""
+    done = 0
+    while done < len(flagged) and (done == 0 or time.monotonic() < deadline):
+        batch = flagged[done : done + _BATCH]
+        found = dict(source.digests(batch))
+        for elder in batch:
+            states[elder].digest = found.get(elder, UNUSABLE)
+            states[elder].read = True
+        with index.open() as connection:
+            _store(connection, source.scope, {elder: states[elder] for elder in batch})
+        done += len(batch)
+    return done
+
+
+def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def _load(connection: sqlite3.Connection, scope: str) -> dict[str, _State]:
+    query = "SELECT elder, mark, checksum, digest, moved_at, gone_since FROM elders WHERE scope = ?"
+    rows = connection.execute(query, (scope,))
+    # A row without a digest was flagged by a check that did not get to read it.
+    return {
+        elder: _State(mark, checksum, digest, moved_at, gone_since, read=digest is not None)
+        for elder, mark, checksum, digest, moved_at, gone_since in rows
+    }
+
+
+def _store(connection: sqlite3.Connection, scope: str, states: Mapping[str, _State]) -> None:
+    rows = [
+        (scope, elder, state.mark, state.checksum, state.digest if state.read else None, state.moved_at)
+        for elder, state in states.items()
+    ]
+    connection.executemany("INSERT OR REPLACE INTO elders VALUES (?, ?, ?, ?, ?, ?, NULL)", rows)
+
+
+def _store_gone(connection: sqlite3.Connection, scope: str, gone: Mapping[str, float]) -> None:
+    rows = [(since, scope, elder) for elder, since in gone.items()]
+    connection.executemany("UPDATE elders SET gone_since = ? WHERE scope = ? AND elder = ?", rows)
+
+
+def _load_questions(connection: sqlite3.Connection, scope: str) -> dict[str, str]:
+    return dict(connection.execute("SELECT question, mark FROM questions WHERE scope = ?", (scope,)).fetchall())
+
+
+def _store_questions(connection: sqlite3.Connection, scope: str, marks: Mapping[str, str]) -> None:
+    connection.execute("DELETE FROM questions WHERE scope = ?", (scope,))
+    rows = [(scope, question, mark) for question, mark in marks.items()]
+    connection.executemany("INSERT INTO questions VALUES (?, ?, ?)", rows)

@@ -1,0 +1,371 @@
+"""The plan: for every (asset, partition), is it fresh, stale or missing, why, and which runs make it fresh.
+
+Freshness is one comparison: the fingerprint of the latest materialization against the fingerprint the same artifact
+would get now, from the recorded versions of its parents, the current digests of its sources, today's code and
+configuration. What follows from a parent that will be rebuilt is told apart: it may come out identical.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agent_assets.conversations.messages import canonical_json
+from agent_assets.planning.facts import (
+    NO_INPUTS,
+    Latest,
+    Materialization,
+    PipelineFacts,
+    SourceVersions,
+    StageFacts,
+)
+from agent_assets.planning.fingerprint import FingerprintTemplate
+
+InputsOf = Callable[[Iterable[int]], Mapping[int, Mapping[str, str]]]
+Present = Callable[[str, str, str | None, str], bool]  # pipeline, asset, partition, fingerprint
+
+
+class Status(StrEnum):
+    """State of one (asset, partition)."""
+
+    FRESH = "fresh"  # what would be built now is what is there
+    STALE = "stale"  # something it depends on changed, or will
+    MISSING = "missing"  # there is no artifact that could be used
+
+
+class CauseKind(StrEnum):
+    """Why a cell is not fresh."""
+
+    DATA = "data"  # an input or a source has another version
+    CODE = "code"  # the code of the stage changed
+    CONFIG = "config"  # a setting the stage depends on changed
+    MISSING = "missing"  # never built, lost, or its last build failed its checks
+    UPSTREAM = "upstream"  # a parent will be rebuilt; it may come out identical
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One reason. `old` and `new` are versions of `input`, for those who can say more about them."""
+
+    kind: CauseKind
+    input: str | None
+    detail: str
+    old: str = ""
+    new: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (asset, partition). `own` is False when nothing but a shared asset makes it stale."""
+
+    pipeline: str
+    asset: str
+    partition: str | None
+    status: Status
+    causes: tuple[Cause, ...] = ()
+    own: bool = True
+    recorded: Materialization | None = None
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """The run that would make one elder (or the shared assets of a pipeline, partition None) fresh.
+
+    Args:
+        assets: what it materializes, parents first.
+        own_assets: the part that does not only wait for a shared asset; () when everything does.
+        wanted: digest of the state it should reach. Two plans that want the same have the same digest.
+        reached: id of the latest materialization of this elder: where the run starts from.
+        waits: a shared asset of the pipeline is not fresh; its run comes first and may make this one unnecessary.
+        new: nothing was ever built for this elder.
+    """
+
+    pipeline: str
+    partition: str | None
+    assets: tuple[str, ...]
+    own_assets: tuple[str, ...]
+    wanted: str
+    reached: int
+    gpu: bool
+    waits: bool
+    new: bool
+
+
+@dataclass(frozen=True)
+class FanOut:
+    """A shared asset that is not fresh, and how many elders' cells may follow."""
+
+    pipeline: str
+    asset: str
+    elders: int
+    cells: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells that are not fresh (sorted by pipeline, partition, parents first), the runs, and the count of the rest."""
+
+    cells: tuple[Cell, ...]
+    runs: tuple[PlannedRun, ...]
+    fan_outs: tuple[FanOut, ...]
+    fresh: int
+    pipelines: tuple[PipelineFacts, ...] = ()
+
+    def fresh_cells(self) -> list[Cell]:
+        """The cells that are fresh, which `cells` leaves out."""
+        known = {(cell.pipeline, cell.asset, cell.partition) for cell in self.cells}
+        return [
+            Cell(pipeline.name, stage.name, partition, Status.FRESH)
+            for pipeline in self.pipelines
+            for stage in pipeline.stages
+            for partition in (pipeline.partitions if stage.partitioned else (None,))
+            if (pipeline.name, stage.name, partition) not in known
+        ]
+
+
+def make_plan(
+    pipelines: Iterable[PipelineFacts],
+    latest: Mapping[tuple[str, str], Latest],
+    sources: Mapping[str, SourceVersions],
+    *,
+    inputs_of: InputsOf,
+    generations: Mapping[str, int] | None = None,
+    present: Present | None = None,
+) -> Plan:
+    """Compare what was built with what would be built now.
+
+    Args:
+        pipelines: what there is to build.
+        latest: latest materializations by (pipeline, asset) and partition.
+        sources: current digests of sources by pipeline, then (stage, partition).
+        inputs_of: reads the recorded inputs of materializations, by event id.
+        generations: how often an elder of this id was removed before, by partition; absent means never.
+        present: whether the store still has an artifact; None trusts that it has.
+    """
+    facts = tuple(pipelines)
+    parts = [
+        _PipelinePlan(pipeline, latest, sources.get(pipeline.name, {}), inputs_of, generations or {}, present)
+        for pipeline in facts
+    ]
+    for part in parts:
+        part.work()
+    return Plan(
+        cells=tuple(cell for part in parts for cell in part.cells),
+        runs=tuple(run for part in parts for run in part.runs),
+        fan_outs=tuple(fan_out for part in parts for fan_out in part.fan_outs()),
+        fresh=sum(part.fresh for part in parts),
+        pipelines=facts,
+    )
+
+
+@dataclass
+class _Outdated:
+    """A cell whose fingerprint would be another one now; its data causes are found once its inputs are read."""
+
+    stage: StageFacts
+    recorded: Materialization
+    versions: Mapping[str, str]
+    causes: list[Cause]
+
+
+@dataclass
+class _PipelinePlan:
+    pipeline: PipelineFacts
+    latest: Mapping[tuple[str, str], Latest]
+    sources: SourceVersions
+    inputs_of: InputsOf
+    generations: Mapping[str, int]
+    present: Present | None
+    cells: list[Cell] = field(default_factory=list)
+    runs: list[PlannedRun] = field(default_factory=list)
+    fresh: int = 0
+    _outdated: list[_Outdated] = field(default_factory=list)
+    _drafts: list[tuple[str, str | None, Status, list[Cause], bool, Materialization | None]] = field(
+        default_factory=list
+    )
+    _shared_versions: dict[str, str | None] = field(default_factory=dict)
+    _shared_pending: dict[str, Status] = field(default_factory=dict)
+
+    def work(self) -> None:
+        """Go through all cells, parents first, then explain those that are not fresh."""
+        self._versions = {stage.name: stage.config_version for stage in self.pipeline.stages}
+        self._templates = {
+            stage.name: FingerprintTemplate(asset=stage.name, code_version=stage.code_version, config=stage.config)
+            for stage in self.pipeline.stages
+        }
+        self._assumed = self._assumed_sources()
+        shared = [stage for stage in self.pipeline.stages if not stage.partitioned]
+        own = [stage for stage in self.pipeline.stages if stage.partitioned]
+        self._one(None, shared)
+        for partition in self.pipeline.partitions:
+            self._one(partition, own)
+        self._explain()
+        self.cells = [
+            Cell(self.pipeline.name, asset, partition, status, tuple(causes), own_cause, recorded)
+            for asset, partition, status, causes, own_cause, recorded in self._drafts
+        ]
+
+    def fan_outs(self) -> list[FanOut]:
+        """Shared assets that are not fresh, with what may follow."""
+        found = []
+        for name in self._shared_pending:
+            below = _descendants(self.pipeline.stages, name)
+            following = sum(stage.partitioned for stage in below)
+            elders = len(self.pipeline.partitions)
+            found.append(FanOut(self.pipeline.name, name, elders if following else 0, elders * following))
+        return found
+
+    def _assumed_sources(self) -> dict[tuple[str, str | None], Mapping[str, str]]:
+        """What cells with an unknown source read when they were built."""
+        unknown = {}
+        for stage in self.pipeline.stages:
+            recorded = self.latest.get((self.pipeline.name, stage.name), {})
+            for partition in self.pipeline.partitions if stage.partitioned else (None,):
+                if stage.reads_source and (stage.name, partition) not in self.sources and partition in recorded:
+                    unknown[recorded[partition].storage_id] = (stage.name, partition, set(stage.deps))
+        inputs = self.inputs_of(unknown) if unknown else {}
+        return {
+            (name, partition): {key: value for key, value in inputs.get(event, NO_INPUTS).items() if key not in deps}
+            for event, (name, partition, deps) in unknown.items()
+        }
+
+    def _one(self, partition: str | None, stages: list[StageFacts]) -> None:
+        """All cells of one elder, or the shared ones, and their run."""
+        generation = 0 if partition is None else self.generations.get(partition, 0)
+        versions: dict[str, str | None] = dict(self._shared_versions)
+        pending = dict(self._shared_pending)
+        own: set[str] = set()
+        assets: list[str] = []
+        reached = 0
+        for stage in stages:
+            recorded = self.latest.get((self.pipeline.name, stage.name), {}).get(partition)
+            inherited = recorded is not None and recorded.generation != generation
+            status, causes = self._direct(stage, partition, None if inherited else recorded, versions, generation)
+            if inherited:
+                causes = [Cause(CauseKind.MISSING, None, "added again after a removal; nothing is inherited")]
+            reached = max(reached, recorded.storage_id if recorded is not None else 0)
+            direct = bool(causes)
+            for name in stage.deps:
+                if name in pending:
+                    words = "will change" if pending[name] is Status.STALE else "is not built yet"
+                    causes.append(Cause(CauseKind.UPSTREAM, name, f"upstream {name} {words}"))
+            versions[stage.name] = None if recorded is None or inherited else recorded.data_version
+            if not causes:
+                self.fresh += 1
+                continue
+            if direct or any(name in own for name in stage.deps):
+                own.add(stage.name)
+            pending[stage.name] = status if status is Status.MISSING else Status.STALE
+            assets.append(stage.name)
+            self._drafts.append((stage.name, partition, pending[stage.name], causes, stage.name in own, recorded))
+        if assets:
+            self.runs.append(self._run(partition, stages, assets, own, reached, generation))
+        if partition is None:
+            self._shared_versions = versions
+            self._shared_pending = pending
+
+    def _direct(
+        self,
+        stage: StageFacts,
+        partition: str | None,
+        recorded: Materialization | None,
+        versions: Mapping[str, str | None],
+        generation: int,
+    ) -> tuple[Status, list[Cause]]:
+        """Causes that lie in the cell itself; the data causes follow in `_explain`."""
+        if recorded is None:
+            return Status.MISSING, [Cause(CauseKind.MISSING, None, "never built")]
+        key = (stage.name, partition)
+        current: dict[str, str] = {}
+        for name in stage.deps:
+            version = versions[name]
+            if version is None:
+                return Status.STALE, []  # nothing to compare with before the parent is built: an upstream cause
+            current[name] = version
+        if stage.reads_source:
+            current |= self.sources.get(key) or self._assumed.get(key, NO_INPUTS)
+        causes: list[Cause] = []
+        if self._templates[stage.name].fingerprint(partition, current, generation) != recorded.fingerprint:
+            self._outdated.append(_Outdated(stage, recorded, current, causes))
+            causes += self._code_and_config(stage, recorded)
+            # A placeholder, replaced in `_explain`: an outdated cell always has a cause of its own.
+            causes.append(Cause(CauseKind.DATA, None, ""))
+        elif recorded.broken:
+            causes.append(Cause(CauseKind.MISSING, None, f"the last build failed its checks: {recorded.broken}"))
+        elif self.present is not None and not self.present(
+            self.pipeline.name, stage.name, partition, recorded.fingerprint
+        ):
+            return Status.MISSING, [Cause(CauseKind.MISSING, None, "its artifact is not in the store any more")]
+        return Status.STALE, causes
+
+    def _code_and_config(self, stage: StageFacts, recorded: Materialization) -> list[Cause]:
+        """`config_version` is the code version, a dash, and a hash of the configuration."""
+        if recorded.code_version == self._versions[stage.name]:
+            return []
+        old_code, _, old_config = recorded.code_version.rpartition("-")
+        _, _, new_config = self._versions[stage.name].rpartition("-")
+        causes = []
+        if old_code != stage.code_version:
+            words = f"code of stage {stage.name} changed"
+            causes.append(Cause(CauseKind.CODE, None, words, old_code, stage.code_version))
+        if old_config != new_config:
+            words = f"configuration of {stage.name} changed"
+            causes.append(Cause(CauseKind.CONFIG, None, words, old_config, new_config))
+        return causes
+
+    def _explain(self) -> None:
+        """Which inputs of the outdated cells have other versions."""
+        inputs = self.inputs_of([item.recorded.storage_id for item in self._outdated]) if self._outdated else {}
+        for item in self._outdated:
+            before = inputs.get(item.recorded.storage_id, NO_INPUTS)
+            changed = [
+                Cause(CauseKind.DATA, name, f"{name} changed", before.get(name, ""), item.versions.get(name, ""))
+                for name in sorted(set(before) | set(item.versions))
+                if before.get(name) != item.versions.get(name)
+            ]
+            place = next(i for i, cause in enumerate(item.causes) if not cause.detail)
+            if not changed and place == 0:
+                changed = [Cause(CauseKind.CODE, None, "built by another release of agent-assets")]
+            item.causes[place : place + 1] = changed
+
+    def _run(
+        self,
+        partition: str | None,
+        stages: list[StageFacts],
+        assets: list[str],
+        own: set[str],
+        reached: int,
+        generation: int,
+    ) -> PlannedRun:
+        gpu = {stage.name for stage in stages if stage.gpu}
+        sources = {
+            stage.name: dict(self.sources.get((stage.name, partition)) or {}) for stage in stages if stage.reads_source
+        }
+        wanted = {
+            "stages": {stage.name: self._versions[stage.name] for stage in stages},
+            "shared": {} if partition is None else self._shared_versions,
+            "sources": sources,
+            "generation": generation,
+        }
+        return PlannedRun(
+            pipeline=self.pipeline.name,
+            partition=partition,
+            assets=tuple(assets),
+            own_assets=tuple(name for name in assets if name in own),
+            wanted=hashlib.sha256(canonical_json(wanted).encode()).hexdigest()[:16],
+            reached=reached,
+            gpu=not gpu.isdisjoint(assets),
+            waits=partition is not None and bool(self._shared_pending),
+            new=reached == 0,
+        )
+
+
+def _descendants(stages: Iterable[StageFacts], name: str) -> list[StageFacts]:
+    """Stages made from `name`, directly or not."""
+    below: list[StageFacts] = []
+    names = {name}
+    for stage in stages:
+        if not names.isdisjoint(stage.deps):
+            names.add(stage.name)
+            below.append(stage)
+    return below

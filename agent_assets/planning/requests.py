@@ -1,0 +1,136 @@
+"""Which of the planned runs are asked for now: each at most once, shared assets first, no more than a tick can take.
+
+A request is remembered with what it wanted and in which round. The same wish is not repeated in the same round: a run
+that fails every time is tried once per change and once per night. When the wish is fulfilled it is forgotten.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from agent_assets.planning.index import PlanIndex
+from agent_assets.planning.plan import Plan, PlannedRun, Status
+
+# Between asking Dagster for a run and the run being there another tick must not ask again.
+_LAUNCH_SECONDS = 300.0
+
+Agent = tuple[str, str | None]  # pipeline, elder
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run to start."""
+
+    run: PlannedRun
+    assets: tuple[str, ...]
+    run_key: str
+    priority: int
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What to start now, and why the rest of the plan waits (counts by reason)."""
+
+    chosen: tuple[Request, ...]
+    waiting: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    wanted: str
+    round: str
+    requested_at: float
+
+
+def choose_requests(
+    plan: Plan, index: PlanIndex, *, active: Iterable[Agent], now: float, cap: int, new_round: str | None = None
+) -> Requests:
+    """Choose runs and record that they were asked for, in one transaction: two ticks at once never choose the same.
+
+    Args:
+        active: agents with a run that is queued or going on; (pipeline, None) stands for its shared assets.
+        now: seconds since 1970.
+        cap: start no more than this; the rest is left to the next tick.
+        new_round: begin this round (a night): what failed in an earlier one is tried again. None goes on with the last.
+    """
+    busy = set(active)
+    waiting: Counter[str] = Counter()
+    chosen: list[Request] = []
+    blocked = {
+        cell.pipeline for cell in plan.cells if cell.partition is None and cell.status is Status.MISSING
+    }  # pipelines whose elders cannot be made yet
+    with index.open() as connection:
+        number = _round(connection, new_round)
+        asked = _load(connection)
+        _forget_fulfilled(connection, asked, plan)
+        shared_tried = set()
+        for run in plan.runs:  # shared assets stand before the elders of their pipeline
+            agent = (run.pipeline, run.partition)
+            reason = _reason(asked.get(agent), run, agent in busy, number, now)
+            assets = run.assets
+            if run.partition is None and reason == "tried":
+                shared_tried.add(run.pipeline)
+            if reason is None and run.waits:
+                if run.pipeline in shared_tried and run.pipeline not in blocked:
+                    assets = run.own_assets  # the shared assets cannot be renewed: go on with those there are
+                    reason = None if assets else "shared"
+                else:
+                    reason = "shared"
+            if reason is None and len(chosen) >= cap:
+                reason = "cap"
+            if reason is not None:
+                waiting[reason] += 1
+                continue
+            chosen.append(_request(run, assets, number))
+            _record(connection, agent, run.wanted, number, now)
+    return Requests(tuple(chosen), dict(waiting))
+
+
+def _reason(asked: _Asked | None, run: PlannedRun, busy: bool, number: str, now: float) -> str | None:
+    """Why a run is not asked for: "running", "asked" a moment ago, or "tried" without success in this round."""
+    if busy:
+        return "running"
+    if asked is None:
+        return None
+    if 0 <= now - asked.requested_at < _LAUNCH_SECONDS:
+        return "asked"
+    if asked.wanted == run.wanted and asked.round == number:
+        return "tried"
+    return None
+
+
+def _request(run: PlannedRun, assets: tuple[str, ...], number: str) -> Request:
+    """The key names what is wanted, where it starts from, and the round: the same wish at another time is another."""
+    key = f"{run.pipeline}-{run.partition or '_'}-{run.wanted}-{run.reached}-{number}"
+    shared, new = run.partition is None, run.new
+    return Request(run, assets, key, priority=2 if shared else 1 if new else 0)
+
+
+def _round(connection: sqlite3.Connection, new_round: str | None) -> str:
+    if new_round is not None:
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('round', ?)", (new_round,))
+        return new_round
+    row = connection.execute("SELECT value FROM meta WHERE name = 'round'").fetchone()
+    return str(row[0]) if row else "first"
+
+
+def _load(connection: sqlite3.Connection) -> dict[Agent, _Asked]:
+    rows = connection.execute("SELECT pipeline, partition, wanted, round, requested_at FROM requests").fetchall()
+    return {
+        (pipeline, partition or None): _Asked(wanted, number, at) for pipeline, partition, wanted, number, at in rows
+    }
+
+
+def _record(connection: sqlite3.Connection, agent: Agent, wanted: str, number: str, now: float) -> None:
+    row = (agent[0], agent[1] or "", wanted, number, now)
+    connection.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)", row)
+
+
+def _forget_fulfilled(connection: sqlite3.Connection, asked: dict[Agent, _Asked], plan: Plan) -> None:
+    """An agent that is fresh may want the same again later, after a wiped store for example."""
+    pending = {(run.pipeline, run.partition) for run in plan.runs}
+    planned = {pipeline.name for pipeline in plan.pipelines}
+    for agent in [agent for agent in asked if agent not in pending and agent[0] in planned]:
+        del asked[agent]
+        connection.execute("DELETE FROM requests WHERE pipeline = ? AND partition = ?", (agent[0], agent[1] or ""))

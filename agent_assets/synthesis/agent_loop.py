@@ -1,0 +1,154 @@
+"""The agent loop over tools: the one implementation for teachers, evaluation, reinforcement learning and serving.
+
+A model is asked, its calls are executed (several at once), results and tool errors are fed back, until it answers
+without a call or a limit is reached. Nothing is reordered: text before a call stays before it, results stand in the
+order of their calls.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema
+
+T = TypeVar("T")
+
+# A model wrote arguments that are no JSON object: the call carries the raw text under this one name.
+UNPARSED = "unparsed_arguments"
+ERROR_PREFIX = "Error: "
+
+
+class ChatModel(Protocol):
+    """Anything that answers messages: a server, a teacher."""
+
+    async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
+        """The next assistant message."""
+        ...
+
+
+class ToolCaller(Protocol):
+    """Anything that executes a call."""
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        """The result; an error of the tool is a result too."""
+        ...
+
+
+class StopReason(StrEnum):
+    """Why a rollout ended."""
+
+    ANSWERED = "answered"  # the model answered without another call
+    MAX_TURNS = "max_turns"  # it still called tools in its last turn
+    MAX_TOOL_CALLS = "max_tool_calls"  # its next calls would have been too many: they were not executed
+    TIMEOUT = "timeout"  # time ran out; the unfinished turn is left out
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a rollout ends at the latest.
+
+    Args:
+        max_turns: model turns.
+        max_tool_calls: tool calls in all turns together.
+        seconds: wall-clock time.
+    """
+
+    max_turns: int = 6
+    max_tool_calls: int = 16
+    seconds: float = 120.0
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What happened: all messages, those given first included.
+
+    Args:
+        messages: in order. Each call has its result right after the message that called, except the calls of the last
+            message after `max_tool_calls`.
+        stop_reason: why it ended.
+        seconds: wall-clock time.
+        tool_errors: calls that a tool answered with an error.
+    """
+
+    messages: tuple[Message, ...]
+    stop_reason: StopReason
+    seconds: float
+    tool_errors: int = 0
+
+
+async def run_agent(
+    model: ChatModel,
+    toolbox: ToolCaller,
+    messages: Sequence[Message],
+    tools: Sequence[ToolSchema],
+    limits: Limits,
+) -> Rollout:
+    """Let the model answer the messages, calling tools as it likes.
+
+    Errors of the model or of the connection to a tool server pass through; errors that a tool reports are fed back.
+    """
+    history, started, errors = list(messages), time.monotonic(), 0
+
+    def end(reason: StopReason) -> Rollout:
+        return Rollout(tuple(history), reason, time.monotonic() - started, errors)
+
+    calls_left = limits.max_tool_calls
+    try:
+        async with asyncio.timeout(limits.seconds) as time_limit:
+            for _ in range(limits.max_turns):
+                reply = await model.complete(history, tools)
+                if not reply.tool_calls:
+                    history.append(reply)
+                    return end(StopReason.ANSWERED)
+                calls_left -= len(reply.tool_calls)
+                if calls_left < 0:
+                    history.append(reply)
+                    return end(StopReason.MAX_TOOL_CALLS)
+                results = await _execute(toolbox, reply.tool_calls, tools)
+                history.append(reply)
+                history += [_observation(call, result) for call, result in zip(reply.tool_calls, results, strict=True)]
+                errors += sum(result.is_error for result in results)
+    except TimeoutError:
+        if not time_limit.expired():  # somebody else's time-out
+            raise
+        return end(StopReason.TIMEOUT)
+    return end(StopReason.MAX_TURNS)
+
+
+async def in_order(jobs: Sequence[Callable[[], Awaitable[T]]], *, concurrency: int) -> list[T]:
+    """Run jobs a few at a time; results stand in the order of the jobs. The first error ends the others."""
+    gate = asyncio.Semaphore(concurrency)
+
+    async def run(job: Callable[[], Awaitable[T]]) -> T:
+        async with gate:
+            return await job()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(job)) for job in jobs]
+    except ExceptionGroup as group_error:
+        raise group_error.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+async def _execute(toolbox: ToolCaller, calls: Sequence[ToolCall], tools: Sequence[ToolSchema]) -> list[ToolResult]:
+    offered = {tool.name for tool in tools}
+    return list(await asyncio.gather(*(_call(toolbox, call, offered) for call in calls)))
+
+
+async def _call(toolbox: ToolCaller, call: ToolCall, offered: set[str]) -> ToolResult:
+    if call.name not in offered:
+        return ToolResult(f"unknown tool; there are: {', '.join(sorted(offered)) or 'none'}", is_error=True)
+    if UNPARSED in call.arguments:
+        return ToolResult("the arguments are not a JSON object", is_error=True)
+    return await toolbox.call(call)
+
+
+def _observation(call: ToolCall, result: ToolResult) -> Message:
+    text = result.text
+    if result.is_error and not text.startswith(ERROR_PREFIX):
+        text = ERROR_PREFIX + text
+    return Message("tool", text, tool_call_id=call.id)

@@ -1,0 +1,123 @@
+"""`mcp_config.json`: which MCP servers a pipeline uses. The same file works with the MCP inspector.
+
+    {"mcpServers": {"local":  {"command": "${python}", "args": ["-m", "my.server"], "env": {}, "transport": "stdio"},
+                    "remote": {"url": "http://host:8000/sse", "transport": "sse", "disabled": false}}}
+
+`${name}` in command, args, env, cwd, url and headers is replaced by the variable of that name.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from agent_assets.errors import ConfigError
+from agent_assets.strict_model import StrictModel
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+
+class ServerConfig(StrictModel):
+    """One server: either a command that is started here (stdio), or a url that is connected to (sse, http)."""
+
+    command: str | None = None
+    args: list[str] = Field([])
+    env: dict[str, str] = Field({})
+    cwd: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = Field({})
+    transport: Literal["stdio", "sse", "http", "streamable-http"] | None = None
+    type: Literal["stdio", "sse", "http", "streamable-http"] | None = Field(None, description="as `transport`")
+    description: str = ""
+    disabled: bool = False
+
+    @model_validator(mode="after")
+    def _one_way_to_reach_it(self) -> Self:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("a server has either 'command' (stdio) or 'url' (sse, http)")
+        if self.transport is not None and self.type is not None and self.transport != self.type:
+            raise ValueError(f"transport is '{self.transport}' and type is '{self.type}'")
+        if (self.way == "stdio") != (self.command is not None):
+            raise ValueError(f"transport '{self.way}' needs '{'command' if self.way == 'stdio' else 'url'}'")
+        return self
+
+    @property
+    def way(self) -> Literal["stdio", "sse", "http"]:
+        """The transport; where none is given, a command means stdio, and a url that ends in /sse means sse."""
+        given = self.transport or self.type
+        if given is None:
+            sse = self.url is not None and self.url.rstrip("/").endswith("/sse")
+            return "stdio" if self.command is not None else "sse" if sse else "http"
+        return "http" if given == "streamable-http" else given
+
+
+class _File(StrictModel):
+    mcpServers: dict[str, ServerConfig]  # the key that every MCP client reads
+
+
+@dataclass(frozen=True)
+class McpConfig:
+    """The servers to use, by name, in file order; those that are disabled are left out."""
+
+    servers: dict[str, ServerConfig]
+
+
+def parse_mcp_config(text: str, variables: Mapping[str, str], *, source: str) -> McpConfig:
+    """Read the text of an mcp_config.json.
+
+    Args:
+        text: the JSON.
+        variables: values of `${name}`.
+        source: the file's name, for errors.
+
+    Raises:
+        ConfigError: not JSON, a wrong or unknown key, an unknown variable, or no server enabled.
+    """
+    try:
+        content = json.loads(text, object_pairs_hook=_no_repeats)
+    except ValueError as error:
+        raise ConfigError(f"{source} is not JSON: {error}.", next_step="correct the file.") from None
+    try:
+        file = _File.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'the file'}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigError(f"{source} is wrong: {problems}.", next_step="correct the file.") from None
+    enabled = {name: server for name, server in file.mcpServers.items() if not server.disabled}
+    if not enabled:
+        raise ConfigError(f"{source} has no enabled server.", next_step="add one, or set disabled to false.")
+    return McpConfig({name: _substitute(server, variables, f"{source}: {name}") for name, server in enabled.items()})
+
+
+def _substitute(server: ServerConfig, variables: Mapping[str, str], source: str) -> ServerConfig:
+    def fill(value: Any) -> Any:
+        if isinstance(value, str):
+            return _VARIABLE.sub(look_up, value)
+        if isinstance(value, dict):
+            return {key: fill(item) for key, item in value.items()}
+        return [fill(item) for item in value] if isinstance(value, list) else value
+
+    def look_up(found: re.Match[str]) -> str:
+        name = found.group(1)
+        if name not in variables:
+            raise ConfigError(
+                f"{source} uses the unknown variable ${{{name}}}.",
+                next_step=f"use one of {', '.join(sorted(variables)) or '(there are none)'}.",
+            )
+        return variables[name]
+
+    return server.model_copy(update={key: fill(value) for key, value in server if key != "description"})
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON lets a later key replace an earlier one in silence; of two servers with one name both are wanted."""
+    names = [name for name, _ in pairs]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"the key {repeated[0]!r} stands there twice")
+    return dict(pairs)

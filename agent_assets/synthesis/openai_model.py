@@ -1,0 +1,89 @@
+"""A chat model behind an OpenAI-compatible server: vLLM, Ollama, or a paid one."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+from openai import AsyncOpenAI
+
+from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema
+from agent_assets.conversations.tools import strict_openai_tools
+from agent_assets.synthesis.agent_loop import UNPARSED
+
+
+class OpenAIChatModel:
+    """Asks `/chat/completions`; one client, safe to use from many tasks.
+
+    Args:
+        base_url: ends in `/v1`.
+        api_key: any text where the server asks for none.
+        model: name as the server lists it.
+        temperature: 0 for the most likely answer.
+        max_tokens: most tokens of one answer.
+        seed: for servers that sample.
+        timeout_s: longest wait for one answer.
+        max_retries: how often connection errors, 429 and 5xx are tried again, with growing pauses.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        api_key: str,
+        model: str,
+        temperature: float = 0.0,
+        max_tokens: int = 256,
+        seed: int = 42,
+        timeout_s: float = 120.0,
+        max_retries: int = 2,
+    ) -> None:
+        self._client = AsyncOpenAI(base_url=base_url, api_key=api_key, timeout=timeout_s, max_retries=max_retries)
+        self._settings: dict[str, Any] = {
+            "model": model,
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "seed": seed,
+        }
+
+    async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
+        """The next assistant message.
+
+        Raises:
+            openai.OpenAIError: the server cannot be reached or refuses.
+        """
+        request = dict(self._settings, messages=[_entry(message) for message in messages])
+        if tools:
+            request["tools"] = strict_openai_tools(tools)
+        reply = await self._client.chat.completions.create(**request)
+        answer = reply.choices[0].message
+        calls = tuple(
+            ToolCall(call.function.name, _arguments(call.function.arguments), call.id)
+            for call in answer.tool_calls or ()
+            if call.type == "function"
+        )
+        return Message("assistant", (answer.content or "").strip(), calls)
+
+
+def _entry(message: Message) -> JsonObject:
+    entry: JsonObject = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        entry["content"] = message.content or None
+        entry["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+            }
+            for call in message.tool_calls
+        ]
+    if message.role == "tool":
+        entry["tool_call_id"] = message.tool_call_id
+    return entry
+
+
+def _arguments(text: str) -> JsonObject:
+    try:
+        value = json.loads(text or "{}")
+    except json.JSONDecodeError:
+        value = None
+    return cast(JsonObject, value) if isinstance(value, dict) else {UNPARSED: text}

@@ -1,0 +1,217 @@
+"""Training rows and held-out items: every question answered by a teacher over the real tool servers, and checked.
+
+Files: train.jsonl (ms-swift rows with `id`, `kind`, `sources`: memory ids, `question_ids`), heldout.jsonl (one
+`EvalItem` a line), rejects.jsonl (rows with `reasons`), coverage.json. Same inputs, same bytes.
+
+A row packs several independent exchanges under one system prompt and one tool list: reading the tools is most of what
+an exchange costs a small model. Rows with tools have kind `tools`, those without `closed_book`.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agent_assets.conversations.formats import to_swift
+from agent_assets.conversations.memories import read_memories, read_profile
+from agent_assets.conversations.messages import Conversation, JsonObject, Message, ToolSchema, canonical_json
+from agent_assets.conversations.validation import Rejection, RejectReason
+from agent_assets.errors import TrainingDataError
+from agent_assets.evaluation.answers import states_value
+from agent_assets.evaluation.items import EvalItem, write_items
+from agent_assets.synthesis.agent_loop import ChatModel, Limits, in_order
+from agent_assets.synthesis.answer_texts import result_values
+from agent_assets.synthesis.config import RowsConfig
+from agent_assets.synthesis.coverage import count, coverage
+from agent_assets.synthesis.exchanges import Exchange, Task, Tools, run_task
+from agent_assets.synthesis.personas import elder_tasks
+from agent_assets.synthesis.question_files import read_questions
+from agent_assets.synthesis.scripted_teacher import ScriptedTeacher
+from agent_assets.synthesis.seeds import stable_hash
+from agent_assets.synthesis.tool_tasks import tool_tasks
+from agent_assets.synthesis.wording_files import read_wordings
+
+TRAIN_FILE, HELDOUT_FILE, REJECTS_FILE, COVERAGE_FILE = "train.jsonl", "heldout.jsonl", "rejects.jsonl", "coverage.json"
+
+
+async def make_rows(
+    folder: Path,
+    *,
+    questions_folder: Path,
+    tools: Sequence[ToolSchema],
+    toolbox: Tools,
+    memories_folder: Path | None,
+    config: RowsConfig,
+    system_prompt: str | None,
+    wordings: Path | None,
+    teacher: ChatModel | None = None,
+) -> JsonObject:
+    """Write the four files into `folder`; returns counts without any text.
+
+    Args:
+        toolbox: the open servers; of an elder's pipeline they serve that elder's memories.
+        memories_folder: one elder's memories, None for an agent that speaks for nobody.
+        system_prompt: for an elder a template with `{name}` and `{traits}`; None takes ours.
+        teacher: None is the scripted one.
+
+    Raises:
+        TrainingDataError: too few rows are left, or the questions do not fit the elder.
+        MemoryDataError: the elder has too few usable memories.
+        ToolServerError: a server failed.
+    """
+    words = read_wordings(wordings)
+    questions = read_questions(questions_folder)
+    uncovered: dict[str, str] = {}
+    if memories_folder is None:
+        tasks = tool_tasks(questions, words, tools, system=system_prompt or "")
+    else:
+        profile, memories = read_profile(memories_folder), read_memories(memories_folder)
+        tasks, uncovered = elder_tasks(
+            questions, words, tools, profile, memories, config=config, system_prompt=system_prompt
+        )
+    exchanges = await _run(tasks, teacher, toolbox, config)
+    kept = [exchange for exchange in exchanges if not exchange.rejections]
+    train = [exchange for exchange in kept if exchange.task.question.split == "train"]
+    heldout = [exchange for exchange in kept if exchange.task.question.split == "heldout"]
+    rejected = [exchange for exchange in exchanges if exchange.rejections]
+    rows = pack_rows(train, config)
+    report = coverage(train, heldout, rejected, tools, uncovered=uncovered)
+    if len(rows) < config.min_rows:
+        raise TrainingDataError(
+            f"{len(tasks)} questions left {len(rows)} rows, {config.min_rows} are needed; "
+            f"rejected: {canonical_json(report['rejected_by_reason'])}.",
+            next_step="ask more questions per tool, or see why rows are rejected: the reason codes are explained in "
+            "agent_assets/conversations/validation.py.",
+        )
+    _write_lines(folder / TRAIN_FILE, rows)
+    write_items(folder / HELDOUT_FILE, map(heldout_item, heldout))
+    _write_lines(folder / REJECTS_FILE, map(_reject, rejected))
+    text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / COVERAGE_FILE).write_text(text + "\n", encoding="utf-8")
+    return {
+        "rows": len(rows),
+        "approximate_tokens": sum(exchange.tokens for exchange in train),
+        "rows_by_kind": count(row["kind"] for row in rows),
+        **{key: report[key] for key in _SUMMARY},
+    }
+
+
+_SUMMARY = (
+    "exchanges", "rejected", "rejected_by_reason", "calls_by_tool", "by_kind", "by_language",
+    "heldout", "heldout_by_kind", "heldout_by_wording", "uncovered",
+)  # fmt: skip
+
+
+def pack_rows(exchanges: Iterable[Exchange], config: RowsConfig) -> list[JsonObject]:
+    """Rows in the swift format, several exchanges each, in an order that mixes tools and depends on the seed alone."""
+    shuffled = sorted(exchanges, key=lambda exchange: stable_hash("row", config.seed, exchange.task.question.id))
+    rows = []
+    for kind in ("tools", "closed_book"):
+        alike = [exchange for exchange in shuffled if bool(exchange.task.tools) is (kind == "tools")]
+        for number, packed in enumerate(_packs(alike, config)):
+            rows.append(_row(f"{kind}-{number:04d}", kind, packed))
+    return sorted(rows, key=lambda row: stable_hash("order", config.seed, row["id"]))
+
+
+def heldout_item(exchange: Exchange) -> EvalItem:
+    """The held-out item of an exchange."""
+    task = exchange.task
+    recall = task.kind in {"recall_open", "recall_closed"}
+    values = [] if task.kind != "tool" else _gold_values(exchange)
+    return EvalItem(
+        id=task.question.id,
+        kind=task.kind,
+        wording="seen" if task.question.wording_seen else "unseen",
+        language=task.question.language,
+        question=task.question.text,
+        system=task.system,
+        gold_calls=[] if recall else list(task.question.gold_calls),
+        gold_answer=exchange.answer,
+        gold_values=values,
+        memory_ids=list(task.memory_ids),
+        tool=task.question.tools[0] if task.tools else None,
+    )
+
+
+async def _run(tasks: Sequence[Task], teacher: ChatModel | None, toolbox: Tools, config: RowsConfig) -> list[Exchange]:
+    """All exchanges in the order of their tasks; a text asked before in the same way is rejected."""
+    scripts = {(task.question.text, bool(task.tools)): task.script for task in reversed(tasks)}
+    run = partial(
+        run_task,
+        teacher=teacher or ScriptedTeacher(scripts),
+        toolbox=toolbox,
+        limits=Limits(config.max_turns, config.max_tool_calls, config.question_seconds),
+        replay=config.replay,
+        max_tokens=config.max_row_tokens,
+    )
+    asked: set[tuple[str, bool]] = set()
+    first: list[Task] = []
+    repeated: list[Task] = []
+    for task in tasks:
+        key = (task.question.text, bool(task.tools))
+        (repeated if key in asked else first).append(task)
+        asked.add(key)
+    exchanges = await in_order([partial(run, task) for task in first], concurrency=config.concurrency)
+    why = (Rejection(RejectReason.DUPLICATE, "this question is asked before"),)
+    return exchanges + [Exchange(task, (Message("user", task.question.text),), why) for task in repeated]
+
+
+def _packs(exchanges: Sequence[Exchange], config: RowsConfig) -> list[list[Exchange]]:
+    packs: list[list[Exchange]] = []
+    size = 0
+    for exchange in exchanges:
+        if not packs or len(packs[-1]) == config.exchanges_per_row or size + exchange.tokens > config.max_row_tokens:
+            packs.append([])
+            size = 0
+        packs[-1].append(exchange)
+        size += exchange.tokens
+    return packs
+
+
+def _row(row_id: str, kind: str, packed: Sequence[Exchange]) -> JsonObject:
+    task = packed[0].task
+    messages = [Message("system", task.system)] if task.system else []
+    for exchange in packed:
+        messages += exchange.messages
+    # Swift rows pair calls and results by position, so equal call ids of two exchanges do not meet.
+    row = _swift(messages, task.tools)
+    row["id"], row["kind"] = row_id, kind
+    row["sources"] = sorted({source for exchange in packed for source in exchange.sources})
+    row["question_ids"] = [exchange.task.question.id for exchange in packed]
+    return row
+
+
+def _reject(exchange: Exchange) -> JsonObject:
+    """What was rejected, in whatever state it is: a list of messages, not a row."""
+    task = exchange.task
+    return {
+        "id": task.question.id,
+        "kind": task.kind,
+        "split": task.question.split,
+        "sources": exchange.sources,
+        "reasons": [{"reason": reason.reason, "detail": reason.detail} for reason in exchange.rejections],
+        "messages": [_plain(message) for message in exchange.messages],
+    }
+
+
+def _plain(message: Message) -> JsonObject:
+    entry: JsonObject = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        entry["tool_calls"] = [{"name": call.name, "arguments": call.arguments} for call in message.tool_calls]
+    return entry
+
+
+def _swift(messages: Sequence[Message], tools: tuple[ToolSchema, ...]) -> JsonObject:
+    return to_swift(Conversation(tuple(messages), tools))
+
+
+def _gold_values(exchange: Exchange) -> list[str]:
+    if exchange.task.needs_result:  # memories: the answer cites all of them
+        return exchange.sources
+    values = [value for result in exchange.results for value in result_values(result)]
+    return [value for value in dict.fromkeys(values) if states_value(value, exchange.answer)]
+
+
+def _write_lines(path: Path, values: Iterable[Any]) -> None:
+    path.write_text("".join(canonical_json(value) + "\n" for value in values), encoding="utf-8")

@@ -1,0 +1,92 @@
+"""The memories of one elder as an MCP server, read-only. Whose memories is decided by the process, not by a tool.
+
+Run: python -m agent_assets.tool_servers.memory --memories FOLDER [--transport stdio|sse|http] [--port N]
+FOLDER is an elder_memories artifact; "-" serves no memories, for a snapshot of the tools.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fastmcp import FastMCP
+from fastmcp.exceptions import ToolError
+
+from agent_assets.conversations.memories import MEMORIES_FILE, Memory, read_memories
+from agent_assets.conversations.messages import canonical_json
+from agent_assets.tool_servers.memory_search import MemoryIndex
+from agent_assets.tool_servers.serving import READ_ONLY, add_transport_arguments, new_server, serve
+
+BEST = 2  # results of a search
+MOST = 5  # results of a look-up by years or person
+MAX_TEXT = 1000  # characters of one answer in a list; get_memory gives all of it
+NO_TOPIC = "other"
+
+
+def build_server(memories: Sequence[Memory]) -> FastMCP[None]:
+    """The server with its five tools over `memories`. What memories say is data: it is returned, never acted on."""
+    by_id = {memory.memory_id: memory for memory in memories}
+    index = MemoryIndex(memories)
+    server = new_server("memories", "What one elder told, with memory ids. [] means it was never told.")
+
+    def search_memories(query: str) -> str:
+        """Search the memories by words. [] means never told."""
+        return _results(index.search(query, limit=BEST))
+
+    def get_memory(memory_id: str) -> str:
+        """One memory by id."""
+        if memory_id not in by_id:
+            raise ToolError("no memory has this id; search_memories finds ids")
+        memory = by_id[memory_id]
+        return canonical_json([_result(memory, max_text=len(memory.answer))])
+
+    def list_topics() -> str:
+        """Topics and how many memories each has."""
+        topics = Counter(memory.category or NO_TOPIC for memory in memories)
+        return canonical_json([{"topic": topic, "count": topics[topic]} for topic in sorted(topics)])
+
+    def find_by_years(start_year: int, end_year: int) -> str:
+        """Memories that mention years from start_year to end_year."""
+        if end_year < start_year:
+            raise ToolError(f"end_year {end_year} is before start_year {start_year}")
+        return _results(index.between_years(start_year, end_year)[:MOST])
+
+    def find_by_person(name: str) -> str:
+        """Memories that mention a person."""
+        if not name.strip():
+            raise ToolError("name is empty")
+        return _results(index.about_person(name)[:MOST])
+
+    for function in (search_memories, get_memory, list_topics, find_by_years, find_by_person):
+        server.tool(output_schema=None, annotations=READ_ONLY)(function)
+    return server
+
+
+def _results(memories: Iterable[Memory]) -> str:
+    return canonical_json([_result(memory, max_text=MAX_TEXT) for memory in memories])
+
+
+def _result(memory: Memory, *, max_text: int) -> dict[str, str]:
+    text = memory.answer if len(memory.answer) <= max_text else memory.answer[:max_text] + "…"
+    question = {"q": memory.question} if memory.question else {}
+    return {"id": memory.memory_id, **question, "text": text}
+
+
+def main() -> None:
+    """Load the folder once and serve until the client goes."""
+    parser = argparse.ArgumentParser(description="The memories of one elder as an MCP server.")
+    parser.add_argument("--memories", required=True, help='folder with memories.jsonl, or "-" for none')
+    add_transport_arguments(parser)
+    arguments = parser.parse_args()
+    memories: list[Memory] = []
+    if arguments.memories != "-":
+        folder = Path(arguments.memories)
+        if not (folder / MEMORIES_FILE).is_file():
+            sys.exit(f"error: {folder} has no {MEMORIES_FILE}; give the folder of an elder_memories artifact.")
+        memories = read_memories(folder)
+    serve(build_server(memories), arguments)
+
+
+if __name__ == "__main__":
+    main()

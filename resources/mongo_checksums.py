@@ -1,0 +1,125 @@
+"""What the plan asks MongoDB besides signatures: marks of profiles and questions, and a checksum of every answer.
+
+All of it hashes raw BSON: nothing is decoded but the elder's id, so a million answers take seconds.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from bson import ObjectId
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from resources.mongo_answers import dig, id_text
+from resources.mongo_config import MongoLayout, elder_id_of
+from resources.mongo_reader import BINARY_ORDER
+from resources.mongo_retry import Document, Retry, read_with_retries
+
+_RAW_STRING, _RAW_OBJECT_ID = 0x02, 0x07  # BSON type bytes
+_ID_START = 9  # after the document's length (4 bytes), the type byte of `_id`, and its name with the closing zero
+_MASK = (1 << 128) - 1
+
+
+def answer_checksums(db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None) -> dict[str, str]:
+    """Checksum by elder of all that is read of their answers but `updated_at`. The order of documents does not matter.
+
+    Raises:
+        MongoUnavailable: MongoDB did not answer, after retries.
+    """
+    names = layout.answers.model_dump(exclude={"collection", "elder", "updated_at"}, exclude_none=True).values()
+    fields = {f"f{number}": f"${name}" for number, name in enumerate(sorted(set(names)))}
+    # `_id` comes first in what $project makes: the elder's id then stands at a fixed place of every document.
+    pipeline = [{"$project": {"_id": f"${layout.answers.elder}", **fields}}]
+    collection = db[layout.answers.collection]
+    return read_with_retries(db.client, lambda: _sum_up(collection, pipeline, layout), retry or Retry())
+
+
+def _sum_up(collection: Collection[Document], pipeline: list[Document], layout: MongoLayout) -> dict[str, str]:
+    kind = _RAW_OBJECT_ID if layout.elder_id_type == "objectid" else _RAW_STRING
+    sums: dict[bytes, int] = {}
+    blake = hashlib.blake2b
+    batches: Iterable[Any] = collection.aggregate_raw_batches(pipeline, collation=BINARY_ORDER, batchSize=10_000)
+    for batch in batches:
+        position, end = 0, len(batch)
+        while position < end:
+            size = int.from_bytes(batch[position : position + 4], "little")
+            document = batch[position : position + size]
+            position += size
+            if document[4] != kind or document[5:_ID_START] != b"_id\0":
+                continue  # no id, or one of another type: no elder
+            start = _ID_START + (0 if kind == _RAW_OBJECT_ID else 4)
+            length = 12 if kind == _RAW_OBJECT_ID else int.from_bytes(document[_ID_START:start], "little") - 1
+            elder = document[start : start + length]
+            hashed = int.from_bytes(blake(document, digest_size=16).digest(), "little")
+            sums[elder] = (sums.get(elder, 0) + hashed) & _MASK
+    named = ((_elder_id(raw, layout), total) for raw, total in sums.items())
+    return {elder: f"{total:032x}" for elder, total in named if elder is not None}
+
+
+def _elder_id(raw: bytes, layout: MongoLayout) -> str | None:
+    if layout.elder_id_type == "objectid":
+        return str(ObjectId(raw))
+    try:
+        return elder_id_of(raw.decode(), layout.elder_id_type)
+    except UnicodeDecodeError:
+        return None
+
+
+def profile_marks(
+    db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None
+) -> tuple[dict[str, str], int]:
+    """Mark by elder of the profile fields that are read, and how many elders have more than one profile."""
+    names = layout.profiles
+    if names is None:
+        return {}, 0
+    fields = [name for name in (names.id, names.name, names.language, *names.traits.values()) if name]
+    rows = _read_raw(db, names.collection, fields, retry)
+    hashes: dict[str, list[str]] = {}
+    for row in rows:
+        elder = elder_id_of(dig(row, names.id), layout.elder_id_type)
+        if elder is not None:
+            hashes.setdefault(elder, []).append(hashlib.blake2b(row.raw, digest_size=8).hexdigest())
+    twice = sum(len(found) > 1 for found in hashes.values())
+    return {elder: "+".join(sorted(found)) for elder, found in hashes.items()}, twice
+
+
+def question_marks(db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None) -> dict[str, str]:
+    """Mark by question id of its wording and category."""
+    names = layout.questions
+    fields = [name for name in (names.id, names.text, names.category) if name]
+    rows = _read_raw(db, names.collection, fields, retry)
+    return {id_text(dig(row, names.id)): hashlib.blake2b(row.raw, digest_size=8).hexdigest() for row in rows}
+
+
+def elders_answering(
+    db: Database[Document], layout: MongoLayout, questions: Iterable[str], *, retry: Retry | None = None
+) -> set[str]:
+    """Elders with an answer to one of these questions, in whatever type the answers store the question's id."""
+    names = layout.answers
+    stored: list[Any] = []
+    for text in questions:
+        stored.append(text)
+        stored += [ObjectId(text)] if ObjectId.is_valid(text) else []
+        stored += [int(text)] if text.isascii() and text.isdecimal() and len(text) < 19 else []
+    collection = db[names.collection]
+    found = read_with_retries(
+        db.client, lambda: collection.distinct(names.elder, {names.question: {"$in": stored}}), retry or Retry()
+    )
+    ids = [elder_id_of(value, layout.elder_id_type) for value in found]
+    return {elder for elder in ids if elder is not None}
+
+
+def duplicate_ids(ids: Iterable[str]) -> int:
+    """How many elder ids differ from another one in upper and lower case only: one folder on some file systems."""
+    return sum(count for count in Counter(elder.lower() for elder in ids).values() if count > 1)
+
+
+def _read_raw(db: Database[Document], name: str, fields: Iterable[str], retry: Retry | None) -> list[RawBSONDocument]:
+    options = CodecOptions(document_class=RawBSONDocument)
+    collection = db[name].with_options(codec_options=options)
+    projection = {"_id": 0, **dict.fromkeys(fields, 1)}
+    return read_with_retries(db.client, lambda: list(collection.find({}, projection=projection)), retry or Retry())

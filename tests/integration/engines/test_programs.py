@@ -1,0 +1,248 @@
+"""The engine programs on the tiny model: real training, merging, and what training and serving render."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_model import make_tiny_model
+
+from agent_assets.conversations.formats import to_openai, to_swift
+from agent_assets.conversations.messages import Conversation, Message, ToolCall, ToolSchema
+from agent_assets.conversations.tools import strict_openai_tools
+from agent_assets.engines.environment import EngineEnv, engine_environment, find_engine_env
+from agent_assets.engines.programs.runtime import sha256_file
+
+pytestmark = pytest.mark.engine
+
+HERE = Path(__file__).resolve().parent
+SETTINGS = {
+    "seed": 7, "epochs": 3, "learning_rate": 5e-3, "lora_rank": 8, "lora_alpha": 16, "lora_dropout": 0.0,
+    "batch_size": 4, "grad_accum": 1, "max_length": 512, "warmup_ratio": 0.0, "precision": "fp32",
+}  # fmt: skip
+PRICE = ToolSchema(
+    "get_price",
+    "Price of a province.",
+    {
+        "type": "object",
+        "properties": {
+            "province": {"type": "string", "enum": ["四川", "湖北"]},
+            "days": {"type": "array", "items": {"type": "string"}, "description": "ISO days"},
+            "unit": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+            "near": {"anyOf": [{"$ref": "#/$defs/Place"}, {"type": "null"}]},
+        },
+        "required": ["province", "days"],
+        "$defs": {"Place": {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}},
+    },
+)
+NOW = ToolSchema("get_time", 'The time, "now".', {"type": "object", "properties": {}})
+
+
+@pytest.fixture(scope="module")
+def env() -> EngineEnv:
+    return find_engine_env("cpu")
+
+
+@pytest.fixture(scope="module")
+def tiny(env: EngineEnv, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("tiny"), env)
+
+
+def run(env: EngineEnv, folder: Path, function: str, *arguments: Any) -> Any:
+    request, answer = folder / "request.json", folder / "answer.json"
+    request.write_text(json.dumps(arguments), encoding="utf-8")
+    done = subprocess.run(
+        [str(env.python), str(HERE / "program_runs.py"), function, str(request), str(answer)],
+        env=engine_environment({}), timeout=400, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-4000:]
+    return json.loads(answer.read_text(encoding="utf-8"))
+
+
+def conversations() -> list[Conversation]:
+    """Every shape a row can have."""
+    system = Message("system", "You are an expert. 你是专家。")
+    no_argument = [
+        Message("user", "What time is it?"),
+        Message("assistant", tool_calls=(ToolCall("get_time", {}, "call_1"),)),
+        Message("tool", "10:00:00", tool_call_id="call_1"),
+        Message("assistant", "It is ten o'clock."),
+    ]
+    said_first = [
+        Message("user", "四川和湖北的价格？"),
+        Message(
+            "assistant", "我来查一下。",
+            (
+                ToolCall("get_price", {"province": "四川", "days": ["2025-04-01"], "near": {"x": 1.5}}, "call_1"),
+                ToolCall("get_price", {"province": "湖北", "days": [], "unit": None}, "call_2"),
+            ),
+        ),
+        Message("tool", '{"2025-04-01":3.12}', tool_call_id="call_1"),
+        Message("tool", "[]", tool_call_id="call_2"),
+        Message("assistant", "四川 3.12 元，\n湖北没有价格。"),
+    ]  # fmt: skip
+    two_steps = [
+        *no_argument[:3],
+        Message(
+            "assistant", "Now the price.\n", (ToolCall("get_price", {"days": ["a"], "province": "四川"}, "call_2"),)
+        ),
+        Message("tool", "{}", tool_call_id="call_2"),
+        Message("assistant", "Done."),
+    ]
+    plain = [Message("user", "Hello"), Message("assistant", "Hello.")]
+    tools = (NOW, PRICE)
+    shapes = [
+        [system, *no_argument],
+        [system, *said_first],
+        two_steps,
+        [system, *no_argument, *said_first, *plain],
+        plain,
+    ]
+    return [Conversation(tuple(shape), tools) for shape in shapes] + [
+        Conversation((system, *plain)), Conversation(tuple(plain))
+    ]  # fmt: skip
+
+
+def rows_file(folder: Path, *, count: int = 16) -> Path:
+    row = json.dumps(to_swift(conversations()[0]), ensure_ascii=False)
+    (folder / "train.jsonl").write_text((row + "\n") * count, encoding="utf-8")
+    return folder / "train.jsonl"
+
+
+def test_training_and_serving_render_the_same_tokens(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
+    cases = conversations()
+    chats = []
+    for case in cases:
+        chat = to_openai(case)
+        for message in chat["messages"]:  # what vLLM hands to the template: arguments decoded
+            for called in message.get("tool_calls") or []:
+                called["function"]["arguments"] = json.loads(called["function"]["arguments"])
+        chats.append({"messages": chat["messages"], "tools": strict_openai_tools(case.tools) or None})
+    found = run(env, tmp_path, "render", str(tiny), [to_swift(case) for case in cases], chats)
+    for one in found:
+        assert one["same"], (one["trained"], one["served"])
+    assert (
+        "get_price(days: [string] (ISO days), near?: {x: number}, province: 四川|湖北, unit?): " in found[0]["trained"]
+    )
+    # Learned are what the model says and its end, calls twice as much; never questions, results, or the tool block.
+    call = '<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call>'
+    end = "<|im_end|>\n"
+    assert found[0]["learned"] == call + end + "It is ten o'clock." + end
+    assert found[0]["doubled"] == call
+    assert found[1]["learned"].startswith(
+        '我来查一下。\n<tool_call>\n{"name": "get_price", "arguments": {"days": ["2025'
+    )
+    assert found[3]["learned"] == found[0]["learned"] + found[1]["learned"] + "Hello." + end
+
+
+def test_our_layers_have_the_gradients_of_peft(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
+    differences = run(env, tmp_path, "gradients", str(tiny))
+    assert len(differences) == 2 * 7 * 2 + 1
+    assert max(differences.values()) < 1e-3, differences
+
+
+def test_training_learns_repeats_itself_and_merges(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
+    params = {"model_dir": str(tiny), "train_file": str(rows_file(tmp_path)), **SETTINGS}
+    first, second = tmp_path / "first", tmp_path / "second"
+    done = run(env, tmp_path, "call", "swift_sft", params | {"out_dir": str(first)})
+    result = done["result"]
+    steps = [message for message in done["messages"] if message["stage"] == "train"]
+    assert [step["step"] for step in steps] == list(range(1, 13))
+    # A random model this small can hardly learn: its words all lie close together.
+    assert result["loss_last"] < 0.95 * result["loss_first"]
+    assert result["rows"], result["rows_too_long"] == (16, 0)
+    assert result["weights_loaded"] == {
+        "name": "base_model", "sha256": sha256_file(tiny / "model.safetensors"), "dtype": "float32",
+        "quantization": None,
+    }  # fmt: skip
+    curve = [json.loads(line) for line in (first / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [point["loss"] for point in curve] == [step["loss"] for step in steps]
+    assert sorted(path.name for path in first.iterdir()) == [
+        "adapter_config.json", "adapter_model.safetensors", "loss.jsonl"
+    ]  # fmt: skip
+    assert str(tmp_path) not in (first / "adapter_config.json").read_text(encoding="utf-8")
+
+    run(env, tmp_path, "call", "swift_sft", params | {"out_dir": str(second)})
+    for name in ("adapter_config.json", "adapter_model.safetensors", "loss.jsonl"):
+        assert sha256_file(first / name) == sha256_file(second / name), name
+
+    merged = tmp_path / "merged"
+    places = {"model_dir": str(tiny), "adapter_dir": str(first), "out_dir": str(merged)}
+    parity = run(env, tmp_path, "call", "swift_merge", places)["result"]["parity"]
+    assert parity["max_logit_difference"] < 1e-3
+    assert (parity["token_agreement"], parity["greedy_agreement"]) == (1.0, 1.0)
+    assert sha256_file(merged / "chat_template.jinja") == sha256_file(tiny / "chat_template.jinja")
+
+    other = make_tiny_model(tmp_path / "other", env, seed=1)
+    refused = run(env, tmp_path, "call", "swift_merge", places | {"model_dir": str(other)})
+    assert refused["error"] == "BaseModelError"
+    assert "was trained on base:" in refused["message"]
+
+
+def test_training_resumes_to_the_same_bytes(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
+    params = {"model_dir": str(tiny), "train_file": str(rows_file(tmp_path)), **SETTINGS, "epochs": 1, "save_steps": 2}
+    whole, halves = (
+        {"out_dir": str(tmp_path / name), "checkpoint_dir": str(tmp_path / f"{name}-steps")} for name in "ab"
+    )
+    run(env, tmp_path, "call", "swift_sft", params | whole)
+    killed = run(env, tmp_path, "call", "swift_sft", params | halves, 3)
+    assert "result" not in killed
+    resumed = run(env, tmp_path, "call", "swift_sft", params | halves)
+    assert [m["step"] for m in resumed["messages"] if m["stage"] == "train"] == [3, 4]
+    for name in ("adapter_model.safetensors", "loss.jsonl"):
+        assert sha256_file(tmp_path / "a" / name) == sha256_file(tmp_path / "b" / name), name
+
+
+def test_rows_that_are_too_long_are_counted_never_cut(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
+    rows = rows_file(tmp_path, count=2)
+    long = to_swift(conversations()[3])
+    with rows.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(long, ensure_ascii=False) + "\n")
+    params = {
+        "model_dir": str(tiny),
+        "train_file": str(rows),
+        "out_dir": str(tmp_path / "out"),
+        **SETTINGS,
+        "epochs": 1,
+    }
+    result = run(env, tmp_path, "call", "swift_sft", params | {"max_length": 300})["result"]
+    assert (result["rows"], result["rows_too_long"]) == (3, 1)
+    none = run(env, tmp_path, "call", "swift_sft", params | {"max_length": 64})
+    assert none["error"] == "TrainingDataError"
+    assert "None of the 3 training rows fits into 64 tokens" in none["message"]
+
+
+def test_a_loss_that_is_no_number_names_its_step(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
+    params = {"model_dir": str(tiny), "train_file": str(rows_file(tmp_path)), "out_dir": str(tmp_path / "out")}
+    stopped = run(env, tmp_path, "call", "swift_sft", params | SETTINGS | {"learning_rate": 1e30})
+    assert stopped["error"] == "EngineFailed"
+    assert "at step 2 of 12" in stopped["message"]
+
+
+def test_base_model_from_a_folder(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
+    params = {"source": str(tiny), "chat_template": "hermes", "out_dir": str(tmp_path / "out")}
+    result = run(env, tmp_path, "call", "base_model", params)["result"]
+    digest = sha256_file(tiny / "model.safetensors")
+    assert result["weights_loaded"] == {
+        "name": tiny.name, "quantization": None, "dtype": "F32", "sha256": digest
+    }  # fmt: skip
+    assert sha256_file(tmp_path / "out" / "model.safetensors") == digest
+
+    def error(**changed: str) -> str:
+        answer = run(env, tmp_path, "call", "base_model", params | changed)
+        assert answer["error"] == "BaseModelError"
+        return str(answer["message"])
+
+    assert "they have changed" in error(sha256="0" * 64)
+    assert "has no config.json" in error(source=str(tmp_path / "nowhere"))
+    assert "no-such-package is not installed" in error(source="pypi:no-such-package")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in tiny.iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    settings = json.loads((broken / "config.json").read_text(encoding="utf-8"))
+    (broken / "config.json").write_text(json.dumps(settings | {"num_hidden_layers": 3}), encoding="utf-8")
+    settings["layer_types"].append("full_attention")
+    (broken / "config.json").write_text(json.dumps(settings | {"num_hidden_layers": 3}), encoding="utf-8")
+    assert "weights are missing from the safetensors" in error(source=str(broken))

@@ -1,0 +1,126 @@
+"""vLLM's server on a tiny random model: it answers, with tools and adapters, and leaves nothing behind."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from launching import CORE, HERE, alive, wait_for
+from openai import OpenAI, omit
+from tiny_model import make_tiny_adapter, make_tiny_model
+
+from agent_assets.engines.environment import EngineEnv, find_engine_env
+from agent_assets.engines.process import EngineLimits
+from agent_assets.engines.server import serve_model
+from agent_assets.errors import EngineFailed, EngineOutOfMemory
+
+pytestmark = pytest.mark.engine
+LIMITS = EngineLimits(seconds=300, memory_bytes=8 * 2**30)
+
+
+@pytest.fixture(scope="module")
+def env() -> EngineEnv:
+    return find_engine_env("cpu")
+
+
+@pytest.fixture(scope="module")
+def model_dir(env: EngineEnv, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("tiny-model"), env)
+
+
+def processes_of(model_dir: Path) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cmdline"]) if str(model_dir) in " ".join(p.info["cmdline"] or [])]
+
+
+def test_it_answers_and_ends_with_the_block(env: EngineEnv, model_dir: Path, tmp_path: Path) -> None:
+    adapter = make_tiny_adapter(tmp_path / "adapter", model_dir, env)
+    with serve_model(
+        env=env, model_dir=model_dir, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=512,
+        adapters={"elder-1a2b3c4d": adapter},
+    ) as endpoint:  # fmt: skip
+        client = OpenAI(base_url=endpoint.base_url, api_key="local", timeout=60)
+        descendants = psutil.Process(endpoint.engine.process.pid).children(recursive=True)
+        tool = {
+            "type": "function",
+            "function": {
+                "name": "weather", "strict": True,
+                "parameters": {
+                    "type": "object", "properties": {"city": {"type": "string", "enum": ["Oslo", "Rome"]}},
+                    "required": ["city"], "additionalProperties": False,
+                },
+            },
+        }  # fmt: skip
+        question = [{"role": "user", "content": "Weather?"}]
+        plain, with_tool = (
+            client.chat.completions.create(
+                model=endpoint.model, messages=question, max_tokens=1, tools=tools,  # type: ignore[arg-type]
+            ).usage.prompt_tokens  # type: ignore[union-attr]
+            for tools in (omit, [tool])
+        )  # fmt: skip
+        assert with_tool > plain + 20
+        texts = {
+            model: client.chat.completions.create(
+                model=model, messages=[{"role": "user", "content": "Hello"}], max_tokens=8, temperature=0.0
+            ).choices[0].message.content
+            for model in (endpoint.model, "elder-1a2b3c4d")
+        }  # fmt: skip
+        assert texts[endpoint.model] != texts["elder-1a2b3c4d"]
+        assert 0 < endpoint.startup_seconds < 300
+        assert endpoint.peak_memory_bytes > 2**28
+    assert len(descendants) >= 2
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in descendants)
+    assert endpoint.log_path.read_text(encoding="utf-8")
+
+
+def test_it_ends_when_its_worker_is_killed(model_dir: Path, tmp_path: Path) -> None:
+    worker = subprocess.Popen([sys.executable, str(HERE / "serving.py"), str(model_dir), str(tmp_path)])
+    try:
+        descendants = wait_for(lambda: with_engine_core(psutil.Process(worker.pid)), 120)
+    finally:
+        worker.kill()
+        worker.wait()
+    assert len(descendants) >= 3
+    wait_for(lambda: not any(alive(process.pid) for process in descendants), 8)
+
+
+def with_engine_core(worker: psutil.Process) -> list[psutil.Process]:
+    """The descendants of a worker once vLLM's own child is among them."""
+    found = worker.children(recursive=True)
+    names = [" ".join(process.cmdline()) for process in found if process.is_running()]
+    return found if any("EngineCore" in name for name in names) else []
+
+
+def test_a_taken_port_is_an_error_at_once(model_dir: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(EngineFailed, match=f"Port {port}"),
+            serve_model(env=CORE, model_dir=model_dir, log_dir=tmp_path, limits=LIMITS, max_model_len=512, port=port),
+        ):
+            pass
+
+
+def test_a_server_that_cannot_start_names_its_log(model_dir: Path, tmp_path: Path) -> None:
+    with (
+        pytest.raises(EngineFailed, match="vllm ended with exit code 1") as caught,
+        serve_model(env=CORE, model_dir=model_dir, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=512,
+                    failed_logs=tmp_path / "kept"),
+    ):  # fmt: skip
+        pass
+    (log,) = (tmp_path / "kept").iterdir()
+    assert str(log) in str(caught.value.next_step)
+    assert "vllm" in log.read_text(encoding="utf-8")
+
+
+def test_memory_limit_ends_the_server(env: EngineEnv, model_dir: Path, tmp_path: Path) -> None:
+    tight = EngineLimits(seconds=300, memory_bytes=200 * 2**20)
+    with (
+        pytest.raises(EngineOutOfMemory, match="limit"),
+        serve_model(env=env, model_dir=model_dir, log_dir=tmp_path, limits=tight, max_model_len=512),
+    ):
+        pass
+    wait_for(lambda: not processes_of(model_dir), 5)

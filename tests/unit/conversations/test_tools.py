@@ -1,0 +1,93 @@
+"""Tool schemas: broken ones are named, snapshots compare with diff, model servers get closed schemas."""
+
+import json
+from difflib import unified_diff
+
+import pytest
+
+from agent_assets.conversations.messages import ToolSchema
+from agent_assets.conversations.tools import (
+    check_schema,
+    normalise_schema,
+    read_snapshot,
+    schema_snapshot,
+    strict_openai_tools,
+)
+from agent_assets.errors import ToolServerError
+
+
+def tool(parameters: dict[str, object], name: str = "f") -> ToolSchema:
+    return ToolSchema(name, "says 中文", parameters)
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (tool({"type": "array"}), "'array', not 'object'"),
+        (tool({}), "None, not 'object'"),
+        (tool({"type": "object", "properties": {"a": {"type": "nummer"}}}), "properties/a/type"),
+        (tool({"type": "object", "properties": {"a": {"$ref": "#/$defs/Day"}}}), "$ref '#/$defs/Day' has no target"),
+        (tool({"type": "object", "properties": {"a": {"$ref": "https://x.org/day.json"}}}), "has no target"),
+        (tool({"type": "object", "required": ["a"]}), "required argument 'a' is not among the properties"),
+        (tool({"type": "object"}, name="read file"), "the name is not"),
+        (tool({"type": "object"}, name=""), "the name is not"),
+    ],
+)
+def test_what_is_broken_is_said(broken: ToolSchema, says: str) -> None:
+    assert says in "; ".join(check_schema(broken))
+
+
+def test_sound_schemas_have_no_problems() -> None:
+    assert check_schema(tool({"type": "object", "properties": {}})) == []
+    day = {"type": "object", "properties": {"a": {"$ref": "#/$defs/a~1b"}}, "$defs": {"a/b": {"type": "string"}}}
+    assert check_schema(tool(day)) == []
+    # A default that looks like a reference is data.
+    assert check_schema(tool({"type": "object", "properties": {"a": {"default": {"$ref": "#/none"}}}})) == []
+
+
+def test_titles_go_and_null_defaults_stay() -> None:
+    schema = {
+        "type": "object",
+        "title": "fArguments",
+        "properties": {
+            "title": {"type": "string", "title": "Title", "default": None},
+            "kind": {"anyOf": [{"title": "A", "type": "string"}, {"type": "null"}], "enum": [{"title": "kept"}]},
+        },
+    }
+    assert normalise_schema(schema) == {
+        "type": "object",
+        "properties": {
+            "title": {"type": "string", "default": None},
+            "kind": {"anyOf": [{"type": "string"}, {"type": "null"}], "enum": [{"title": "kept"}]},
+        },
+    }
+
+
+def test_snapshot_does_not_depend_on_order_and_reads_back() -> None:
+    one = tool({"type": "object", "properties": {"b": {"default": None}, "a": {}}}, name="one")
+    other = tool({"properties": {}, "type": "object"}, name="other")
+    text = schema_snapshot([other, one])
+    assert text == schema_snapshot([one, other])
+    assert text.endswith("]\n")
+    assert "中文" in text
+    assert [entry["name"] for entry in json.loads(text)] == ["one", "other"]
+    assert read_snapshot(text) == [one, other]
+    changed = schema_snapshot([other, tool({"type": "object", "properties": {"b": {}, "a": {}}}, name="one")])
+    assert sum(line[0] in "+-" for line in unified_diff(text.splitlines(), changed.splitlines(), n=0)) <= 8
+
+
+@pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"name": "f"}]'])
+def test_a_broken_snapshot_is_an_error(text: str) -> None:
+    with pytest.raises(ToolServerError):
+        read_snapshot(text)
+
+
+def test_strict_only_where_every_argument_is_required() -> None:
+    closed = tool({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]})
+    optional = tool({"type": "object", "properties": {"a": {"default": None}}}, name="g")
+    first, second = (entry["function"] for entry in strict_openai_tools([closed, optional]))
+    assert first["strict"] is True
+    assert first["parameters"]["additionalProperties"] is False
+    assert "strict" not in second
+    assert second["parameters"]["properties"]["a"] == {"default": None}
+    assert "additionalProperties" not in closed.parameters
