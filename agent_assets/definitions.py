@@ -6,10 +6,10 @@ dagster definitions validate -m agent_assets.definitions
 from pathlib import Path
 
 import dagster as dg
-from resources.engines import EnginesResource
-from resources.mongo import MongoResource
 
 from agent_assets.settings import load_settings
+from resources.engines import EnginesResource
+from resources.mongo import MongoResource
 from resources.store import StoreResource
 
 

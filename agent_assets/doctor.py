@@ -53,7 +53,7 @@ def _gpu() -> Finding:
 
 def _mongo(settings: Settings) -> Finding:
     if settings.mongodb_uri:
-        from resources.mongo import ping
+        from resources.mongo_retry import ping
 
         try:
             ping(settings.mongodb_uri)

@@ -7,6 +7,7 @@
 | AGENT_ASSETS_ENGINES | folder of the engine environments | `.venvs` beside the code |
 | AGENT_ASSETS_DEVICE | `auto`, `cpu` or `gpu`: where GPU stages run | `auto` |
 | MONGODB_URI | MongoDB to read from; unset starts the embedded one | |
+| MONGOD_BIN | the mongod that the embedded MongoDB runs | one on PATH, or the one in the `embedded` extra |
 | MONGODB_DATABASE | database with the elders' answers | `afs` |
 """
 

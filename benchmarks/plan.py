@@ -18,12 +18,9 @@ import hashlib
 import json
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,19 +29,19 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.events import StepMaterializationData
+from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.event_log.schema import AssetEventTagsTable, AssetKeyTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from dagster._core.loader import LoadingContextForTest
 from dagster._serdes import serialize_value
 
 from agent_assets.automation.pipelines import Graph, load_graphs
+from agent_assets.automation.planner import presence
 from agent_assets.pipeline.assets import ELDERS, build_assets
 from agent_assets.planning.fingerprint import FingerprintTemplate
 from agent_assets.planning.history import FINGERPRINT_TAG, INPUT_TAG, DagsterLog
 from agent_assets.planning.index import PlanIndex
 from agent_assets.planning.plan import Plan, Present, make_plan
 from agent_assets.planning.recorded import read_inputs, read_latest
-from agent_assets.automation.planner import presence
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 
 PIPELINE = "elder_companion"

@@ -30,8 +30,10 @@ class Tick:
     run_tags: Mapping[str, Mapping[str, str]]  # by run key
 
 
-def night(installation: Installation, instance: dg.DagsterInstance, config: AutomationConfig, at: datetime) -> Tick:
-    """The nightly tick: contents of all elders are compared, what failed before is tried again."""
+def night(
+    installation: Installation, instance: dg.DagsterInstance, config: AutomationConfig, at: datetime, *, date: str
+) -> Tick:
+    """The nightly tick: contents of all elders are compared, what failed before `date` is tried again."""
     options = Options(full=True, shared_max_age_s=0.0, elders_budget_s=config.watch.read_seconds)
     return _tick(
         installation,
@@ -40,7 +42,7 @@ def night(installation: Installation, instance: dg.DagsterInstance, config: Auto
         now=at.timestamp(),
         options=options,
         cap=config.nightly.max_runs_per_tick,
-        new_round=at.date().isoformat(),
+        new_round=date,
     )
 
 

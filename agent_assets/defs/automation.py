@@ -4,8 +4,7 @@ Cron, time zone, debounce, caps and what happens to removed elders are set in au
 ask for runs through one memory of requests, so they never ask for the same run twice.
 """
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
@@ -32,8 +31,7 @@ def build_schedule(config: AutomationConfig) -> dg.ScheduleDefinition:
         default_status=_schedule_status(config.nightly.enabled),
     )
     def nightly_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        at = context.scheduled_execution_time
-        requests, message = _evaluate(context.instance, config, at, at_night=True)
+        requests, message = _evaluate(context.instance, config, night_of=context.scheduled_execution_time.date())
         context.log.info(message)
         return requests or dg.SkipReason(message)
 
@@ -52,7 +50,7 @@ def build_sensor(config: AutomationConfig) -> dg.SensorDefinition:
         default_status=_sensor_status(config.watch.enabled),
     )
     def elders_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        requests, message = _evaluate(context.instance, config, datetime.now(UTC), at_night=False)
+        requests, message = _evaluate(context.instance, config, night_of=None)
         context.log.info(message)
         return dg.SensorResult(run_requests=requests, skip_reason=None if requests else message, cursor=message[:500])
 
@@ -60,16 +58,19 @@ def build_sensor(config: AutomationConfig) -> dg.SensorDefinition:
 
 
 def _evaluate(
-    instance: dg.DagsterInstance, config: AutomationConfig, at: datetime, *, at_night: bool
+    instance: dg.DagsterInstance, config: AutomationConfig, *, night_of: date | None
 ) -> tuple[list[dg.RunRequest], str]:
     from agent_assets.automation.planner import load_installation
-    from agent_assets.automation.ticks import Tick, night, watch
+    from agent_assets.automation.ticks import night, watch
     from agent_assets.settings import load_settings
 
     installation = load_installation(load_settings())
-    evaluate: Callable[..., Tick] = night if at_night else watch
+    now = datetime.now(UTC)
     try:
-        tick = evaluate(installation, instance, config, at)
+        if night_of is None:
+            tick = watch(installation, instance, config, now)
+        else:
+            tick = night(installation, instance, config, now, date=night_of.isoformat())
     finally:
         installation.mongo.close()
     requests = [

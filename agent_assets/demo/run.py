@@ -3,6 +3,8 @@
 import json
 import threading
 import time
+import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +57,8 @@ def run_demo(settings: Settings, *, elders: list[str] | None) -> int:
         0 when every agent was made, 1 otherwise.
     """
     started = time.monotonic()
+    # Pipes' message readers are a preview in this Dagster version; the version is pinned.
+    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     with mongodb(settings) as environment, _environment(environment):
         counts = seed_sample_elders_at(environment["MONGODB_URI"], settings.mongodb_database, elders)
         console.print(f"{len(counts)} sample elders in MongoDB: " + ", ".join(f"{k} ({v})" for k, v in counts.items()))
@@ -129,7 +133,7 @@ def _run(
     partition: str | None,
     outcome: Outcome,
 ) -> None:
-    run_id = dg.DagsterRun().run_id
+    run_id = str(uuid.uuid4())
     progress = RunProgress(run_id)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with _shown(instance, agent, progress):

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from agent_assets.strict_model import StrictModel
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+from resources.mongo_config import MongoLayout
 
 
 class BaseModelConfig(StrictModel):
@@ -35,11 +36,10 @@ class ToolsConfig(StrictModel):
 class MemoriesConfig(StrictModel):
     """Which of the two MongoDB layouts holds the elders' answers, and how much of an answer is used."""
 
-    layout: Literal["service", "app"] = "service"
-    collections: dict[str, str] = Field(
-        default_factory=dict, description="Other names for the collections `answers`, `questions`, `elders`, `users`."
+    layout: MongoLayout = Field(
+        default_factory=MongoLayout.service,
+        description="`service`, `app`, or a mapping that overrides names of one (see resources/mongo_config.py).",
     )
-    fields: dict[str, str] = Field(default_factory=dict, description="Other names for fields, by their usual name.")
     max_answer_chars: int = Field(20_000, gt=0, description="Longer answers are skipped and counted.")
     min_memories: int = Field(1, ge=1, description="An elder with fewer usable answers is an error.")
 
@@ -48,12 +48,12 @@ class SftConfig(StrictModel):
     """Supervised fine-tuning of a LoRA adapter."""
 
     engine: Literal["swift"] = "swift"
-    epochs: float = Field(2.0, gt=0)
+    epochs: float = Field(3.0, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
     lora_rank: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
-    batch_size: int = Field(4, ge=1)
+    batch_size: int = Field(2, ge=1)
     grad_accum: int = Field(1, ge=1)
     max_length: int = Field(2048, ge=64, description="Tokens. A longer row is rejected and counted, never truncated.")
     warmup_ratio: float = Field(0.05, ge=0, lt=1)

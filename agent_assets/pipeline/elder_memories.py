@@ -17,7 +17,8 @@ def read_source(run: SourceContext) -> Source:
     """Read the elder's answers; their content hash leaves out times, so that a touch changes nothing."""
     from resources.mongo_reader import content_digest
 
-    record = run.mongo.read_elder(_partition(run), run.config.elder_memories)
+    settings = run.config.elder_memories
+    record = run.mongo.read_elder(_partition(run), settings.layout, max_answer_chars=settings.max_answer_chars)
     return Source(versions={"mongodb": content_digest(record)}, data=record)
 
 

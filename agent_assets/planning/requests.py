@@ -93,7 +93,7 @@ def _reason(asked: _Asked | None, run: PlannedRun, busy: bool, number: str, now:
         return "running"
     if asked is None:
         return None
-    if 0 <= now - asked.requested_at < _LAUNCH_SECONDS:
+    if abs(now - asked.requested_at) < _LAUNCH_SECONDS:
         return "asked"
     if asked.wanted == run.wanted and asked.round == number:
         return "tried"
