@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ def execute_run(
 ) -> Outcome:
     """Materialize assets of one agent as one run. A failure is part of the outcome, not an exception."""
     names = sorted(assets)
-    run_id = dg.DagsterRun().run_id
+    run_id = str(uuid.uuid4())
     progress = RunProgress(run_id)
     label = f"{pipeline}/{partition}" if partition else pipeline
     with _shown(instance, label, progress):
@@ -76,9 +77,8 @@ def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
     reused = sum(len(outcome.stages) for outcome in done) - built
     skipped = sum(len(outcome.skipped) for outcome in done)
     failed = [outcome for outcome in done if outcome.failed]
-    lines = [
-        f"{len(done)} runs: {built} artifacts built, {reused} reused, {skipped} skipped; {len(failed)} runs failed"
-    ]
+    counts = f"{built} artifacts built, {reused} reused, {skipped} skipped"
+    lines = [f"{len(done)} runs: {counts}; {len(failed)} runs failed"]
     return lines + [f"  failed: {outcome}: {outcome.failed}" for outcome in failed]
 
 
@@ -114,11 +114,11 @@ def _shown(instance: dg.DagsterInstance, label: str, progress: RunProgress) -> I
         done.set()
         thread.join()
         progress.refresh(instance)
-        kinds = [
-            f"{name} {kind}" + (f" {s:.0f} s" if kind == "built" else "")
-            for name, (kind, s) in progress.outcomes.items()
+        words = [
+            f"{name} {kind}" + (f" {seconds:.0f} s" if kind == "built" else "")
+            for name, (kind, seconds) in progress.outcomes.items()
         ]
-        console.print(f"{label}: {', '.join(kinds) or 'nothing to do'}")
+        console.print(f"{label}: {', '.join(words) or 'nothing to do'}")
 
 
 def _line(label: str, progress: RunProgress) -> str:

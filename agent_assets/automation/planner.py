@@ -55,6 +55,7 @@ class Options:
         elders_budget_s: longest time to read contents of changed elders.
         settled_s: leave out elders who changed less than so long ago.
         pipelines: only these; () for all.
+        elders: only these; () for all.
     """
 
     full: bool = False
@@ -62,6 +63,7 @@ class Options:
     elders_budget_s: float = float("inf")
     settled_s: float = 0.0
     pipelines: tuple[str, ...] = ()
+    elders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def current_plan(
         max_age_s=options.shared_max_age_s,
     )
     clock.lap("shared sources")
-    settled = {name: _settled(found, now, options.settled_s) for name, found in elders.items()}
+    settled = {name: _settled(found, now, options) for name, found in elders.items()}
     facts = [graph.facts(settled.get(graph.name, ())) for graph in graphs]
     index = installation.index
     latest = read_latest(DagsterLog(instance), index, facts)
@@ -196,8 +198,9 @@ def _elders(
     return found, problems
 
 
-def _settled(elders: Elders, now: float, settled_s: float) -> list[str]:
-    return [elder for elder in elders.digests if now - elders.settled[elder] >= settled_s]
+def _settled(elders: Elders, now: float, options: Options) -> list[str]:
+    chosen = set(options.elders) or elders.digests.keys()
+    return [e for e in elders.digests if e in chosen and now - elders.settled[e] >= options.settled_s]
 
 
 def _versions(graph: Graph, elders: Elders | None, shared: SharedSources) -> SourceVersions:

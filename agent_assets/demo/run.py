@@ -150,6 +150,8 @@ def _run(
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
         errors = [event.step_failure_data.error for event in failures]
+        if any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in errors):
+            raise KeyboardInterrupt  # Ctrl-C ended the run; it ends the demo, too
         outcome.failed = "; ".join(_message(error) for error in errors if error is not None) or "failed"
         console.print(f"[red]{agent}: {outcome.failed}[/red]")
 

@@ -48,7 +48,7 @@ class SftConfig(StrictModel):
     """Supervised fine-tuning of a LoRA adapter."""
 
     engine: Literal["swift"] = "swift"
-    epochs: float = Field(3.0, gt=0)
+    epochs: float = Field(2.0, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
     lora_rank: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)

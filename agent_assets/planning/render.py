@@ -9,7 +9,7 @@ _NAMES = 5  # elders named in a group before "and n more"
 
 
 def plan_json(plan: Plan, *, seconds: float, with_fresh: bool, problems: Sequence[str]) -> dict[str, Any]:
-    """`{"cells": [...], "runs": [...], "seconds": n}` with what could not be looked at, and how far changes may reach."""
+    """`{"cells": [...], "runs": [...], "seconds": n}`, how far shared changes may reach, and what could not be read."""
     cells = [*plan.cells, *(plan.fresh_cells() if with_fresh else ())]
     return {
         "cells": [_cell_json(cell) for cell in cells],

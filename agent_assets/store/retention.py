@@ -9,6 +9,7 @@ from pathlib import Path
 from agent_assets.store.artifact_store import STAGING, ArtifactKey, ArtifactStore
 from agent_assets.store.places import Version, artifact_keys, local_folders, temporary_folders, versions
 
+RELEASE = "release"
 Reference = tuple[ArtifactKey, str]  # a version, by artifact and fingerprint
 
 
@@ -53,8 +54,24 @@ def plan_pruning(
     return Pruning(tuple(gone), tuple(folders), size, kept)
 
 
+def released_versions(store: ArtifactStore) -> set[Reference]:
+    """Versions that a `release` artifact was made from: what serving answers with never goes."""
+    found: set[Reference] = set()
+    for key in artifact_keys(store):
+        if key.asset != RELEASE:
+            continue
+        for release in store.versions(key):
+            artifact = store.find(key, release)
+            inputs = {} if artifact is None else artifact.manifest.inputs
+            for name, data_version in inputs.items():
+                for partition in {key.partition, None}:
+                    found |= _with_content(store, ArtifactKey(key.pipeline, name, partition), data_version)
+            found.add((key, release))
+    return found
+
+
 def prune(store: ArtifactStore, pruning: Pruning) -> int:
-    """Remove what was chosen. A version disappears in one step, so that no reader finds half of it. Returns how many."""
+    """Remove what was chosen; returns how many. A version disappears in one step: no reader finds half of it."""
     for version in pruning.versions:
         with store.lock(version.key, version.fingerprint):
             _remove_version(store, version)
@@ -62,6 +79,11 @@ def prune(store: ArtifactStore, pruning: Pruning) -> int:
         if folder.exists():
             shutil.rmtree(folder)
     return len(pruning.versions) + len(pruning.folders)
+
+
+def _with_content(store: ArtifactStore, key: ArtifactKey, data_version: str) -> set[Reference]:
+    pairs = ((fingerprint, store.find(key, fingerprint)) for fingerprint in store.versions(key))
+    return {(key, name) for name, found in pairs if found is not None and found.manifest.data_version == data_version}
 
 
 def _remove_version(store: ArtifactStore, version: Version) -> None:

@@ -1,0 +1,274 @@
+"""`agent-assets plan`, `refresh`, `backfill` and `prune`."""
+
+import fnmatch
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+import dagster as dg
+
+from agent_assets.automation.config import load_automation
+from agent_assets.automation.elders import add_elders
+from agent_assets.automation.execute import Outcome, execute_run, summary_lines
+from agent_assets.automation.planner import (
+    Installation,
+    Options,
+    Snapshot,
+    current_plan,
+    load_installation,
+    with_words,
+)
+from agent_assets.automation.ticks import busy_agents
+from agent_assets.errors import ConfigError
+from agent_assets.instance import open_instance, prepare_dagster_home
+from agent_assets.pipeline.assets import ELDERS
+from agent_assets.planning.history import (
+    ELDER_TAG,
+    PIPELINE_TAG,
+    WANTED_TAG,
+    DagsterLog,
+    active_runs,
+    known_partitions,
+)
+from agent_assets.planning.plan import Plan, PlannedRun
+from agent_assets.planning.recorded import read_latest
+from agent_assets.planning.render import plan_json, plan_text, runs_text
+from agent_assets.services import mongodb
+from agent_assets.settings import Settings, load_settings
+from agent_assets.store.artifact_store import ArtifactKey
+from agent_assets.store.retention import Pruning, plan_pruning, prune, released_versions
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a command is about; () means all. `cached_sources` takes what tool servers and weights said last time."""
+
+    pipelines: tuple[str, ...] = ()
+    elders: tuple[str, ...] = ()
+    cached_sources: bool = False
+
+
+def show_plan(settings: Settings, scope: Scope, *, as_json: bool, with_fresh: bool) -> int:
+    """Print the plan. Exit code 1 when a source could not be looked at."""
+    with _opened(settings) as (installation, instance):
+        snapshot = _look(installation, instance, scope)
+        plan = with_words(installation, snapshot)
+    if as_json:
+        content = plan_json(plan, seconds=snapshot.seconds, with_fresh=with_fresh, problems=snapshot.problems)
+        click.echo(json.dumps(content, ensure_ascii=False, indent=2))
+    else:
+        for line in [*plan_text(plan), *_fresh_lines(plan, with_fresh)]:
+            click.echo(line)
+        _report(snapshot)
+    return 1 if snapshot.problems else 0
+
+
+def refresh(settings: Settings, scope: Scope, *, dry_run: bool) -> int:
+    """Start the runs of the plan, shared assets first, and show their progress. Exit code 1 when one failed."""
+    with _opened(settings) as (installation, instance):
+        snapshot = _look(installation, instance, scope)
+        _report(snapshot)
+        plan = with_words(installation, snapshot)
+        for line in plan_text(plan) if dry_run else runs_text(plan.runs, fresh=plan.fresh):
+            click.echo(line)
+        if dry_run:
+            return 0
+        shared = [run for run in plan.runs if run.partition is None]
+        outcomes = _execute(installation, instance, shared)
+        if shared:  # only what really changed goes on
+            again = Scope(scope.pipelines, scope.elders, cached_sources=True)
+            plan = current_plan(installation, instance, now=time.time(), options=_options(again)).plan
+        outcomes += _execute(installation, instance, [run for run in plan.runs if run.partition is not None])
+    return _finish(outcomes)
+
+
+def backfill(settings: Settings, scope: Scope, *, pattern: str | None, dry_run: bool) -> int:
+    """Materialize all assets of chosen elders; the store reuses what is fresh. Exit code 1 when a run failed."""
+    with _opened(settings) as (installation, instance):
+        snapshot = _look(installation, instance, scope)
+        _report(snapshot)
+        chosen = _chosen(installation, snapshot, scope, pattern)
+        for name, elders in chosen.items():
+            click.echo(f"{name}: {len(elders)} elders")
+        if dry_run:
+            return 0
+        shared = [run for run in snapshot.plan.runs if run.partition is None and run.pipeline in chosen]
+        outcomes = _execute(installation, instance, shared)
+        definitions = _definitions()
+        for name, elders in chosen.items():
+            (graph,) = (graph for graph in installation.graphs if graph.name == name)
+            assets = [stage.name for stage in graph.stages.values() if graph.partitioned(stage)]
+            add_elders(installation, instance, set(elders) - set(known_partitions(instance, str(ELDERS.name))))
+            for number, elder in enumerate(elders, start=1):
+                click.echo(f"[{number}/{len(elders)}] {name}/{elder}")
+                tags = {PIPELINE_TAG: name, ELDER_TAG: elder, "agent_assets/backfill": "true"}
+                outcomes.append(
+                    execute_run(instance, definitions, pipeline=name, partition=elder, assets=assets, tags=tags)
+                )
+    return _finish(outcomes)
+
+
+def prune_store(settings: Settings, *, dry_run: bool) -> int:
+    """Remove old versions and unused temporary folders, or say what would go."""
+    retention = load_automation().retention
+    prepare_dagster_home(settings)
+    installation = load_installation(settings)
+    with open_instance(settings) as instance:
+        pruning = plan_pruning(
+            installation.store,
+            keep_versions=retention.keep_versions,
+            temporary_s=retention.temporary_hours * 3600,
+            needed=_in_use(installation, instance) | released_versions(installation.store),
+            busy={run.partition for run in active_runs(instance)},
+        )
+    for line in _pruning_lines(pruning, dry_run):
+        click.echo(line)
+    if not dry_run:
+        prune(installation.store, pruning)
+    return 0
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstance]]:
+    """The installation with its MongoDB (the embedded one is started if none is set) and its Dagster."""
+    with mongodb(settings) as environment, _environment(environment):
+        prepare_dagster_home(settings)
+        installation = load_installation(load_settings())
+        try:
+            with open_instance(settings) as instance:
+                yield installation, instance
+        finally:
+            installation.mongo.close()
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Runs in this process read their settings from the environment, as they do in every other process."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _options(scope: Scope) -> Options:
+    age = float("inf") if scope.cached_sources else 0.0
+    return Options(shared_max_age_s=age, pipelines=scope.pipelines, elders=scope.elders)
+
+
+def _look(installation: Installation, instance: dg.DagsterInstance, scope: Scope) -> Snapshot:
+    known = [graph.name for graph in installation.graphs]
+    unknown = sorted(set(scope.pipelines) - set(known))
+    if unknown:
+        raise ConfigError(f"There is no pipeline {unknown[0]!r}.", next_step=f"choose from {', '.join(known)}.")
+    snapshot = current_plan(installation, instance, now=time.time(), options=_options(scope))
+    here = {elder for found in snapshot.elders.values() for elder in found.digests}
+    absent = sorted(set(scope.elders) - here)
+    if absent and snapshot.elders:
+        raise ConfigError(
+            f"There is no elder {absent[0][:80]!r} with a usable answer in MongoDB.",
+            next_step="check the id; `agent-assets plan` names the elders that are not fresh.",
+        )
+    return snapshot
+
+
+def _chosen(installation: Installation, snapshot: Snapshot, scope: Scope, pattern: str | None) -> dict[str, list[str]]:
+    """Elders by partitioned pipeline."""
+    chosen = {
+        name: sorted(
+            elder
+            for elder in found.digests
+            if (not scope.elders or elder in scope.elders) and (pattern is None or fnmatch.fnmatch(elder, pattern))
+        )
+        for name, found in snapshot.elders.items()
+    }
+    if not any(chosen.values()):
+        raise ConfigError("No elder was chosen.", next_step="give --elder, --match or --all.")
+    return chosen
+
+
+def _execute(installation: Installation, instance: dg.DagsterInstance, runs: Sequence[PlannedRun]) -> list[Outcome]:
+    """Run after run; one that fails stops nobody else."""
+    if not runs:
+        return []
+    add_elders(
+        installation,
+        instance,
+        {run.partition for run in runs if run.partition} - set(known_partitions(instance, str(ELDERS.name))),
+    )
+    definitions = _definitions()
+    outcomes = []
+    names = [graph.name for graph in installation.graphs]
+    for run in runs:
+        if (run.pipeline, run.partition) in busy_agents(active_runs(instance), names):
+            click.echo(f"{run.pipeline}/{run.partition or ''}: a run is going on already")
+            continue
+        tags = {PIPELINE_TAG: run.pipeline, WANTED_TAG: run.wanted}
+        if run.partition:
+            tags[ELDER_TAG] = run.partition
+        outcomes.append(
+            execute_run(
+                instance, definitions, pipeline=run.pipeline, partition=run.partition, assets=run.assets, tags=tags
+            )
+        )
+    return outcomes
+
+
+def _definitions() -> dg.Definitions:
+    from agent_assets.definitions import defs
+
+    return defs()
+
+
+def _finish(outcomes: Sequence[Outcome]) -> int:
+    for line in summary_lines(outcomes):
+        click.echo(line)
+    return 1 if any(outcome.failed for outcome in outcomes) else 0
+
+
+def _report(snapshot: Snapshot) -> None:
+    for problem in snapshot.problems:
+        click.echo(f"not looked at: {problem}", err=True)
+    for name, found in snapshot.elders.items():
+        odd = {
+            "ids in MongoDB cannot be used": found.invalid_ids,
+            "ids or profiles are there twice": found.duplicate_profiles,
+            "elders have no usable answer": len(found.unusable),
+            "elders are gone from MongoDB": len(found.gone),
+        }
+        for words, count in odd.items():
+            if count:
+                click.echo(f"{name}: {count} {words}", err=True)
+
+
+def _fresh_lines(plan: Plan, with_fresh: bool) -> Iterable[str]:
+    if not with_fresh:
+        return []
+    keys = [ArtifactKey(cell.pipeline, cell.asset, cell.partition) for cell in plan.fresh_cells()]
+    return [f"fresh: {key}" for key in keys]
+
+
+def _in_use(installation: Installation, instance: dg.DagsterInstance) -> set[tuple[ArtifactKey, str]]:
+    """The version that each latest materialization names."""
+    elders = known_partitions(instance, str(ELDERS.name))
+    facts = [graph.facts(elders) for graph in installation.graphs]
+    latest = read_latest(DagsterLog(instance), installation.index, facts)
+    return {
+        (ArtifactKey(pipeline, asset, partition), found.fingerprint)
+        for (pipeline, asset), by_partition in latest.items()
+        for partition, found in by_partition.items()
+    }
+
+
+def _pruning_lines(pruning: Pruning, dry_run: bool) -> list[str]:
+    lines = [f"{version.key} {version.fingerprint}" for version in pruning.versions]
+    lines += [f"temporary folder {folder.name}" for folder in pruning.folders]
+    what = "would be removed" if dry_run else "removed"
+    counts = f"{len(pruning.versions)} versions and {len(pruning.folders)} temporary folders"
+    return [*lines, f"{counts} {what} ({pruning.bytes / 2**20:.1f} MB), {pruning.kept} versions kept"]

@@ -1,0 +1,91 @@
+"""Old versions go, those in use, released or young stay; temporary folders go when nobody uses them."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from fleet import Fleet
+
+from agent_assets.planning.history import DagsterLog
+from agent_assets.planning.recorded import read_latest
+from agent_assets.store.artifact_store import STAGING, ArtifactKey
+from agent_assets.store.places import versions
+from agent_assets.store.retention import Pruning, plan_pruning, prune, released_versions
+
+KEY = ArtifactKey("fleet", "elder_memories", "ada")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """Four versions of one elder, the first of them in use again."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        fleet = Fleet(instance, tmp_path)
+        fleet.add("ada", "v0")
+        for number in (0, 1, 2, 3, 0):
+            fleet.world.memories["ada"] = f"v{number}"
+            fleet.refresh()
+            for version in versions(fleet.store, KEY):  # a day between two versions, the newest now
+                manifest = fleet.folder / "store" / KEY.folder / version.fingerprint / "manifest.json"
+                os.utime(manifest, (version.created_at - 86_400, version.created_at - 86_400))
+        yield fleet
+
+
+def chosen(fleet: Fleet, keep: int = 1, **more: object) -> Pruning:
+    facts = [fleet.graph().facts(fleet.elders())]
+    latest = read_latest(DagsterLog(fleet.instance), fleet.index, facts)
+    needed = {
+        (ArtifactKey(pipeline, asset, partition), found.fingerprint)
+        for (pipeline, asset), by_partition in latest.items()
+        for partition, found in by_partition.items()
+    } | released_versions(fleet.store)
+    return plan_pruning(fleet.store, keep_versions=keep, temporary_s=3600, needed=needed, **more)  # type: ignore[arg-type]
+
+
+def test_old_versions_go_and_what_is_in_use_stays(fleet: Fleet) -> None:
+    pruning = chosen(fleet)
+    assert len([version for version in pruning.versions if version.key == KEY]) == 2
+    assert pruning.bytes > 0
+    assert len(versions(fleet.store, KEY)) == 4  # choosing removes nothing
+    prune(fleet.store, pruning)
+    assert len(versions(fleet.store, KEY)) == 2
+    fleet.world.built.clear()
+    assert fleet.plan().cells == () and fleet.refresh() == set()
+    assert chosen(fleet).versions == ()
+
+
+def test_enough_versions_are_kept(fleet: Fleet) -> None:
+    assert [v for v in chosen(fleet, keep=4).versions if v.key == KEY] == []
+
+
+def test_a_released_version_stays(fleet: Fleet) -> None:
+    old = versions(fleet.store, KEY)[1]
+    artifact = fleet.store.find(KEY, old.fingerprint)
+    assert artifact is not None
+    release = ArtifactKey("fleet", "release", "ada")
+    manifest = artifact.manifest.model_copy(
+        update={"asset": "release", "fingerprint": "f" * 32, "inputs": {KEY.asset: artifact.manifest.data_version}}
+    )
+    with fleet.store.staging(release, "f" * 32) as folder:
+        fleet.store.commit(release, folder, manifest.model_copy(update={"files": {}}))
+    assert old.fingerprint not in {v.fingerprint for v in chosen(fleet).versions}
+
+
+def test_nothing_of_an_elder_in_a_run_goes(fleet: Fleet) -> None:
+    assert [v for v in chosen(fleet, busy={"ada"}).versions if v.key.partition == "ada"] == []
+
+
+def test_temporary_folders_go_when_they_are_old(fleet: Fleet) -> None:
+    old, young = (fleet.folder / "store" / STAGING / name for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+        (folder / "part.bin").write_bytes(b"x" * 10)
+    before = time.time() - 7200
+    for path in (old / "part.bin", old):
+        os.utime(path, (before, before))
+    pruning = chosen(fleet)
+    assert pruning.folders == (old,)
+    prune(fleet.store, pruning)
+    assert not old.exists() and young.exists()

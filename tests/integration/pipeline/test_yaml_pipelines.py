@@ -1,0 +1,150 @@
+"""Pipelines as YAML: a new agent is one file, a mistake in it is named, the graph carries its tags."""
+
+import json
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from dagster.components.testing.utils import create_defs_folder_sandbox
+
+from agent_assets.definitions import defs
+from agent_assets.engines.environment import find_engine_env
+from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+from resources.engines import EnginesResource
+from resources.store import StoreResource
+from tiny_model import make_tiny_model
+
+COMPONENT = "agent_assets.pipeline.component.AgentPipeline"
+CLOCK = {"mcpServers": {"clock": {"command": "${python}", "args": ["-m", "mcp_server_time"], "transport": "stdio"}}}
+ENERGY = {
+    "mcpServers": {
+        "energy": {
+            "command": "${python}",
+            "args": ["-m", "agent_assets.tool_servers.energy", "--today", "2025-04-22", "--now", "09:30:00"],
+            "transport": "stdio",
+        }
+    }
+}
+
+
+@contextmanager
+def loaded(attributes: Mapping[str, Any], servers: Mapping[str, Any] | None = None) -> Iterator[dg.Definitions]:
+    """The definitions of a project with this one `defs.yaml`."""
+    with create_defs_folder_sandbox() as sandbox:
+        folder = sandbox.defs_folder_path / "agent"
+        folder.mkdir(parents=True)
+        (folder / "mcp_config.json").write_text(json.dumps(dict(servers or CLOCK)), encoding="utf-8")
+        text = yaml.safe_dump({"type": COMPONENT, "attributes": dict(attributes)})
+        (folder / "defs.yaml").write_text(text, encoding="utf-8")
+        with sandbox.build_all_defs() as definitions:
+            yield definitions
+
+
+def assets_of(definitions: dg.Definitions) -> list[dg.AssetsDefinition]:
+    return [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
+
+
+def test_a_second_pipeline_is_one_yaml_file(tmp_path: Path) -> None:
+    with loaded({"name": "clock_expert"}) as definitions:
+        assets = assets_of(definitions)
+        names = {asset.key.to_user_string() for asset in assets}
+        assert "clock_expert/eval_report" in names and "clock_expert/elder_memories" not in names
+        engines = EnginesResource(environments=str(tmp_path), device="cpu", home=str(tmp_path))
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = dg.materialize(
+                assets,
+                instance=instance,
+                selection=[dg.AssetKey(["clock_expert", name]) for name in ("mcp_tool_schema", "questions")],
+                resources={
+                    "store": StoreResource(root=str(tmp_path / "store"), cache=str(tmp_path)),
+                    "mongo": dg.ResourceDefinition.none_resource(),
+                    "engines": engines,
+                },
+            )
+        assert result.success
+    store = ArtifactStore(str(tmp_path / "store"))
+    key = ArtifactKey("clock_expert", "questions")
+    (fingerprint,) = store.versions(key)
+    artifact = store.find(key, fingerprint)
+    assert artifact is not None and artifact.manifest.summary["questions"] > 0
+
+
+@pytest.mark.parametrize(
+    ("attributes", "says"),
+    [
+        ({"name": "x", "sft_adaptor": {}}, "did you mean 'sft_adapter'"),
+        ({"name": "x", "sft_adapter": {"learning_rat": 1e-4}}, "did you mean 'learning_rate'"),
+        ({"name": "x", "sft_adapter": {"engine": "swifty"}}, "swift"),
+        ({"name": "no spaces"}, "name"),
+        ({"name": "x", "owners": ["somebody"]}, "neither an e-mail address nor"),
+    ],
+)
+def test_a_mistake_in_the_yaml_is_named(attributes: dict[str, Any], says: str) -> None:
+    with pytest.raises(Exception) as caught, loaded(attributes):  # noqa: B017, PT011  # Dagster wraps it several times
+        pass
+    assert says in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_learning_rate_without_a_dot_is_a_number() -> None:
+    """PyYAML reads 5e-5 as a string."""
+    with loaded({"name": "x", "sft_adapter": {"learning_rate": "5e-5"}}) as definitions:
+        assert dg.AssetKey(["x", "sft_adapter"]) in {asset.key for asset in assets_of(definitions)}
+
+
+def test_gpu_stages_carry_pool_tags_and_kubernetes_limits() -> None:
+    repository = defs().get_repository_def()
+    for name in ("sft_adapter", "merged_model", "eval_report"):
+        node = repository.assets_defs_by_key[dg.AssetKey(["elder_companion", name])]
+        assert node.op.pool == "gpu"
+        limits = json.loads(node.op.tags["dagster-k8s/config"])["container_config"]["resources"]["limits"]
+        assert limits == {"nvidia.com/gpu": "1"}
+        assert node.get_asset_spec().tags["agent_assets/gpu"] == "true"
+    light = repository.assets_defs_by_key[dg.AssetKey(["elder_companion", "train_jsonl"])]
+    assert light.op.pool is None
+    assert light.partitions_def is not None and light.get_asset_spec().owners == ["team:agents"]
+
+
+@pytest.mark.engine
+def test_a_chain_trains_merges_and_evaluates_a_tiny_model(tmp_path: Path) -> None:
+    """The whole graph on real parts: MCP server, ms-swift, vLLM; only the model is tiny and its weights are random."""
+    base = make_tiny_model(tmp_path / "tiny", find_engine_env("cpu"))
+    attributes = {
+        "name": "tiny_expert",
+        "system_prompt": "Use the tools.",
+        "base_model": {"source": str(base)},
+        "questions": {"per_tool": 4, "per_tool_without_arguments": 2, "heldout_per_tool": 1, "unseen_share": 0.5},
+        "train_jsonl": {"exchanges_per_row": 2},
+        "sft_adapter": {"epochs": 1, "learning_rate": 1e-2, "precision": "fp32"},
+        "eval_report": {"max_turns": 2, "max_tokens": 16},
+    }
+    store = tmp_path / "store"
+    with loaded(attributes, ENERGY) as definitions, dg.DagsterInstance.ephemeral() as instance:
+        assets = assets_of(definitions)
+        resources = {
+            "store": StoreResource(root=str(store), cache=str(tmp_path)),
+            "mongo": dg.ResourceDefinition.none_resource(),
+            "engines": EnginesResource(
+                environments=str(find_engine_env("cpu").python.parent.parent.parent), device="cpu", home=str(tmp_path)
+            ),
+        }
+        result = dg.materialize(assets, instance=instance, resources=resources)
+        assert result.success
+        observations = [event for event in result.all_events if event.event_type_value == "ASSET_OBSERVATION"]
+        assert any("loss" in event.asset_observation_data.asset_observation.metadata for event in observations)
+        again = dg.materialize(assets, instance=instance, resources=resources)
+    outcomes = {
+        event.materialization.asset_key.path[-1]: event.materialization.metadata["outcome"].value
+        for event in again.get_asset_materialization_events()
+    }
+    assert set(outcomes.values()) == {"reused"} and len(outcomes) == 7
+    (report,) = (store / "tiny_expert" / "eval_report").rglob("report.json")
+    systems = json.loads(report.read_text(encoding="utf-8"))["systems"]
+    assert set(systems) == {"base", "sft"} and systems["sft"]["tool_call_accuracy"] is not None
+    (manifest,) = (store / "tiny_expert" / "merged_model").rglob("manifest.json")
+    parity = [c for c in json.loads(manifest.read_text(encoding="utf-8"))["checks"] if c["name"] == "parity"]
+    assert parity[0]["passed"] is True
