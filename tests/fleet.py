@@ -130,8 +130,6 @@ class Fleet:
     def materialize(
         self, partition: str | None, assets: Iterable[str], tags: Mapping[str, str] | None = None
     ) -> dg.ExecuteInProcessResult:
-        absent = dg.ResourceDefinition.none_resource()
-        store = StoreResource(root=str(self.folder / "store"), cache=str(self.folder / "cache"))
         return dg.materialize(
             self.assets(),
             instance=self.instance,
@@ -139,7 +137,18 @@ class Fleet:
             raise_on_error=False,
             selection=[self.spec.key(name) for name in assets],
             tags=dict(tags or {}),
-            resources={"store": store, "mongo": self.mongo or absent, "engines": absent},
+            resources=self.resources(),
+        )
+
+    def resources(self) -> dict[str, Any]:
+        absent = dg.ResourceDefinition.none_resource()
+        store = StoreResource(root=str(self.folder / "store"), cache=str(self.folder / "cache"))
+        return {"store": store, "mongo": self.mongo or absent, "engines": absent}
+
+    def definitions(self) -> dg.Definitions:
+        job = dg.define_asset_job("fleet_job", selection=dg.AssetSelection.groups("fleet"))
+        return dg.Definitions(
+            assets=self.assets(), jobs=[job], resources=self.resources(), executor=dg.in_process_executor
         )
 
     def refresh(self) -> set[Executed]:

@@ -1,5 +1,6 @@
 """Runs started from a terminal: in this process, one after the other, with their progress shown as they go."""
 
+import re
 import threading
 import time
 import uuid
@@ -16,6 +17,7 @@ from rich.text import Text
 from agent_assets.progress import RunProgress
 
 console = Console(highlight=False)
+_OWN_CLASS = re.compile(r"^agent_assets\.errors\.\w+: ")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _message(error: Any) -> str:
     """The innermost message of a step's failure: ours says what to do next."""
     while error.cause is not None:
         error = error.cause
-    return str(error.message).strip()
+    return _OWN_CLASS.sub("", str(error.message).strip())
 
 
 @contextmanager

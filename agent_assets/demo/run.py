@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from agent_assets.abandoned import process_tag, release_abandoned_runs
 from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.planning.history import latest_materialization
 from agent_assets.progress import RunProgress
@@ -64,6 +65,7 @@ def run_demo(settings: Settings, *, elders: list[str] | None) -> int:
         console.print(f"{len(counts)} sample elders in MongoDB: " + ", ".join(f"{k} ({v})" for k, v in counts.items()))
         prepare_dagster_home(settings)
         with open_instance(settings) as instance:
+            release_abandoned_runs(instance)
             instance.add_dynamic_partitions(PARTITIONS, sorted(counts))
             agents = [Agent(ENERGY), *(Agent(ELDERS, elder) for elder in sorted(counts))]
             outcomes = [_materialize(instance, agent) for agent in agents]
@@ -144,6 +146,7 @@ def _run(
             asset_selection=sorted(selection),
             raise_on_error=False,
             run_config=quiet,
+            tags=process_tag(),
         )
     progress.refresh(instance)
     outcome.stages |= progress.outcomes

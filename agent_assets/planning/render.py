@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agent_assets.planning.plan import Cell, Plan, PlannedRun
+from agent_assets.planning.plan import CauseKind, Cell, Plan, PlannedRun
 
 _NAMES = 5  # elders named in a group before "and n more"
 
@@ -34,7 +34,7 @@ def plan_text(plan: Plan) -> list[str]:
     for pipeline in plan.pipelines:
         groups: dict[tuple[tuple[str, ...], ...], list[str | None]] = {}
         for partition, cells in _by_partition(plan, pipeline.name).items():
-            rows = tuple((cell.asset, cell.status.value, *(c.detail for c in cell.causes)) for cell in cells)
+            rows = tuple((cell.asset, cell.status.value, *_own_or_upstream(cell)) for cell in cells)
             groups.setdefault(rows, []).append(partition)
         if groups:
             lines.append(pipeline.name)
@@ -44,7 +44,7 @@ def plan_text(plan: Plan) -> list[str]:
             indent = "  " if partitions == [None] else "    "
             lines += [f"{indent}{asset:<16} {status:<8} {'; '.join(causes)}" for asset, status, *causes in rows]
     lines += [
-        f"{found.pipeline}/{found.asset} is shared by {found.elders} elders: up to {found.cells} artifacts follow, "
+        f"{found.pipeline}/{found.asset} is shared (elders: {found.elders}): up to {found.cells} artifacts follow, "
         "those whose inputs come out different"
         for found in plan.fan_outs
         if found.elders
@@ -71,6 +71,12 @@ def _by_partition(plan: Plan, pipeline: str) -> dict[str | None, list[Cell]]:
         if cell.pipeline == pipeline:
             found.setdefault(cell.partition, []).append(cell)
     return found
+
+
+def _own_or_upstream(cell: Cell) -> list[str]:
+    """What follows from a parent is only worth a line where the cell has no cause of its own."""
+    own = [cause.detail for cause in cell.causes if cause.kind is not CauseKind.UPSTREAM]
+    return own or [cause.detail for cause in cell.causes]
 
 
 def _named(partitions: Iterable[str | None]) -> str:

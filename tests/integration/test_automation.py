@@ -1,5 +1,6 @@
 """Nights and the hours between them, over a real MongoDB and a real Dagster: who is refreshed, when, and why."""
 
+import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,12 +12,15 @@ import pytest
 from fleet import NAMES, SHARED, Fleet, World, materialized
 from pymongo.database import Database
 
-from agent_assets.automation import ticks
+from agent_assets.automation import commands, ticks
+from agent_assets.automation.commands import Scope
 from agent_assets.automation.config import AutomationConfig
 from agent_assets.automation.planner import Options, current_plan, with_words
 from agent_assets.automation.ticks import Tick
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.errors import ConfigError
 from agent_assets.planning.history import known_partitions
+from agent_assets.settings import load_settings
 from resources.mongo import MongoResource
 from resources.mongo_config import MongoLayout
 
@@ -327,6 +331,63 @@ def test_the_plan_in_words_and_its_summary_in_the_ui(town: Town) -> None:
     metadata = observation.asset_observation.metadata  # type: ignore[union-attr]
     assert metadata["planned_stale"].value == 2
     assert metadata["planned_causes"].value == ["sft_adapter.setting 0 -> 4 (2)"]
+
+
+@pytest.fixture
+def commanded(town: Town, monkeypatch: pytest.MonkeyPatch) -> Town:
+    """The commands work on the town's instant pipeline instead of those in `defs/`."""
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    monkeypatch.setattr(commands, "load_installation", lambda settings: town.installation())
+    monkeypatch.setattr(commands, "_definitions", town.definitions)
+    monkeypatch.setenv("AGENT_ASSETS_HOME", str(town.folder / "home"))
+    monkeypatch.setenv("MONGODB_URI", str(town.mongo and town.mongo.uri))
+    return town
+
+
+def test_plan_refresh_and_plan_again_from_the_terminal(commanded: Town, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.refresh(load_settings(), Scope(), dry_run=True) == 0
+    assert commanded.world.built == []
+    assert commands.refresh(load_settings(), Scope(), dry_run=False) == 0
+    assert "3 runs: 13 artifacts built, 0 reused, 0 skipped; 0 runs failed" in capsys.readouterr().out
+    commanded.tell(ADA, "A new story.")
+    assert commands.show_plan(load_settings(), Scope(elders=(ADA,)), as_json=True, with_fresh=False) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["runs"] == [{"pipeline": "fleet", "partition": ADA, "assets": [n for n in NAMES if n in ELDER]}]
+    assert plan["cells"][0] == {
+        "pipeline": "fleet",
+        "asset": "elder_memories",
+        "partition": ADA,
+        "status": "stale",
+        "causes": [{"kind": "data", "input": "mongodb", "detail": "1 memory edited"}],
+    }
+    assert commands.refresh(load_settings(), Scope(elders=(ADA,)), dry_run=False) == 0
+    assert commands.show_plan(load_settings(), Scope(), as_json=False, with_fresh=False) == 0
+    assert "Everything is fresh (13 artifacts)." in capsys.readouterr().out
+
+
+def test_a_backfill_builds_what_is_stale_and_one_failure_stops_nobody(
+    commanded: Town, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commanded.world.failing = {("sft_adapter", BEN)}
+    assert commands.backfill(load_settings(), Scope(), pattern=None, dry_run=False) == 1
+    out = capsys.readouterr().out
+    assert "3 runs: 10 artifacts built, 0 reused, 0 skipped; 1 runs failed" in out
+    assert f"failed: fleet/{BEN}: sft_adapter failed." in out
+    commanded.world.failing = set()
+    commanded.world.built.clear()
+    assert commands.backfill(load_settings(), Scope(), pattern="*", dry_run=False) == 0
+    assert set(commanded.world.built) == {(name, BEN) for name in ("sft_adapter", "merged_model", "eval_report")}
+    with pytest.raises(ConfigError, match="There is no elder 'nobody'"):
+        commands.backfill(load_settings(), Scope(elders=("nobody",)), pattern=None, dry_run=False)
+
+
+def test_prune_from_the_terminal_keeps_what_is_in_use(commanded: Town, capsys: pytest.CaptureFixture[str]) -> None:
+    commands.refresh(load_settings(), Scope(), dry_run=False)
+    assert commands.prune_store(load_settings(), dry_run=False) == 0
+    assert "0 versions and 0 temporary folders removed" in capsys.readouterr().out
+    commanded.world.built.clear()
+    commands.refresh(load_settings(), Scope(), dry_run=False)
+    assert commanded.world.built == []
 
 
 def test_the_real_schedule_and_sensor_ask_for_runs_that_dagster_accepts(

@@ -1,0 +1,45 @@
+"""A run whose process was killed outright gives back its place in the pool."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+
+from agent_assets.abandoned import release_abandoned_runs
+from agent_assets.instance import open_instance, prepare_dagster_home
+from agent_assets.settings import load_settings
+
+PROGRAM = """
+import os, signal, sys
+import dagster as dg
+from agent_assets.abandoned import process_tag
+from agent_assets.instance import open_instance
+from agent_assets.settings import load_settings
+
+@dg.asset(pool="gpu")
+def slow():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+with open_instance(load_settings()) as instance:
+    dg.materialize([slow], instance=instance, tags=process_tag())
+"""
+
+
+def test_a_killed_run_is_failed_and_frees_its_pool(tmp_path: Path) -> None:
+    environment = {"AGENT_ASSETS_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    settings = load_settings(environment)
+    prepare_dagster_home(settings)
+    killed = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=False, capture_output=True)
+    assert killed.returncode == -9, killed.stderr.decode()[-2000:]
+
+    @dg.asset(pool="gpu")
+    def after() -> None:
+        pass
+
+    with open_instance(settings) as instance:
+        (abandoned,) = release_abandoned_runs(instance)
+        run = instance.get_run_by_id(abandoned)
+        assert run is not None and run.status == dg.DagsterRunStatus.FAILURE
+        assert dg.materialize([after], instance=instance).success
+        assert release_abandoned_runs(instance) == []
