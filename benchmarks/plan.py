@@ -8,7 +8,7 @@ plan_10k_cold_s     the same with an empty index: every event is read and decode
 time_10k_over_1k    warm time at 10,000 elders by warm time at 1,000
 vs_resolver_ratio   warm time per cell by that of Dagster's CachingStaleStatusResolver, on a sample of its cells
 one_changed         cells and elders in the plan after one elder's memories changed among 10,000
-request_1000_s      choosing and claiming the runs of 1,000 stale elders, plan included
+request_1000_s      a tick that requests the runs of 1,000 stale elders among 10,000
 noop_night_s        a night with nothing changed: full content check of 10,000 elders x 100 answers, plan, requests
 noop_night_runs     runs it starts
 """
@@ -40,11 +40,12 @@ from agent_assets.automation.planner import Installation, presence
 from agent_assets.automation.sources import read_shared
 from agent_assets.automation.ticks import night, run_tags, watch
 from agent_assets.pipeline.assets import ELDERS, build_assets
+from agent_assets.planning.cells import Plan
 from agent_assets.planning.elders import check_elders
 from agent_assets.planning.fingerprint import FingerprintTemplate
 from agent_assets.planning.history import FINGERPRINT_TAG, INPUT_TAG, DagsterLog
 from agent_assets.planning.index import PlanIndex
-from agent_assets.planning.plan import Plan, Present, make_plan
+from agent_assets.planning.plan import Present, make_plan
 from agent_assets.planning.recorded import read_inputs, read_latest
 from agent_assets.planning.requests import choose_requests
 from agent_assets.settings import load_settings
@@ -228,18 +229,34 @@ def resolver_seconds_per_cell(fleet: Fleet, sample: int) -> float:
 
 
 def request_seconds(fleet: Fleet, stale: int) -> tuple[float, int]:
-    """A tick in which many elders are stale: the plan, and choosing and claiming their runs."""
+    """A tick of a sensor in which many elders are stale: the plan, the choice of runs, and Dagster's check of them."""
     changed = dict(fleet.sources)
     for elder in fleet.elders[:stale]:
         changed["elder_memories", elder] = {"mongodb": digest("another", elder)}
-    seconds, found = timed(
-        lambda: choose_requests(fleet.plan(changed), fleet.index, active=[], now=time.time(), cap=stale)
+
+    @dg.sensor(target=dg.AssetSelection.all(), name="many")
+    def many(context: dg.SensorEvaluationContext) -> list[dg.RunRequest]:
+        found = choose_requests(fleet.plan(changed), fleet.index, active=[], now=time.time(), cap=stale)
+        return [
+            dg.RunRequest(
+                run_key=request.run_key,
+                partition_key=request.run.partition,
+                asset_selection=[dg.AssetKey([PIPELINE, name]) for name in request.assets],
+                tags=run_tags(request, "", CONFIG),
+            )
+            for request in found.chosen
+        ]
+
+    absent = dg.ResourceDefinition.none_resource()
+    definitions = dg.Definitions(
+        assets=build_assets(fleet.graph.spec),
+        sensors=[many],
+        resources={"store": absent, "mongo": absent, "engines": absent},
     )
-    requests = [
-        dg.RunRequest(request.run_key, partition_key=request.run.partition, tags=run_tags(request, "", CONFIG))
-        for request in found.chosen
-    ]
-    return float(seconds), len(requests)
+    repository = definitions.get_repository_def()
+    context = dg.build_sensor_context(instance_ref=fleet.instance.get_ref(), repository_def=repository)
+    seconds, tick = timed(lambda: repository.get_sensor_def("many").evaluate_tick(context))
+    return float(seconds), len(tick.run_requests)
 
 
 def quiet_night(folder: Path, database: Path, graph: Graph, elders: int, answers: int) -> dict[str, Any]:

@@ -19,10 +19,11 @@ from agent_assets.errors import EngineFailed
 from agent_assets.pipeline.assets import ELDERS, build_asset
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
+from agent_assets.planning.cells import Plan, PlannedRun
 from agent_assets.planning.facts import SourceVersions
 from agent_assets.planning.history import WANTED_TAG, DagsterLog, known_partitions
 from agent_assets.planning.index import PlanIndex
-from agent_assets.planning.plan import Plan, PlannedRun, make_plan
+from agent_assets.planning.plan import make_plan
 from agent_assets.planning.recorded import read_inputs, read_latest
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry

@@ -26,6 +26,7 @@ from agent_assets.automation.ticks import busy_agents
 from agent_assets.errors import ConfigError
 from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.pipeline.assets import ELDERS
+from agent_assets.planning.cells import Plan, PlannedRun
 from agent_assets.planning.history import (
     ELDER_TAG,
     PIPELINE_TAG,
@@ -34,7 +35,6 @@ from agent_assets.planning.history import (
     active_runs,
     known_partitions,
 )
-from agent_assets.planning.plan import Plan, PlannedRun
 from agent_assets.planning.recorded import read_latest
 from agent_assets.planning.render import plan_json, plan_text, runs_text
 from agent_assets.services import mongodb

@@ -13,12 +13,13 @@ from agent_assets.automation.sources import MongoElders, SharedSources, read_sha
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import AgentAssetsError
 from agent_assets.pipeline.elder_memories import STAGE as MEMORIES
+from agent_assets.planning.cells import Plan
 from agent_assets.planning.describe import Describer
 from agent_assets.planning.elders import Elders, ElderSource, check_elders
 from agent_assets.planning.facts import SourceVersions
 from agent_assets.planning.history import DagsterLog
 from agent_assets.planning.index import PlanIndex
-from agent_assets.planning.plan import Plan, Present, make_plan
+from agent_assets.planning.plan import Present, make_plan
 from agent_assets.planning.recorded import read_inputs, read_latest
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import UNPARTITIONED, ArtifactStore

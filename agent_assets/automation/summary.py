@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 
 from agent_assets.conversations.messages import canonical_json
+from agent_assets.planning.cells import Plan, Status
 from agent_assets.planning.index import PlanIndex
-from agent_assets.planning.plan import Plan, Status
 
 _MOST = 5
 

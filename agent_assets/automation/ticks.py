@@ -11,8 +11,8 @@ from agent_assets.automation.config import AutomationConfig
 from agent_assets.automation.elders import PartitionChanges, follow_elders
 from agent_assets.automation.planner import Installation, Options, Snapshot, current_plan, with_words
 from agent_assets.automation.summary import report_summary
+from agent_assets.planning.cells import CauseKind, Plan
 from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG, WANTED_TAG, ActiveRun, active_runs
-from agent_assets.planning.plan import CauseKind, Plan
 from agent_assets.planning.requests import Agent, Request, choose_requests
 
 GPU_TAG = "agent_assets/gpu"

@@ -23,7 +23,7 @@ def build_schedule(config: AutomationConfig) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name="nightly_refresh",
-        target=dg.AssetSelection.all(include_sources=False),
+        target=dg.AssetSelection.all(),
         cron_schedule=config.nightly.cron,
         execution_timezone=config.nightly.timezone,
         description="Compares the content of all elders, tools and weights with what was built, and refreshes what is "
@@ -43,7 +43,7 @@ def build_sensor(config: AutomationConfig) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="elders_sensor",
-        target=dg.AssetSelection.all(include_sources=False),
+        target=dg.AssetSelection.all(),
         minimum_interval_seconds=config.watch.interval_s,
         description="Notices new, changed and removed elders, keeps the partitions in step, and starts runs for what "
         "is stale once an elder has stopped writing.",

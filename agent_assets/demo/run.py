@@ -79,7 +79,11 @@ def run_demo(settings: Settings, *, elders: list[str] | None) -> int:
 def seed_sample_elders(settings: Settings, elders: list[str] | None) -> dict[str, int]:
     """Write the sample elders into MongoDB, starting the embedded one when none is set. Counts of memories by elder."""
     with mongodb(settings) as environment:
-        return seed_sample_elders_at(environment["MONGODB_URI"], settings.mongodb_database, elders)
+        counts = seed_sample_elders_at(environment["MONGODB_URI"], settings.mongodb_database, elders)
+    prepare_dagster_home(settings)
+    with open_instance(settings) as instance:
+        instance.add_dynamic_partitions(PARTITIONS, sorted(counts))
+    return counts
 
 
 def seed_sample_elders_at(uri: str, database: str, elders: list[str] | None) -> dict[str, int]:

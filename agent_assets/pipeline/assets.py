@@ -77,8 +77,8 @@ def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage
             for check in stage.checks
         ],
         required_resource_keys={"store", "mongo", "engines"},
-        # A run over several elders would record one combined version of their inputs for all of them.
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+        # No backfill policy: Dagster then makes one run per elder. A run over several would record one combined version
+        # of their inputs for all of them.
     )
     def artifact(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         result = materialize_stage(stage, pipeline, stages, context)

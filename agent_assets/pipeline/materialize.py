@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from agent_assets.errors import CorruptArtifact, StoreError
+from agent_assets.errors import ConfigError, CorruptArtifact, StoreError
 from agent_assets.pipeline.cutoff import nothing_follows
 from agent_assets.pipeline.metadata import artifact_metadata
 from agent_assets.pipeline.stage import PipelineSpec, Product, Source, Stage, StageRun
@@ -48,7 +48,7 @@ def materialize_stage(
         AgentAssetsError: an input is missing or broken, a source cannot be read, or the stage itself failed.
     """
     store: ArtifactStore = context.resources.store.open()
-    partition = context.partition_key if context.has_partition_key and stage.partitioned else None
+    partition = _partition(context) if stage.partitioned else None
     _tag_run(context, stage, pipeline, partition)
     deps = {name: stages[name] for name in stage.deps if name in stages}
     age = generation(store, partition)
@@ -88,6 +88,21 @@ def materialize_stage(
         manifest = _manifest(key, digest, stage, versions, config, product, folder, time.monotonic() - started)
         artifact = store.commit(key, folder, manifest)
     return _result(artifact, stage, age, reused=False, why=damage or why)
+
+
+def _partition(context: dg.AssetExecutionContext) -> str | None:
+    """The elder of this run, None in a pipeline without elders."""
+    if context.has_partition_key:
+        return context.partition_key
+    if not context.has_partition_key_range:
+        return None
+    elders = context.partition_key_range
+    if elders.start != elders.end:
+        raise ConfigError(
+            f"One run over several elders ({elders.start} to {elders.end}) is not possible.",
+            next_step="start a backfill, which makes one run per elder.",
+        )
+    return elders.start
 
 
 def _tag_run(context: dg.AssetExecutionContext, stage: Stage, pipeline: PipelineSpec, partition: str | None) -> None:

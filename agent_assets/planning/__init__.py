@@ -1,1 +1,1 @@
-"""Fingerprints and what Dagster recorded: the facts that decide what is fresh."""
+"""The plan: what is fresh, stale or missing and why, which elders changed, and which runs to ask for."""

@@ -15,9 +15,9 @@ from agent_assets.conversations.memories import (
 )
 from agent_assets.conversations.tools import read_snapshot
 from agent_assets.errors import CorruptArtifact
+from agent_assets.planning.cells import Cause, CauseKind, Cell, Plan
 from agent_assets.planning.changes import memory_changes, tool_changes
 from agent_assets.planning.explain import config_changes
-from agent_assets.planning.plan import Cause, CauseKind, Cell, Plan
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 
 MEMORIES = "elder_memories"

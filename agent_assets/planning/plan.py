@@ -8,9 +8,9 @@ configuration. What follows from a parent that will be rebuilt is told apart: it
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from agent_assets.conversations.messages import canonical_json
+from agent_assets.planning.cells import Cause, CauseKind, Cell, FanOut, Plan, PlannedRun, Status
 from agent_assets.planning.facts import (
     NO_INPUTS,
     Latest,
@@ -23,104 +23,6 @@ from agent_assets.planning.fingerprint import FingerprintTemplate
 
 InputsOf = Callable[[Iterable[int]], Mapping[int, Mapping[str, str]]]
 Present = Callable[[str, str, str | None, str], bool]  # pipeline, asset, partition, fingerprint
-
-
-class Status(StrEnum):
-    """State of one (asset, partition)."""
-
-    FRESH = "fresh"  # what would be built now is what is there
-    STALE = "stale"  # something it depends on changed, or will
-    MISSING = "missing"  # there is no artifact that could be used
-
-
-class CauseKind(StrEnum):
-    """Why a cell is not fresh."""
-
-    DATA = "data"  # an input or a source has another version
-    CODE = "code"  # the code of the stage changed
-    CONFIG = "config"  # a setting the stage depends on changed
-    MISSING = "missing"  # never built, lost, or its last build failed its checks
-    UPSTREAM = "upstream"  # a parent will be rebuilt; it may come out identical
-
-
-@dataclass(frozen=True)
-class Cause:
-    """One reason. `old` and `new` are versions of `input`, for those who can say more about them."""
-
-    kind: CauseKind
-    input: str | None
-    detail: str
-    old: str = ""
-    new: str = ""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One (asset, partition). `own` is False when nothing but a shared asset makes it stale."""
-
-    pipeline: str
-    asset: str
-    partition: str | None
-    status: Status
-    causes: tuple[Cause, ...] = ()
-    own: bool = True
-    recorded: Materialization | None = None
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """The run that would make one elder (or the shared assets of a pipeline, partition None) fresh.
-
-    Args:
-        assets: what it materializes, parents first.
-        own_assets: the part that does not only wait for a shared asset; () when everything does.
-        wanted: digest of the state it should reach. Two plans that want the same have the same digest.
-        reached: id of the latest materialization of this elder: where the run starts from.
-        waits: a shared asset of the pipeline is not fresh; its run comes first and may make this one unnecessary.
-        new: nothing was ever built for this elder.
-    """
-
-    pipeline: str
-    partition: str | None
-    assets: tuple[str, ...]
-    own_assets: tuple[str, ...]
-    wanted: str
-    reached: int
-    gpu: bool
-    waits: bool
-    new: bool
-
-
-@dataclass(frozen=True)
-class FanOut:
-    """A shared asset that is not fresh, and how many elders' cells may follow."""
-
-    pipeline: str
-    asset: str
-    elders: int
-    cells: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Cells that are not fresh (sorted by pipeline, partition, parents first), the runs, and the count of the rest."""
-
-    cells: tuple[Cell, ...]
-    runs: tuple[PlannedRun, ...]
-    fan_outs: tuple[FanOut, ...]
-    fresh: int
-    pipelines: tuple[PipelineFacts, ...] = ()
-
-    def fresh_cells(self) -> list[Cell]:
-        """The cells that are fresh, which `cells` leaves out."""
-        known = {(cell.pipeline, cell.asset, cell.partition) for cell in self.cells}
-        return [
-            Cell(pipeline.name, stage.name, partition, Status.FRESH)
-            for pipeline in self.pipelines
-            for stage in pipeline.stages
-            for partition in (pipeline.partitions if stage.partitioned else (None,))
-            if (pipeline.name, stage.name, partition) not in known
-        ]
 
 
 def make_plan(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agent_assets.planning.plan import CauseKind, Cell, Plan, PlannedRun
+from agent_assets.planning.cells import CauseKind, Cell, Plan, PlannedRun
 
 _NAMES = 5  # elders named in a group before "and n more"
 

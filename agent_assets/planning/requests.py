@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from agent_assets.planning.cells import Plan, PlannedRun, Status
 from agent_assets.planning.index import PlanIndex
-from agent_assets.planning.plan import Plan, PlannedRun, Status
 
 # Between asking Dagster for a run and the run being there another tick must not ask again.
 _LAUNCH_SECONDS = 300.0

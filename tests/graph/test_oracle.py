@@ -19,8 +19,8 @@ from fleet import NAMES, PARENTS, SHARED, Executed, Fleet, cells
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent_assets.planning.cells import CauseKind, Plan, Status
 from agent_assets.planning.history import INPUT_TAG
-from agent_assets.planning.plan import CauseKind, Plan, Status
 from agent_assets.store.tombstones import bury, revive
 
 ELDERS = ("ada", "ben")

@@ -76,7 +76,7 @@ def page(ui: str) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*arguments, "--disable-sync"])
         page = browser.new_page(viewport={"width": 1500, "height": 950})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(30_000)
         page.goto(f"{ui}/assets")
         skip = page.get_by_role("button", name="Skip")
         if skip.count() or _appears(skip):
@@ -95,31 +95,38 @@ def _appears(locator: object, seconds: float = 5.0) -> bool:
 
 
 def test_the_assets_of_both_pipelines_are_there(ui: str, page: Page) -> None:
-    for pipeline in PIPELINES:
-        page.goto(f"{ui}/locations/agent_assets/asset-groups/{pipeline}/list")
-        for asset in ("base_model", "mcp_tool_schema", "questions", "train_jsonl", "sft_adapter", "eval_report"):
-            expect(page.get_by_text(asset, exact=True).first).to_be_visible()
-        page.screenshot(path=str(SHOTS / f"assets-{pipeline}.png"))
-    page.goto(f"{ui}/locations/agent_assets/asset-groups/elder_companion")
+    shown = {
+        "elder_companion/elder_memories": "The answers of one elder",
+        "elder_companion/sft_adapter": "LoRA adapter trained on train.jsonl",
+        "energy_expert/mcp_tool_schema": "Snapshot of every tool",
+        "energy_expert/eval_report": "Base and trained model on the same held-out items",
+    }
+    for asset, description in shown.items():
+        page.goto(f"{ui}/assets/{asset}?view=overview")
+        expect(page.get_by_text(description).first).to_be_visible()
+    page.screenshot(path=str(SHOTS / "asset.png"))
+    page.goto(f"{ui}/assets/elder_companion/sft_adapter?view=lineage&lineageScope=upstream&lineageDepth=3")
     expect(page.get_by_text("elder_memories").first).to_be_visible()
     page.screenshot(path=str(SHOTS / "lineage.png"))
 
 
 def test_one_elder_is_materialized_and_its_metadata_is_shown(ui: str, page: Page) -> None:
-    """Partition added and memories materialized with the stock dialogs; then the page shows counts, not memories."""
+    """The memories of one elder, with the stock dialog; then the page shows counts, never the memories."""
     page.goto(f"{ui}/assets/elder_companion/elder_memories?view=partitions")
+    expect(page.get_by_text("benjamin-franklin").first).to_be_visible()
     page.get_by_role("button", name=re.compile("Materialize")).first.click()
-    if page.get_by_text("benjamin-franklin", exact=True).count() == 0:  # the sensor may have been faster
-        page.get_by_text(re.compile("Add (a )?partition", re.IGNORECASE)).first.click()
-        page.get_by_placeholder(re.compile("name", re.IGNORECASE)).last.fill("benjamin-franklin")
-        page.get_by_role("button", name=re.compile("^(Save|Add|Create)", re.IGNORECASE)).last.click()
+    dialog = page.get_by_role("dialog").last
+    expect(dialog).to_be_visible()
+    dialog.get_by_text("Select a partition or create one").click()
+    page.get_by_text("benjamin-franklin").locator("visible=true").last.click()
+    page.get_by_text("Launch runs to materialize").click()  # closes the list of partitions
     page.screenshot(path=str(SHOTS / "materialize-dialog.png"))
-    page.get_by_role("button", name=re.compile("Launch|Materialize")).last.click()
+    page.get_by_role("button", name=re.compile("Launch")).last.click()
     page.goto(f"{ui}/runs")
-    expect(page.get_by_text("Success").first).to_be_visible(timeout=180_000)
+    expect(page.get_by_text("Success").first).to_be_visible(timeout=240_000)
     page.screenshot(path=str(SHOTS / "runs.png"))
     page.goto(f"{ui}/assets/elder_companion/elder_memories?view=partitions&partition=benjamin-franklin")
-    expect(page.get_by_text("memories", exact=True).first).to_be_visible()
     expect(page.get_by_text("never built before").first).to_be_visible()
+    expect(page.get_by_text("memories_usable").first).to_be_visible()
     page.screenshot(path=str(SHOTS / "metadata.png"))
     assert "Philadelphia" not in page.content()

@@ -11,13 +11,13 @@ import dagster as dg
 import pytest
 import yaml
 from dagster.components.testing.utils import create_defs_folder_sandbox
+from tiny_model import make_tiny_model
 
 from agent_assets.definitions import defs
 from agent_assets.engines.environment import find_engine_env
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from resources.engines import EnginesResource
 from resources.store import StoreResource
-from tiny_model import make_tiny_model
 
 COMPONENT = "agent_assets.pipeline.component.AgentPipeline"
 CLOCK = {"mcpServers": {"clock": {"command": "${python}", "args": ["-m", "mcp_server_time"], "transport": "stdio"}}}
@@ -85,7 +85,7 @@ def test_a_second_pipeline_is_one_yaml_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_in_the_yaml_is_named(attributes: dict[str, Any], says: str) -> None:
-    with pytest.raises(Exception) as caught, loaded(attributes):  # noqa: B017, PT011  # Dagster wraps it several times
+    with pytest.raises(Exception) as caught, loaded(attributes):  # Dagster wraps it several times
         pass
     assert says in "".join(traceback.format_exception(caught.value))
 

@@ -1,0 +1,212 @@
+"""The parts of planning on their own: words, templates, requests, settings."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_assets.automation.config import load_automation
+from agent_assets.conversations.memories import ElderProfile, Memory
+from agent_assets.conversations.messages import ToolSchema
+from agent_assets.errors import ConfigError
+from agent_assets.planning.cells import Cause, CauseKind, Cell, Plan, PlannedRun, Status
+from agent_assets.planning.changes import memory_changes, tool_changes
+from agent_assets.planning.elders import Marks, check_elders
+from agent_assets.planning.fingerprint import FingerprintTemplate, fingerprint, source_version
+from agent_assets.planning.index import PlanIndex
+from agent_assets.planning.render import plan_json, plan_text
+from agent_assets.planning.requests import choose_requests
+
+words = st.text(max_size=8)
+ADA = ElderProfile("ada", "Ada")
+
+
+@given(
+    words, st.one_of(st.none(), words), st.dictionaries(words, words), st.dictionaries(words, words), st.integers(0, 2)
+)
+def test_a_template_gives_the_same_fingerprint(
+    asset: str, partition: str | None, inputs: dict[str, str], config: dict[str, str], generation: int
+) -> None:
+    template = FingerprintTemplate(asset=asset, code_version="1", config=config)
+    assert template.fingerprint(partition, inputs, generation) == fingerprint(
+        asset=asset, partition=partition, code_version="1", inputs=inputs, config=config, generation=generation
+    )
+
+
+def test_long_digests_fit_into_a_tag() -> None:
+    assert source_version("a" * 32) == "a" * 32
+    assert len(source_version("a" * 64)) == 32 and source_version("a" * 64) != source_version("b" * 64)
+
+
+def memory(name: str, answer: str = "text", updated_at: str = "") -> Memory:
+    return Memory(memory_id=name, question="?", answer=answer, updated_at=updated_at)
+
+
+@pytest.mark.parametrize(
+    ("after", "profile", "said"),
+    [
+        ([memory("a"), memory("b"), memory("c"), memory("d", "other")], ADA, "2 memories added, 1 edited"),
+        ([memory("a", updated_at="2026")], ADA, "1 memory removed"),
+        ([memory("a"), memory("d"), memory("x")], ADA, "1 memory added"),
+        ([memory("a"), memory("d")], replace(ADA, name="Ada L."), "profile changed"),
+    ],
+)
+def test_memories_in_words(after: list[Memory], profile: ElderProfile, said: str) -> None:
+    before = [memory("a"), memory("d")]
+    assert memory_changes(before, after, old_profile=ADA, new_profile=profile) == said
+
+
+def tool(name: str, description: str = "", **parameters: str) -> ToolSchema:
+    schema = {"type": "object", "properties": {key: {"type": kind} for key, kind in parameters.items()}}
+    return ToolSchema(name=name, description=description, parameters=schema)
+
+
+def test_tools_in_words() -> None:
+    old = [tool("get_lng_price", date="string"), tool("gone")]
+    new = [tool("get_lng_price", "Price.", date="integer", unit="string"), tool("added")]
+    assert tool_changes(old, new) == (
+        "tool `added` added; tool `gone` removed; tool `get_lng_price` gained parameter `unit`; "
+        "tool `get_lng_price` changed parameter `date`; tool `get_lng_price` changed its description"
+    )
+    many = [tool(f"tool_{number}") for number in range(9)]
+    assert tool_changes([], many).endswith("tool `tool_4` added; 4 more changes")
+
+
+def planned(elder: str | None, wanted: str = "w", **more: object) -> PlannedRun:
+    values = {"pipeline": "p", "partition": elder, "assets": ("a", "b"), "own_assets": ("a", "b"), "wanted": wanted}
+    return PlannedRun(**(values | {"reached": 1, "gpu": False, "waits": False, "new": False} | more))  # type: ignore[arg-type]
+
+
+def plan_of(*runs: PlannedRun, cells: tuple[Cell, ...] = ()) -> Plan:
+    return Plan(cells, runs, (), fresh=0)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> PlanIndex:
+    return PlanIndex(tmp_path)
+
+
+def test_active_agents_and_repeated_wishes_wait(index: PlanIndex) -> None:
+    plan = plan_of(planned("ada"), planned("ben"), planned("cem"))
+    first = choose_requests(plan, index, active=[("p", "ben")], now=0, cap=1)
+    assert [request.run.partition for request in first.chosen] == ["ada"]
+    assert first.waiting == {"running": 1, "cap": 1}
+    second = choose_requests(plan, index, active=[], now=1000, cap=9)
+    assert [request.run.partition for request in second.chosen] == ["ben", "cem"]
+    assert second.waiting == {"tried": 1}
+    night = choose_requests(plan, index, active=[], now=9000, cap=9, new_round="2026-01-06")
+    assert len(night.chosen) == 3
+    keys = {request.run_key for found in (first, second, night) for request in found.chosen}
+    assert len(keys) == 6
+
+
+def test_another_wish_is_asked_for(index: PlanIndex) -> None:
+    choose_requests(plan_of(planned("ada", "one")), index, active=[], now=0, cap=9)
+    found = choose_requests(plan_of(planned("ada", "two")), index, active=[], now=1000, cap=9)
+    assert [request.run.wanted for request in found.chosen] == ["two"]
+
+
+def test_elders_wait_for_shared_assets_and_go_on_without_them(index: PlanIndex) -> None:
+    stale = Cell("p", "tools", None, Status.STALE, (Cause(CauseKind.DATA, "servers", "tools changed"),))
+    shared = planned(None, assets=("tools",), own_assets=("tools",))
+    plan = plan_of(shared, planned("ada", waits=True, own_assets=("b",)), planned("ben", waits=True, own_assets=()))
+    plan = replace(plan, cells=(stale,))
+    first = choose_requests(plan, index, active=[], now=0, cap=9)
+    assert [r.run.partition for r in first.chosen] == [None] and first.chosen[0].priority == 2
+    assert choose_requests(plan, index, active=[("p", None)], now=1000, cap=9).chosen == ()
+    failed = choose_requests(plan, index, active=[], now=2000, cap=9)
+    assert [(r.run.partition, r.assets) for r in failed.chosen] == [("ada", ("b",))]
+    missing = replace(plan, cells=(replace(stale, status=Status.MISSING),))
+    assert choose_requests(missing, index, active=[], now=9000, cap=9).chosen == ()
+
+
+class Source:
+    """Elders in memory; counts what is read."""
+
+    scope = "test"
+
+    def __init__(self) -> None:
+        self.content = {f"elder-{number}": "v0" for number in range(450)}
+        self.marked = dict(self.content)
+        self.read: list[str] = []
+
+    def marks(self) -> Marks:
+        return Marks({name: self.marked.get(name, text) for name, text in self.content.items()}, {})
+
+    def checksums(self) -> dict[str, str]:
+        return dict(self.content)
+
+    def answering(self, questions: Iterable[str]) -> set[str]:
+        return set()
+
+    def digests(self, elders: Iterable[str]) -> Iterator[tuple[str, str]]:
+        for name in elders:
+            self.read.append(name)
+            yield name, self.content[name]
+
+
+def test_a_check_that_runs_out_of_time_goes_on_where_it_stopped(index: PlanIndex) -> None:
+    source = Source()
+    for expected in (200, 400, 450):
+        found = check_elders(source, index, now=0, budget_s=0)
+        assert len(found.digests) == expected and len(found.unread) == 450 - expected
+    assert len(source.read) == 450
+    source.content["elder-7"] = "v1"  # nobody moved the mark
+    assert check_elders(source, index, now=1).read == 0
+    assert check_elders(source, index, now=1, full=True).digests["elder-7"] == "v1"
+    del source.content["elder-7"]
+    assert check_elders(source, index, now=2).gone == {"elder-7": 2.0}
+    assert check_elders(source, index, now=-50).gone == {"elder-7": -50}
+
+
+def test_an_index_of_another_release_is_made_anew(tmp_path: Path) -> None:
+    index = PlanIndex(tmp_path)
+    with index.open() as connection:
+        connection.execute("INSERT INTO meta VALUES ('round', 'x')")
+        connection.execute("PRAGMA user_version = 999")
+    with PlanIndex(tmp_path).open() as connection:
+        assert connection.execute("SELECT * FROM meta").fetchall() == []
+
+
+def test_the_plan_as_json_and_text() -> None:
+    causes = (
+        Cause(CauseKind.DATA, "mongodb", "1 memory added"),
+        Cause(CauseKind.UPSTREAM, "x", "upstream x will change"),
+    )
+    plan = plan_of(planned("ada"), cells=(Cell("p", "a", "ada", Status.STALE, causes),))
+    content = plan_json(plan, seconds=1.23456, with_fresh=False, problems=[])
+    assert json.loads(json.dumps(content))["cells"] == [
+        {
+            "pipeline": "p",
+            "asset": "a",
+            "partition": "ada",
+            "status": "stale",
+            "causes": [
+                {"kind": "data", "input": "mongodb", "detail": "1 memory added"},
+                {"kind": "upstream", "input": "x", "detail": "upstream x will change"},
+            ],
+        }
+    ]
+    assert content["seconds"] == 1.235
+    assert plan_text(plan)[-1] == "  p for ada: a, b"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nightly: {cron: every day}", "no cron expression"),
+        ("nightly: {timezone: Mars}", "no time zone"),
+        ("watch: {debounce: 5}", "did you mean 'debounce_s'"),
+        ("watch: [", "is no YAML"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "automation.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=said):
+        load_automation(path)
+    assert load_automation().nightly.cron == "0 2 * * *"
