@@ -1,6 +1,6 @@
 """Runs whose process is gone: marked as failed, and what they held in Dagster's pools is given back.
 
-A run executed in a process of ours (the demo, a refresh) has nobody to watch it: the daemon's run monitoring knows runs that
+A run executed in a process of ours (the demo) has nobody to watch it: the daemon monitors only the runs that
 it launched. Killed outright, it would hold its pool slot for ever and everything behind it would wait.
 """
 
@@ -35,7 +35,7 @@ def _identity(process: psutil.Process) -> str:
 
 
 def _alive(identity: str) -> bool:
-    pid = int(identity.split("-")[0])
+    pid = int(identity.split("-", maxsplit=1)[0])
     try:
         return _identity(psutil.Process(pid)) == identity
     except psutil.NoSuchProcess:

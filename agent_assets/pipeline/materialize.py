@@ -93,7 +93,7 @@ def materialize_stage(
 def _partition(context: dg.AssetExecutionContext) -> str | None:
     """The elder of this run, None in a pipeline without elders."""
     if context.has_partition_key:
-        return context.partition_key
+        return str(context.partition_key)
     if not context.has_partition_key_range:
         return None
     elders = context.partition_key_range
@@ -102,7 +102,7 @@ def _partition(context: dg.AssetExecutionContext) -> str | None:
             f"One run over several elders ({elders.start} to {elders.end}) is not possible.",
             next_step="start a backfill, which makes one run per elder.",
         )
-    return elders.start
+    return str(elders.start)
 
 
 def _tag_run(context: dg.AssetExecutionContext, stage: Stage, pipeline: PipelineSpec, partition: str | None) -> None:

@@ -16,7 +16,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 from fleet import NAMES, PARENTS, SHARED, Executed, Fleet, cells
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent_assets.planning.cells import CauseKind, Plan, Status
@@ -41,14 +41,24 @@ edits = st.one_of(
     st.tuples(st.just("presence"), elders, st.booleans()),
 )
 steps = st.lists(
-    st.tuples(st.lists(edits, min_size=1, max_size=3), st.one_of(st.none(), st.tuples(stages, elders))),
-    min_size=1,
+    st.tuples(st.lists(edits, min_size=1, max_size=4), st.one_of(st.none(), st.tuples(stages, elders))),
+    min_size=2,
     max_size=4,
 )
+
+# Every kind of edit at least once, for every stage, whatever chance brings.
+EVERYTHING: list[tuple[list[Edit], Executed | None]] = [
+    *(([("setting", name, 2), ("memories", "ada", "b")], (name, "ben")) for name in NAMES),
+    ([("code", name, 2) for name in ("questions", "train_jsonl", "eval_report")], None),
+    ([("memories", "ben", "B"), ("presence", "ada", False)], None),
+    ([("presence", "ada", True), ("servers", "prices", None)], ("mcp_tool_schema", "ada")),
+    ([("memories", "ada", "a!"), ("weights", "v", None), ("code", "sft_adapter", 1)], ("train_jsonl", "ada")),
+]
 
 
 @settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(steps)
+@example(EVERYTHING)
 def test_the_plan_agrees_with_both_oracles(
     history: list[tuple[list[tuple[str, str, object]], Executed | None]],
 ) -> None:

@@ -119,7 +119,7 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(tmp_path: Path) -> Non
         "base_model": {"source": str(base)},
         "questions": {"per_tool": 4, "per_tool_without_arguments": 2, "heldout_per_tool": 1, "unseen_share": 0.5},
         "train_jsonl": {"exchanges_per_row": 2},
-        "sft_adapter": {"epochs": 1, "learning_rate": 1e-2, "precision": "fp32"},
+        "sft_adapter": {"epochs": 8, "learning_rate": 5e-3, "precision": "fp32"},
         "eval_report": {"max_turns": 2, "max_tokens": 16},
     }
     store = tmp_path / "store"
