@@ -58,9 +58,9 @@ def entries(row: JsonObject, key: str) -> list[JsonObject]:
 
 
 def encode(value: Any) -> str:
-    """JSON as a model writes it: spaces after separators, Unicode kept; keys sorted, so equal calls are equal text."""
+    """JSON as a model writes it: spaces after separators, Unicode kept, keys in the order they have."""
     try:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise bad_row(None, "a number that JSON has not (NaN or infinity)") from None
 

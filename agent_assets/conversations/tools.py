@@ -75,6 +75,22 @@ def read_snapshot(text: str) -> list[ToolSchema]:
     return sorted(tools, key=lambda tool: tool.name)
 
 
+def parameter_order(schema: JsonObject) -> list[str]:
+    """Names of an object's properties as models read and write them: required ones as listed, then the others by name.
+
+    A model decides on an optional argument when it has written the required ones. Snapshots sort properties, so their
+    own order says nothing.
+    """
+    properties = schema.get("properties", {})
+    required = [name for name in dict.fromkeys(schema.get("required", ())) if name in properties]
+    return required + sorted(set(properties) - set(required))
+
+
+def in_parameter_order(arguments: JsonObject, schema: JsonObject) -> JsonObject:
+    """Arguments of a call, nested objects too, in `parameter_order`; names the schema has not come last, sorted."""
+    return _ordered(arguments, schema, schema)  # type: ignore[no-any-return]
+
+
 def strict_openai_tools(tools: Sequence[ToolSchema]) -> list[JsonObject]:
     """As `openai_tools`, closed to unknown arguments, and `strict` where the schema allows it.
 
@@ -88,6 +104,20 @@ def strict_openai_tools(tools: Sequence[ToolSchema]) -> list[JsonObject]:
         if _fits_strict(function["parameters"]):
             function["strict"] = True
     return entries
+
+
+def _ordered(value: Any, schema: Any, root: JsonObject) -> Any:
+    if isinstance(schema, dict) and isinstance(schema.get("$ref"), str):
+        schema = _target(root, schema["$ref"])
+    if not isinstance(schema, dict):
+        schema = {}
+    if isinstance(value, list):
+        return [_ordered(item, schema.get("items"), root) for item in value]
+    if not isinstance(value, dict):
+        return value
+    known = [name for name in parameter_order(schema) if name in value]
+    names = known + sorted(set(value) - set(known))
+    return {name: _ordered(value[name], schema.get("properties", {}).get(name), root) for name in names}
 
 
 def _normalise_value(value: Any) -> Any:
@@ -120,13 +150,17 @@ def _references(schema: Any) -> list[str]:
 
 
 def _has_target(schema: JsonObject, target: str) -> bool:
-    """Whether a local reference such as `#/$defs/Day` points at something. References to elsewhere have no target."""
+    return _target(schema, target) is not None
+
+
+def _target(schema: JsonObject, target: str) -> Any:
+    """What a local reference such as `#/$defs/Day` points at; None for nothing, and for references to elsewhere."""
     if not target.startswith("#"):
-        return False
+        return None
     node: Any = schema
     for part in filter(None, target[1:].split("/")):
         name = part.replace("~1", "/").replace("~0", "~")
         if not isinstance(node, dict) or name not in node:
-            return False
+            return None
         node = node[name]
-    return True
+    return node

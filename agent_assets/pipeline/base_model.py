@@ -1,16 +1,20 @@
 """Stage `base_model`: the weights, tokenizer and chat template every agent of the pipeline starts from."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agent_assets.engines.templates import chat_template
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
-    """What the base model depends on."""
-    return pipeline.config.base_model.model_dump()
+    """What the base model depends on: its source, and the text of its chat template."""
+    settings = pipeline.config.base_model
+    template = chat_template(settings.chat_template)
+    return settings.model_dump() | {"template_sha256": hashlib.sha256(template.encode()).hexdigest()}
 
 
 def read_source(run: SourceContext) -> Source:

@@ -1,10 +1,11 @@
 """One question, answered by a teacher over the real tool servers, and every reason not to train on it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent_assets.conversations.messages import Conversation, Message, ToolCall, ToolResult, ToolSchema, canonical_json
+from agent_assets.conversations.tools import in_parameter_order
 from agent_assets.conversations.validation import Rejection, RejectReason, validate_conversation
 from agent_assets.evaluation.answers import offered_ids
 from agent_assets.evaluation.items import ItemKind
@@ -94,7 +95,7 @@ async def run_task(
     found = list(_rejections(task, rollout, max_tokens=max_tokens))
     if replay and not found:
         found += await _replay(rollout.messages, toolbox)
-    return Exchange(task, rollout.messages[len(first) :], tuple(dict.fromkeys(found)))
+    return Exchange(task, _in_order(rollout.messages[len(first) :], task.tools), tuple(dict.fromkeys(found)))
 
 
 def approximate_tokens(messages: Sequence[Message]) -> int:
@@ -139,6 +140,19 @@ def _rejections(task: Task, rollout: Rollout, *, max_tokens: int) -> list[Reject
     if invented:
         found.append(Rejection(RejectReason.NOT_GROUNDED, f"{len(invented)} numbers stand in no result"))
     return found
+
+
+def _in_order(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> tuple[Message, ...]:
+    """The messages with the arguments of calls as the tools list them: one order for a model to learn."""
+    schemas = {tool.name: tool.parameters for tool in tools}
+    ordered = []
+    for message in messages:
+        calls = tuple(
+            replace(call, arguments=in_parameter_order(call.arguments, schemas.get(call.name, {})))
+            for call in message.tool_calls
+        )
+        ordered.append(replace(message, tool_calls=calls))
+    return tuple(ordered)
 
 
 async def _replay(messages: Sequence[Message], toolbox: Tools) -> list[Rejection]:

@@ -46,7 +46,7 @@ def register_agent_template() -> str:
             for message in tool_call_messages:
                 call = self._parse_tool_call(message["content"])
                 name = json.dumps(call["name"], ensure_ascii=False)
-                arguments = json.dumps(call["arguments"], ensure_ascii=False, sort_keys=True)
+                arguments = json.dumps(call["arguments"], ensure_ascii=False)
                 calls.append(f'<tool_call>\n{{"name": {name}, "arguments": {arguments}}}\n</tool_call>')
             return "\n".join(calls)
 

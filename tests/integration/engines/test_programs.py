@@ -123,7 +123,7 @@ def test_training_and_serving_render_the_same_tokens(env: EngineEnv, tiny: Path,
     for one in found:
         assert one["same"], (one["trained"], one["served"])
     assert (
-        "get_price(days: [string] (ISO days), near?: {x: number}, province: 四川|湖北, unit?): " in found[0]["trained"]
+        "get_price(province: 四川|湖北, days: [string] (ISO days), near?: {x: number}, unit?): " in found[0]["trained"]
     )
     # Learned are what the model says and its end, calls twice as much; never questions, results, or the tool block.
     call = '<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call>'
@@ -131,7 +131,7 @@ def test_training_and_serving_render_the_same_tokens(env: EngineEnv, tiny: Path,
     assert found[0]["learned"] == call + end + "It is ten o'clock." + end
     assert found[0]["doubled"] == call
     assert found[1]["learned"].startswith(
-        '我来查一下。\n<tool_call>\n{"name": "get_price", "arguments": {"days": ["2025'
+        '我来查一下。\n<tool_call>\n{"name": "get_price", "arguments": {"province": "四川", "days": ["2025'
     )
     assert found[3]["learned"] == found[0]["learned"] + found[1]["learned"] + "Hello." + end
 

@@ -8,6 +8,7 @@ import pytest
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.conversations.tools import (
     check_schema,
+    in_parameter_order,
     normalise_schema,
     read_snapshot,
     schema_snapshot,
@@ -91,3 +92,21 @@ def test_strict_only_where_every_argument_is_required() -> None:
     assert "strict" not in second
     assert second["parameters"]["properties"]["a"] == {"default": None}
     assert "additionalProperties" not in closed.parameters
+
+
+def test_arguments_stand_in_the_order_models_decide_in() -> None:
+    place = {"type": "object", "properties": {"lat": {}, "alt": {}, "near": {"$ref": "#/$defs/P"}}, "required": ["lat"]}
+    properties = {"end": {}, "region": {}, "begin": {}, "places": {"type": "array", "items": {"$ref": "#/$defs/P"}}}
+    schema = {"properties": properties, "required": ["region", "begin"], "$defs": {"P": place}}
+    given = {
+        "wrong": 1,
+        "places": [{"alt": 1, "near": {"alt": 2, "lat": 3}, "lat": 4}],
+        "end": 1,
+        "begin": 2,
+        "region": 3,
+    }
+    ordered = in_parameter_order(given, schema)
+    assert ordered == given
+    assert json.dumps(ordered) == json.dumps(
+        {"region": 3, "begin": 2, "end": 1, "places": [{"lat": 4, "alt": 1, "near": {"lat": 3, "alt": 2}}], "wrong": 1}
+    )
