@@ -76,14 +76,13 @@ def read_snapshot(text: str) -> list[ToolSchema]:
 
 
 def parameter_order(schema: JsonObject) -> list[str]:
-    """Names of an object's properties as models read and write them: required ones as listed, then the others by name.
+    """Names of an object's properties as models read and write them: required ones by name, then the others by name.
 
-    A model decides on an optional argument when it has written the required ones. Snapshots sort properties, so their
-    own order says nothing.
+    A model decides on an optional argument when it has written the required ones (docs/decisions.md, 10).
     """
     properties = schema.get("properties", {})
-    required = [name for name in dict.fromkeys(schema.get("required", ())) if name in properties]
-    return required + sorted(set(properties) - set(required))
+    required = set(schema.get("required", ())) & set(properties)
+    return sorted(required) + sorted(set(properties) - required)
 
 
 def in_parameter_order(arguments: JsonObject, schema: JsonObject) -> JsonObject:

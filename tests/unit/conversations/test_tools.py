@@ -108,5 +108,5 @@ def test_arguments_stand_in_the_order_models_decide_in() -> None:
     ordered = in_parameter_order(given, schema)
     assert ordered == given
     assert json.dumps(ordered) == json.dumps(
-        {"region": 3, "begin": 2, "end": 1, "places": [{"lat": 4, "alt": 1, "near": {"lat": 3, "alt": 2}}], "wrong": 1}
+        {"begin": 2, "region": 3, "end": 1, "places": [{"lat": 4, "alt": 1, "near": {"lat": 3, "alt": 2}}], "wrong": 1}
     )
