@@ -76,13 +76,14 @@ def read_snapshot(text: str) -> list[ToolSchema]:
 
 
 def parameter_order(schema: JsonObject) -> list[str]:
-    """Names of an object's properties as models read and write them: required ones by name, then the others by name.
+    """Names of an object's properties as models read and write them: required ones as listed, then the others by name.
 
-    A model decides on an optional argument when it has written the required ones (docs/decisions.md, 10).
+    A model decides on an optional argument when it has written the required ones. Snapshots sort properties, so their
+    own order says nothing.
     """
     properties = schema.get("properties", {})
-    required = set(schema.get("required", ())) & set(properties)
-    return sorted(required) + sorted(set(properties) - required)
+    required = [name for name in dict.fromkeys(schema.get("required", ())) if name in properties]
+    return required + sorted(set(properties) - set(required))
 
 
 def in_parameter_order(arguments: JsonObject, schema: JsonObject) -> JsonObject:
@@ -91,18 +92,30 @@ def in_parameter_order(arguments: JsonObject, schema: JsonObject) -> JsonObject:
 
 
 def strict_openai_tools(tools: Sequence[ToolSchema]) -> list[JsonObject]:
-    """As `openai_tools`, closed to unknown arguments, and `strict` where the schema allows it.
+    """As `openai_tools`, closed to unknown arguments, properties in `parameter_order`, `strict` where schemas allow it.
 
-    Strict decoding wants every argument required; a tool with an optional one is sent without `strict`, because making
-    the argument required would show the model another tool than the one it was trained on.
+    A server that decodes strictly makes the model write arguments in the order of the properties: another order than the
+    trained one turns right calls into wrong ones. Strict decoding wants every argument required; a tool with an optional
+    one is sent without `strict`, because requiring it would show the model another tool than the one it was trained on.
     """
     entries = openai_tools(tools)
     for entry in entries:
         function = entry["function"]
-        function["parameters"] = {"additionalProperties": False, **function["parameters"]}
+        function["parameters"] = {"additionalProperties": False, **_properties_in_order(function["parameters"])}
         if _fits_strict(function["parameters"]):
             function["strict"] = True
     return entries
+
+
+def _properties_in_order(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_properties_in_order(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    ordered = {key: value if key in _DATA else _properties_in_order(value) for key, value in schema.items()}
+    if isinstance(ordered.get("properties"), dict):
+        ordered["properties"] = {name: ordered["properties"][name] for name in parameter_order(ordered)}
+    return ordered
 
 
 def _ordered(value: Any, schema: Any, root: JsonObject) -> Any:

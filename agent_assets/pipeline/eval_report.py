@@ -126,7 +126,7 @@ STAGE = Stage(
     "with intervals. report.json and report.html.",
     deps=("base_model", "mcp_tool_schema", "elder_memories", "train_jsonl", "merged_model"),
     kinds=frozenset({"vllm", "report"}),
-    code_version="1",
+    code_version="2",
     config=config,
     produce=produce,
     checks=(Check("report_complete", "Every system answered (nearly) every held-out item."),),

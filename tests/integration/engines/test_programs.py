@@ -123,7 +123,7 @@ def test_training_and_serving_render_the_same_tokens(env: EngineEnv, tiny: Path,
     for one in found:
         assert one["same"], (one["trained"], one["served"])
     assert (
-        "get_price(days: [string] (ISO days), province: 四川|湖北, near?: {x: number}, unit?): " in found[0]["trained"]
+        "get_price(province: 四川|湖北, days: [string] (ISO days), near?: {x: number}, unit?): " in found[0]["trained"]
     )
     # Learned are what the model says and its end, calls twice as much; never questions, results, or the tool block.
     call = '<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call>'

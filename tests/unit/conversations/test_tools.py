@@ -108,5 +108,20 @@ def test_arguments_stand_in_the_order_models_decide_in() -> None:
     ordered = in_parameter_order(given, schema)
     assert ordered == given
     assert json.dumps(ordered) == json.dumps(
-        {"begin": 2, "region": 3, "end": 1, "places": [{"lat": 4, "alt": 1, "near": {"lat": 3, "alt": 2}}], "wrong": 1}
+        {"region": 3, "begin": 2, "end": 1, "places": [{"lat": 4, "alt": 1, "near": {"lat": 3, "alt": 2}}], "wrong": 1}
     )
+
+
+def test_servers_are_given_properties_in_the_order_of_training() -> None:
+    # vLLM decodes a strict tool property by property: the order of the schema is the order of the call.
+    inner = {"type": "object", "properties": {"a": {}, "b": {}}, "required": ["b", "a"]}
+    schema = {"type": "object", "properties": {"end": {}, "place": inner, "begin": {}}, "required": ["begin", "end"]}
+    (entry,) = strict_openai_tools([tool(schema)])
+    properties = entry["function"]["parameters"]["properties"]
+    assert list(properties) == ["begin", "end", "place"]
+    assert list(properties["place"]["properties"]) == ["b", "a"]
+    # A property may be named like a keyword of JSON Schema.
+    (entry,) = strict_openai_tools(
+        [tool({"type": "object", "properties": {"properties": {"type": "string"}, "b": {}}})]
+    )
+    assert list(entry["function"]["parameters"]["properties"]) == ["b", "properties"]
