@@ -94,9 +94,9 @@ def in_parameter_order(arguments: JsonObject, schema: JsonObject) -> JsonObject:
 def strict_openai_tools(tools: Sequence[ToolSchema]) -> list[JsonObject]:
     """As `openai_tools`, closed to unknown arguments, properties in `parameter_order`, `strict` where schemas allow it.
 
-    A server that decodes strictly makes the model write arguments in the order of the properties: another order than the
-    trained one turns right calls into wrong ones. Strict decoding wants every argument required; a tool with an optional
-    one is sent without `strict`, because requiring it would show the model another tool than the one it was trained on.
+    A server that decodes strictly makes the model write arguments in the order of the properties: in another order
+    than the trained one, right calls come out wrong. Strict decoding wants every argument required; a tool with an
+    optional one is sent without `strict`, because requiring it would show another tool than the trained one.
     """
     entries = openai_tools(tools)
     for entry in entries:
