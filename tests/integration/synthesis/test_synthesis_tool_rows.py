@@ -39,6 +39,12 @@ def test_rows_are_valid_mixed_and_trace_to_their_questions(energy: Made) -> None
     assert all(len(row.tools) == 5 for row in conversations(energy))
 
 
+def test_calls_begin_with_what_the_tool_requires(energy: Made) -> None:
+    calls = [call for row in conversations(energy) for message in row.messages for call in message.tool_calls]
+    orders = {tuple(call.arguments) for call in calls if call.name == "get_lng_price"}
+    assert orders == {("region", "start_date"), ("region", "start_date", "end_date")}
+
+
 def test_results_in_rows_are_what_the_server_answers(energy: Made) -> None:
     row = conversations(energy)[0]
     results = {message.tool_call_id: message.content for message in row.messages if message.role == "tool"}
