@@ -40,10 +40,13 @@ def doctor() -> None:
 
     findings = examine(load_settings())
     for finding in findings:
-        click.echo(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.name:<22} {finding.detail}")
-        if not finding.ok and finding.fix:
-            click.echo(f"         {'':<22} fix: {finding.fix}")
-    sys.exit(0 if all(finding.ok or finding.optional for finding in findings) else 1)
+        state = "ok" if finding.ok else "absent" if finding.optional else "MISSING"
+        click.echo(f"{state:<8} {finding.name:<12} {finding.detail}")
+        if state == "MISSING" and finding.fix:
+            click.echo(f"{'':<21} fix: {finding.fix}")
+    missing = [finding.name for finding in findings if not finding.ok and not finding.optional]
+    click.echo(f"Missing: {', '.join(missing)}." if missing else "Everything that is needed is there.")
+    sys.exit(1 if missing else 0)
 
 
 @commands.command()

@@ -23,32 +23,36 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything a run needs. Changes nothing."""
-    return [_engine_cpu(settings), _engine_gpu(settings), _gpu(), _mongo(settings), _pipelines(), _room(settings)]
+    return [*_engines(settings), _mongo(settings), _pipelines(), _room(settings)]
 
 
-def _engine_cpu(settings: Settings) -> Finding:
-    return _engine(settings, "cpu", optional=False)
+def _engines(settings: Settings) -> list[Finding]:
+    """The GPU, and the engine environments: the one that GPU stages run in here has to be there."""
+    from agent_assets.engines.environment import ENGINE_NAMES
+    from agent_assets.engines.gpu import device_name
 
-
-def _engine_gpu(settings: Settings) -> Finding:
-    return _engine(settings, "gpu", optional=True)
+    gpu = device_name()
+    needed = settings.device if settings.device != "auto" else "cpu" if gpu == "cpu" else "gpu"
+    found = Finding(
+        "GPU", gpu != "cpu", "none: GPU stages run on the CPU" if needed == "cpu" else gpu.replace("cpu", "none"),
+        "check `nvidia-smi`, or set AGENT_ASSETS_DEVICE to auto or cpu", optional=needed == "cpu",
+    )  # fmt: skip
+    return [found, *(_engine(settings, name, optional=name != needed) for name in ENGINE_NAMES)]
 
 
 def _engine(settings: Settings, name: str, *, optional: bool) -> Finding:
-    from agent_assets.engines.environment import find_engine_env
+    from agent_assets.engines.environment import find_engine_env, missing_packages
 
+    title = f"engine {name}"
     try:
         env = find_engine_env(name, settings.engines)
     except AgentAssetsError as error:
-        return Finding(f"engine {name}", False, error.message, "make setup", optional)
-    return Finding(f"engine {name}", True, str(env.python.parent.parent))
-
-
-def _gpu() -> Finding:
-    from agent_assets.engines.gpu import device_name
-
-    name = device_name()
-    return Finding("GPU", name != "cpu", name if name != "cpu" else "none: GPU stages run on the CPU", optional=True)
+        why = "not needed on this machine" if optional else error.message
+        return Finding(title, False, why, "" if optional else "make setup", optional)
+    folder = env.python.parent.parent
+    if missing := missing_packages(env):
+        return Finding(title, False, f"{folder} lacks {', '.join(missing)}", f"rm -r {folder} && make setup", optional)
+    return Finding(title, True, str(folder))
 
 
 def _mongo(settings: Settings) -> Finding:
@@ -69,9 +73,12 @@ def _mongo(settings: Settings) -> Finding:
 
 
 def _pipelines() -> Finding:
-    from agent_assets.definitions import defs
+    from agent_assets.automation.pipelines import load_graphs
 
-    names = sorted({key.path[0] for key in defs().get_repository_def().assets_defs_by_key})
+    try:
+        names = [graph.name for graph in load_graphs()]
+    except AgentAssetsError as error:
+        return Finding("pipelines", False, error.message, error.next_step or "")
     return Finding("pipelines", bool(names), ", ".join(names), "add a folder with a defs.yaml below agent_assets/defs")
 
 

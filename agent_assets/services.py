@@ -16,7 +16,7 @@ import yaml
 
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.instance import prepare_dagster_home
-from agent_assets.settings import REPOSITORY, Settings
+from agent_assets.settings import REPOSITORY, Settings, load_settings
 
 _STOP_SECONDS = 20.0
 _READY_SECONDS = 120.0
@@ -80,19 +80,40 @@ def running_services(settings: Settings, *, port: int) -> Iterator[list[Service]
 
 @contextlib.contextmanager
 def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
-    """The environment of our processes, with MONGODB_URI pointing at the user's MongoDB or at the embedded one."""
+    """The environment of our processes, with MONGODB_URI pointing at the user's MongoDB or at the embedded one.
+
+    Raises:
+        ConfigError: there is no MongoDB to run, or the URI is malformed.
+        MongoUnavailable: the user's does not answer, or the embedded one does not start.
+    """
     environment = os.environ | {
         "DAGSTER_HOME": str(settings.dagster_home),
         "AGENT_ASSETS_HOME": str(settings.home),
         "AGENT_ASSETS_STORE": settings.store,
     }
     if settings.mongodb_uri:
+        from resources.mongo_retry import ping
+
+        ping(settings.mongodb_uri)
         yield environment
         return
     from resources.mongod import start_mongod
 
     with start_mongod(settings.mongo_data) as mongod:
         yield environment | {"MONGODB_URI": mongod.uri}
+
+
+@contextlib.contextmanager
+def mongodb_environment(settings: Settings) -> Iterator[Settings]:
+    """As `mongodb`, for work in this process: the code location reads its settings from the environment everywhere."""
+    with mongodb(settings) as environment:
+        before = dict(os.environ)
+        os.environ.update(environment)
+        try:
+            yield load_settings()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def port_free(port: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from agent_assets.engines.environment import EngineEnv, find_engine_env
+from agent_assets.engines.environment import EngineEnv, find_engine_env, installed_version, site_packages
 from agent_assets.engines.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
 from agent_assets.engines.launcher import EngineResult, run_program
 from agent_assets.engines.process import EngineLimits
@@ -133,11 +133,10 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         """Name of the device GPU stages use: the GPU's, or `cpu`."""
         return self.devices()[0].name
 
-    def version(self, package: str) -> str:
-        """Installed version of a package of the engine environment, "unknown" when it has no metadata."""
-        name = package.replace("-", "_")
-        found = sorted(_site_packages(self.environment()).glob(f"{name}-*.dist-info"))
-        return found[0].name.removeprefix(f"{name}-").removesuffix(".dist-info") if found else "unknown"
+    def version(self, *packages: str) -> str:
+        """Version of the first of these packages that the engine environment has, "unknown" when it has none."""
+        env = self.environment()
+        return next((found for package in packages if (found := installed_version(env, package))), "unknown")
 
     def source_weights_hash(self, source: str) -> str:
         """Hash of source weights: the file in a package of the engine environment, or the files of a folder.
@@ -147,7 +146,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         """
         if source.startswith(PACKAGE_PREFIX):
             package = source.removeprefix(PACKAGE_PREFIX).replace("-", "_")
-            files = sorted(_site_packages(self.environment()).glob(f"{package}/*.gguf"))
+            files = sorted(site_packages(self.environment()).glob(f"{package}/*.gguf"))
             if len(files) == 1:
                 return hash_file(files[0]).sha256
             raise BaseModelError(
@@ -165,7 +164,3 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
 
 def _limits(minutes: float, memory_gb: float) -> EngineLimits:
     return EngineLimits(seconds=60 * minutes, memory_bytes=int(memory_gb * 2**30))
-
-
-def _site_packages(env: EngineEnv) -> Path:
-    return next((env.python.parent.parent / "lib").glob("python3*/site-packages"))

@@ -17,7 +17,7 @@ from pymongo.database import Database
 from resources.mongo_answers import dig, id_text
 from resources.mongo_config import MongoLayout, elder_id_of
 from resources.mongo_reader import BINARY_ORDER
-from resources.mongo_retry import Document, Retry, read_with_retries
+from resources.mongo_retry import Document, Retry, with_retries
 
 _RAW_STRING, _RAW_OBJECT_ID = 0x02, 0x07  # BSON type bytes
 _ID_START = 9  # after the document's length (4 bytes), the type byte of `_id`, and its name with the closing zero
@@ -35,7 +35,7 @@ def answer_checksums(db: Database[Document], layout: MongoLayout, *, retry: Retr
     # `_id` comes first in what $project makes: the elder's id then stands at a fixed place of every document.
     pipeline = [{"$project": {"_id": f"${layout.answers.elder}", **fields}}]
     collection = db[layout.answers.collection]
-    return read_with_retries(db.client, lambda: _sum_up(collection, pipeline, layout), retry or Retry())
+    return with_retries(db.client, lambda: _sum_up(collection, pipeline, layout), retry or Retry())
 
 
 def _sum_up(collection: Collection[Document], pipeline: list[Document], layout: MongoLayout) -> dict[str, str]:
@@ -106,7 +106,7 @@ def elders_answering(
         stored += [ObjectId(text)] if ObjectId.is_valid(text) else []
         stored += [int(text)] if text.isascii() and text.isdecimal() and len(text) < 19 else []
     collection = db[names.collection]
-    found = read_with_retries(
+    found = with_retries(
         db.client, lambda: collection.distinct(names.elder, {names.question: {"$in": stored}}), retry or Retry()
     )
     ids = [elder_id_of(value, layout.elder_id_type) for value in found]
@@ -122,4 +122,4 @@ def _read_raw(db: Database[Document], name: str, fields: Iterable[str], retry: R
     options = CodecOptions(document_class=RawBSONDocument)
     collection = db[name].with_options(codec_options=options)
     projection = {"_id": 0, **dict.fromkeys(fields, 1)}
-    return read_with_retries(db.client, lambda: list(collection.find({}, projection=projection)), retry or Retry())
+    return with_retries(db.client, lambda: list(collection.find({}, projection=projection)), retry or Retry())

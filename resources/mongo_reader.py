@@ -21,7 +21,7 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import MemoryDataError
 from resources.mongo_answers import Question, clean_text, dig, id_text, make_memories, make_profile
 from resources.mongo_config import MongoLayout, check_elder_id, elder_id_of, stored_id
-from resources.mongo_retry import TRANSIENT, Document, Retry, read_with_retries, refused, unavailable
+from resources.mongo_retry import TRANSIENT, Document, Retry, refused, unavailable, with_retries
 
 MAX_ANSWER_CHARS = 20_000
 BINARY_ORDER = Collation(locale="simple")  # a collection's own collation may take "a" and "A" for one elder
@@ -105,8 +105,8 @@ def iter_elders(
 def _records(
     db: Database[Document], layout: MongoLayout, wanted: Sequence[str] | None, max_answer_chars: int, retry: Retry
 ) -> Iterator[ElderRecord]:
-    questions = read_with_retries(db.client, lambda: _questions(db, layout), retry)
-    profiles = read_with_retries(db.client, lambda: _profiles(db, layout, wanted), retry)
+    questions = with_retries(db.client, lambda: _questions(db, layout), retry)
+    profiles = with_retries(db.client, lambda: _profiles(db, layout, wanted), retry)
     for elder_id, documents in _answers_by_elder(db, layout, wanted, retry):
         memories, skipped = make_memories(
             elder_id, documents, layout.answers, questions, max_answer_chars=max_answer_chars

@@ -70,7 +70,7 @@ def ping(uri: str, *, server_selection_timeout_ms: int = 3000) -> None:
         MongoUnavailable: it does not answer, or refuses the user.
     """
     with connect(uri, server_selection_timeout_ms=server_selection_timeout_ms) as client:
-        read_with_retries(client, lambda: client.admin.command("ping"), Retry(attempts=1))
+        with_retries(client, lambda: client.admin.command("ping"), Retry(attempts=1))
 
 
 def redacted(uri: str) -> str:
@@ -82,8 +82,10 @@ def redacted(uri: str) -> str:
     return f"{scheme}://{'***@' if '@' in rest else ''}{without_user.partition('?')[0]}"
 
 
-def read_with_retries(client: MongoClient[Document], read: Callable[[], Result], retry: Retry) -> Result:
-    """Run `read`, again with growing waits while MongoDB does not answer.
+def with_retries(
+    client: MongoClient[Document], work: Callable[[], Result], retry: Retry, *, writing: bool = False
+) -> Result:
+    """Run `work`, again with growing waits while MongoDB does not answer. It must not matter if it is done twice.
 
     Raises:
         MongoUnavailable: it did not answer in `retry.attempts` tries, or refused the user.
@@ -91,13 +93,13 @@ def read_with_retries(client: MongoClient[Document], read: Callable[[], Result],
     failures = 0
     while True:
         try:
-            return read()
+            return work()
         except TRANSIENT as error:
             failures += 1
             if failures >= retry.attempts:
                 raise unavailable(client, error, failures) from error
         except OperationFailure as error:
-            raise refused(client, error) from error
+            raise refused(client, error, writing=writing) from error
         retry.wait(failures)
 
 
@@ -109,13 +111,16 @@ def unavailable(client: MongoClient[Document], error: PyMongoError, tries: int) 
     )
 
 
-def refused(client: MongoClient[Document], error: OperationFailure) -> AgentAssetsError:
+def refused(client: MongoClient[Document], error: OperationFailure, *, writing: bool = False) -> AgentAssetsError:
     """The error to raise when MongoDB answered, but not with data."""
     next_step = {
         _AUTHENTICATION_FAILED: "correct user, password and authSource in MONGODB_URI.",
-        _UNAUTHORIZED: "grant the user the role `read` on the database.",
+        _UNAUTHORIZED: f"grant the user the role `{'readWrite' if writing else 'read'}` on the database.",
     }.get(error.code or 0, "look up this code in MongoDB's list of error codes, and read the server's log.")
-    return MongoUnavailable(f"MongoDB at {_addresses(client)} refused a read (code {error.code}).", next_step=next_step)
+    what = "write" if writing else "read"
+    return MongoUnavailable(
+        f"MongoDB at {_addresses(client)} refused a {what} (code {error.code}).", next_step=next_step
+    )
 
 
 def _addresses(client: MongoClient[Document]) -> str:

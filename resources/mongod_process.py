@@ -1,6 +1,5 @@
 """The process of an embedded mongod: how it is started, made a replica set of one, and waited for."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -23,13 +22,7 @@ _OPTIONS = (
     # Slow operations are logged with their documents: memories must not stand in a log.
     "--slowms", "1000000000",
 )  # fmt: skip
-# Runs in a fresh interpreter that becomes mongod: SIGTERM (15) once the parent is gone, option 1 = PR_SET_PDEATHSIG.
-_DIE_WITH_PARENT = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 15)
-if os.getppid() != int(sys.argv[1]): sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
+_KEEPER = Path(__file__).with_name("mongod_keeper.py")
 
 
 def mongod_uri(port: int) -> str:
@@ -44,11 +37,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def spawn(data_dir: Path, binary: Path, port: int, detach: bool) -> subprocess.Popen[bytes]:
-    """Start mongod. Unless detached it ends with the thread that called this, and so with the process."""
-    command = [str(binary), "--dbpath", str(data_dir / "db"), "--port", str(port), *_OPTIONS]
-    if not detach:
-        command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
+def spawn(data_dir: Path, binary: Path, port: int, users: Path) -> subprocess.Popen[bytes]:
+    """Start the keeper that runs mongod until nobody holds a lock on the file `users`; the caller must hold one."""
+    mongod = [str(binary), "--dbpath", str(data_dir / "db"), "--port", str(port), *_OPTIONS]
+    command = [sys.executable, "-I", "-S", str(_KEEPER), str(users), *mongod]
     with (data_dir / "mongod.log").open("wb") as log:
         # A session of its own: Ctrl-C in the terminal ends its user first, not the database under it.
         return subprocess.Popen(
@@ -56,8 +48,8 @@ def spawn(data_dir: Path, binary: Path, port: int, detach: bool) -> subprocess.P
         )
 
 
-def wait_until_writable(process: subprocess.Popen[bytes], port: int, data_dir: Path, deadline: float) -> None:
-    """Return once mongod takes writes.
+def wait_until_writable(process: subprocess.Popen[bytes], port: int, data_dir: Path, deadline: float) -> int:
+    """Return the process id of mongod once it takes writes.
 
     Raises:
         MongoUnavailable: it ended, or `deadline` (of `time.monotonic`) has passed.
@@ -75,7 +67,7 @@ def wait_until_writable(process: subprocess.Popen[bytes], port: int, data_dir: P
                     _initiate(client, port)
                     asked = True
                 if client.admin.command("hello").get("isWritablePrimary"):
-                    return
+                    return int(client.admin.command("serverStatus")["pid"])
             except PyMongoError:  # not yet listening, or between two states: asked again until the deadline
                 asked = False
             time.sleep(0.05)

@@ -2,15 +2,15 @@
 
 import fnmatch
 import json
-import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import click
 import dagster as dg
 
+from agent_assets.abandoned import release_abandoned_runs
 from agent_assets.automation.config import load_automation
 from agent_assets.automation.elders import add_elders
 from agent_assets.automation.execute import Outcome, execute_run, summary_lines
@@ -37,8 +37,8 @@ from agent_assets.planning.history import (
 )
 from agent_assets.planning.recorded import read_latest
 from agent_assets.planning.render import plan_json, plan_text, runs_text
-from agent_assets.services import mongodb
-from agent_assets.settings import Settings, load_settings
+from agent_assets.services import mongodb_environment
+from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactKey
 from agent_assets.store.retention import Pruning, plan_pruning, prune, released_versions
 
@@ -54,7 +54,7 @@ class Scope:
 
 def show_plan(settings: Settings, scope: Scope, *, as_json: bool, with_fresh: bool) -> int:
     """Print the plan. Exit code 1 when a source could not be looked at."""
-    with _opened(settings) as (installation, instance):
+    with opened(settings) as (installation, instance):
         snapshot = _look(installation, instance, scope)
         plan = with_words(installation, snapshot)
     if as_json:
@@ -69,7 +69,7 @@ def show_plan(settings: Settings, scope: Scope, *, as_json: bool, with_fresh: bo
 
 def refresh(settings: Settings, scope: Scope, *, dry_run: bool) -> int:
     """Start the runs of the plan, shared assets first, and show their progress. Exit code 1 when one failed."""
-    with _opened(settings) as (installation, instance):
+    with opened(settings) as (installation, instance):
         snapshot = _look(installation, instance, scope)
         _report(snapshot)
         plan = with_words(installation, snapshot)
@@ -88,7 +88,7 @@ def refresh(settings: Settings, scope: Scope, *, dry_run: bool) -> int:
 
 def backfill(settings: Settings, scope: Scope, *, pattern: str | None, dry_run: bool) -> int:
     """Materialize all assets of chosen elders; the store reuses what is fresh. Exit code 1 when a run failed."""
-    with _opened(settings) as (installation, instance):
+    with opened(settings) as (installation, instance):
         snapshot = _look(installation, instance, scope)
         _report(snapshot)
         chosen = _chosen(installation, snapshot, scope, pattern)
@@ -133,28 +133,17 @@ def prune_store(settings: Settings, *, dry_run: bool) -> int:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstance]]:
+def opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstance]]:
     """The installation with its MongoDB (the embedded one is started if none is set) and its Dagster."""
-    with mongodb(settings) as environment, _environment(environment):
-        prepare_dagster_home(settings)
-        installation = load_installation(load_settings())
+    with mongodb_environment(settings) as found:
+        prepare_dagster_home(found)
+        installation = load_installation(found)
         try:
-            with open_instance(settings) as instance:
+            with open_instance(found) as instance:
+                release_abandoned_runs(instance)
                 yield installation, instance
         finally:
             installation.mongo.close()
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Runs in this process read their settings from the environment, as they do in every other process."""
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _options(scope: Scope) -> Options:

@@ -1,6 +1,7 @@
 """Runs started from a terminal: in this process, one after the other, with their progress shown as they go."""
 
 import re
+import sys
 import threading
 import time
 import uuid
@@ -14,9 +15,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from agent_assets.abandoned import process_tag
 from agent_assets.progress import RunProgress
 
-console = Console(highlight=False)
+# One event, one line, however wide the terminal. A log has room for whole tables.
+console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 _OWN_CLASS = re.compile(r"^agent_assets\.errors\.\w+: ")
 
 
@@ -48,7 +51,11 @@ def execute_run(
     assets: Iterable[str],
     tags: Mapping[str, str],
 ) -> Outcome:
-    """Materialize assets of one agent as one run. A failure is part of the outcome, not an exception."""
+    """Materialize assets of one agent as one run. A failure is part of the outcome, not an exception.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended the run, so it ends the command, too.
+    """
     names = sorted(assets)
     run_id = str(uuid.uuid4())
     progress = RunProgress(run_id)
@@ -61,13 +68,15 @@ def execute_run(
             asset_selection=[dg.AssetKey([pipeline, name]) for name in names],
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=dict(tags),
+            tags={**tags, **process_tag()},
         )
     failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    if any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in failures):
+        raise KeyboardInterrupt
     failed = None
     if not result.success:
         failed = "; ".join(_message(error) for error in failures if error is not None) or "failed"
-        console.print(f"[red]{label}: {failed}[/red]")
+        console.print(f"{label}: {failed}", style="red")
     skipped = tuple(name for name in names if name not in progress.outcomes) if failed is None else ()
     return Outcome(pipeline, partition, dict(progress.outcomes), skipped, failed)
 

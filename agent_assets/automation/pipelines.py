@@ -6,9 +6,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from agent_assets.errors import ConfigError
 from agent_assets.pipeline.assets import pipeline_stages
 from agent_assets.pipeline.component import AgentPipeline
 from agent_assets.pipeline.stage import PipelineSpec, Stage
+from agent_assets.pipeline.yaml_errors import yaml_errors_told
 from agent_assets.planning.facts import PipelineFacts, StageFacts
 
 
@@ -52,7 +54,23 @@ def load_graphs() -> list[Graph]:
     """Every pipeline below `defs/`, read anew from its YAML, sorted by name.
 
     Runs load the YAML anew as well: the plan and the run that follows it see the same configuration.
+
+    Raises:
+        ConfigError: a file is no YAML, or does not describe a pipeline, or two have one name.
     """
-    tree = dg.ComponentTree.for_project(Path(__file__).resolve().parent.parent)
-    specs = [component.spec for component in tree.get_all_components(AgentPipeline)]
+    with yaml_errors_told():
+        tree = dg.ComponentTree.for_project(Path(__file__).resolve().parent.parent)
+        specs = [component.spec for component in tree.get_all_components(AgentPipeline)]
+    _check_names(specs)
     return [Graph(spec, pipeline_stages(spec)) for spec in sorted(specs, key=lambda spec: spec.config.name)]
+
+
+def _check_names(specs: Iterable[PipelineSpec]) -> None:
+    folders: dict[str, Path] = {}
+    for spec in specs:
+        other = folders.setdefault(spec.config.name, spec.folder)
+        if other != spec.folder:
+            raise ConfigError(
+                f"Two pipelines have the name {spec.config.name}: those in {other} and {spec.folder}.",
+                next_step="give one of them another `name` in its defs.yaml.",
+            )

@@ -41,13 +41,29 @@ class ToolResult:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Tokens as a model server counted them: read (`prompt_tokens`) and written (`completion_tokens`)."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Both together."""
+        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
+
+
+@dataclass(frozen=True)
 class Message:
-    """One message in order. An assistant message may carry text, tool calls, or text followed by calls."""
+    """One message in order. An assistant message may carry text, tool calls, or text followed by calls.
+
+    `usage` is what a server counted for this answer: a fact about the request, no part of the conversation.
+    """
 
     role: Role
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None  # set on role "tool" only
+    usage: Usage | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

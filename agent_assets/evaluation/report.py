@@ -15,7 +15,7 @@ A report has item ids, tool names and numbers; no memory text, so every part of 
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -28,6 +28,15 @@ from agent_assets.evaluation.metrics import METRICS, ItemResult, Scores
 
 _NOT_CONTENT = ("seconds", "timings")
 _LABELS = {"base": "Base", "sft": "SFT", "rl": "RL"}
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What answering all items with one system took: seconds of wall-clock time without the start of the server, and
+    the most memory its processes held together."""
+
+    seconds: float
+    peak_memory_bytes: int
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,7 @@ def build_report(
     seed: int,
     samples: int = 2000,
     models: Mapping[str, str] | None = None,
+    serving: Mapping[str, Serving] | None = None,
 ) -> JsonObject:
     """Score and compare.
 
@@ -69,6 +79,7 @@ def build_report(
         seed: seed of the bootstrap.
         samples: resamples of the bootstrap.
         models: data version of the weights that answered as each system.
+        serving: what serving each system took; enters `timings`.
     """
     scores = {system: metrics.score_items(outcome, tools) for system, outcome in results.items()}
     return {
@@ -94,7 +105,10 @@ def build_report(
             system: dict(sorted(Counter(result.stop_reason for result in outcome if not result.error).items()))
             for system, outcome in results.items()
         },
-        "timings": {system: _timings(outcome) for system, outcome in results.items()},
+        "timings": {
+            system: _timings(outcome, None if serving is None else serving[system])
+            for system, outcome in results.items()
+        },
         "models": dict(models or {}),
         "bootstrap": {"samples": samples, "seed": seed},
         "scores": {system: {item: dict(score) for item, score in scores[system].items()} for system in results},
@@ -142,6 +156,38 @@ def markdown_summary(report: JsonObject) -> str:
         lines += ["", f"Always calling the most common tool would name the right one in {percent(baseline)}."]
     failed = sum(len(failures) for failures in report["failures"].values())
     return "\n".join([*lines, "", f"Items not scored because a server failed or time ran out: {failed}."]) + "\n"
+
+
+def speed_summary(report: JsonObject) -> str:
+    """What serving each system took, as a Markdown table; a dash for what was not measured."""
+    columns = {
+        "items": "items", "seconds": "seconds", "tokens read": "prompt_tokens", "tokens written": "completion_tokens",
+        "tokens written/s": "tokens_per_s", "peak memory (MB)": "peak_memory_mb",
+    }  # fmt: skip
+    lines = ["| system | " + " | ".join(columns) + " |", "|---" + "|---:" * len(columns) + "|"]
+    for system, timing in report["timings"].items():
+        cells = ["–" if timing[name] is None else f"{timing[name]:,}" for name in columns.values()]
+        lines.append(f"| {system_label(system)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def speed_totals(report: JsonObject) -> dict[str, float | int | None]:
+    """Over all systems: tokens read and written, tokens written a second, the highest peak of memory (MB).
+
+    None for what was not measured under every system.
+    """
+
+    def combined(name: str, how: Callable[[list[float]], float] = sum) -> float | None:
+        values = [timing[name] for timing in report["timings"].values()]
+        return None if None in values else how(values)
+
+    written, seconds = combined("completion_tokens"), combined("seconds")
+    return {
+        "prompt_tokens": combined("prompt_tokens"),
+        "completion_tokens": written,
+        "tokens_per_s": None if written is None or not seconds else round(written / seconds, 1),
+        "peak_memory_mb": combined("peak_memory_mb", max),
+    }
 
 
 def system_label(system: str) -> str:
@@ -199,12 +245,19 @@ def _interval(report: JsonObject, later: str, earlier: str, metric: str) -> Inte
     return None if delta is None else Interval(**delta)
 
 
-def _timings(results: Sequence[ItemResult]) -> dict[str, float | int | None]:
+def _timings(results: Sequence[ItemResult], serving: Serving | None) -> dict[str, float | int | None]:
     seconds = sorted(result.seconds for result in results if not result.error)
-    tokens = [result.completion_tokens for result in results if result.completion_tokens is not None]
+    counted = [result.usage for result in results if result.usage is not None]
+    usage = sum(counted[1:], counted[0]) if counted else None
     return {
         "items": len(results),
         "item_seconds_median": round(seconds[len(seconds) // 2], 3) if seconds else None,
         "item_seconds_max": round(seconds[-1], 3) if seconds else None,
-        "completion_tokens": sum(tokens) if tokens else None,
+        "seconds": None if serving is None else round(serving.seconds, 3),
+        "prompt_tokens": None if usage is None else usage.prompt_tokens,
+        "completion_tokens": None if usage is None else usage.completion_tokens,
+        "tokens_per_s": None
+        if usage is None or serving is None
+        else round(usage.completion_tokens / serving.seconds, 1),
+        "peak_memory_mb": None if serving is None else serving.peak_memory_bytes // 2**20,
     }

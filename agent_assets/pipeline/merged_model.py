@@ -34,6 +34,8 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         summary={
             "max_logit_difference": parity["max_logit_difference"],
             "token_agreement": parity["token_agreement"],
+            "tokens": made.result["tokens"],
+            "tokens_per_s": made.result["tokens_per_s"],
             "peak_memory_mb": made.peak_memory_bytes // 2**20,
             "merge_seconds": round(made.seconds, 1),
         },

@@ -1,10 +1,10 @@
 """What the UI shows about an artifact: numbers, plots and where it lies. Never memory text."""
 
-import base64
 from typing import Any
 
 import dagster as dg
 
+from agent_assets.evaluation.plots import png_markdown
 from agent_assets.store.artifact_store import Artifact
 
 # Metadata lives in Dagster's database: a plot over this size stays in the store and is linked by its path only.
@@ -32,8 +32,7 @@ def artifact_metadata(artifact: Artifact, *, reused: bool, why: str) -> dict[str
     for name in manifest.files:
         path = artifact.path / name
         if name.startswith("plots/") and name.endswith(".png") and path.stat().st_size <= _MAX_PLOT_BYTES:
-            encoded = base64.b64encode(path.read_bytes()).decode()
-            metadata[path.stem] = dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{encoded})")
+            metadata[path.stem] = dg.MetadataValue.md(png_markdown(path.read_bytes(), path.stem))
         elif name.startswith("plots/") and name.endswith(".md"):
             metadata[path.stem] = dg.MetadataValue.md(path.read_text(encoding="utf-8"))
         elif name == "report.html":

@@ -48,7 +48,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
             "loss_first": losses[0],
             "loss_last": losses[-1],
             "tokens": made.result["tokens"],
-            "tokens_per_s": round(made.result["tokens"] / made.seconds, 1),
+            "tokens_per_s": made.result["tokens_per_s"],
             "training_seconds": round(made.seconds, 1),
             "peak_memory_mb": made.peak_memory_bytes // 2**20,
         },

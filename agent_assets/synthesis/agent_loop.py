@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema
+from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema, Usage
 
 T = TypeVar("T")
 
@@ -71,12 +71,14 @@ class Rollout:
         stop_reason: why it ended.
         seconds: wall-clock time.
         tool_errors: calls that a tool answered with an error.
+        usage: tokens of all its model turns together; None when the model does not count them.
     """
 
     messages: tuple[Message, ...]
     stop_reason: StopReason
     seconds: float
     tool_errors: int = 0
+    usage: Usage | None = None
 
 
 async def run_agent(
@@ -93,7 +95,8 @@ async def run_agent(
     history, started, errors = list(messages), time.monotonic(), 0
 
     def end(reason: StopReason) -> Rollout:
-        return Rollout(tuple(history), reason, time.monotonic() - started, errors)
+        seconds = time.monotonic() - started
+        return Rollout(tuple(history), reason, seconds, errors, _usage(history[len(messages) :]))
 
     calls_left = limits.max_tool_calls
     try:
@@ -145,6 +148,11 @@ async def _call(toolbox: ToolCaller, call: ToolCall, offered: set[str]) -> ToolR
     if UNPARSED in call.arguments:
         return ToolResult("the arguments are not a JSON object", is_error=True)
     return await toolbox.call(call)
+
+
+def _usage(turns: Sequence[Message]) -> Usage | None:
+    counted = [turn.usage for turn in turns if turn.usage is not None]
+    return sum(counted[1:], counted[0]) if counted else None
 
 
 def _observation(call: ToolCall, result: ToolResult) -> Message:

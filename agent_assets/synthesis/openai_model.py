@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from openai import AsyncOpenAI
 
-from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema
+from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema, Usage
 from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.synthesis.agent_loop import UNPARSED
 
@@ -46,7 +46,7 @@ class OpenAIChatModel:
         }
 
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
-        """The next assistant message.
+        """The next assistant message, with the tokens that the server counted.
 
         Raises:
             openai.OpenAIError: the server cannot be reached or refuses.
@@ -61,7 +61,9 @@ class OpenAIChatModel:
             for call in answer.tool_calls or ()
             if call.type == "function"
         )
-        return Message("assistant", (answer.content or "").strip(), calls)
+        counted = reply.usage
+        usage = None if counted is None else Usage(counted.prompt_tokens, counted.completion_tokens)
+        return Message("assistant", (answer.content or "").strip(), calls, usage=usage)
 
 
 def _entry(message: Message) -> JsonObject:

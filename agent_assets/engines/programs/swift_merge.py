@@ -2,7 +2,7 @@
 
 params: model_dir, adapter_dir, out_dir; optional: prompts (list of conversations in OpenAI form)
 result: parity {prompts, positions, max_logit_difference, token_agreement, greedy_agreement}, weights_loaded, files,
-        seconds, versions, device, peak_memory_bytes
+        tokens (read and written for the proof), tokens_per_s, seconds, versions, device, peak_memory_bytes
 """
 
 import json
@@ -51,7 +51,9 @@ def merge(params: Params, report: Report) -> dict[str, Any]:
     adapted = PeftModel.from_pretrained(base, str(adapter_dir)).eval()
     prompts = [tokenize(tokenizer, prompt).to(device) for prompt in params.get("prompts") or PROMPTS]
     progress(report, "base + adapter", step=1, total_steps=4)
+    proof = time.monotonic()
     expected = answers(adapted, prompts)
+    proof_seconds = time.monotonic() - proof
     progress(report, "merge", step=2, total_steps=4)
     merged = adapted.merge_and_unload()
     merged.save_pretrained(str(out_dir))
@@ -61,13 +63,17 @@ def merge(params: Params, report: Report) -> dict[str, Any]:
     progress(report, "compare", step=3, total_steps=4)
     # What is compared is the files, loaded again: a mistake in writing them would show, too.
     reloaded = AutoModelForCausalLM.from_pretrained(str(out_dir), dtype="auto").to(device).eval()
+    proof = time.monotonic()
     parity = compare(expected, answers(reloaded, prompts))
+    proof_seconds += time.monotonic() - proof
+    tokens = 2 * (parity["positions"] + len(prompts) * GREEDY_TOKENS)
     progress(report, "done", step=4, total_steps=4)
     return {
         "parity": parity,
         "files": sorted(path.name for path in out_dir.iterdir() if path.is_file()),
         "seconds": round(time.monotonic() - started, 2),
-        "tokens": None,
+        "tokens": tokens,
+        "tokens_per_s": round(tokens / proof_seconds, 1),
         "weights_loaded": weights,
         **facts("torch", "transformers", "peft", "safetensors"),
     }

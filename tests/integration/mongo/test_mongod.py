@@ -1,4 +1,4 @@
-"""The embedded mongod: found, started once per folder, reopened with its data, ended with its parent."""
+"""The embedded mongod: found, started once per folder, reopened with its data, ended with its last user."""
 
 import json
 import os
@@ -16,19 +16,20 @@ from agent_assets.errors import ConfigError, MongoUnavailable
 from resources.mongo_retry import connect
 from resources.mongod import find_mongod, running_mongod, start_mongod
 
-# Starts mongod on argv[1], says where, and stays.
-STARTER = """
-import sys, time
+# Uses the mongod on argv[1], says which, and stays until its input ends.
+USER = """
+import sys
 from pathlib import Path
 from resources.mongod import start_mongod
-handle = start_mongod(Path(sys.argv[1]), detach=sys.argv[2] == "detach")
-print(handle.pid, handle.started, flush=True)
-time.sleep(60)
+with start_mongod(Path(sys.argv[1])) as handle:
+    print(handle.pid, handle.started, flush=True)
+    sys.stdin.read()
 """
 
 
-def starter(folder: Path, mode: str = "attached") -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", STARTER, str(folder), mode], stdout=subprocess.PIPE, text=True)
+def user(folder: Path) -> subprocess.Popen[str]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", USER, str(folder)], text=True, **pipes)  # type: ignore[call-overload,no-any-return]
 
 
 def said(process: subprocess.Popen[str]) -> tuple[int, bool]:
@@ -78,15 +79,51 @@ def test_other_port_and_moved_folder_keep_the_data(tmp_path: Path) -> None:
             assert client.afs.answers.find_one() == {"_id": 1}
 
 
-def test_second_start_joins_and_does_not_end_the_first(tmp_path: Path) -> None:
+def test_the_last_user_ends_it(tmp_path: Path) -> None:
+    """`make demo` beside `make up`: whoever ends first, the other goes on."""
     with start_mongod(tmp_path) as first:
         with start_mongod(tmp_path) as second:
             assert (second.pid, second.uri, second.started) == (first.pid, first.uri, False)
         assert running_mongod(tmp_path) is not None
+        other = user(tmp_path)
+        assert said(other) == (first.pid, False)
+    with connect(first.uri) as client:  # the one that started it is done, the other still reads
+        assert client.admin.command("hello")["isWritablePrimary"]
+    assert other.communicate(timeout=30)  # ends its input
+    assert not psutil.pid_exists(first.pid)
+
+
+def test_it_survives_the_kill_of_who_started_it_and_ends_when_all_are_killed(tmp_path: Path) -> None:
+    first = user(tmp_path)
+    pid, _ = said(first)
+    second = user(tmp_path)
+    assert said(second) == (pid, False)
+    first.kill()
+    first.communicate()
+    assert not ended_within(pid, 1.5)
+    with start_mongod(tmp_path) as third:
+        assert third.pid == pid
+    second.kill()
+    second.communicate()
+    assert ended_within(pid, 15)
+
+
+def test_a_newcomer_gets_one_that_stays(tmp_path: Path) -> None:
+    """Users come while the last one goes: each finds a mongod that is not about to end."""
+    for _ in range(2):
+        leaving = user(tmp_path)
+        said(leaving)
+        leaving.kill()  # from here on the keeper may end it at any moment
+        with start_mongod(tmp_path) as mongod, connect(mongod.uri) as client:
+            leaving.communicate()
+            client.afs.answers.insert_one({"answer": "沧浪亭"})
+            assert not ended_within(mongod.pid, 0.7)
+    with start_mongod(tmp_path) as mongod, connect(mongod.uri) as client:
+        assert client.afs.answers.count_documents({}) == 2
 
 
 def test_two_starts_at_once_make_one_mongod(tmp_path: Path) -> None:
-    processes = [starter(tmp_path) for _ in range(3)]
+    processes = [user(tmp_path) for _ in range(3)]
     try:
         answers = [said(process) for process in processes]
         assert len({pid for pid, _ in answers}) == 1
@@ -98,25 +135,12 @@ def test_two_starts_at_once_make_one_mongod(tmp_path: Path) -> None:
     assert ended_within(answers[0][0], 15)
 
 
-def test_dies_with_its_parent_unless_detached(tmp_path: Path) -> None:
-    for mode in ("attached", "detach"):
-        process = starter(tmp_path / mode, mode)
-        pid, _ = said(process)
-        process.kill()
-        process.communicate()
-        assert ended_within(pid, 15 if mode == "attached" else 1) is (mode == "attached")
-    detached = running_mongod(tmp_path / "detach")
-    assert detached is not None
-    detached.stop()
-    assert ended_within(detached.pid, 1)
-    detached.stop()  # nothing happens
-
-
 def test_failing_start_names_the_log(tmp_path: Path) -> None:
     (tmp_path / "db").mkdir()
     (tmp_path / "db" / "WiredTiger.turtle").write_text("broken")
     with pytest.raises(MongoUnavailable, match="ended with exit code") as error:
         start_mongod(tmp_path, timeout_s=30)
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path / "db") in (p.info["cmdline"] or ())]
     assert str(tmp_path / "mongod.log") in (error.value.next_step or "")
 
 

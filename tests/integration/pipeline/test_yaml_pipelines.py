@@ -145,6 +145,14 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(tmp_path: Path) -> Non
     (report,) = (store / "tiny_expert" / "eval_report").rglob("report.json")
     systems = json.loads(report.read_text(encoding="utf-8"))["systems"]
     assert set(systems) == {"base", "sft"} and systems["sft"]["tool_call_accuracy"] is not None
-    (manifest,) = (store / "tiny_expert" / "merged_model").rglob("manifest.json")
-    parity = [c for c in json.loads(manifest.read_text(encoding="utf-8"))["checks"] if c["name"] == "parity"]
-    assert parity[0]["passed"] is True
+    manifests = {
+        name: json.loads(next((store / "tiny_expert" / name).rglob("manifest.json")).read_text(encoding="utf-8"))
+        for name in ("sft_adapter", "merged_model", "eval_report")
+    }
+    (parity,) = [check for check in manifests["merged_model"]["checks"] if check["name"] == "parity"]
+    assert parity["passed"] is True
+    for name, manifest in manifests.items():  # what every GPU stage records
+        summary = manifest["summary"]
+        tokens = summary["completion_tokens" if name == "eval_report" else "tokens"]
+        assert tokens > 0 and summary["tokens_per_s"] > 0 and summary["peak_memory_mb"] > 100, name
+        assert manifest["seconds"] > 0 and manifest["device"] == "cpu", name

@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 from evaluation_cases import TOOLS, call, item, rollout
 
+from agent_assets.conversations.messages import Usage
 from agent_assets.evaluation import plots
 from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.report import (
+    Serving,
     answered_share,
     build_report,
     headline_rows,
     markdown_summary,
     report_digest,
+    speed_summary,
+    speed_totals,
 )
 from agent_assets.evaluation.report_html import render_report
 
@@ -43,10 +47,15 @@ def results(items: list[EvalItem]) -> dict[str, list[ItemResult]]:
     return {"base": [rollout(one, answer=ATTACK) for one in items], "sft": trained}
 
 
-def report_of(items: list[EvalItem], results: dict[str, list[ItemResult]], seconds: float = 9.0) -> dict[str, Any]:
+def report_of(
+    items: list[EvalItem],
+    results: dict[str, list[ItemResult]],
+    seconds: float = 9.0,
+    serving: dict[str, Serving] | None = None,
+) -> dict[str, Any]:
     return build_report(
         pipeline="elder_companion", partition="e1", items=items, results=results, tools=TOOLS, seconds=seconds, seed=1,
-        samples=200,
+        samples=200, serving=serving,
     )  # fmt: skip
 
 
@@ -66,6 +75,24 @@ def test_report_has_the_promised_shape(items: list[EvalItem], results: dict[str,
     assert delta["tool_call_accuracy"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
     assert delta["recall_closed"] is None
     assert json.loads(json.dumps(report)) == report
+
+
+def test_speed_and_memory_are_told_by_system_and_are_no_content(items: list[EvalItem]) -> None:
+    results = {name: [rollout(one, usage=Usage(10, 3)) for one in items] for name in ("base", "sft")}
+    plain = report_of(items, results)
+    serving = {"base": Serving(6.0, 300 * 2**20), "sft": Serving(12.0, 200 * 2**20)}
+    report = report_of(items, results, serving=serving)
+    assert report["timings"]["base"] | {"item_seconds_median": 0, "item_seconds_max": 0} == {
+        "items": 12, "item_seconds_median": 0, "item_seconds_max": 0, "seconds": 6.0, "prompt_tokens": 120,
+        "completion_tokens": 36, "tokens_per_s": 6.0, "peak_memory_mb": 300,
+    }  # fmt: skip
+    assert speed_totals(report) == {
+        "prompt_tokens": 240, "completion_tokens": 72, "tokens_per_s": 4.0, "peak_memory_mb": 300,
+    }  # fmt: skip
+    assert "| SFT | 12 | 12.0 | 120 | 36 | 3.0 | 200 |" in speed_summary(report)
+    assert "| Base | 12 | – | 120 | 36 | – | – |" in speed_summary(plain)  # not measured
+    assert speed_totals(plain)["peak_memory_mb"] is None
+    assert report_digest(report) == report_digest(plain)
 
 
 def test_failed_items_are_named_and_neither_scored_nor_paired(

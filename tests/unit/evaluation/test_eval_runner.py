@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from evaluation_cases import TODAY, item
 
-from agent_assets.conversations.messages import ToolCall, ToolResult
+from agent_assets.conversations.messages import ToolCall, ToolResult, Usage
 from agent_assets.errors import EngineFailed, ToolServerError, TrainingDataError
 from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
@@ -110,6 +110,8 @@ def test_results_keep_the_order_of_the_items_and_closed_book_gets_no_tools(base_
     assert [len(result.calls) for result in results] == [1, 0, 1, 1] * 5
     assert {result.answer for result in results} == {"It is Tuesday."}
     assert seen == [(done, 20) for done in range(1, 21)]
+    # The server counts 5 and 7 tokens a turn; an item with a call takes two turns.
+    assert [result.usage for result in results] == [Usage(10, 14), Usage(5, 7), Usage(10, 14), Usage(10, 14)] * 5
 
 
 def test_a_failed_item_is_named_and_the_rest_goes_on(base_url: str) -> None:
