@@ -1,7 +1,7 @@
 """`agent-assets ...`: what is done from a terminal. Each command is a few lines over the room that does the work."""
 
 import sys
-from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -57,6 +57,7 @@ def seed(elders: tuple[str, ...]) -> None:
 
     for elder_id, count in seed_sample_elders(load_settings(), list(elders) or None).items():
         click.echo(f"{elder_id}: {count} memories")
+    click.echo("Next: make demo, or make up and materialize an elder in the UI.")
 
 
 @commands.command()
@@ -65,9 +66,12 @@ def seed(elders: tuple[str, ...]) -> None:
     "--format", "form", type=click.Choice(["swift", "sharegpt", "openai"]), default="swift", show_default=True
 )
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write. Default: standard output."
+    "--output",
+    type=click.File("w", encoding="utf-8", lazy=True),
+    default="-",
+    help="File to write. Default: standard output.",
 )
-def export(agent: str, form: str, output: Path | None) -> None:
+def export(agent: str, form: str, output: TextIO) -> None:
     """Export the latest training rows of AGENT (`pipeline` or `pipeline/elder`) in one of three row formats."""
     from agent_assets.export import export_rows
 

@@ -1,23 +1,24 @@
 """Training rows in the three row formats."""
 
 import json
-import sys
-from pathlib import Path
+from typing import TextIO
 
 import dagster as dg
 
 from agent_assets.conversations.formats import from_swift, to_openai, to_sharegpt, to_swift
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import StoreError
-from agent_assets.instance import open_instance
+from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.planning.history import latest_materialization
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+from agent_assets.store.places import artifact_keys
 
+ROWS = "train_jsonl"
 CONVERTERS = {"swift": to_swift, "sharegpt": to_sharegpt, "openai": to_openai}
 
 
-def export_rows(settings: Settings, agent: str, form: str, output: Path | None) -> int:
+def export_rows(settings: Settings, agent: str, form: str, output: TextIO) -> int:
     """Write the latest train.jsonl of an agent (`pipeline` or `pipeline/elder`) in one format.
 
     Returns:
@@ -27,21 +28,21 @@ def export_rows(settings: Settings, agent: str, form: str, output: Path | None) 
         StoreError: that agent has no training rows.
     """
     pipeline, _, elder = agent.partition("/")
-    key = ArtifactKey(pipeline, "train_jsonl", elder or None)
+    key = ArtifactKey(pipeline, ROWS, elder or None)
+    prepare_dagster_home(settings)
     with open_instance(settings) as instance:
-        recorded = latest_materialization(instance, dg.AssetKey([pipeline, "train_jsonl"]), key.partition)
+        recorded = latest_materialization(instance, dg.AssetKey([pipeline, ROWS]), key.partition)
     store = ArtifactStore(settings.store, cache=settings.home / "store-cache")
     artifact = None if recorded is None else store.find(key, recorded.fingerprint)
     if artifact is None:
+        found = [found for found in artifact_keys(store) if found.asset == ROWS]
+        agents = ", ".join(f"{one.pipeline}/{one.partition}" if one.partition else one.pipeline for one in found)
         raise StoreError(
-            f"{key} has no training rows.",
-            next_step="name an agent as `pipeline` or `pipeline/elder`, and materialize its train_jsonl first.",
+            f"There are no training rows of {agent}.",
+            next_step=f"choose from {agents}." if agents else f"materialize {key} first, or run `make demo`.",
         )
-    lines = (artifact.path / "train.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [canonical_json(CONVERTERS[form](from_swift(json.loads(line)))) for line in lines]
-    text = "".join(row + "\n" for row in rows)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text, encoding="utf-8")
-    return len(rows)
+    count = 0
+    for line in (artifact.path / "train.jsonl").read_text(encoding="utf-8").splitlines():
+        output.write(canonical_json(CONVERTERS[form](from_swift(json.loads(line)))) + "\n")
+        count += 1
+    return count

@@ -1,7 +1,6 @@
 """Pipelines as YAML: a new agent is one file, a mistake in it is named, the graph carries its tags."""
 
 import json
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,14 @@ import yaml
 from dagster.components.testing.utils import create_defs_folder_sandbox
 from tiny_model import make_tiny_model
 
+from agent_assets.automation.pipelines import load_graphs
 from agent_assets.definitions import defs
 from agent_assets.engines.environment import find_engine_env
+from agent_assets.errors import ConfigError
+from agent_assets.pipeline.component import AgentPipeline
+from agent_assets.pipeline.config import PipelineConfig
+from agent_assets.pipeline.stage import PipelineSpec
+from agent_assets.pipeline.yaml_errors import yaml_errors_told
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from resources.engines import EnginesResource
 from resources.store import StoreResource
@@ -85,9 +90,19 @@ def test_a_second_pipeline_is_one_yaml_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_in_the_yaml_is_named(attributes: dict[str, Any], says: str) -> None:
-    with pytest.raises(Exception) as caught, loaded(attributes):  # Dagster wraps it several times
+    with pytest.raises(ConfigError) as caught, yaml_errors_told(), loaded(attributes):
         pass
-    assert says in "".join(traceback.format_exception(caught.value))
+    assert says in caught.value.message and "defs.yaml:" in caught.value.message
+
+
+def test_two_pipelines_of_one_name_are_told_apart_by_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (PipelineSpec(PipelineConfig(name="x"), tmp_path / folder) for folder in ("one", "two"))
+    components = [AgentPipeline(one), AgentPipeline(two)]
+    monkeypatch.setattr(dg.ComponentTree, "get_all_components", lambda *_: components)
+    with pytest.raises(ConfigError, match=f"name x: those in {one.folder} and {two.folder}"):
+        load_graphs()
 
 
 def test_a_learning_rate_without_a_dot_is_a_number() -> None:
