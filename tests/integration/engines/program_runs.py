@@ -1,7 +1,10 @@
-"""Runs in an engine environment, started by test_programs.py: one function per test, arguments in, JSON out."""
+"""Runs in an engine environment, started by test_programs.py: a line `[function, arguments, file]` calls a function,
+writes what it returned to the file as JSON, and is answered with an exit code."""
 
 import json
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +103,27 @@ def gradients(model_dir: str) -> dict[str, float]:
     }
 
 
+def _answer(function: str, arguments: list[Any], answer: str) -> int:
+    """Call a function in a fork of this process; its exit code."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 1
+    try:
+        Path(answer).write_text(json.dumps(globals()[function](*arguments)), encoding="utf-8")
+        code = 0
+    finally:
+        if code:
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
     prepare_environment()
-    function, request, answer = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    arguments = json.loads(request.read_text(encoding="utf-8"))
-    answer.write_text(json.dumps(globals()[function](*arguments)), encoding="utf-8")
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print goes to the log
+    import transformers  # noqa: F401  what all programs import, once
+
+    for line in sys.stdin:
+        print(_answer(*json.loads(line)), file=replies, flush=True)

@@ -2,8 +2,9 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from tiny_model import make_tiny_model
@@ -11,7 +12,7 @@ from tiny_model import make_tiny_model
 from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolCall, ToolSchema
 from agent_assets.conversations.tools import strict_openai_tools
-from agent_assets.engines.environment import EngineEnv, engine_environment, find_engine_env
+from agent_assets.engines.environment import EngineEnv, engine_environment
 from agent_assets.engines.programs.runtime import sha256_file
 
 pytestmark = pytest.mark.engine
@@ -39,25 +40,41 @@ PRICE = ToolSchema(
 NOW = ToolSchema("get_time", 'The time, "now".', {"type": "object", "properties": {}})
 
 
-@pytest.fixture(scope="module")
-def env() -> EngineEnv:
-    return find_engine_env("cpu")
+class Programs:
+    """Functions of program_runs.py in the engine environment, each call in a process of its own.
+
+    The processes are forks of one that has imported the libraries: that takes longer than all the work here.
+    """
+
+    def __init__(self, env: EngineEnv, log: Path) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [str(env.python), str(HERE / "program_runs.py")], env=engine_environment({}), text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output,
+            )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate(timeout=60)
+
+    def __call__(self, folder: Path, function: str, *arguments: Any) -> Any:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        answer = folder / "answer.json"
+        answer.unlink(missing_ok=True)
+        self.process.stdin.write(json.dumps([function, arguments, str(answer)]) + "\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "0\n", self.log.read_text(encoding="utf-8", errors="replace")[-4000:]
+        return json.loads(answer.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def tiny(env: EngineEnv, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("tiny"), env)
-
-
-def run(env: EngineEnv, folder: Path, function: str, *arguments: Any) -> Any:
-    request, answer = folder / "request.json", folder / "answer.json"
-    request.write_text(json.dumps(arguments), encoding="utf-8")
-    done = subprocess.run(
-        [str(env.python), str(HERE / "program_runs.py"), function, str(request), str(answer)],
-        env=engine_environment({}), timeout=400, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout.decode(errors="replace")[-4000:]
-    return json.loads(answer.read_text(encoding="utf-8"))
+def programs(engine_env: EngineEnv, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    log = tmp_path_factory.mktemp("programs") / "programs.log"
+    with Programs(engine_env, log) as started:
+        yield started
 
 
 def conversations() -> list[Conversation]:
@@ -110,7 +127,7 @@ def rows_file(folder: Path, *, count: int = 16) -> Path:
     return folder / "train.jsonl"
 
 
-def test_training_and_serving_render_the_same_tokens(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
+def test_training_and_serving_render_the_same_tokens(programs: Programs, tiny_model: Path, tmp_path: Path) -> None:
     cases = conversations()
     chats = []
     for case in cases:
@@ -119,7 +136,7 @@ def test_training_and_serving_render_the_same_tokens(env: EngineEnv, tiny: Path,
             for called in message.get("tool_calls") or []:
                 called["function"]["arguments"] = json.loads(called["function"]["arguments"])
         chats.append({"messages": chat["messages"], "tools": strict_openai_tools(case.tools) or None})
-    found = run(env, tmp_path, "render", str(tiny), [to_swift(case) for case in cases], chats)
+    found = programs(tmp_path, "render", str(tiny_model), [to_swift(case) for case in cases], chats)
     for one in found:
         assert one["same"], (one["trained"], one["served"])
     assert (
@@ -136,16 +153,18 @@ def test_training_and_serving_render_the_same_tokens(env: EngineEnv, tiny: Path,
     assert found[3]["learned"] == found[0]["learned"] + found[1]["learned"] + "Hello." + end
 
 
-def test_our_layers_have_the_gradients_of_peft(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
-    differences = run(env, tmp_path, "gradients", str(tiny))
+def test_our_layers_have_the_gradients_of_peft(programs: Programs, tiny_model: Path, tmp_path: Path) -> None:
+    differences = programs(tmp_path, "gradients", str(tiny_model))
     assert len(differences) == 2 * 7 * 2 + 1
     assert max(differences.values()) < 1e-3, differences
 
 
-def test_training_learns_repeats_itself_and_merges(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
-    params = {"model_dir": str(tiny), "train_file": str(rows_file(tmp_path)), **SETTINGS}
+def test_training_learns_repeats_itself_and_merges(
+    programs: Programs, engine_env: EngineEnv, tiny_model: Path, tmp_path: Path
+) -> None:
+    params = {"model_dir": str(tiny_model), "train_file": str(rows_file(tmp_path)), **SETTINGS}
     first, second = tmp_path / "first", tmp_path / "second"
-    done = run(env, tmp_path, "call", "swift_sft", params | {"out_dir": str(first)})
+    done = programs(tmp_path, "call", "swift_sft", params | {"out_dir": str(first)})
     result = done["result"]
     steps = [message for message in done["messages"] if message["stage"] == "train"]
     assert [step["step"] for step in steps] == list(range(1, 13))
@@ -153,7 +172,7 @@ def test_training_learns_repeats_itself_and_merges(env: EngineEnv, tiny: Path, t
     assert result["loss_last"] < 0.95 * result["loss_first"]
     assert result["rows"], result["rows_too_long"] == (16, 0)
     assert result["weights_loaded"] == {
-        "name": "base_model", "sha256": sha256_file(tiny / "model.safetensors"), "dtype": "float32",
+        "name": "base_model", "sha256": sha256_file(tiny_model / "model.safetensors"), "dtype": "float32",
         "quantization": None,
     }  # fmt: skip
     curve = [json.loads(line) for line in (first / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -163,74 +182,80 @@ def test_training_learns_repeats_itself_and_merges(env: EngineEnv, tiny: Path, t
     ]  # fmt: skip
     assert str(tmp_path) not in (first / "adapter_config.json").read_text(encoding="utf-8")
 
-    run(env, tmp_path, "call", "swift_sft", params | {"out_dir": str(second)})
+    programs(tmp_path, "call", "swift_sft", params | {"out_dir": str(second)})
     for name in ("adapter_config.json", "adapter_model.safetensors", "loss.jsonl"):
         assert sha256_file(first / name) == sha256_file(second / name), name
 
     merged = tmp_path / "merged"
-    places = {"model_dir": str(tiny), "adapter_dir": str(first), "out_dir": str(merged)}
-    parity = run(env, tmp_path, "call", "swift_merge", places)["result"]["parity"]
+    places = {"model_dir": str(tiny_model), "adapter_dir": str(first), "out_dir": str(merged)}
+    parity = programs(tmp_path, "call", "swift_merge", places)["result"]["parity"]
     assert parity["max_logit_difference"] < 1e-3
     assert (parity["token_agreement"], parity["greedy_agreement"]) == (1.0, 1.0)
-    assert sha256_file(merged / "chat_template.jinja") == sha256_file(tiny / "chat_template.jinja")
+    assert sha256_file(merged / "chat_template.jinja") == sha256_file(tiny_model / "chat_template.jinja")
 
-    other = make_tiny_model(tmp_path / "other", env, seed=1)
-    refused = run(env, tmp_path, "call", "swift_merge", places | {"model_dir": str(other)})
+    other = make_tiny_model(tmp_path / "other", engine_env, seed=1)
+    refused = programs(tmp_path, "call", "swift_merge", places | {"model_dir": str(other)})
     assert refused["error"] == "BaseModelError"
     assert "was trained on base:" in refused["message"]
 
 
-def test_training_resumes_to_the_same_bytes(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
-    params = {"model_dir": str(tiny), "train_file": str(rows_file(tmp_path)), **SETTINGS, "epochs": 1, "save_steps": 2}
+def test_training_resumes_to_the_same_bytes(programs: Programs, tiny_model: Path, tmp_path: Path) -> None:
+    params = {
+        "model_dir": str(tiny_model),
+        "train_file": str(rows_file(tmp_path)),
+        **SETTINGS,
+        "epochs": 1,
+        "save_steps": 2,
+    }
     whole, halves = (
         {"out_dir": str(tmp_path / name), "checkpoint_dir": str(tmp_path / f"{name}-steps")} for name in "ab"
     )
-    run(env, tmp_path, "call", "swift_sft", params | whole)
-    killed = run(env, tmp_path, "call", "swift_sft", params | halves, 3)
+    programs(tmp_path, "call", "swift_sft", params | whole)
+    killed = programs(tmp_path, "call", "swift_sft", params | halves, 3)
     assert "result" not in killed
-    resumed = run(env, tmp_path, "call", "swift_sft", params | halves)
+    resumed = programs(tmp_path, "call", "swift_sft", params | halves)
     assert [m["step"] for m in resumed["messages"] if m["stage"] == "train"] == [3, 4]
     for name in ("adapter_model.safetensors", "loss.jsonl"):
         assert sha256_file(tmp_path / "a" / name) == sha256_file(tmp_path / "b" / name), name
 
 
-def test_rows_that_are_too_long_are_counted_never_cut(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
+def test_rows_that_are_too_long_are_counted_never_cut(programs: Programs, tiny_model: Path, tmp_path: Path) -> None:
     rows = rows_file(tmp_path, count=2)
     long = to_swift(conversations()[3])
     with rows.open("a", encoding="utf-8") as file:
         file.write(json.dumps(long, ensure_ascii=False) + "\n")
     params = {
-        "model_dir": str(tiny),
+        "model_dir": str(tiny_model),
         "train_file": str(rows),
         "out_dir": str(tmp_path / "out"),
         **SETTINGS,
         "epochs": 1,
     }
-    result = run(env, tmp_path, "call", "swift_sft", params | {"max_length": 300})["result"]
+    result = programs(tmp_path, "call", "swift_sft", params | {"max_length": 300})["result"]
     assert (result["rows"], result["rows_too_long"]) == (3, 1)
-    none = run(env, tmp_path, "call", "swift_sft", params | {"max_length": 64})
+    none = programs(tmp_path, "call", "swift_sft", params | {"max_length": 64})
     assert none["error"] == "TrainingDataError"
     assert "None of the 3 training rows fits into 64 tokens" in none["message"]
 
 
-def test_a_loss_that_is_no_number_names_its_step(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
-    params = {"model_dir": str(tiny), "train_file": str(rows_file(tmp_path)), "out_dir": str(tmp_path / "out")}
-    stopped = run(env, tmp_path, "call", "swift_sft", params | SETTINGS | {"learning_rate": 1e30})
+def test_a_loss_that_is_no_number_names_its_step(programs: Programs, tiny_model: Path, tmp_path: Path) -> None:
+    params = {"model_dir": str(tiny_model), "train_file": str(rows_file(tmp_path)), "out_dir": str(tmp_path / "out")}
+    stopped = programs(tmp_path, "call", "swift_sft", params | SETTINGS | {"learning_rate": 1e30})
     assert stopped["error"] == "EngineFailed"
     assert "at step 2 of 12" in stopped["message"]
 
 
-def test_base_model_from_a_folder(env: EngineEnv, tiny: Path, tmp_path: Path) -> None:
-    params = {"source": str(tiny), "chat_template": "hermes", "out_dir": str(tmp_path / "out")}
-    result = run(env, tmp_path, "call", "base_model", params)["result"]
-    digest = sha256_file(tiny / "model.safetensors")
+def test_base_model_from_a_folder(programs: Programs, tiny_model: Path, tmp_path: Path) -> None:
+    params = {"source": str(tiny_model), "chat_template": "hermes", "out_dir": str(tmp_path / "out")}
+    result = programs(tmp_path, "call", "base_model", params)["result"]
+    digest = sha256_file(tiny_model / "model.safetensors")
     assert result["weights_loaded"] == {
-        "name": tiny.name, "quantization": None, "dtype": "F32", "sha256": digest
+        "name": tiny_model.name, "quantization": None, "dtype": "F32", "sha256": digest
     }  # fmt: skip
     assert sha256_file(tmp_path / "out" / "model.safetensors") == digest
 
     def error(**changed: str) -> str:
-        answer = run(env, tmp_path, "call", "base_model", params | changed)
+        answer = programs(tmp_path, "call", "base_model", params | changed)
         assert answer["error"] == "BaseModelError"
         return str(answer["message"])
 
@@ -239,7 +264,7 @@ def test_base_model_from_a_folder(env: EngineEnv, tiny: Path, tmp_path: Path) ->
     assert "no-such-package is not installed" in error(source="pypi:no-such-package")
     broken = tmp_path / "broken"
     broken.mkdir()
-    for path in tiny.iterdir():
+    for path in tiny_model.iterdir():
         (broken / path.name).write_bytes(path.read_bytes())
     settings = json.loads((broken / "config.json").read_text(encoding="utf-8"))
     (broken / "config.json").write_text(json.dumps(settings | {"num_hidden_layers": 3}), encoding="utf-8")

@@ -9,9 +9,9 @@ import psutil
 import pytest
 from launching import CORE, HERE, alive, wait_for
 from openai import OpenAI, omit
-from tiny_model import make_tiny_adapter, make_tiny_model
+from tiny_model import make_tiny_adapter
 
-from agent_assets.engines.environment import EngineEnv, find_engine_env
+from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.process import EngineLimits
 from agent_assets.engines.server import serve_model
 from agent_assets.errors import EngineFailed, EngineOutOfMemory
@@ -20,24 +20,14 @@ pytestmark = pytest.mark.engine
 LIMITS = EngineLimits(seconds=300, memory_bytes=8 * 2**30)
 
 
-@pytest.fixture(scope="module")
-def env() -> EngineEnv:
-    return find_engine_env("cpu")
+def processes_of(tiny_model: Path) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cmdline"]) if str(tiny_model) in " ".join(p.info["cmdline"] or [])]
 
 
-@pytest.fixture(scope="module")
-def model_dir(env: EngineEnv, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("tiny-model"), env)
-
-
-def processes_of(model_dir: Path) -> list[psutil.Process]:
-    return [p for p in psutil.process_iter(["cmdline"]) if str(model_dir) in " ".join(p.info["cmdline"] or [])]
-
-
-def test_it_answers_and_ends_with_the_block(env: EngineEnv, model_dir: Path, tmp_path: Path) -> None:
-    adapter = make_tiny_adapter(tmp_path / "adapter", model_dir, env)
+def test_it_answers_and_ends_with_the_block(engine_env: EngineEnv, tiny_model: Path, tmp_path: Path) -> None:
+    adapter = make_tiny_adapter(tmp_path / "adapter", tiny_model, engine_env)
     with serve_model(
-        env=env, model_dir=model_dir, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=512,
+        env=engine_env, model_dir=tiny_model, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=512,
         adapters={"elder-1a2b3c4d": adapter},
     ) as endpoint:  # fmt: skip
         client = OpenAI(base_url=endpoint.base_url, api_key="local", timeout=60)
@@ -74,8 +64,8 @@ def test_it_answers_and_ends_with_the_block(env: EngineEnv, model_dir: Path, tmp
     assert endpoint.log_path.read_text(encoding="utf-8")
 
 
-def test_it_ends_when_its_worker_is_killed(model_dir: Path, tmp_path: Path) -> None:
-    worker = subprocess.Popen([sys.executable, str(HERE / "serving.py"), str(model_dir), str(tmp_path)])
+def test_it_ends_when_its_worker_is_killed(tiny_model: Path, tmp_path: Path) -> None:
+    worker = subprocess.Popen([sys.executable, str(HERE / "serving.py"), str(tiny_model), str(tmp_path)])
     try:
         descendants = wait_for(lambda: with_engine_core(psutil.Process(worker.pid)), 120)
     finally:
@@ -92,22 +82,22 @@ def with_engine_core(worker: psutil.Process) -> list[psutil.Process]:
     return found if any("EngineCore" in name for name in names) else []
 
 
-def test_a_taken_port_is_an_error_at_once(model_dir: Path, tmp_path: Path) -> None:
+def test_a_taken_port_is_an_error_at_once(tiny_model: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with (
             pytest.raises(EngineFailed, match=f"Port {port}"),
-            serve_model(env=CORE, model_dir=model_dir, log_dir=tmp_path, limits=LIMITS, max_model_len=512, port=port),
+            serve_model(env=CORE, model_dir=tiny_model, log_dir=tmp_path, limits=LIMITS, max_model_len=512, port=port),
         ):
             pass
 
 
-def test_a_server_that_cannot_start_names_its_log(model_dir: Path, tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_names_its_log(tiny_model: Path, tmp_path: Path) -> None:
     with (
         pytest.raises(EngineFailed, match="vllm ended with exit code 1") as caught,
-        serve_model(env=CORE, model_dir=model_dir, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=512,
+        serve_model(env=CORE, model_dir=tiny_model, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=512,
                     failed_logs=tmp_path / "kept"),
     ):  # fmt: skip
         pass
@@ -116,11 +106,11 @@ def test_a_server_that_cannot_start_names_its_log(model_dir: Path, tmp_path: Pat
     assert "vllm" in log.read_text(encoding="utf-8")
 
 
-def test_memory_limit_ends_the_server(env: EngineEnv, model_dir: Path, tmp_path: Path) -> None:
+def test_memory_limit_ends_the_server(engine_env: EngineEnv, tiny_model: Path, tmp_path: Path) -> None:
     tight = EngineLimits(seconds=300, memory_bytes=200 * 2**20)
     with (
         pytest.raises(EngineOutOfMemory, match="limit"),
-        serve_model(env=env, model_dir=model_dir, log_dir=tmp_path, limits=tight, max_model_len=512),
+        serve_model(env=engine_env, model_dir=tiny_model, log_dir=tmp_path, limits=tight, max_model_len=512),
     ):
         pass
-    wait_for(lambda: not processes_of(model_dir), 5)
+    wait_for(lambda: not processes_of(tiny_model), 5)

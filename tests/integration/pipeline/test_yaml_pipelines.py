@@ -10,11 +10,10 @@ import dagster as dg
 import pytest
 import yaml
 from dagster.components.testing.utils import create_defs_folder_sandbox
-from tiny_model import make_tiny_model
 
 from agent_assets.automation.pipelines import load_graphs
 from agent_assets.definitions import defs
-from agent_assets.engines.environment import find_engine_env
+from agent_assets.engines.environment import EngineEnv
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.component import AgentPipeline
 from agent_assets.pipeline.config import PipelineConfig
@@ -125,13 +124,14 @@ def test_gpu_stages_carry_pool_tags_and_kubernetes_limits() -> None:
 
 
 @pytest.mark.engine
-def test_a_chain_trains_merges_and_evaluates_a_tiny_model(tmp_path: Path) -> None:
+def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
+    tmp_path: Path, engine_env: EngineEnv, tiny_model: Path
+) -> None:
     """The whole graph on real parts: MCP server, ms-swift, vLLM; only the model is tiny and its weights are random."""
-    base = make_tiny_model(tmp_path / "tiny", find_engine_env("cpu"))
     attributes = {
         "name": "tiny_expert",
         "system_prompt": "Use the tools.",
-        "base_model": {"source": str(base)},
+        "base_model": {"source": str(tiny_model)},
         "questions": {"per_tool": 4, "per_tool_without_arguments": 2, "heldout_per_tool": 1, "unseen_share": 0.5},
         "train_jsonl": {"exchanges_per_row": 2},
         "sft_adapter": {"epochs": 8, "learning_rate": 5e-3, "precision": "fp32"},
@@ -144,7 +144,7 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(tmp_path: Path) -> Non
             "store": StoreResource(root=str(store), cache=str(tmp_path)),
             "mongo": dg.ResourceDefinition.none_resource(),
             "engines": EnginesResource(
-                environments=str(find_engine_env("cpu").python.parent.parent.parent), device="cpu", home=str(tmp_path)
+                environments=str(engine_env.python.parent.parent.parent), device="cpu", home=str(tmp_path)
             ),
         }
         result = dg.materialize(assets, instance=instance, resources=resources)
