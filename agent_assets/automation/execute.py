@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ def execute_run(
     Raises:
         KeyboardInterrupt: Ctrl-C ended the run, so it ends the command, too.
     """
+    # Pipes' message readers are a preview in this Dagster version; the version is pinned.
+    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     names = sorted(assets)
     run_id = str(uuid.uuid4())
     progress = RunProgress(run_id)

@@ -2,7 +2,6 @@
 
 import json
 import time
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -38,8 +37,6 @@ def run_demo(settings: Settings, *, elders: list[str] | None) -> int:
         0 when every agent was made, 1 otherwise.
     """
     started = time.monotonic()
-    # Pipes' message readers are a preview in this Dagster version; the version is pinned.
-    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     with seeded(settings, elders) as (installation, instance, counts):
         words = ", ".join(f"{elder} ({count})" for elder, count in counts.items())
         console.print(f"{len(counts)} sample elders in MongoDB: {words}")
