@@ -9,12 +9,16 @@ import dagster as dg
 
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.store.artifact_store import Artifact
+from agent_assets.planning.history import latest_materialization
+from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry, EngineEntry, hash_file
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from resources.engines import EnginesResource
     from resources.mongo import MongoResource
+    from resources.tracing import TraceFigures, TracingResource
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,24 @@ class StageRun(SourceContext):
 
     context: dg.AssetExecutionContext
     inputs: Mapping[str, Artifact]
+    tracing: "TracingResource"
+    trace_file: Path
 
     def path(self, asset: str) -> Path:
         """Folder with the files of an input artifact."""
         return self.inputs[asset].path
+
+    def latest(self, asset: str) -> Artifact | None:
+        """The artifact of an unpartitioned asset that is no input, as it was last materialized; None without one."""
+        recorded = latest_materialization(self.context.instance, self.pipeline.key(asset), None)
+        key = ArtifactKey(self.config.name, asset, None)
+        store: ArtifactStore = self.context.resources.store.open()
+        return None if recorded is None else store.find(key, recorded.fingerprint)
+
+    def traced(self) -> "AbstractContextManager[TraceFigures]":
+        """Trace the agents that run inside; lost traces are a warning in the run's log."""
+        ids = {"pipeline": self.config.name, "elder": self.partition or "", "run_id": self.context.run.run_id}
+        return self.tracing.session(self.trace_file, ids, report=self.context.log.warning)
 
 
 @dataclass(frozen=True)
