@@ -213,6 +213,8 @@ def _report(snapshot: Snapshot) -> None:
         for words, count in odd.items():
             if count:
                 click.echo(f"{name}: {count} {words}", err=True)
+        if found.advice:
+            click.echo(f"{name}: {found.advice}", err=True)
 
 
 def _fresh_lines(plan: Plan, with_fresh: bool) -> Iterable[str]:

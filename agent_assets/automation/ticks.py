@@ -153,7 +153,10 @@ def _message(
     common = Counter(causes.values())
     parts += [f"{cause} ({count} agents)" if count > 1 else cause for cause, count in common.most_common(3)]
     parts += [f"{count} wait ({_REASONS[reason]})" for reason, count in sorted(waiting.items())]
-    parts += [f"{f.asset} is shared: its change may reach {f.elders} elders" for f in plan.fan_outs if f.elders]
+    shared = [found for found in plan.fan_outs if found.elders]
+    if shared:
+        names = ", ".join(f"{found.pipeline}/{found.asset}" for found in shared)
+        parts.append(f"shared, a change may reach up to {max(found.elders for found in shared)} elders: {names}")
     if changes.added:
         parts.append(f"{len(changes.added)} elders added")
     if changes.removed:
@@ -169,6 +172,7 @@ def _message(
             "elders still to be read": len(found.unread),
         }
         parts += [f"{name}: {count} {words}" for words, count in odd.items() if count]
+        parts += [f"{name}: {found.advice}"] if found.advice else []
     parts += list(snapshot.problems)
     return "; ".join(parts) + f" ({snapshot.seconds:.1f} s)"
 

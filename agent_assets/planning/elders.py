@@ -19,12 +19,16 @@ _BATCH = 200
 
 @dataclass(frozen=True)
 class Marks:
-    """What a look at the database says. Marks by elder id; ids that cannot be used and profiles twice are counted."""
+    """What a look at the database says. Marks by elder id; ids that cannot be used and profiles twice are counted.
+
+    `advice` is what an operator should change to make looks cheap, "" when there is nothing.
+    """
 
     elders: Mapping[str, str]
     questions: Mapping[str, str]
     invalid_ids: int = 0
     duplicate_profiles: int = 0
+    advice: str = ""
 
 
 class ElderSource(Protocol):
@@ -67,6 +71,7 @@ class Elders:
     gone: Mapping[str, float]
     invalid_ids: int
     duplicate_profiles: int
+    advice: str
     read: int
 
 
@@ -120,6 +125,7 @@ def check_elders(
         gone=gone,
         invalid_ids=marks.invalid_ids,
         duplicate_profiles=marks.duplicate_profiles,
+        advice=marks.advice,
         read=read,
     )
 
