@@ -100,7 +100,10 @@ def plan(
 @click.option("--elder", "elders", multiple=True, help="Only this elder (repeatable).")
 @click.option("--dry-run", is_flag=True, help="Say what would be started, and start nothing.")
 def refresh(pipelines: tuple[str, ...], elders: tuple[str, ...], dry_run: bool) -> None:
-    """Start the runs of the plan here and show their progress; one that fails does not stop the others."""
+    """Start the runs of the plan and show their progress; one that fails does not stop the others.
+
+    While a daemon is alive the runs go through its queue; otherwise they run here, one after the other.
+    """
     from agent_assets.automation.commands import Scope
     from agent_assets.automation.commands import refresh as run_refresh
 
@@ -129,7 +132,7 @@ def backfill(
 @click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
 def prune(dry_run: bool) -> None:
     """Remove old versions of artifacts (never one in use or released) and temporary folders nobody uses."""
-    from agent_assets.automation.commands import prune_store
+    from agent_assets.automation.prune import prune_store
 
     sys.exit(prune_store(load_settings(), dry_run=dry_run))
 

@@ -3,9 +3,15 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from agent_assets.errors import AgentAssetsError
 from agent_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from agent_assets.automation.pipelines import Graph
 
 _ROOM_BYTES = 10 * 2**30
 
@@ -23,7 +29,8 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything a run needs. Changes nothing."""
-    return [*_engines(settings), _mongo(settings), _pipelines(), _room(settings)]
+    findings = [*_engines(settings), _mongo(settings), *_answer_indexes(settings)]
+    return [*findings, _pipelines(), _room(settings)]
 
 
 def _engines(settings: Settings) -> list[Finding]:
@@ -70,6 +77,34 @@ def _mongo(settings: Settings) -> Finding:
         return Finding("MongoDB", True, f"embedded, {find_mongod()}")
     except AgentAssetsError as error:
         return Finding("MongoDB", False, error.message, error.next_step or "")
+
+
+def _answer_indexes(settings: Settings) -> list[Finding]:
+    """The index that tells changed elders cheaply: without it the look of every minute reads every answer."""
+    from agent_assets.automation.pipelines import load_graphs
+    from resources.mongo_retry import connect
+
+    if not settings.mongodb_uri:
+        return []  # the embedded one gets it when the sample elders are written
+    try:
+        with connect(settings.mongodb_uri) as client:
+            db = client[settings.mongodb_database]
+            return [_answer_index(db, graph) for graph in load_graphs() if graph.spec.partitioned]
+    except AgentAssetsError:
+        return []  # MongoDB does not answer or a pipeline is wrong: that is a finding of its own
+
+
+def _answer_index(db: "Database[dict[str, Any]]", graph: "Graph") -> Finding:
+    from resources.mongo_signatures import has_recommended_index, recommended_index
+
+    layout = graph.spec.config.elder_memories.layout
+    title = f"index {graph.name}"
+    if has_recommended_index(db, layout):
+        return Finding(title, True, "changed elders are told from an index of the answers")
+    keys = ", ".join(f'"{name}": 1' for name, _ in recommended_index(layout))
+    place = f'db.getSiblingDB("{db.name}").getCollection("{layout.answers.collection}")'
+    fix = f"as a user who may write: mongosh \"$MONGODB_URI\" --eval '{place}.createIndex({{{keys}}})'"
+    return Finding(title, False, "none: every look for changed elders reads all answers", fix, optional=True)
 
 
 def _pipelines() -> Finding:

@@ -1,7 +1,6 @@
 """The Dagster instance of this installation: its folder, its settings, and opening it."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,10 +16,11 @@ def prepare_dagster_home(settings: Settings) -> None:
     here, before any service starts.
     """
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    name = "deploy/dagster-postgres.yaml" if os.environ.get("DAGSTER_POSTGRES_URL") else "dagster.yaml"
-    source, target = REPOSITORY / name, settings.dagster_home / "dagster.yaml"
-    if not target.exists() or target.read_bytes() != source.read_bytes():
-        shutil.copyfile(source, target)
+    names = ["dagster.yaml", *(["deploy/dagster-postgres.yaml"] if os.environ.get("DAGSTER_POSTGRES_URL") else [])]
+    content = "\n".join((REPOSITORY / name).read_text(encoding="utf-8") for name in names)
+    target = settings.dagster_home / "dagster.yaml"
+    if not target.exists() or target.read_text(encoding="utf-8") != content:
+        target.write_text(content, encoding="utf-8")
     with open_instance(settings) as instance:
         instance.get_run_records(limit=1)
 

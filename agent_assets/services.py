@@ -14,8 +14,9 @@ from pathlib import Path
 import click
 import yaml
 
+from agent_assets.abandoned import release_abandoned_runs
 from agent_assets.errors import ConfigError, EngineFailed
-from agent_assets.instance import prepare_dagster_home
+from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import REPOSITORY, Settings, load_settings
 
 _STOP_SECONDS = 20.0
@@ -58,10 +59,12 @@ def running_services(settings: Settings, *, port: int) -> Iterator[list[Service]
     """MongoDB, code server, UI and daemon, ready for use; stopped in reverse order at the end of the block."""
     with mongodb(settings) as environment:
         prepare_dagster_home(settings)
+        with open_instance(settings) as instance:
+            release_abandoned_runs(instance)
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         code_port = free_port()
-        workspace = settings.home / "workspace.yaml"
+        workspace = settings.workspace
         server = {"host": "127.0.0.1", "port": code_port, "location_name": "agent_assets"}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
         services: list[Service] = []
@@ -76,6 +79,7 @@ def running_services(settings: Settings, *, port: int) -> Iterator[list[Service]
             yield services
         finally:
             _stop(services)
+            workspace.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

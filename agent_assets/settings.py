@@ -6,6 +6,7 @@
 | AGENT_ASSETS_STORE | artifact store: a folder or an fsspec URL | `<home>/store` |
 | AGENT_ASSETS_ENGINES | folder of the engine environments | `.venvs` beside the code |
 | AGENT_ASSETS_DEVICE | `auto`, `cpu` or `gpu`: where GPU stages run | `auto` |
+| AGENT_ASSETS_AUTOMATION | settings of the schedule and the sensor | `agent_assets/defs/automation.yaml` |
 | MONGODB_URI | MongoDB to read from; unset starts the embedded one | |
 | MONGOD_BIN | the mongod that the embedded MongoDB runs | one on PATH, or the one in the `embedded` extra |
 | MONGODB_DATABASE | database with the elders' answers | `afs` |
@@ -34,6 +35,7 @@ class Settings:
     store: str
     engines: Path
     device: DeviceChoice
+    automation: Path
     mongodb_uri: str | None
     mongodb_database: str
     wandb_project: str | None = None
@@ -42,6 +44,11 @@ class Settings:
     def dagster_home(self) -> Path:
         """DAGSTER_HOME of the services this installation starts."""
         return self.home / "dagster"
+
+    @property
+    def workspace(self) -> Path:
+        """Where the services of this installation find its code server; there while they run."""
+        return self.home / "workspace.yaml"
 
     @property
     def mongo_data(self) -> Path:
@@ -66,6 +73,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         store=store if "://" in store else str(Path(store).expanduser().resolve()),
         engines=Path(environment.get("AGENT_ASSETS_ENGINES") or REPOSITORY / ".venvs").expanduser().resolve(),
         device=cast(DeviceChoice, device),
+        automation=Path(environment.get("AGENT_ASSETS_AUTOMATION") or REPOSITORY / "agent_assets/defs/automation.yaml"),
         mongodb_uri=environment.get("MONGODB_URI") or None,
         mongodb_database=environment.get("MONGODB_DATABASE") or "afs",
         wandb_project=wandb if environment.get("WANDB_API_KEY") else None,

@@ -108,10 +108,12 @@ def make_profile(
 
 def dig(document: Mapping[str, Any], path: str | None) -> Any:
     """The value at a dotted path, None where there is none."""
+    if not path:
+        return None
     value: Any = document
-    for part in path.split(".") if path else ():
+    for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    return value if path else None
+    return value
 
 
 def clean_text(value: object) -> str | None:

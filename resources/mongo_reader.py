@@ -5,7 +5,7 @@ A user with the role `read` suffices: nothing here writes or creates an index.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -49,8 +49,9 @@ def content_digest(record: ElderRecord) -> str:
 
     `updated_at` is left out, so that a touch without a change rebuilds nothing; so are the skipped documents.
     """
-    memories = [{key: value for key, value in asdict(m).items() if key != "updated_at"} for m in record.memories]
-    content = {"profile": asdict(record.profile), "memories": memories}
+    # vars, not asdict: it copies nothing, and this runs over every answer of every elder.
+    memories = [{key: value for key, value in vars(m).items() if key != "updated_at"} for m in record.memories]
+    content = {"profile": vars(record.profile), "memories": memories}
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:32]
 
 

@@ -1,3 +1,3 @@
 """Fixtures shared by all tests."""
 
-pytest_plugins = ["mongo_fixtures", "engine_fixtures"]
+pytest_plugins = ["mongo_fixtures", "engine_fixtures", "postgres_fixtures"]

@@ -1,4 +1,4 @@
-"""`agent-assets plan`, `refresh`, `backfill` and `prune`."""
+"""`agent-assets plan`, `refresh` and `backfill`."""
 
 import fnmatch
 import json
@@ -11,9 +11,8 @@ import click
 import dagster as dg
 
 from agent_assets.abandoned import release_abandoned_runs
-from agent_assets.automation.config import load_automation
-from agent_assets.automation.elders import add_elders
-from agent_assets.automation.execute import Outcome, execute_run, summary_lines
+from agent_assets.automation.elders import PARTITIONS, add_elders
+from agent_assets.automation.execute import Order, Outcome, execute_here, summary_lines
 from agent_assets.automation.planner import (
     Installation,
     Options,
@@ -22,25 +21,17 @@ from agent_assets.automation.planner import (
     load_installation,
     with_words,
 )
+from agent_assets.automation.queue import open_queue
 from agent_assets.automation.ticks import busy_agents
 from agent_assets.errors import ConfigError
 from agent_assets.instance import open_instance, prepare_dagster_home
-from agent_assets.pipeline.assets import ELDERS
 from agent_assets.planning.cells import Plan, PlannedRun
-from agent_assets.planning.history import (
-    ELDER_TAG,
-    PIPELINE_TAG,
-    WANTED_TAG,
-    DagsterLog,
-    active_runs,
-    known_partitions,
-)
-from agent_assets.planning.recorded import read_latest
+from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG, WANTED_TAG, active_runs, known_partitions
 from agent_assets.planning.render import plan_json, plan_text, runs_text
+from agent_assets.planning.requests import Agent
 from agent_assets.services import mongodb_environment
-from agent_assets.settings import Settings
+from agent_assets.settings import Settings, load_settings
 from agent_assets.store.artifact_store import ArtifactKey
-from agent_assets.store.retention import Pruning, plan_pruning, prune, released_versions
 
 
 @dataclass(frozen=True)
@@ -77,12 +68,13 @@ def refresh(settings: Settings, scope: Scope, *, dry_run: bool) -> int:
             click.echo(line)
         if dry_run:
             return 0
-        shared = [run for run in plan.runs if run.partition is None]
+        shared = [_order(run) for run in plan.runs if run.partition is None]
         outcomes = _execute(installation, instance, shared)
         if shared:  # only what really changed goes on
             again = Scope(scope.pipelines, scope.elders, cached_sources=True)
             plan = current_plan(installation, instance, now=time.time(), options=_options(again)).plan
-        outcomes += _execute(installation, instance, [run for run in plan.runs if run.partition is not None])
+        elders = [_order(run) for run in plan.runs if run.partition is not None]
+        outcomes += _execute(installation, instance, elders)
     return _finish(outcomes)
 
 
@@ -96,40 +88,19 @@ def backfill(settings: Settings, scope: Scope, *, pattern: str | None, dry_run: 
             click.echo(f"{name}: {len(elders)} elders")
         if dry_run:
             return 0
-        shared = [run for run in snapshot.plan.runs if run.partition is None and run.pipeline in chosen]
+        shared = [_order(run) for run in snapshot.plan.runs if run.partition is None and run.pipeline in chosen]
         outcomes = _execute(installation, instance, shared)
-        definitions = _definitions()
-        for name, elders in chosen.items():
-            (graph,) = (graph for graph in installation.graphs if graph.name == name)
-            assets = [stage.name for stage in graph.stages.values() if graph.partitioned(stage)]
-            add_elders(installation, instance, set(elders) - set(known_partitions(instance, str(ELDERS.name))))
-            for number, elder in enumerate(elders, start=1):
-                click.echo(f"[{number}/{len(elders)}] {name}/{elder}")
-                tags = {PIPELINE_TAG: name, ELDER_TAG: elder, "agent_assets/backfill": "true"}
-                outcomes.append(
-                    execute_run(instance, definitions, pipeline=name, partition=elder, assets=assets, tags=tags)
-                )
+        assets = {
+            graph.name: tuple(stage.name for stage in graph.stages.values() if graph.partitioned(stage))
+            for graph in installation.graphs
+        }
+        orders = [
+            Order(name, elder, assets[name], {PIPELINE_TAG: name, ELDER_TAG: elder, "agent_assets/backfill": "true"})
+            for name, elders in chosen.items()
+            for elder in elders
+        ]
+        outcomes += _execute(installation, instance, orders)
     return _finish(outcomes)
-
-
-def prune_store(settings: Settings, *, dry_run: bool) -> int:
-    """Remove old versions and unused temporary folders, or say what would go."""
-    retention = load_automation().retention
-    prepare_dagster_home(settings)
-    installation = load_installation(settings)
-    with open_instance(settings) as instance:
-        pruning = plan_pruning(
-            installation.store,
-            keep_versions=retention.keep_versions,
-            temporary_s=retention.temporary_hours * 3600,
-            needed=_in_use(installation, instance) | released_versions(installation.store),
-            busy={run.partition for run in active_runs(instance)},
-        )
-    for line in _pruning_lines(pruning, dry_run):
-        click.echo(line)
-    if not dry_run:
-        prune(installation.store, pruning)
-    return 0
 
 
 @contextmanager
@@ -182,31 +153,39 @@ def _chosen(installation: Installation, snapshot: Snapshot, scope: Scope, patter
     return chosen
 
 
-def _execute(installation: Installation, instance: dg.DagsterInstance, runs: Sequence[PlannedRun]) -> list[Outcome]:
-    """Run after run; one that fails stops nobody else."""
-    if not runs:
+def _order(run: PlannedRun) -> Order:
+    tags = {PIPELINE_TAG: run.pipeline, WANTED_TAG: run.wanted}
+    if run.partition:
+        tags[ELDER_TAG] = run.partition
+    return Order(run.pipeline, run.partition, run.assets, tags)
+
+
+def _execute(installation: Installation, instance: dg.DagsterInstance, orders: Sequence[Order]) -> list[Outcome]:
+    """In the queue of a daemon that is alive, else here, run after run. One that fails stops nobody else."""
+    if not orders:
         return []
-    add_elders(
-        installation,
-        instance,
-        {run.partition for run in runs if run.partition} - set(known_partitions(instance, str(ELDERS.name))),
-    )
+    elders = {order.partition for order in orders if order.partition}
+    add_elders(installation, instance, elders - set(known_partitions(instance, PARTITIONS)))
+    names = [graph.name for graph in installation.graphs]
+    with open_queue(instance, load_settings()) as queue:
+        if queue is not None:
+            click.echo("A daemon is running: the runs go through its queue. Ctrl-C stops following, not the runs.")
+            busy = busy_agents(active_runs(instance), names)
+            return queue.run([order for order in orders if _free(order, busy)])
     definitions = _definitions()
     outcomes = []
-    names = [graph.name for graph in installation.graphs]
-    for run in runs:
-        if (run.pipeline, run.partition) in busy_agents(active_runs(instance), names):
-            click.echo(f"{run.pipeline}/{run.partition or ''}: a run is going on already")
-            continue
-        tags = {PIPELINE_TAG: run.pipeline, WANTED_TAG: run.wanted}
-        if run.partition:
-            tags[ELDER_TAG] = run.partition
-        outcomes.append(
-            execute_run(
-                instance, definitions, pipeline=run.pipeline, partition=run.partition, assets=run.assets, tags=tags
-            )
-        )
+    for number, order in enumerate(orders, start=1):
+        click.echo(f"[{number}/{len(orders)}] {order.label}")
+        if _free(order, busy_agents(active_runs(instance), names)):
+            outcomes.append(execute_here(instance, definitions, order))
     return outcomes
+
+
+def _free(order: Order, busy: set[Agent]) -> bool:
+    going = (order.pipeline, order.partition) in busy
+    if going:
+        click.echo(f"{order.label}: a run is going on already")
+    return not going
 
 
 def _definitions() -> dg.Definitions:
@@ -234,6 +213,8 @@ def _report(snapshot: Snapshot) -> None:
         for words, count in odd.items():
             if count:
                 click.echo(f"{name}: {count} {words}", err=True)
+        if found.advice:
+            click.echo(f"{name}: {found.advice}", err=True)
 
 
 def _fresh_lines(plan: Plan, with_fresh: bool) -> Iterable[str]:
@@ -241,23 +222,3 @@ def _fresh_lines(plan: Plan, with_fresh: bool) -> Iterable[str]:
         return []
     keys = [ArtifactKey(cell.pipeline, cell.asset, cell.partition) for cell in plan.fresh_cells()]
     return [f"fresh: {key}" for key in keys]
-
-
-def _in_use(installation: Installation, instance: dg.DagsterInstance) -> set[tuple[ArtifactKey, str]]:
-    """The version that each latest materialization names."""
-    elders = known_partitions(instance, str(ELDERS.name))
-    facts = [graph.facts(elders) for graph in installation.graphs]
-    latest = read_latest(DagsterLog(instance), installation.index, facts)
-    return {
-        (ArtifactKey(pipeline, asset, partition), found.fingerprint)
-        for (pipeline, asset), by_partition in latest.items()
-        for partition, found in by_partition.items()
-    }
-
-
-def _pruning_lines(pruning: Pruning, dry_run: bool) -> list[str]:
-    lines = [f"{version.key} {version.fingerprint}" for version in pruning.versions]
-    lines += [f"temporary folder {folder.name}" for folder in pruning.folders]
-    what = "would be removed" if dry_run else "removed"
-    counts = f"{len(pruning.versions)} versions and {len(pruning.folders)} temporary folders"
-    return [*lines, f"{counts} {what} ({pruning.bytes / 2**20:.1f} MB), {pruning.kept} versions kept"]

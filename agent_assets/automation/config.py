@@ -1,4 +1,4 @@
-"""Settings of everything that happens by itself: `defs/automation.yaml`, one model per concern."""
+"""Settings of everything that happens by itself: `defs/automation.yaml` (or another file), one model per concern."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,9 +9,8 @@ from dagster._utils.schedules import is_valid_cron_string
 from pydantic import Field, ValidationError, field_validator
 
 from agent_assets.errors import ConfigError
+from agent_assets.settings import load_settings
 from agent_assets.strict_model import StrictModel
-
-FILE = Path(__file__).resolve().parent.parent / "defs" / "automation.yaml"
 
 
 class NightlyConfig(StrictModel):
@@ -20,7 +19,9 @@ class NightlyConfig(StrictModel):
     enabled: bool = Field(True, description="Whether it runs without being switched on in the UI.")
     cron: str = Field("0 2 * * *", description="When.")
     timezone: str = Field("UTC", description="Time zone of `cron`, as in `Europe/Berlin`.")
-    max_runs_per_tick: int = Field(1000, ge=1, le=5000, description="More are left to the sensor's ticks.")
+    max_runs_per_tick: int = Field(
+        1000, ge=0, le=5000, description="More are left to the sensor's ticks. 0 looks and reports, and starts nothing."
+    )
 
     @field_validator("cron")
     @classmethod
@@ -45,7 +46,9 @@ class WatchConfig(StrictModel):
     enabled: bool = Field(True, description="Whether it runs without being switched on in the UI.")
     interval_s: int = Field(60, ge=5, description="Seconds between two looks.")
     debounce_s: float = Field(120.0, ge=0, description="An elder who is still writing is left alone for so long.")
-    max_runs_per_tick: int = Field(200, ge=1, le=5000, description="More are left to the next tick.")
+    max_runs_per_tick: int = Field(
+        200, ge=0, le=5000, description="More are left to the next tick. 0 looks and reports, and starts nothing."
+    )
     shared_sources_s: float = Field(
         900.0, ge=0, description="Tool servers and weight files are looked at again after so long; at night always."
     )
@@ -87,16 +90,17 @@ class AutomationConfig(StrictModel):
     retention: RetentionConfig = RetentionConfig()
 
 
-def load_automation(path: Path = FILE) -> AutomationConfig:
-    """Read the file.
+def load_automation(path: Path | None = None) -> AutomationConfig:
+    """Read the file; None reads that of `Settings.automation`.
 
     Raises:
         ConfigError: it is not there, no YAML, or has a wrong or unknown setting.
     """
+    path = path or load_settings().automation
     try:
         return AutomationConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except FileNotFoundError:
-        raise ConfigError(f"{path} is missing.", next_step="restore it from the repository.") from None
+        raise ConfigError(f"{path} is missing.", next_step="restore it, or unset AGENT_ASSETS_AUTOMATION.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is no YAML: {error}.", next_step="correct the file.") from None
     except ValidationError as error:

@@ -10,7 +10,7 @@ from agent_assets.automation.planner import Installation
 from agent_assets.pipeline.assets import ELDERS
 from agent_assets.planning.elders import Elders, forget_elder
 from agent_assets.planning.history import ActiveRun, known_partitions
-from agent_assets.store.tombstones import bury, revive
+from agent_assets.store.tombstones import bury, generations, revive
 
 PARTITIONS = str(ELDERS.name)
 _DAY = 86_400.0
@@ -41,6 +41,7 @@ def follow_elders(
         active: runs going on: an elder in one of them keeps the partition until it is over.
         now: seconds since 1970.
     """
+    partitioned = [graph for graph in installation.graphs if graph.spec.partitioned]
     before = set(known_partitions(instance, PARTITIONS))
     present = {elder for found in elders.values() for elder in found.settled}
     added = add_elders(installation, instance, {e for found in elders.values() for e in found.digests} - before)
@@ -49,6 +50,8 @@ def follow_elders(
     due = sorted(elder for elder, since in gone.items() if now - since >= policy.after_days * _DAY)
     if policy.policy == "keep":
         return PartitionChanges(added, (), {"policy keep": len(gone)} if gone else {})
+    if any(graph.name not in elders for graph in partitioned):
+        return PartitionChanges(added, (), {"not all elders could be read": len(gone)} if gone else {})
     if len(due) > max(1.0, policy.max_share * len(before)):
         return PartitionChanges(added, (), {f"more than {policy.max_share:.0%} are gone at once": len(due)})
     busy = {run.partition for run in active}
@@ -57,10 +60,9 @@ def follow_elders(
         # The tombstone first: between the two steps the elder has an old partition and no fresh artifact.
         bury(installation.store, elder)
         instance.delete_dynamic_partition(PARTITIONS, elder)
+    scopes = {installation.elder_source(graph).scope for graph in partitioned}
     for elder in set(absent) - (before - set(removed)):
-        for scope in {
-            installation.elder_source(graph).scope for graph in installation.graphs if graph.spec.partitioned
-        }:
+        for scope in scopes:
             forget_elder(installation.index, scope, elder)
     waiting = {"absent for too short": len(gone) - len(due), "in a run": len(due) - len(removed)}
     return PartitionChanges(added, removed, {reason: count for reason, count in waiting.items() if count})
@@ -69,7 +71,7 @@ def follow_elders(
 def add_elders(installation: Installation, instance: dg.DagsterInstance, elders: Collection[str]) -> tuple[str, ...]:
     """Give new elders a partition; of one who was removed before, nothing is inherited."""
     names = sorted(elders)
-    for elder in names:
+    for elder in sorted(generations(installation.store).keys() & set(names)) if names else ():
         revive(installation.store, elder)
     if names:
         instance.add_dynamic_partitions(PARTITIONS, names)

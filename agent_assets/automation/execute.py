@@ -1,4 +1,4 @@
-"""Runs started from a terminal: in this process, one after the other, with their progress shown as they go."""
+"""Runs started from a terminal: what one is, what came of it, and its progress; executed in this process."""
 
 import re
 import sys
@@ -6,10 +6,10 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 from rich.console import Console
@@ -25,6 +25,21 @@ _OWN_CLASS = re.compile(r"^agent_assets\.errors\.\w+: ")
 
 
 @dataclass(frozen=True)
+class Order:
+    """A run to make: assets of one agent, and its tags."""
+
+    pipeline: str
+    partition: str | None
+    assets: tuple[str, ...]
+    tags: Mapping[str, str]
+
+    @property
+    def label(self) -> str:
+        """Name of the agent."""
+        return f"{self.pipeline}/{self.partition}" if self.partition else self.pipeline
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one run did: per stage "built" or "reused" and seconds; stages skipped; why it failed, if it did."""
 
@@ -33,6 +48,12 @@ class Outcome:
     stages: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     failed: str | None = None
+
+    @classmethod
+    def of(cls, order: Order, progress: RunProgress, failed: str | None) -> Self:
+        """The outcome of a run whose events were all read."""
+        skipped = tuple(name for name in order.assets if name not in progress.outcomes) if failed is None else ()
+        return cls(order.pipeline, order.partition, dict(progress.outcomes), skipped, failed)
 
     def __str__(self) -> str:
         return f"{self.pipeline}/{self.partition}" if self.partition else self.pipeline
@@ -43,45 +64,55 @@ class Outcome:
         return sum(kind == "built" for kind, _ in self.stages.values())
 
 
-def execute_run(
-    instance: dg.DagsterInstance,
-    definitions: dg.Definitions,
-    *,
-    pipeline: str,
-    partition: str | None,
-    assets: Iterable[str],
-    tags: Mapping[str, str],
-) -> Outcome:
-    """Materialize assets of one agent as one run. A failure is part of the outcome, not an exception.
+def execute_here(instance: dg.DagsterInstance, definitions: dg.Definitions, order: Order) -> Outcome:
+    """Execute one run in this process. A failure is part of the outcome, not an exception.
 
     Raises:
         KeyboardInterrupt: Ctrl-C ended the run, so it ends the command, too.
     """
     # Pipes' message readers are a preview in this Dagster version; the version is pinned.
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
-    names = sorted(assets)
     run_id = str(uuid.uuid4())
     progress = RunProgress(run_id)
-    label = f"{pipeline}/{partition}" if partition else pipeline
-    with _shown(instance, label, progress):
-        result = definitions.resolve_job_def(f"{pipeline}_job").execute_in_process(
+    with _shown(instance, order.label, progress):
+        result = definitions.resolve_job_def(f"{order.pipeline}_job").execute_in_process(
             instance=instance,
             run_id=run_id,
-            partition_key=partition,
-            asset_selection=[dg.AssetKey([pipeline, name]) for name in names],
+            partition_key=order.partition,
+            asset_selection=[dg.AssetKey([order.pipeline, name]) for name in sorted(order.assets)],
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={**tags, **process_tag()},
+            tags={**order.tags, **process_tag(run_id)},
         )
-    failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
-    if any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in failures):
+    progress.refresh(instance)
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    if any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in errors):
         raise KeyboardInterrupt
-    failed = None
-    if not result.success:
-        failed = "; ".join(_message(error) for error in failures if error is not None) or "failed"
-        console.print(f"{label}: {failed}", style="red")
-    skipped = tuple(name for name in names if name not in progress.outcomes) if failed is None else ()
-    return Outcome(pipeline, partition, dict(progress.outcomes), skipped, failed)
+    outcome = Outcome.of(order, progress, None if result.success else failure_message(errors))
+    report_outcome(outcome)
+    return outcome
+
+
+def failure_message(errors: Sequence[Any]) -> str:
+    """The innermost message of each failed step: ours says what to do next."""
+    innermost = [_innermost(error) for error in errors if error is not None]
+    return "; ".join(_OWN_CLASS.sub("", str(error.message).strip()) for error in innermost) or "failed"
+
+
+def _innermost(error: Any) -> Any:
+    return error if error.cause is None else _innermost(error.cause)
+
+
+def report_outcome(outcome: Outcome) -> None:
+    """One line about a run that ended."""
+    words = [
+        f"{name} {kind}" + (f" {seconds:.0f} s" if kind == "built" else "")
+        for name, (kind, seconds) in outcome.stages.items()
+    ]
+    if outcome.failed:
+        console.print(f"{outcome}: {outcome.failed}", style="red")
+    else:
+        console.print(f"{outcome}: {', '.join(words) or 'nothing to do'}")
 
 
 def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
@@ -96,29 +127,35 @@ def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
     return lines + [f"  failed: {outcome}: {outcome.failed}" for outcome in failed]
 
 
-def _message(error: Any) -> str:
-    """The innermost message of a step's failure: ours says what to do next."""
-    while error.cause is not None:
-        error = error.cause
-    return _OWN_CLASS.sub("", str(error.message).strip())
+@contextmanager
+def show_lines() -> Iterator[Callable[[list[str]], None]]:
+    """A function that shows lines which change: in place on a terminal, elsewhere only those that are new."""
+    last: list[str] = []
+    with Live(Text(""), console=console, refresh_per_second=4, transient=True) as live:
+
+        def show(lines: list[str]) -> None:
+            live.update(Text("\n".join(lines)))
+            if not console.is_terminal:
+                for line in lines:
+                    if line not in last:
+                        console.print(line)
+            last[:] = lines
+
+        yield show
 
 
 @contextmanager
 def _shown(instance: dg.DagsterInstance, label: str, progress: RunProgress) -> Iterator[None]:
-    """Show the progress of a run while the block executes it: one live line on a terminal, plain lines elsewhere."""
+    """Show the progress of a run while the block executes it."""
     done = threading.Event()
     started = time.monotonic()
 
     def follow() -> None:
-        last = ""
-        with Live(Text(""), console=console, refresh_per_second=4, transient=True) as live:
+        with show_lines() as show:
             while not done.wait(0.5):
                 progress.refresh(instance)
-                line = _line(label, progress)
-                live.update(Text(f"{line}   {time.monotonic() - started:.0f} s"))
-                if not console.is_terminal and line != last:
-                    console.print(line)
-                last = line
+                passed = f"   {time.monotonic() - started:.0f} s" if console.is_terminal else ""
+                show([progress_line(label, progress) + passed])
 
     thread = threading.Thread(target=follow, name="progress", daemon=True)
     thread.start()
@@ -127,15 +164,10 @@ def _shown(instance: dg.DagsterInstance, label: str, progress: RunProgress) -> I
     finally:
         done.set()
         thread.join()
-        progress.refresh(instance)
-        words = [
-            f"{name} {kind}" + (f" {seconds:.0f} s" if kind == "built" else "")
-            for name, (kind, seconds) in progress.outcomes.items()
-        ]
-        console.print(f"{label}: {', '.join(words) or 'nothing to do'}")
 
 
-def _line(label: str, progress: RunProgress) -> str:
+def progress_line(label: str, progress: RunProgress) -> str:
+    """Where a run is: stage, step, loss, time left."""
     detail = progress.detail
     parts = [f"{label}: {progress.stage or 'starting'}"]
     if detail.get("stage"):

@@ -12,12 +12,13 @@ from agent_assets.automation.pipelines import Graph, load_graphs
 from agent_assets.automation.sources import MongoElders, SharedSources, read_shared
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import AgentAssetsError
+from agent_assets.pipeline.assets import ELDERS
 from agent_assets.pipeline.elder_memories import STAGE as MEMORIES
 from agent_assets.planning.cells import Plan
 from agent_assets.planning.describe import Describer
 from agent_assets.planning.elders import Elders, ElderSource, check_elders
 from agent_assets.planning.facts import SourceVersions
-from agent_assets.planning.history import DagsterLog
+from agent_assets.planning.history import DagsterLog, known_partitions
 from agent_assets.planning.index import PlanIndex
 from agent_assets.planning.plan import Present, make_plan
 from agent_assets.planning.recorded import read_inputs, read_latest
@@ -107,7 +108,8 @@ def current_plan(
     options = options or Options()
     clock = _Clock()
     graphs = [graph for graph in installation.graphs if not options.pipelines or graph.name in options.pipelines]
-    elders, problems = _elders(installation, graphs, now, options)
+    partitions = known_partitions(instance, str(ELDERS.name))
+    elders, problems = _elders(installation, graphs, partitions, now, options)
     clock.lap("elders")
     shared = read_shared(
         graphs,
@@ -177,7 +179,7 @@ def presence(store: ArtifactStore, *, listing: bool) -> Present | None:
 
 
 def _elders(
-    installation: Installation, graphs: Iterable[Graph], now: float, options: Options
+    installation: Installation, graphs: Iterable[Graph], partitions: list[str], now: float, options: Options
 ) -> tuple[dict[str, Elders], list[str]]:
     """Elders by pipeline. Pipelines that read the same elders share one look."""
     found: dict[str, Elders] = {}
@@ -190,7 +192,12 @@ def _elders(
         try:
             if source.scope not in by_scope:
                 by_scope[source.scope] = check_elders(
-                    source, installation.index, now=now, full=options.full, budget_s=options.elders_budget_s
+                    source,
+                    installation.index,
+                    now=now,
+                    full=options.full,
+                    budget_s=options.elders_budget_s,
+                    partitions=partitions,
                 )
         except AgentAssetsError as error:
             problems.append(f"elders of {graph.name}: {error.message}")

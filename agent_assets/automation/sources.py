@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from resources.engines import EnginesResource
     from resources.mongo_reader import ElderRecord
 
+_MANY_ANSWERS = 100_000  # fewer are read in a moment without an index
+
 
 class MongoElders:
     """The elders of one partitioned pipeline; see `planning.elders.ElderSource`."""
@@ -51,7 +53,16 @@ class MongoElders:
             questions=question_marks(self._mongo.db, self._layout),
             invalid_ids=self._mongo.list_elder_ids(self._layout).invalid,
             duplicate_profiles=twice + duplicate_ids(elders),
+            advice=self._advice(sum(found.count for found in signatures.values())),
         )
+
+    def _advice(self, answers: int) -> str:
+        from resources.mongo_signatures import has_recommended_index, recommended_index
+
+        if answers < _MANY_ANSWERS or has_recommended_index(self._mongo.db, self._layout):
+            return ""
+        keys = ", ".join(name for name, _ in recommended_index(self._layout))
+        return f"no index on {keys}: each look reads {answers} documents, see `agent-assets doctor`"
 
     def checksums(self) -> Mapping[str, str]:
         """Checksum of all answers by elder."""

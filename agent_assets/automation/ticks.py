@@ -7,12 +7,20 @@ from datetime import datetime
 
 import dagster as dg
 
+from agent_assets.abandoned import release_abandoned_runs
 from agent_assets.automation.config import AutomationConfig
 from agent_assets.automation.elders import PartitionChanges, follow_elders
 from agent_assets.automation.planner import Installation, Options, Snapshot, current_plan, with_words
 from agent_assets.automation.summary import report_summary
 from agent_assets.planning.cells import CauseKind, Plan
-from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG, WANTED_TAG, ActiveRun, active_runs
+from agent_assets.planning.history import (
+    ELDER_TAG,
+    PIPELINE_TAG,
+    WANTED_TAG,
+    ActiveRun,
+    active_runs,
+    started_keys,
+)
 from agent_assets.planning.requests import Agent, Request, choose_requests
 
 GPU_TAG = "agent_assets/gpu"
@@ -75,21 +83,24 @@ def _tick(
     new_round: str | None,
 ) -> Tick:
     snapshot = current_plan(installation, instance, now=now, options=options)
+    release_abandoned_runs(instance)
     active = active_runs(instance)
     changes = follow_elders(
         installation, instance, snapshot.elders, policy=config.removed_elders, active=active, now=now
     )
+    plan = with_words(installation, snapshot, limit=_WORDS)
+    report_summary(instance, installation.index, plan)
+    causes = _first_causes(plan)
+    # Last, so that nothing can fail between remembering a request and making it.
     chosen = choose_requests(
         snapshot.plan,
         installation.index,
         active=busy_agents(active, [graph.name for graph in installation.graphs]),
+        started=lambda run_keys: started_keys(instance, run_keys),
         now=now,
         cap=cap,
         new_round=new_round,
     )
-    plan = with_words(installation, snapshot, limit=_WORDS)
-    report_summary(instance, installation.index, plan)
-    causes = _first_causes(plan)
     tags = {
         request.run_key: run_tags(request, causes.get((request.run.pipeline, request.run.partition), ""), config)
         for request in chosen.chosen
@@ -142,7 +153,10 @@ def _message(
     common = Counter(causes.values())
     parts += [f"{cause} ({count} agents)" if count > 1 else cause for cause, count in common.most_common(3)]
     parts += [f"{count} wait ({_REASONS[reason]})" for reason, count in sorted(waiting.items())]
-    parts += [f"{f.asset} is shared: its change may reach {f.elders} elders" for f in plan.fan_outs if f.elders]
+    shared = [found for found in plan.fan_outs if found.elders]
+    if shared:
+        names = ", ".join(f"{found.pipeline}/{found.asset}" for found in shared)
+        parts.append(f"shared, a change may reach up to {max(found.elders for found in shared)} elders: {names}")
     if changes.added:
         parts.append(f"{len(changes.added)} elders added")
     if changes.removed:
@@ -158,6 +172,7 @@ def _message(
             "elders still to be read": len(found.unread),
         }
         parts += [f"{name}: {count} {words}" for words, count in odd.items() if count]
+        parts += [f"{name}: {found.advice}"] if found.advice else []
     parts += list(snapshot.problems)
     return "; ".join(parts) + f" ({snapshot.seconds:.1f} s)"
 

@@ -9,9 +9,13 @@ Role = Literal["system", "user", "assistant", "tool"]
 JsonObject = dict[str, Any]
 
 
+# Made once: json.dumps would make one for every memory of every elder.
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no spaces, Unicode kept: equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 @dataclass(frozen=True)

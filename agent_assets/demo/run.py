@@ -10,7 +10,7 @@ from rich.table import Table
 
 from agent_assets.automation.commands import opened
 from agent_assets.automation.elders import add_elders
-from agent_assets.automation.execute import Outcome, console, execute_run
+from agent_assets.automation.execute import Order, Outcome, console, execute_here
 from agent_assets.automation.planner import Installation
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.planning.history import PIPELINE_TAG, latest_materialization
@@ -87,10 +87,8 @@ def _materialize(instance: dg.DagsterInstance, pipeline: str, elder: str | None)
     done = Outcome(pipeline, elder)
     for assets, partition in ((names - own, None), (own, elder)):
         if assets and not done.failed:
-            run = execute_run(
-                instance, definitions, pipeline=pipeline, partition=partition, assets=assets,
-                tags={PIPELINE_TAG: pipeline},
-            )  # fmt: skip
+            order = Order(pipeline, partition, tuple(assets), {PIPELINE_TAG: pipeline})
+            run = execute_here(instance, definitions, order)
             done = Outcome(pipeline, elder, {**done.stages, **run.stages}, failed=run.failed)
     return done
 

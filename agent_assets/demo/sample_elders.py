@@ -18,6 +18,7 @@ from pymongo.database import Database
 from agent_assets.conversations.memories import ElderProfile
 from agent_assets.errors import ConfigError
 from resources.mongo_config import IdType, MongoLayout
+from resources.mongo_signatures import recommended_index
 
 Document = dict[str, Any]
 
@@ -90,6 +91,7 @@ def seed_elders(db: Database[Document], layout: MongoLayout, elders: Iterable[Sa
             traits = elder.profile.traits
             content |= {path: traits[name] for name, path in profiles.traits.items() if name in traits}
             writes.setdefault(profiles.collection, []).append(_insert({profiles.id: stored}, content))
+    db[answers.collection].create_index(recommended_index(layout))
     inserted = sum(db[name].bulk_write(updates).upserted_count for name, updates in writes.items())
     return Seeded(tuple(str(_stored(elder.profile.elder_id, layout.elder_id_type)) for elder in elders), inserted)
 

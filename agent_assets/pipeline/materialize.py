@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from agent_assets.abandoned import process_tag
 from agent_assets.errors import ConfigError, CorruptArtifact, StoreError
 from agent_assets.pipeline.cutoff import nothing_follows
 from agent_assets.pipeline.metadata import artifact_metadata
@@ -111,7 +112,7 @@ def _partition(context: dg.AssetExecutionContext) -> str | None:
 
 
 def _tag_run(context: dg.AssetExecutionContext, stage: Stage, pipeline: PipelineSpec, partition: str | None) -> None:
-    tags = {PIPELINE_TAG: pipeline.config.name}
+    tags = {PIPELINE_TAG: pipeline.config.name} | process_tag(context.run.run_id)
     if partition is not None:
         tags[ELDER_TAG] = partition
     if stage.gpu:

@@ -91,7 +91,7 @@ STAGE = Stage(
     "(rejects.jsonl), with a report. Every tool call was executed on the real server.",
     deps=("mcp_tool_schema", "questions", "elder_memories"),
     kinds=frozenset({"python", "mcp"}),
-    code_version="3",
+    code_version="4",
     config=config,
     produce=produce,
     checks=(Check("rows_valid", "There are rows, and every one of them passed validation."),),

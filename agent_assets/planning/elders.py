@@ -7,7 +7,7 @@ that forget to move `updatedAt`.
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,12 +19,16 @@ _BATCH = 200
 
 @dataclass(frozen=True)
 class Marks:
-    """What a look at the database says. Marks by elder id; ids that cannot be used and profiles twice are counted."""
+    """What a look at the database says. Marks by elder id; ids that cannot be used and profiles twice are counted.
+
+    `advice` is what an operator should change to make looks cheap, "" when there is nothing.
+    """
 
     elders: Mapping[str, str]
     questions: Mapping[str, str]
     invalid_ids: int = 0
     duplicate_profiles: int = 0
+    advice: str = ""
 
 
 class ElderSource(Protocol):
@@ -67,11 +71,18 @@ class Elders:
     gone: Mapping[str, float]
     invalid_ids: int
     duplicate_profiles: int
+    advice: str
     read: int
 
 
 def check_elders(
-    source: ElderSource, index: PlanIndex, *, now: float, full: bool = False, budget_s: float = float("inf")
+    source: ElderSource,
+    index: PlanIndex,
+    *,
+    now: float,
+    full: bool = False,
+    budget_s: float = float("inf"),
+    partitions: Collection[str] = (),
 ) -> Elders:
     """Look which elders changed since the last check.
 
@@ -79,6 +90,7 @@ def check_elders(
         now: seconds since 1970. It may lie before the last check's: a clock that is set back delays nothing.
         full: compare checksums of all content, too.
         budget_s: read contents for so long at most; the rest is left to the next check. At least one batch is read.
+        partitions: elders who should be there: those the database lacks are gone, even if the index never saw them.
 
     Raises:
         MongoUnavailable: the database does not answer.
@@ -96,7 +108,8 @@ def check_elders(
         if elder in touched or (elder in checksums and state.checksum not in (None, checksums[elder])):
             state.read = False
         state.checksum = checksums.get(elder, state.checksum)
-    gone = {elder: min(state.gone_since or now, now) for elder, state in known.items() if elder not in marks.elders}
+    absent = (known.keys() | set(partitions)) - marks.elders.keys()
+    gone = {elder: _gone_since(known.get(elder), now) for elder in sorted(absent)}
     with index.open() as connection:
         # Written before contents are read: a check that is cut short loses no flag.
         _store(connection, source.scope, states)
@@ -112,6 +125,7 @@ def check_elders(
         gone=gone,
         invalid_ids=marks.invalid_ids,
         duplicate_profiles=marks.duplicate_profiles,
+        advice=marks.advice,
         read=read,
     )
 
@@ -141,6 +155,10 @@ def _next_state(before: _State | None, mark: str, now: float) -> _State:
     # A clock that was set back must not make a settled elder wait for the old time to come again.
     moved_at = now if moved else min(before.moved_at, now)
     return _State(mark, before.checksum, before.digest, moved_at, read=not moved and before.read)
+
+
+def _gone_since(before: _State | None, now: float) -> float:
+    return now if before is None or before.gone_since is None else min(before.gone_since, now)
 
 
 def _read_contents(
@@ -183,8 +201,12 @@ def _store(connection: sqlite3.Connection, scope: str, states: Mapping[str, _Sta
 
 
 def _store_gone(connection: sqlite3.Connection, scope: str, gone: Mapping[str, float]) -> None:
-    rows = [(since, scope, elder) for elder, since in gone.items()]
-    connection.executemany("UPDATE elders SET gone_since = ? WHERE scope = ? AND elder = ?", rows)
+    rows = [(scope, elder, since, since) for elder, since in gone.items()]
+    connection.executemany(
+        "INSERT INTO elders VALUES (?, ?, '', NULL, NULL, ?, ?) "
+        "ON CONFLICT (scope, elder) DO UPDATE SET gone_since = excluded.gone_since",
+        rows,
+    )
 
 
 def _load_questions(connection: sqlite3.Connection, scope: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What Dagster recorded: the one module of this room that reads a Dagster instance."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ INPUT_TAG = "agent_assets.input/"
 DATA_VERSION_TAG = "dagster/data_version"
 CODE_VERSION_TAG = "dagster/code_version"
 _PARTITION_TAG = "dagster/partition"
+_RUN_KEY_TAG = "dagster/run_key"
 
 _CHUNK = 1_000
 
@@ -121,6 +122,15 @@ def active_runs(instance: dg.DagsterInstance) -> list[ActiveRun]:
     """Every run that is queued or going on."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES)))
     return [_active(run) for run in runs]
+
+
+def started_keys(instance: dg.DagsterInstance, run_keys: Collection[str]) -> set[str]:
+    """Those of these run keys that a run was made for."""
+    keys, found = sorted(run_keys), set()
+    for start in range(0, len(keys), _CHUNK):
+        runs = instance.get_runs(filters=dg.RunsFilter(tags={_RUN_KEY_TAG: keys[start : start + _CHUNK]}))
+        found |= {run.tags[_RUN_KEY_TAG] for run in runs}
+    return found
 
 
 def _active(run: dg.DagsterRun) -> ActiveRun:

@@ -33,10 +33,10 @@ CREATE TABLE IF NOT EXISTS shared_sources (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS requests (
     pipeline TEXT NOT NULL, partition TEXT NOT NULL, wanted TEXT NOT NULL, round TEXT NOT NULL,
-    requested_at REAL NOT NULL, PRIMARY KEY (pipeline, partition)
+    run_key TEXT NOT NULL, requested_at REAL NOT NULL, PRIMARY KEY (pipeline, partition)
 ) WITHOUT ROWID;
 """
-_VERSION = 1
+_VERSION = 2
 _WAIT_SECONDS = 60.0
 
 

@@ -1,12 +1,13 @@
 """Which of the planned runs are asked for now: each at most once, shared assets first, no more than a tick can take.
 
-A request is remembered with what it wanted and in which round. The same wish is not repeated in the same round: a run
-that fails every time is tried once per change and once per night. When the wish is fulfilled it is forgotten.
+A request is remembered with what it wanted and in which round. The same wish is not repeated in the same round once a
+run came of it: a run that fails every time is tried once per change and once per night, and a request that was lost (a
+tick that was cut short) is repeated. When the wish is fulfilled it is forgotten.
 """
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from agent_assets.planning.cells import Plan, PlannedRun, Status
@@ -40,16 +41,25 @@ class Requests:
 class _Asked:
     wanted: str
     round: str
+    run_key: str
     requested_at: float
 
 
 def choose_requests(
-    plan: Plan, index: PlanIndex, *, active: Iterable[Agent], now: float, cap: int, new_round: str | None = None
+    plan: Plan,
+    index: PlanIndex,
+    *,
+    active: Iterable[Agent],
+    started: Callable[[Collection[str]], set[str]],
+    now: float,
+    cap: int,
+    new_round: str | None = None,
 ) -> Requests:
     """Choose runs and record that they were asked for, in one transaction: two ticks at once never choose the same.
 
     Args:
         active: agents with a run that is queued or going on; (pipeline, None) stands for its shared assets.
+        started: of these run keys, those that a run was made for.
         now: seconds since 1970.
         cap: start no more than this; the rest is left to the next tick.
         new_round: begin this round (a night): what failed in an earlier one is tried again. None goes on with the last.
@@ -64,6 +74,7 @@ def choose_requests(
         number = _round(connection, new_round)
         asked = _load(connection)
         _forget_fulfilled(connection, asked, plan)
+        _forget_lost(asked, started, now)
         shared_tried = set()
         for run in plan.runs:  # shared assets stand before the elders of their pipeline
             agent = (run.pipeline, run.partition)
@@ -83,7 +94,7 @@ def choose_requests(
                 waiting[reason] += 1
                 continue
             chosen.append(_request(run, assets, number))
-            _record(connection, agent, run.wanted, number, now)
+            _record(connection, chosen[-1], number, now)
     return Requests(tuple(chosen), dict(waiting))
 
 
@@ -116,15 +127,14 @@ def _round(connection: sqlite3.Connection, new_round: str | None) -> str:
 
 
 def _load(connection: sqlite3.Connection) -> dict[Agent, _Asked]:
-    rows = connection.execute("SELECT pipeline, partition, wanted, round, requested_at FROM requests").fetchall()
-    return {
-        (pipeline, partition or None): _Asked(wanted, number, at) for pipeline, partition, wanted, number, at in rows
-    }
+    rows = connection.execute("SELECT pipeline, partition, wanted, round, run_key, requested_at FROM requests")
+    return {(pipeline, partition or None): _Asked(*asked) for pipeline, partition, *asked in rows.fetchall()}
 
 
-def _record(connection: sqlite3.Connection, agent: Agent, wanted: str, number: str, now: float) -> None:
-    row = (agent[0], agent[1] or "", wanted, number, now)
-    connection.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)", row)
+def _record(connection: sqlite3.Connection, request: Request, number: str, now: float) -> None:
+    run = request.run
+    row = (run.pipeline, run.partition or "", run.wanted, number, request.run_key, now)
+    connection.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
 def _forget_fulfilled(connection: sqlite3.Connection, asked: dict[Agent, _Asked], plan: Plan) -> None:
@@ -134,3 +144,12 @@ def _forget_fulfilled(connection: sqlite3.Connection, asked: dict[Agent, _Asked]
     for agent in [agent for agent in asked if agent not in pending and agent[0] in planned]:
         del asked[agent]
         connection.execute("DELETE FROM requests WHERE pipeline = ? AND partition = ?", (agent[0], agent[1] or ""))
+
+
+def _forget_lost(asked: dict[Agent, _Asked], started: Callable[[Collection[str]], set[str]], now: float) -> None:
+    """A request without a run, although there was time to start one, was never heard."""
+    due = {agent: one.run_key for agent, one in asked.items() if abs(now - one.requested_at) >= _LAUNCH_SECONDS}
+    heard = started(due.values()) if due else set()
+    for agent, key in due.items():
+        if key not in heard:
+            del asked[agent]

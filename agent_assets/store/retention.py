@@ -28,7 +28,7 @@ def plan_pruning(
     *,
     keep_versions: int,
     temporary_s: float,
-    needed: Collection[Reference],
+    protected: Collection[Reference],
     busy: Collection[str | None] = (),
     now: float | None = None,
 ) -> Pruning:
@@ -37,7 +37,7 @@ def plan_pruning(
     Args:
         keep_versions: latest versions to keep of each artifact, by when they were built.
         temporary_s: temporary folders go when nothing in them changed for so many seconds.
-        needed: versions that stay whatever their age: those in use now, and those that are released.
+        protected: versions that stay whatever their age: those in use now, and those that are released.
         busy: partitions with a run going on, None for the shared assets: nothing of theirs goes.
     """
     moment = time.time() if now is None else now
@@ -45,7 +45,7 @@ def plan_pruning(
     kept = 0
     for key in artifact_keys(store):
         for number, version in enumerate(versions(store, key)):
-            if number < keep_versions or (key, version.fingerprint) in needed or key.partition in busy:
+            if number < keep_versions or (key, version.fingerprint) in protected or key.partition in busy:
                 kept += 1
             else:
                 gone.append(version)
@@ -55,18 +55,21 @@ def plan_pruning(
 
 
 def released_versions(store: ArtifactStore) -> set[Reference]:
-    """Versions that a `release` artifact was made from: what serving answers with never goes."""
+    """Everything that is released, and everything it was made from: what serving answers with never goes.
+
+    The one place that knows how a release is recorded: a stored artifact `release`, whose manifest names its inputs.
+    """
     found: set[Reference] = set()
-    for key in artifact_keys(store):
-        if key.asset != RELEASE:
+    waiting = [(key, name) for key in artifact_keys(store) if key.asset == RELEASE for name in store.versions(key)]
+    while waiting:
+        key, fingerprint = waiting.pop()
+        if (key, fingerprint) in found:
             continue
-        for release in store.versions(key):
-            artifact = store.find(key, release)
-            inputs = {} if artifact is None else artifact.manifest.inputs
-            for name, data_version in inputs.items():
-                for partition in {key.partition, None}:
-                    found |= _with_content(store, ArtifactKey(key.pipeline, name, partition), data_version)
-            found.add((key, release))
+        found.add((key, fingerprint))
+        artifact = store.find(key, fingerprint)
+        for name, data_version in ({} if artifact is None else artifact.manifest.inputs).items():
+            for partition in {key.partition, None}:
+                waiting += _with_content(store, ArtifactKey(key.pipeline, name, partition), data_version)
     return found
 
 

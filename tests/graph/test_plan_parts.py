@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,7 +21,7 @@ from agent_assets.planning.elders import Marks, check_elders
 from agent_assets.planning.fingerprint import FingerprintTemplate, fingerprint, source_version
 from agent_assets.planning.index import PlanIndex
 from agent_assets.planning.render import plan_json, plan_text
-from agent_assets.planning.requests import choose_requests
+from agent_assets.planning.requests import Requests, choose_requests
 
 words = st.text(max_size=8)
 ADA = ElderProfile("ada", "Ada")
@@ -90,23 +92,45 @@ def index(tmp_path: Path) -> PlanIndex:
     return PlanIndex(tmp_path)
 
 
+def choose(plan: Plan, index: PlanIndex, *, lost: bool = False, **more: Any) -> Requests:
+    """`choose_requests` where every request became a run, or none did."""
+    return choose_requests(plan, index, started=lambda keys: set() if lost else set(keys), **more)
+
+
+def test_a_request_that_nobody_heard_is_repeated_with_the_same_key(index: PlanIndex) -> None:
+    plan = plan_of(planned("ada"))
+    (first,) = choose(plan, index, active=[], now=0, cap=9).chosen
+    assert choose(plan, index, active=[], now=100, cap=9, lost=True).waiting == {"asked": 1}
+    (second,) = choose(plan, index, active=[], now=1000, cap=9, lost=True).chosen
+    assert second.run_key == first.run_key
+    assert choose(plan, index, active=[], now=2000, cap=9).waiting == {"tried": 1}
+
+
+def test_two_ticks_at_one_moment_never_choose_the_same(index: PlanIndex) -> None:
+    plan = plan_of(*(planned(f"elder-{number}") for number in range(50)))
+    with ThreadPoolExecutor(4) as pool:
+        ticks = list(pool.map(lambda _: choose(plan, index, active=[], now=0, cap=20), range(4)))
+    chosen = [request.run.partition for tick in ticks for request in tick.chosen]
+    assert len(chosen) == len(set(chosen)) == 50
+
+
 def test_active_agents_and_repeated_wishes_wait(index: PlanIndex) -> None:
     plan = plan_of(planned("ada"), planned("ben"), planned("cem"))
-    first = choose_requests(plan, index, active=[("p", "ben")], now=0, cap=1)
+    first = choose(plan, index, active=[("p", "ben")], now=0, cap=1)
     assert [request.run.partition for request in first.chosen] == ["ada"]
     assert first.waiting == {"running": 1, "cap": 1}
-    second = choose_requests(plan, index, active=[], now=1000, cap=9)
+    second = choose(plan, index, active=[], now=1000, cap=9)
     assert [request.run.partition for request in second.chosen] == ["ben", "cem"]
     assert second.waiting == {"tried": 1}
-    night = choose_requests(plan, index, active=[], now=9000, cap=9, new_round="2026-01-06")
+    night = choose(plan, index, active=[], now=9000, cap=9, new_round="2026-01-06")
     assert len(night.chosen) == 3
     keys = {request.run_key for found in (first, second, night) for request in found.chosen}
     assert len(keys) == 6
 
 
 def test_another_wish_is_asked_for(index: PlanIndex) -> None:
-    choose_requests(plan_of(planned("ada", "one")), index, active=[], now=0, cap=9)
-    found = choose_requests(plan_of(planned("ada", "two")), index, active=[], now=1000, cap=9)
+    choose(plan_of(planned("ada", "one")), index, active=[], now=0, cap=9)
+    found = choose(plan_of(planned("ada", "two")), index, active=[], now=1000, cap=9)
     assert [request.run.wanted for request in found.chosen] == ["two"]
 
 
@@ -115,13 +139,13 @@ def test_elders_wait_for_shared_assets_and_go_on_without_them(index: PlanIndex) 
     shared = planned(None, assets=("tools",), own_assets=("tools",))
     plan = plan_of(shared, planned("ada", waits=True, own_assets=("b",)), planned("ben", waits=True, own_assets=()))
     plan = replace(plan, cells=(stale,))
-    first = choose_requests(plan, index, active=[], now=0, cap=9)
+    first = choose(plan, index, active=[], now=0, cap=9)
     assert [r.run.partition for r in first.chosen] == [None] and first.chosen[0].priority == 2
-    assert choose_requests(plan, index, active=[("p", None)], now=1000, cap=9).chosen == ()
-    failed = choose_requests(plan, index, active=[], now=2000, cap=9)
+    assert choose(plan, index, active=[("p", None)], now=1000, cap=9).chosen == ()
+    failed = choose(plan, index, active=[], now=2000, cap=9)
     assert [(r.run.partition, r.assets) for r in failed.chosen] == [("ada", ("b",))]
     missing = replace(plan, cells=(replace(stale, status=Status.MISSING),))
-    assert choose_requests(missing, index, active=[], now=9000, cap=9).chosen == ()
+    assert choose(missing, index, active=[], now=9000, cap=9).chosen == ()
 
 
 class Source:

@@ -36,12 +36,12 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 def chosen(fleet: Fleet, keep: int = 1, **more: object) -> Pruning:
     facts = [fleet.graph().facts(fleet.elders())]
     latest = read_latest(DagsterLog(fleet.instance), fleet.index, facts)
-    needed = {
+    protected = {
         (ArtifactKey(pipeline, asset, partition), found.fingerprint)
         for (pipeline, asset), by_partition in latest.items()
         for partition, found in by_partition.items()
     } | released_versions(fleet.store)
-    return plan_pruning(fleet.store, keep_versions=keep, temporary_s=3600, needed=needed, **more)  # type: ignore[arg-type]
+    return plan_pruning(fleet.store, keep_versions=keep, temporary_s=3600, protected=protected, **more)  # type: ignore[arg-type]
 
 
 def test_old_versions_go_and_what_is_in_use_stays(fleet: Fleet) -> None:

@@ -11,7 +11,7 @@ from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import load_settings
 
 PROGRAM = """
-import os, signal, sys
+import os, signal, sys, uuid
 import dagster as dg
 from agent_assets.abandoned import process_tag
 from agent_assets.instance import open_instance
@@ -22,7 +22,9 @@ def slow():
     os.kill(os.getpid(), signal.SIGKILL)
 
 with open_instance(load_settings()) as instance:
-    dg.materialize([slow], instance=instance, tags=process_tag())
+    run_id = str(uuid.uuid4())
+    job = dg.Definitions([slow]).resolve_implicit_global_asset_job_def()
+    job.execute_in_process(instance=instance, run_id=run_id, tags=process_tag(run_id))
 """
 
 

@@ -1,4 +1,4 @@
-"""A backfill as the UI's dialog starts it, through the real webserver and daemon."""
+"""Through the real webserver and daemon: a backfill of the stock dialog, and runs of `agent-assets refresh`."""
 
 import json
 import time
@@ -6,13 +6,16 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from pymongo.database import Database
 
+from agent_assets.automation.execute import Order
+from agent_assets.automation.queue import open_queue
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.services import free_port, running_services
-from agent_assets.settings import load_settings
+from agent_assets.settings import Settings, load_settings
 from resources.mongo_config import MongoLayout
 
 Db = Database[dict[str, Any]]
@@ -36,7 +39,7 @@ def ask(port: int, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         return dict(json.load(answer)["data"])
 
 
-def test_one_failing_elder_does_not_stop_the_others(
+def test_one_failing_elder_does_not_stop_the_others_and_refresh_uses_the_queue(
     mongo_db: Db, mongo_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed_elders(mongo_db, MongoLayout.service(), load_sample_elders([ADA, BEN]))
@@ -45,7 +48,13 @@ def test_one_failing_elder_does_not_stop_the_others(
         monkeypatch.setenv(name, value)
     settings = load_settings()
     prepare_dagster_home(settings)
+    # Look, and start nothing by itself.
+    quiet = tmp_path / "automation.yaml"
+    quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
+    monkeypatch.setenv("AGENT_ASSETS_AUTOMATION", str(quiet))
     port = free_port()
+    with open_instance(settings) as instance, open_queue(instance, settings) as queue:
+        assert queue is None  # no daemon yet
     with open_instance(settings) as instance, running_services(settings, port=port):
         instance.add_dynamic_partitions("elders", [ADA, BEN, GHOST])
         launched = ask(port, LAUNCH, {"names": [ADA, GHOST, BEN]})["launchPartitionBackfill"]
@@ -57,6 +66,27 @@ def test_one_failing_elder_does_not_stop_the_others(
             assert time.monotonic() < deadline, backfill
             time.sleep(1)
         ends = {run.tags["dagster/partition"]: run.status.value for run in instance.get_runs()}
+        _refresh_through_the_queue(instance, settings)
     assert ends == {ADA: "SUCCESS", BEN: "SUCCESS", GHOST: "FAILURE"}
     memories = tmp_path / "store" / "elder_companion" / "elder_memories"
     assert sorted({manifest.parts[-3] for manifest in memories.glob("*/*/manifest.json")}) == [BEN, ADA]
+
+
+def _refresh_through_the_queue(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """Two runs of one elder take turns, and a failure is part of the outcome."""
+    orders = [Order("elder_companion", elder, ("elder_memories",), {}) for elder in (ADA, ADA, GHOST)]
+    with open_queue(instance, settings) as queue:
+        assert queue is not None
+        before = {run.run_id for run in instance.get_runs()}
+        outcomes = queue.run(orders)
+    done = {outcome.label: outcome for outcome in outcomes}
+    assert done[f"elder_companion/{ADA}"].stages["elder_memories"][0] == "reused"
+    failed = done[f"elder_companion/{GHOST}"].failed
+    assert failed is not None and failed.startswith("Elder ghost has no usable answer")
+    runs = [r for r in instance.get_run_records() if r.dagster_run.run_id not in before]
+    first, second = sorted(
+        (record.start_time or 0, record.end_time or 0)
+        for record in runs
+        if record.dagster_run.tags["dagster/partition"] == ADA
+    )
+    assert first[1] <= second[0]

@@ -1,0 +1,105 @@
+"""Runs handed to the daemon of this installation: they wait in Dagster's queue and run within its limits."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import dagster as dg
+from dagster._core.execution.submit_asset_runs import RunRequestExecutionData, submit_asset_run
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+
+from agent_assets.automation.execute import Order, Outcome, failure_message, progress_line, report_outcome, show_lines
+from agent_assets.progress import RunProgress
+from agent_assets.settings import Settings
+
+# The daemon says every 30 s that it is alive.
+_HEARTBEAT_SECONDS = 75.0
+_POLL_SECONDS = 1.0
+_FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+
+
+@dataclass
+class RunQueue:
+    """The queue of a daemon that is alive, and the code server that makes its runs."""
+
+    instance: dg.DagsterInstance
+    workspace: WorkspaceProcessContext
+    _plans: dict[object, RunRequestExecutionData] = field(default_factory=dict)
+
+    def submit(self, order: Order) -> str:
+        """Put one run into the queue; returns its id."""
+        partition = {} if order.partition is None else {"dagster/partition": order.partition}
+        request = dg.RunRequest(
+            asset_selection=[dg.AssetKey([order.pipeline, name]) for name in order.assets],
+            tags={**order.tags, **partition},
+        )
+        run = asyncio.run(
+            submit_asset_run(
+                run_id=None,
+                run_request=request,
+                run_request_index=0,
+                instance=self.instance,
+                workspace_process_context=self.workspace,
+                workspace=self.workspace.create_request_context(),
+                run_request_execution_data_cache=self._plans,  # type: ignore[arg-type]  # its keys are Dagster's own
+                debug_crash_flags={},
+                logger=logging.getLogger(__name__),
+            )
+        )
+        return run.run_id
+
+    def run(self, orders: Sequence[Order]) -> list[Outcome]:
+        """Submit all orders and follow them until the last one ends. Ctrl-C stops following, not the runs."""
+        waiting = {self.submit(order): order for order in orders}
+        progress = {run_id: RunProgress(run_id) for run_id in waiting}
+        outcomes: list[Outcome] = []
+        with show_lines() as show:
+            while waiting:
+                runs = self.instance.get_runs(filters=dg.RunsFilter(run_ids=list(waiting)))
+                for run in runs:
+                    if run.status in _FINISHED:
+                        outcomes.append(self._outcome(run, waiting.pop(run.run_id), progress[run.run_id]))
+                        report_outcome(outcomes[-1])
+                going = [run.run_id for run in runs if run.status is dg.DagsterRunStatus.STARTED]
+                for run_id in going:
+                    progress[run_id].refresh(self.instance)
+                lines = [progress_line(waiting[run_id].label, progress[run_id]) for run_id in going]
+                lines.append(f"{len(outcomes)} of {len(orders)} runs done, {len(waiting) - len(lines)} in the queue")
+                show(lines)
+                time.sleep(_POLL_SECONDS if waiting else 0)
+        return outcomes
+
+    def _outcome(self, run: dg.DagsterRun, order: Order, progress: RunProgress) -> Outcome:
+        progress.refresh(self.instance)
+        failed = None
+        if run.status is dg.DagsterRunStatus.CANCELED:
+            failed = "canceled"
+        elif run.status is dg.DagsterRunStatus.FAILURE:
+            events = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+            errors = [log.dagster_event.step_failure_data.error for log in events if log.dagster_event is not None]
+            failed = failure_message(errors)
+        return Outcome.of(order, progress, failed)
+
+
+@contextmanager
+def open_queue(instance: dg.DagsterInstance, settings: Settings) -> Iterator[RunQueue | None]:
+    """The queue of this installation, None when no daemon is alive to run what is in it."""
+    with ExitStack() as stack:
+        file = settings.workspace
+        if not file.exists() or not _daemon_alive(instance):
+            yield None
+            return
+        workspace = stack.enter_context(WorkspaceProcessContext(instance, WorkspaceFileTarget([str(file)])))
+        entries = workspace.create_request_context().get_code_location_entries().values()
+        answering = all(entry.load_error is None for entry in entries)
+        yield RunQueue(instance, workspace) if answering else None
+
+
+def _daemon_alive(instance: dg.DagsterInstance) -> bool:
+    heartbeat = instance.get_daemon_heartbeats().get(QueuedRunCoordinatorDaemon.daemon_type())
+    return heartbeat is not None and time.time() - heartbeat.timestamp < _HEARTBEAT_SECONDS

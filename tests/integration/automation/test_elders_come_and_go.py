@@ -1,0 +1,91 @@
+"""Elders who are removed, come back, or cannot be used."""
+
+from town import ADA, BEN, ELDER, Town
+
+from agent_assets.automation.config import AutomationConfig
+from agent_assets.planning.history import known_partitions
+from agent_assets.planning.index import PlanIndex
+from resources.mongo import MongoResource
+
+
+def test_an_elder_who_left_loses_the_partition_and_leaves_nothing_to_inherit(town: Town) -> None:
+    town.settle()
+    answers = list(town.db.answers.find({"elderId": ADA}))
+    town.db.answers.delete_many({"elderId": ADA})
+    tick = town.watch()
+    assert tick.requests == () and "1 elders gone but kept: absent for too short" in tick.message
+    town.wait(days=8)
+    assert "1 elders removed" in town.watch().message
+    assert known_partitions(town.instance, "elders") == [BEN]
+    town.db.answers.insert_many(answers)
+    town.watch()
+    town.wait(minutes=10)
+    tick = town.watch()
+    assert known_partitions(town.instance, "elders") == [BEN, ADA]
+    assert {request.run.partition for request in tick.requests} == {ADA}
+    assert {cell.status.value for cell in tick.snapshot.plan.cells} == {"missing"}
+    town.world.built.clear()
+    town.execute(tick)
+    assert {(name, ADA) for name in ELDER - {"elder_memories"}} == set(town.world.built)
+
+
+def test_removal_can_be_switched_off_and_never_takes_everybody(town: Town) -> None:
+    town.settle()
+    town.db.answers.delete_many({})
+    town.config = AutomationConfig.model_validate({"removed_elders": {"policy": "keep"}})
+    town.watch()
+    town.wait(days=30)
+    assert "2 elders gone but kept: policy keep" in town.watch().message
+    town.config = AutomationConfig()
+    assert "2 elders gone but kept: more than 20% are gone at once" in town.watch().message
+    assert len(known_partitions(town.instance, "elders")) == 2
+
+
+def test_an_elder_deleted_while_the_run_is_going(town: Town) -> None:
+    town.settle()
+    town.tell(ADA, "The last story.")
+    town.watch()
+    town.wait(minutes=10)
+    tick = town.watch()
+    town.db.answers.delete_many({"elderId": ADA})
+    assert town.execute(tick)[ADA] == set()  # it fails, with nothing half-written
+    town.wait(minutes=10)
+    assert town.watch().requests == ()
+    town.wait(days=1)
+    assert town.night().requests == ()
+
+
+def test_odd_ids_are_counted_once_per_tick_and_others_go_on(town: Town) -> None:
+    town.db.answers.insert_many(
+        [{"elderId": odd, "questionId": "q", "answer": "text"} for odd in ("", "a/b", 7, None, "x" * 65)]
+    )
+    town.db.elders.insert_one({"elderId": BEN, "name": "Ben again"})
+    town.db.answers.insert_one({"elderId": "silent", "questionId": "q", "answer": ""})
+    town.settle()
+    tick = town.night()
+    assert tick.snapshot.plan.cells == () and tick.snapshot.plan.fresh == 3 + 2 * 5
+    for words in ("5 ids that cannot be used", "1 ids or profiles twice", "1 elders without a usable answer"):
+        assert f"fleet: {words}" in tick.message
+
+
+def test_an_elder_who_left_while_the_index_was_lost_is_removed_as_well(town: Town) -> None:
+    town.settle()
+    town.db.answers.delete_many({"elderId": ADA})
+    town.index.path.unlink()
+    town.index = PlanIndex(town.folder / "plan")
+    assert "1 elders gone but kept: absent for too short" in town.watch().message
+    town.wait(days=8)
+    assert "1 elders removed" in town.watch().message
+
+
+def test_nobody_is_removed_while_mongodb_is_away(town: Town) -> None:
+    town.settle()
+    town.db.answers.delete_many({"elderId": ADA})
+    town.watch()
+    town.wait(days=8)
+    there = town.mongo
+    town.mongo = MongoResource(uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", database="x")
+    town.watch()
+    assert known_partitions(town.instance, "elders") == [BEN, ADA]
+    town.mongo = there
+    assert "1 elders removed" in town.watch().message

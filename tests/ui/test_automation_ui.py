@@ -1,0 +1,65 @@
+"""What happens by itself, as the UI shows it; and the stock backfill dialog over several elders."""
+
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from resources.mongo_retry import connect
+from resources.mongod import running_mongod
+
+SHOTS = Path(__file__).resolve().parents[2] / "test-artifacts" / "ui"
+MEMORIES = "assets/elder_companion/elder_memories"
+
+pytestmark = pytest.mark.browser
+
+
+def test_schedule_and_sensor_run_and_say_what_they_saw(ui: str, page: Page) -> None:
+    page.goto(f"{ui}/locations/agent_assets/sensors/elders_sensor")
+    expect(page.get_by_text("shared assets come first").first).to_be_visible(timeout=90_000)  # the cursor, in words
+    page.get_by_text("0 runs requested").last.click()
+    reason = page.get_by_role("dialog").last
+    expect(reason.get_by_text("stale or missing").first).to_be_visible()
+    page.screenshot(path=str(SHOTS / "sensor-tick.png"))
+    page.goto(f"{ui}/locations/agent_assets/schedules/nightly_refresh")
+    expect(page.get_by_text("0 runs requested").first).to_be_visible(timeout=90_000)
+    page.screenshot(path=str(SHOTS / "schedule.png"))
+    page.goto(f"{ui}/assets/elder_companion/sft_adapter?view=overview")
+    expect(page.get_by_text("planned_missing").first).to_be_visible()
+    expect(page.get_by_text("never built").first).to_be_visible()
+    page.screenshot(path=str(SHOTS / "plan-summary.png"))
+
+
+def test_a_new_elder_gets_a_partition(ui: str, page: Page, home: Path) -> None:
+    mongod = running_mongod(home / "mongodb")
+    assert mongod is not None
+    with connect(mongod.uri) as client:
+        question = client.afs.questions.find_one()
+        assert question is not None
+        client.afs.answers.insert_one({"elderId": "new-elder", "questionId": question["_id"], "answer": "I am new."})
+    new = page.get_by_text("new-elder").first
+    deadline = time.monotonic() + 60
+    while not new.count() and time.monotonic() < deadline:
+        page.goto(f"{ui}/{MEMORIES}?view=partitions")
+        page.wait_for_timeout(2_000)
+    expect(new).to_be_visible()
+    page.screenshot(path=str(SHOTS / "new-partition.png"))
+
+
+def test_the_backfill_dialog_makes_one_run_per_elder(ui: str, page: Page) -> None:
+    page.goto(f"{ui}/{MEMORIES}?view=partitions")
+    page.get_by_role("button", name="Materialize").first.click()
+    page.get_by_role("dialog").last.get_by_text("Select a partition or create one").click()
+    for elder in ("frederick-douglass", "shen-fu"):
+        page.get_by_text(elder).locator("visible=true").last.click()
+    page.get_by_text("Launch runs to materialize").click()  # closes the list of partitions
+    page.screenshot(path=str(SHOTS / "backfill-dialog.png"))
+    page.get_by_role("button", name="Launch backfill").last.click()
+    page.goto(f"{ui}/runs?view=backfills")
+    expect(page.get_by_text("Success").first).to_be_visible(timeout=180_000)
+    page.screenshot(path=str(SHOTS / "backfill.png"))
+    for elder in ("frederick-douglass", "shen-fu"):
+        page.goto(f"{ui}/{MEMORIES}?view=partitions&partition={elder}")
+        expect(page.get_by_text("never built before").first).to_be_visible()
+    page.screenshot(path=str(SHOTS / "built-and-why.png"))
