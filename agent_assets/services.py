@@ -43,9 +43,9 @@ def run_services(settings: Settings, *, port: int) -> int:
     """
     if not port_free(port):
         raise ConfigError(f"Port {port} is taken.", next_step="stop what uses it, or choose another with --port.")
-    stopping = {signal.SIGTERM: _interrupt, signal.SIGHUP: _interrupt}
-    for number, handler in stopping.items():
-        signal.signal(number, handler)
+    # SIGINT, too: a shell starts a background command with Ctrl-C ignored, and `kill -INT` has to end it all the same.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         with running_services(settings, port=port) as services:
             click.echo(f"\nDagster UI: http://127.0.0.1:{port}    (Ctrl-C stops everything)")
