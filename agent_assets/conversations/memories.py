@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent_assets.conversations.messages import canonical_json
@@ -37,8 +37,8 @@ class ElderProfile:
 
 def write_memories(folder: Path, profile: ElderProfile, memories: Iterable[Memory]) -> None:
     """Write `elder.json` and `memories.jsonl` (sorted by memory id) into `folder`."""
-    (folder / PROFILE_FILE).write_text(canonical_json(asdict(profile)) + "\n", encoding="utf-8")
-    lines = [canonical_json(asdict(memory)) for memory in sorted(memories, key=lambda memory: memory.memory_id)]
+    (folder / PROFILE_FILE).write_text(canonical_json(vars(profile)) + "\n", encoding="utf-8")
+    lines = [canonical_json(vars(memory)) for memory in sorted(memories, key=lambda memory: memory.memory_id)]
     (folder / MEMORIES_FILE).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 

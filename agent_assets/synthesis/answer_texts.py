@@ -14,6 +14,8 @@ MAX_SCALAR_CHARS = 80
 
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _WORD = re.compile(r"[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
+_CHINESE = re.compile(r"[\u3400-\u9fff]+")
+_OPEN_END = " ,;:，；："
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 _CLAUSE_END = re.compile(r"(?<=[,;:])\s+|(?<=[，；：])")
@@ -51,8 +53,11 @@ def result_values(observation: str) -> list[str]:
 def own_words(memory_text: str, *, max_words: int) -> str:
     """What was told, cut at the end of a sentence where it is long, and inside of one only where it must be."""
     text = " ".join(memory_text.split())
-    ways = (_cut(text, parts, max_words) for parts in (_sentences(text), _CLAUSE_END.split(text)))
-    return next(filter(None, ways), "") or _hard_cut(text, max_words)
+    return (
+        _cut(text, _sentences(text), max_words)
+        or _cut(text, _CLAUSE_END.split(text), max_words)
+        or _hard_cut(text, max_words)
+    )
 
 
 def told_by(memory: Memory, language: Language) -> str:
@@ -123,13 +128,13 @@ def _sentences(text: str) -> list[str]:
 
 def _cut(text: str, parts: list[str], max_words: int) -> str:
     """As many parts from the start as fit; "" when the first does not."""
-    end = 0
+    end, length = 0, 0.0
     for part in parts:
-        start = text.index(part, end)
-        if _length(text[: start + len(part)]) > max_words:
+        length += _length(part)  # no word goes over the end of a part
+        if length > max_words:
             break
-        end = start + len(part)
-    return text[:end].rstrip(" ,;:，；：")
+        end = text.index(part, end) + len(part)
+    return text[:end].rstrip(_OPEN_END)
 
 
 def _hard_cut(text: str, max_words: int) -> str:
@@ -142,5 +147,5 @@ def _hard_cut(text: str, max_words: int) -> str:
 
 def _length(text: str) -> float:
     """Words; two Chinese characters count as one."""
-    chinese = sum("\u3400" <= letter <= "\u9fff" for letter in text)
+    chinese = 0 if text.isascii() else sum(map(len, _CHINESE.findall(text)))
     return chinese / 2 + len(_WORD.findall(text))

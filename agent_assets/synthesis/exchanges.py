@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from string import ascii_letters, digits, whitespace
 from typing import Protocol
 
 from agent_assets.conversations.messages import Conversation, Message, ToolCall, ToolResult, ToolSchema, canonical_json
@@ -13,6 +15,10 @@ from agent_assets.synthesis.agent_loop import ChatModel, Limits, Rollout, StopRe
 from agent_assets.synthesis.answer_texts import numbers, read_result
 from agent_assets.synthesis.question_files import Question
 from agent_assets.synthesis.scripted_teacher import Script
+
+
+_DIGITS = digits.encode()
+_NO_SIGNS = (ascii_letters + digits + whitespace).encode()
 
 
 class Tools(Protocol):
@@ -79,7 +85,7 @@ class Exchange:
         """Ids of all memories whose text stands in the messages, sorted."""
         return sorted({*self.task.memory_ids, *offered_ids(self.messages)})
 
-    @property
+    @cached_property
     def tokens(self) -> int:
         """About how many tokens the messages have."""
         return approximate_tokens(self.messages)
@@ -98,6 +104,14 @@ async def run_task(
     return Exchange(task, _in_order(rollout.messages[len(first) :], task.tools), tuple(dict.fromkeys(found)))
 
 
+def told_exchange(task: Task, *, max_tokens: int) -> Exchange:
+    """A task without tools as its script answers it: there is nothing to roll out, and elders have many of these."""
+    first = (Message("system", task.system),) if task.system else ()
+    exchange = (Message("user", task.question.text), Message("assistant", task.script.answer(())))
+    rollout = Rollout(first + exchange, StopReason.ANSWERED, seconds=0.0)
+    return Exchange(task, exchange, tuple(dict.fromkeys(_rejections(task, rollout, max_tokens=max_tokens))))
+
+
 def approximate_tokens(messages: Sequence[Message]) -> int:
     """About how many tokens messages have in a small model's vocabulary, template included.
 
@@ -106,12 +120,13 @@ def approximate_tokens(messages: Sequence[Message]) -> int:
     calls = [call for message in messages for call in message.tool_calls]
     texts = [message.content for message in messages] + [canonical_json(call.arguments) for call in calls]
     text = "".join(texts)
-    digits = sum(letter.isdigit() for letter in text)
-    others = sum(not letter.isascii() for letter in text)
-    signs = sum(letter.isascii() and not letter.isalnum() and not letter.isspace() for letter in text)
+    ascii_text = text.encode("ascii", "ignore")
+    others = len(text) - len(ascii_text)
+    numerals = len(ascii_text) - len(ascii_text.translate(None, _DIGITS))
+    signs = len(ascii_text.translate(None, _NO_SIGNS))
     results = sum(message.role == "tool" for message in messages)
     frame = 6 * len(messages) + 26 * len(calls) + 8 * results
-    return round(digits + 2 * others + 0.8 * signs + (len(text) - digits - others - signs) / 4.2) + frame
+    return round(numerals + 2 * others + 0.8 * signs + (len(text) - numerals - others - signs) / 4.2) + frame
 
 
 def _rejections(task: Task, rollout: Rollout, *, max_tokens: int) -> list[Rejection]:
@@ -135,8 +150,9 @@ def _rejections(task: Task, rollout: Rollout, *, max_tokens: int) -> list[Reject
     size = approximate_tokens(messages)
     if size > max_tokens:
         found.append(Rejection(RejectReason.TOO_LONG, f"about {size} tokens, {max_tokens} allowed"))
-    given = numbers(" ".join([*results, task.question.text, task.told, *task.memory_ids]))
-    invented = numbers(messages[-1].content) - given
+    invented = numbers(messages[-1].content)
+    if invented:
+        invented -= numbers(" ".join([*results, task.question.text, task.told, *task.memory_ids]))
     if invented:
         found.append(Rejection(RejectReason.NOT_GROUNDED, f"{len(invented)} numbers stand in no result"))
     return found

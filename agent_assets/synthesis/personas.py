@@ -80,10 +80,11 @@ def elder_tasks(
                  "question of their own, or the question of another memory"}  # fmt: skip
     tasks = [*open_tasks(elder, mine), *closed_tasks(elder, mine), *never_told_tasks(elder, mine)]
     tasks += tool_tasks(mine, words, tools, system=elder.system)
+    arguments: MemoryArguments | None = None
     for tool in sorted(tools, key=lambda tool: tool.name):
         sources = memory_sources(words, tool.name)
         if sources and tool.name != words.recall.tool:
-            arguments = MemoryArguments(usable, elder.language)
+            arguments = arguments or MemoryArguments(usable, elder.language)
             lacking = arguments.lacking(sources)
             if lacking is None:
                 tasks += memory_tool_tasks(elder, mine, tool, arguments)

@@ -24,7 +24,7 @@ from agent_assets.synthesis.agent_loop import ChatModel, Limits, in_order
 from agent_assets.synthesis.answer_texts import result_values
 from agent_assets.synthesis.config import RowsConfig
 from agent_assets.synthesis.coverage import count, coverage
-from agent_assets.synthesis.exchanges import Exchange, Task, Tools, run_task
+from agent_assets.synthesis.exchanges import Exchange, Task, Tools, run_task, told_exchange
 from agent_assets.synthesis.personas import elder_tasks
 from agent_assets.synthesis.question_files import read_questions
 from agent_assets.synthesis.scripted_teacher import ScriptedTeacher
@@ -152,7 +152,13 @@ async def _run(tasks: Sequence[Task], teacher: ChatModel | None, toolbox: Tools,
         key = (task.question.text, bool(task.tools))
         (repeated if key in asked else first).append(task)
         asked.add(key)
-    exchanges = await in_order([partial(run, task) for task in first], concurrency=config.concurrency)
+    told = [teacher is None and not task.tools for task in first]
+    jobs = [partial(run, task) for task, known in zip(first, told, strict=True) if not known]
+    rolled_out = iter(await in_order(jobs, concurrency=config.concurrency))
+    exchanges = [
+        told_exchange(task, max_tokens=config.max_row_tokens) if known else next(rolled_out)
+        for task, known in zip(first, told, strict=True)
+    ]
     why = (Rejection(RejectReason.DUPLICATE, "this question is asked before"),)
     return exchanges + [Exchange(task, (Message("user", task.question.text),), why) for task in repeated]
 

@@ -23,6 +23,7 @@ A hash of its text decides whether training uses a wording or only held-out item
 """
 
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,8 +91,13 @@ def read_wordings(path: Path | None) -> WordingsFile:
     if path is None:
         return WordingsFile()
     try:
-        return WordingsFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        return _parse(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"The wordings file {path.name} is wrong: {error}", next_step=f"correct {path.name}."
         ) from None
+
+
+@lru_cache(maxsize=8)  # the elders of a night share one file
+def _parse(text: str) -> WordingsFile:
+    return WordingsFile.model_validate(yaml.safe_load(text) or {})
