@@ -134,6 +134,18 @@ def prune(dry_run: bool) -> None:
     sys.exit(prune_store(load_settings(), dry_run=dry_run))
 
 
+@commands.command()
+@click.argument("trace_id", required=False)
+@click.option("--elder", help="Only traces of this elder.")
+@click.option("--pipeline", help="Only traces of this pipeline.")
+@click.option("--limit", default=20, show_default=True, help="How many of the latest traces to list.")
+def traces(trace_id: str | None, elder: str | None, pipeline: str | None, limit: int) -> None:
+    """List traces of model calls, tool calls and evaluations, or show the one whose id starts with TRACE_ID."""
+    from agent_assets.traces import show_traces
+
+    show_traces(load_settings(), trace_id, elder=elder, pipeline=pipeline, limit=limit)
+
+
 def main() -> None:
     """Run a command; an expected error is one line on standard error and exit code 1, never a traceback."""
     try:

@@ -9,6 +9,8 @@
 | MONGODB_URI | MongoDB to read from; unset starts the embedded one | |
 | MONGOD_BIN | the mongod that the embedded MongoDB runs | one on PATH, or the one in the `embedded` extra |
 | MONGODB_DATABASE | database with the elders' answers | `afs` |
+| WANDB_API_KEY | sends traces to W&B; weave itself reads the key. Unset keeps traces on this machine | |
+| WANDB_PROJECT | `project` or `entity/project` of traces at W&B | `agent-assets` |
 """
 
 import os
@@ -34,6 +36,7 @@ class Settings:
     device: DeviceChoice
     mongodb_uri: str | None
     mongodb_database: str
+    wandb_project: str | None = None
 
     @property
     def dagster_home(self) -> Path:
@@ -52,6 +55,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         ConfigError: AGENT_ASSETS_DEVICE is none of auto, cpu, gpu.
     """
+    wandb = environment.get("WANDB_PROJECT") or "agent-assets"
     home = Path(environment.get("AGENT_ASSETS_HOME") or REPOSITORY / ".agent_assets").expanduser().resolve()
     store = environment.get("AGENT_ASSETS_STORE") or str(home / "store")
     device = environment.get("AGENT_ASSETS_DEVICE") or "auto"
@@ -64,4 +68,5 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         device=cast(DeviceChoice, device),
         mongodb_uri=environment.get("MONGODB_URI") or None,
         mongodb_database=environment.get("MONGODB_DATABASE") or "afs",
+        wandb_project=wandb if environment.get("WANDB_API_KEY") else None,
     )

@@ -17,6 +17,7 @@ from agent_assets.errors import AgentAssetsError, EngineFailed, TrainingDataErro
 from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.synthesis.agent_loop import ChatModel, Limits, StopReason, ToolCaller, run_agent
+from agent_assets.synthesis.tracing import span
 
 MAX_FAILED_SHARE = 0.1
 
@@ -56,13 +57,15 @@ async def run_items(
             if on_progress is not None:
                 on_progress(len(results), len(items))
 
-    workers = [asyncio.create_task(work(waiting)) for _ in range(min(concurrency, len(items)))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+    with span("evaluation", lambda: {"items": [item.id for item in items]}) as traced:
+        workers = [asyncio.create_task(work(waiting)) for _ in range(min(concurrency, len(items)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        traced.finish({"failed": [result.item.id for result in results.values() if result.error]})
     return [results[position] for position in range(len(items))]
 
 

@@ -120,14 +120,17 @@ def _answer(
                 on_progress=progress,
             )
 
-    with run.engines.serve(
-        run.context,
-        model_dir=model_dir,
-        log_dir=folder / "logs" / system,
-        max_model_len=settings.max_model_len,
-        max_minutes=settings.max_minutes,
-        max_memory_gb=settings.max_memory_gb,
-    ) as endpoint:
+    with (
+        run.engines.serve(
+            run.context,
+            model_dir=model_dir,
+            log_dir=folder / "logs" / system,
+            max_model_len=settings.max_model_len,
+            max_minutes=settings.max_minutes,
+            max_memory_gb=settings.max_memory_gb,
+        ) as endpoint,
+        run.traced(),
+    ):
         started = time.monotonic()
         results = asyncio.run(answer(endpoint.base_url, endpoint.model))
         return results, Serving(time.monotonic() - started, endpoint.peak_memory_bytes)

@@ -26,6 +26,7 @@ from agent_assets.planning.history import (
 )
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import Manifest, content_version, hash_files
+from agent_assets.store.places import trace_file
 from agent_assets.store.tombstones import generation
 
 DEVICE_TAG = "agent_assets/device"
@@ -59,6 +60,8 @@ def materialize_stage(
         inputs=_inputs(store, pipeline, deps, partition, context, age),
         mongo=context.resources.mongo,
         engines=context.resources.engines,
+        tracing=context.resources.tracing,
+        trace_file=trace_file(store, pipeline.config.name, partition),
     )
     source = Source(versions={}) if stage.read_source is None else stage.read_source(run)
     config = dict(stage.config(pipeline))

@@ -13,8 +13,11 @@ from agent_assets.store.artifact_store import Artifact
 from agent_assets.store.manifest import CheckEntry, EngineEntry, hash_file
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from resources.engines import EnginesResource
     from resources.mongo import MongoResource
+    from resources.tracing import TraceFigures, TracingResource
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,17 @@ class StageRun(SourceContext):
 
     context: dg.AssetExecutionContext
     inputs: Mapping[str, Artifact]
+    tracing: "TracingResource"
+    trace_file: Path
 
     def path(self, asset: str) -> Path:
         """Folder with the files of an input artifact."""
         return self.inputs[asset].path
+
+    def traced(self) -> "AbstractContextManager[TraceFigures]":
+        """Trace the agents that run inside; lost traces are a warning in the run's log."""
+        ids = {"pipeline": self.config.name, "elder": self.partition or "", "run_id": self.context.run.run_id}
+        return self.tracing.session(self.trace_file, ids, report=self.context.log.warning)
 
 
 @dataclass(frozen=True)

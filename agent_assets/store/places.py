@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_assets.store.artifact_store import CORRUPT, STAGING, ArtifactKey, ArtifactStore
+from agent_assets.store.artifact_store import CORRUPT, STAGING, UNPARTITIONED, ArtifactKey, ArtifactStore
+
+TRACES = ".traces"
 
 
 @dataclass(frozen=True)
@@ -54,3 +56,22 @@ def temporary_folders(store: ArtifactStore) -> list[Path]:
 def damaged_folders(store: ArtifactStore) -> list[Path]:
     """Versions that were set aside because their files differed from their manifest."""
     return [path for path in sorted((store.workspace / CORRUPT).glob("*")) if path.is_dir()]
+
+
+def trace_file(store: ArtifactStore, pipeline: str, partition: str | None) -> Path:
+    """Where the traces of one agent are kept on this machine; SQLite adds two files beside it while it writes."""
+    return store.workspace / TRACES / pipeline / f"{partition or UNPARTITIONED}.sqlite"
+
+
+def trace_files(store: ArtifactStore, *, partition: str | None = None) -> list[Path]:
+    """The trace files of all agents, or of one elder in every pipeline, sorted."""
+    return sorted((store.workspace / TRACES).glob(f"*/{partition or '*'}.sqlite"))
+
+
+def erase_traces(store: ArtifactStore, partition: str) -> list[Path]:
+    """Remove every trace of one elder on this machine; returns the files that were removed."""
+    found = trace_files(store, partition=partition)
+    for path in found:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return found

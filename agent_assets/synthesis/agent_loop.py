@@ -8,11 +8,12 @@ order of their calls.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema, Usage
+from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolResult, ToolSchema, Usage
+from agent_assets.synthesis.tracing import span
 
 T = TypeVar("T")
 
@@ -92,6 +93,19 @@ async def run_agent(
 
     Errors of the model or of the connection to a tool server pass through; errors that a tool reports are fed back.
     """
+    with span("rollout", lambda: {"messages": [_plain(message) for message in messages]}) as traced:
+        rollout = await _roll_out(model, toolbox, messages, tools, limits)
+        traced.finish({"stop_reason": str(rollout.stop_reason), "messages": len(rollout.messages)})
+    return rollout
+
+
+async def _roll_out(
+    model: ChatModel,
+    toolbox: ToolCaller,
+    messages: Sequence[Message],
+    tools: Sequence[ToolSchema],
+    limits: Limits,
+) -> Rollout:
     history, started, errors = list(messages), time.monotonic(), 0
 
     def end(reason: StopReason) -> Rollout:
@@ -147,7 +161,14 @@ async def _call(toolbox: ToolCaller, call: ToolCall, offered: set[str]) -> ToolR
         return ToolResult(f"unknown tool; there are: {', '.join(sorted(offered)) or 'none'}", is_error=True)
     if UNPARSED in call.arguments:
         return ToolResult("the arguments are not a JSON object", is_error=True)
-    return await toolbox.call(call)
+    with span("tool_call", lambda: {"name": call.name, "arguments": call.arguments}) as traced:
+        result = await toolbox.call(call)
+        traced.finish({"text": result.text, "is_error": result.is_error})
+    return result
+
+
+def _plain(message: Message) -> JsonObject:
+    return {name: value for name, value in asdict(message).items() if value}
 
 
 def _usage(turns: Sequence[Message]) -> Usage | None:

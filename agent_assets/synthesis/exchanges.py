@@ -16,7 +16,6 @@ from agent_assets.synthesis.answer_texts import numbers, read_result
 from agent_assets.synthesis.question_files import Question
 from agent_assets.synthesis.scripted_teacher import Script
 
-
 _DIGITS = digits.encode()
 _NO_SIGNS = (ascii_letters + digits + whitespace).encode()
 

@@ -9,6 +9,7 @@ from openai import AsyncOpenAI
 from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema, Usage
 from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.synthesis.agent_loop import UNPARSED
+from agent_assets.synthesis.tracing import span
 
 
 class OpenAIChatModel:
@@ -54,7 +55,9 @@ class OpenAIChatModel:
         request = dict(self._settings, messages=[_entry(message) for message in messages])
         if tools:
             request["tools"] = strict_openai_tools(tools)
-        reply = await self._client.chat.completions.create(**request)
+        with span("llm_call", lambda: request) as traced:
+            reply = await self._client.chat.completions.create(**request)
+            traced.finish(reply.model_dump(exclude_none=True))
         answer = reply.choices[0].message
         calls = tuple(
             ToolCall(call.function.name, _arguments(call.function.arguments), call.id)
