@@ -4,26 +4,19 @@ Questions, memories and answers are untrusted: the template escapes everything, 
 only the page's own script run and nothing load.
 """
 
-import base64
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent_assets.conversations.messages import JsonObject, Message
 from agent_assets.evaluation import metrics
 from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
+from agent_assets.evaluation.pages import TEMPLATES, page_environment, script_hash
 from agent_assets.evaluation.report import HeadlineRow, headline_rows, percent, system_label
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-_TEMPLATES = Path(__file__).parent / "templates"
 _MAX_RESULT_CHARS = 4_000
 _OUTCOMES = {
     "gained": "Gained: wrong before, right now",
@@ -91,42 +84,25 @@ def render_report(
     systems = list(report["systems"])
     views = _item_views(report, items, results)
     rows = headline_rows(report)
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
-    return (
-        _environment()
-        .get_template("report.html.jinja")
-        .render(
-            report=report,
-            systems=systems,
-            rows=rows,
-            details=[row for row in headline_rows(report, details=True) if row not in rows],
-            verdict=_verdict(rows, systems),
-            tools=_tool_rows(report, items),
-            confusions={system: _confusion(report["confusion"][system]) for system in systems},
-            views=views,
-            outcomes=[(key, label, Counter(view.outcome for view in views)[key]) for key, label in _OUTCOMES.items()],
-            kinds=[(kind, label) for kind, label in _KINDS.items() if any(item.kind == kind for item in items)],
-            training_counts={k: v for k, v in training_data.items() if not isinstance(v, Mapping | list)},
-            training_tables={k: v for k, v in training_data.items() if isinstance(v, Mapping) and v},
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    environment = page_environment().overlay()
+    environment.filters |= {"system": system_label, "pretty": _pretty, "verdict_class": _change_class}
+    return environment.get_template("report.html.jinja").render(
+        report=report,
+        systems=systems,
+        rows=rows,
+        details=[row for row in headline_rows(report, details=True) if row not in rows],
+        verdict=_verdict(rows, systems),
+        tools=_tool_rows(report, items),
+        confusions={system: _confusion(report["confusion"][system]) for system in systems},
+        views=views,
+        outcomes=[(key, label, Counter(view.outcome for view in views)[key]) for key, label in _OUTCOMES.items()],
+        kinds=[(kind, label) for kind, label in _KINDS.items() if any(item.kind == kind for item in items)],
+        training_counts={k: v for k, v in training_data.items() if not isinstance(v, Mapping | list)},
+        training_tables={k: v for k, v in training_data.items() if isinstance(v, Mapping) and v},
+        script=script,
+        script_hash=script_hash(script),
     )
-
-
-@cache
-def _environment() -> "Environment":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {
-        "percent": percent, "system": system_label, "pretty": _pretty, "number": _number,
-        "verdict_class": _change_class, "words": lambda name: str(name).replace("_", " "),
-    }  # fmt: skip
-    return environment
 
 
 def _item_views(
@@ -233,9 +209,3 @@ def _pretty(value: Any) -> str:
 def _shorten(text: str) -> str:
     extra = len(text) - _MAX_RESULT_CHARS
     return text if extra <= 0 else f"{text[:_MAX_RESULT_CHARS]}\n… {extra:,} more characters"
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

@@ -19,8 +19,6 @@ from agent_assets.pipeline.materialize import materialize_stage
 from agent_assets.pipeline.stage import PipelineSpec, Stage
 from agent_assets.planning.fingerprint import config_version
 from agent_assets.planning.history import PIPELINE_TAG
-from agent_assets.settings import load_settings
-from resources.tracing import TracingResource
 
 ELDERS = dg.DynamicPartitionsDefinition(name="elders")
 GPU_POOL = "gpu"
@@ -79,9 +77,6 @@ def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage
             for check in stage.checks
         ],
         required_resource_keys={"store", "mongo", "engines"},
-        resource_defs={
-            "tracing": TracingResource(wandb_project=load_settings().wandb_project).get_resource_definition()
-        },
         # No backfill policy: Dagster then makes one run per elder. A run over several would record one combined version
         # of their inputs for all of them.
     )

@@ -24,10 +24,12 @@ from agent_assets.planning.history import (
     WANTED_TAG,
     latest_materialization,
 )
+from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import Manifest, content_version, hash_files
 from agent_assets.store.places import trace_file
 from agent_assets.store.tombstones import generation
+from resources.tracing import TracingResource
 
 DEVICE_TAG = "agent_assets/device"
 GPU_TAG = "agent_assets/gpu"
@@ -60,7 +62,7 @@ def materialize_stage(
         inputs=_inputs(store, pipeline, deps, partition, context, age),
         mongo=context.resources.mongo,
         engines=context.resources.engines,
-        tracing=context.resources.tracing,
+        tracing=TracingResource(wandb_project=load_settings().wandb_project),
         trace_file=trace_file(store, pipeline.config.name, partition),
     )
     source = Source(versions={}) if stage.read_source is None else stage.read_source(run)

@@ -9,7 +9,8 @@ import dagster as dg
 
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.store.artifact_store import Artifact
+from agent_assets.planning.history import latest_materialization
+from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry, EngineEntry, hash_file
 
 if TYPE_CHECKING:
@@ -82,6 +83,13 @@ class StageRun(SourceContext):
     def path(self, asset: str) -> Path:
         """Folder with the files of an input artifact."""
         return self.inputs[asset].path
+
+    def latest(self, asset: str) -> Artifact | None:
+        """The artifact of an unpartitioned asset that is no input, as it was last materialized; None without one."""
+        recorded = latest_materialization(self.context.instance, self.pipeline.key(asset), None)
+        key = ArtifactKey(self.config.name, asset, None)
+        store: ArtifactStore = self.context.resources.store.open()
+        return None if recorded is None else store.find(key, recorded.fingerprint)
 
     def traced(self) -> "AbstractContextManager[TraceFigures]":
         """Trace the agents that run inside; lost traces are a warning in the run's log."""

@@ -1,0 +1,41 @@
+"""What the HTML pages share: one file that opens offline, everything escaped, no script but its own."""
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent_assets.evaluation.report import percent
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@cache
+def page_environment() -> "Environment":
+    """Jinja environment of the pages, with the filters all of them use."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "percent": percent, "number": number_text, "words": lambda name: str(name).replace("_", " "),
+    }  # fmt: skip
+    return environment
+
+
+def script_hash(script: str) -> str:
+    """What the content security policy of a page says about its script."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def number_text(value: Any) -> str:
+    """A number with thousands separated; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
