@@ -62,6 +62,8 @@ def render(model_dir: str, rows: list[dict[str, Any]], chats: list[dict[str, Any
         found.append(
             {
                 "same": encoded["input_ids"] == served,
+                "ids": encoded["input_ids"],
+                "mask": [label != -100 for label in encoded["labels"]],
                 "trained": tokenizer.decode(encoded["input_ids"]),
                 "served": tokenizer.decode(served),
                 "learned": tokenizer.decode(learned),
