@@ -93,3 +93,10 @@ def test_the_real_schedule_and_sensor_ask_for_runs_that_dagster_accepts(
             instance=instance, scheduled_execution_time=datetime.now(UTC), repository_def=repository
         )
         assert schedule.evaluate_tick(context).run_requests == []  # both were asked for a moment ago
+
+
+def test_both_run_without_a_click() -> None:
+    assert automation.build_schedule(AutomationConfig()).default_status is dg.DefaultScheduleStatus.RUNNING
+    shipped = automation.defs()
+    assert [sensor.default_status for sensor in shipped.sensors or []] == [dg.DefaultSensorStatus.RUNNING]
+    assert [schedule.default_status for schedule in shipped.schedules or []] == [dg.DefaultScheduleStatus.RUNNING]
