@@ -45,8 +45,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     trained, scenarios = asyncio.run(_train(run, work))
     write_scenarios(folder / SCENARIOS_FILE, scenarios)
     write_outcome(folder, trained.outcome.steps)
-    for name in ADAPTER_FILES:
-        shutil.copyfile(trained.outcome.checkpoint / name, folder / name)
+    _copy_adapter(trained.outcome.checkpoint, folder, like=run.path("sft_adapter"))
     curve = [step.numbers for step in trained.outcome.steps]
     (folder / "plots").mkdir()
     (folder / "plots" / "reward.png").write_bytes(reward_curve(curve, max_reward=1.0))
@@ -114,6 +113,16 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario]]":
                 report=run.engines.messages(run.context),
             )
     return trained, scenarios
+
+
+def _copy_adapter(checkpoint: Path, folder: Path, *, like: Path) -> None:
+    """The adapter of a checkpoint, bound to the same base as the adapter `like`: some engines name a folder there."""
+    weights, settings = ADAPTER_FILES
+    shutil.copyfile(checkpoint / weights, folder / weights)
+    base = json.loads((like / settings).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    merged = json.loads((checkpoint / settings).read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+    text = json.dumps(merged, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / settings).write_text(text + "\n", encoding="utf-8")
 
 
 def _digest(run: StageRun) -> str:

@@ -4,6 +4,7 @@ The same loop drives our CPU backend and ART's LocalBackend. It stops early, wit
 nothing, and goes on from the last checkpoint when a run before was killed.
 """
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -60,6 +61,7 @@ async def learn(
     Raises:
         EngineError: server or trainer failed, or too many rollouts met a broken tool server.
     """
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # otherwise importing art fetches a price list
     import art
 
     model = art.TrainableModel[RlConfig](
@@ -146,12 +148,11 @@ class _Run:
         return kept, +excluded
 
     async def train(self, groups: Sequence[Sequence[Attempt]]) -> dict[str, float]:
-        """One step of the backend, logged by ART."""
+        """One step of the backend; its metrics. ART's own log is not written: the step records hold more, in one place."""
         import art
 
         made = [art.TrajectoryGroup([self._trajectory(attempt) for attempt in group]) for group in groups]
         result = await self.backend.train(self.model, made, **self._arguments())
-        await self.model.log(made, split="train", step=result.step, metrics=result.metrics)
         return dict(result.metrics)
 
     def _arguments(self) -> dict[str, Any]:
