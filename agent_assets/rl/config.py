@@ -67,7 +67,8 @@ class RlConfig(StrictModel):
     max_turns: int = Field(3, ge=1, description="Model turns per rollout.")
     max_tokens: int = Field(128, ge=8, description="Tokens per model turn.")
     max_model_len: int = Field(2048, ge=256, description="Context length of the inference server, in tokens.")
-    rollout_seconds: float = Field(120.0, gt=0)
+    rollout_seconds: float = Field(120.0, gt=0, description="A slower rollout is left out and counted.")
+    request_seconds: float = Field(30.0, gt=0, description="A slower answer of the model is asked for again, twice.")
     concurrency: int = Field(8, ge=1, description="Rollouts at the same time.")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Of the frozen weights in the trainer.")
     rewards: RewardWeights = RewardWeights()
@@ -77,7 +78,7 @@ class RlConfig(StrictModel):
     )
     equal_patience: int = Field(3, ge=1, description="Steps before that share is looked at.")
     max_failed_share: float = Field(
-        0.5, gt=0, lt=1, description="A larger share of rollouts ended by a broken tool server is an error."
+        0.5, gt=0, lt=1, description="A larger share of rollouts ended by a broken tool server or by time is an error."
     )
     keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept while training; older ones go.")
     in_process: bool = Field(False, description="ART's LocalBackend: the model service in this process (GPU only).")

@@ -64,8 +64,7 @@ def open_gpu_backend(path: Path, model_dir: Path, adapter_dir: Path, config: RlC
     except ImportError as error:
         raise EngineMissing(
             f"ART's LocalBackend cannot be imported ({error.name}).",
-            next_step="install openpipe-art[backend]==0.5.18 beside Dagster on this machine, or set AGENT_ASSETS_DEVICE "
-            "to cpu.",
+            next_step="install openpipe-art[backend]==0.5.18 beside Dagster here, or set AGENT_ASSETS_DEVICE to cpu.",
         ) from error
 
     class GpuBackend(LocalBackend):

@@ -17,7 +17,7 @@ from agent_assets.errors import EngineFailed
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.records import Step, describe_step, equal_share, read_steps, total, write_step
-from agent_assets.rl.rollouts import OVER_LENGTH, Attempt, roll_out_groups
+from agent_assets.rl.rollouts import OVER_LENGTH, UNSCORED, Attempt, roll_out_groups
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.synthesis.agent_loop import ToolCaller
 from agent_assets.synthesis.openai_model import request_body
@@ -130,12 +130,13 @@ class _Run:
         kept = []
         for group in groups:
             scored = [attempt for attempt in group if attempt.reward is not None]
-            excluded["rollouts: tool server failed"] += len(group) - len(scored)
+            lost = [attempt.stop_reason for attempt in group if attempt.reward is None]
+            excluded.update(f"rollouts: {UNSCORED[reason]}" for reason in lost)
             if len(scored) < 2:
                 excluded["groups: fewer than 2 rollouts"] += 1
             else:
                 kept.append(scored)
-        self._check_failed(excluded["rollouts: tool server failed"], sum(map(len, groups)))
+        self._check_failed(excluded, sum(map(len, groups)))
         if self.judge is not None:
             judged = await self.judge.score_groups(kept, self.tools)
             excluded["groups: judge failed"] += sum(group is None for group in judged)
@@ -148,7 +149,7 @@ class _Run:
         return kept, +excluded
 
     async def train(self, groups: Sequence[Sequence[Attempt]]) -> dict[str, float]:
-        """One step of the backend; its metrics. ART's own log is not written: the step records hold more, in one place."""
+        """One step of the backend; its metrics. ART's own log is not written: the step records hold more."""
         import art
 
         made = [art.TrajectoryGroup([self._trajectory(attempt) for attempt in group]) for group in groups]
@@ -184,11 +185,14 @@ class _Run:
             metadata={"scenario": attempt.scenario.item.id, "number": attempt.number},
         )
 
-    def _check_failed(self, failed: int, rollouts: int) -> None:
-        if failed > self.config.max_failed_share * rollouts:
+    def _check_failed(self, excluded: Mapping[str, int], rollouts: int) -> None:
+        failed = {why: count for why, count in excluded.items() if why.startswith("rollouts")}
+        if sum(failed.values()) > self.config.max_failed_share * rollouts:
+            causes = ", ".join(f"{count} {why.removeprefix('rollouts: ')}" for why, count in sorted(failed.items()))
             raise EngineFailed(
-                f"{failed} of {rollouts} rollouts met a tool server that failed.",
-                next_step="read the tool servers' logs; materialize again to go on from the last checkpoint.",
+                f"{sum(failed.values())} of {rollouts} rollouts say nothing about the model ({causes}).",
+                next_step="read the logs of the servers, or raise rl.rollout_seconds; materialize again to go on from "
+                "the last checkpoint.",
             )
 
     def _client(self) -> Any:
@@ -196,7 +200,7 @@ class _Run:
 
         return AsyncOpenAI(
             base_url=self.model.inference_base_url, api_key=self.model.inference_api_key,
-            timeout=self.config.rollout_seconds, max_retries=1,
+            timeout=self.config.request_seconds, max_retries=2,
         )  # fmt: skip
 
 

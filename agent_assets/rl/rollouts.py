@@ -13,7 +13,7 @@ from agent_assets.errors import ToolServerError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.rewards import Reward, reward
 from agent_assets.rl.scenarios import Scenario
-from agent_assets.synthesis.agent_loop import Limits, ToolCaller, in_order, run_agent
+from agent_assets.synthesis.agent_loop import Limits, StopReason, ToolCaller, in_order, run_agent
 from agent_assets.synthesis.openai_model import read_reply, request_body
 from agent_assets.synthesis.seeds import stable_hash
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 OVER_LENGTH = "over_length"  # an answer was cut at max_tokens, or the conversation does not fit the context
 TOOL_SERVER_FAILED = "tool_server_failed"
+UNSCORED = {TOOL_SERVER_FAILED: "tool server failed", StopReason.TIMEOUT: "timed out"}  # the machine's fault
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Attempt:
         messages: all of them, system prompt and question first; results of a failed tool server are missing.
         stop_reason: a `StopReason`, or one of this module's.
         choices: what the server sampled, one per model turn, with token ids and log-probabilities.
-        reward: None when a tool server failed: that says nothing about the policy.
+        reward: None when a tool server failed or time ran out: that says nothing about the policy.
     """
 
     scenario: Scenario
@@ -122,7 +123,7 @@ async def roll_out(
         messages, reason = policy.history, OVER_LENGTH
     except ToolServerError:  # counted by the caller, which stops when there are too many
         return Attempt(scenario, number, policy.history, TOOL_SERVER_FAILED, tuple(policy.choices), None)
-    earned = reward(item, messages, reason, offered, config.rewards)
+    earned = None if reason in UNSCORED else reward(item, messages, reason, offered, config.rewards)
     return Attempt(scenario, number, messages, reason, tuple(policy.choices), earned, seconds, errors)
 
 

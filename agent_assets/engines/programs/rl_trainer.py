@@ -112,7 +112,7 @@ class Learner:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         save_adapter(self.model, partial, str(self.weights["sha256"]))
-        state = {}
+        state: dict[str, Any] = {}
         for name, parameter in self.parameters.items():
             moments = self.optimizer.state[parameter]
             state |= {f"{name}.{key}": moments[key].contiguous() for key in ("exp_avg", "exp_avg_sq", "step")}

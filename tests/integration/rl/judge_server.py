@@ -1,5 +1,7 @@
-"""A model behind a real local HTTP server: a queue of answers, each a status with a text or a whole reply, or a function
-of the request that gives one."""
+"""A model behind a real local HTTP server: a queue of answers, each a status with a text or a whole reply.
+
+An answer may also be a function of the request that gives one.
+"""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The protocol between openpipe-art and our backend. ART is pinned exactly: when this fails, read its new backend.py."""
+"""The protocol between openpipe-art and our backend. When this fails after an upgrade, read its new backend.py."""
 
 import asyncio
 import inspect

@@ -83,10 +83,19 @@ def run(
     backend = Recorder(folder / "art", url)
     outcome = asyncio.run(
         learn(
-            backend, name="rl", project="p", base_model=folder, config=config, tools=TOOLS, judge=judge,
-            scenarios=[scenario(), scenario()], toolbox=toolbox or Doors(), records=folder / "records",
-            path=folder / "art", report=lambda message: None,
-        )  # fmt: skip
+            backend,
+            name="rl",
+            project="p",
+            base_model=folder,
+            config=config,
+            tools=TOOLS,
+            judge=judge,
+            scenarios=[scenario(), scenario()],
+            toolbox=toolbox or Doors(),
+            records=folder / "records",
+            path=folder / "art",
+            report=lambda message: None,
+        )
     )
     return outcome, backend
 
@@ -117,7 +126,9 @@ def test_equal_rewards_stop_the_run_and_say_so(tmp_path: Path) -> None:
 def test_rollouts_that_are_all_cut_say_which_limit_to_raise(tmp_path: Path) -> None:
     with judge_server(reply(text="and then and then", finish="length")) as server:
         outcome, _ = run(tmp_path, server.url)
-    assert outcome.verdict.endswith("every rollout was cut at its length limit: raise rl.max_tokens or rl.max_model_len")
+    assert outcome.verdict.endswith(
+        "every rollout was cut at its length limit: raise rl.max_tokens or rl.max_model_len"
+    )
     too_long = (400, "This model's maximum context length is 512 tokens.")
     with judge_server(too_long) as server:
         outcome, _ = run(tmp_path / "context", server.url)
@@ -142,7 +153,7 @@ def test_a_tool_server_failing_in_half_of_the_rollouts_is_left_out_and_counted(t
         outcome, backend = run(tmp_path, server.url, toolbox=Flaky(2))
         assert outcome.steps[0].numbers["excluded"] == {"rollouts: tool server failed": 4}
         assert [len(group) for group in backend.groups[0]] == [2, 2]
-        with pytest.raises(EngineFailed, match="8 of 8 rollouts met a tool server that failed"):
+        with pytest.raises(EngineFailed, match="8 of 8 rollouts say nothing about the model"):
             run(tmp_path / "dead", server.url, toolbox=Flaky(1))
 
 
@@ -163,10 +174,12 @@ def test_a_judge_that_fails_leaves_groups_out_and_no_group_left_is_an_error(
     monkeypatch.setenv("JUDGE_KEY", "k")
 
     def by_order(request: dict[str, Any]) -> tuple[int, str]:
-        return 200, scores({key: 0.5 for key in order_of(request)})
+        return 200, scores(dict.fromkeys(order_of(request), 0.5))
 
     with judge_server(doors("left", "right")) as server, judge_server(by_order) as judging:
-        settings = JudgeConfig(base_url=judging.url, api_key_env="JUDGE_KEY", attempts=1, two_orders=False, concurrency=1)
+        settings = JudgeConfig(
+            base_url=judging.url, api_key_env="JUDGE_KEY", attempts=1, two_orders=False, concurrency=1
+        )
         judging.answers = [(500, "")]
         judge = Judge(settings, RlConfig().rewards, cache=tmp_path / "cache")
         outcome, backend = run(tmp_path, server.url, judge=judge, steps=1)

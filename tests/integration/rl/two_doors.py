@@ -28,8 +28,9 @@ TOOLS = tuple(
 QUESTION, ANSWER = "Open a door.", "It is open."
 LIMITS = EngineLimits(seconds=600, memory_bytes=12 * 2**30)
 SETTINGS: dict[str, Any] = {
-    "enabled": True, "steps": 8, "scenarios_per_step": 1, "rollouts_per_scenario": 8, "learning_rate": 3e-3,
+    "enabled": True, "steps": 10, "scenarios_per_step": 1, "rollouts_per_scenario": 16, "learning_rate": 2e-3,
     "max_turns": 2, "max_tokens": 40, "max_model_len": 512, "precision": "fp32", "concurrency": 8,
+    "request_seconds": 10, "keep_checkpoints": 99,
 }  # fmt: skip
 
 
