@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_model import make_neutral_adapter, make_tiny_model
+from tiny_model import make_neutral_adapter
 from two_doors import LIMITS
 
-from agent_assets.engines.environment import find_engine_env
+from agent_assets.engines.environment import EngineEnv, find_engine_env
 from agent_assets.errors import BaseModelError, EngineFailed
 from agent_assets.rl.trainer import Trainer
 
@@ -24,10 +24,9 @@ GUESS = -10.8
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    env, folder = find_engine_env("cpu"), tmp_path_factory.mktemp("trainer")
-    model = make_tiny_model(folder / "model", env)
-    return model, make_neutral_adapter(folder / "adapter", model, env)
+def places(tiny_model: Path, engine_env: EngineEnv, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("trainer") / "adapter"
+    return tiny_model, make_neutral_adapter(folder, tiny_model, engine_env)
 
 
 def batch(*, logprob: float = GUESS) -> dict[str, Any]:
