@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
 from agent_assets.pipeline.tools import open_tools, read_tools, servers_version
-from agent_assets.planning.fingerprint import fingerprint
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
@@ -39,8 +38,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     from agent_assets.rl.scenarios import SCENARIOS_FILE, summary, write_scenarios
 
     started = time.monotonic()
-    # Beside the staged folder, under a name that hangs on what goes in: a run that was killed is found again there.
-    work = folder.parent / f"rl_checkpoint-{_digest(run)[:12]}-resume"
+    work = resume_folder(folder)
     work.mkdir(exist_ok=True)
     trained, scenarios = asyncio.run(_train(run, work))
     write_scenarios(folder / SCENARIOS_FILE, scenarios)
@@ -77,6 +75,15 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         weights_loaded=trained.weights_loaded,
         version_suffixes=(".safetensors",),
     )
+
+
+def resume_folder(staged: Path) -> Path:
+    """Where a training that was killed is found again: beside its staged folder, named by the same fingerprint.
+
+    It is a temporary folder of the store like the staged one, and goes with those when nobody comes back for it.
+    """
+    stage, fingerprint = staged.name.split("-")[:2]
+    return staged.with_name(f"{stage}-{fingerprint}-resume")
 
 
 async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario]]":
@@ -123,17 +130,6 @@ def _copy_adapter(checkpoint: Path, folder: Path, *, like: Path) -> None:
     merged = json.loads((checkpoint / settings).read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
     text = json.dumps(merged, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / settings).write_text(text + "\n", encoding="utf-8")
-
-
-def _digest(run: StageRun) -> str:
-    return fingerprint(
-        asset=STAGE.name,
-        partition=run.partition,
-        code_version=STAGE.code_version,
-        inputs={name: artifact.manifest.data_version for name, artifact in run.inputs.items()},
-        config=config(run.pipeline),
-        generation=0,
-    )
 
 
 def _counts(curve: list[dict[str, Any]]) -> dict[str, Any]:
