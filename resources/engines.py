@@ -10,6 +10,7 @@ import dagster as dg
 from agent_assets.engines.environment import EngineEnv, find_engine_env, installed_version, site_packages
 from agent_assets.engines.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
 from agent_assets.engines.launcher import EngineResult, run_program
+from agent_assets.engines.machine import Machine
 from agent_assets.engines.process import EngineLimits
 from agent_assets.engines.progress import ProgressReporter
 from agent_assets.engines.server import Endpoint, serve_model
@@ -128,6 +129,15 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
             reporter.update({"stage": stage, "step": done, "total_steps": total})
 
         return report
+
+    def messages(self, context: dg.AssetExecutionContext) -> Callable[[Mapping[str, Any]], None]:
+        """A function that shows a progress message (see `ProgressReporter.update`) of work done in this process."""
+        return ProgressReporter(context, folder=None).update
+
+    def machine(self, lease: GpuLease, max_minutes: float, max_memory_gb: float, work_dir: Path) -> Machine:
+        """What engines need that a stage runs side by side under one lease."""
+        limits = _limits(max_minutes, max_memory_gb)
+        return Machine(self.environment(), lease, limits, work_dir / "logs", self.logs)
 
     def device_name(self) -> str:
         """Name of the device GPU stages use: the GPU's, or `cpu`."""

@@ -3,10 +3,13 @@
 The file also is the program that makes them, run in an engine environment.
 """
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from agent_assets.engines.environment import EngineEnv, engine_environment
 
@@ -22,6 +25,24 @@ def make_tiny_adapter(folder: Path, model_dir: Path, env: EngineEnv, *, seed: in
     """Write a random LoRA adapter (rank 8) for the tiny model, strong enough to change its answers."""
     if not (folder / "adapter_config.json").exists():
         _run(env, "adapter", folder, seed, model_dir)
+    return folder
+
+
+def make_tool_model(
+    folder: Path, conversations: Sequence[Mapping[str, Any]], env: EngineEnv, *, steps: int = 150
+) -> Path:
+    """A tiny model that knows these conversations ({messages, tools} in OpenAI form) by heart, each equally likely."""
+    if not (folder / "config.json").exists():
+        make_tiny_model(folder, env)
+        (folder / "conversations.json").write_text(json.dumps(list(conversations)), encoding="utf-8")
+        _run(env, "memorize", folder, steps)
+    return folder
+
+
+def make_neutral_adapter(folder: Path, model_dir: Path, env: EngineEnv) -> Path:
+    """A LoRA adapter (rank 8, every linear layer) that changes nothing yet, bound to the model like a trained one."""
+    if not (folder / "adapter_config.json").exists():
+        _run(env, "neutral", folder, 0, model_dir)
     return folder
 
 
@@ -42,6 +63,48 @@ def write_adapter(folder: Path, seed: int, model_dir: Path) -> None:
     torch.manual_seed(seed)
     config = LoraConfig(r=8, lora_alpha=64, target_modules=["q_proj", "v_proj", "up_proj"], init_lora_weights=False)
     get_peft_model(AutoModelForCausalLM.from_pretrained(model_dir), config).save_pretrained(folder)
+
+
+def memorize(folder: Path, steps: int) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder).train()
+    rows = []
+    for chat in json.loads((folder / "conversations.json").read_text(encoding="utf-8")):
+        messages, tools = chat["messages"], chat["tools"]
+        ids = tokenizer.apply_chat_template(messages, tools=tools)["input_ids"]
+        labels = [-100] * len(ids)
+        for end, message in enumerate(messages):
+            if message["role"] == "assistant":
+                before = tokenizer.apply_chat_template(messages[:end], tools=tools, add_generation_prompt=True)
+                upto = tokenizer.apply_chat_template(messages[: end + 1], tools=tools)
+                first, last = len(before["input_ids"]), len(upto["input_ids"])
+                labels[first:last] = ids[first:last]
+        rows.append((torch.tensor([ids]), torch.tensor([labels])))
+    torch.manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        for ids, labels in rows:
+            (model(input_ids=ids, labels=labels).loss / len(rows)).backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+
+
+def write_neutral_adapter(folder: Path, model_dir: Path) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from agent_assets.engines.programs.runtime import weights_sha256
+    from agent_assets.engines.programs.swift_sft import save_adapter
+
+    torch.manual_seed(0)
+    config = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(model_dir), config)
+    save_adapter(model, folder, weights_sha256(model_dir))
 
 
 def write_model(folder: Path, seed: int) -> None:
@@ -73,5 +136,9 @@ if __name__ == "__main__":
     what, target, number, *others = sys.argv[1:]
     if what == "model":
         write_model(Path(target), int(number))
+    elif what == "memorize":
+        memorize(Path(target), int(number))
+    elif what == "neutral":
+        write_neutral_adapter(Path(target), Path(others[0]))
     else:
         write_adapter(Path(target), int(number), Path(others[0]))

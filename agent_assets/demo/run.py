@@ -112,12 +112,14 @@ def _print_summary(instance: dg.DagsterInstance, store: ArtifactStore, outcomes:
         scores = json.loads((report.path / "report.json").read_text(encoding="utf-8"))["systems"]
         cells = [_pair(scores["base"][metric], scores["sft"][metric]) for metric in METRICS.values()]
         table.add_row(str(outcome), *cells, *(str(rows.manifest.summary[name]) for name in ("rows", "rejected")))
-        reports.append((outcome, report.path / "report.html"))
+        reports.append((outcome, report))
     console.print()
     console.print(table)
     console.print(seconds)
-    for outcome, path in reports:
-        console.print(f"report {outcome}: {path}")
+    for outcome, report in reports:
+        if "rl" in report.manifest.summary:
+            console.print(f"{outcome}: {report.manifest.summary['rl']}", markup=False)
+        console.print(f"report {outcome}: {report.path / 'report.html'}")
 
 
 def _pair(base: float | None, trained: float | None) -> str:

@@ -75,6 +75,8 @@ def describe(shown: Mapping[str, Any]) -> str:
         parts.append(f"step {shown.get('step', 0)}/{shown['total_steps']}")
     if "loss" in shown:
         parts.append(f"loss {shown['loss']:.3f}")
+    if "reward" in shown:
+        parts.append(f"reward {shown['reward']:.3f}")
     if "tokens_per_s" in shown:
         parts.append(f"{shown['tokens_per_s']:.0f} tokens/s")
     if "eta_seconds" in shown:

@@ -35,6 +35,30 @@ def loss_curve(steps: Sequence[int], losses: Sequence[float]) -> bytes:
     return _png(figure)
 
 
+def reward_curve(curve: Sequence[JsonObject], *, max_reward: float) -> bytes:
+    """Reinforcement learning by step: mean reward, the spread within groups, and the share of valid tool calls.
+
+    Args:
+        curve: numbers of each step: `step`, `reward`, `group_spread`, `call_validity` (null where there is none).
+        max_reward: end of the axis.
+    """
+    figure, axes = _figure("Reward by step, sampled rollouts", 6.4, 3.2)
+    series = (
+        ("reward", "mean reward", _ACCENT, 2.0),
+        ("group_spread", "spread within a group", _SYSTEM_COLOURS[2], 1.0),
+        ("call_validity", "valid tool calls", _SYSTEM_COLOURS[0], 1.0),
+    )
+    for name, label, colour, width in series:
+        points = [(step["step"], step[name]) for step in curve if step[name] is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), color=colour, linewidth=width, marker="o", markersize=3, label=label)
+    axes.set(xlabel="step", ylabel="0 to 1", ylim=(0, 1.05 * max_reward))
+    axes.grid(axis="y", color=_GRID)
+    if curve:
+        axes.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 0.99), borderpad=0)
+    return _png(figure)
+
+
 def coverage_bars(counts: Mapping[str, int]) -> bytes:
     """How many training calls each tool has, most first; the name of a tool without any is red."""
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))

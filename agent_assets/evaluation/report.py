@@ -10,6 +10,7 @@ A report has item ids, tool names and numbers; no memory text, so every part of 
 | deltas | `<later>_vs_<earlier>` -> metric -> mean difference and 95% interval over items both answered, or null |
 | scored | system -> metric -> number of items behind the mean |
 | scores | system -> item id -> metric -> score: what a later system is paired with |
+| rl | only with RL: `line` says whether it helped, `rewards` and `interval` in which figures (see `rl/comparison.py`) |
 | confusion, failures, stop_reasons, timings, models, bootstrap | by system: what the report page shows besides |
 """
 
@@ -154,6 +155,8 @@ def markdown_summary(report: JsonObject) -> str:
     baseline = report["systems"][systems[0]]["majority_baseline"]
     if baseline is not None:
         lines += ["", f"Always calling the most common tool would name the right one in {percent(baseline)}."]
+    if "rl" in report:
+        lines += ["", report["rl"]["line"]]
     failed = sum(len(failures) for failures in report["failures"].values())
     return "\n".join([*lines, "", f"Items not scored because a server failed or time ran out: {failed}."]) + "\n"
 

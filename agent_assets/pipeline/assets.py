@@ -12,6 +12,8 @@ from agent_assets.pipeline import (
     mcp_tool_schema,
     merged_model,
     questions,
+    rl_checkpoint,
+    rl_merged_model,
     sft_adapter,
     train_jsonl,
 )
@@ -23,7 +25,7 @@ from agent_assets.planning.history import PIPELINE_TAG
 ELDERS = dg.DynamicPartitionsDefinition(name="elders")
 GPU_POOL = "gpu"
 
-# In the order they run. rl_checkpoint, rl_merged_model and release join this list.
+# In the order they run. release joins this list.
 STAGES: tuple[Stage, ...] = (
     base_model.STAGE,
     mcp_tool_schema.STAGE,
@@ -32,13 +34,21 @@ STAGES: tuple[Stage, ...] = (
     train_jsonl.STAGE,
     sft_adapter.STAGE,
     merged_model.STAGE,
+    rl_checkpoint.STAGE,
+    rl_merged_model.STAGE,
     eval_report.STAGE,
 )
 
 
 def pipeline_stages(pipeline: PipelineSpec) -> dict[str, Stage]:
-    """The stages of a pipeline by name: an unpartitioned one has no elders and therefore no memories."""
-    return {stage.name: stage for stage in STAGES if pipeline.partitioned or stage.name != elder_memories.STAGE.name}
+    """The stages of a pipeline by name.
+
+    An unpartitioned one has no elders and therefore no memories; `rl.enabled: false` leaves the RL stages out.
+    """
+    absent = set() if pipeline.partitioned else {elder_memories.STAGE.name}
+    if not pipeline.config.rl.enabled:
+        absent |= {rl_checkpoint.STAGE.name, rl_merged_model.STAGE.name}
+    return {stage.name: stage for stage in STAGES if stage.name not in absent}
 
 
 def build_assets(pipeline: PipelineSpec) -> list[dg.AssetsDefinition]:

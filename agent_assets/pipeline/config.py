@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from agent_assets.rl.config import RlConfig
 from agent_assets.strict_model import StrictModel
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 from resources.mongo_config import MongoLayout
@@ -109,6 +110,7 @@ class PipelineConfig(StrictModel):
     train_jsonl: RowsConfig = RowsConfig()
     sft_adapter: SftConfig = SftConfig()
     merged_model: MergeConfig = MergeConfig()
+    rl: RlConfig = RlConfig()
     eval_report: EvalConfig = EvalConfig()
     gpu: GpuConfig = GpuConfig()
 

@@ -1,4 +1,4 @@
-"""Stage `eval_report`: base and trained model on the same held-out items, through the same agent loop."""
+"""Stage `eval_report`: base, SFT and RL model on the same held-out items, through the same agent loop."""
 
 import asyncio
 import json
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from agent_assets.evaluation.metrics import ItemResult
     from agent_assets.evaluation.report import Serving
 
-# Which artifact answers as which system, in the order of the report. The RL stages add theirs.
-SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model"}
+# Which artifact answers as which system, in the order of the report; RL where the pipeline has it.
+SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model", "rl": "rl_merged_model"}
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
@@ -40,26 +40,34 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         speed_totals,
     )
     from agent_assets.evaluation.report_html import render_report
+    from agent_assets.rl.comparison import compare_rewards
 
     started = time.monotonic()
     settings = run.config.eval_report
     items = read_items(run.path("train_jsonl") / "heldout.jsonl")
     results: dict[str, list[ItemResult]] = {}
     serving: dict[str, Serving] = {}
-    for system, artifact in SYSTEMS.items():
+    systems = {system: artifact for system, artifact in SYSTEMS.items() if artifact in run.inputs}
+    for system, artifact in systems.items():
         results[system], serving[system] = _answer(run, system, run.path(artifact), items, folder)
+    tools = read_tools(run.path("mcp_tool_schema"))
     report = build_report(
         pipeline=run.config.name,
         partition=run.partition,
         items=items,
         results=results,
-        tools=read_tools(run.path("mcp_tool_schema")),
+        tools=tools,
         seconds=time.monotonic() - started,
         seed=settings.seed,
         samples=settings.bootstrap_samples,
-        models={system: run.inputs[artifact].manifest.data_version for system, artifact in SYSTEMS.items()},
+        models={system: run.inputs[artifact].manifest.data_version for system, artifact in systems.items()},
         serving=serving,
     )
+    if "rl" in systems:
+        report["rl"] = compare_rewards(
+            results, tools, run.config.rl.rewards, training=run.inputs["rl_checkpoint"].manifest.summary,
+            seed=settings.seed, samples=settings.bootstrap_samples,
+        )  # fmt: skip
     (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     data = run.inputs["train_jsonl"].manifest.summary
     (folder / "report.html").write_text(render_report(report, items, results, training_data=data), encoding="utf-8")
@@ -67,10 +75,11 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     (folder / "plots" / "before_after.png").write_bytes(before_after(report))
     (folder / "plots" / "scores.md").write_text(markdown_summary(report), encoding="utf-8")
     (folder / "plots" / "speed.md").write_text(speed_summary(report), encoding="utf-8")
-    trained = list(SYSTEMS)[-1]
+    trained = list(systems)[-1]
     answered = answered_share(report)
     return Product(
         summary={"items": len(items)}
+        | ({"rl": report["rl"]["line"]} if "rl" in report else {})
         | {row.metric: row.values[trained] for row in headline_rows(report)}
         | speed_totals(report),
         checks=[
@@ -138,9 +147,17 @@ def _answer(
 
 STAGE = Stage(
     name="eval_report",
-    description="Base and trained model on the same held-out items: tool calls, answers, memory recall, abstention, "
-    "with intervals. report.json and report.html.",
-    deps=("base_model", "mcp_tool_schema", "elder_memories", "train_jsonl", "merged_model"),
+    description="Base, SFT and (where there is one) RL model on the same held-out items: tool calls, answers, memory "
+    "recall, abstention, with intervals. report.json and report.html.",
+    deps=(
+        "base_model",
+        "mcp_tool_schema",
+        "elder_memories",
+        "train_jsonl",
+        "merged_model",
+        "rl_checkpoint",
+        "rl_merged_model",
+    ),
     kinds=frozenset({"vllm", "report"}),
     code_version="2",
     config=config,

@@ -1,4 +1,7 @@
-"""Stage `merged_model`: base weights with the adapter merged in, and the proof that nothing else changed."""
+"""Stage `merged_model`: base weights with the adapter merged in, and the proof that nothing else changed.
+
+The stage `rl_merged_model` is the same for the adapter of reinforcement learning.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +16,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     return pipeline.config.merged_model.model_dump(exclude={"max_minutes", "max_memory_gb"})
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def merge(run: StageRun, folder: Path, adapter: str) -> Product:
     """Merge, and compare the logits of merged and base + adapter on fixed prompts."""
     settings = run.config.merged_model
     made = run.engines.run(
@@ -24,7 +27,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         max_memory_gb=settings.max_memory_gb,
         params={
             "model_dir": str(run.path("base_model")),
-            "adapter_dir": str(run.path("sft_adapter")),
+            "adapter_dir": str(run.path(adapter)),
             "out_dir": str(folder),
         },
     )
@@ -55,18 +58,31 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     )
 
 
-STAGE = Stage(
+def merging_stage(*, name: str, adapter: str, description: str) -> Stage:
+    """A stage that merges the adapter of the stage `adapter` into the base model."""
+
+    def produce(run: StageRun, source: Source, folder: Path) -> Product:
+        return merge(run, folder, adapter)
+
+    return Stage(
+        name=name,
+        description=description,
+        deps=("base_model", adapter),
+        kinds=frozenset({"pytorch", "huggingface"}),
+        code_version="1",
+        config=config,
+        produce=produce,
+        checks=(
+            Check("adapter_loads", "The adapter loads on this base model."),
+            Check("parity", "Merged equals base + adapter: logits within tolerance, the same most likely tokens."),
+        ),
+        gpu=True,
+    )
+
+
+STAGE = merging_stage(
     name="merged_model",
+    adapter="sft_adapter",
     description="Base weights with the adapter merged in, as safetensors with tokenizer and chat template. Proven "
     "equal to base + adapter on fixed prompts.",
-    deps=("base_model", "sft_adapter"),
-    kinds=frozenset({"pytorch", "huggingface"}),
-    code_version="1",
-    config=config,
-    produce=produce,
-    checks=(
-        Check("adapter_loads", "The adapter loads on this base model."),
-        Check("parity", "Merged equals base + adapter: logits within tolerance, the same most likely tokens."),
-    ),
-    gpu=True,
 )

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 from openai import AsyncOpenAI
 
@@ -10,6 +11,9 @@ from agent_assets.conversations.messages import JsonObject, Message, ToolCall, T
 from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.synthesis.agent_loop import UNPARSED
 from agent_assets.synthesis.tracing import span
+
+if TYPE_CHECKING:
+    from openai.types.chat.chat_completion import Choice
 
 
 class OpenAIChatModel:
@@ -52,21 +56,30 @@ class OpenAIChatModel:
         Raises:
             openai.OpenAIError: the server cannot be reached or refuses.
         """
-        request = dict(self._settings, messages=[_entry(message) for message in messages])
-        if tools:
-            request["tools"] = strict_openai_tools(tools)
+        request = self._settings | request_body(messages, tools)
         with span("llm_call", lambda: request) as traced:
             reply = await self._client.chat.completions.create(**request)
             traced.finish(reply.model_dump(exclude_none=True))
-        answer = reply.choices[0].message
-        calls = tuple(
-            ToolCall(call.function.name, _arguments(call.function.arguments), call.id)
-            for call in answer.tool_calls or ()
-            if call.type == "function"
-        )
         counted = reply.usage
         usage = None if counted is None else Usage(counted.prompt_tokens, counted.completion_tokens)
-        return Message("assistant", (answer.content or "").strip(), calls, usage=usage)
+        return replace(read_reply(reply.choices[0]), usage=usage)
+
+
+def request_body(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> JsonObject:
+    """What every request says: the messages, and the tools where some are offered."""
+    body: JsonObject = {"messages": [_entry(message) for message in messages]}
+    return body | ({"tools": strict_openai_tools(tools)} if tools else {})
+
+
+def read_reply(choice: "Choice") -> Message:
+    """The assistant message of a choice; arguments that are no JSON object are kept as text (see `UNPARSED`)."""
+    answer = choice.message
+    calls = tuple(
+        ToolCall(call.function.name, _arguments(call.function.arguments), call.id)
+        for call in answer.tool_calls or ()
+        if call.type == "function"
+    )
+    return Message("assistant", (answer.content or "").strip(), calls)
 
 
 def _entry(message: Message) -> JsonObject:

@@ -16,7 +16,7 @@ def test_the_assets_of_both_pipelines_are_there(ui: str, page: Page) -> None:
         "elder_companion/elder_memories": "The answers of one elder",
         "elder_companion/sft_adapter": "LoRA adapter trained on train.jsonl",
         "energy_expert/mcp_tool_schema": "Snapshot of every tool",
-        "energy_expert/eval_report": "Base and trained model on the same held-out items",
+        "energy_expert/eval_report": "Base, SFT and (where there is one) RL model on the same held-out items",
     }
     for asset, description in shown.items():
         page.goto(f"{ui}/assets/{asset}?view=overview")

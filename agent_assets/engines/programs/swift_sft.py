@@ -64,7 +64,7 @@ def train(params: Params, report: Report) -> dict[str, Any]:
     trainer = pipeline.fit(report, out_dir / LOSS_FILE)
     clock.append(time.monotonic())
     progress(report, "save", step=trainer.state.global_step, total_steps=trainer.state.max_steps)
-    _save_adapter(trainer.model, out_dir, str(weights["sha256"]))
+    save_adapter(trainer.model, out_dir, str(weights["sha256"]))
     shutil.rmtree(scratch, ignore_errors=True)
     clock.append(time.monotonic())
     losses = [entry["loss"] for entry in pipeline.history]
@@ -86,7 +86,7 @@ def train(params: Params, report: Report) -> dict[str, Any]:
     }
 
 
-def _save_adapter(model: Any, out_dir: Path, base_sha256: str) -> None:
+def save_adapter(model: Any, out_dir: Path, base_sha256: str) -> None:
     """Save with peft, then name the base by its content: a path of this machine means nothing elsewhere."""
     model.save_pretrained(str(out_dir), selected_adapters=["default"])
     for name in ("README.md", "additional_config.json"):

@@ -136,6 +136,8 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
         "train_jsonl": {"exchanges_per_row": 2},
         "sft_adapter": {"epochs": 8, "learning_rate": 5e-3, "precision": "fp32"},
         "eval_report": {"max_turns": 2, "max_tokens": 16},
+        # Random weights earn nothing, whatever they say: the run stops, says so, and the graph goes on.
+        "rl": {"enabled": True, "steps": 3, "equal_patience": 2, "max_turns": 1, "max_tokens": 16},
     }
     store = tmp_path / "store"
     with loaded(attributes, ENERGY) as definitions, dg.DagsterInstance.ephemeral() as instance:
@@ -156,7 +158,7 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
         event.materialization.asset_key.path[-1]: event.materialization.metadata["outcome"].value
         for event in again.get_asset_materialization_events()
     }
-    assert set(outcomes.values()) == {"reused"} and len(outcomes) == 7
+    assert set(outcomes.values()) == {"reused"} and len(outcomes) == 9
     (report,) = (store / "tiny_expert" / "eval_report").rglob("report.json")
     systems = json.loads(report.read_text(encoding="utf-8"))["systems"]
     assert set(systems) == {"base", "sft"} and systems["sft"]["tool_call_accuracy"] is not None

@@ -1,0 +1,26 @@
+"""Where engines run that work side by side under one lease, and under which limits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_assets.engines.environment import EngineEnv
+from agent_assets.engines.gpu import GpuLease
+from agent_assets.engines.process import EngineLimits
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A place for several engines.
+
+    Args:
+        lease: the device they share; None reserves none.
+        limits: of each engine.
+        log_dir: their logs.
+        failed_logs: folder that keeps the log of a failed server.
+    """
+
+    env: EngineEnv
+    lease: GpuLease | None
+    limits: EngineLimits
+    log_dir: Path
+    failed_logs: Path

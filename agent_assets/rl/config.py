@@ -1,0 +1,88 @@
+"""Settings of the stages `rl_checkpoint` and `rl_merged_model`. ART's `TrainableModel[RlConfig]` carries them."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from agent_assets.strict_model import StrictModel
+
+
+class RewardWeights(StrictModel):
+    """Weights of the components in `agent_assets/rl/rewards.py`; the reward is the weighted mean of what applies."""
+
+    format: float = Field(0.5, ge=0, description="Calls and answer are well formed, and the rollout ended by itself.")
+    schema_valid: float = Field(0.5, ge=0, description="Every call fits the tool's JSON Schema.")
+    executed: float = Field(0.5, ge=0, description="Every call was executed without an error.")
+    tool: float = Field(1.0, ge=0, description="The right tools, and no others.")
+    arguments: float = Field(2.0, ge=0, description="The right arguments; 1 only for all of them.")
+    grounded: float = Field(1.0, ge=0, description="States what the tools returned, and no number they did not.")
+    citation: float = Field(1.0, ge=0, description="Cites the right memories and no others.")
+    abstention: float = Field(2.0, ge=0, description="Says so when it was never told.")
+    judge: float = Field(1.0, ge=0, description="RULER score; without a judge it does not apply.")
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if not any(value for name, value in self.model_dump().items() if name != "judge"):
+            raise ValueError("every verifiable reward has the weight 0: a judge alone can be flattered")
+        return self
+
+
+class JudgeConfig(StrictModel):
+    """An LLM that compares the rollouts of a group (RULER), behind any OpenAI-compatible endpoint."""
+
+    base_url: str = Field("https://api.openai.com/v1", description="Ends in /v1.")
+    model: str = Field("gpt-4.1-mini")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
+    rubric: str | None = Field(None, description="What is good; None takes ours.")
+    two_orders: bool = Field(True, description="Judge each group twice, in two orders, and average.")
+    timeout_s: float = Field(60.0, gt=0)
+    attempts: int = Field(3, ge=1, description="Tries per judgement before the group is left out.")
+    max_requests: int = Field(500, ge=1, description="Spend cap: requests of one build.")
+    max_tokens: int = Field(2_000_000, ge=1, description="Spend cap: prompt and answer tokens of one build.")
+    concurrency: int = Field(4, ge=1)
+
+
+class RlConfig(StrictModel):
+    """Reinforcement learning after supervised fine-tuning. The adapter it starts from is `sft_adapter`."""
+
+    enabled: bool = Field(False, description="False leaves the RL assets out of the graph.")
+    engine: Literal["art", "swift_grpo"] = Field(
+        "art", description="openpipe-art (engine of record), or ms-swift GRPO."
+    )
+    steps: int = Field(6, ge=1, description="Optimizer steps.")
+    scenarios_per_step: int = Field(4, ge=1)
+    rollouts_per_scenario: int = Field(4, ge=2, description="Size of a group: rewards count relative to its mean.")
+    scenarios_per_tool: int = Field(24, ge=1, description="Scenarios made per tool and language.")
+    curriculum: Literal["none", "easy_first"] = "none"
+    max_difficulty: int = Field(5, ge=1, le=5, description="Harder scenarios are left out.")
+    learning_rate: float = Field(5e-5, gt=0)
+    advantage: Literal["dr_grpo", "grpo"] = Field(
+        "dr_grpo",
+        description="dr_grpo: reward minus group mean, loss over a constant length; grpo: also divided by the group's "
+        "standard deviation, loss averaged per answer.",
+    )
+    clip: float = Field(0.2, gt=0, lt=1, description="PPO clip range of the probability ratio.")
+    kl: float = Field(0.0, ge=0, description="Weight of the KL divergence from the SFT adapter.")
+    max_grad_norm: float = Field(1.0, gt=0)
+    max_turns: int = Field(3, ge=1, description="Model turns per rollout.")
+    max_tokens: int = Field(128, ge=8, description="Tokens per model turn.")
+    max_model_len: int = Field(2048, ge=256, description="Context length of the inference server, in tokens.")
+    rollout_seconds: float = Field(120.0, gt=0, description="A slower rollout is left out and counted.")
+    request_seconds: float = Field(30.0, gt=0, description="A slower answer of the model is asked for again, twice.")
+    concurrency: int = Field(8, ge=1, description="Rollouts at the same time.")
+    precision: Literal["bf16", "fp32"] = Field("bf16", description="Of the frozen weights in the trainer.")
+    rewards: RewardWeights = RewardWeights()
+    judge: JudgeConfig | None = Field(None, description="None: verifiable rewards alone.")
+    max_equal_share: float = Field(
+        0.95, gt=0, le=1, description="A larger share of groups with equal rewards stops the run: nothing is learned."
+    )
+    equal_patience: int = Field(3, ge=1, description="Steps before that share is looked at.")
+    max_failed_share: float = Field(
+        0.5, gt=0, lt=1, description="A larger share of rollouts ended by a broken tool server or by time is an error."
+    )
+    keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept while training; older ones go.")
+    in_process: bool = Field(False, description="ART's LocalBackend: the model service in this process (GPU only).")
+    allow_weight_swap: bool = Field(False, description="Accept other weights than the base model's (GPU only).")
+    seed: int = 42
+    max_minutes: float = Field(240.0, gt=0)
+    max_memory_gb: float = Field(64.0, gt=0)

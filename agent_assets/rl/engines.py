@@ -1,0 +1,80 @@
+"""The engines of reinforcement learning by name, behind one function."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from agent_assets.conversations.messages import ToolSchema
+from agent_assets.engines.machine import Machine
+from agent_assets.rl.config import RlConfig
+from agent_assets.rl.judge import Judge
+from agent_assets.rl.learning import Outcome, learn
+from agent_assets.rl.scenarios import Scenario
+from agent_assets.synthesis.agent_loop import ToolCaller
+
+ART_PROJECT = "agent-assets"
+ART_NAME = "rl"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Args:
+        weights_loaded: the base weights really loaded: name, hash, quantization, dtype.
+        judge: what judging cost, None without a judge.
+    """
+
+    outcome: Outcome
+    versions: dict[str, str]
+    device: str
+    weights_loaded: dict[str, Any]
+    peak_memory_bytes: int
+    judge: dict[str, Any] | None
+
+
+async def train(
+    config: RlConfig, *, model_dir: Path, adapter_dir: Path, scenarios: Sequence[Scenario], tools: Sequence[ToolSchema],
+    toolbox: ToolCaller, machine: Machine, work: Path, report: Callable[[Mapping[str, Any]], None],
+) -> Trained:  # fmt: skip
+    """Train the adapter further with the engine the configuration names.
+
+    Args:
+        work: folder of this build alone; a later call with the same inputs goes on from what lies there.
+
+    Raises:
+        AgentAssetsError: an engine, the judge or too many tool servers failed.
+    """
+    judge = None if config.judge is None else Judge(config.judge, config.rewards, cache=work / "judge")
+    backend, internal = _backend(config, model_dir, adapter_dir, machine, work / "art")
+    try:
+        outcome = await learn(
+            backend, name=ART_NAME, project=ART_PROJECT, base_model=model_dir, config=config, scenarios=scenarios,
+            tools=tools, toolbox=toolbox, judge=judge, records=work / "records", path=work / "art", report=report,
+            internal_config=internal,
+        )  # fmt: skip
+    finally:
+        await backend.close()
+    loaded = dict(backend.loaded)
+    return Trained(
+        outcome=outcome,
+        versions={"openpipe-art": version("openpipe-art")} | loaded.get("versions", {}),
+        device=str(loaded.get("device", "cpu")),
+        weights_loaded=dict(loaded["weights_loaded"]),
+        peak_memory_bytes=backend.peak_memory_bytes,
+        judge=None if judge is None else asdict(judge.usage),
+    )
+
+
+def _backend(
+    config: RlConfig, model_dir: Path, adapter_dir: Path, machine: Machine, path: Path
+) -> tuple[Any, dict[str, Any] | None]:
+    from agent_assets.rl.cpu_backend import CpuBackend
+
+    if machine.env.name != "gpu":
+        return CpuBackend(path=path, model_dir=model_dir, adapter_dir=adapter_dir, config=config, machine=machine), None
+    from agent_assets.rl.gpu_backend import internal_config, open_gpu_backend
+
+    return open_gpu_backend(path, model_dir, adapter_dir, config), internal_config(config, model_dir, adapter_dir)

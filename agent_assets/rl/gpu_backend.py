@@ -1,0 +1,150 @@
+"""ART's own LocalBackend (unsloth and vLLM on a GPU), bound to our base model and our SFT adapter.
+
+Written from the source of openpipe-art 0.5.18 and not yet run on a GPU. What is done about its traps:
+
+- `path` is always given: its default is a folder in whatever repository the process stands in.
+- It would install a vLLM of its own with uv at run time. `ART_VLLM_RUNTIME_BIN` has to name an installed one instead.
+- unsloth loads 4-bit weights by default and exchanges names for its own uploads: both are turned off, and what was
+  loaded is read back from the adapters that it saves. Other weights are an error unless `rl.allow_weight_swap`.
+- It starts from the adapter in checkpoint 0000, whose configuration has to name the base by its folder.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from agent_assets.errors import BaseModelError, EngineMissing
+from agent_assets.rl.config import RlConfig
+from agent_assets.store.manifest import content_version, hash_files
+
+RUNTIME_VARIABLE = "ART_VLLM_RUNTIME_BIN"
+_ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
+_BASE = "base_model_name_or_path"
+
+
+def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> dict[str, Any]:
+    """ART's `_internal_config`: exact weights, no quantization, the shape of the SFT adapter, our hyper-parameters."""
+    adapter = json.loads((adapter_dir / "adapter_config.json").read_text(encoding="utf-8"))
+    return {
+        "init_args": {
+            "model_name": str(model_dir),
+            "max_seq_length": config.max_model_len,
+            "load_in_4bit": False,
+            "use_exact_model_name": True,
+            "random_state": config.seed,
+        },
+        "engine_args": {"max_model_len": config.max_model_len, "seed": config.seed, "max_lora_rank": adapter["r"]},
+        "peft_args": {
+            "r": adapter["r"],
+            "lora_alpha": adapter["lora_alpha"],
+            "target_modules": adapter["target_modules"],
+            "random_state": config.seed,
+        },
+        "trainer_args": {"max_grad_norm": config.max_grad_norm, "seed": config.seed, "weight_decay": 0.0},
+        "chat_template_path": str(model_dir / "chat_template.jinja"),
+    }
+
+
+def open_gpu_backend(path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig) -> Any:
+    """The backend, not started yet.
+
+    Raises:
+        EngineMissing: openpipe-art's GPU part, or a vLLM it may use, is not installed.
+    """
+    if not os.environ.get(RUNTIME_VARIABLE):
+        raise EngineMissing(
+            f"{RUNTIME_VARIABLE} is not set: ART would download a vLLM of its own now.",
+            next_step=f"set {RUNTIME_VARIABLE} to the art-vllm-runtime server of the GPU environment.",
+        )
+    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+    try:
+        from art.local import LocalBackend
+    except ImportError as error:
+        raise EngineMissing(
+            f"ART's LocalBackend cannot be imported ({error.name}).",
+            next_step="install openpipe-art[backend]==0.5.18 beside Dagster here, or set AGENT_ASSETS_DEVICE to cpu.",
+        ) from error
+
+    class GpuBackend(LocalBackend):
+        """LocalBackend that starts from our adapter and says which weights it loaded."""
+
+        def __init__(self) -> None:
+            super().__init__(in_process=config.in_process, path=str(path))
+            self.extra_body: dict[str, Any] = {}
+            self.loaded: dict[str, Any] = {}
+            self.peak_memory_bytes = 0
+
+        async def register(self, model: Any) -> None:
+            first = _checkpoint(path, model, 0)
+            if not first.exists():
+                place_adapter(adapter_dir, first, str(model_dir))
+            self.loaded = {"weights_loaded": check_weights(first, model_dir, config), "device": _device()}
+            await super().register(model)
+
+        async def train(self, model: Any, trajectory_groups: Any, **kwargs: Any) -> Any:
+            if kwargs.get("kl_penalty_coef"):
+                kwargs["kl_ref_adapter_path"] = str(_checkpoint(path, model, 0))
+            result = await super().train(model, trajectory_groups, **kwargs)
+            saved = _checkpoint(path, model, result.step)
+            self.loaded = {"weights_loaded": check_weights(saved, model_dir, config), "device": _device()}
+            steps = range(result.step - config.keep_checkpoints + 1, result.step + 1)
+            await self._delete_checkpoint_files(model, [0, *steps])
+            return result
+
+    return GpuBackend()
+
+
+def check_weights(adapter_dir: Path, model_dir: Path, config: RlConfig) -> dict[str, Any]:
+    """The base weights that an adapter says it was trained on.
+
+    Raises:
+        BaseModelError: they are not our base model, and the configuration does not allow that.
+    """
+    named = str(json.loads(config_file(adapter_dir).read_text(encoding="utf-8"))[_BASE])
+    ours = named.startswith("base:") or Path(named).resolve() == model_dir.resolve()
+    if not ours and not config.allow_weight_swap:
+        raise BaseModelError(
+            f"Other weights than the base model were loaded: {named}.",
+            next_step="set rl.allow_weight_swap to true if that is wanted; serving would still use the base model.",
+        )
+    return {
+        "name": "base_model" if ours else named,
+        "sha256": content_version(hash_files(model_dir), only_suffixes=(".safetensors",)) if ours else None,
+        "quantization": None if ours else "as named",
+        "dtype": "bfloat16",
+    }
+
+
+def place_adapter(adapter_dir: Path, target: Path, base: str) -> None:
+    """Copy an adapter, with `base` as the model it belongs to."""
+    partial = target.with_name(f".{target.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name in _ADAPTER_FILES:
+        shutil.copyfile(adapter_dir / name, partial / name)
+    place_base(partial, base)
+    partial.rename(target)
+
+
+def place_base(adapter_dir: Path, base: str) -> None:
+    """Name the base model in an adapter's configuration."""
+    path = config_file(adapter_dir)
+    settings = json.loads(path.read_text(encoding="utf-8")) | {_BASE: base}
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def config_file(adapter_dir: Path) -> Path:
+    """The configuration of an adapter."""
+    return adapter_dir / _ADAPTER_FILES[1]
+
+
+def _checkpoint(path: Path, model: Any, step: int) -> Path:
+    return path / str(model.project) / "models" / str(model.name) / "checkpoints" / f"{step:04d}"
+
+
+def _device() -> str:
+    import torch
+
+    return str(torch.cuda.get_device_name(0))

@@ -1,0 +1,232 @@
+"""The training loop with openpipe-art: groups of rollouts, rewards, one `backend.train` per step, until it is done.
+
+The same loop drives our CPU backend and ART's LocalBackend. It stops early, with a verdict, when the groups teach
+nothing, and goes on from the last checkpoint when a run before was killed.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from agent_assets.conversations.messages import Message, ToolSchema
+from agent_assets.errors import EngineFailed
+from agent_assets.rl.config import RlConfig
+from agent_assets.rl.judge import Judge
+from agent_assets.rl.records import Step, describe_step, equal_share, read_steps, total, write_step
+from agent_assets.rl.rollouts import OVER_LENGTH, UNSCORED, Attempt, roll_out_groups
+from agent_assets.rl.scenarios import Scenario, schedule
+from agent_assets.synthesis.agent_loop import ToolCaller
+from agent_assets.synthesis.openai_model import request_body
+
+if TYPE_CHECKING:
+    import art
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+class TrainingBackend(Protocol):
+    """What the loop needs of a backend besides ART's own protocol."""
+
+    extra_body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. `verdict` says in words what was learned; `learned` is False when nothing could be."""
+
+    steps: list[Step]
+    learned: bool
+    verdict: str
+    checkpoint: Path
+
+
+async def learn(
+    backend: Any, *, name: str, project: str, base_model: Path, config: RlConfig, scenarios: Sequence[Scenario],
+    tools: Sequence[ToolSchema], toolbox: ToolCaller, judge: Judge | None, records: Path, path: Path, report: Report,
+    internal_config: dict[str, Any] | None = None,
+) -> Outcome:  # fmt: skip
+    """Train until the configured steps are done, or nothing is left to learn.
+
+    Args:
+        backend: a `CpuBackend` or a `GpuBackend`; started here, closed by the caller.
+        name: of the model; adapters answer as `name@step`.
+        records: folder of the step records.
+        path: folder of the backend's files.
+        report: takes a progress message after every step.
+
+    Raises:
+        EngineError: server or trainer failed, or too many rollouts met a broken tool server.
+    """
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # otherwise importing art fetches a price list
+    import art
+
+    model = art.TrainableModel[RlConfig](
+        name=name, project=project, config=config, base_model=str(base_model), base_path=str(path),
+        report_metrics=[],  # otherwise ART sends them to W&B whenever a key is set
+        _internal_config=internal_config,  # type: ignore[arg-type]
+    )  # fmt: skip
+    report({"stage": "reinforcement learning: starting"})
+    await model.register(backend)
+    step = await model.get_step()
+    steps = read_steps(records, last=step)
+    plan = schedule(scenarios, config)
+    run = _Run(model, backend, config, tools, toolbox, judge)
+    while step < config.steps:
+        if (why := hopeless(steps, config)) is not None:
+            break
+        started = time.monotonic()
+        groups, excluded = await run.rollouts(plan[step], step)
+        entry = describe_step(step + 1, groups, excluded, time.monotonic() - started)
+        write_step(records, entry)
+        started = time.monotonic()
+        entry.numbers["train"] = await run.train(groups)
+        entry.numbers["train_seconds"] = round(time.monotonic() - started, 2)
+        write_step(records, entry)
+        steps.append(entry)
+        step += 1
+        report(_progress(steps, config))
+    else:
+        why = hopeless(steps, config) if equal_share(steps) == 1.0 else None
+    checkpoint = path / project / "models" / name / "checkpoints" / f"{step:04d}"
+    return Outcome(steps, why is None, why or _verdict(steps), checkpoint)
+
+
+def hopeless(steps: Sequence[Step], config: RlConfig) -> str | None:
+    """Why going on would teach nothing, in words; None when it may."""
+    if len(steps) < min(config.equal_patience, config.steps):
+        return None
+    share = equal_share(steps)
+    if share <= config.max_equal_share and share < 1.0:
+        return None
+    rollouts = sum(step.numbers["rollouts"] for step in steps)
+    cut = sum(step.numbers["over_length"] for step in steps)
+    text = f"learned nothing: {share:.0%} of groups had equal rewards (step {len(steps)} of {config.steps})"
+    if rollouts and cut == rollouts:
+        return f"{text}; every rollout was cut at its length limit: raise rl.max_tokens or rl.max_model_len"
+    mean = sum((step.numbers["reward"] or 0.0) * step.numbers["rollouts"] for step in steps) / max(1, rollouts)
+    return f"{text}; mean reward {mean:.2f}"
+
+
+@dataclass
+class _Run:
+    model: "art.TrainableModel[RlConfig]"
+    backend: Any
+    config: RlConfig
+    tools: Sequence[ToolSchema]
+    toolbox: ToolCaller
+    judge: Judge | None
+
+    async def rollouts(self, scenarios: Sequence[Scenario], step: int) -> tuple[list[list[Attempt]], Counter[str]]:
+        """Scored groups of one step, and what was left out."""
+        groups = await roll_out_groups(
+            self._client(), self.model.get_inference_name(step), self.toolbox, self.tools, scenarios, self.config,
+            step=step, extra_body=self.backend.extra_body,
+        )  # fmt: skip
+        excluded: Counter[str] = Counter()
+        kept = []
+        for group in groups:
+            scored = [attempt for attempt in group if attempt.reward is not None]
+            lost = [attempt.stop_reason for attempt in group if attempt.reward is None]
+            excluded.update(f"rollouts: {UNSCORED[reason]}" for reason in lost)
+            if len(scored) < 2:
+                excluded["groups: fewer than 2 rollouts"] += 1
+            else:
+                kept.append(scored)
+        self._check_failed(excluded, sum(map(len, groups)))
+        if self.judge is not None:
+            judged = await self.judge.score_groups(kept, self.tools)
+            excluded["groups: judge failed"] += sum(group is None for group in judged)
+            kept = [group for group in judged if group is not None]
+            if not kept:
+                raise EngineFailed(
+                    f"The judge {self.judge.config.model} failed on every group of step {step + 1}.",
+                    next_step="check rl.judge (base_url, model, key), or remove it: verifiable rewards remain.",
+                )
+        return kept, +excluded
+
+    async def train(self, groups: Sequence[Sequence[Attempt]]) -> dict[str, float]:
+        """One step of the backend; its metrics. ART's own log is not written: the step records hold more."""
+        import art
+
+        made = [art.TrajectoryGroup([self._trajectory(attempt) for attempt in group]) for group in groups]
+        result = await self.backend.train(self.model, made, **self._arguments())
+        return dict(result.metrics)
+
+    def _arguments(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "learning_rate": config.learning_rate,
+            "loss_fn": "ppo",
+            "epsilon": config.clip,
+            "scale_rewards": config.advantage == "grpo",
+            "kl_penalty_coef": config.kl,
+        }
+
+    def _trajectory(self, attempt: Attempt) -> "art.Trajectory":
+        """As ART wants it: sampled turns as choices, everything else as messages."""
+        import art
+
+        choices = iter(attempt.choices)
+        entries: list[Any] = []
+        for message in attempt.messages:
+            sampled = next(choices, None) if message.role == "assistant" else None
+            entries.append(_entry(message) if sampled is None else sampled)
+        assert attempt.reward is not None
+        components = {name: float(value) for name, value in attempt.reward.components.items()}
+        return art.Trajectory(
+            messages_and_choices=entries,
+            tools=request_body([], self.tools).get("tools"),
+            reward=total(attempt),
+            metrics=components | {"over_length": attempt.stop_reason == OVER_LENGTH},
+            metadata={"scenario": attempt.scenario.item.id, "number": attempt.number},
+        )
+
+    def _check_failed(self, excluded: Mapping[str, int], rollouts: int) -> None:
+        failed = {why: count for why, count in excluded.items() if why.startswith("rollouts")}
+        if sum(failed.values()) > self.config.max_failed_share * rollouts:
+            causes = ", ".join(f"{count} {why.removeprefix('rollouts: ')}" for why, count in sorted(failed.items()))
+            raise EngineFailed(
+                f"{sum(failed.values())} of {rollouts} rollouts say nothing about the model ({causes}).",
+                next_step="read the logs of the servers, or raise rl.rollout_seconds; materialize again to go on from "
+                "the last checkpoint.",
+            )
+
+    def _client(self) -> Any:
+        from openai import AsyncOpenAI
+
+        return AsyncOpenAI(
+            base_url=self.model.inference_base_url, api_key=self.model.inference_api_key,
+            timeout=self.config.request_seconds, max_retries=2,
+        )  # fmt: skip
+
+
+def _entry(message: Message) -> dict[str, Any]:
+    return dict(request_body([message], ())["messages"][0])
+
+
+def _progress(steps: Sequence[Step], config: RlConfig) -> dict[str, Any]:
+    last = steps[-1].numbers
+    seconds = sum(step.numbers["rollout_seconds"] + step.numbers.get("train_seconds", 0.0) for step in steps)
+    shown = {
+        "stage": "reinforcement learning", "step": last["step"], "total_steps": config.steps, "reward": last["reward"],
+        "group_spread": last["group_spread"], "equal_groups": last["equal_groups"],
+        "answer_tokens": last["answer_tokens"], "call_validity": last["call_validity"],
+        "loss": last["train"].get("loss"),
+        "rollout_seconds": last["rollout_seconds"], "train_seconds": last["train_seconds"],
+        "eta_seconds": round(seconds / len(steps) * (config.steps - len(steps)), 1),
+    }  # fmt: skip
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _verdict(steps: Sequence[Step]) -> str:
+    """First against last quarter of the steps, in training reward; the held-out comparison is the report's."""
+    rewards = [step.numbers["reward"] for step in steps if step.numbers["reward"] is not None]
+    if not rewards:
+        return "no rollout was scored"
+    part = max(1, len(rewards) // 4)
+    first, last = sum(rewards[:part]) / part, sum(rewards[-part:]) / part
+    return f"mean training reward {first:.2f} in the first, {last:.2f} in the last {part} of {len(rewards)} steps"

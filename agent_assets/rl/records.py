@@ -1,0 +1,132 @@
+"""What a training run leaves behind: one record per step while it runs, curve and trajectories when it is done.
+
+A record is written before its step is trained and completed after it, each time in one piece: a run that was killed
+goes on from the last checkpoint with the records up to it.
+"""
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent_assets.conversations.messages import JsonObject, canonical_json
+from agent_assets.rl.batches import is_equal
+from agent_assets.rl.rollouts import OVER_LENGTH, Attempt
+
+CURVE_FILE, TRAJECTORIES_FILE = "curve.jsonl", "trajectories.jsonl"
+KEPT = 5  # best, and worst, of a run
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: numbers for the curve, and its trajectories."""
+
+    numbers: JsonObject
+    trajectories: list[JsonObject]
+
+
+def describe_step(step: int, groups: Sequence[Sequence[Attempt]], excluded: Mapping[str, int], seconds: float) -> Step:
+    """Numbers and trajectories of the rollouts of one step.
+
+    Args:
+        groups: the scored attempts of each scenario that is learned from.
+        excluded: why rollouts and groups were left out, counted.
+        seconds: wall-clock time of the rollouts and their scoring.
+    """
+    attempts = [attempt for group in groups for attempt in group]
+    rewards = [[total(attempt) for attempt in group] for group in groups]
+    flat = [value for group in rewards for value in group]
+    numbers: JsonObject = {
+        "step": step,
+        "reward": _mean(flat),
+        "group_spread": _mean([max(group) - min(group) for group in rewards]),
+        "groups": len(groups),
+        "equal_groups": sum(map(is_equal, rewards)),
+        "rollouts": len(attempts),
+        "answer_tokens": _mean([attempt.tokens for attempt in attempts]),
+        "over_length": sum(attempt.stop_reason == OVER_LENGTH for attempt in attempts),
+        "tool_errors": sum(attempt.tool_errors for attempt in attempts),
+        "components": _components(attempts),
+        "excluded": dict(excluded),
+        "rollout_seconds": round(seconds, 2),
+    }
+    numbers["call_validity"] = numbers["components"].get("schema_valid")
+    return Step(numbers, [_trajectory(step, attempt) for attempt in attempts])
+
+
+def total(attempt: Attempt) -> float:
+    """Reward of an attempt that has one."""
+    assert attempt.reward is not None, "attempts without a reward are left out before"
+    return attempt.reward.total
+
+
+def write_step(folder: Path, step: Step) -> None:
+    """Keep a record, in one piece."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{step.numbers['step']:04d}.json"
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(canonical_json({"numbers": step.numbers, "trajectories": step.trajectories}), encoding="utf-8")
+    partial.rename(path)
+
+
+def read_steps(folder: Path, *, last: int) -> list[Step]:
+    """Records of the steps 1 to `last`; later ones belong to a step that was not finished."""
+    found = [json.loads((folder / f"{step:04d}.json").read_text(encoding="utf-8")) for step in range(1, last + 1)]
+    return [Step(record["numbers"], record["trajectories"]) for record in found]
+
+
+def write_outcome(folder: Path, steps: Sequence[Step]) -> None:
+    """Write curve.jsonl, and the best and worst trajectories of the run as trajectories.jsonl."""
+    _write_lines(folder / CURVE_FILE, (step.numbers for step in steps))
+    ranked = sorted(
+        (trajectory for step in steps for trajectory in step.trajectories),
+        key=lambda one: (-one["reward"], one["step"], one["scenario"], one["number"]),
+    )
+    worst = ranked[KEPT:][-KEPT:]
+    kept = [{"rank": "best", **one} for one in ranked[:KEPT]] + [{"rank": "worst", **one} for one in worst]
+    _write_lines(folder / TRAJECTORIES_FILE, kept)
+
+
+def equal_share(steps: Sequence[Step]) -> float:
+    """Share of the groups so far whose rewards were all equal."""
+    groups = sum(step.numbers["groups"] for step in steps)
+    return sum(step.numbers["equal_groups"] for step in steps) / groups if groups else 1.0
+
+
+def _components(attempts: Sequence[Attempt]) -> dict[str, float | None]:
+    found: dict[str, list[float]] = {}
+    for attempt in attempts:
+        for name, value in (attempt.reward.components if attempt.reward is not None else {}).items():
+            found.setdefault(name, []).append(value)
+    return {name: _mean(values) for name, values in sorted(found.items())}
+
+
+def _trajectory(step: int, attempt: Attempt) -> JsonObject:
+    return {
+        "step": step,
+        "scenario": attempt.scenario.item.id,
+        "number": attempt.number,
+        "reward": total(attempt),
+        "components": dict(attempt.reward.components) if attempt.reward is not None else {},
+        "stop_reason": attempt.stop_reason,
+        "gold_calls": attempt.scenario.item.gold_calls,
+        "messages": [
+            {"role": message.role, "content": message.content}
+            | (
+                {"tool_calls": [{"name": c.name, "arguments": c.arguments} for c in message.tool_calls]}
+                if message.tool_calls
+                else {}
+            )
+            for message in attempt.messages
+        ],
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return round(statistics.fmean(values), 6) if values else None
+
+
+def _write_lines(path: Path, values: Iterable[Any]) -> None:
+    path.write_text("".join(canonical_json(value) + "\n" for value in values), encoding="utf-8")

@@ -1,0 +1,144 @@
+"""Rollouts that can be learned from: the agent loop of evaluation and serving, with every sampled token kept.
+
+Sampling is at temperature 1, the distribution that the policy gradient is about, with a seed of its own per request.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from agent_assets.conversations.messages import Message, ToolSchema
+from agent_assets.errors import ToolServerError
+from agent_assets.rl.config import RlConfig
+from agent_assets.rl.rewards import Reward, reward
+from agent_assets.rl.scenarios import Scenario
+from agent_assets.synthesis.agent_loop import Limits, StopReason, ToolCaller, in_order, run_agent
+from agent_assets.synthesis.openai_model import read_reply, request_body
+from agent_assets.synthesis.seeds import stable_hash
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from openai.types.chat.chat_completion import Choice
+
+OVER_LENGTH = "over_length"  # an answer was cut at max_tokens, or the conversation does not fit the context
+TOOL_SERVER_FAILED = "tool_server_failed"
+UNSCORED = {TOOL_SERVER_FAILED: "tool server failed", StopReason.TIMEOUT: "timed out"}  # the machine's fault
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One rollout of a scenario.
+
+    Args:
+        number: place in its group.
+        messages: all of them, system prompt and question first; results of a failed tool server are missing.
+        stop_reason: a `StopReason`, or one of this module's.
+        choices: what the server sampled, one per model turn, with token ids and log-probabilities.
+        reward: None when a tool server failed or time ran out: that says nothing about the policy.
+    """
+
+    scenario: Scenario
+    number: int
+    messages: tuple[Message, ...]
+    stop_reason: str
+    choices: tuple["Choice", ...]
+    reward: Reward | None
+    seconds: float = 0.0
+    tool_errors: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens the model wrote."""
+        return sum(len(choice.logprobs.content or ()) for choice in self.choices if choice.logprobs is not None)
+
+
+class _OverLength(Exception):
+    """The rollout ends here: what it would say next does not fit."""
+
+
+@dataclass
+class Policy:
+    """A `ChatModel` that samples and keeps what it sampled; one per rollout."""
+
+    client: "AsyncOpenAI"
+    model: str
+    max_tokens: int
+    seed: int
+    extra_body: dict[str, Any] = field(default_factory=dict)
+    choices: list["Choice"] = field(default_factory=list)
+    history: tuple[Message, ...] = ()
+
+    async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
+        """The next assistant message, sampled."""
+        from openai import BadRequestError
+
+        self.history = tuple(messages)
+        body = request_body(messages, tools)
+        try:
+            reply = await self.client.chat.completions.create(
+                model=self.model, temperature=1.0, max_tokens=self.max_tokens, logprobs=True,
+                extra_body=self.extra_body, seed=stable_hash(self.seed, len(self.choices)) % 2**31, **body,
+            )  # fmt: skip
+        except BadRequestError as error:
+            if "context length" in str(error) or "max_model_len" in str(error):
+                raise _OverLength from None
+            raise
+        choice = reply.choices[0]
+        # Token ids stand beside the choices; the trainer wants them with what was sampled.
+        choice.prompt_token_ids = (reply.model_extra or {}).get("prompt_token_ids")  # type: ignore[attr-defined]
+        self.choices.append(choice)
+        message = read_reply(choice)
+        self.history = (*messages, message)
+        if choice.finish_reason == "length":
+            raise _OverLength
+        return message
+
+
+async def roll_out(
+    client: "AsyncOpenAI", model: str, toolbox: ToolCaller, tools: Sequence[ToolSchema], scenario: Scenario,
+    number: int, config: RlConfig, *, step: int, extra_body: dict[str, Any],
+) -> Attempt:  # fmt: skip
+    """One rollout, scored.
+
+    Raises:
+        openai.OpenAIError: the inference server failed.
+    """
+    item = scenario.item
+    seed = stable_hash("rollout", config.seed, step, item.id, number)
+    policy = Policy(client, model, config.max_tokens, seed, extra_body)
+    first = [Message("system", item.system)] if item.system else []
+    offered = () if item.kind == "recall_closed" else tools
+    seconds, errors = 0.0, 0
+    try:
+        limits = Limits(max_turns=config.max_turns, seconds=config.rollout_seconds)
+        rollout = await run_agent(policy, toolbox, [*first, Message("user", item.question)], offered, limits)
+        messages, reason, seconds, errors = (
+            rollout.messages,
+            str(rollout.stop_reason),
+            rollout.seconds,
+            rollout.tool_errors,
+        )
+    except _OverLength:
+        messages, reason = policy.history, OVER_LENGTH
+    except ToolServerError:  # counted by the caller, which stops when there are too many
+        return Attempt(scenario, number, policy.history, TOOL_SERVER_FAILED, tuple(policy.choices), None)
+    earned = None if reason in UNSCORED else reward(item, messages, reason, offered, config.rewards)
+    return Attempt(scenario, number, messages, reason, tuple(policy.choices), earned, seconds, errors)
+
+
+async def roll_out_groups(
+    client: "AsyncOpenAI", model: str, toolbox: ToolCaller, tools: Sequence[ToolSchema], scenarios: Sequence[Scenario],
+    config: RlConfig, *, step: int, extra_body: dict[str, Any],
+) -> list[list[Attempt]]:  # fmt: skip
+    """A group of rollouts per scenario, in the order of the scenarios; a few at a time."""
+    jobs = [
+        partial(
+            roll_out, client, model, toolbox, tools, scenario, number, config, step=step, extra_body=extra_body
+        )
+        for scenario in scenarios
+        for number in range(config.rollouts_per_scenario)
+    ]  # fmt: skip
+    done = await in_order(jobs, concurrency=config.concurrency)
+    size = config.rollouts_per_scenario
+    return [done[start : start + size] for start in range(0, len(done), size)]

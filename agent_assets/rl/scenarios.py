@@ -1,0 +1,231 @@
+"""Scenarios: questions for reinforcement learning with a gold reply, made like training questions but never the same.
+
+They are made by the same wordings and samplers as training rows, with a seed of their own, and executed on the real
+servers, so that the right values are known. None shares its question with a training row or a held-out item, and none
+its calls with a held-out item (calls without arguments excepted: there is nothing to vary). Tool scenarios share no
+calls with training rows either; an elder's scenarios look up the memories that training looks up, in other wordings.
+
+Difficulty, 1 to 5: one point each, above 1, for having arguments, for more than two of them, for a list or an optional
+argument that is given, and for a right reply that says "never told" or cites.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agent_assets.conversations.formats import from_swift
+from agent_assets.conversations.memories import read_memories, read_profile
+from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
+from agent_assets.errors import TrainingDataError
+from agent_assets.evaluation.items import EvalItem, read_items
+from agent_assets.rl.config import RlConfig
+from agent_assets.synthesis.agent_loop import Limits, in_order
+from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+from agent_assets.synthesis.exchanges import Task, Tools, run_task
+from agent_assets.synthesis.personas import elder_tasks
+from agent_assets.synthesis.question_files import Question, read_questions
+from agent_assets.synthesis.question_maker import tool_questions
+from agent_assets.synthesis.rows import HELDOUT_FILE, TRAIN_FILE, heldout_item
+from agent_assets.synthesis.sampling import CannotSample
+from agent_assets.synthesis.scripted_teacher import ScriptedTeacher
+from agent_assets.synthesis.seeds import stable_hash
+from agent_assets.synthesis.tool_tasks import tool_tasks
+from agent_assets.synthesis.wording_files import WordingsFile, read_wordings
+
+SCENARIOS_FILE = "scenarios.jsonl"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A question to learn on: an item like a held-out one, and how hard it is (1 to 5)."""
+
+    item: EvalItem
+    difficulty: int
+
+
+@dataclass(frozen=True)
+class Known:
+    """What training and held-out items already use: texts of questions, and calls with arguments."""
+
+    texts: frozenset[str]
+    trained_calls: frozenset[str]
+    heldout_calls: frozenset[str]
+
+
+async def make_scenarios(
+    config: RlConfig, *, questions_folder: Path, rows_folder: Path, memories_folder: Path | None,
+    wordings: Path | None, tools: Sequence[ToolSchema], toolbox: Tools, questions: QuestionsConfig, rows: RowsConfig,
+    system_prompt: str | None,
+) -> list[Scenario]:  # fmt: skip
+    """All scenarios of a pipeline or an elder, sorted by id.
+
+    Raises:
+        TrainingDataError: none could be made.
+        ToolServerError: a server failed.
+    """
+    words, known = read_wordings(wordings), read_known(rows_folder)
+    if memories_folder is None:
+        asked = list(_tool_questions(tools, words, questions, config, known))
+        tasks = tool_tasks(asked, words, tools, system=system_prompt or "")
+    else:
+        tasks = _elder_tasks(
+            read_questions(questions_folder), words, tools, memories_folder, rows, config, known, system_prompt
+        )
+    teacher = ScriptedTeacher({(task.question.text, bool(task.tools)): task.script for task in reversed(tasks)})
+    run = partial(
+        run_task, teacher=teacher, toolbox=toolbox, replay=False, max_tokens=rows.max_row_tokens,
+        limits=Limits(rows.max_turns, rows.max_tool_calls, rows.question_seconds),
+    )  # fmt: skip
+    exchanges = await in_order([partial(run, task) for task in tasks], concurrency=rows.concurrency)
+    schemas = {tool.name: tool for tool in tools}
+    items = [heldout_item(exchange) for exchange in exchanges if not exchange.rejections]
+    found = [Scenario(item, difficulty(item, schemas)) for item in items]
+    kept = [scenario for scenario in found if scenario.difficulty <= config.max_difficulty]
+    if not kept:
+        raise TrainingDataError(
+            f"No scenarios for reinforcement learning: {len(tasks)} made, {len(items)} executed, none of difficulty "
+            f"{config.max_difficulty} or less that training or held-out items do not use.",
+            next_step="add wordings, raise rl.scenarios_per_tool or rl.max_difficulty, or set rl.enabled to false.",
+        )
+    return sorted(kept, key=lambda scenario: scenario.item.id)
+
+
+def read_known(rows_folder: Path) -> Known:
+    """What the rows and held-out items of a train_jsonl artifact use."""
+    texts: set[str] = set()
+    trained: set[str] = set()
+    for line in (rows_folder / TRAIN_FILE).read_text(encoding="utf-8").splitlines():
+        for message in from_swift(json.loads(line)).messages:
+            if message.role == "user":
+                texts.add(message.content)
+            trained |= {_call_key(call.name, call.arguments) for call in message.tool_calls}
+    items = read_items(rows_folder / HELDOUT_FILE)
+    held = {_call_key(call["name"], call["arguments"]) for item in items for call in item.gold_calls}
+    return Known(frozenset(texts | {item.question for item in items}), frozenset(trained), frozenset(held))
+
+
+def difficulty(item: EvalItem, schemas: Mapping[str, ToolSchema]) -> int:
+    """How hard an item is; see the module."""
+    arguments = [(call["name"], name, value) for call in item.gold_calls for name, value in call["arguments"].items()]
+    special = any(
+        isinstance(value, list) or name not in schemas[tool].parameters.get("required", ())
+        for tool, name, value in arguments
+        if tool in schemas
+    )
+    asks_more = item.kind == "abstention" or bool(item.memory_ids)
+    return 1 + bool(arguments) + (len(arguments) > 2) + special + asks_more
+
+
+def schedule(scenarios: Sequence[Scenario], config: RlConfig) -> list[list[Scenario]]:
+    """The scenarios of every step. Each is used once before any is used again; `easy_first` begins with easy ones."""
+    easy = config.curriculum == "easy_first"
+
+    def order(scenario: Scenario) -> tuple[int, int]:
+        return (scenario.difficulty if easy else 0, stable_hash("scenario", config.seed, scenario.item.id))
+
+    ranked = _interleaved(sorted(scenarios, key=order)) if not easy else sorted(scenarios, key=order)
+    count = config.scenarios_per_step
+    return [[ranked[(step * count + n) % len(ranked)] for n in range(count)] for step in range(config.steps)]
+
+
+def write_scenarios(path: Path, scenarios: Iterable[Scenario]) -> None:
+    """Write scenarios as canonical JSON lines."""
+    lines = [canonical_json({"difficulty": one.difficulty, "item": asdict(one.item)}) for one in scenarios]
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def summary(scenarios: Sequence[Scenario]) -> dict[str, Any]:
+    """Counts for the UI."""
+    return {
+        "scenarios": len(scenarios),
+        "by_tool": dict(sorted(Counter(scenario.item.tool or "none" for scenario in scenarios).items())),
+        "by_difficulty": {str(key): n for key, n in sorted(Counter(one.difficulty for one in scenarios).items())},
+    }
+
+
+def _interleaved(scenarios: Sequence[Scenario]) -> list[Scenario]:
+    """Tools taking turns, so that every step has several of them."""
+    seen: Counter[str | None] = Counter()
+    keyed = []
+    for place, scenario in enumerate(scenarios):
+        keyed.append((seen[scenario.item.tool], place, scenario))
+        seen[scenario.item.tool] += 1
+    return [scenario for _, _, scenario in sorted(keyed, key=lambda entry: entry[:2])]
+
+
+def _tool_questions(
+    tools: Sequence[ToolSchema], words: WordingsFile, questions: QuestionsConfig, config: RlConfig, known: Known
+) -> Iterator[Question]:
+    """Training wordings with arguments that neither training nor held-out items have."""
+    texts = set(known.texts)
+    sampler = questions.model_copy(
+        update={
+            "seed": stable_hash("rl", config.seed) % 2**32,
+            # Some will turn out to be used already.
+            "per_tool": 2 * config.scenarios_per_tool,
+            "per_tool_without_arguments": config.scenarios_per_tool,
+        }
+    )
+    for tool in sorted(tools, key=lambda tool: tool.name):
+        for language in questions.languages:
+            try:
+                made = tool_questions(tool, words, language, sampler, texts)
+            except CannotSample:  # `questions` names the tool as uncovered
+                continue
+            fresh = [question for question in made if question.split == "train" and _is_fresh(question, known)]
+            for question in fresh[: config.scenarios_per_tool]:
+                yield Question(**{**vars(question), "id": f"rl-{question.id}"})
+
+
+def _elder_tasks(
+    questions: Sequence[Question], words: WordingsFile, tools: Sequence[ToolSchema], memories_folder: Path,
+    rows: RowsConfig, config: RlConfig, known: Known, system_prompt: str | None,
+) -> list[Task]:  # fmt: skip
+    """The elder's tasks with tools, in training wordings that training did not use for that memory."""
+    more = rows.model_copy(
+        update={
+            "open_per_memory": rows.open_per_memory + 3,
+            "closed_per_memory": 0,
+            "never_told_repeats": rows.never_told_repeats + 3,
+            "memory_tool_questions": rows.memory_tool_questions + config.scenarios_per_tool,
+        }
+    )
+    tasks, _ = elder_tasks(
+        questions, words, tools, read_profile(memories_folder), read_memories(memories_folder), config=more,
+        system_prompt=system_prompt,
+    )  # fmt: skip
+    texts = set(known.texts)
+    found: list[Task] = []
+    for task in tasks:
+        fresh = task.tools and task.question.split == "train" and task.question.text not in texts
+        if fresh and not _held(task.question.gold_calls, known):
+            texts.add(task.question.text)
+            question = Question(**{**vars(task.question), "id": f"rl-{task.question.id}"})
+            found.append(Task(**{**vars(task), "question": question}))
+    per_kind: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for task in sorted(found, key=lambda task: stable_hash("rl", config.seed, task.question.id)):
+        key = (task.kind, task.question.tools[0])
+        per_kind[key] += 1
+        if per_kind[key] <= config.scenarios_per_tool:
+            kept.append(task)
+    return kept
+
+
+def _is_fresh(question: Question, known: Known) -> bool:
+    keys = {_call_key(call["name"], call["arguments"]) for call in question.gold_calls if call["arguments"]}
+    return not keys & (known.trained_calls | known.heldout_calls)
+
+
+def _held(calls: Iterable[JsonObject], known: Known) -> bool:
+    return any(
+        call["arguments"] and _call_key(call["name"], call["arguments"]) in known.heldout_calls for call in calls
+    )
+
+
+def _call_key(name: str, arguments: JsonObject) -> str:
+    return canonical_json([name, arguments])

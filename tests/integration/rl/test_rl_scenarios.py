@@ -1,0 +1,109 @@
+"""Scenarios on the real servers of both pipelines: never what training or held-out items use."""
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthesis_runs import DEFS, SMALL, elder_folder, make, pipeline_config
+
+from agent_assets.conversations.formats import from_swift
+from agent_assets.conversations.memories import ElderProfile, Memory
+from agent_assets.conversations.messages import canonical_json
+from agent_assets.errors import TrainingDataError
+from agent_assets.evaluation.items import read_items
+from agent_assets.rl.config import RlConfig
+from agent_assets.rl.scenarios import Scenario, make_scenarios, schedule
+from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+from agent_assets.synthesis.mcp_client import open_toolbox
+
+CONFIG = RlConfig(scenarios_per_tool=8, steps=3, scenarios_per_step=4)
+PLACES = ("mill", "harbor", "orchard", "forge", "school", "bridge", "market", "chapel")
+
+
+@pytest.fixture(scope="module")
+def memories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    told = [
+        Memory(f"m-{n:08d}", f"What do you remember of the {place}?", f"At the {place} I met Anna Berg in 19{40 + n}.")
+        for n, place in enumerate(PLACES)
+    ]
+    return elder_folder(tmp_path_factory.mktemp("elder") / "memories", ElderProfile("e1", "Ada"), told)
+
+
+def scenarios(folder: Path, pipeline: str, memories: Path | None, config: RlConfig = CONFIG) -> list[Scenario]:
+    servers = pipeline_config(pipeline, memories)
+    wordings = DEFS / pipeline / "wordings.yaml"
+
+    async def run() -> list[Scenario]:
+        async with open_toolbox(servers) as toolbox:
+            return await make_scenarios(
+                config, questions_folder=folder / "questions", rows_folder=folder / "rows", memories_folder=memories,
+                wordings=wordings, tools=toolbox.tools, toolbox=toolbox,
+                questions=QuestionsConfig.model_validate(SMALL), rows=RowsConfig(),
+                system_prompt=None if memories else "Use the tools.",
+            )  # fmt: skip
+
+    return asyncio.run(run())
+
+
+def used(folder: Path) -> tuple[set[str], set[str], set[str]]:
+    """Texts, trained calls and held-out calls (with arguments) of a train_jsonl folder."""
+    texts, trained = set(), set()
+    for line in (folder / "rows" / "train.jsonl").read_text(encoding="utf-8").splitlines():
+        for message in from_swift(json.loads(line)).messages:
+            texts |= {message.content} if message.role == "user" else set()
+            trained |= {canonical_json([call.name, call.arguments]) for call in message.tool_calls if call.arguments}
+    items = read_items(folder / "rows" / "heldout.jsonl")
+    held = {
+        canonical_json([call["name"], call["arguments"]]) for i in items for call in i.gold_calls if call["arguments"]
+    }
+    return texts | {item.question for item in items}, trained, held
+
+
+def calls(scenario: Scenario) -> set[str]:
+    return {canonical_json([call["name"], call["arguments"]]) for call in scenario.item.gold_calls if call["arguments"]}
+
+
+@pytest.mark.parametrize("pipeline", ["energy_expert", "elder_companion"])
+def test_scenarios_share_nothing_with_training_or_heldout(tmp_path: Path, memories: Path, pipeline: str) -> None:
+    elder = memories if pipeline == "elder_companion" else None
+    make(tmp_path, pipeline_config(pipeline, elder), wordings=DEFS / pipeline / "wordings.yaml", memories=elder)
+    made = scenarios(tmp_path, pipeline, elder)
+    texts, trained, held = used(tmp_path)
+    assert len(made) >= 12 and len({one.item.question for one in made}) == len(made)
+    assert not {one.item.question for one in made} & texts
+    assert not set().union(*map(calls, made)) & held
+    if elder is None:
+        assert not set().union(*map(calls, made)) & trained
+        assert all(one.item.gold_values for one in made)
+    else:
+        assert {"tool", "recall_open", "abstention"} == {one.item.kind for one in made}
+    assert made == scenarios(tmp_path, pipeline, elder), "the same inputs make the same scenarios"
+    assert max(Counter(one.item.tool for one in made).values()) <= 2 * CONFIG.scenarios_per_tool
+
+
+def test_no_scenario_easy_enough_is_an_error_that_says_so(tmp_path: Path, memories: Path) -> None:
+    servers, wordings = pipeline_config("elder_companion", memories), DEFS / "elder_companion" / "wordings.yaml"
+    make(tmp_path, servers, wordings=wordings, memories=memories)
+    with pytest.raises(TrainingDataError, match="none of difficulty 1 or less"):
+        scenarios(tmp_path, "elder_companion", memories, CONFIG.model_copy(update={"max_difficulty": 1}))
+
+
+def test_a_schedule_uses_every_scenario_before_any_again_and_can_start_with_the_easy_ones() -> None:
+    def scenario(number: int, **changed: Any) -> Scenario:
+        from agent_assets.evaluation.items import EvalItem
+
+        item = EvalItem(id=f"s{number}", kind="tool", wording="seen", language="en", question=f"q{number}", system="",
+                        tool="a" if number % 3 else "b")  # fmt: skip
+        return Scenario(item, 1 + number % 5)
+
+    every = [scenario(number) for number in range(12)]
+    plan = schedule(every, CONFIG)
+    assert {one.item.id for step in plan for one in step} == {one.item.id for one in every}
+    assert all({one.item.tool for one in step} == {"a", "b"} for step in plan[:2])
+    easy = schedule(every, CONFIG.model_copy(update={"curriculum": "easy_first"}))
+    levels = [one.difficulty for step in easy for one in step]
+    assert levels == sorted(levels)
+    assert schedule(every, CONFIG) == plan != schedule(every, CONFIG.model_copy(update={"seed": 7}))

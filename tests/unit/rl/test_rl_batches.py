@@ -1,0 +1,46 @@
+"""Advantages, and the sequences a trainer gets."""
+
+from typing import Any
+
+import pytest
+from openai.types.chat.chat_completion import Choice
+
+from agent_assets.errors import EngineFailed
+from agent_assets.rl.batches import advantages, sequences
+
+
+def choice(prompt: list[int], output: list[int]) -> Choice:
+    content = [{"token": str(token), "logprob": -0.1 * token, "top_logprobs": []} for token in output]
+    fields: dict[str, Any] = {
+        "index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "x"},
+        "logprobs": {"content": content}, "prompt_token_ids": prompt, "token_ids": output,
+    }  # fmt: skip
+    return Choice.model_validate(fields)
+
+
+def test_advantages_are_relative_to_the_group() -> None:
+    assert advantages([1.0, 0.0, 0.0, 1.0], "dr_grpo") == [0.5, -0.5, -0.5, 0.5]
+    assert advantages([0.2, 0.0], "grpo") == pytest.approx([1.0, -1.0])
+    assert advantages([0.3, 0.3, 0.3], "grpo") == [0.0, 0.0, 0.0]
+
+
+def test_a_turn_that_continues_the_one_before_shares_its_tokens() -> None:
+    (one,) = sequences([choice([1, 2], [3, 4]), choice([1, 2, 3, 4, 9, 9], [5])], 0.5)
+    assert one["ids"] == [1, 2, 3, 4, 9, 9, 5]
+    assert one["spans"] == [[2, 4], [6, 7]]
+    assert one["logprobs"] == pytest.approx([-0.3, -0.4, -0.5])
+    assert one["advantage"] == 0.5 and one["rollout_tokens"] == 3
+
+
+def test_a_turn_rendered_anew_is_a_sequence_of_its_own() -> None:
+    first, second = sequences([choice([1, 2], [3, 4]), choice([1, 2, 3, 8], [5])], -1.0)
+    assert (first["spans"], second["spans"]) == ([[2, 4]], [[4, 5]])
+    assert {first["rollout_tokens"], second["rollout_tokens"]} == {3}
+
+
+def test_a_server_without_token_ids_is_refused() -> None:
+    bare = Choice.model_validate(
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "x"}}
+    )
+    with pytest.raises(EngineFailed, match="no token ids"):
+        sequences([bare], 1.0)

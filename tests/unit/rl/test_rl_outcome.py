@@ -1,0 +1,100 @@
+"""What a run says in the end: the line of the report, the curve, and the trajectories it keeps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evaluation_cases import TOOLS, call, item, rollout
+
+from agent_assets.evaluation.items import EvalItem
+from agent_assets.evaluation.metrics import ItemResult
+from agent_assets.evaluation.plots import reward_curve
+from agent_assets.evaluation.report import build_report, markdown_summary
+from agent_assets.evaluation.report_html import render_report
+from agent_assets.rl.comparison import compare_rewards
+from agent_assets.rl.config import RewardWeights
+from agent_assets.rl.records import Step, equal_share, read_steps, write_outcome, write_step
+
+RIGHT = [call("get_current_date")]
+LEARNED = {"learned": True, "verdict": "mean training reward 0.50 in the first, 0.90 in the last 2 of 8 steps"}
+
+
+@pytest.fixture
+def items() -> list[EvalItem]:
+    return [item(f"i{number}", tool="get_current_date", gold_values=["ok"]) for number in range(20)]
+
+
+def results(items: list[EvalItem], right: int) -> list[ItemResult]:
+    return [rollout(one, RIGHT if n < right else (), "It is ok.") for n, one in enumerate(items)]
+
+
+def compared(items: list[EvalItem], sft: int, rl: int, training: dict[str, Any] = LEARNED) -> dict[str, Any]:
+    systems = {"base": results(items, 0), "sft": results(items, sft), "rl": results(items, rl)}
+    return compare_rewards(systems, TOOLS, RewardWeights(), training=training, seed=1, samples=500)
+
+
+def test_the_line_says_helped_hurt_or_cannot_be_told_with_its_interval(items: list[EvalItem]) -> None:
+    better = compared(items, 8, 16)
+    assert better["line"].startswith("RL helped: held-out reward +0.400 [+0.2") and "20 items" in better["line"]
+    assert better["rewards"] == {"base": 0.0, "sft": 0.4, "rl": 0.8}
+    assert compared(items, 16, 8)["line"].startswith("RL hurt: held-out reward -0.400")
+    assert compared(items, 10, 10)["line"].startswith("RL made no difference that can be told: held-out reward +0.000")
+
+
+def test_a_run_that_learned_nothing_says_why_instead_of_a_difference(items: list[EvalItem]) -> None:
+    verdict = "learned nothing: 97% of groups had equal rewards (step 3 of 8); mean reward 0.99"
+    line = compared(items, 8, 8, {"learned": False, "verdict": verdict})["line"]
+    assert line == f"RL {verdict}."
+
+
+def test_items_that_one_system_failed_on_are_not_paired(items: list[EvalItem]) -> None:
+    rl = [rollout(items[0], error="EngineFailed"), *results(items, 20)[1:]]
+    found = compare_rewards({"sft": results(items, 20), "rl": rl}, TOOLS, RewardWeights(), training=LEARNED, seed=1,
+                            samples=100)  # fmt: skip
+    assert found["items"] == 19
+
+
+def test_the_report_shows_the_line_and_the_change_from_sft_to_rl(items: list[EvalItem]) -> None:
+    systems = {"base": results(items, 0), "sft": results(items, 8), "rl": results(items, 16)}
+    report = build_report(
+        pipeline="p", partition=None, items=items, results=systems, tools=TOOLS, seconds=1.0, seed=1, samples=200
+    )
+    report["rl"] = compared(items, 8, 16)
+    assert report["deltas"]["rl_vs_sft"]["tool_call_accuracy"]["mean"] == 0.4
+    assert report["rl"]["line"] in markdown_summary(report)
+    page = render_report(report, items, systems, training_data={})
+    assert report["rl"]["line"] in page and "RL" in page
+
+
+def step(number: int, rewards: list[float], equal: int = 0) -> Step:
+    numbers = {"step": number, "reward": sum(rewards) / len(rewards), "group_spread": 0.5, "call_validity": None,
+               "groups": 2, "equal_groups": equal}  # fmt: skip
+    kept = [{"step": number, "scenario": "s", "number": n, "reward": value} for n, value in enumerate(rewards)]
+    return Step(numbers, kept)
+
+
+def test_best_and_worst_trajectories_are_kept_once_each(tmp_path: Path) -> None:
+    steps = [step(1, [0.1, 0.9, 0.5, 0.3]), step(2, [0.2, 1.0, 0.6, 0.4]), step(3, [0.0, 0.7, 0.8, 0.55])]
+    write_outcome(tmp_path, steps)
+    lines = (tmp_path / "trajectories.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = [(one["rank"], one["reward"]) for one in map(json.loads, lines)]
+    assert kept == [("best", 1.0), ("best", 0.9), ("best", 0.8), ("best", 0.7), ("best", 0.6),
+                    ("worst", 0.4), ("worst", 0.3), ("worst", 0.2), ("worst", 0.1), ("worst", 0.0)]  # fmt: skip
+    write_outcome(tmp_path, steps[:1])
+    assert len((tmp_path / "trajectories.jsonl").read_text(encoding="utf-8").splitlines()) == 4
+
+
+def test_records_of_a_step_that_was_not_finished_are_left_out(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        write_step(tmp_path, step(number, [1.0], equal=number - 1))
+    assert [one.numbers["step"] for one in read_steps(tmp_path, last=2)] == [1, 2]
+    assert equal_share(read_steps(tmp_path, last=3)) == 0.5
+    assert equal_share([]) == 1.0
+
+
+def test_the_reward_curve_is_a_small_repeatable_png() -> None:
+    curve = [step(1, [0.2]).numbers, step(2, [0.8]).numbers]
+    assert reward_curve(curve, max_reward=1.0).startswith(b"\x89PNG")
+    assert reward_curve(curve, max_reward=1.0) == reward_curve(curve, max_reward=1.0)
+    assert reward_curve([], max_reward=1.0).startswith(b"\x89PNG")
