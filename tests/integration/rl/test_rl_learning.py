@@ -59,7 +59,7 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
     outcome = learned[1]
     assert outcome.learned
     before, after = opened_right(outcome, slice(0, 1)), opened_right(outcome, slice(-LAST, None))
-    assert after[0] / after[1] > 0.85, (before, after)
+    assert after[0] / after[1] > 0.7, (before, after)
 
     honest = learning.roll_out_groups
 
