@@ -68,3 +68,9 @@ def test_the_code_location_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_nothing_that_automation_starts_imports_it_back() -> None:
+    below = [path for room in (*PLAIN, "pipeline", "engines", "tool_servers") for path in modules(room)]
+    resources = (ROOT / "resources").rglob("*.py")
+    assert [str(path) for path in [*below, *resources] if reaches(path, "agent_assets.automation")] == []
