@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from agent_assets.services import free_port
 
@@ -75,6 +75,7 @@ def ui(home: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def page(ui: str) -> Iterator[Page]:
     SHOTS.mkdir(parents=True, exist_ok=True)
+    expect.set_options(timeout=60_000)  # a busy machine shows a page after many seconds
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*arguments, "--disable-sync"])

@@ -17,13 +17,13 @@ pytestmark = pytest.mark.browser
 
 def test_schedule_and_sensor_run_and_say_what_they_saw(ui: str, page: Page) -> None:
     page.goto(f"{ui}/locations/agent_assets/sensors/elders_sensor")
-    expect(page.get_by_text("shared assets come first").first).to_be_visible(timeout=90_000)  # the cursor, in words
+    expect(page.get_by_text("shared assets come first").first).to_be_visible(timeout=180_000)  # the cursor, in words
     page.get_by_text("0 runs requested").last.click()
     reason = page.get_by_role("dialog").last
     expect(reason.get_by_text("stale or missing").first).to_be_visible()
     page.screenshot(path=str(SHOTS / "sensor-tick.png"))
     page.goto(f"{ui}/locations/agent_assets/schedules/nightly_refresh")
-    expect(page.get_by_text("0 runs requested").first).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("0 runs requested").first).to_be_visible(timeout=180_000)
     page.screenshot(path=str(SHOTS / "schedule.png"))
     page.goto(f"{ui}/assets/elder_companion/sft_adapter?view=overview")
     expect(page.get_by_text("planned_missing").first).to_be_visible()
