@@ -25,7 +25,7 @@ class Bar:
     """One bar: its label, its height or length, and that as a share of the largest."""
 
     label: str
-    count: int
+    amount: int
     share: float
 
 
