@@ -95,5 +95,5 @@ def test_lengths_and_their_histogram(tmp_path: Path) -> None:
     assert said["row_tokens_max"] == max(lengths.counts)
     assert 0 < said["tokens_learned"] < said["tokens"]
     bars = histogram(lengths.counts)
-    assert (bars[0].count, bars[-1].count, sum(bar.amount for bar in bars)) == (1, 1, 2)
+    assert (bars[0].amount, bars[-1].amount, sum(bar.amount for bar in bars)) == (1, 1, 2)
     assert json.dumps([tuple(bar) for bar in histogram([5, 5])]) == '[["5\\u20135", 2, 1.0]]'
