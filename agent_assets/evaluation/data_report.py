@@ -25,7 +25,7 @@ class Bar:
     """One bar: its label, its height or length, and that as a share of the largest."""
 
     label: str
-    count: int
+    amount: int
     share: float
 
 
@@ -96,7 +96,7 @@ def data_report(
         lengths=None if lengths is None else lengths.summary(),
         histogram=[] if lengths is None else histogram(lengths.counts),
         too_long=0 if lengths is None else sum(count > max_length for count in lengths.counts),
-        reasons=_bars(coverage["rejected_by_reason"]),
+        reasons=_bars({name.replace("_", " "): count for name, count in coverage["rejected_by_reason"].items()}),
         tools=_bars(coverage["calls_by_tool"]),
         kinds=_bars({_KINDS.get(kind, kind): count for kind, count in coverage["by_kind"].items()}),
         languages=_bars(coverage["by_language"]),

@@ -69,7 +69,10 @@ class RowRenderer:
 
 
 def learned_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of every assistant turn in a rendered row, its end token and line break included."""
+    """Start and end of every assistant turn in a rendered row, its end token and line break included.
+
+    Marks of the template inside of what somebody said are taken for the template's own.
+    """
     start = text.find(_ASSISTANT)
     while start >= 0:
         start += len(_ASSISTANT)

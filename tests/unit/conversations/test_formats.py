@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_assets.conversations.formats import (
@@ -18,6 +18,9 @@ from agent_assets.conversations.formats import (
 )
 from agent_assets.conversations.messages import Conversation, Message, ToolCall, ToolSchema, canonical_json
 from agent_assets.errors import TrainingDataError
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+settings.load_profile("untimed")
 
 BOTH_WAYS = pytest.mark.parametrize(
     ("to_row", "from_row"), [(to_swift, from_swift), (to_sharegpt, from_sharegpt), (to_openai, from_openai)]
@@ -222,3 +225,30 @@ def test_any_conversation_round_trips(to_row: Any, from_row: Any, conversation: 
 def test_formats_convert_into_one_another(conversation: Conversation) -> None:
     through = from_sharegpt(to_sharegpt(from_openai(to_openai(from_swift(to_swift(conversation))))))
     assert through == canonical(conversation)
+
+
+@BOTH_WAYS
+@given(conversation=conversations())
+def test_arguments_keep_their_order_and_the_types_of_their_numbers(
+    to_row: Any, from_row: Any, conversation: Conversation
+) -> None:
+    """Other tools sort arguments, write 1.0 as 1, or round large numbers: equal dicts hide the first two."""
+
+    def written(one: Conversation) -> list[str]:
+        return [json.dumps(call.arguments) for message in one.messages for call in message.tool_calls]
+
+    row = json.loads(canonical_json(to_row(conversation)))
+    assert written(from_row(row)) == written(conversation)
+
+
+@pytest.mark.parametrize("number", ["1", "1.0", "-0.0", "1e+22", "12345678901234567890", "0.1"])
+@BOTH_WAYS
+def test_numbers_that_other_tools_change(to_row: Any, from_row: Any, number: str) -> None:
+    arguments = {"z": json.loads(number), "a": None, "nested": {"b": [], "a": {}}}
+    call = ToolCall("f", arguments, "x")
+    conversation = Conversation(
+        (Message("user", "q"), Message("assistant", " ", (call,)), Message("tool", "", (), "x"))
+    )
+    read = from_row(json.loads(canonical_json(to_row(conversation))))
+    assert json.dumps(read.messages[1].tool_calls[0].arguments) == json.dumps(arguments)
+    assert [message.content for message in read.messages] == ["q", " ", ""]
