@@ -64,6 +64,7 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
         metrics=services.metrics,
         local_only=services.tokens.never_made,
         origins=config.cors_origins,
+        max_body_bytes=config.max_body_bytes,
     )
     return app
 

@@ -70,8 +70,17 @@ class Guard:
         local_only: whether requests without a token are served now; then pages of browsers are refused.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, local_only: Callable[[], bool], origins: list[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        local_only: Callable[[], bool],
+        origins: list[str],
+        max_body_bytes: int,
+    ) -> None:
         self._app, self._metrics, self._local_only, self._origins = app, metrics, local_only, origins
+        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -95,7 +104,10 @@ class Guard:
 
         self._metrics.in_flight.inc()
         try:
-            if self._foreign(request):
+            if self._too_big(request):
+                refused = problem(request, 413, "The request is too big.", "send less.")
+                await refused(scope, receive, observed)
+            elif self._foreign(request):
                 refused = problem(request, 403, "Web pages may not call this API.", "list the page in cors_origins.")
                 await refused(scope, receive, observed)
             else:
@@ -103,6 +115,11 @@ class Guard:
         finally:
             self._metrics.in_flight.dec()
             self._note(request, status, time.monotonic() - started)
+
+    def _too_big(self, request: Request) -> bool:
+        """What a request says of itself; one that says nothing is cut off by the framework."""
+        length = request.headers.get("content-length", "")
+        return length.isdigit() and int(length) > self._max_body_bytes
 
     def _foreign(self, request: Request) -> bool:
         origin = request.headers.get("origin")

@@ -54,6 +54,9 @@ class Fold:
         elif event.event_type == DagsterEventType.STEP_FAILURE:
             self.error = _message(event.step_failure_data.error) or "failed"
             self._log(at, f"{self.stage} failed")
+        elif event.event_type == DagsterEventType.RUN_FAILURE:
+            self.error = self.error or "Dagster ended the run outside of its steps; the Dagster UI shows why."
+            return
         else:
             return
         self._estimate(at)
