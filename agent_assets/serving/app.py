@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -22,7 +22,7 @@ from agent_assets.serving.released import Released
 from agent_assets.serving.routes import chat, models, status, training
 from agent_assets.serving.schemas import Problem
 from agent_assets.serving.tokens import DATABASE, Tokens
-from agent_assets.settings import Settings
+from agent_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from agent_assets.pipeline.stage import PipelineSpec
@@ -112,8 +112,5 @@ def _pipelines() -> "dict[str, PipelineSpec]":
 
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document, without starting anything."""
-    settings = Settings(
-        home=Path("/nonexistent"), store="memory://", engines=Path("/nonexistent"), device="cpu", mongodb_uri=None,
-        mongodb_database="afs",
-    )  # fmt: skip
+    settings = replace(load_settings({}), store="memory://")
     return create_app(settings, ServingConfig()).openapi()

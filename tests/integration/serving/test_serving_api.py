@@ -8,7 +8,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +23,7 @@ from agent_assets.serving import app as serving_app
 from agent_assets.serving import tokens as serving_tokens
 from agent_assets.serving.config import ServingConfig
 from agent_assets.serving.tokens import Tokens
-from agent_assets.settings import Settings
+from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.tombstones import bury
 
@@ -50,7 +50,10 @@ def world(tmp_path: Path, mongo_uri: str, mongo_db: Database[Any], monkeypatch: 
     store = ArtifactStore(str(tmp_path / "store"))
     add_agent(store, "ada", 1, told=CANDLES)
     add_agent(store, "ben", 2, told=SECRET)
-    settings = Settings(tmp_path, str(tmp_path / "store"), tmp_path, "cpu", mongo_uri, mongo_db.name)
+    settings = replace(
+        load_settings({}), home=tmp_path, store=str(tmp_path / "store"), engines=tmp_path, device="cpu",
+        mongodb_uri=mongo_uri, mongodb_database=mongo_db.name,
+    )  # fmt: skip
     with scripted_model() as model:
         config = ServingConfig.model_validate(
             {"inference": {"url": model.url, "slots": 1}, "requests_per_minute": 600, "answers": {"seconds": 20}}

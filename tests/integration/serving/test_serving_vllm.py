@@ -4,7 +4,7 @@ import math
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tiny_model import make_tiny_adapter, make_tiny_model
 
 from agent_assets.engines.environment import find_engine_env
 from agent_assets.serving.config import ServingConfig
-from agent_assets.settings import Settings, load_settings
+from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import ArtifactStore
 
 pytestmark = pytest.mark.engine
@@ -50,7 +50,10 @@ def world(tmp_path_factory: pytest.TempPathFactory, mongo_uri: str) -> Iterator[
     for number, elder in enumerate(ELDERS, start=1):
         adapter = make_tiny_adapter(folder / elder, model_dir, env, seed=number)
         add_agent(store, elder, number, base=model_dir, adapter=adapter)
-    settings = Settings(folder, store.root, load_settings().engines, "cpu", mongo_uri, "serving_vllm_test")
+    settings = replace(
+        load_settings(), home=folder, store=store.root, device="cpu", mongodb_uri=mongo_uri,
+        mongodb_database="serving_vllm_test",
+    )  # fmt: skip
     config = ServingConfig.model_validate(
         {
             "inference": {"slots": 2, "max_rank": 8, "max_model_len": 1024},
