@@ -26,11 +26,70 @@ def demo(elders: tuple[str, ...]) -> None:
 
 @commands.command()
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI on loopback.")
-def up(port: int) -> None:
-    """Start MongoDB (unless MONGODB_URI is set), the code server, the Dagster UI and its daemon; Ctrl-C stops all."""
+@click.option("--api-port", default=8000, show_default=True, help="Port of the HTTP API on loopback.")
+def up(port: int, api_port: int) -> None:
+    """Start MongoDB (unless MONGODB_URI is set), the Dagster UI, its daemon and the HTTP API; Ctrl-C stops all."""
     from agent_assets.services import run_services
 
-    sys.exit(run_services(load_settings(), port=port))
+    sys.exit(run_services(load_settings(), port=port, api_port=api_port))
+
+
+@commands.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Other addresses need a token to exist.")
+@click.option("--port", default=8000, show_default=True)
+def serve(host: str, port: int) -> None:
+    """Serve released agents over HTTP; `up` does this, too. The model server starts with the first answer."""
+    from agent_assets.serving.run import serve as run_server
+
+    sys.exit(run_server(load_settings(), host=host, port=port))
+
+
+@commands.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the HTTP API."""
+    import json
+
+    from agent_assets.serving.app import openapi_document
+
+    click.echo(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
+
+
+@commands.group()
+def token() -> None:
+    """Bearer tokens of the HTTP API. Once one exists, every request needs one."""
+
+
+@token.command("create")
+@click.option("--elder", help="It reaches this elder alone.")
+@click.option("--admin", is_flag=True, help="It may do everything.")
+@click.option("--read", is_flag=True, help="It may look, and do nothing.")
+@click.option("--name", default="", help="Whose it is, for the list.")
+@click.option("--days", type=float, help="How long it lives. Default: until it is revoked.")
+def create_token(elder: str | None, admin: bool, read: bool, name: str, days: float | None) -> None:
+    """Make a token and print it, once."""
+    from agent_assets.serving.commands import create_token as create
+
+    if (elder is not None) + admin + read != 1:
+        raise click.UsageError("give one of --elder, --admin, --read.")
+    scope = "elder" if elder is not None else "admin" if admin else "read"
+    sys.exit(create(load_settings(), scope, elder, name, days))  # type: ignore[arg-type]
+
+
+@token.command("list")
+def list_tokens() -> None:
+    """List tokens, without their secrets."""
+    from agent_assets.serving.commands import list_tokens as show
+
+    sys.exit(show(load_settings()))
+
+
+@token.command("revoke")
+@click.argument("token_id")
+def revoke_token(token_id: str) -> None:
+    """End a token, named by its id."""
+    from agent_assets.serving.commands import revoke_token as revoke
+
+    sys.exit(revoke(load_settings(), token_id))
 
 
 @commands.command()
@@ -147,6 +206,40 @@ def traces(trace_id: str | None, elder: str | None, pipeline: str | None, limit:
     from agent_assets.traces import show_traces
 
     show_traces(load_settings(), trace_id, elder=elder, pipeline=pipeline, limit=limit)
+
+
+@commands.command()
+@click.argument("agent", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def releases(agent: str | None, as_json: bool) -> None:
+    """List who is released; of AGENT (an elder, a pipeline, or `pipeline/elder`) the history and the verdicts."""
+    from agent_assets.release.commands import show_releases
+
+    sys.exit(show_releases(load_settings(), agent, as_json=as_json))
+
+
+@commands.command()
+@click.argument("agent")
+@click.option("--to", "to", help="Version or name (or the beginning of one). Default: the release before this one.")
+@click.option("--author", help="Who decides. Default: the user of this terminal.")
+@click.option("--reason", default="rolled back by hand", show_default=True, help="Why, for the history.")
+def rollback(agent: str, to: str | None, author: str | None, reason: str) -> None:
+    """Let an earlier release of AGENT answer again, at once: nothing is trained, nothing is restarted."""
+    from agent_assets.release.commands import roll_back
+
+    sys.exit(roll_back(load_settings(), agent, to=to, author=author, reason=reason))
+
+
+@commands.command()
+@click.argument("agent")
+@click.argument("version")
+@click.option("--author", help="Who decides. Default: the user of this terminal.")
+@click.option("--reason", required=True, help="Why, for the history.")
+def promote(agent: str, version: str, author: str | None, reason: str) -> None:
+    """Release VERSION of AGENT against the verdict of the gate; author and reason stay in the history."""
+    from agent_assets.release.commands import promote as promote_version
+
+    sys.exit(promote_version(load_settings(), agent, version, author=author, reason=reason))
 
 
 def main() -> None:

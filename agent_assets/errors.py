@@ -11,6 +11,9 @@ AgentAssetsError
 ├── StoreError               the artifact store cannot be read or written
 │   ├── CorruptArtifact      files differ from their manifest
 │   └── StoreFull            no space left on the device of the store
+├── ReleaseError             a release cannot be made, moved or read
+│   └── ReleaseConflict      somebody else moved it at the same time
+├── ServingError             the HTTP API cannot start or cannot answer
 └── EngineError              a training, merging or inference program
     ├── EngineMissing        its environment is not installed
     ├── EngineFailed         it ended with an error
@@ -72,6 +75,18 @@ class CorruptArtifact(StoreError):
 
 class StoreFull(StoreError):
     """No space is left where the store lives."""
+
+
+class ReleaseError(AgentAssetsError):
+    """A release cannot be made, moved or read."""
+
+
+class ReleaseConflict(ReleaseError):
+    """Somebody else moved the release at the same time; nothing was changed."""
+
+
+class ServingError(AgentAssetsError):
+    """The HTTP API cannot start, or cannot answer a request."""
 
 
 class EngineError(AgentAssetsError):

@@ -32,7 +32,7 @@ class Service:
     log: Path
 
 
-def run_services(settings: Settings, *, port: int) -> int:
+def run_services(settings: Settings, *, port: int, api_port: int) -> int:
     """Start everything, wait for Ctrl-C (or SIGTERM, or the end of one child), stop everything.
 
     Returns:
@@ -41,22 +41,29 @@ def run_services(settings: Settings, *, port: int) -> int:
     Raises:
         ConfigError: the port is taken, or no MongoDB can be found.
     """
-    if not port_free(port):
-        raise ConfigError(f"Port {port} is taken.", next_step="stop what uses it, or choose another with --port.")
+    for number, option in ((port, "--port"), (api_port, "--api-port")):
+        if not port_free(number):
+            raise ConfigError(
+                f"Port {number} is taken.", next_step=f"stop what uses it, or choose another with {option}."
+            )
     # SIGINT, too: a shell starts a background command with Ctrl-C ignored, and `kill -INT` has to end it all the same.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        with running_services(settings, port=port) as services:
-            click.echo(f"\nDagster UI: http://127.0.0.1:{port}    (Ctrl-C stops everything)")
+        with running_services(settings, port=port, api_port=api_port) as services:
+            click.echo(f"\nDagster UI: http://127.0.0.1:{port}    API: http://127.0.0.1:{api_port}/docs")
+            click.echo("Ctrl-C stops everything")
             return _watch(services)
     except KeyboardInterrupt:
         return 0
 
 
 @contextlib.contextmanager
-def running_services(settings: Settings, *, port: int) -> Iterator[list[Service]]:
-    """MongoDB, code server, UI and daemon, ready for use; stopped in reverse order at the end of the block."""
+def running_services(settings: Settings, *, port: int, api_port: int | None = None) -> Iterator[list[Service]]:
+    """MongoDB, code server, UI and daemon, ready for use; stopped in reverse order at the end of the block.
+
+    With an `api_port` the HTTP API starts as well; nobody waits for it, and its model server starts when first asked.
+    """
     with mongodb(settings) as environment:
         prepare_dagster_home(settings)
         with open_instance(settings) as instance:
@@ -75,7 +82,10 @@ def running_services(settings: Settings, *, port: int) -> Iterator[list[Service]
             web = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
             services.append(_start("webserver", web, environment, logs))
             services.append(_start("daemon", ["dagster-daemon", "run", "-w", str(workspace)], environment, logs))
-            _wait_for_port(services[-2], port)
+            if api_port is not None:
+                reach = environment | {"AGENT_ASSETS_DAGSTER_URL": f"http://127.0.0.1:{port}"}
+                services.append(_start("api", ["agent-assets", "serve", "--port", str(api_port)], reach, logs))
+            _wait_for_port(services[1], port)
             yield services
         finally:
             _stop(services)

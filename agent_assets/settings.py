@@ -9,6 +9,7 @@
 | AGENT_ASSETS_AUTOMATION | settings of the schedule and the sensor | `agent_assets/defs/automation.yaml` |
 | MONGODB_URI | MongoDB to read from; unset starts the embedded one | |
 | MONGOD_BIN | the mongod that the embedded MongoDB runs | one on PATH, or the one in the `embedded` extra |
+| AGENT_ASSETS_DAGSTER_URL | Dagster's web server, which the HTTP API starts runs with | `http://127.0.0.1:3000` |
 | MONGODB_DATABASE | database with the elders' answers | `afs` |
 | WANDB_API_KEY | sends traces to W&B; weave itself reads the key. Unset keeps traces on this machine | |
 | WANDB_PROJECT | `project` or `entity/project` of traces at W&B | `agent-assets` |

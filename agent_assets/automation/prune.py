@@ -9,9 +9,10 @@ from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.pipeline.assets import ELDERS
 from agent_assets.planning.history import DagsterLog, active_runs, known_partitions
 from agent_assets.planning.recorded import read_latest
+from agent_assets.release.pointer import released_fingerprints
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactKey
-from agent_assets.store.retention import Pruning, Reference, plan_pruning, prune, released_versions
+from agent_assets.store.retention import Pruning, Reference, plan_pruning, prune
 
 
 def prune_store(settings: Settings, *, dry_run: bool) -> int:
@@ -36,7 +37,7 @@ def prune_store(settings: Settings, *, dry_run: bool) -> int:
 
 def protected_versions(installation: Installation, instance: dg.DagsterInstance) -> set[Reference]:
     """Versions that stay whatever their age: those the latest materializations name, and those that are released."""
-    return _in_use(installation, instance) | released_versions(installation.store)
+    return _in_use(installation, instance) | released_fingerprints(installation.store)
 
 
 def _in_use(installation: Installation, instance: dg.DagsterInstance) -> set[Reference]:

@@ -49,8 +49,8 @@ class Endpoint:
 @contextmanager
 def serve_model(
     *, env: EngineEnv, model_dir: Path, log_dir: Path, limits: EngineLimits, max_model_len: int,
-    adapters: Mapping[str, Path] = {}, hot_adapters: int = 0, compiled: bool = False, lease: GpuLease | None = None,
-    port: int | None = None, max_concurrency: int = 16, failed_logs: Path | None = None,
+    adapters: Mapping[str, Path] = {}, hot_adapters: int = 0, hot_rank: int = 8, compiled: bool = False,
+    lease: GpuLease | None = None, port: int | None = None, max_concurrency: int = 16, failed_logs: Path | None = None,
 ) -> Iterator[Endpoint]:  # fmt: skip
     """Serve the model in `model_dir` during the block. Its chat template is the folder's `chat_template.jinja`.
 
@@ -60,8 +60,8 @@ def serve_model(
         limits: of the block as a whole; when one is passed the server is ended and requests fail.
         max_model_len: context length in tokens.
         adapters: LoRA adapters by the name they answer under.
-        hot_adapters: places for adapters that are loaded while it runs (see `adapters.py`), besides those given; their
-            rank is at most that of the given ones.
+        hot_adapters: places for adapters that are loaded while it runs (see `adapters.py`), besides those given.
+        hot_rank: the highest rank of an adapter that is loaded while it runs.
         compiled: compile the model first: a slower start for faster answers.
         lease: device to serve on, held by the server too.
         port: loopback port; None takes a free one.
@@ -79,8 +79,9 @@ def serve_model(
         arguments = [
             "--host", _HOST, "--port", str(reserved), "--model", str(model_dir), "--served-model-name", name,
             "--max-model-len", str(max_model_len), "--max-num-seqs", str(max_concurrency),
-            *_tool_arguments(model_dir), *_adapter_arguments(adapters, hot_adapters),
-            *([] if compiled else ["--enforce-eager"]), *_device_arguments(env),
+            *_tool_arguments(model_dir), *_adapter_arguments(adapters, hot_adapters, hot_rank),
+            *([] if compiled else ["--enforce-eager"]),
+            *_device_arguments(env),
         ]  # fmt: skip
         engine = start_engine(
             env, _MODULE, arguments, name="vllm", log_path=log_path, lease=lease,
@@ -190,20 +191,20 @@ def _tool_arguments(model_dir: Path) -> list[str]:
     return [*chosen, "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
 
 
-def _adapter_arguments(adapters: Mapping[str, Path], hot_adapters: int) -> list[str]:
-    if not adapters:
+def _adapter_arguments(adapters: Mapping[str, Path], hot: int, hot_rank: int) -> list[str]:
+    if not adapters and not hot:
         return []
     modules = [f"{name}={path}" for name, path in sorted(adapters.items())]
     ranks = [json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["r"] for path in adapters.values()]
+    ranks += [hot_rank] if hot else []
     rank = next((size for size in _LORA_RANKS if size >= max(ranks)), _LORA_RANKS[-1])
     return [
         "--enable-lora",
         "--max-loras",
-        str(len(adapters) + hot_adapters),
+        str(len(adapters) + hot),
         "--max-lora-rank",
         str(rank),
-        "--lora-modules",
-        *modules,
+        *(["--lora-modules", *modules] if modules else []),
     ]
 
 

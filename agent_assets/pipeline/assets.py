@@ -12,6 +12,7 @@ from agent_assets.pipeline import (
     mcp_tool_schema,
     merged_model,
     questions,
+    release,
     rl_checkpoint,
     rl_merged_model,
     sft_adapter,
@@ -25,7 +26,7 @@ from agent_assets.planning.history import PIPELINE_TAG
 ELDERS = dg.DynamicPartitionsDefinition(name="elders")
 GPU_POOL = "gpu"
 
-# In the order they run. release joins this list.
+# In the order they run.
 STAGES: tuple[Stage, ...] = (
     base_model.STAGE,
     mcp_tool_schema.STAGE,
@@ -37,6 +38,7 @@ STAGES: tuple[Stage, ...] = (
     rl_checkpoint.STAGE,
     rl_merged_model.STAGE,
     eval_report.STAGE,
+    release.STAGE,
 )
 
 
@@ -84,7 +86,7 @@ def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage
         op_tags=_op_tags(stage, pipeline),
         check_specs=[
             dg.AssetCheckSpec(check.name, asset=key, description=check.description, blocking=check.blocking)
-            for check in stage.checks
+            for check in (*stage.checks, *stage.settled_checks)
         ],
         required_resource_keys={"store", "mongo", "engines"},
         # No backfill policy: Dagster then makes one run per elder. A run over several would record one combined version

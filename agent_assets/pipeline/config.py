@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from agent_assets.release.config import GateConfig
 from agent_assets.rl.config import RlConfig
 from agent_assets.strict_model import StrictModel
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
@@ -112,6 +113,7 @@ class PipelineConfig(StrictModel):
     merged_model: MergeConfig = MergeConfig()
     rl: RlConfig = RlConfig()
     eval_report: EvalConfig = EvalConfig()
+    release: GateConfig = GateConfig()
     gpu: GpuConfig = GpuConfig()
 
     @field_validator("owners")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from agent_assets.evaluation.metrics import ItemResult
     from agent_assets.evaluation.report import Serving
 
+# Final answers by system and item: what the leak check of the release reads.
+ANSWERS_FILE = "answers.json"
+
 # Which artifact answers as which system, in the order of the report; RL where the pipeline has it.
 SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model", "rl": "rl_merged_model"}
 
@@ -68,6 +71,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
             results, tools, run.config.rl.rewards, training=run.inputs["rl_checkpoint"].manifest.summary,
             seed=settings.seed, samples=settings.bootstrap_samples,
         )  # fmt: skip
+    _write_answers(folder / ANSWERS_FILE, results)
     (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     data = run.inputs["train_jsonl"].manifest.summary
     (folder / "report.html").write_text(render_report(report, items, results, training_data=data), encoding="utf-8")
@@ -93,6 +97,11 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         device=run.engines.device_name(),
         data_version=report_digest(report)[:32],
     )
+
+
+def _write_answers(path: Path, results: "Mapping[str, list[ItemResult]]") -> None:
+    answers = {system: {result.item.id: result.answer for result in found} for system, found in results.items()}
+    path.write_text(json.dumps(answers, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _answer(
@@ -159,7 +168,7 @@ STAGE = Stage(
         "rl_merged_model",
     ),
     kinds=frozenset({"vllm", "report"}),
-    code_version="2",
+    code_version="3",
     config=config,
     produce=produce,
     checks=(Check("report_complete", "Every system answered (nearly) every held-out item."),),

@@ -11,8 +11,8 @@ import dagster as dg
 from agent_assets.abandoned import process_tag
 from agent_assets.errors import ConfigError, CorruptArtifact, StoreError
 from agent_assets.pipeline.cutoff import nothing_follows
-from agent_assets.pipeline.metadata import artifact_metadata
-from agent_assets.pipeline.stage import PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.metadata import artifact_metadata, plain_metadata
+from agent_assets.pipeline.stage import PipelineSpec, Product, Settled, Source, Stage, StageRun
 from agent_assets.planning.explain import UNCHANGED, explain_change
 from agent_assets.planning.fingerprint import fingerprint, source_version
 from agent_assets.planning.history import (
@@ -86,14 +86,14 @@ def materialize_stage(
     with store.staging(key, digest) as folder:
         found, damage = _reusable(store, key, digest)
         if found is not None:
-            return _result(found, stage, age, reused=True, why=UNCHANGED)
+            return _result(found, stage, run, age, reused=True, why=UNCHANGED)
         for artifact in run.inputs.values():
             store.verify(artifact)
         started = time.monotonic()
         product = stage.produce(run, source, folder)
         manifest = _manifest(key, digest, stage, versions, config, product, folder, time.monotonic() - started)
         artifact = store.commit(key, folder, manifest)
-    return _result(artifact, stage, age, reused=False, why=damage or why)
+    return _result(artifact, stage, run, age, reused=False, why=damage or why)
 
 
 def _partition(context: dg.AssetExecutionContext) -> str | None:
@@ -233,10 +233,13 @@ def _manifest(
     )
 
 
-def _result(artifact: Artifact, stage: Stage, age: int, *, reused: bool, why: str) -> dg.MaterializeResult[Any]:
+def _result(
+    artifact: Artifact, stage: Stage, run: StageRun, age: int, *, reused: bool, why: str
+) -> dg.MaterializeResult[Any]:
     manifest = artifact.manifest
+    settled = Settled({}) if stage.settle is None else stage.settle(run, artifact)
     return dg.MaterializeResult(
-        metadata=artifact_metadata(artifact, reused=reused, why=why),
+        metadata=artifact_metadata(artifact, reused=reused, why=why) | plain_metadata(settled.metadata),
         data_version=dg.DataVersion(manifest.data_version),
         tags=_plan_tags(artifact, age) | {DEVICE_TAG: _tag_value(manifest.device)},
         check_results=[
@@ -247,7 +250,7 @@ def _result(artifact: Artifact, stage: Stage, age: int, *, reused: bool, why: st
                 metadata=check.metadata,
                 severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
             )
-            for check in manifest.checks
+            for check in [*manifest.checks, *settled.checks]
         ],
     )
 

@@ -1,5 +1,6 @@
 """What the UI shows about an artifact: numbers, plots and where it lies. Never memory text."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -24,7 +25,7 @@ def artifact_metadata(artifact: Artifact, *, reused: bool, why: str) -> dict[str
         "bytes": sum(entry.bytes for entry in manifest.files.values()),
         "path": dg.MetadataValue.path(str(artifact.path)),
     }
-    metadata |= {name: _value(value) for name, value in manifest.summary.items()}
+    metadata |= plain_metadata(manifest.summary)
     if manifest.engine is not None:
         metadata["engine"] = dg.MetadataValue.json(manifest.engine.model_dump())
     if manifest.weights_loaded is not None:
@@ -38,6 +39,11 @@ def artifact_metadata(artifact: Artifact, *, reused: bool, why: str) -> dict[str
         elif name == "report.html":
             metadata["report"] = dg.MetadataValue.url(path.as_uri()) if path.is_absolute() else str(path)
     return metadata
+
+
+def plain_metadata(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers, texts and JSON as Dagster metadata."""
+    return {name: _value(value) for name, value in values.items()}
 
 
 def _value(value: Any) -> Any:

@@ -126,6 +126,14 @@ class Product:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """What a stage decided about its artifact after it was built or found: shown with the materialization."""
+
+    metadata: Mapping[str, Any]
+    checks: list[CheckEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Check:
     """An asset check of a stage. A blocking one stops everything downstream of a broken artifact."""
 
@@ -149,6 +157,7 @@ class Stage:
         read_source: reads what lies outside the graph; None when the stage depends on its inputs alone.
         partitioned: one artifact per elder in a partitioned pipeline.
         gpu: runs in the `gpu` pool, on a GPU when there is one.
+        settle: acts on the artifact every time it is materialized, built or reused; evaluates `settled_checks`.
     """
 
     name: str
@@ -162,3 +171,5 @@ class Stage:
     checks: tuple[Check, ...] = ()
     partitioned: bool = True
     gpu: bool = False
+    settle: Callable[[StageRun, Artifact], Settled] | None = None
+    settled_checks: tuple[Check, ...] = ()

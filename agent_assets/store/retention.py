@@ -9,7 +9,6 @@ from pathlib import Path
 from agent_assets.store.artifact_store import STAGING, ArtifactKey, ArtifactStore
 from agent_assets.store.places import Version, artifact_keys, local_folders, temporary_folders, versions
 
-RELEASE = "release"
 Reference = tuple[ArtifactKey, str]  # a version, by artifact and fingerprint
 
 
@@ -54,25 +53,6 @@ def plan_pruning(
     return Pruning(tuple(gone), tuple(folders), size, kept)
 
 
-def released_versions(store: ArtifactStore) -> set[Reference]:
-    """Everything that is released, and everything it was made from: what serving answers with never goes.
-
-    The one place that knows how a release is recorded: a stored artifact `release`, whose manifest names its inputs.
-    """
-    found: set[Reference] = set()
-    waiting = [(key, name) for key in artifact_keys(store) if key.asset == RELEASE for name in store.versions(key)]
-    while waiting:
-        key, fingerprint = waiting.pop()
-        if (key, fingerprint) in found:
-            continue
-        found.add((key, fingerprint))
-        artifact = store.find(key, fingerprint)
-        for name, data_version in ({} if artifact is None else artifact.manifest.inputs).items():
-            for partition in {key.partition, None}:
-                waiting += _with_content(store, ArtifactKey(key.pipeline, name, partition), data_version)
-    return found
-
-
 def prune(store: ArtifactStore, pruning: Pruning) -> int:
     """Remove what was chosen; returns how many. A version disappears in one step: no reader finds half of it."""
     for version in pruning.versions:
@@ -82,11 +62,6 @@ def prune(store: ArtifactStore, pruning: Pruning) -> int:
         if folder.exists():
             shutil.rmtree(folder)
     return len(pruning.versions) + len(pruning.folders)
-
-
-def _with_content(store: ArtifactStore, key: ArtifactKey, data_version: str) -> set[Reference]:
-    pairs = ((fingerprint, store.find(key, fingerprint)) for fingerprint in store.versions(key))
-    return {(key, name) for name, found in pairs if found is not None and found.manifest.data_version == data_version}
 
 
 def _remove_version(store: ArtifactStore, version: Version) -> None:

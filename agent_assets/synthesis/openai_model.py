@@ -1,7 +1,7 @@
 """A chat model behind an OpenAI-compatible server: vLLM, Ollama, or a paid one."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -63,6 +63,33 @@ class OpenAIChatModel:
         counted = reply.usage
         usage = None if counted is None else Usage(counted.prompt_tokens, counted.completion_tokens)
         return replace(read_reply(reply.choices[0]), usage=usage)
+
+    async def stream(
+        self, messages: Sequence[Message], tools: Sequence[ToolSchema], on_text: Callable[[str], None]
+    ) -> Message:
+        """As `complete`; `on_text` gets the text piece by piece while the model writes it.
+
+        Raises:
+            openai.OpenAIError: the server cannot be reached or refuses, or the connection breaks.
+        """
+        request = dict(self._settings, messages=[_entry(message) for message in messages], stream=True)
+        if tools:
+            request["tools"] = strict_openai_tools(tools)
+        text: list[str] = []
+        parts: dict[int, list[str]] = {}  # of each call: id, name, arguments so far
+        async for chunk in await self._client.chat.completions.create(**request):
+            for choice in chunk.choices:
+                if choice.delta.content:
+                    text.append(choice.delta.content)
+                    on_text(choice.delta.content)
+                for call in choice.delta.tool_calls or ():
+                    part = parts.setdefault(call.index, ["", "", ""])
+                    part[0] = call.id or part[0]
+                    if call.function is not None:
+                        part[1] = part[1] or call.function.name or ""
+                        part[2] += call.function.arguments or ""
+        calls = tuple(ToolCall(name, _arguments(arguments), number) for number, name, arguments in parts.values())
+        return Message("assistant", "".join(text).strip(), calls)
 
 
 def request_body(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> JsonObject:

@@ -11,9 +11,11 @@ from fleet import Fleet
 
 from agent_assets.planning.history import DagsterLog
 from agent_assets.planning.recorded import read_latest
+from agent_assets.release.pointer import move, release_key, released_fingerprints
+from agent_assets.release.records import CANDIDATE_FILE, Candidate, Part
 from agent_assets.store.artifact_store import STAGING, ArtifactKey
 from agent_assets.store.places import versions
-from agent_assets.store.retention import Pruning, plan_pruning, prune, released_versions
+from agent_assets.store.retention import Pruning, plan_pruning, prune
 
 KEY = ArtifactKey("fleet", "elder_memories", "ada")
 
@@ -40,7 +42,7 @@ def chosen(fleet: Fleet, keep: int = 1, **more: object) -> Pruning:
         (ArtifactKey(pipeline, asset, partition), found.fingerprint)
         for (pipeline, asset), by_partition in latest.items()
         for partition, found in by_partition.items()
-    } | released_versions(fleet.store)
+    } | released_fingerprints(fleet.store)
     return plan_pruning(fleet.store, keep_versions=keep, temporary_s=3600, protected=protected, **more)  # type: ignore[arg-type]
 
 
@@ -64,12 +66,20 @@ def test_a_released_version_stays(fleet: Fleet) -> None:
     old = versions(fleet.store, KEY)[1]
     artifact = fleet.store.find(KEY, old.fingerprint)
     assert artifact is not None
-    release = ArtifactKey("fleet", "release", "ada")
-    manifest = artifact.manifest.model_copy(
-        update={"asset": "release", "fingerprint": "f" * 32, "inputs": {KEY.asset: artifact.manifest.data_version}}
-    )
-    with fleet.store.staging(release, "f" * 32) as folder:
-        fleet.store.commit(release, folder, manifest.model_copy(update={"files": {}}))
+    key = release_key("fleet", "ada")
+    candidate = Candidate(
+        pipeline="fleet", partition="ada", name="ada-00000000", system="sft", system_prompt="", scores={},
+        parts={"memories": Part.of(artifact)},
+    )  # fmt: skip
+    manifest = artifact.manifest.model_copy(update={"asset": "release", "fingerprint": "f" * 32, "files": {}})
+    with fleet.store.staging(key, "f" * 32) as folder:
+        (folder / CANDIDATE_FILE).write_text(candidate.model_dump_json(), encoding="utf-8")
+        fleet.store.commit(key, folder, manifest)
+    assert old.fingerprint in {v.fingerprint for v in chosen(fleet).versions}  # made, but not released yet
+    move(
+        fleet.store, ("fleet", "ada"), expected=None, version="f" * 32, name="ada-00000000", action="promote",
+        author="test", reason="", elder="ada",
+    )  # fmt: skip
     assert old.fingerprint not in {v.fingerprint for v in chosen(fleet).versions}
 
 

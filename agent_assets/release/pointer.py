@@ -1,0 +1,286 @@
+"""The pointer: which version of an agent answers. One small file per agent, moved in one step, with its history.
+
+`<root>/.releases/current/<pipeline>/<agent>.json` is there exactly while the agent has a release: a listing of one
+folder is the list of all released agents, whatever their number. A dropped one lies below `.releases/dropped`. Writers
+take turns under a file lock and say what they believe is current; one that is wrong about it changes nothing.
+"""
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from agent_assets.errors import ReleaseConflict, ReleaseError
+from agent_assets.release.records import STAGE, Action, Entry, Ledger, Verdict
+from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+from agent_assets.store.tombstones import generation
+
+FOLDER = ".releases"
+_CURRENT, _DROPPED = "current", "dropped"
+_VERDICTS = 20
+
+Agent = tuple[str, str]  # pipeline, and the elder (the pipeline's own name in an unpartitioned one)
+
+
+def agent_of(pipeline: str, partition: str | None) -> Agent:
+    """The agent of a partition: an unpartitioned pipeline is one agent of its own name."""
+    return pipeline, partition or pipeline
+
+
+def release_key(pipeline: str, elder: str | None) -> ArtifactKey:
+    """Where the release artifacts of an elder lie."""
+    return ArtifactKey(pipeline, STAGE, elder)
+
+
+def read_ledger(store: ArtifactStore, agent: Agent) -> Ledger:
+    """Everything known about the release of an agent; an empty ledger when it never had one.
+
+    Raises:
+        ReleaseError: the file cannot be read.
+    """
+    for state in (_CURRENT, _DROPPED):
+        try:
+            content = store.filesystem.cat_file(_path(store, agent, state))
+        except FileNotFoundError:
+            continue
+        try:
+            return Ledger.model_validate_json(content)
+        except ValidationError as error:
+            raise ReleaseError(
+                f"The release pointer of {agent[0]}/{agent[1]} cannot be read ({error.error_count()} problems).",
+                next_step=f"restore {_path(store, agent, state)} from a backup, or remove it and release again.",
+            ) from error
+    return Ledger(pipeline=agent[0], agent=agent[1])
+
+
+def current_entry(store: ArtifactStore, agent: Agent) -> Entry | None:
+    """What answers as this agent now; None without a release, or when its elder was removed since."""
+    entry = read_ledger(store, agent).current
+    return None if entry is None or entry.generation != generation(store, entry.elder) else entry
+
+
+def released_agents(store: ArtifactStore) -> list[Agent]:
+    """Every agent with a release, sorted. One listing per pipeline: nothing is opened."""
+    folder = f"{store.root}/{FOLDER}/{_CURRENT}"
+    store.filesystem.invalidate_cache(folder)
+    if not store.filesystem.exists(folder):
+        return []
+    found = []
+    for pipeline in store.filesystem.ls(folder, detail=False):
+        store.filesystem.invalidate_cache(str(pipeline))
+        name = str(pipeline).rstrip("/").rsplit("/", 1)[-1]
+        for path in store.filesystem.ls(pipeline, detail=False):
+            if str(path).endswith(".json"):
+                found.append((name, str(path).rsplit("/", 1)[-1].removesuffix(".json")))
+    return sorted(found)
+
+
+def known_agents(store: ArtifactStore, name: str) -> list[Agent]:
+    """Agents that have or had a release and are called `name`: an elder, a pipeline, or `pipeline/elder`."""
+    pipeline, slash, elder = name.partition("/")
+    pattern = f"{pipeline}/{elder or pipeline}" if slash else f"*/{name}"
+    paths = [path for state in (_CURRENT, _DROPPED) for path in _glob(store, f"{state}/{pattern}.json")]
+    return sorted({(path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")) for path in paths})
+
+
+def move(
+    store: ArtifactStore, agent: Agent, *, expected: str | None, version: str, name: str, action: Action,
+    author: str, reason: str, elder: str | None, size: int = 0,
+) -> Ledger:  # fmt: skip
+    """Let `version` answer from now on.
+
+    Args:
+        expected: the version that the caller saw as current, None for none.
+
+    Raises:
+        ReleaseConflict: another version is current by now; nothing was changed.
+        ReleaseError: the artifact of `version` is not in the store.
+    """
+    if store.find(release_key(agent[0], elder), version) is None:
+        raise ReleaseError(
+            f"Version {version[:8]} of {agent[0]}/{agent[1]} is not in the store any more.",
+            next_step="choose another one: `agent-assets releases` lists them.",
+        )
+
+    def changed(ledger: Ledger) -> Ledger:
+        if _version(ledger.current) != expected:
+            raise ReleaseConflict(
+                f"The release of {agent[0]}/{agent[1]} moved meanwhile.", next_step="look at it and try again."
+            )
+        entry = Entry(
+            version=version, name=name, action=action, at=_now(), author=author, reason=reason, elder=elder,
+            generation=generation(store, elder), replaced=expected, bytes=size,
+        )  # fmt: skip
+        return ledger.model_copy(update={"current": entry, "history": (*ledger.history, entry)})
+
+    return _update(store, agent, changed)
+
+
+def drop(store: ArtifactStore, agent: Agent, *, author: str, reason: str) -> bool:
+    """Take an agent out of service; its history and artifacts stay. Returns whether it had a release."""
+    had = False
+
+    def changed(ledger: Ledger) -> Ledger:
+        nonlocal had
+        before = ledger.current
+        had = before is not None
+        if before is None:
+            return ledger
+        update = {"version": "", "action": "drop", "at": _now(), "author": author, "reason": reason}
+        entry = before.model_copy(update=update | {"replaced": before.version})
+        return ledger.model_copy(update={"current": None, "history": (*ledger.history, entry)})
+
+    _update(store, agent, changed)
+    return had
+
+
+def note_verdict(store: ArtifactStore, agent: Agent, verdict: Verdict) -> None:
+    """Keep a verdict in the ledger; the same one again right after is kept once."""
+
+    def changed(ledger: Ledger) -> Ledger:
+        if ledger.verdicts[-1:] == (verdict,):
+            return ledger
+        return ledger.model_copy(update={"verdicts": (*ledger.verdicts, verdict)[-_VERDICTS:]})
+
+    _update(store, agent, changed)
+
+
+def rollback(store: ArtifactStore, agent: Agent, *, to: str | None, author: str, reason: str) -> Entry:
+    """Let an earlier release answer again, at once.
+
+    Args:
+        to: version or content name, or the beginning of one; None takes the release before the current one.
+
+    Raises:
+        ReleaseError: there is no release, or no such earlier one.
+    """
+    ledger = read_ledger(store, agent)
+    target = earlier_release(ledger, to)
+    if target.generation != generation(store, target.elder):
+        raise ReleaseError(
+            f"{agent[0]}/{agent[1]} was removed since version {target.version[:8]}.",
+            next_step="nothing of a removed elder comes back; build and release a new version.",
+        )
+    moved = move(
+        store, agent, expected=_version(ledger.current), version=target.version, name=target.name, action="rollback",
+        author=author, reason=reason, elder=target.elder, size=target.bytes,
+    )  # fmt: skip
+    assert moved.current is not None
+    return moved.current
+
+
+def earlier_release(ledger: Ledger, to: str | None) -> Entry:
+    """The entry that `rollback` goes to."""
+    where = f"{ledger.pipeline}/{ledger.agent}"
+    released = [entry for entry in ledger.history if entry.action in ("promote", "override", "copy")]
+    current = _version(ledger.current)
+    if to is not None:
+        matching = {e.version: e for e in released if e.version.startswith(to) or e.name.startswith(to)}
+        if len(matching) != 1:
+            what = "no release" if not matching else f"{len(matching)} releases"
+            raise ReleaseError(f"{where} has {what} called '{to[:40]}'.", next_step="see `agent-assets releases`.")
+        return next(iter(matching.values()))
+    positions = [number for number, entry in enumerate(released) if entry.version == current]
+    before = [entry for entry in released[: positions[-1] if positions else len(released)] if entry.version != current]
+    if not before:
+        raise ReleaseError(f"{where} has no earlier release.", next_step="see `agent-assets releases`.")
+    return before[-1]
+
+
+def rolled_back(ledger: Ledger, version: str) -> str | None:
+    """Who took this version out of service and why; None when nobody did, or when it was released again since."""
+    for entry in reversed(ledger.history):
+        if entry.version == version:
+            return None
+        if entry.replaced == version and entry.action in ("rollback", "drop"):
+            return f"{entry.author}: {entry.reason}"
+    return None
+
+
+def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[ArtifactKey, str]]:
+    """Every artifact that must stay: of what answers now, and of the last `keep` releases of each agent before it.
+
+    Raises:
+        ReleaseError: a pointer cannot be read; then nothing should be removed.
+    """
+    found: set[tuple[ArtifactKey, str]] = set()
+    for path in [*_glob(store, f"{_CURRENT}/*/*.json"), *_glob(store, f"{_DROPPED}/*/*.json")]:
+        pipeline, agent = path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")
+        ledger = read_ledger(store, (pipeline, agent))
+        kept: dict[str, Entry] = {} if ledger.current is None else {ledger.current.version: ledger.current}
+        for entry in reversed(ledger.history):
+            if entry.version and len(kept) <= keep:
+                kept.setdefault(entry.version, entry)
+        for entry in kept.values():
+            found |= _artifacts(store, pipeline, entry)
+    return found
+
+
+def erase(store: ArtifactStore, elder: str) -> int:
+    """Remove every pointer, verdict and copy of an elder; returns how many files went."""
+    gone = 0
+    for path in [*_glob(store, f"{_CURRENT}/*/*.json"), *_glob(store, f"{_DROPPED}/*/*.json")]:
+        agent = path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")
+        if agent[1] == elder or any(entry.elder == elder for entry in read_ledger(store, agent).history):
+            with _lock(store, agent):
+                store.filesystem.rm_file(path)
+            gone += 1
+    return gone
+
+
+def _artifacts(store: ArtifactStore, pipeline: str, entry: Entry) -> set[tuple[ArtifactKey, str]]:
+    from agent_assets.release.records import read_candidate
+
+    key = release_key(pipeline, entry.elder)
+    artifact = store.find(key, entry.version)
+    if artifact is None:
+        return set()
+    parts = read_candidate(artifact.path).parts.values()
+    return {(key, entry.version), *((part.key(pipeline), part.fingerprint) for part in parts)}
+
+
+def _update(store: ArtifactStore, agent: Agent, change: Callable[[Ledger], Ledger]) -> Ledger:
+    with _lock(store, agent):
+        before = read_ledger(store, agent)
+        after = change(before)
+        if after != before:
+            state, other = (_DROPPED, _CURRENT) if after.current is None else (_CURRENT, _DROPPED)
+            target = _path(store, agent, state)
+            store.filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+            partial = target.removesuffix(".json") + ".partial"
+            content = json.dumps(after.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
+            store.filesystem.pipe_file(partial, content.encode())
+            store.filesystem.mv(partial, target)
+            if store.filesystem.exists(_path(store, agent, other)):
+                store.filesystem.rm_file(_path(store, agent, other))
+        return after
+
+
+@contextmanager
+def _lock(store: ArtifactStore, agent: Agent) -> Iterator[None]:
+    path = store.workspace / ".locks" / f"release__{agent[0]}__{agent[1]}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _glob(store: ArtifactStore, pattern: str) -> list[str]:
+    folder = f"{store.root}/{FOLDER}"
+    store.filesystem.invalidate_cache(folder)
+    return sorted(str(path) for path in store.filesystem.glob(f"{folder}/{pattern}"))
+
+
+def _path(store: ArtifactStore, agent: Agent, state: str) -> str:
+    return f"{store.root}/{FOLDER}/{state}/{agent[0]}/{agent[1]}.json"
+
+
+def _version(entry: Entry | None) -> str | None:
+    return None if entry is None else entry.version
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

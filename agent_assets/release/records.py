@@ -1,0 +1,125 @@
+"""What a release is made of: the candidate's files, the verdict on it, and the ledger of one agent."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent_assets.store.artifact_store import Artifact, ArtifactKey
+
+CANDIDATE_FILE = "candidate.json"
+ITEMS_FILE = "items.json"
+STAGE = "release"
+
+Action = Literal["promote", "override", "rollback", "copy", "drop"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(_Record):
+    """One artifact that a release uses."""
+
+    asset: str
+    partition: str | None
+    fingerprint: str
+    version: str
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "Part":
+        """The part that an artifact is."""
+        manifest = artifact.manifest
+        return cls(
+            asset=manifest.asset,
+            partition=manifest.partition,
+            fingerprint=manifest.fingerprint,
+            version=manifest.data_version,
+        )
+
+    def key(self, pipeline: str) -> ArtifactKey:
+        """Where it lies in the store."""
+        return ArtifactKey(pipeline, self.asset, self.partition)
+
+
+class Candidate(_Record):
+    """`candidate.json`: everything serving needs to answer as this version, and what the gate needs to judge it.
+
+    Args:
+        name: content name under which a server knows the adapter, `<partition>-<8 hex>`; never used twice.
+        system: the system of the report that was judged (`sft`, `rl`).
+        system_prompt: what the agent was trained and evaluated under.
+        parts: artifacts by role: base, adapter, merged, tools, memories (of an elder), rows, report.
+        incomplete: why it can never be released, in words; () when nothing is missing.
+        leaks: what was found of other elders in its answers, see `leaks.Leaks`.
+    """
+
+    pipeline: str
+    partition: str | None
+    name: str
+    system: str
+    system_prompt: str
+    parts: dict[str, Part]
+    scores: dict[str, float | None]
+    incomplete: tuple[str, ...] = ()
+    leaks: dict[str, int] = Field(default_factory=dict)
+
+
+# By item id: {"digest": hash of the item's content, "base": scores of the base model, "candidate": its own}.
+Items = dict[str, dict[str, Any]]
+
+
+class Entry(_Record):
+    """One move of the pointer. `version` is the fingerprint of a release artifact, "" when the pointer was dropped.
+
+    Args:
+        elder: whose artifacts they are: for a copy, the elder it was copied from.
+        generation: of that elder; a version made before a removal never answers again.
+        replaced: the version that answered before, None if none did.
+        bytes: size of the adapter.
+    """
+
+    version: str
+    name: str
+    action: Action
+    at: str
+    author: str
+    reason: str
+    elder: str | None = None
+    generation: int = 0
+    replaced: str | None = None
+    bytes: int = 0
+
+
+class Verdict(_Record):
+    """What the gate said of a candidate, with the numbers it rests on."""
+
+    decision: Literal["PROMOTE", "HOLD", "REJECT"]
+    reasons: tuple[str, ...]
+    candidate: str
+    compared_with: str
+    shared_items: int
+    metrics: dict[str, dict[str, float | int]] = Field(default_factory=dict)
+    leaks: dict[str, int] = Field(default_factory=dict)
+
+
+class Ledger(_Record):
+    """Everything that happened to the release of one agent. `current` is what answers now."""
+
+    pipeline: str
+    agent: str
+    current: Entry | None = None
+    history: tuple[Entry, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+
+def read_candidate(folder: Path) -> Candidate:
+    """Read `candidate.json` of a release artifact."""
+    return Candidate.model_validate_json((folder / CANDIDATE_FILE).read_bytes())
+
+
+def read_items(folder: Path) -> Items:
+    """Read `items.json` of a release artifact."""
+    items: Items = json.loads((folder / ITEMS_FILE).read_text(encoding="utf-8"))
+    return items

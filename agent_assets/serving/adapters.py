@@ -1,0 +1,94 @@
+"""Which adapters are loaded in a server: a fixed number, least recently used first out, never one that is answering."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_assets.errors import ServingError
+
+Load = Callable[[str, Path], Awaitable[None]]
+Unload = Callable[[str], Awaitable[None]]
+
+
+@dataclass
+class _Slot:
+    path: Path
+    in_flight: int = 0
+
+
+class AdapterPool:
+    """Use it from one event loop.
+
+    Args:
+        slots: adapters that fit at once.
+        load, unload: tell the server.
+        wait_seconds: longest wait for a slot while every adapter is answering.
+    """
+
+    def __init__(self, slots: int, load: Load, unload: Unload, *, wait_seconds: float) -> None:
+        self._limit, self._load, self._unload, self._wait = slots, load, unload, wait_seconds
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()
+        self._changing = asyncio.Lock()
+        self._freed = asyncio.Event()
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Requests in flight by adapter, the one used longest ago first."""
+        return {name: slot.in_flight for name, slot in self._slots.items()}
+
+    @asynccontextmanager
+    async def use(self, name: str, path: Path) -> AsyncIterator[None]:
+        """Have an adapter loaded during the block.
+
+        Raises:
+            ServingError: no slot became free in time.
+            EngineFailed: the server refused the adapter.
+        """
+        slot = self._slots.get(name) or await self._place(name, path)
+        slot.in_flight += 1  # nothing was awaited since it was found: it cannot have been evicted
+        self._slots.move_to_end(name)
+        try:
+            yield
+        finally:
+            slot.in_flight -= 1
+            self._freed.set()
+
+    async def forget(self, name: str) -> None:
+        """Unload an adapter that nobody uses; one that answers goes when its turn comes."""
+        async with self._changing:
+            if name in self._slots and self._slots[name].in_flight == 0:
+                del self._slots[name]
+                await self._unload(name)
+
+    async def restore(self) -> None:
+        """Load everything again, into a server that started anew."""
+        async with self._changing:
+            for name, slot in self._slots.items():
+                await self._load(name, slot.path)
+
+    async def _place(self, name: str, path: Path) -> _Slot:
+        async with self._changing:
+            if name in self._slots:
+                return self._slots[name]
+            while len(self._slots) >= self._limit:
+                await self._evict()
+            await self._load(name, path)
+            self._slots[name] = _Slot(path)
+            return self._slots[name]
+
+    async def _evict(self) -> None:
+        idle = next((name for name, slot in self._slots.items() if slot.in_flight == 0), None)
+        if idle is not None:
+            del self._slots[idle]  # first, so that nobody takes it while the server forgets it
+            await self._unload(idle)
+            return
+        self._freed.clear()
+        try:
+            await asyncio.wait_for(self._freed.wait(), self._wait)
+        except TimeoutError:
+            raise ServingError(
+                f"All {self._limit} adapters are answering.", next_step="try again, or raise inference.slots."
+            ) from None

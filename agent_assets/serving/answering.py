@@ -1,0 +1,178 @@
+"""An agent answers: the agent loop of training and evaluation, over the adapter that is released and its own tools.
+
+What the user writes and what tools return are messages, never instructions to this program: which elder's memories can
+be reached is decided by the process of the tool server, before the conversation begins.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from openai import APIConnectionError, APIStatusError, APITimeoutError, BadRequestError
+
+from agent_assets.conversations.messages import Message, ToolSchema
+from agent_assets.errors import AgentAssetsError, ServingError, ToolServerError
+from agent_assets.evaluation.answers import cited_ids, final_answer, offered_ids
+from agent_assets.serving.config import AnswerConfig
+from agent_assets.serving.inference import Inference, Served
+from agent_assets.serving.released import Released, ReleasedAgent
+from agent_assets.serving.sessions import ToolSessions, WatchedTools
+from agent_assets.synthesis.agent_loop import Limits, Rollout, StopReason, run_agent
+from agent_assets.synthesis.openai_model import OpenAIChatModel
+
+Tell = Callable[[str, dict[str, object]], None]
+_ATTEMPTS = 2
+
+
+class ModelUnavailable(ServingError):
+    """The model server did not answer; it is being started again."""
+
+
+class TooLong(ServingError):
+    """The message alone does not fit into the model's context."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an agent said, and why it stopped. `memory_ids` are the memories it cites and really was given."""
+
+    text: str
+    model: str
+    stop_reason: str
+    memory_ids: tuple[str, ...]
+    tool_calls: int
+
+
+class _Told:
+    """A chat model that tells its text piece by piece."""
+
+    def __init__(self, model: OpenAIChatModel, tell: Tell) -> None:
+        self._model, self._tell = model, tell
+
+    async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
+        return await self._model.stream(messages, tools, lambda text: self._tell("text_chunk", {"text": text}))
+
+
+class Answering:
+    """Lets released agents answer.
+
+    Args:
+        pipeline_of: the pipeline (its tools and their configuration) by name.
+        logs: folder for what tool servers write.
+    """
+
+    def __init__(
+        self,
+        released: Released,
+        inference: Inference,
+        config: AnswerConfig,
+        pipeline_of: Callable[[str], Any],
+        logs: Path,
+    ) -> None:
+        self._released, self._inference, self._config = released, inference, config
+        self._pipeline_of, self._logs = pipeline_of, logs
+        self.sessions = ToolSessions(config.tool_sessions)
+
+    async def answer(
+        self, found: ReleasedAgent, message: str, history: Sequence[Message], tell: Tell | None = None
+    ) -> Answer:
+        """Answer one message. A server that died is started again and asked once more, unless something was told.
+
+        Args:
+            tell: gets `text_chunk`, `tool_call` and `tool_response` events while the agent works.
+
+        Raises:
+            ModelUnavailable: the model server does not answer.
+            ToolServerError: the agent's tools do not answer.
+            TooLong: the message does not fit.
+        """
+        kept = list(history)[-self._config.max_history :] if self._config.max_history else []
+        told = False
+
+        def watch(kind: str, content: dict[str, object]) -> None:
+            nonlocal told
+            told = True
+            if tell is not None:
+                tell(kind, content)
+
+        for attempt in range(_ATTEMPTS + len(kept).bit_length()):
+            messages = [
+                Message("system", found.candidate.system_prompt), *kept, Message("user", message)
+            ]  # fmt: skip
+            try:
+                return await self._once(found, messages, watch, streaming=tell is not None)
+            except BadRequestError as error:
+                if "context length" not in str(error) and "max_model_len" not in str(error):
+                    raise ServingError("The model server refused the request.", next_step="read its log.") from None
+                if not kept:
+                    raise TooLong("The message is too long for this model.", next_step="send a shorter one.") from None
+                kept = kept[len(kept) // 2 + 1 :]
+            except (APIConnectionError, APITimeoutError, APIStatusError, ToolServerError) as error:
+                if told or attempt + 1 >= _ATTEMPTS:
+                    raise _unavailable(error) from None
+        raise ModelUnavailable("The model server did not answer.", next_step="try again in a minute.")
+
+    async def _once(self, found: ReleasedAgent, messages: list[Message], tell: Tell, *, streaming: bool) -> Answer:
+        adapter, base, base_version = self._released.adapter(found)
+        server = await self._inference.server(base, base_version)
+        opened = partial(self._open_tools, found)
+        async with server.use(found.entry.name, adapter) as served, self.sessions.use(found.entry.name, opened) as box:
+            model = self._model(served)
+            asked = _Told(model, tell) if streaming else model
+            tools = WatchedTools(box, tell)
+            settings = self._config
+            limits = Limits(settings.max_turns, settings.max_tool_calls, settings.seconds)
+            rollout = await run_agent(asked, tools, messages, tools.tools, limits)
+            if rollout.stop_reason in (StopReason.MAX_TURNS, StopReason.MAX_TOOL_CALLS):
+                rollout = await self._without_tools(asked, tools, rollout)
+        if rollout.stop_reason is StopReason.TIMEOUT:
+            raise ModelUnavailable(
+                f"The answer took longer than {self._config.seconds:.0f} s.",
+                next_step="ask again, or something shorter.",
+            )
+        return _answer(rollout, len(messages), found)
+
+    async def _without_tools(self, model: Any, tools: WatchedTools, rollout: Rollout) -> Rollout:
+        """An answer from what was found so far, when no more calls are allowed."""
+        history = list(rollout.messages)
+        if history[-1].role == "assistant":
+            history.pop()  # calls that were not executed
+        last = await run_agent(model, tools, history, (), Limits(1, 0, self._config.seconds))
+        return Rollout(last.messages, rollout.stop_reason, last.seconds, rollout.tool_errors)
+
+    def _model(self, served: Served) -> OpenAIChatModel:
+        settings = self._config
+        return OpenAIChatModel(
+            base_url=served.base_url, api_key="local", model=served.model, max_tokens=settings.max_tokens,
+            timeout_s=settings.seconds, max_retries=0,
+        )  # fmt: skip
+
+    def _open_tools(self, found: ReleasedAgent) -> Any:
+        from agent_assets.pipeline.tools import open_tools
+
+        memories = self._released.part(found, "memories").path if "memories" in found.candidate.parts else None
+        return open_tools(self._pipeline_of(found.agent[0]), memories=memories, log_dir=self._logs)
+
+
+def _answer(rollout: Rollout, given: int, found: ReleasedAgent) -> Answer:
+    said = rollout.messages[given:]
+    text = final_answer(rollout.messages)
+    offered = offered_ids(said)
+    return Answer(
+        text=text,
+        model=found.entry.name,
+        stop_reason=str(rollout.stop_reason),
+        memory_ids=tuple(sorted(cited_ids(text, offered))),
+        tool_calls=sum(message.role == "tool" for message in said),
+    )
+
+
+def _unavailable(error: Exception) -> AgentAssetsError:
+    if isinstance(error, ToolServerError):
+        return error
+    return ModelUnavailable(
+        f"The model server did not answer ({type(error).__name__}).",
+        next_step="try again in a minute; GET /health says how it is.",
+    )

@@ -1,0 +1,116 @@
+"""The app: services, middleware, routes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from agent_assets.release.commands import open_store
+from agent_assets.serving.answering import Answering
+from agent_assets.serving.config import ServingConfig
+from agent_assets.serving.context import Services
+from agent_assets.serving.guard import Guard, Metrics, RateLimit
+from agent_assets.serving.inference import Inference
+from agent_assets.serving.jobs import Jobs, dagster_url
+from agent_assets.serving.problems import add_handlers
+from agent_assets.serving.released import Released
+from agent_assets.serving.routes import chat, models, status, training
+from agent_assets.serving.schemas import Problem
+from agent_assets.serving.tokens import DATABASE, Tokens
+from agent_assets.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from agent_assets.pipeline.stage import PipelineSpec
+
+_ERRORS = (400, 401, 403, 404, 409, 413, 422, 429, 503)
+
+
+def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
+    """The API of one installation. Nothing is started or connected before the first request that needs it."""
+    services = _services(settings, config)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await services.answering.sessions.close()
+        await services.inference.close()
+        services.jobs.close()
+        services.tokens.close()
+
+    problem: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
+    app = FastAPI(
+        title="agent-assets",
+        version=version("agent-assets"),
+        description="Released agents that answer, training with progress, models.",
+        lifespan=lifespan,
+        responses=dict.fromkeys(_ERRORS, problem),
+        max_body_size=config.max_body_bytes,
+        # Spans would carry what people say.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.services = services
+    add_handlers(app)
+    for routes in (status.router, chat.router, training.router, models.router):
+        app.include_router(routes)
+    if config.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=config.cors_origins, allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(
+        Guard,
+        metrics=services.metrics,
+        local_only=services.tokens.never_made,
+        origins=config.cors_origins,
+        max_body_bytes=config.max_body_bytes,
+    )
+    return app
+
+
+def _services(settings: Settings, config: ServingConfig) -> Services:
+    from resources.engines import EnginesResource
+
+    released = Released(open_store(settings))
+    engines = EnginesResource(environments=str(settings.engines), device=settings.device, home=str(settings.home))
+    logs = settings.home / "logs"
+    inference = Inference(engines, config.inference, logs)
+    return Services(
+        settings=settings,
+        config=config,
+        released=released,
+        inference=inference,
+        answering=Answering(released, inference, config.answers, pipeline_of, logs),
+        jobs=Jobs(settings, dagster_url()),
+        tokens=Tokens(settings.mongodb_uri or "", DATABASE),
+        metrics=Metrics(),
+        limit=RateLimit(config.requests_per_minute),
+    )
+
+
+def pipeline_of(name: str) -> "PipelineSpec":
+    """A pipeline of this installation.
+
+    Raises:
+        ServingError: its definition is gone.
+    """
+    from agent_assets.errors import ServingError
+
+    found = _pipelines().get(name)
+    if found is None:
+        raise ServingError(f"The pipeline {name} is not defined any more.", next_step="restore its defs.yaml.")
+    return found
+
+
+@cache
+def _pipelines() -> "dict[str, PipelineSpec]":
+    from agent_assets.automation.pipelines import load_graphs
+
+    return {graph.name: graph.spec for graph in load_graphs()}
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document, without starting anything."""
+    settings = replace(load_settings({}), store="memory://")
+    return create_app(settings, ServingConfig()).openapi()

@@ -1,0 +1,47 @@
+"""`agent-assets token ...`."""
+
+import click
+
+from agent_assets.errors import ServingError
+from agent_assets.services import mongodb
+from agent_assets.serving.tokens import DATABASE, Scope, Tokens
+from agent_assets.settings import Settings
+
+
+def create_token(settings: Settings, scope: Scope, elder: str | None, name: str, days: float | None) -> int:
+    """Make a token and print it: the only time it can be seen."""
+    with mongodb(settings) as environment:
+        tokens = Tokens(environment["MONGODB_URI"], DATABASE)
+        click.echo(tokens.create(scope, elder=elder, name=name, days=days))
+        tokens.close()
+    click.echo("Keep it: only its hash is stored.", err=True)
+    return 0
+
+
+def list_tokens(settings: Settings) -> int:
+    """Print all tokens without their secrets."""
+    with mongodb(settings) as environment:
+        tokens = Tokens(environment["MONGODB_URI"], DATABASE)
+        for token in tokens.all():
+            until = f"until {token['expires_at']:%Y-%m-%d}" if token["expires_at"] else ""
+            state = "revoked" if token["revoked_at"] else until
+            who = token["elder"] or token["scope"]
+            click.echo(f"{token['_id']}  {who}  {token['created_at']:%Y-%m-%d}  {token['name']}  {state}".rstrip())
+        tokens.close()
+    return 0
+
+
+def revoke_token(settings: Settings, number: str) -> int:
+    """End a token.
+
+    Raises:
+        ServingError: there is none of that id.
+    """
+    with mongodb(settings) as environment:
+        tokens = Tokens(environment["MONGODB_URI"], DATABASE)
+        done = tokens.revoke(number)
+        tokens.close()
+    if not done:
+        raise ServingError("There is no valid token of that id.", next_step="`agent-assets token list` names them.")
+    click.echo(f"{number} is revoked")
+    return 0

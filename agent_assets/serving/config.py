@@ -1,0 +1,60 @@
+"""Settings of serving: `defs/serving.yaml`. Defaults suit two CPU cores."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import Field, ValidationError
+
+from agent_assets.errors import ConfigError
+from agent_assets.strict_model import StrictModel
+
+FILE = Path(__file__).resolve().parent.parent / "defs" / "serving.yaml"
+
+
+class InferenceConfig(StrictModel):
+    """The model server behind the API: one base model, adapters on demand."""
+
+    url: str | None = Field(
+        None, description="OpenAI-compatible server to use, ends in /v1; None starts vLLM on loopback when needed."
+    )
+    slots: int = Field(8, ge=1, le=256, description="Adapters loaded at once; the one used longest ago goes first.")
+    max_rank: int = Field(64, ge=8, le=512, description="Highest LoRA rank.")
+    max_model_len: int = Field(2048, ge=256, description="Context length in tokens.")
+    max_concurrency: int = Field(16, ge=1, description="Sequences worked on at once.")
+    max_memory_gb: float = Field(64.0, gt=0, description="The server is restarted when it holds more.")
+    wait_seconds: float = Field(300.0, gt=0, description="Longest wait for a start, or for a free slot.")
+
+
+class AnswerConfig(StrictModel):
+    """Limits of one answer."""
+
+    max_turns: int = Field(4, ge=1)
+    max_tool_calls: int = Field(8, ge=0)
+    max_tokens: int = Field(256, ge=8, description="Tokens per model turn.")
+    seconds: float = Field(120.0, gt=0)
+    tool_sessions: int = Field(16, ge=1, description="Agents whose tool servers are kept open.")
+    max_history: int = Field(40, ge=0, description="Earlier messages that are kept; the system prompt always is.")
+
+
+class ServingConfig(StrictModel):
+    """Everything `agent-assets serve` can be told besides where it listens."""
+
+    inference: InferenceConfig = InferenceConfig()
+    answers: AnswerConfig = AnswerConfig()
+    requests_per_minute: int = Field(120, ge=1, description="By token, or by address where there are no tokens.")
+    max_body_bytes: int = Field(1_000_000, ge=1000)
+    cors_origins: list[str] = Field(default_factory=list, description="Web pages that may call; none by default.")
+
+
+def load_serving(path: Path = FILE) -> ServingConfig:
+    """Read the settings; a missing file means the defaults.
+
+    Raises:
+        ConfigError: the file is not YAML, or names what does not exist.
+    """
+    if not path.is_file():
+        return ServingConfig()
+    try:
+        return ServingConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"{path} is wrong: {error}", next_step="correct it; see serving/config.py.") from None

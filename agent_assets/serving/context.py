@@ -1,0 +1,105 @@
+"""What routes work with, and who asks them."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from agent_assets.serving.answering import Answering
+from agent_assets.serving.config import ServingConfig
+from agent_assets.serving.guard import Metrics, RateLimit
+from agent_assets.serving.inference import Inference
+from agent_assets.serving.jobs import Jobs
+from agent_assets.serving.released import NotReleased, Released, ReleasedAgent
+from agent_assets.serving.tokens import Caller, Denied, Forbidden, Tokens
+from agent_assets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything behind the API."""
+
+    settings: Settings
+    config: ServingConfig
+    released: Released
+    inference: Inference
+    answering: Answering
+    jobs: Jobs
+    tokens: Tokens
+    metrics: Metrics
+    limit: RateLimit
+
+    def find(self, caller: Caller, name: str) -> ReleasedAgent:
+        """A released agent this caller may know of.
+
+        Raises:
+            NotReleased: there is none, or it is another elder's: both look the same.
+        """
+        found = self.released.find(name)
+        if not caller.may_see(found.id):
+            raise NotReleased
+        return found
+
+
+_bearer = HTTPBearer(auto_error=False, description="Made with `agent-assets token create`.")
+
+
+def services(request: Request) -> Services:
+    """The services of the app."""
+    return cast(Services, request.app.state.services)
+
+
+async def known_caller(
+    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Caller:
+    """Who asks, within the rate limit.
+
+    Raises:
+        Denied: without a valid token.
+    """
+    found = services(request)
+    address = request.client.host if request.client is not None else "unknown"
+    if given is None and request.headers.get("authorization"):
+        token: str | None = ""
+    else:
+        token = None if given is None else given.credentials
+    try:
+        caller = await run_in_threadpool(found.tokens.check, token)
+    except Denied:
+        if not found.limit.take(f"denied {address}"):
+            raise HTTPException(429) from None
+        raise
+    request.state.caller = caller
+    if not found.limit.take(caller.id if caller.id != "local" else address):
+        raise HTTPException(429)
+    return caller
+
+
+Serving = Annotated[Services, Depends(services)]
+Known = Annotated[Caller, Depends(known_caller)]
+
+
+async def _no_reader(caller: Known) -> Caller:
+    if caller.scope == "read":
+        raise Forbidden("This token may look, and do nothing.", next_step="use a token of scope admin or elder.")
+    return caller
+
+
+async def _admin(caller: Known) -> Caller:
+    if caller.scope != "admin":
+        raise Forbidden("This takes a token of scope admin.", next_step="use one.")
+    return caller
+
+
+async def _operator(caller: Known) -> Caller:
+    if caller.scope == "elder":
+        raise Forbidden("This takes a token of scope admin or read.", next_step="use one.")
+    return caller
+
+
+Acting = Annotated[Caller, Depends(_no_reader)]  # admin, or the elder
+Admin = Annotated[Caller, Depends(_admin)]
+Operator = Annotated[Caller, Depends(_operator)]  # admin or read

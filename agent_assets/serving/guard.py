@@ -1,0 +1,154 @@
+"""Around every request: an id, a log line without content, metrics, limits, and the rule that pages cannot reach us.
+
+Without tokens the API serves whoever is on this machine. A web page in a browser here is not: its requests come with
+the name of its own site in `Host` (DNS rebinding) or with an `Origin`, and are refused.
+"""
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agent_assets.serving.problems import problem
+
+log = logging.getLogger("agent_assets.serving")
+_LOCAL_HOSTS = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\]|testserver)(?::\d+)?", re.IGNORECASE)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_CALLERS = 10_000
+
+
+class Metrics:
+    """The Prometheus metrics of one app."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        labels = ("method", "route", "status")
+        self.requests = Counter("agent_assets_requests_total", "Requests.", labels, registry=self.registry)
+        self.seconds = Histogram(
+            "agent_assets_request_seconds", "Seconds until the whole response was sent.", ("method", "route"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.in_flight = Gauge("agent_assets_requests_in_flight", "Requests going on.", registry=self.registry)
+        self.answers = Counter(
+            "agent_assets_answers_total", "Answers by why they ended.", ("reason",), registry=self.registry
+        )
+        self.tool_calls = Counter("agent_assets_tool_calls_total", "Tool calls of agents.", registry=self.registry)
+        self.loaded = Gauge("agent_assets_adapters_loaded", "Adapters in the model server.", registry=self.registry)
+        self.restarts = Gauge("agent_assets_model_server_restarts", "Restarts after a crash.", registry=self.registry)
+
+
+class RateLimit:
+    """A token bucket per caller: `per_minute` requests on average, as many at once."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._rate, self._burst = per_minute / 60, float(per_minute)
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, caller: str) -> bool:
+        """Whether this request is within the limit."""
+        now = time.monotonic()
+        left, at = self._buckets.pop(caller, (self._burst, now))
+        left = min(self._burst, left + (now - at) * self._rate)
+        self._buckets[caller] = (max(0.0, left - 1), now)
+        while len(self._buckets) > _CALLERS:
+            self._buckets.popitem(last=False)
+        return left >= 1
+
+
+class Guard:
+    """ASGI middleware.
+
+    Args:
+        local_only: whether requests without a token are served now; then pages of browsers are refused.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        local_only: Callable[[], bool],
+        origins: list[str],
+        max_body_bytes: int,
+    ) -> None:
+        self._app, self._metrics, self._local_only, self._origins = app, metrics, local_only, origins
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        given = request.headers.get("x-request-id", "")
+        request.state.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        started, status = time.monotonic(), 499  # nothing was sent: the client went away
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"], (b"x-request-id", request.state.request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"),
+                ]  # fmt: skip
+            await send(message)
+
+        self._metrics.in_flight.inc()
+        try:
+            if self._too_big(request):
+                refused = problem(request, 413, "The request is too big.", "send less.")
+                await refused(scope, receive, observed)
+            elif self._foreign(request):
+                refused = problem(request, 403, "Web pages may not call this API.", "list the page in cors_origins.")
+                await refused(scope, receive, observed)
+            else:
+                await self._app(scope, receive, observed)
+        finally:
+            self._metrics.in_flight.dec()
+            self._note(request, status, time.monotonic() - started)
+
+    def _too_big(self, request: Request) -> bool:
+        """What a request says of itself; one that says nothing is cut off by the framework."""
+        length = request.headers.get("content-length", "")
+        return length.isdigit() and int(length) > self._max_body_bytes
+
+    def _foreign(self, request: Request) -> bool:
+        origin = request.headers.get("origin")
+        if origin is not None and origin not in self._origins and origin != str(request.base_url).rstrip("/"):
+            return True
+        return not _LOCAL_HOSTS.fullmatch(request.headers.get("host", "")) and self._local_only()
+
+    def _note(self, request: Request, status: int, seconds: float) -> None:
+        route = getattr(request.scope.get("route"), "path", "(none)")
+        self._metrics.requests.labels(request.method, route, str(status)).inc()
+        self._metrics.seconds.labels(request.method, route).observe(seconds)
+        caller = getattr(request.state, "caller", None)
+        fields = {
+            "request_id": request.state.request_id, "method": request.method, "route": route, "status": status,
+            "ms": round(1000 * seconds, 1), "caller": None if caller is None else caller.id,
+        }  # fmt: skip
+        log.info("request", extra={"fields": fields})
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line. Messages are fixed words, numbers and ids; no text of conversations comes here."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        fields: dict[str, Any] = getattr(record, "fields", {})
+        line = {
+            "at": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **fields,
+        }
+        return json.dumps(line, ensure_ascii=False)

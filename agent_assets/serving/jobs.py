@@ -1,0 +1,277 @@
+"""Training jobs: what the plan says is stale for one elder, as a Dagster run. Everything about a job is in Dagster."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from agent_assets.errors import ServingError
+from agent_assets.serving.progress import job_progress, status_of
+from agent_assets.serving.released import NotReleased
+from agent_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from agent_assets.automation.planner import Installation, Snapshot
+
+JOB_TAG = "agent_assets/job"
+_LOCATION, _REPOSITORY = "agent_assets", "__repository__"
+_SECONDS = 30.0
+_SHARED_AGE_SECONDS = 900.0
+_MOST_JOBS = 200
+
+_LAUNCH = """
+mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  ... on InvalidSubsetError { message } ... on RunConfigValidationInvalid { errors { message } } } }
+"""
+_TERMINATE = """
+mutation($runId: String!) { terminateRun(runId: $runId) { __typename ... on PythonError { message } } }
+"""
+
+
+class JobUnknown(ServingError):
+    """No such job, or not the caller's business."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no job of this id.", next_step="GET /jobs/active lists those going on.")
+
+
+class DagsterUnavailable(ServingError):
+    """Dagster's web server does not take requests."""
+
+
+class Jobs:
+    """Starts, follows and cancels jobs. Blocking: call it from a thread.
+
+    Args:
+        dagster_url: of the Dagster web server, whose GraphQL starts and ends runs.
+    """
+
+    def __init__(self, settings: Settings, dagster_url: str) -> None:
+        self._settings, self._url = settings, dagster_url.rstrip("/")
+        self._starting = threading.Lock()
+        self._instance: dg.DagsterInstance | None = None
+
+    def start(self, elder: str, *, everything: bool) -> dict[str, Any]:
+        """Start what is stale of one elder, or of a pipeline without elders.
+
+        Args:
+            everything: materialize all assets of the elder; what is fresh is reused by the store.
+
+        Raises:
+            NotReleased: nobody of that id is in MongoDB.
+            DagsterUnavailable: runs cannot be started now.
+        """
+        with self._starting:  # two requests at once start one job
+            for run in self._runs(active=True):
+                if _agent(run) == elder:
+                    job = run.tags.get(JOB_TAG) or run.run_id
+                    return _reply(job, elder, "A training of this elder is going on already.")
+            with self._installation() as installation:
+                pipeline, partition, assets, tags = self._stale(installation, elder, everything=everything)
+            if not assets:
+                return _reply(None, elder, "Nothing is stale: the agent knows everything there is.")
+            job = f"{elder}_{int(time.time())}"
+            self._launch(pipeline, partition, assets, tags | {JOB_TAG: job})
+            return _reply(job, elder, f"Training started: {', '.join(assets)}.")
+
+    def progress(self, job: str) -> tuple[dict[str, Any], str]:
+        """Progress of a job, and whose it is.
+
+        Raises:
+            JobUnknown: there is none.
+        """
+        run = self._find(job)
+        elder = _agent(run)
+        return job_progress(self.instance, run, job, elder), elder
+
+    def latest(self, elder: str) -> dict[str, Any] | None:
+        """Progress of the latest job of an elder, None if there never was one."""
+        from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
+
+        for tags in ({ELDER_TAG: elder}, {PIPELINE_TAG: elder}):
+            for run in self._records({JOB_TAG: None} | tags, limit=20):
+                if _agent(run) == elder and JOB_TAG in run.tags:
+                    return job_progress(self.instance, run, run.tags[JOB_TAG], elder)
+        return None
+
+    def active(self) -> list[dict[str, Any]]:
+        """Jobs that wait or go on, with who they are about; runs that others started are among them."""
+        found = []
+        for run in self._runs(active=True)[:_MOST_JOBS]:
+            job = run.tags.get(JOB_TAG) or run.run_id
+            found.append({"job_id": job, "elder_id": _agent(run), "status": status_of(run)})
+        return found
+
+    def cancel(self, job: str) -> str:
+        """End a job; returns whose it was.
+
+        Raises:
+            JobUnknown: there is none.
+            DagsterUnavailable: it cannot be ended now.
+        """
+        run = self._find(job)
+        if not run.is_finished:
+            self._ask(_TERMINATE, {"runId": run.run_id})
+        return _agent(run)
+
+    def owner(self, job: str) -> str:
+        """Whose job it is.
+
+        Raises:
+            JobUnknown: there is none.
+        """
+        return _agent(self._find(job))
+
+    def ping(self) -> bool:
+        """Whether Dagster's web server answers."""
+        try:
+            return httpx.get(f"{self._url}/server_info", timeout=2.0).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def close(self) -> None:
+        """Close the instance."""
+        if self._instance is not None:
+            self._instance.dispose()
+            self._instance = None
+
+    @property
+    def instance(self) -> "dg.DagsterInstance":
+        """The Dagster instance of this installation, opened by the first use."""
+        if self._instance is None:
+            import dagster as dg
+
+            from agent_assets.instance import prepare_dagster_home
+
+            prepare_dagster_home(self._settings)
+            self._instance = dg.DagsterInstance.from_config(str(self._settings.dagster_home))
+        return self._instance
+
+    @contextmanager
+    def _installation(self) -> "Iterator[Installation]":
+        from agent_assets.automation.planner import load_installation
+
+        installation = load_installation(self._settings)
+        try:
+            yield installation
+        finally:
+            installation.mongo.close()
+
+    def _stale(
+        self, installation: "Installation", elder: str, *, everything: bool
+    ) -> tuple[str, str | None, list[str], dict[str, str]]:
+        """Pipeline, partition, assets to make and tags of the run."""
+        from agent_assets.automation.elders import PARTITIONS, add_elders
+        from agent_assets.automation.planner import Options, current_plan
+        from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG, WANTED_TAG, known_partitions
+
+        options = Options(shared_max_age_s=_SHARED_AGE_SECONDS, elders=(elder,))
+        snapshot = current_plan(installation, self.instance, now=time.time(), options=options)
+        pipeline, partition = self._whose(installation, snapshot, elder)
+        graph = next(graph for graph in installation.graphs if graph.name == pipeline)
+        runs = [run for run in snapshot.plan.runs if run.pipeline == pipeline and run.partition == partition]
+        if partition is not None:
+            add_elders(installation, self.instance, {partition} - set(known_partitions(self.instance, PARTITIONS)))
+        tags = {PIPELINE_TAG: pipeline} | ({ELDER_TAG: partition} if partition is not None else {})
+        if everything:
+            own = [s.name for s in graph.stages.values() if graph.partitioned(s) or partition is None]
+            return pipeline, partition, own, tags
+        shared = [run for run in snapshot.plan.runs if run.pipeline == pipeline and run.partition is None]
+        missing = partition is not None and any(run.new for run in shared)
+        if not runs:
+            return pipeline, partition, [], tags
+        if missing:
+            raise ServingError(
+                f"The shared assets of {pipeline} were never built.",
+                next_step=f"materialize {', '.join(shared[0].assets)} of {pipeline} first, or wait for the night.",
+            )
+        assets = list(runs[0].own_assets or runs[0].assets)
+        return pipeline, partition, assets, tags | {WANTED_TAG: runs[0].wanted}
+
+    def _whose(self, installation: "Installation", snapshot: "Snapshot", elder: str) -> tuple[str, str | None]:
+        for graph in installation.graphs:
+            if not graph.spec.partitioned and graph.name == elder:
+                return graph.name, None
+        for name, found in sorted(snapshot.elders.items()):
+            if elder in found.digests:
+                return name, elder
+        if snapshot.problems and not snapshot.elders:
+            raise ServingError(snapshot.problems[0], next_step="check MongoDB.")
+        raise NotReleased
+
+    def _launch(self, pipeline: str, partition: str | None, assets: Sequence[str], tags: dict[str, str]) -> None:
+        all_tags = tags | ({"dagster/partition": partition} if partition is not None else {})
+        params = {
+            "selector": {
+                "repositoryLocationName": _LOCATION, "repositoryName": _REPOSITORY, "jobName": f"{pipeline}_job",
+                "assetSelection": [{"path": [pipeline, name]} for name in assets],
+            },
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": name, "value": value} for name, value in all_tags.items()]},
+        }  # fmt: skip
+        answer = self._ask(_LAUNCH, {"params": params})["launchRun"]
+        if answer["__typename"] != "LaunchRunSuccess":
+            raise DagsterUnavailable(
+                f"Dagster refused to start the run ({answer['__typename']}).",
+                next_step="look at the code location in the Dagster UI.",
+            )
+
+    def _ask(self, query: str, variables: dict[str, Any]) -> Any:
+        try:
+            reply = httpx.post(f"{self._url}/graphql", json={"query": query, "variables": variables}, timeout=_SECONDS)
+            body = reply.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise DagsterUnavailable(
+                f"Dagster does not answer ({type(error).__name__}).",
+                next_step="start it with `agent-assets up`, or set AGENT_ASSETS_DAGSTER_URL.",
+            ) from None
+        if "data" not in body or body.get("errors"):
+            raise DagsterUnavailable("Dagster refused the request.", next_step="look at its log.")
+        return body["data"]
+
+    def _runs(self, *, active: bool) -> "list[dg.DagsterRun]":
+        import dagster as dg
+        from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+        statuses = list(NOT_FINISHED_STATUSES) if active else None
+        return list(self.instance.get_runs(filters=dg.RunsFilter(statuses=statuses), limit=_MOST_JOBS))
+
+    def _records(self, tags: dict[str, Any], *, limit: int) -> "list[dg.DagsterRun]":
+        import dagster as dg
+
+        known = {name: value for name, value in tags.items() if value is not None}
+        return list(self.instance.get_runs(filters=dg.RunsFilter(tags=known), limit=limit))
+
+    def _find(self, job: str) -> "dg.DagsterRun":
+        if len(job) > 200 or "\0" in job:
+            raise JobUnknown
+        found = self._records({JOB_TAG: job}, limit=1)
+        if not found and len(job) == 36:
+            run = self.instance.get_run_by_id(job)
+            found = [run] if run is not None else []
+        if not found:
+            raise JobUnknown
+        return found[0]
+
+
+def dagster_url() -> str:
+    """Where Dagster's web server is."""
+    return os.environ.get("AGENT_ASSETS_DAGSTER_URL") or "http://127.0.0.1:3000"
+
+
+def _agent(run: "dg.DagsterRun") -> str:
+    from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
+
+    tagged = run.tags.get(ELDER_TAG) or run.tags.get("dagster/partition") or run.tags.get(PIPELINE_TAG)
+    return tagged or next((key.path[0] for key in run.asset_selection or ()), "")
+
+
+def _reply(job: str | None, elder: str, message: str) -> dict[str, Any]:
+    return {"success": True, "message": message, "job_id": job, "elder_id": elder}

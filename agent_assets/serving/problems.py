@@ -1,0 +1,97 @@
+"""Errors as problem+json (RFC 9457): what happened, what to do next, and the request's id to look for in the log."""
+
+import http
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from agent_assets.errors import (
+    AgentAssetsError,
+    BaseModelError,
+    ConfigError,
+    EngineError,
+    MongoUnavailable,
+    ReleaseConflict,
+    ReleaseError,
+    ServingError,
+    StoreError,
+    ToolServerError,
+)
+from agent_assets.serving.answering import ModelUnavailable, TooLong
+from agent_assets.serving.jobs import DagsterUnavailable, JobUnknown
+from agent_assets.serving.released import NotReleased
+from agent_assets.serving.tokens import Denied, Forbidden
+
+log = logging.getLogger("agent_assets.serving")
+
+# The first that fits counts.
+_STATUS: tuple[tuple[type[AgentAssetsError], int], ...] = (
+    (Denied, 401),
+    (Forbidden, 403),
+    (NotReleased, 404),
+    (JobUnknown, 404),
+    (TooLong, 422),
+    (ReleaseConflict, 409),
+    (DagsterUnavailable, 503),
+    (ModelUnavailable, 503),
+    (MongoUnavailable, 503),
+    (ToolServerError, 503),
+    (EngineError, 503),
+    (StoreError, 503),
+    (BaseModelError, 503),
+    (ReleaseError, 409),
+    (ServingError, 409),
+    (ConfigError, 500),
+)
+
+
+def problem(
+    request: Request, status: int, detail: str, next_step: str | None = None, *, more: dict[str, Any] | None = None
+) -> JSONResponse:
+    """The response."""
+    content = {
+        "type": "about:blank", "title": http.HTTPStatus(status).phrase, "status": status, "detail": detail,
+        "next_step": next_step, "request_id": getattr(request.state, "request_id", ""), **(more or {}),
+    }  # fmt: skip
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "10"}, 503: {"Retry-After": "10"}}
+    return JSONResponse(content, status, headers.get(status), media_type="application/problem+json")
+
+
+def status_of(error: AgentAssetsError) -> int:
+    """The HTTP status of one of our errors."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Turn every error of the app into a problem."""
+
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, AgentAssetsError)
+        status = status_of(error)
+        if status >= 500:
+            fields = {"request_id": request.state.request_id, "error": type(error).__name__, "detail": error.message}
+            log.error("request failed", extra={"fields": fields})
+        return problem(request, status, error.message, error.next_step)
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        # What was sent may be what somebody said: only where it is wrong is told, never what it was.
+        wrong = [
+            {"at": ".".join(str(part) for part in found["loc"]), "what": found["type"]} for found in error.errors()
+        ]
+        return problem(
+            request, 422, "The request is not what this route takes.", "see /docs.", more={"errors": wrong[:20]}
+        )
+
+    async def other(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        next_step = {404: "see /docs.", 405: "see /docs.", 413: "send less."}.get(error.status_code)
+        return problem(request, error.status_code, http.HTTPStatus(error.status_code).phrase + ".", next_step)
+
+    app.add_exception_handler(AgentAssetsError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, other)

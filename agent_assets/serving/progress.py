@@ -1,0 +1,144 @@
+"""Progress of a training job, folded from the events of its Dagster run: the same after a restart of everything.
+
+The estimate of the time left only ever shrinks: what an event would add is not shown. When it has run out before the
+job has, there is none.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEventType, DagsterRunStatus
+
+# Rough seconds of each stage on two CPU cores: they weigh the stages against each other.
+_TYPICAL = {
+    "train_jsonl": 20.0,
+    "sft_adapter": 400.0,
+    "merged_model": 40.0,
+    "eval_report": 300.0,
+    "rl_checkpoint": 400.0,
+}
+_SHORT = 5.0
+_PREPARING = (DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
+_FAILED = (DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+
+
+@dataclass
+class Fold:
+    """What the events so far say. `left` is the estimate at `left_at` (seconds since 1970)."""
+
+    stages: list[str]
+    done: set[str] = field(default_factory=set)
+    stage: str | None = None
+    detail: dict[str, float] = field(default_factory=dict)
+    epochs: float = 0.0
+    percent: float = 0.0
+    left: float | None = None
+    left_at: float = 0.0
+    error: str | None = None
+    logs: list[str] = field(default_factory=list)
+
+    def add(self, event: dg.DagsterEvent, at: float) -> None:
+        """Take in the next event."""
+        if event.event_type == DagsterEventType.STEP_START and event.step_key:
+            self.stage, self.detail = event.step_key.split("__")[-1], {}
+            self._log(at, f"{self.stage} started")
+        elif event.event_type == DagsterEventType.ASSET_OBSERVATION:
+            metadata = event.asset_observation_data.asset_observation.metadata
+            values = {name: value.value for name, value in metadata.items()}
+            self.detail = {name: float(v) for name, v in values.items() if isinstance(v, int | float)}
+        elif event.event_type in (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_SKIPPED) and event.step_key:
+            self.done.add(event.step_key.split("__")[-1])
+            self._log(at, f"{event.step_key.split('__')[-1]} done")
+        elif event.event_type == DagsterEventType.STEP_FAILURE:
+            self.error = _message(event.step_failure_data.error) or "failed"
+            self._log(at, f"{self.stage} failed")
+        elif event.event_type == DagsterEventType.RUN_FAILURE:
+            self.error = self.error or "Dagster ended the run outside of its steps; the Dagster UI shows why."
+            return
+        else:
+            return
+        self._estimate(at)
+
+    def time_left(self, now: float) -> float | None:
+        """Seconds left as of now; None when nothing can be said (any more)."""
+        left = None if self.left is None else self.left - (now - self.left_at)
+        return left if left is not None and left > 0 else None
+
+    def _estimate(self, at: float) -> None:
+        total = sum(_TYPICAL.get(name, _SHORT) for name in self.stages) or 1.0
+        open_stages = [name for name in self.stages if name not in self.done and name != self.stage]
+        left = sum(_TYPICAL.get(name, _SHORT) for name in open_stages)
+        share = 0.0
+        if self.stage is not None and self.stage not in self.done:
+            steps = self.detail.get("total_steps", 0.0)
+            share = min(1.0, self.detail.get("step", 0.0) / steps) if steps else 0.0
+            usual = _TYPICAL.get(self.stage, _SHORT)
+            left += self.detail.get("eta_seconds", usual * (1 - share))
+        finished = sum(_TYPICAL.get(name, _SHORT) for name in self.stages if name in self.done)
+        finished += share * _TYPICAL.get(self.stage or "", _SHORT)
+        self.percent = max(self.percent, min(99.0, 100 * finished / total))
+        shown = None if self.left is None else max(0.0, self.left - (at - self.left_at))
+        self.left, self.left_at = left if shown is None else min(left, shown), at
+
+    def _log(self, at: float, line: str) -> None:
+        self.logs = [*self.logs, f"{time.strftime('%H:%M:%S', time.gmtime(at))} {line}"][-50:]
+
+
+def job_progress(instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: str, elder: str) -> dict[str, Any]:
+    """The progress of a run in the shape of the API."""
+    fold = Fold(sorted(key.path[-1] for key in run.asset_selection or ()))
+    cursor = None
+    while True:
+        batch = instance.get_records_for_run(run.run_id, cursor=cursor, limit=1000)
+        for record in batch.records:
+            if record.event_log_entry.dagster_event is not None:
+                fold.add(record.event_log_entry.dagster_event, record.event_log_entry.timestamp)
+        cursor = batch.cursor
+        if not batch.has_more:
+            break
+    status = status_of(run)
+    over = status in ("completed", "failed")
+    left = None if over else fold.time_left(time.time())
+    error = fold.error or ("cancelled" if run.status is DagsterRunStatus.CANCELED else None)
+    return {
+        "job_id": job_id,
+        "elder_id": elder,
+        "status": status,
+        "progress": 100 if status == "completed" else round(fold.percent, 1),
+        "current_epoch": int(fold.detail.get("epoch", 0)),
+        "total_epochs": int(fold.detail.get("total_epochs", 0)),
+        "current_step": int(fold.detail.get("step", 0)),
+        "total_steps": int(fold.detail.get("total_steps", 0)),
+        "eta": None if left is None else _words(left),
+        "eta_seconds": None if left is None else round(left),
+        "stage": fold.stage,
+        "error": (error or "failed") if status == "failed" else None,
+        "logs": fold.logs,
+    }
+
+
+def status_of(run: dg.DagsterRun) -> str:
+    """A run's status in the words of the API."""
+    if run.status in _PREPARING:
+        return "preparing"
+    if run.status is DagsterRunStatus.SUCCESS:
+        return "completed"
+    return "failed" if run.status in _FAILED else "training"
+
+
+def _words(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes else f"{max(1, round(seconds))} s"
+
+
+def _message(error: Any) -> str:
+    """The innermost message: ours holds no memory text; of foreign errors only the class is told."""
+    if error is None:
+        return ""
+    while error.cause is not None:
+        error = error.cause
+    text = str(error.message).strip()
+    name, _, rest = text.partition(": ")
+    return rest if name.startswith("agent_assets.errors.") else str(error.cls_name or "error")

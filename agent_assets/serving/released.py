@@ -1,0 +1,115 @@
+"""Released agents as serving finds them: from the pointers and the store, without Dagster."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_assets.errors import BaseModelError, ServingError, StoreError
+from agent_assets.release.pointer import Agent, current_entry, release_key, released_agents
+from agent_assets.release.records import Candidate, Entry, read_candidate
+from agent_assets.store.artifact_store import Artifact, ArtifactStore
+
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_CONTENT_NAME = re.compile(r"(.+)-[0-9a-f]{8}")
+
+
+class NotReleased(ServingError):
+    """No such agent answers: unknown, not released, removed, or not the caller's business. All look the same."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no released agent of this id.", next_step="GET /models lists the agents you may ask."
+        )
+
+
+@dataclass(frozen=True)
+class ReleasedAgent:
+    """What answers as one agent now."""
+
+    agent: Agent
+    entry: Entry
+    candidate: Candidate
+    release: Artifact
+
+    @property
+    def id(self) -> str:
+        """What callers name it by: the elder, or the pipeline of an unpartitioned one."""
+        return self.agent[1]
+
+
+class Released:
+    """Looks agents up in one store."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self.store = store
+        self._verified: set[str] = set()
+
+    def agents(self) -> list[Agent]:
+        """All released agents, sorted by id."""
+        return sorted(released_agents(self.store), key=lambda agent: (agent[1], agent[0]))
+
+    def entry(self, agent: Agent) -> Entry | None:
+        """The current pointer of one agent."""
+        return current_entry(self.store, agent)
+
+    def find(self, name: str) -> ReleasedAgent:
+        """The agent of an id (elder, pipeline), or of the content name that answers now.
+
+        Raises:
+            NotReleased: there is none.
+        """
+        matched = _CONTENT_NAME.fullmatch(name)
+        for agent_id in (name, matched[1] if matched else None):
+            if agent_id is None or not _ID.fullmatch(agent_id) or not agent_id.strip("."):
+                continue
+            for pipeline in self._pipelines():
+                entry = current_entry(self.store, (pipeline, agent_id))
+                if entry is None or name not in (agent_id, entry.name):
+                    continue
+                artifact = self.store.find(release_key(pipeline, entry.elder), entry.version)
+                if artifact is not None:
+                    return ReleasedAgent((pipeline, agent_id), entry, read_candidate(artifact.path), artifact)
+        raise NotReleased
+
+    def part(self, found: ReleasedAgent, role: str) -> Artifact:
+        """One artifact of a release, compared with its manifest the first time.
+
+        Raises:
+            StoreError: it is missing.
+            CorruptArtifact: its files were damaged.
+        """
+        part = found.candidate.parts[role]
+        artifact = self.store.find(part.key(found.agent[0]), part.fingerprint)
+        if artifact is None:
+            raise StoreError(
+                f"The {role} of {found.entry.name} is not in the store any more.",
+                next_step="roll back to another version, or build and release this one again.",
+            )
+        seen = f"{artifact.path}:{[(p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in artifact.path.iterdir()]}"
+        if seen not in self._verified:
+            self.store.verify(artifact)
+            self._verified.add(seen)
+        return artifact
+
+    def adapter(self, found: ReleasedAgent) -> tuple[Path, Path, str]:
+        """Folder of the adapter, folder of its base model, data version of that base.
+
+        Raises:
+            BaseModelError: the adapter was trained on other weights.
+        """
+        adapter, base = self.part(found, "adapter"), self.part(found, "base")
+        trained_on = adapter.manifest.inputs.get("base_model")
+        if trained_on != base.manifest.data_version:
+            raise BaseModelError(
+                f"{found.entry.name} was trained on other weights than the base model of its release.",
+                next_step="build and release it again.",
+            )
+        return adapter.path, base.path, base.manifest.data_version
+
+    def _pipelines(self) -> list[str]:
+        folder = f"{self.store.root}/.releases/current"
+        self.store.filesystem.invalidate_cache(folder)
+        if not self.store.filesystem.exists(folder):
+            return []
+        paths = self.store.filesystem.ls(folder, detail=False)
+        return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)

@@ -1,0 +1,153 @@
+"""Talking to agents: `/chat` with their own tools, and the OpenAI-compatible `/v1`."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+import httpx
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from agent_assets.conversations.messages import Message
+from agent_assets.errors import AgentAssetsError
+from agent_assets.serving.answering import Answer, ModelUnavailable
+from agent_assets.serving.context import Acting, Known, Services, Serving
+from agent_assets.serving.released import ReleasedAgent
+from agent_assets.serving.schemas import ChatReply, ChatRequest, CompletionRequest
+
+router = APIRouter(tags=["chat"])
+_DONE = object()
+
+
+@router.post("/chat", response_model=ChatReply)
+async def chat(request: ChatRequest, serving: Serving, caller: Acting) -> ChatReply:
+    """Ask an agent: it answers as itself, looks its memories up, and names those it rests on."""
+    found = await asyncio.to_thread(serving.find, caller, request.elder_id)
+    answer = await serving.answering.answer(found, request.message, _history(request))
+    return _reply(serving, request, answer)
+
+
+@router.post("/chat/stream", response_class=StreamingResponse)
+async def chat_stream(request: ChatRequest, serving: Serving, caller: Acting) -> StreamingResponse:
+    """As `/chat`, as server-sent events: `text_chunk`, `tool_call`, `tool_response`, then `result` or `error`."""
+    found = await asyncio.to_thread(serving.find, caller, request.elder_id)
+    events = _events(serving, found, request)
+    return StreamingResponse(events, media_type="text/event-stream")
+
+
+async def _events(serving: Services, found: ReleasedAgent, request: ChatRequest) -> AsyncIterator[str]:
+    queue: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def work() -> None:
+        try:
+            answer = await serving.answering.answer(
+                found, request.message, _history(request), lambda kind, content: queue.put_nowait((kind, content))
+            )
+            queue.put_nowait(("result", _reply(serving, request, answer).model_dump()))
+        except AgentAssetsError as error:
+            queue.put_nowait(("error", {"detail": error.message, "next_step": error.next_step}))
+        finally:
+            queue.put_nowait(_DONE)
+
+    task = asyncio.create_task(work())
+    try:
+        while (event := await queue.get()) is not _DONE:
+            yield f"event: {event[0]}\ndata: {json.dumps(event[1], ensure_ascii=False)}\n\n"
+    finally:  # also when the client goes away: nobody is left to read the answer
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _history(request: ChatRequest) -> list[Message]:
+    return [Message(entry.role, entry.content) for entry in request.conversation_history]
+
+
+def _reply(serving: Services, request: ChatRequest, answer: Answer) -> ChatReply:
+    serving.metrics.answers.labels(answer.stop_reason).inc()
+    serving.metrics.tool_calls.inc(answer.tool_calls)
+    return ChatReply(
+        elder_id=request.elder_id,
+        message=request.message,
+        response=answer.text,
+        model_name=answer.model,
+        memory_ids=list(answer.memory_ids),
+        stop_reason=answer.stop_reason,
+    )
+
+
+@router.get("/v1/models")
+async def openai_models(serving: Serving, caller: Known) -> dict[str, Any]:
+    """Released agents in OpenAI's form, the first thousand."""
+
+    def read() -> list[dict[str, Any]]:
+        agents = [agent for agent in serving.released.agents() if caller.may_see(agent[1])]
+        entries = [(agent[1], serving.released.entry(agent)) for agent in agents[:1000]]
+        return [
+            {"id": name, "object": "model", "created": 0, "owned_by": "agent-assets", "version": entry.name}
+            for name, entry in entries
+            if entry is not None
+        ]
+
+    return {"object": "list", "data": await asyncio.to_thread(read)}
+
+
+@router.post("/v1/chat/completions")
+async def completions(request: CompletionRequest, serving: Serving, caller: Acting) -> Response:
+    """The model behind an agent, with the caller's own messages and tools; streams when asked to.
+
+    Without a system message the agent's own stands first. Tools are the caller's: the agent's memories are not looked
+    up here, `/chat` does that.
+    """
+    found = await asyncio.to_thread(serving.find, caller, request.model)
+    adapter, base, base_version = await asyncio.to_thread(serving.released.adapter, found)
+    body = request.model_dump(exclude_none=True) | {"model": found.entry.name}
+    if not any(message.role in ("system", "developer") for message in request.messages):
+        own = {"role": "system", "content": found.candidate.system_prompt}
+        body["messages"] = [own, *body["messages"]]
+    stack = AsyncExitStack()
+    try:
+        server = await serving.inference.server(base, base_version)
+        served = await stack.enter_async_context(server.use(found.entry.name, adapter))
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=serving.config.answers.seconds))
+        upstream = client.build_request("POST", f"{served.base_url}/chat/completions", json=body)
+        reply = await client.send(upstream, stream=True)
+        stack.push_async_callback(reply.aclose)
+        if reply.status_code != 200 or not request.stream:
+            content = await reply.aread()
+            await stack.aclose()
+            return _passed_on(reply.status_code, content)
+    except httpx.HTTPError as error:
+        await stack.aclose()
+        raise ModelUnavailable(
+            f"The model server did not answer ({type(error).__name__}).", next_step="try again in a minute."
+        ) from None
+    except BaseException:
+        await stack.aclose()
+        raise
+    return StreamingResponse(_passed(reply, stack), media_type="text/event-stream")
+
+
+async def _passed(reply: httpx.Response, stack: AsyncExitStack) -> AsyncIterator[bytes]:
+    async with stack:
+        try:
+            async for chunk in reply.aiter_raw():
+                yield chunk
+        except httpx.HTTPError as error:
+            text = json.dumps({"error": {"message": f"the model server went away ({type(error).__name__})"}})
+            yield f"data: {text}\n\n".encode()
+
+
+def _passed_on(status: int, content: bytes) -> Response:
+    """The server's answer; a refusal is the caller's error, a failure of the server is ours."""
+    if status == 200:
+        return Response(content, media_type="application/json")
+    if status >= 500:
+        raise ModelUnavailable("The model server failed.", next_step="try again in a minute.")
+    detail = {"error": {"message": "The model server refused the request.", "type": "invalid_request_error"}}
+    with suppress(ValueError, KeyError, TypeError):
+        message = str(json.loads(content)["error"]["message"])
+        detail["error"]["message"] = message[:500]
+    return JSONResponse(detail, 422 if status == 404 else 400)

@@ -1,0 +1,183 @@
+"""Released agents: list, look at, delete, copy, export."""
+
+import queue
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from agent_assets.errors import ReleaseError
+from agent_assets.release.pointer import drop, move, read_ledger
+from agent_assets.serving.context import Acting, Admin, Known, Services, Serving
+from agent_assets.serving.released import ReleasedAgent
+from agent_assets.serving.schemas import CopyRequest, Done, ExportedRows, ModelDetails, ModelEntry, ModelList
+from agent_assets.store.artifact_store import Artifact
+
+router = APIRouter(tags=["models"])
+_CHUNK = 1 << 20
+
+
+@router.get("/models", response_model=ModelList)
+async def models(
+    serving: Serving,
+    caller: Known,
+    filter_afs_only: Annotated[bool, Query(description="Only agents of elders.")] = True,
+    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> ModelList:
+    """Released agents by id, a page at a time."""
+
+    def read() -> ModelList:
+        agents = [
+            agent
+            for agent in serving.released.agents()
+            if caller.may_see(agent[1]) and not (filter_afs_only and agent[0] == agent[1])
+        ]
+        page = [(agent[1], serving.released.entry(agent)) for agent in agents[offset : offset + limit]]
+        entries = [
+            ModelEntry(name=entry.name, id=name, size=entry.bytes, modified=entry.at)
+            for name, entry in page
+            if entry is not None
+        ]
+        return ModelList(total=len(agents), models=entries)
+
+    return await run_in_threadpool(read)
+
+
+@router.get("/models/{elder_id}", response_model=ModelDetails)
+async def model(elder_id: str, serving: Serving, caller: Known) -> ModelDetails:
+    """Versions, scores, sizes and lineage of an agent."""
+    return await run_in_threadpool(lambda: _details(serving, serving.find(caller, elder_id)))
+
+
+@router.delete("/models/{elder_id}", response_model=Done)
+async def delete(elder_id: str, serving: Serving, caller: Admin) -> Done:
+    """Take an agent out of service: unloaded, its release dropped. A rollback brings it back."""
+    found = await run_in_threadpool(serving.find, caller, elder_id)
+    await run_in_threadpool(drop, serving.released.store, found.agent, author=f"token {caller.id}", reason="DELETE")
+    server = serving.inference.current
+    if server is not None and server.state == "ready":
+        await server.pool.forget(found.entry.name)
+    return Done(success=True, message="The agent does not answer any more.")
+
+
+@router.post("/models/{elder_id}/copy", response_model=Done)
+async def copy(elder_id: str, request: CopyRequest, serving: Serving, caller: Admin) -> Done:
+    """Let the present version of an agent answer under another id, too; later releases do not move the copy."""
+
+    def work() -> None:
+        found = serving.find(caller, elder_id)
+        target = (found.agent[0], request.to)
+        if not request.to.strip(".") or target == found.agent or found.agent[0] == found.agent[1]:
+            raise ReleaseError("An agent of an elder is copied to another id.", next_step="choose another id.")
+        before = read_ledger(serving.released.store, target)
+        if before.current is not None and before.current.action != "copy":
+            raise ReleaseError("That id has a release of its own.", next_step="choose another id.")
+        entry = found.entry
+        move(
+            serving.released.store, target, expected=before.current.version if before.current else None,
+            version=entry.version, name=entry.name, action="copy", author=f"token {caller.id}",
+            reason=f"copy of {found.id}", elder=entry.elder, size=entry.bytes,
+        )  # fmt: skip
+
+    await run_in_threadpool(work)
+    return Done(success=True, message=f"{request.to} answers with the same version.")
+
+
+@router.get("/models/{elder_id}/export", response_class=StreamingResponse)
+async def export(
+    elder_id: str, serving: Serving, caller: Acting, form: Literal["adapter", "merged"] = "adapter"
+) -> StreamingResponse:
+    """The files of the adapter, or of the merged model (safetensors, tokenizer, template), as a tar."""
+    found = await run_in_threadpool(serving.find, caller, elder_id)
+    artifact = await run_in_threadpool(serving.released.part, found, form)
+    name = f"{found.entry.name}-{form}.tar"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_tar(artifact), media_type="application/x-tar", headers=headers)
+
+
+@router.get("/export-jsonl/{elder_id}", response_model=ExportedRows)
+async def export_jsonl(elder_id: str, serving: Serving, caller: Acting) -> ExportedRows:
+    """Where the training rows of the version that answers are."""
+    found = await run_in_threadpool(serving.find, caller, elder_id)
+    rows = await run_in_threadpool(serving.released.part, found, "rows")
+    return ExportedRows(success=True, elder_id=elder_id, jsonl_path=str(rows.path / "train.jsonl"))
+
+
+def _details(serving: Services, found: ReleasedAgent) -> ModelDetails:
+    ledger = read_ledger(serving.released.store, found.agent)
+    candidate = found.candidate
+    parts: dict[str, Any] = {}
+    for role, part in candidate.parts.items():
+        artifact = serving.released.store.find(part.key(found.agent[0]), part.fingerprint)
+        size = None if artifact is None else sum(entry.bytes for entry in artifact.manifest.files.values())
+        parts[role] = {"asset": part.asset, "fingerprint": part.fingerprint, "version": part.version, "bytes": size}
+        if role == "memories" and artifact is not None:
+            parts[role]["memories"] = artifact.manifest.summary.get("memories")
+        if role == "rows" and artifact is not None:
+            parts[role]["rows"] = artifact.manifest.summary.get("rows")
+    details = {
+        "pipeline": found.agent[0],
+        "system": candidate.system,
+        "released": found.entry.model_dump(mode="json", exclude={"bytes"}),
+        "scores": candidate.scores,
+        "lineage": parts,
+        "versions": [entry.model_dump(mode="json", include=_SHOWN) for entry in ledger.history],
+        "verdicts": [verdict.model_dump(mode="json") for verdict in ledger.verdicts[-5:]],
+    }
+    return ModelDetails(name=found.entry.name, elder_id=found.id, details=details)
+
+
+_SHOWN = {"version", "name", "action", "at", "author", "reason"}
+
+
+class _Pipe:
+    """The writing end of a tar that is sent while it is made; a reader that stops ends the writer."""
+
+    def __init__(self) -> None:
+        self.chunks: queue.Queue[bytes | None] = queue.Queue(maxsize=8)
+        self.stopped = threading.Event()
+
+    def write(self, content: bytes) -> int:
+        while not self.stopped.is_set():
+            try:
+                self.chunks.put(bytes(content), timeout=0.5)
+            except queue.Full:
+                continue
+            return len(content)
+        raise BrokenPipeError
+
+
+def _tar(artifact: Artifact) -> Iterator[bytes]:
+    pipe = _Pipe()
+
+    def work() -> None:
+        try:
+            with tarfile.open(fileobj=pipe, mode="w|", bufsize=_CHUNK) as archive:  # type: ignore[call-overload]
+                for name in sorted(artifact.manifest.files):
+                    if not name.startswith(("logs/", "plots/")):
+                        archive.add(Path(artifact.path) / name, arcname=name, recursive=False)
+            pipe.write(b"")
+        except BrokenPipeError:
+            return
+        finally:
+            while not pipe.stopped.is_set():
+                try:
+                    pipe.chunks.put(None, timeout=0.5)
+                except queue.Full:
+                    continue
+                break
+
+    thread = threading.Thread(target=work, name="export", daemon=True)
+    thread.start()
+    try:
+        while (chunk := pipe.chunks.get()) is not None:
+            yield chunk
+    finally:
+        pipe.stopped.set()
+        thread.join()

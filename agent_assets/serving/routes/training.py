@@ -1,0 +1,96 @@
+"""Training jobs: start, follow, cancel."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from agent_assets.serving.context import Acting, Known, Services, Serving
+from agent_assets.serving.jobs import JobUnknown
+from agent_assets.serving.released import NotReleased
+from agent_assets.serving.schemas import (
+    ActiveJob,
+    ActiveJobs,
+    Done,
+    JobProgress,
+    NoTraining,
+    TrainStart,
+    TrainStarted,
+)
+from agent_assets.serving.tokens import Caller
+
+router = APIRouter(tags=["training"])
+_EVERY_SECONDS = 1.0
+JobId = Annotated[str, Path(max_length=200)]
+
+
+@router.post("/train/start", response_model=TrainStarted)
+async def start(request: TrainStart, serving: Serving, caller: Acting) -> TrainStarted:
+    """Start what is stale of an elder. Nothing stale, or one going on: success, and a message says so."""
+    if not caller.may_see(request.elder_id):
+        raise NotReleased
+    made = await run_in_threadpool(serving.jobs.start, request.elder_id, everything=request.force_retrain)
+    return TrainStarted.model_validate(made)
+
+
+@router.get("/train/progress/{job_id}", response_model=JobProgress)
+async def progress(job_id: JobId, serving: Serving, caller: Known) -> JobProgress:
+    """How far a job is; read from Dagster, so it survives restarts."""
+    return await _progress(serving, caller, job_id)
+
+
+@router.get("/train/progress/{job_id}/events", response_class=StreamingResponse)
+async def progress_events(job_id: JobId, serving: Serving, caller: Known) -> StreamingResponse:
+    """The same as server-sent events `progress`, one whenever something changed, until the job is over."""
+    first = await _progress(serving, caller, job_id)
+    return StreamingResponse(_follow(serving, caller, first), media_type="text/event-stream")
+
+
+@router.get("/train/progress/elder/{elder_id}", response_model=JobProgress | NoTraining)
+async def latest(elder_id: JobId, serving: Serving, caller: Known) -> JobProgress | NoTraining:
+    """The latest job of an elder."""
+    found = await run_in_threadpool(serving.jobs.latest, elder_id) if caller.may_see(elder_id) else None
+    if found is None:
+        return NoTraining(elder_id=elder_id, message="No training of this elder is known.")
+    return JobProgress.model_validate(found)
+
+
+@router.get("/jobs/active", response_model=ActiveJobs)
+async def active(serving: Serving, caller: Known) -> ActiveJobs:
+    """Jobs that wait or go on."""
+    jobs = [job for job in await run_in_threadpool(serving.jobs.active) if caller.may_see(job["elder_id"])]
+    return ActiveJobs(total=len(jobs), jobs=[ActiveJob.model_validate(job) for job in jobs])
+
+
+@router.post("/train/cancel/{job_id}", response_model=Done)
+async def cancel(job_id: JobId, serving: Serving, caller: Acting) -> Done:
+    """End a job. What is finished stays; nothing half-made is used."""
+    if not caller.may_see(await run_in_threadpool(serving.jobs.owner, job_id)):
+        raise JobUnknown
+    await run_in_threadpool(serving.jobs.cancel, job_id)
+    return Done(success=True, message="The job is being ended.")
+
+
+async def _progress(serving: Services, caller: Caller, job_id: str) -> JobProgress:
+    found, elder = await run_in_threadpool(serving.jobs.progress, job_id)
+    if not caller.may_see(elder):
+        raise JobUnknown
+    return JobProgress.model_validate(found)
+
+
+async def _follow(serving: Services, caller: Caller, first: JobProgress) -> AsyncIterator[str]:
+    shown = None
+    current = first
+    while True:
+        content = current.model_dump()
+        if content != shown:
+            shown = content
+            yield f"event: progress\ndata: {json.dumps(content, ensure_ascii=False)}\n\n"
+        if current.status in ("completed", "failed"):
+            return
+        await asyncio.sleep(_EVERY_SECONDS)
+        current = await _progress(serving, caller, first.job_id)

@@ -1,0 +1,70 @@
+"""`agent-assets serve`: the API on one address, with its log on standard output."""
+
+import ipaddress
+import logging
+import os
+import sys
+from typing import TextIO
+
+import uvicorn
+
+from agent_assets.errors import ConfigError
+from agent_assets.services import mongodb, port_free
+from agent_assets.serving.app import create_app
+from agent_assets.serving.config import load_serving
+from agent_assets.serving.guard import JsonLines
+from agent_assets.serving.tokens import DATABASE, Tokens
+from agent_assets.settings import Settings, load_settings
+
+_DRAIN_SECONDS = 30
+
+
+def serve(settings: Settings, *, host: str, port: int) -> int:
+    """Serve until a signal comes; answers that are on their way are finished first.
+
+    Raises:
+        ConfigError: the port is taken, or the address is not loopback and no token was ever made.
+    """
+    if is_loopback(host) and not port_free(port):
+        raise ConfigError(f"Port {port} is taken.", next_step="stop what uses it, or choose another with --port.")
+    _log_to(sys.stdout)
+    with mongodb(settings) as environment:
+        os.environ.update(environment)
+        settings = load_settings()
+        if not is_loopback(host):
+            tokens = Tokens(settings.mongodb_uri or "", DATABASE)
+            try:
+                allowed = tokens.any()
+            finally:
+                tokens.close()
+            if not allowed:
+                raise ConfigError(
+                    f"{host} can be reached from other machines, and nobody would need a token.",
+                    next_step="make one first: `agent-assets token create --admin`.",
+                )
+        uvicorn.run(
+            create_app(settings, load_serving()), host=host, port=port, log_config=None, access_log=False,
+            server_header=False, timeout_graceful_shutdown=_DRAIN_SECONDS, timeout_keep_alive=30,
+            h11_max_incomplete_event_size=65_536,
+        )  # fmt: skip
+    return 0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _log_to(stream: TextIO) -> None:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines())
+    for name in ("agent_assets.serving", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(logging.INFO)
+        logger.propagate = False

@@ -1,0 +1,185 @@
+"""What the API takes and gives, as types: the OpenAPI document is made from them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ElderId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", examples=["shen-fu"])]
+Text = Annotated[str, Field(min_length=1, max_length=20_000)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TrainStart(_Request):
+    """Start what is stale of one elder."""
+
+    elder_id: ElderId
+    elder_name: str = Field("长辈", max_length=200, description="Kept for older clients; the name comes from MongoDB.")
+    force_retrain: bool = Field(False, description="Go through all assets; what is fresh is still reused.")
+
+
+class TrainStarted(BaseModel):
+    """`job_id` is null when nothing was stale."""
+
+    success: bool
+    message: str
+    job_id: str | None
+    elder_id: str
+
+
+class JobProgress(BaseModel):
+    """How far a job is. `eta` never grows; it is null when nothing can be said."""
+
+    job_id: str
+    elder_id: str
+    status: Literal["preparing", "training", "completed", "failed"]
+    progress: float
+    current_epoch: int
+    total_epochs: int
+    current_step: int
+    total_steps: int
+    eta: str | None
+    eta_seconds: int | None
+    stage: str | None
+    error: str | None
+    logs: list[str]
+
+
+class NoTraining(BaseModel):
+    """No job of that elder is known."""
+
+    elder_id: str
+    status: Literal["no_training"] = "no_training"
+    message: str
+
+
+class ActiveJob(BaseModel):
+    """A job that waits or goes on."""
+
+    job_id: str
+    elder_id: str
+    status: str
+
+
+class ActiveJobs(BaseModel):
+    """Jobs that wait or go on."""
+
+    total: int
+    jobs: list[ActiveJob]
+
+
+class HistoryMessage(_Request):
+    """One earlier message. The system prompt is the agent's own: a client cannot send one."""
+
+    role: Literal["user", "assistant"]
+    content: str = Field(max_length=20_000)
+
+
+class ChatRequest(_Request):
+    """A message to an agent."""
+
+    elder_id: ElderId
+    message: Text
+    conversation_history: list[HistoryMessage] = Field(default_factory=list, max_length=1000)
+
+
+class ChatReply(BaseModel):
+    """What the agent said; `memory_ids` are the memories it cites and was given by its tools."""
+
+    elder_id: str
+    message: str
+    response: str
+    model_name: str
+    memory_ids: list[str]
+    stop_reason: str
+
+
+class ModelEntry(BaseModel):
+    """One released agent: `name` is the version that answers, `size` its adapter in bytes."""
+
+    name: str
+    id: str
+    size: int
+    modified: str
+
+
+class ModelList(BaseModel):
+    """A page of released agents; `total` counts all of them."""
+
+    total: int
+    models: list[ModelEntry]
+
+
+class ModelDetails(BaseModel):
+    """An agent and what is known of the version that answers: versions, scores, sizes, lineage."""
+
+    name: str
+    elder_id: str
+    details: dict[str, Any]
+
+
+class Done(BaseModel):
+    """Something was done."""
+
+    success: bool
+    message: str
+
+
+class CopyRequest(_Request):
+    """Under which id the copy answers."""
+
+    to: ElderId
+
+
+class ExportedRows(BaseModel):
+    """Where the training rows of an elder are, on the machine of this server."""
+
+    success: bool
+    elder_id: str
+    jsonl_path: str
+
+
+class CompletionMessage(BaseModel):
+    """One message of an OpenAI chat; further fields are passed on as they are."""
+
+    model_config = ConfigDict(extra="allow")
+    role: Literal["system", "user", "assistant", "tool", "developer"]
+    content: str | list[dict[str, Any]] | None = None
+
+
+class CompletionRequest(BaseModel):
+    """An OpenAI chat completion, as vLLM understands it; `model` is an id or a name of GET /v1/models."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str = Field(min_length=1, max_length=80)
+    messages: list[CompletionMessage] = Field(min_length=1, max_length=1000)
+    tools: list[dict[str, Any]] | None = Field(None, max_length=128)
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_tokens: int | None = Field(None, ge=1, le=100_000)
+    max_completion_tokens: int | None = Field(None, ge=1, le=100_000)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    seed: int | None = Field(None, ge=0, le=2**31 - 1)
+    stop: str | list[str] | None = None
+    stream: bool = False
+    stream_options: dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    user: str | None = Field(None, max_length=200)
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457), with what to do next."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    next_step: str | None = None
+    request_id: str

@@ -1,0 +1,109 @@
+"""Tool servers of agents that answer, kept open between requests: each bound to one agent, the idlest closed first."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+
+from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema
+from agent_assets.errors import AgentAssetsError
+from agent_assets.synthesis.mcp_client import Toolbox
+
+Open = Callable[[], AbstractAsyncContextManager[Toolbox]]
+
+
+@dataclass
+class _Session:
+    """Servers live in a task of their own: they must be closed by the task that opened them."""
+
+    opened: asyncio.Future[Toolbox]
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    task: "asyncio.Task[None] | None" = None
+    in_flight: int = 0
+
+
+class ToolSessions:
+    """A pool of open tool servers by content name of the agent."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+
+    @property
+    def names(self) -> list[str]:
+        """Agents whose servers are open."""
+        return list(self._sessions)
+
+    @asynccontextmanager
+    async def use(self, name: str, open_servers: Open) -> AsyncIterator[Toolbox]:
+        """The servers of an agent, opened if they are not. After an error they are opened anew the next time.
+
+        Raises:
+            ToolServerError: they cannot be opened, or failed inside the block.
+        """
+        session = self._sessions.get(name)
+        if session is None:
+            session = self._sessions[name] = self._begin(open_servers)
+        self._sessions.move_to_end(name)
+        session.in_flight += 1
+        try:
+            yield await asyncio.shield(session.opened)
+        except AgentAssetsError:
+            if self._sessions.get(name) is session:
+                del self._sessions[name]
+            session.closing.set()
+            raise
+        finally:
+            session.in_flight -= 1
+            self._trim()
+
+    async def close(self) -> None:
+        """Close all of them."""
+        sessions = list(self._sessions.values())
+        self._sessions.clear()
+        for session in sessions:
+            session.closing.set()
+        await asyncio.gather(*(s.task for s in sessions if s.task is not None), return_exceptions=True)
+
+    def _begin(self, open_servers: Open) -> _Session:
+        session = _Session(asyncio.get_running_loop().create_future())
+
+        async def live() -> None:
+            try:
+                async with open_servers() as toolbox:
+                    session.opened.set_result(toolbox)
+                    await session.closing.wait()
+            except AgentAssetsError as error:
+                if not session.opened.done():
+                    session.opened.set_exception(error)
+            finally:
+                if not session.opened.done():
+                    session.opened.cancel()
+
+        session.task = asyncio.create_task(live())
+        return session
+
+    def _trim(self) -> None:
+        idle = [name for name, session in self._sessions.items() if session.in_flight == 0]
+        for name in idle[: max(0, len(self._sessions) - self._limit)]:
+            self._sessions.pop(name).closing.set()
+
+
+class WatchedTools:
+    """A toolbox that tells what is called and what came back."""
+
+    def __init__(self, toolbox: Toolbox, tell: Callable[[str, dict[str, object]], None]) -> None:
+        self._toolbox, self._tell = toolbox, tell
+
+    @property
+    def tools(self) -> list[ToolSchema]:
+        """What the servers offer."""
+        return self._toolbox.tools
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        """Call, and tell."""
+        self._tell("tool_call", {"id": call.id, "name": call.name, "arguments": call.arguments})
+        result = await self._toolbox.call(call)
+        self._tell("tool_response", {"id": call.id, "content": result.text, "is_error": result.is_error})
+        return result

@@ -1,0 +1,199 @@
+"""The release stage in a real Dagster: promoted, held, rolled back and reverted, on artifacts that cost nothing."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
+from agent_assets.evaluation.items import EvalItem, write_items
+from agent_assets.pipeline import release
+from agent_assets.pipeline.assets import build_asset
+from agent_assets.pipeline.config import PipelineConfig
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.release.pointer import current_entry, read_ledger, rollback
+from agent_assets.store.artifact_store import ArtifactStore
+from agent_assets.store.manifest import CheckEntry
+from resources.store import StoreResource
+
+SHARED = ("base_model", "mcp_tool_schema")
+OWN = ("elder_memories", "train_jsonl", "sft_adapter", "merged_model", "eval_report")
+
+
+@dataclass
+class World:
+    """What elders told and how well their candidates answer; a test edits it between runs."""
+
+    story: str = "I sold candles."
+    recall: float = 0.9
+    answer: str = "I sold candles."
+    parity: bool = True
+    memories: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Town:
+    instance: dg.DagsterInstance
+    folder: Path
+    world: World
+
+    @property
+    def store(self) -> ArtifactStore:
+        return ArtifactStore(str(self.folder))
+
+    def materialize(self, elder: str = "ada") -> dict[str, Any]:
+        """Metadata of the release, with the outcome of its gate check."""
+        spec = PipelineSpec(PipelineConfig(name="elder_companion", partitions="elders"), self.folder)
+        stages = {name: _stage(name, self.world) for name in (*SHARED, *OWN)} | {"release": release.STAGE}
+        assets = {name: build_asset(stage, spec, stages) for name, stage in stages.items()}
+        absent = dg.ResourceDefinition.none_resource()
+        store = StoreResource(root=str(self.folder), cache=str(self.folder))
+        resources: dict[str, Any] = {"store": store, "mongo": absent, "engines": absent}
+        self.instance.add_dynamic_partitions("elders", [elder])
+        for names, partition in ((SHARED, None), ((*OWN, "release"), elder)):
+            result = dg.materialize(
+                list(assets.values()), instance=self.instance, partition_key=partition, resources=resources,
+                selection=[spec.key(name) for name in names],
+            )  # fmt: skip
+        (event,) = result.asset_materializations_for_node("elder_companion__release")
+        (gate,) = [check for check in result.get_asset_check_evaluations() if check.check_name == "gate"]
+        return {name: value.value for name, value in event.metadata.items()} | {"gate": gate.passed}
+
+    @property
+    def answering(self) -> str | None:
+        entry = current_entry(self.store, ("elder_companion", "ada"))
+        return None if entry is None else entry.name
+
+
+def _stage(name: str, world: World) -> Stage:
+    def produce(run: StageRun, source: Source, folder: Path) -> Product:
+        return _PRODUCERS.get(name, _plain)(world, run, folder)
+
+    checks = {"merged_model": "parity", "eval_report": "report_complete"}
+    partitioned = name not in SHARED
+    deps = {
+        "train_jsonl": ("elder_memories",), "sft_adapter": ("train_jsonl",), "merged_model": ("sft_adapter",),
+        "eval_report": ("train_jsonl", "merged_model"),
+    }  # fmt: skip
+    return Stage(
+        name=name, description="", deps=deps.get(name, ()), kinds=frozenset(), code_version="1",
+        config=lambda _: {"recall": world.recall, "parity": world.parity} if partitioned else {}, produce=produce,
+        checks=(Check(checks[name], "", blocking=False),) if name in checks else (), partitioned=partitioned,
+        read_source=(lambda _: Source({"told": world.story})) if name == "elder_memories" else None,
+    )  # fmt: skip
+
+
+def _plain(world: World, run: StageRun, folder: Path) -> Product:
+    versions = {name: artifact.manifest.data_version for name, artifact in run.inputs.items()}
+    (folder / "content.json").write_text(json.dumps(versions), encoding="utf-8")
+    return Product(summary={})
+
+
+def _memories(world: World, run: StageRun, folder: Path) -> Product:
+    elder = str(run.partition)
+    text = world.memories.get(elder, world.story)
+    write_memories(folder, ElderProfile(elder, elder), [Memory("m1", "What did you sell?", text)])
+    return Product(summary={})
+
+
+def _rows(world: World, run: StageRun, folder: Path) -> Product:
+    told = (run.path("elder_memories") / "memories.jsonl").read_text(encoding="utf-8")
+    (folder / "train.jsonl").write_text(told, encoding="utf-8")
+    write_items(
+        folder / "heldout.jsonl",
+        [EvalItem(f"i{n}", "recall_open", "unseen", "en", f"What of {n}?", "You are Ada.") for n in range(10)],
+    )
+    return Product(summary={})
+
+
+def _merged(world: World, run: StageRun, folder: Path) -> Product:
+    return Product(summary=_plain(world, run, folder).summary, checks=[CheckEntry(name="parity", passed=world.parity)])
+
+
+def _report(world: World, run: StageRun, folder: Path) -> Product:
+    names = [f"i{number}" for number in range(10)]
+    scores = {
+        "base": {name: {"recall_open": 0.0} for name in names},
+        "sft": {name: {"recall_open": world.recall} for name in names},
+    }
+    content = {"systems": {"base": {}, "sft": {"recall_open": world.recall}}, "scores": scores}
+    (folder / "report.json").write_text(json.dumps(content), encoding="utf-8")
+    answers = {"base": dict.fromkeys(names, ""), "sft": dict.fromkeys(names, world.answer)}
+    (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
+    return Product(summary={}, checks=[CheckEntry(name="report_complete", passed=True)])
+
+
+_PRODUCERS: Mapping[str, Callable[[World, StageRun, Path], Product]] = {
+    "elder_memories": _memories, "train_jsonl": _rows, "merged_model": _merged, "eval_report": _report,
+}  # fmt: skip
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Iterator[Town]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Town(instance, tmp_path, World())
+
+
+def test_the_first_candidate_is_released_and_says_so(town: Town) -> None:
+    shown = town.materialize()
+    assert (shown["verdict"], shown["gate"], shown["compared_with"]) == ("PROMOTE", True, "base model")
+    assert shown["answers_now"] == town.answering and str(town.answering).startswith("ada-")
+    assert shown["metrics"]["recall_open"]["after"] == 0.9
+    again = town.materialize()
+    assert (again["outcome"], again["verdict"], again["reasons"]) == ("reused", "PROMOTE", _CURRENT)
+
+
+_CURRENT = ["this version is the current release"]
+
+
+def test_a_worse_candidate_changes_nothing(town: Town) -> None:
+    town.materialize()
+    before = town.answering
+    town.world.recall = 0.2
+    shown = town.materialize()
+    assert (shown["verdict"], shown["gate"], shown["answers_now"]) == ("REJECT", False, before)
+    assert town.answering == before
+
+
+def test_an_edit_that_is_reverted_brings_the_earlier_version_back(town: Town) -> None:
+    town.materialize()
+    first = town.answering
+    town.world.story = town.world.answer = "I sold soap."
+    town.materialize()
+    assert town.answering != first
+    town.world.story = town.world.answer = "I sold candles."
+    shown = town.materialize()
+    assert (shown["outcome"], town.answering) == ("reused", first)
+
+
+def test_what_a_person_rolled_back_stays_back(town: Town) -> None:
+    town.materialize()
+    first = town.answering
+    town.world.story = "I sold soap."
+    town.materialize()
+    rollback(town.store, ("elder_companion", "ada"), to=None, author="eve", reason="rude")
+    shown = town.materialize()
+    assert (shown["verdict"], town.answering) == ("HOLD", first)
+    assert "eve: rude" in shown["reasons"][0]
+    assert read_ledger(town.store, ("elder_companion", "ada")).verdicts[-1].decision == "HOLD"
+
+
+def test_another_elders_words_are_found_in_real_answers(town: Town) -> None:
+    secret = "My brother hid nine letters under the floor of the mill."
+    town.world.memories["eve"] = secret
+    town.materialize("eve")
+    town.world.answer = f"Well, {secret}"
+    shown = town.materialize("ada")
+    assert (shown["verdict"], town.answering) == ("REJECT", None)
+    assert shown["leaks"]["cross_answers"] == 10
+    assert secret not in json.dumps(shown, default=str)
+
+
+def test_without_the_parity_proof_nothing_is_released(town: Town) -> None:
+    town.world.parity = False
+    shown = town.materialize()
+    assert shown["verdict"] == "REJECT" and "merged equals base + adapter" in shown["reasons"][0]

@@ -1,0 +1,122 @@
+"""Jobs through a real Dagster: started over GraphQL, followed, cancelled, and still known after a restart."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import httpx
+import pytest
+from serving_world import wait_for
+
+from agent_assets.demo.run import seed_sample_elders_at
+from agent_assets.engines.progress import ProgressReporter
+from agent_assets.planning.history import ELDER_TAG
+from agent_assets.services import free_port, running_services
+from agent_assets.serving.jobs import JOB_TAG
+from agent_assets.serving.progress import Fold, job_progress
+from agent_assets.settings import load_settings
+
+
+def test_progress_is_read_from_the_run_and_the_time_left_only_shrinks(tmp_path: Path) -> None:
+    left: list[float | None] = []
+
+    @dg.asset(key=["toy", "sft_adapter"])
+    def training(context: dg.AssetExecutionContext) -> None:
+        reporter = ProgressReporter(context, folder=None, every_seconds=0)
+        for step, eta in ((1, 90.0), (2, 500.0), (3, 10.0), (4, 40.0)):
+            reporter.update({"stage": "train", "step": step, "total_steps": 10, "eta_seconds": eta, "epoch": 1.2})
+            now = context.instance.get_run_by_id(context.run.run_id)  # the context has it as it was before the start
+            assert now is not None
+            found = job_progress(context.instance, now, "ada_1", "ada")
+            left.append(found["eta_seconds"])
+            assert (found["status"], found["stage"]) == ("training", "sft_adapter")
+            assert (found["current_step"], found["total_steps"], found["current_epoch"]) == (step, 10, 1)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([training], instance=instance, tags={JOB_TAG: "ada_1", ELDER_TAG: "ada"})
+        run = instance.get_run_by_id(result.run_id)
+        assert run is not None
+        done = job_progress(instance, run, "ada_1", "ada")
+    known = [value for value in left if value is not None]
+    assert len(known) == 4 and known == sorted(known, reverse=True) and known[0] <= 90
+    assert (done["status"], done["progress"], done["eta"], done["error"]) == ("completed", 100, None, None)
+
+
+def test_when_the_estimate_has_run_out_there_is_none() -> None:
+    assert Fold(["sft_adapter"], left=5.0, left_at=time.time() - 60).time_left(time.time()) is None
+
+
+@pytest.fixture
+def up(tmp_path: Path, mongo_uri: str, mongo_db: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """Everything `agent-assets up` starts, without engines: trainings fail at once and say why."""
+    name = mongo_db.name  # type: ignore[attr-defined]
+    seed_sample_elders_at(mongo_uri, name, ["shen-fu"])
+    variables = {
+        "AGENT_ASSETS_HOME": str(tmp_path), "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": name,
+        "AGENT_ASSETS_ENGINES": str(tmp_path / "none"), "AGENT_ASSETS_DEVICE": "cpu",
+    }  # fmt: skip
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    port, api_port = free_port(), free_port()
+    with (
+        running_services(load_settings(), port=port, api_port=api_port),
+        httpx.Client(base_url=f"http://127.0.0.1:{api_port}", timeout=120) as client,
+    ):
+        wait_for(lambda: _answers(client), 60)
+        yield client
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_a_job_from_start_to_failure_survives_a_restart_of_the_api(up: httpx.Client, tmp_path: Path) -> None:
+    assert up.get("/health").json()["dependencies"]["dagster"] == "ok"
+    assert up.get("/models").json() == {"total": 0, "models": []}
+    assert up.post("/train/start", json={"elder_id": "nobody"}).status_code == 404
+    first = up.post("/train/start", json={"elder_id": "shen-fu"})
+    assert first.status_code == 409 and "never built" in first.json()["detail"]
+    started = up.post("/train/start", json={"elder_id": "energy_expert"}).json()
+    assert started["success"] and started["job_id"].startswith("energy_expert_"), started
+    job = started["job_id"]
+    active = up.get("/jobs/active").json()
+    assert active["total"] == 0 or active["jobs"][0]["job_id"] == job
+    wait_for(lambda: up.get(f"/train/progress/{job}").json()["status"] == "failed", 120)
+    found = up.get(f"/train/progress/{job}").json()
+    assert "engine environment" in found["error"], found
+    text = up.get(f"/train/progress/{job}/events").text
+    assert text.startswith("event: progress") and '"status": "failed"' in text
+    assert up.get("/train/progress/elder/energy_expert").json()["job_id"] == job
+    assert up.get("/train/progress/elder/shen-fu").json()["status"] == "no_training"
+    assert up.post(f"/train/cancel/{job}").json()["success"]
+    assert up.get("/train/progress/nothing_1").status_code == 404
+    other = free_port()  # another API process: it knows nothing but what Dagster and MongoDB know
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent_assets", "serve", "--port", str(other)], env=dict(os.environ)
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{other}", timeout=60) as again:
+            wait_for(lambda: _answers(again), 60)
+            assert again.get(f"/train/progress/{job}").json() == found
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_an_address_others_can_reach_needs_a_token(mongo_uri: str, tmp_path: Path) -> None:
+    from agent_assets.errors import ConfigError
+    from agent_assets.serving import run
+
+    variables = {"MONGODB_URI": mongo_uri, "AGENT_ASSETS_HOME": str(tmp_path)}
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError, match="nobody would need a token"):
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.setattr(run, "DATABASE", "agent_assets_test_none")
+        run.serve(load_settings(), host="0.0.0.0", port=free_port())

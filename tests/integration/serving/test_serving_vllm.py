@@ -1,0 +1,124 @@
+"""Real vLLM behind the API: adapters come and go, never answer for each other, and come back after a crash."""
+
+import math
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from serving_world import add_agent, running_api, wait_for
+from tiny_model import make_tiny_adapter, make_tiny_model
+
+from agent_assets.engines.environment import find_engine_env
+from agent_assets.serving.config import ServingConfig
+from agent_assets.settings import load_settings
+from agent_assets.store.artifact_store import ArtifactStore
+
+pytestmark = pytest.mark.engine
+ELDERS = ("ada", "ben", "eve")
+
+
+@dataclass
+class World:
+    client: httpx.Client
+    services: Any
+
+    def fingerprint(self, elder: str) -> tuple[str, list[float]]:
+        """The most likely answer and its log probabilities: no two adapters share them."""
+        body = {
+            "model": elder, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "temperature": 0,
+            "logprobs": True,
+        }  # fmt: skip
+        reply = self.client.post("/v1/chat/completions", json=body)
+        assert reply.status_code == 200, reply.text
+        choice = reply.json()["choices"][0]
+        return choice["message"]["content"], [token["logprob"] for token in choice["logprobs"]["content"]]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, mongo_uri: str) -> Iterator[World]:
+    """Three agents on two slots."""
+    env = find_engine_env("cpu")
+    folder = tmp_path_factory.mktemp("serving")
+    model_dir = make_tiny_model(folder / "model", env)
+    store = ArtifactStore(str(folder / "store"))
+    for number, elder in enumerate(ELDERS, start=1):
+        adapter = make_tiny_adapter(folder / elder, model_dir, env, seed=number)
+        add_agent(store, elder, number, base=model_dir, adapter=adapter)
+    settings = replace(
+        load_settings(), home=folder, store=store.root, device="cpu", mongodb_uri=mongo_uri,
+        mongodb_database="serving_vllm_test",
+    )  # fmt: skip
+    config = ServingConfig.model_validate(
+        {
+            "inference": {"slots": 2, "max_rank": 8, "max_model_len": 1024},
+            "answers": {"max_tokens": 16},
+            "requests_per_minute": 6000,
+        }
+    )
+    with running_api(settings, config) as (client, services):
+        client.timeout = httpx.Timeout(400)
+        yield World(client, services)
+    server = services.inference.current
+    assert server is None or server.state == "cold"
+
+
+def same(first: tuple[str, list[float]], second: tuple[str, list[float]]) -> bool:
+    return first[0] == second[0] and all(
+        math.isclose(a, b, abs_tol=0.02) for a, b in zip(first[1], second[1], strict=True)
+    )
+
+
+def test_agents_on_fewer_slots_never_answer_for_each_other(world: World) -> None:
+    alone = {elder: world.fingerprint(elder) for elder in ELDERS}
+    assert not any(same(alone[a], alone[b]) for a in ELDERS for b in ELDERS if a != b)
+    with ThreadPoolExecutor(6) as pool:
+        mixed = list(pool.map(lambda n: (ELDERS[n % 3], world.fingerprint(ELDERS[n % 3])), range(18)))
+    wrong = [elder for elder, found in mixed if not same(found, alone[elder])]
+    assert wrong == []
+    assert len(world.services.inference.current.pool.loaded) == 2
+
+
+def test_an_agent_with_its_tools_answers(world: World) -> None:
+    reply = world.client.post("/chat", json={"elder_id": "ada", "message": "What did you sell?"})
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["model_name"] == "ada-00000001"
+    assert world.client.get("/health").json()["dependencies"]["inference"] == "ready"
+
+
+def test_routes_that_load_adapters_are_not_reachable(world: World) -> None:
+    for route in ("load_lora_adapter", "unload_lora_adapter"):
+        assert world.client.post(f"/v1/{route}", json={"lora_name": "x", "lora_path": "/"}).status_code == 404
+
+
+def test_after_a_crash_under_load_the_adapters_are_back(world: World) -> None:
+    before = {elder: world.fingerprint(elder) for elder in ("ada", "ben")}
+    server = world.services.inference.current
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(_status, world, ("ada", "ben")[n % 2]) for n in range(8)]
+        psutil.Process(server.pid).send_signal(signal.SIGKILL)
+        assert {found.result() for found in asked} <= {200, 503}
+    wait_for(lambda: server.restarts == 1 and server.state == "ready", 200)
+    assert set(server.pool.loaded) == {"ada-00000001", "ben-00000002"}
+    assert all(same(world.fingerprint(elder), before[elder]) for elder in before)
+
+
+def _status(world: World, elder: str) -> int:
+    body: dict[str, Any] = {"model": elder, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 64}
+    return world.client.post("/v1/chat/completions", json=body).status_code
+
+
+def test_an_adapter_that_the_server_refuses_is_an_error_of_that_agent_alone(world: World) -> None:
+    store = world.services.released.store
+    broken = Path(store.root).parent / "broken"
+    broken.mkdir()
+    (broken / "adapter_config.json").write_text("{}", encoding="utf-8")
+    add_agent(store, "odd", 9, adapter=broken)
+    body = {"model": "odd", "messages": [{"role": "user", "content": "Hello"}]}
+    assert world.client.post("/v1/chat/completions", json=body).status_code == 503
+    assert _status(world, "ada") == 200

@@ -1,0 +1,159 @@
+"""A store with released agents, a scripted model server, and the API on a real port."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from release_cases import add_artifact, release
+
+from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
+from agent_assets.conversations.messages import canonical_json
+from agent_assets.release.records import Part
+from agent_assets.serving.app import create_app
+from agent_assets.serving.config import ServingConfig
+from agent_assets.settings import Settings
+from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+
+PIPELINE = "elder_companion"
+BASE = "ba5e" * 8
+
+
+def add_agent(
+    store: ArtifactStore, elder: str, number: int, *, told: str = "", adapter: Path | None = None,
+    base: Path | None = None, trained_on: str | None = None,
+) -> str:  # fmt: skip
+    """Release an agent; returns its content name. Without folders the weights are a few bytes."""
+    base_key = ArtifactKey(PIPELINE, "base_model")
+    made = store.find(base_key, BASE) or add_artifact(store, base_key, BASE, _files(base))
+    name = f"{elder}-{number:08x}"
+    version = f"{number:08x}" + "0" * 24
+    inputs = {"base_model": trained_on or made.manifest.data_version}
+    weights = add_artifact(store, ArtifactKey(PIPELINE, "sft_adapter", elder), version, _files(adapter), inputs=inputs)
+    told_key = ArtifactKey(PIPELINE, "elder_memories", elder)
+    with store.staging(told_key, version) as folder:
+        write_memories(
+            folder, ElderProfile(elder, elder), [Memory("m1", "What did you sell?", told or f"I am {elder}.")]
+        )
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    memories = add_artifact(store, told_key, version, dict(files), summary={"memories": 1})
+    rows = add_artifact(store, ArtifactKey(PIPELINE, "train_jsonl", elder), version, {"train.jsonl": "{}\n"})
+    roles = {"base": made, "adapter": weights, "merged": weights, "memories": memories, "rows": rows}
+    parts = {role: Part.of(artifact) for role, artifact in roles.items()}
+    release(store, version, parts=parts, name=name, partition=elder, system_prompt=f"You are {elder}.")
+    return name
+
+
+def _files(folder: Path | None) -> dict[str, str | bytes]:
+    if folder is None:
+        return {"weights.safetensors": b"0" * 100}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@dataclass
+class ScriptedModel:
+    """An OpenAI-compatible server with a queue of answers; keeps what it was asked."""
+
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    adapters: list[tuple[str, str]] = field(default_factory=list)
+    delay: float = 0.0
+    limit: int | None = None  # messages that fit
+    url: str = ""
+
+    def text(self, content: str) -> None:
+        self.answers.append({"role": "assistant", "content": content})
+
+    def call(self, name: str, **arguments: Any) -> None:
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        calls = [{"id": f"c{len(self.answers)}", "type": "function", "function": function}]
+        self.answers.append({"role": "assistant", "content": None, "tool_calls": calls})
+
+    def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if self.limit is not None and len(body["messages"]) > self.limit:
+            return 400, {"error": {"message": "This model's maximum context length is 8 tokens.", "code": 400}}
+        time.sleep(self.delay)
+        message = self.answers.pop(0) if self.answers else {"role": "assistant", "content": "Yes."}
+        if isinstance(message.get("status"), int):
+            return message["status"], {"error": {"message": "broken"}}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"], "choices": [choice]}
+
+
+@contextmanager
+def scripted_model() -> Iterator[ScriptedModel]:
+    model = ScriptedModel()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if "lora" in self.path:
+                model.adapters.append((self.path.rsplit("/", 1)[-1].split("_")[0], body["lora_name"]))
+                return self.reply(200, b"{}", "application/json")
+            model.requests.append(body)
+            status, answer = model.answer(body)
+            if status == 200 and body.get("stream"):
+                return self.reply(200, _stream(answer), "text/event-stream")
+            return self.reply(status, json.dumps(answer).encode(), "application/json")
+
+        def reply(self, status: int, content: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    model.url = f"http://127.0.0.1:{server.server_port}/v1"
+    try:
+        yield model
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _stream(answer: dict[str, Any]) -> bytes:
+    message = answer["choices"][0]["message"]
+    deltas: list[dict[str, Any]] = [{"content": word} for word in (message["content"] or "").split(" ") if word]
+    deltas += [{"tool_calls": [{"index": n, **call}]} for n, call in enumerate(message.get("tool_calls", ()))]
+    chunks = [answer | {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": d}]} for d in deltas]
+    return "".join(f"data: {canonical_json(chunk)}\n\n" for chunk in chunks).encode() + b"data: [DONE]\n\n"
+
+
+@contextmanager
+def running_api(settings: Settings, config: ServingConfig) -> Iterator[tuple[httpx.Client, Any]]:
+    """The API on a free port, a client for it, and its services."""
+    app = create_app(settings, config)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_for(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+            yield client, app.state.services
+    finally:
+        server.should_exit = True
+        thread.join(60)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)

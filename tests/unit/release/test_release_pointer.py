@@ -1,0 +1,162 @@
+"""The pointer moves in one step, remembers everything, and never because of somebody who was wrong about it."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from release_cases import add_release, release
+
+from agent_assets.cli import commands
+from agent_assets.errors import ReleaseConflict, ReleaseError
+from agent_assets.release.pointer import (
+    current_entry,
+    drop,
+    erase,
+    move,
+    note_verdict,
+    read_ledger,
+    released_agents,
+    released_fingerprints,
+    rollback,
+    rolled_back,
+)
+from agent_assets.release.records import Verdict
+from agent_assets.store.artifact_store import ArtifactStore
+from agent_assets.store.tombstones import bury, revive
+
+ADA = ("elder_companion", "ada")
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(str(tmp_path / "store"))
+
+
+def answering(store: ArtifactStore) -> str | None:
+    entry = current_entry(store, ADA)
+    return None if entry is None else entry.version
+
+
+def test_rollback_goes_back_step_by_step_and_history_stays(store: ArtifactStore) -> None:
+    release(store, A)
+    release(store, B, expected=A)
+    release(store, C, expected=B)
+    assert rollback(store, ADA, to=None, author="eve", reason="rude").version == B
+    assert rollback(store, ADA, to=None, author="eve", reason="rude").version == A
+    with pytest.raises(ReleaseError, match="no earlier release"):
+        rollback(store, ADA, to=None, author="eve", reason="")
+    assert rollback(store, ADA, to="ccc", author="eve", reason="on second thought").version == C
+    actions = [entry.action for entry in read_ledger(store, ADA).history]
+    assert actions == ["promote"] * 3 + ["rollback"] * 3
+    ledger = read_ledger(store, ADA)
+    assert rolled_back(ledger, C) is None and "eve" in str(rolled_back(ledger, B))
+
+
+def test_of_two_promotions_at_once_one_wins(store: ArtifactStore) -> None:
+    release(store, A)
+    versions = [f"{number:032x}" for number in range(1, 9)]
+    for version in versions:
+        add_release(store, version)
+
+    def promote(version: str) -> bool:
+        try:
+            move(
+                ArtifactStore(store.root), ADA, expected=A, version=version, name="x", action="promote",
+                author="gate", reason="", elder="ada",
+            )  # fmt: skip
+        except ReleaseConflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [version for version, done in zip(versions, pool.map(promote, versions), strict=True) if done]
+    assert [answering(store)] == won
+    assert len(read_ledger(store, ADA).history) == 2
+
+
+def test_a_version_that_is_not_there_is_refused(store: ArtifactStore) -> None:
+    with pytest.raises(ReleaseError, match="not in the store"):
+        move(store, ADA, expected=None, version=A, name="x", action="promote", author="a", reason="", elder="ada")
+    assert released_agents(store) == []
+
+
+def test_a_dropped_release_does_not_answer_and_can_come_back(store: ArtifactStore) -> None:
+    release(store, A)
+    assert drop(store, ADA, author="eve", reason="asked to") is True
+    assert (answering(store), released_agents(store)) == (None, [])
+    assert drop(store, ADA, author="eve", reason="again") is False
+    assert rollback(store, ADA, to=None, author="eve", reason="").version == A
+    assert released_agents(store) == [ADA]
+
+
+def test_nothing_of_a_removed_elder_answers_or_comes_back(store: ArtifactStore) -> None:
+    release(store, A)
+    release(store, B, expected=A)
+    bury(store, "ada")
+    assert answering(store) is None
+    revive(store, "ada")
+    with pytest.raises(ReleaseError, match="removed"):
+        rollback(store, ADA, to=None, author="eve", reason="")
+    assert erase(store, "ada") == 1
+    assert read_ledger(store, ADA).history == ()
+
+
+def test_current_and_recent_releases_keep_their_artifacts(store: ArtifactStore) -> None:
+    release(store, A)
+    release(store, B, expected=A)
+    release(store, C, expected=B)
+    assert {fingerprint for _, fingerprint in released_fingerprints(store, keep=1)} == {C, B}
+
+
+def test_a_pointer_that_cannot_be_read_is_an_error_with_its_path(store: ArtifactStore) -> None:
+    release(store, A)
+    path = Path(store.root) / ".releases/current/elder_companion/ada.json"
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(ReleaseError) as caught:
+        current_entry(store, ADA)
+    assert str(path) in str(caught.value.next_step)
+
+
+def run(store: ArtifactStore, *arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(commands, arguments, env={"AGENT_ASSETS_STORE": store.root})
+    return done.exit_code, done.output
+
+
+def test_the_commands(store: ArtifactStore) -> None:
+    release(store, A)
+    release(store, B, expected=A)
+    add_release(store, C)
+    verdict = Verdict(decision="HOLD", reasons=("luck",), candidate=C, compared_with="x", shared_items=1)
+    note_verdict(store, ADA, verdict)
+    code, text = run(store, "releases")
+    assert code == 0 and "elder_companion/ada  ada-bbbbbbbb" in text and "1 agents released" in text
+    assert "judged cccccccc: HOLD: luck" in run(store, "releases", "ada")[1]
+    code, text = run(store, "rollback", "ada", "--author", "eve", "--reason", "rude")
+    assert code == 0 and answering(store) == A
+    assert run(store, "promote", "ada", "ccc", "--author", "eve", "--reason", "I read the answers")[0] == 0
+    assert answering(store) == C
+    entry = read_ledger(store, ADA).history[-1]
+    assert (entry.action, entry.author, entry.reason) == ("override", "eve", "I read the answers")
+    assert json.loads(run(store, "releases", "--json")[1])[0]["current"]["version"] == C
+
+
+def test_a_rollback_loads_no_dagster(store: ArtifactStore) -> None:
+    release(store, A)
+    release(store, B, expected=A)
+    code = (
+        "import sys\nfrom agent_assets.cli import commands\n"
+        "try:\n commands(['rollback', 'ada'])\n"
+        "except SystemExit as end:\n assert end.code == 0, end.code\n"
+        "assert 'dagster' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"AGENT_ASSETS_STORE": store.root, "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert answering(store) == A
