@@ -8,6 +8,11 @@ AgentAssetsError
 │   └── BaseModelError       base weights are absent, changed or incompatible
 ├── ToolServerError          an MCP server is missing, slow, crashing, or lists a broken schema
 ├── TrainingDataError        no usable rows or items came out of synthesis
+├── LlmError                 a language model cannot be asked, or does not answer as it must
+│   ├── LlmUnavailable       it did not answer in the time given, after retries
+│   ├── LlmRefused           its server refuses the request
+│   ├── LlmSpendCap          a spend cap is reached; every answer so far is kept
+│   └── LlmModelChanged      another model answered
 ├── StoreError               the artifact store cannot be read or written
 │   ├── CorruptArtifact      files differ from their manifest
 │   └── StoreFull            no space left on the device of the store
@@ -63,6 +68,30 @@ class ToolServerError(AgentAssetsError):
 
 class TrainingDataError(AgentAssetsError):
     """No usable questions, rows or held-out items came out of synthesis."""
+
+
+class LlmError(AgentAssetsError):
+    """A language model cannot be asked, or does not answer as it must. Every answer so far is kept."""
+
+
+class LlmUnavailable(LlmError):
+    """A language model did not answer in the time given, after retries."""
+
+
+class LlmRefused(LlmError):
+    """The server of a language model refuses a request: a wrong key, an unknown model, a request it does not know."""
+
+    def __init__(self, message: str, *, next_step: str | None = None, status: int = 0) -> None:
+        self.status = status
+        super().__init__(message, next_step=next_step)
+
+
+class LlmSpendCap(LlmError):
+    """A spend cap is reached."""
+
+
+class LlmModelChanged(LlmError):
+    """Another model answered than the one that was asked, or than the one that answered before."""
 
 
 class StoreError(AgentAssetsError):

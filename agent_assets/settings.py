@@ -11,13 +11,16 @@
 | MONGOD_BIN | the mongod that the embedded MongoDB runs | one on PATH, or the one in the `embedded` extra |
 | AGENT_ASSETS_DAGSTER_URL | Dagster's web server, which the HTTP API starts runs with | `http://127.0.0.1:3000` |
 | MONGODB_DATABASE | database with the elders' answers | `afs` |
+| OPENAI_API_KEY | lets a language model write training data (any text where the endpoint wants no key) | |
+| OPENAI_BASE_URL | its OpenAI-compatible endpoint: vLLM, Ollama, a gateway | `https://api.openai.com/v1` |
+| TEACHER_MODEL | its name | |
 | WANDB_API_KEY | sends traces to W&B; weave itself reads the key. Unset keeps traces on this machine | |
 | WANDB_PROJECT | `project` or `entity/project` of traces at W&B | `agent-assets` |
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
@@ -78,4 +81,22 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         mongodb_uri=environment.get("MONGODB_URI") or None,
         mongodb_database=environment.get("MONGODB_DATABASE") or "afs",
         wandb_project=wandb if environment.get("WANDB_API_KEY") else None,
+    )
+
+
+@dataclass(frozen=True)
+class TeacherEnvironment:
+    """Which language model may write training data. Without a key there is none."""
+
+    api_key: str | None = field(repr=False)
+    base_url: str
+    model: str | None
+
+
+def teacher_environment(environment: Mapping[str, str] = os.environ) -> TeacherEnvironment:
+    """Read OPENAI_API_KEY, OPENAI_BASE_URL and TEACHER_MODEL."""
+    return TeacherEnvironment(
+        environment.get("OPENAI_API_KEY") or None,
+        environment.get("OPENAI_BASE_URL") or "https://api.openai.com/v1",
+        environment.get("TEACHER_MODEL") or None,
     )

@@ -177,6 +177,16 @@ def _answers_cursor(db: Database[Document], layout: MongoLayout, condition: Docu
     )
 
 
+def read_questionnaire(db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None) -> list[str]:
+    """The wordings of all questions of the questions collection, sorted, each once; empty ones are left out.
+
+    Raises:
+        MongoUnavailable: MongoDB did not answer, after retries.
+    """
+    found = with_retries(db.client, lambda: _questions(db, layout), retry or Retry())
+    return sorted({question.text for question in found.values() if question.text})
+
+
 def _questions(db: Database[Document], layout: MongoLayout) -> dict[str, Question]:
     names = layout.questions
     fields = [name for name in (names.id, names.text, names.category) if name]

@@ -35,6 +35,14 @@ class RejectReason(StrEnum):
     OBSERVATION_IS_ERROR = "observation_is_error"  # the tool answered with an error
     OBSERVATION_DIFFERS = "observation_differs"  # calling again gave another result
     NOT_GROUNDED = "not_grounded"  # the answer holds a value that no result holds
+    CONTRADICTS = "contradicts"  # the answer denies a result, or gives a key the value of another
+    NOT_CITED = "not_cited"  # an answer from memories names none of them
+    NOT_OWN_WORDS = "not_own_words"  # an answer from memories holds too little of their words
+    NOT_ABSTAINED = "not_abstained"  # nothing is known, and the answer does not say so
+    WRONG_TOOL = "wrong_tool"  # none of the tools that answer the question was called
+    BANNED = "banned"  # a pattern of train_jsonl.banned occurs
+    DESTRUCTIVE = "destructive"  # the server marks the tool as destructive, and it is not in allow_destructive
+    TOOL_SERVER_FAILED = "tool_server_failed"  # a tool server died twice on this question
     NO_RESULT = "no_result"  # the tool found nothing where an answer was expected
     UNEXPECTED_RESULT = "unexpected_result"  # the tool found something where nothing was expected
     TEACHER_FAILED = "teacher_failed"  # the teacher did not finish

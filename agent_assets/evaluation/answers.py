@@ -147,6 +147,11 @@ def _numbers(text: str) -> set[Decimal]:
     return {_decimal(match) for match in _SIGNED_NUMBER.findall(_DATE_YMD.sub(r" \1 ", text))}
 
 
+def dates_in(text: str) -> set[str]:
+    """Every day that a text names, as ISO dates, in ISO, English and Chinese notation."""
+    return _dates(_normal(text))
+
+
 def _dates(text: str) -> set[str]:
     found = [(year, int(month), day) for year, month, day in _DATE_YMD.findall(text)]
     found += [(year, _month(month), day) for month, day, year in _DATE_MDY.findall(text)]

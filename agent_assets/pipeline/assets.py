@@ -1,6 +1,7 @@
 """From a pipeline's configuration to Dagster assets: one asset per stage, with its tags, pool and checks."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -50,7 +51,10 @@ def pipeline_stages(pipeline: PipelineSpec) -> dict[str, Stage]:
     absent = set() if pipeline.partitioned else {elder_memories.STAGE.name}
     if not pipeline.config.rl.enabled:
         absent |= {rl_checkpoint.STAGE.name, rl_merged_model.STAGE.name}
-    return {stage.name: stage for stage in STAGES if stage.name not in absent}
+    found = {stage.name: stage for stage in STAGES if stage.name not in absent}
+    if questions.has_source(pipeline):
+        found[questions.STAGE.name] = replace(questions.STAGE, read_source=questions.read_source)
+    return found
 
 
 def build_assets(pipeline: PipelineSpec) -> list[dg.AssetsDefinition]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from agent_assets.llm.config import LlmConfig
 from agent_assets.release.config import GateConfig
 from agent_assets.rl.config import RlConfig
 from agent_assets.strict_model import StrictModel
@@ -106,6 +107,7 @@ class PipelineConfig(StrictModel):
     system_prompt: str | None = Field(None, description="System prompt of an unpartitioned pipeline's agent.")
     base_model: BaseModelConfig = BaseModelConfig()
     tools: ToolsConfig = ToolsConfig()
+    llm: LlmConfig = LlmConfig()
     questions: QuestionsConfig = QuestionsConfig()
     elder_memories: MemoriesConfig = MemoriesConfig()
     train_jsonl: RowsConfig = RowsConfig()

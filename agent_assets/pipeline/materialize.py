@@ -28,7 +28,7 @@ from agent_assets.planning.history import (
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import Manifest, content_version, hash_files
-from agent_assets.store.places import trace_file
+from agent_assets.store.places import llm_folder, trace_file
 from agent_assets.store.tombstones import generation
 from resources.tracing import TracingResource
 
@@ -65,6 +65,7 @@ def materialize_stage(
         engines=context.resources.engines,
         tracing=TracingResource(wandb_project=load_settings().wandb_project),
         trace_file=trace_file(store, pipeline.config.name, partition),
+        llm_folder=llm_folder(store, pipeline.config.name, partition),
     )
     source = Source(versions={}) if stage.read_source is None else stage.read_source(run)
     config = dict(stage.config(pipeline))

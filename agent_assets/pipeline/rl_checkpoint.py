@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, resume_folder
 from agent_assets.pipeline.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
@@ -75,15 +75,6 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         weights_loaded=trained.weights_loaded,
         version_suffixes=(".safetensors",),
     )
-
-
-def resume_folder(staged: Path) -> Path:
-    """Where a training that was killed is found again: beside its staged folder, named by the same fingerprint.
-
-    It is a temporary folder of the store like the staged one, and goes with those when nobody comes back for it.
-    """
-    stage, fingerprint = staged.name.split("-")[:2]
-    return staged.with_name(f"{stage}-{fingerprint}-resume")
 
 
 async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario]]":

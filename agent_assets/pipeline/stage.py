@@ -79,6 +79,7 @@ class StageRun(SourceContext):
     inputs: Mapping[str, Artifact]
     tracing: "TracingResource"
     trace_file: Path
+    llm_folder: Path
 
     def path(self, asset: str) -> Path:
         """Folder with the files of an input artifact."""
@@ -173,3 +174,12 @@ class Stage:
     gpu: bool = False
     settle: Callable[[StageRun, Artifact], Settled] | None = None
     settled_checks: tuple[Check, ...] = ()
+
+
+def resume_folder(staged: Path) -> Path:
+    """Where a stage that was killed finds its work again: beside its staged folder, named by the same fingerprint.
+
+    It is a temporary folder of the store like the staged one, and goes with those when nobody comes back for it.
+    """
+    stage, fingerprint = staged.name.split("-")[:2]
+    return staged.with_name(f"{stage}-{fingerprint}-resume")

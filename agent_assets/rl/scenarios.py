@@ -5,8 +5,7 @@ servers, so that the right values are known. None shares its question with a tra
 its calls with a held-out item (calls without arguments excepted: there is nothing to vary). Tool scenarios share no
 calls with training rows either; an elder's scenarios look up the memories that training looks up, in other wordings.
 
-Difficulty, 1 to 5: one point each, above 1, for having arguments, for more than two of them, for a list or an optional
-argument that is given, and for a right reply that says "never told" or cites.
+Difficulty, 1 to 5: see `synthesis.difficulty`.
 """
 
 import json
@@ -25,10 +24,12 @@ from agent_assets.evaluation.items import EvalItem, read_items
 from agent_assets.rl.config import RlConfig
 from agent_assets.synthesis.agent_loop import Limits, in_order
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+from agent_assets.synthesis.difficulty import difficulty as call_difficulty
 from agent_assets.synthesis.exchanges import Task, Tools, run_task
 from agent_assets.synthesis.personas import elder_tasks
 from agent_assets.synthesis.question_files import Question, read_questions
 from agent_assets.synthesis.question_maker import tool_questions
+from agent_assets.synthesis.row_checks import Rules
 from agent_assets.synthesis.rows import HELDOUT_FILE, TRAIN_FILE, heldout_item
 from agent_assets.synthesis.sampling import CannotSample
 from agent_assets.synthesis.scripted_teacher import ScriptedTeacher
@@ -77,7 +78,7 @@ async def make_scenarios(
         )
     teacher = ScriptedTeacher({(task.question.text, bool(task.tools)): task.script for task in reversed(tasks)})
     run = partial(
-        run_task, teacher=teacher, toolbox=toolbox, replay=False, max_tokens=rows.max_row_tokens,
+        run_task, teacher=teacher, toolbox=toolbox, rules=Rules(rows.max_row_tokens, replay=False),
         limits=Limits(rows.max_turns, rows.max_tool_calls, rows.question_seconds),
     )  # fmt: skip
     exchanges = await in_order([partial(run, task) for task in tasks], concurrency=rows.concurrency)
@@ -109,15 +110,9 @@ def read_known(rows_folder: Path) -> Known:
 
 
 def difficulty(item: EvalItem, schemas: Mapping[str, ToolSchema]) -> int:
-    """How hard an item is; see the module."""
-    arguments = [(call["name"], name, value) for call in item.gold_calls for name, value in call["arguments"].items()]
-    special = any(
-        isinstance(value, list) or name not in schemas[tool].parameters.get("required", ())
-        for tool, name, value in arguments
-        if tool in schemas
-    )
+    """How hard an item is; see `synthesis.difficulty`."""
     asks_more = item.kind == "abstention" or bool(item.memory_ids)
-    return 1 + bool(arguments) + (len(arguments) > 2) + special + asks_more
+    return call_difficulty(item.gold_calls, schemas, asks_more=asks_more)
 
 
 def schedule(scenarios: Sequence[Scenario], config: RlConfig) -> list[list[Scenario]]:

@@ -1,11 +1,12 @@
 """Every place of the store that holds an elder's content. Whatever removes content asks this module where it is."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.store.artifact_store import CORRUPT, STAGING, UNPARTITIONED, ArtifactKey, ArtifactStore
 
-TRACES = ".traces"
+TRACES, LLM_ANSWERS = ".traces", ".llm"
 
 
 @dataclass(frozen=True)
@@ -74,4 +75,22 @@ def erase_traces(store: ArtifactStore, partition: str) -> list[Path]:
     for path in found:
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return found
+
+
+def llm_folder(store: ArtifactStore, pipeline: str, partition: str | None) -> Path:
+    """Where answers of language models about one agent are kept on this machine."""
+    return store.workspace / LLM_ANSWERS / pipeline / (partition or UNPARTITIONED)
+
+
+def llm_folders(store: ArtifactStore, *, partition: str | None = None) -> list[Path]:
+    """Folders with answers of language models, of all agents or of one elder in every pipeline, sorted."""
+    return sorted((store.workspace / LLM_ANSWERS).glob(f"*/{partition or '*'}"))
+
+
+def erase_llm_answers(store: ArtifactStore, partition: str) -> list[Path]:
+    """Remove every kept answer about one elder on this machine; returns the folders that were removed."""
+    found = llm_folders(store, partition=partition)
+    for path in found:
+        shutil.rmtree(path)
     return found

@@ -44,7 +44,17 @@ class StopReason(StrEnum):
     ANSWERED = "answered"  # the model answered without another call
     MAX_TURNS = "max_turns"  # it still called tools in its last turn
     MAX_TOOL_CALLS = "max_tool_calls"  # its next calls would have been too many: they were not executed
+    MAX_TOKENS = "max_tokens"  # it had used its tokens and still wanted to call: the calls were not executed
     TIMEOUT = "timeout"  # time ran out; the unfinished turn is left out
+    TRUNCATED = "truncated"  # an answer was cut at the longest that is allowed; it is left out
+    REFUSED = "refused"  # the model, or a filter of its server, refused to answer
+
+
+class StopRollout(Exception):
+    """A model raises it to end a rollout by name. Always handled by the loop."""
+
+    def __init__(self, reason: StopReason) -> None:
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -55,11 +65,13 @@ class Limits:
         max_turns: model turns.
         max_tool_calls: tool calls in all turns together.
         seconds: wall-clock time.
+        max_tokens: tokens read and written in all turns together, as the server counts them; None: no limit.
     """
 
     max_turns: int = 6
     max_tool_calls: int = 16
     seconds: float = 120.0
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ class Rollout:
 
     Args:
         messages: in order. Each call has its result right after the message that called, except the calls of the last
-            message after `max_tool_calls`.
+            message after `max_tool_calls` or `max_tokens`.
         stop_reason: why it ended.
         seconds: wall-clock time.
         tool_errors: calls that a tool answered with an error.
@@ -121,13 +133,16 @@ async def _roll_out(
                     history.append(reply)
                     return end(StopReason.ANSWERED)
                 calls_left -= len(reply.tool_calls)
-                if calls_left < 0:
+                over = _over(limits, calls_left, _usage([*history[len(messages) :], reply]))
+                if over is not None:
                     history.append(reply)
-                    return end(StopReason.MAX_TOOL_CALLS)
+                    return end(over)
                 results = await _execute(toolbox, reply.tool_calls, tools)
                 history.append(reply)
                 history += [_observation(call, result) for call, result in zip(reply.tool_calls, results, strict=True)]
                 errors += sum(result.is_error for result in results)
+    except StopRollout as stop:
+        return end(stop.reason)
     except TimeoutError:
         if not time_limit.expired():  # somebody else's time-out
             raise
@@ -169,6 +184,15 @@ async def _call(toolbox: ToolCaller, call: ToolCall, offered: set[str]) -> ToolR
 
 def _plain(message: Message) -> JsonObject:
     return {name: value for name, value in asdict(message).items() if value}
+
+
+def _over(limits: Limits, calls_left: int, usage: Usage | None) -> StopReason | None:
+    """Which limit the next calls would pass."""
+    if calls_left < 0:
+        return StopReason.MAX_TOOL_CALLS
+    if limits.max_tokens is None or usage is None:
+        return None
+    return StopReason.MAX_TOKENS if usage.prompt_tokens + usage.completion_tokens >= limits.max_tokens else None
 
 
 def _usage(turns: Sequence[Message]) -> Usage | None:

@@ -1,17 +1,24 @@
 """Settings of the stages `questions` and `train_jsonl`. Defaults keep training on a CPU affordable."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from agent_assets.llm.config import TeacherChoice
 from agent_assets.strict_model import StrictModel
 
 Language = Literal["en", "zh"]
+
+# Raised by hand when a prompt of llm_teacher or llm_questions changes: part of every fingerprint.
+TEACHER_PROMPTS = "1"
 
 
 class QuestionsConfig(StrictModel):
     """What is asked, how much of it, and what is held out."""
 
+    teacher: TeacherChoice = Field(
+        "auto", description="`scripted`, `llm`, or `auto`: a language model where OPENAI_API_KEY is set."
+    )
     wordings: str | None = Field(
         None,
         description="YAML file with question and answer wordings, beside defs.yaml. Tools without wordings there are "
@@ -29,11 +36,75 @@ class QuestionsConfig(StrictModel):
         4, ge=0, description="Held-out questions per tool without arguments and language (unseen wordings only)."
     )
     unseen_share: float = Field(0.25, gt=0, lt=1, description="Share of the wordings that only held-out items use.")
+    heldout_share: float = Field(
+        0.2, ge=0, lt=1, description="Share of a language model's questions that are held out, by the hash of each."
+    )
+    multi_tool: int = Field(10, ge=0, description="A language model's questions per language that need several tools.")
+    unanswerable: int = Field(12, ge=0, description="Its questions per language that no tool can answer.")
+    batch: int = Field(10, ge=1, description="Questions it is asked for at a time.")
+    near_duplicate: float = Field(
+        0.8, gt=0, le=1, description="Questions of a language model whose character trigrams are this similar "
+        "(Jaccard), and whose numbers are equal, are one."
+    )  # fmt: skip
+    source_file: str | None = Field(
+        None,
+        description="A text beside defs.yaml that tells a language model about the domain, such as the server's code.",
+    )
+    resources: bool = Field(False, description="Show it the text resources of the MCP servers, too.")
+    questionnaire: bool = Field(
+        False, description="Elders are also asked what stands in the questions collection of MongoDB: those who never "
+        "answered a question learn to say so."
+    )  # fmt: skip
     seed: int = 42
+
+
+class MixConfig(StrictModel):
+    """Shares of an elder's training exchanges. What there is too much of is left out; nothing is repeated."""
+
+    persona: float = Field(0.5, ge=0, le=1, description="Memories told, looked up or not.")
+    tools: float = Field(0.3, ge=0, le=1, description="Other tool calls.")
+    abstention: float = Field(0.1, ge=0, le=1, description="What was never told.")
+    general: float = Field(0.1, ge=0, le=1, description="General questions, replayed so that they are not unlearned.")
+    tolerance: float = Field(0.05, gt=0, le=1, description="Farther from a share, the check `mix` fails.")
+    general_rows: str | None = Field(
+        None, description="JSONL of conversations beside defs.yaml, in any of the three row formats; None takes ours."
+    )
+
+    @model_validator(mode="after")
+    def _shares_are_a_whole(self) -> Self:
+        total = sum(self.shares().values())
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares persona, tools, abstention and general make {total:g}, not 1")
+        return self
+
+    def shares(self) -> dict[str, float]:
+        """Share by part."""
+        return {name: getattr(self, name) for name in ("persona", "tools", "abstention", "general")}
 
 
 class RowsConfig(StrictModel):
     """How questions become rows."""
+
+    teacher: TeacherChoice = Field(
+        "auto", description="`scripted`, `llm`, or `auto`: a language model where OPENAI_API_KEY is set."
+    )
+    mix: MixConfig | None = Field(None, description="Shares of an elder's rows; None takes all that were made.")
+    read_only_tools: list[str] = Field(
+        [], description="Tools replayed although their server does not say that they only read."
+    )
+    allow_destructive: list[str] = Field(
+        [], description="Tools called although their server marks them as destructive."
+    )
+    banned: list[str] = Field([], description="Regular expressions; an exchange in which one occurs is rejected.")
+    min_calls_per_tool: int = Field(
+        1, ge=0, description="Coverage floor: fewer training calls of a tool fail the check `coverage`."
+    )
+    min_own_words: float = Field(
+        0.5, ge=0, le=1, description="Least share of the words of a language model's answer that its memories hold."
+    )
+    max_question_tokens: int | None = Field(
+        None, ge=1, description="Tokens of all teacher turns of one question, as its server counts them."
+    )
 
     exchanges_per_row: int = Field(
         4, ge=1, description="Independent exchanges packed into one row: they share the cost of the tool list."
@@ -54,6 +125,9 @@ class RowsConfig(StrictModel):
         0.25, ge=0, lt=1, description="Share of the memories that training never looks up: they test looking up."
     )
     never_told_repeats: int = Field(3, ge=0, description="Wordings per training question that was never told.")
+    questionnaire_questions: int = Field(
+        12, ge=0, description="Most unanswered questions of the questionnaire per elder, asked as never told."
+    )
     memory_tool_questions: int = Field(
         16, ge=0, description="Training questions per memory tool other than search, from the elder's own memories."
     )

@@ -22,6 +22,7 @@ from mcp_types import (
     CallToolResult,
     LoggingMessageNotificationParams,
     TextContent,
+    TextResourceContents,
     Tool,
 )
 from pydantic import ValidationError
@@ -74,8 +75,35 @@ class Toolbox:
                 raise name_clash(tool.name, self._servers[tool.name], server)
             self._servers[tool.name] = server
             self.tools.append(schema)
-            read_only = tool.annotations is not None and tool.annotations.read_only_hint is True
-            self.annotations[tool.name] = {"read_only": read_only}
+            said = tool.annotations
+            read_only = said is not None and said.read_only_hint is True
+            destructive = said is not None and said.destructive_hint is True and not read_only
+            self.annotations[tool.name] = {"read_only": read_only, "destructive": destructive}
+
+    async def resources(self, *, max_chars: int) -> dict[str, str]:
+        """Texts of the servers' resources by their URI, sorted; binary ones and those over `max_chars` are left out.
+
+        Raises:
+            ToolServerError: a server died, or did not answer in time.
+        """
+        found: dict[str, str] = {}
+        for server, client in self._clients.items():
+            try:
+                with anyio.fail_after(self._timeout_s):
+                    for resource in await client.list_resources():
+                        contents = await client.read_resource(resource.uri)
+                        texts = [block.text for block in contents if isinstance(block, TextResourceContents)]
+                        if texts and sum(map(len, texts)) <= max_chars:
+                            found[str(resource.uri)] = "\n".join(texts)
+            except MCPError as error:
+                if error.code == CONNECTION_CLOSED:
+                    raise stopped(server, "resources") from None
+                # The server is well, and has no resources, or not this one.
+            except TimeoutError:
+                raise late(server, "resources", self._timeout_s) from None
+            except _SERVER_FAILURES:
+                raise stopped(server, "resources") from None
+        return dict(sorted(found.items()))
 
     async def call(self, call: ToolCall) -> ToolResult:
         """Run one call. What the caller got wrong comes back as an error result, which a model can read.

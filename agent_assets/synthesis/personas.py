@@ -13,6 +13,7 @@ about the others. Every memory is trained without tools.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from agent_assets.conversations.memories import ElderProfile, Memory
@@ -25,6 +26,7 @@ from agent_assets.synthesis.memory_tool_tasks import memory_tool_tasks
 from agent_assets.synthesis.memory_values import MemoryArguments
 from agent_assets.synthesis.question_files import Question
 from agent_assets.synthesis.recall_tasks import closed_tasks, never_told_tasks, open_tasks
+from agent_assets.synthesis.seeds import stable_hash
 from agent_assets.synthesis.system_prompt import elder_prompt
 from agent_assets.synthesis.tool_tasks import tool_tasks
 from agent_assets.synthesis.wording_files import WordingsFile
@@ -61,6 +63,7 @@ def elder_tasks(
             next_step="let the elder answer more questions, or lower train_jsonl.min_memories.",
         )
     mine = [question for question in questions if question.language == profile.language]
+    mine = [*mine, *_unanswered(mine, memories, config)]
     if not any(question.kind == "recall" for question in mine):
         raise TrainingDataError(
             f"Elder {profile.elder_id} speaks {profile.language}, and no question asks for memories in that language.",
@@ -91,6 +94,14 @@ def elder_tasks(
             else:
                 uncovered[tool.name] = lacking
     return tasks, uncovered
+
+
+def _unanswered(questions: Sequence[Question], memories: Sequence[Memory], config: RowsConfig) -> list[Question]:
+    """Questions of the questionnaire that the elder never answered, the first of them by hash, as never told."""
+    answered = {" ".join(memory.question.split()) for memory in memories}
+    open_ones = [one for one in questions if one.kind == "questionnaire" and one.text not in answered]
+    first = sorted(open_ones, key=lambda one: stable_hash("questionnaire", one.id))[: config.questionnaire_questions]
+    return [replace(question, kind="abstention") for question in first]
 
 
 def _usable(memories: Sequence[Memory]) -> list[Memory]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
 from agent_assets.synthesis.config import Language, QuestionsConfig
+from agent_assets.synthesis.difficulty import difficulty
 from agent_assets.synthesis.fallback_wordings import fallback_wordings, fill_fallback
 from agent_assets.synthesis.question_files import Question, Split
 from agent_assets.synthesis.sampling import sample_arguments
@@ -105,6 +106,7 @@ class _Maker:
         return fill(wording.text, arguments, self.words, self.tool, self.language)
 
     def _question(self, use: _Use, number: int, wording: Wording, text: str, arguments: JsonObject) -> Question:
+        call = {"name": self.tool.name, "arguments": arguments}
         return Question(
             id=f"{self.tool.name}-{self.language}-{use.name}{number:03d}",
             text=text,
@@ -113,7 +115,8 @@ class _Maker:
             split=use.split,
             wording=wording.id,
             wording_seen=wording.seen,
-            gold_calls=({"name": self.tool.name, "arguments": arguments},),
+            gold_calls=(call,),
+            difficulty=difficulty([call], {self.tool.name: self.tool}, asks_more=False),
         )
 
 
@@ -131,6 +134,7 @@ def _templates(
             wording=wording.id,
             wording_seen=wording.seen,
             kind="recall" if recall else "template",
+            difficulty=2 + bool(tool.parameters.get("properties")),
         )
 
 
@@ -157,4 +161,29 @@ def never_told_questions(
             wording_seen=wording.seen,
             gold_calls=({"name": recall.tool, "arguments": {recall.parameter: wording.text}},),
             kind="abstention",
+            difficulty=3,
+        )
+
+
+def unanswerable_questions(
+    words: WordingsFile, language: Language, config: QuestionsConfig, texts: set[str]
+) -> Iterator[Question]:
+    """Questions of the wordings file that no tool can answer, a share of them held out."""
+    made = [
+        Wording(f"unanswerable.{language}.{short_hash('none', language, text)}", text, frozenset(), one_day=False)
+        for text in words.unanswerable.get(language, LanguageWords()).questions
+        if text not in texts
+    ]
+    for wording in split_wordings(made, key=f"unanswerable|{language}", unseen_share=config.unseen_share):
+        texts.add(wording.text)
+        yield Question(
+            id=wording.id,
+            text=wording.text,
+            language=language,
+            tools=(),
+            split="train" if wording.seen else "heldout",
+            wording=wording.id,
+            wording_seen=wording.seen,
+            kind="abstention",
+            difficulty=2,
         )

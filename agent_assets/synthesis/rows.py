@@ -4,12 +4,12 @@ Files: train.jsonl (ms-swift rows with `id`, `kind`, `sources`: memory ids, `que
 `EvalItem` a line), rejects.jsonl (rows with `reasons`), coverage.json. Same inputs, same bytes.
 
 A row packs several independent exchanges under one system prompt and one tool list: reading the tools is most of what
-an exchange costs a small model. Rows with tools have kind `tools`, those without `closed_book`.
+an exchange costs a small model. Rows with tools have kind `tools`, those without `closed_book`, replayed `general`.
 """
 
 import json
 from collections.abc import Iterable, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,17 @@ from agent_assets.conversations.validation import Rejection, RejectReason
 from agent_assets.errors import TrainingDataError
 from agent_assets.evaluation.answers import states_value
 from agent_assets.evaluation.items import EvalItem, write_items
-from agent_assets.synthesis.agent_loop import ChatModel, Limits, in_order
+from agent_assets.synthesis.agent_loop import ChatModel
 from agent_assets.synthesis.answer_texts import result_values
 from agent_assets.synthesis.config import RowsConfig
 from agent_assets.synthesis.coverage import count, coverage
-from agent_assets.synthesis.exchanges import Exchange, Task, Tools, run_task, told_exchange
+from agent_assets.synthesis.exchanges import Exchange, Tools
+from agent_assets.synthesis.mix import Mixed, general_rows, mix_rows
 from agent_assets.synthesis.personas import elder_tasks
-from agent_assets.synthesis.question_files import read_questions
-from agent_assets.synthesis.scripted_teacher import ScriptedTeacher
+from agent_assets.synthesis.question_files import read_questions, read_uncovered
 from agent_assets.synthesis.seeds import stable_hash
-from agent_assets.synthesis.tool_tasks import tool_tasks
+from agent_assets.synthesis.teaching import LlmTeaching, forbidden_tools, teach
+from agent_assets.synthesis.tool_tasks import tool_tasks, unanswerable_tasks
 from agent_assets.synthesis.wording_files import read_wordings
 
 TRAIN_FILE, HELDOUT_FILE, REJECTS_FILE, COVERAGE_FILE = "train.jsonl", "heldout.jsonl", "rejects.jsonl", "coverage.json"
@@ -46,6 +47,8 @@ async def make_rows(
     system_prompt: str | None,
     wordings: Path | None,
     teacher: ChatModel | None = None,
+    llm: LlmTeaching | None = None,
+    general: Path | None = None,
 ) -> JsonObject:
     """Write the four files into `folder`; returns counts without any text.
 
@@ -53,47 +56,67 @@ async def make_rows(
         toolbox: the open servers; of an elder's pipeline they serve that elder's memories.
         memories_folder: one elder's memories, None for an agent that speaks for nobody.
         system_prompt: for an elder a template with `{name}` and `{traits}`; None takes ours.
-        teacher: None is the scripted one.
+        teacher: does what the scripts say; None is the scripted one.
+        llm: a language model that teaches instead.
+        general: file with the general rows of the mix; None takes ours.
 
     Raises:
+        LlmError: the language model cannot be asked.
         TrainingDataError: too few rows are left, or the questions do not fit the elder.
         MemoryDataError: the elder has too few usable memories.
         ToolServerError: a server failed.
     """
     words = read_wordings(wordings)
     questions = read_questions(questions_folder)
-    uncovered: dict[str, str] = {}
+    uncovered, language = read_uncovered(questions_folder), "en"
     if memories_folder is None:
         tasks = tool_tasks(questions, words, tools, system=system_prompt or "")
+        tasks += unanswerable_tasks(questions, words, tools, system=system_prompt or "")
     else:
         profile, memories = read_profile(memories_folder), read_memories(memories_folder)
-        tasks, uncovered = elder_tasks(
+        language = profile.language
+        tasks, lacking = elder_tasks(
             questions, words, tools, profile, memories, config=config, system_prompt=system_prompt
         )
-    exchanges = await _run(tasks, teacher, toolbox, config)
+        uncovered |= lacking
+    exchanges = await teach(tasks, toolbox, config, persona=memories_folder is not None, llm=llm, teacher=teacher)
+    if llm is not None:
+        exchanges = _without_trained_calls(exchanges)
     kept = [exchange for exchange in exchanges if not exchange.rejections]
     train = [exchange for exchange in kept if exchange.task.question.split == "train"]
     heldout = [exchange for exchange in kept if exchange.task.question.split == "heldout"]
     rejected = [exchange for exchange in exchanges if exchange.rejections]
-    rows = pack_rows(train, config)
+    mixed = Mixed(train)
+    if config.mix is not None:
+        mixed = mix_rows(train, general_rows(general, language), config.mix, seed=config.seed)
+    train, rows = mixed.exchanges, [*pack_rows(mixed.exchanges, config), *mixed.general]
+    rows.sort(key=lambda row: stable_hash("order", config.seed, row["id"]))
+    uncovered |= dict.fromkeys(sorted(forbidden_tools(toolbox, config)), "its server marks it as destructive")
     report = coverage(train, heldout, rejected, tools, uncovered=uncovered)
+    coverable = {name: calls for name, calls in report["calls_by_tool"].items() if name not in uncovered}
     if len(rows) < config.min_rows:
         raise TrainingDataError(
             f"{len(tasks)} questions left {len(rows)} rows, {config.min_rows} are needed; "
             f"rejected: {canonical_json(report['rejected_by_reason'])}.",
             next_step="ask more questions per tool, or see why rows are rejected: the reason codes are explained in "
-            "agent_assets/conversations/validation.py.",
+            "docs/training-data.md.",
         )
     _write_lines(folder / TRAIN_FILE, rows)
     write_items(folder / HELDOUT_FILE, map(heldout_item, heldout))
     _write_lines(folder / REJECTS_FILE, map(_reject, rejected))
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / COVERAGE_FILE).write_text(text + "\n", encoding="utf-8")
+    mix = {} if config.mix is None else {
+        "mix": {part: round(share, 4) for part, share in mixed.shares.items()}, "mix_left_out": dict(mixed.left_out),
+        "mix_farthest": round(mixed.farthest(config.mix), 4),
+    }  # fmt: skip
     return {
         "rows": len(rows),
         "approximate_tokens": sum(exchange.tokens for exchange in train),
         "rows_by_kind": count(row["kind"] for row in rows),
         **{key: report[key] for key in _SUMMARY},
+        "below_floor": {name: calls for name, calls in coverable.items() if calls < config.min_calls_per_tool},
+        **mix,
     }
 
 
@@ -126,41 +149,37 @@ def heldout_item(exchange: Exchange) -> EvalItem:
         language=task.question.language,
         question=task.question.text,
         system=task.system,
-        gold_calls=[] if recall else list(task.question.gold_calls),
+        gold_calls=[] if recall else _gold_calls(exchange),
         gold_answer=exchange.answer,
         gold_values=values,
         memory_ids=list(task.memory_ids),
-        tool=task.question.tools[0] if task.tools else None,
+        tool=task.question.tools[0] if task.tools and task.question.tools else None,
     )
 
 
-async def _run(tasks: Sequence[Task], teacher: ChatModel | None, toolbox: Tools, config: RowsConfig) -> list[Exchange]:
-    """All exchanges in the order of their tasks; a text asked before in the same way is rejected."""
-    scripts = {(task.question.text, bool(task.tools)): task.script for task in reversed(tasks)}
-    run = partial(
-        run_task,
-        teacher=teacher or ScriptedTeacher(scripts),
-        toolbox=toolbox,
-        limits=Limits(config.max_turns, config.max_tool_calls, config.question_seconds),
-        replay=config.replay,
-        max_tokens=config.max_row_tokens,
-    )
-    asked: set[tuple[str, bool]] = set()
-    first: list[Task] = []
-    repeated: list[Task] = []
-    for task in tasks:
-        key = (task.question.text, bool(task.tools))
-        (repeated if key in asked else first).append(task)
-        asked.add(key)
-    told = [teacher is None and not task.tools for task in first]
-    jobs = [partial(run, task) for task, known in zip(first, told, strict=True) if not known]
-    rolled_out = iter(await in_order(jobs, concurrency=config.concurrency))
-    exchanges = [
-        told_exchange(task, max_tokens=config.max_row_tokens) if known else next(rolled_out)
-        for task, known in zip(first, told, strict=True)
+def _gold_calls(exchange: Exchange) -> list[JsonObject]:
+    """The calls that are right: known before, or, where a language model asked and answered, those it made."""
+    made = [{"name": call.name, "arguments": call.arguments} for call in exchange.calls]
+    return list(exchange.task.question.gold_calls) or made
+
+
+def _without_trained_calls(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """A language model's held-out questions may need the very calls that training makes: those are rejected."""
+    trained = {_calls_key(one) for one in exchanges if one.task.question.split == "train" and not one.rejections}
+    why = (Rejection(RejectReason.DUPLICATE, "training makes the same calls"),)
+    return [
+        replace(one, rejections=one.rejections or why)
+        if one.task.question.split == "heldout" and one.task.kind == "tool" and _calls_key(one) in trained
+        else one
+        for one in exchanges
     ]
-    why = (Rejection(RejectReason.DUPLICATE, "this question is asked before"),)
-    return exchanges + [Exchange(task, (Message("user", task.question.text),), why) for task in repeated]
+
+
+def _calls_key(exchange: Exchange) -> str:
+    """The calls of an exchange; one without arguments has a key of its own: there is nothing to vary."""
+    calls = [{"name": call.name, "arguments": call.arguments} for call in exchange.calls]
+    varied = any(call["arguments"] for call in calls)
+    return canonical_json(sorted(map(canonical_json, calls))) if varied else exchange.task.question.id
 
 
 def _packs(exchanges: Sequence[Exchange], config: RowsConfig) -> list[list[Exchange]]:

@@ -17,6 +17,7 @@ which answers state its result (`{result}`):
       tool: search_memories
       parameter: query
       never_told: {en: {questions: [...], answers: [...]}}
+    unanswerable: {en: {questions: [...], answers: [...]}}   # other agents: what no tool can answer
 
 A question asks for exactly the arguments it has slots for; the slot `{day}` stands for both ends of a range of one day.
 A hash of its text decides whether training uses a wording or only held-out items do.
@@ -80,6 +81,7 @@ class WordingsFile(StrictModel):
 
     tools: dict[str, ToolWords] = Field(default_factory=dict)
     recall: RecallWords | None = None
+    unanswerable: dict[Language, LanguageWords] = Field(default_factory=dict)
 
 
 def read_wordings(path: Path | None) -> WordingsFile:

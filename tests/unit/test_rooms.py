@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAIN = ("conversations", "synthesis", "evaluation", "rl", "store", "planning", "release")
+PLAIN = ("conversations", "llm", "synthesis", "evaluation", "rl", "store", "planning", "release")
 NOT_PLAIN = ("dagster", "weave", "agent_assets.pipeline", "agent_assets.cli", "agent_assets.demo")
 ENGINE_FORBIDDEN = {"dagster", "pymongo", "fastmcp", "openai", "pandas"}
 

@@ -1,0 +1,1 @@
+"""Asking a language model behind an OpenAI-compatible endpoint: retries, cached answers, spend caps, JSON answers."""

@@ -1,0 +1,91 @@
+"""Answers as JSON of a given shape, from servers that can promise it and from those that cannot."""
+
+import json
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from agent_assets.conversations.messages import JsonObject
+from agent_assets.errors import LlmError, LlmRefused
+from agent_assets.llm.client import LlmClient
+
+T = TypeVar("T", bound=BaseModel)
+
+# What servers answer that do not know `response_format`, or not this schema.
+_UNKNOWN_FORMAT = {400, 404, 415, 422, 501}
+_MAX_ERROR_CHARS = 600
+
+
+class NoJsonAnswer(LlmError):
+    """A model did not answer in the shape that was asked for, however often it was asked."""
+
+
+async def ask_json(client: LlmClient, messages: list[JsonObject], shape: type[T]) -> T:
+    """Ask for JSON of a shape; an answer that does not fit is sent back with what is wrong.
+
+    Args:
+        shape: a model whose extra fields are ignored.
+
+    Raises:
+        NoJsonAnswer: it refused, or none of `json_attempts` answers fits.
+        LlmError: as `LlmClient.ask`.
+    """
+    schema = strict_schema(shape.model_json_schema())
+    asked = list(messages)
+    said = ""
+    for _ in range(client.config.json_attempts):
+        choice = (await _ask(client, asked, shape.__name__, schema)).message
+        if choice.refusal:
+            raise NoJsonAnswer(f"The model {client.endpoint.model} refuses to answer.")
+        text = choice.content or ""
+        try:
+            return shape.model_validate_json(json_part(text))
+        except ValidationError as error:
+            said = _explain(error)
+        asked = [*messages, {"role": "assistant", "content": text}, {"role": "user", "content": said}]
+    raise NoJsonAnswer(f"No answer of {client.endpoint.model} fits the shape {shape.__name__}.")
+
+
+def strict_schema(schema: JsonObject) -> JsonObject:
+    """A JSON Schema as strict decoding wants it: every object closed, every property required."""
+    return cast(JsonObject, _strict(schema))
+
+
+def json_part(text: str) -> str:
+    """The JSON in a text that may stand in a code fence or between sentences: from its first to its last bracket."""
+    starts = [place for bracket in "{[" if (place := text.find(bracket)) >= 0]
+    end = max(text.rfind("}"), text.rfind("]"))
+    return text[min(starts) : end + 1] if starts and end >= 0 else text
+
+
+async def _ask(client: LlmClient, messages: list[JsonObject], name: str, schema: JsonObject) -> Any:
+    if client.json_schema:
+        wanted = {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+        try:
+            return (await client.ask({"messages": messages, "response_format": wanted})).choice
+        except LlmRefused as error:
+            if error.status not in _UNKNOWN_FORMAT:
+                raise
+            client.json_schema = False
+    told = f"Answer with JSON only, of this schema:\n{json.dumps(schema, ensure_ascii=False)}"
+    first = {**messages[0], "content": f"{messages[0]['content']}\n\n{told}"}
+    return (await client.ask({"messages": [first, *messages[1:]]})).choice
+
+
+def _explain(error: ValidationError) -> str:
+    problems = "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'the answer'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False)[:5]
+    )
+    return f"That does not fit: {problems[:_MAX_ERROR_CHARS]}. Answer again, with the whole JSON and nothing else."
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_strict(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    closed = {name: _strict(item) for name, item in value.items() if name not in {"title", "default"}}
+    if closed.get("type") == "object" and "properties" in closed:
+        closed |= {"additionalProperties": False, "required": list(closed["properties"])}
+    return closed
