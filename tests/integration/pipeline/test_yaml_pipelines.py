@@ -1,15 +1,12 @@
 """Pipelines as YAML: a new agent is one file, a mistake in it is named, the graph carries its tags."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
-from dagster.components.testing.utils import create_defs_folder_sandbox
+from yaml_pipelines import assets_of, loaded
 
 from agent_assets.automation.pipelines import load_graphs
 from agent_assets.definitions import defs
@@ -23,8 +20,6 @@ from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from resources.engines import EnginesResource
 from resources.store import StoreResource
 
-COMPONENT = "agent_assets.pipeline.component.AgentPipeline"
-CLOCK = {"mcpServers": {"clock": {"command": "${python}", "args": ["-m", "mcp_server_time"], "transport": "stdio"}}}
 ENERGY = {
     "mcpServers": {
         "energy": {
@@ -34,23 +29,6 @@ ENERGY = {
         }
     }
 }
-
-
-@contextmanager
-def loaded(attributes: Mapping[str, Any], servers: Mapping[str, Any] | None = None) -> Iterator[dg.Definitions]:
-    """The definitions of a project with this one `defs.yaml`."""
-    with create_defs_folder_sandbox() as sandbox:
-        folder = sandbox.defs_folder_path / "agent"
-        folder.mkdir(parents=True)
-        (folder / "mcp_config.json").write_text(json.dumps(dict(servers or CLOCK)), encoding="utf-8")
-        text = yaml.safe_dump({"type": COMPONENT, "attributes": dict(attributes)})
-        (folder / "defs.yaml").write_text(text, encoding="utf-8")
-        with sandbox.build_all_defs() as definitions:
-            yield definitions
-
-
-def assets_of(definitions: dg.Definitions) -> list[dg.AssetsDefinition]:
-    return [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
 
 
 def test_a_second_pipeline_is_one_yaml_file(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""One build of questions and rows by a language model, as a program that can be killed.
+
+Run: python llm_build.py URL FOLDER COUNT
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from agent_assets.llm.answer_cache import AnswerCache
+from agent_assets.llm.client import LlmClient, LlmEndpoint
+from agent_assets.llm.config import LlmConfig
+from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+from agent_assets.synthesis.journal import Journal
+from agent_assets.synthesis.llm_questions import Material
+from agent_assets.synthesis.mcp_client import open_toolbox
+from agent_assets.synthesis.mcp_config import McpConfig, ServerConfig
+from agent_assets.synthesis.questions import ask_llm, make_questions
+from agent_assets.synthesis.rows import make_rows
+from agent_assets.synthesis.teaching import LlmTeaching
+
+
+async def build(url: str, folder: Path, count: int) -> None:
+    """Write questions/ and rows/; what was finished before is not done again."""
+    script = Path(__file__).with_name("numbers_server.py")
+    server = ServerConfig(command=sys.executable, args=[str(script), str(folder / "calls.log")])
+    asked = QuestionsConfig(per_tool=count, batch=count, multi_tool=0, unanswerable=3)
+    client = LlmClient(LlmEndpoint(url, "teacher-1", "none"), LlmConfig(), AnswerCache(folder / "answers"))
+    for name in ("questions", "rows"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    async with client, open_toolbox(McpConfig({"numbers": server})) as toolbox:
+        tools = toolbox.tools
+        found = await ask_llm(client, tools=tools, config=asked, wordings=None, material=Material())
+        make_questions(folder / "questions", tools=tools, config=asked, wordings=None, asked=found)
+        await make_rows(
+            folder / "rows",
+            questions_folder=folder / "questions",
+            tools=tools,
+            toolbox=toolbox,
+            memories_folder=None,
+            config=RowsConfig(concurrency=1),
+            system_prompt="Use the tools.",
+            wordings=None,
+            llm=LlmTeaching(client, Journal(folder / "journal.jsonl")),
+        )
+
+
+if __name__ == "__main__":
+    asyncio.run(build(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
