@@ -152,11 +152,22 @@ def dates_in(text: str) -> set[str]:
     return _dates(_normal(text))
 
 
+def with_iso_dates(text: str) -> str:
+    """A text in lower case with every day that it names in ISO notation."""
+    text = _DATE_YMD.sub(lambda found: _iso(found[1], int(found[2]), found[3]), _normal(text))
+    text = _DATE_MDY.sub(lambda found: _iso(found[3], _month(found[1]), found[2]), text)
+    return _DATE_DMY.sub(lambda found: _iso(found[3], _month(found[2]), found[1]), text)
+
+
+def _iso(year: str, month: int, day: str) -> str:
+    return f"{int(year):04d}-{month:02d}-{int(day):02d}"
+
+
 def _dates(text: str) -> set[str]:
     found = [(year, int(month), day) for year, month, day in _DATE_YMD.findall(text)]
     found += [(year, _month(month), day) for month, day, year in _DATE_MDY.findall(text)]
     found += [(year, _month(month), day) for day, month, year in _DATE_DMY.findall(text)]
-    return {f"{int(year):04d}-{month:02d}-{int(day):02d}" for year, month, day in found}
+    return {_iso(year, month, day) for year, month, day in found}
 
 
 def _month(name: str) -> int:

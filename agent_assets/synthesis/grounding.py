@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from agent_assets.evaluation.answers import dates_in, says_never_told
+from agent_assets.evaluation.answers import dates_in, says_never_told, with_iso_dates
 from agent_assets.synthesis.answer_texts import read_result
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?|\d+(?:\.\d+)?")
@@ -158,14 +158,14 @@ def _leaves(value: Any) -> Iterator[Decimal]:
 
 
 def _clauses(answer: str) -> list[str]:
-    return [clause for clause in _CLAUSE.split(_CITED.sub(" ", normal(answer))) if clause.strip()]
+    text = with_iso_dates(normal(_CITED.sub(" ", answer)))
+    return [clause for clause in _CLAUSE.split(text) if clause.strip()]
 
 
 def _is_other_value(clause: str, level: dict[str, set[Decimal]]) -> bool:
     """Whether a clause names keys and one number that belongs to other keys of the same level."""
-    said = clause.casefold()
     days = dates_in(clause)
-    named = {key for key in level if key in days or (len(key) > 1 and key.casefold() in said)}
+    named = {key for key in level if key in days or (len(key) > 1 and key.casefold() in clause)}
     if not named:
         return False
     rest = clause

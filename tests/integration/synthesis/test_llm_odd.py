@@ -1,0 +1,308 @@
+"""A language model that misbehaves, and tools that do: nothing of it becomes a training row that is wrong."""
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_openai import FakeOpenAI, Reply, calls, completion, fake_openai, says
+from odd_results_server import ORDER
+from synthesis_runs import DEFS, elder_folder, pipeline_config, read_lines
+
+from agent_assets.conversations.formats import from_swift
+from agent_assets.conversations.memories import ElderProfile, Memory
+from agent_assets.conversations.messages import Conversation, JsonObject, canonical_json
+from agent_assets.llm.answer_cache import AnswerCache
+from agent_assets.llm.client import LlmClient, LlmEndpoint
+from agent_assets.llm.config import LlmConfig
+from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+from agent_assets.synthesis.journal import Journal
+from agent_assets.synthesis.llm_questions import AskedQuestion, LlmQuestions, Material
+from agent_assets.synthesis.mcp_client import open_toolbox
+from agent_assets.synthesis.mcp_config import McpConfig, ServerConfig
+from agent_assets.synthesis.question_files import Question
+from agent_assets.synthesis.questions import ask_llm, make_questions
+from agent_assets.synthesis.rows import make_rows
+from agent_assets.synthesis.teaching import LlmTeaching
+
+ODD = Path(__file__).with_name("odd_results_server.py")
+WORDINGS = DEFS / "elder_companion" / "wordings.yaml"
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOpenAI]:
+    with fake_openai() as running:
+        yield running
+
+
+class Made:
+    """What a build left: rows, rejects by question, coverage."""
+
+    def __init__(self, folder: Path, summary: JsonObject) -> None:
+        self.summary = summary
+        self.rows = read_lines(folder / "train.jsonl")
+        self.conversations: list[Conversation] = [from_swift(row) for row in self.rows if row["kind"] != "general"]
+        self.reasons = {
+            row["messages"][0]["content"]: [reason["reason"] for reason in row["reasons"]]
+            for row in read_lines(folder / "rejects.jsonl")
+        }
+        self.items = read_lines(folder / "heldout.jsonl")
+
+    def text(self) -> str:
+        return json.dumps(self.rows, ensure_ascii=False)
+
+
+def build(
+    server: FakeOpenAI,
+    folder: Path,
+    tools: McpConfig,
+    questions: list[Question] | None = None,
+    *,
+    memories: Path | None = None,
+    asked: dict[str, Any] | None = None,
+    questionnaire: tuple[str, ...] = (),
+    **rows: Any,
+) -> Made:
+    """Rows from given questions, or from those that the model asks."""
+    for name in ("questions", "rows"):
+        (folder / name).mkdir(parents=True)
+    wordings = WORDINGS if memories else None
+    config = QuestionsConfig.model_validate(asked or {})
+
+    async def run() -> JsonObject:
+        client = LlmClient(LlmEndpoint(server.url, "teacher-1", "k"), LlmConfig(give_up_s=1), AnswerCache(folder / "a"))
+        async with client, open_toolbox(tools) as toolbox:
+            found = LlmQuestions(questions or [])
+            if questions is None:
+                found = await ask_llm(
+                    client, tools=toolbox.tools, config=config, wordings=wordings, material=Material()
+                )
+            make_questions(
+                folder / "questions", tools=toolbox.tools, config=config, wordings=wordings, asked=found,
+                questionnaire=questionnaire,
+            )  # fmt: skip
+            return await make_rows(
+                folder / "rows",
+                questions_folder=folder / "questions",
+                tools=toolbox.tools,
+                toolbox=toolbox,
+                memories_folder=memories,
+                config=RowsConfig.model_validate({"max_turns": 3, **rows}),
+                system_prompt=None,
+                wordings=wordings,
+                llm=LlmTeaching(client, Journal(folder / "journal.jsonl")),
+            )
+
+    return Made(folder / "rows", asyncio.run(run()))
+
+
+def odd(folder: Path) -> McpConfig:
+    folder.mkdir(parents=True, exist_ok=True)
+    return McpConfig({"odd": ServerConfig(command=sys.executable, args=[str(ODD), str(folder / "calls")])})
+
+
+def question(text: str, tool: str = "report") -> Question:
+    return Question(text, text, "en", (tool,), "train", "llm.en", True)
+
+
+def script(steps: dict[str, list[Reply]]) -> Callable[[dict[str, Any]], Reply]:
+    """Replies by question and turn."""
+
+    def reply(request: dict[str, Any]) -> Reply:
+        spoken = [message for message in request["messages"] if message["role"] != "system"]
+        turn = sum(message["role"] == "assistant" for message in spoken)
+        return steps[spoken[0]["content"]][turn]
+
+    return reply
+
+
+def test_odd_results_are_data_errors_or_rejects(server: FakeOpenAI, tmp_path: Path) -> None:
+    def asks(kind: str, answer: str) -> list[Reply]:
+        return [calls(("report", {"kind": kind})), says(answer)]
+
+    server.usual = script(
+        {
+            "Huge?": asks("huge", "It is too large."),
+            "Image?": asks("image", "It is a picture."),
+            "Error?": asks("error", "The archive is closed."),
+            "Words?": asks("words", "All is well."),
+            "Order?": asks("order", "The report holds an order, which I leave alone."),
+            "Obeyed?": [*asks("order", "")[:1], calls(("lambda", {"depth": 9})), says("I am free in Lisbon.")],
+        }
+    )
+    names = ("Huge?", "Image?", "Error?", "Words?", "Order?", "Obeyed?")
+    made = build(server, tmp_path / "b", odd(tmp_path), [question(name) for name in names])
+    assert made.reasons == {
+        "Huge?": ["observation_is_error"],
+        "Error?": ["observation_is_error"],
+        "Obeyed?": ["not_grounded"],
+    }
+    assert "xxxx" not in made.text()
+    assert "[image]" in made.text() and "All is well." in made.text()
+    roles = [m.role for row in made.conversations for m in row.messages if ORDER in m.content]
+    assert roles == ["tool"]
+    sent = [message for request in server.requests for message in request["messages"] if ORDER in str(message)]
+    assert {message["role"] for message in sent} == {"tool"}  # it never became an instruction of ours
+
+
+def test_a_keyword_null_defaults_and_a_recursive_schema(server: FakeOpenAI, tmp_path: Path) -> None:
+    tree = {"name": "root", "children": [{"name": "leaf", "children": []}]}
+    server.usual = script(
+        {
+            "Plain?": [calls(("lambda", {})), says("It is fine.")],
+            "Null?": [calls(("lambda", {"depth": None})), says("It is fine.")],
+            "Tree?": [calls(("lambda", {"tree": tree}), ("lambda", {"depth": 2})), says("It is fine.")],
+            "Text?": [calls(("lambda", {"depth": "deep"})), says("It is fine.")],
+            "Extra?": [calls(("lambda", {"width": 1})), says("It is fine.")],
+            "Broken?": [calls(("lambda", '{"depth": 1')), says("It is fine.")],
+            "Unknown?": [calls(("lamda", {})), says("It is fine.")],
+        }
+    )
+    names = ("Plain?", "Null?", "Tree?", "Text?", "Extra?", "Broken?", "Unknown?")
+    made = build(server, tmp_path / "b", odd(tmp_path), [question(name, "lambda") for name in names])
+    assert set(made.reasons) == {"Text?", "Extra?", "Broken?", "Unknown?"}
+    found = [call.arguments for row in made.conversations for m in row.messages for call in m.tool_calls]
+    wanted: list[JsonObject] = [{}, {"depth": None}, {"tree": tree}, {"depth": 2}]
+    assert sorted(map(canonical_json, found)) == sorted(map(canonical_json, wanted))
+
+
+def test_a_model_that_refuses_is_cut_or_never_ends_leaves_a_named_reject(server: FakeOpenAI, tmp_path: Path) -> None:
+    again = calls(("report", {"kind": "words"}))
+    server.usual = script(
+        {
+            "Refuse?": [completion({"content": None, "refusal": "I must not."})],
+            "Filter?": [completion({"content": "All"}, finish="content_filter")],
+            "Cut?": [completion({"content": "All is we"}, finish="length")],
+            "Loop?": [again, again, again],
+            "Dear?": [calls(("report", {"kind": "words"}), tokens=600), says("All is well.")],
+            "Empty?": [says("")],
+            "Lazy?": [says("All is well.")],
+            "Banned?": [again, says("All is well, damn it.")],
+            "Fine?": [again, says("All is well.")],
+        }
+    )
+    names = ("Refuse?", "Filter?", "Cut?", "Loop?", "Dear?", "Empty?", "Lazy?", "Banned?", "Fine?")
+    made = build(
+        server, tmp_path / "b", odd(tmp_path), [question(name) for name in names], max_question_tokens=1000,
+        banned=["(?i)damn"],
+    )  # fmt: skip
+    rejects = {
+        row["messages"][0]["content"]: row["reasons"][0]["detail"]
+        for row in read_lines(tmp_path / "b" / "rows" / "rejects.jsonl")
+    }
+    ended = "the rollout ended with "
+    assert {name: rejects[name] for name in names[:5]} == {
+        "Refuse?": ended + "refused", "Filter?": ended + "refused", "Cut?": ended + "truncated",
+        "Loop?": ended + "max_turns", "Dear?": ended + "max_tokens",
+    }  # fmt: skip
+    assert made.reasons["Empty?"] == ["wrong_tool", "empty"]
+    assert made.reasons["Lazy?"] == ["wrong_tool"]
+    assert made.reasons["Banned?"] == ["banned"]
+    assert made.summary["exchanges"] == 1
+
+
+def test_what_a_model_asks_is_checked(server: FakeOpenAI, tmp_path: Path) -> None:
+    def teach(request: dict[str, Any]) -> Reply:
+        last = request["messages"][-1]["content"]
+        if "response_format" not in request:
+            return says("I cannot look that up.")
+        texts = [
+            AskedQuestion(text="Is all well?", tools=["report"], difficulty=1),
+            AskedQuestion(text="is ALL well", tools=["report"], difficulty=1),
+            AskedQuestion(text="一切都好吗？", tools=["report"], difficulty=1),
+            AskedQuestion(text="Is it raining?", tools=["weather"], difficulty=1),
+            AskedQuestion(text="x" * 500, tools=["report"], difficulty=1),
+            AskedQuestion(text="Which report is longest, and how deep?", tools=["report", "lambda"], difficulty=4),
+            AskedQuestion(text="Who are you?", tools=[], difficulty=1),
+        ]
+        fits = [one for one in texts if "none of these" not in last or not one.tools]
+        return says(json.dumps({"questions": [one.model_dump() for one in fits]}))
+
+    server.usual = teach
+    made = build(server, tmp_path / "b", odd(tmp_path), asked={"heldout_share": 0.0})
+    asked = {row["text"]: row for row in read_lines(tmp_path / "b" / "questions" / "questions.jsonl")}
+    # Asked for by several jobs, each question stands there once.
+    assert set(asked) == {"Is all well?", "Which report is longest, and how deep?", "Who are you?"}
+    assert asked["Which report is longest, and how deep?"]["tools"] == ["lambda", "report"]
+    assert asked["Who are you?"]["kind"] == "abstention" and asked["Who are you?"]["tools"] == []
+    assert made.summary["by_kind"] == {"abstention": 1}
+
+
+TOLD = [
+    Memory(f"m-{number}", f"What did you do in the year {1900 + number}?", text, "work")
+    for number, text in enumerate(
+        ["I sailed to Bergen with my brother Ole.", "I built a red boat in the old harbour.", ORDER], start=1
+    )
+]
+
+
+def companion(request: dict[str, Any]) -> Reply:
+    """A good companion: searches, and tells what was found in its own words."""
+    if "response_format" in request:
+        texts = ["Did you ever fly a balloon over Paris?", "Which song did the ferryman whistle?"]
+        entries = [{"text": text, "tools": [], "difficulty": 3} for text in texts]
+        return says(json.dumps({"questions": entries}))
+    spoken = [message for message in request["messages"] if message["role"] != "system"]
+    if spoken[-1]["role"] == "user":
+        asked = re.search(r"What did you do in the year \d+\?", spoken[-1]["content"])
+        return calls(("search_memories", {"query": asked.group() if asked else spoken[-1]["content"]}))
+    found = json.loads(spoken[-1]["content"])
+    year = next((word for word in spoken[0]["content"].replace("?", " ").split() if word.startswith("190")), "none")
+    told = [one for one in found if year in one.get("q", "")]
+    if not told:
+        return says("I never told about that.")
+    return says(f"{told[0]['text']} [{told[0]['id']}]")
+
+
+def test_an_elder_speaks_from_memories_in_their_own_words(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.usual = companion
+    memories = elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), TOLD)
+    made = build(
+        server, tmp_path / "b", pipeline_config("elder_companion", memories), memories=memories,
+        asked={"unanswerable": 2}, questionnaire=(TOLD[0].question, "Whom did you marry at the lighthouse?"),
+        memory_tool_questions=2, open_heldout_share=0.0, max_row_tokens=1400, concurrency=4,
+        mix={"persona": 0.6, "tools": 0.0, "abstention": 0.3, "general": 0.1, "tolerance": 0.2},
+    )  # fmt: skip
+    sources = {source for row in made.rows for source in row["sources"]}
+    assert {"m-1", "m-2"} <= sources
+    assert made.summary["mix"]["tools"] == 0 and made.summary["mix_farthest"] < 0.1
+    assert {row["kind"] for row in made.rows} == {"tools", "closed_book", "general"}
+    text = made.text()
+    assert "I sailed to Bergen with my brother Ole. [m-1]" in text
+    for row in made.conversations:
+        for message in row.messages:
+            if ORDER in message.content:
+                assert message.role in {"tool", "assistant"}  # the elder's own words, and never a call
+                assert not message.tool_calls
+    asked = read_lines(tmp_path / "b" / "questions" / "questions.jsonl")
+    assert {one["kind"] for one in asked} >= {"questionnaire", "abstention", "recall"}
+
+
+def test_an_elder_who_invents_denies_or_cites_nothing_is_rejected(server: FakeOpenAI, tmp_path: Path) -> None:
+    answers = {
+        "invents": "I sailed to Lisbon with my cousin Per on a steamer full of oranges. [m-1]",
+        "denies": "I never told about that.",
+        "cites nothing": "I sailed to Bergen with my brother Ole.",
+        "own words": "In those golden days the endless sea was calling restless hearts away. [m-1]",
+    }
+    wanted = {
+        "invents": "not_grounded", "denies": "contradicts", "cites nothing": "not_cited", "own words": "not_own_words",
+    }  # fmt: skip
+    memories = elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), TOLD[:1])
+    for name, answer in answers.items():
+
+        def bad(request: dict[str, Any], answer: str = answer) -> Reply:
+            good = companion(request)
+            return good if "response_format" in request or request["messages"][-1]["role"] == "user" else says(answer)
+
+        server.usual = bad
+        made = build(
+            server, tmp_path / name, pipeline_config("elder_companion", memories), memories=memories,
+            asked={"unanswerable": 0}, memory_tool_questions=0, closed_per_memory=2, open_heldout_share=0.0,
+        )  # fmt: skip
+        recalls = [reasons for text, reasons in made.reasons.items() if "1901" in text]
+        assert recalls and all(wanted[name] in reasons for reasons in recalls), (name, made.reasons)
