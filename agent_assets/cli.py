@@ -139,6 +139,20 @@ def export(agent: str, form: str, output: TextIO) -> None:
 
 
 @commands.command()
+@click.argument("agent")
+@click.argument("question")
+@click.option("--model", help="Ask this model instead of the agent's trained one.")
+@click.option("--base-url", help="OpenAI-compatible endpoint of --model. Default: OPENAI_BASE_URL.")
+@click.option("--max-tokens", default=512, show_default=True, help="Most tokens of one model turn.")
+def ask(agent: str, question: str, model: str | None, base_url: str | None, max_tokens: int) -> None:
+    """Ask AGENT (`pipeline` or `pipeline/elder`) one QUESTION and print every step: text, calls, results, answer."""
+    from agent_assets.ask import Asked
+    from agent_assets.ask import ask as run_ask
+
+    run_ask(load_settings(), agent, question, Asked(base_url, model, max_tokens))
+
+
+@commands.command()
 @click.option("--pipeline", "pipelines", multiple=True, help="Only this pipeline (repeatable).")
 @click.option("--elder", "elders", multiple=True, help="Only this elder (repeatable).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
