@@ -99,7 +99,7 @@ def test_a_job_from_start_to_failure_survives_a_restart_of_the_api(up: httpx.Cli
     assert up.get("/train/progress/nothing_1").status_code == 404
     other = free_port()  # another API process: it knows nothing but what Dagster and MongoDB know
     process = subprocess.Popen(
-        [sys.executable, "-m", "agent_assets", "serve", "--port", str(other)], env=dict(os.environ)
+        [str(Path(sys.executable).parent / "agent-assets"), "serve", "--port", str(other)], env=dict(os.environ)
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{other}", timeout=60) as again:
