@@ -1,3 +1,20 @@
 """Fixtures shared by all tests."""
 
+from collections.abc import Iterator
+
+import pytest
+
 pytest_plugins = ["mongo_fixtures", "engine_fixtures", "postgres_fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def no_instance_left() -> Iterator[None]:
+    """Dagster keeps the storage of the instance that was opened last in this context, also when it is gone.
+
+    Instances that were opened and closed in another order leave one that no longer exists, and whatever loads
+    definitions next fails.
+    """
+    yield
+    from dagster._core.storage.defs_state.base import _current_storage
+
+    _current_storage.set(None)

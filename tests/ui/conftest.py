@@ -24,13 +24,13 @@ watch: {interval_s: 10, debounce_s: 0, max_runs_per_tick: 0}
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """AGENT_ASSETS_HOME of the installation under test."""
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ui(home: Path) -> Iterator[str]:
     """URL of `agent-assets up` with the sample elders; everything is gone afterwards."""
     if not CHROMIUM.exists():
@@ -72,7 +72,7 @@ def ui(home: Path) -> Iterator[str]:
     assert left == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def page(ui: str) -> Iterator[Page]:
     SHOTS.mkdir(parents=True, exist_ok=True)
     expect.set_options(timeout=60_000)  # a busy machine shows a page after many seconds
