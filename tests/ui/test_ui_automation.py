@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from launch_dialog import choose_partitions
 from playwright.sync_api import Page, expect
 
 from resources.mongo_retry import connect
@@ -54,10 +55,7 @@ def test_a_new_elder_gets_a_partition(ui: str, page: Page, home: Path) -> None:
 def test_the_backfill_dialog_makes_one_run_per_elder(ui: str, page: Page) -> None:
     page.goto(f"{ui}/{MEMORIES}?view=partitions")
     page.get_by_role("button", name="Materialize").first.click()
-    page.get_by_role("dialog").last.get_by_text("Select a partition or create one").click()
-    for elder in ("frederick-douglass", "shen-fu"):
-        page.get_by_text(elder).locator("visible=true").last.click()
-    page.get_by_text("Launch runs to materialize").click()  # closes the list of partitions
+    choose_partitions(page, ["frederick-douglass", "shen-fu"])
     page.screenshot(path=str(SHOTS / "backfill-dialog.png"))
     page.get_by_role("button", name="Launch backfill").last.click()
     page.goto(f"{ui}/runs?view=backfills")
