@@ -14,7 +14,8 @@ def no_instance_left() -> Iterator[None]:
     Instances that were opened and closed in another order leave one that no longer exists, and whatever loads
     definitions next fails.
     """
-    yield
     from dagster._core.storage.defs_state.base import _current_storage
 
+    _current_storage.set(None)  # fixtures of a module or a session close theirs after the last test's end
+    yield
     _current_storage.set(None)

@@ -54,14 +54,15 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, caller: str) -> bool:
-        """Whether this request is within the limit."""
+        """Whether this request is within the limit. A refused one costs nothing: who asks too fast still gets the rate."""
         now = time.monotonic()
         left, at = self._buckets.pop(caller, (self._burst, now))
         left = min(self._burst, left + (now - at) * self._rate)
-        self._buckets[caller] = (max(0.0, left - 1), now)
+        granted = left >= 1
+        self._buckets[caller] = (left - 1 if granted else left, now)
         while len(self._buckets) > _CALLERS:
             self._buckets.popitem(last=False)
-        return left >= 1
+        return granted
 
 
 class Guard:

@@ -91,7 +91,7 @@ def test_a_job_from_start_to_failure_survives_a_restart_of_the_api(up: httpx.Cli
     job = started["job_id"]
     active = up.get("/jobs/active").json()
     assert active["total"] == 0 or active["jobs"][0]["job_id"] == job
-    wait_for(lambda: up.get(f"/train/progress/{job}").json()["status"] == "failed", 120)
+    wait_for(lambda: up.get(f"/train/progress/{job}").json()["status"] == "failed", 120, every=1)
     found = up.get(f"/train/progress/{job}").json()
     assert "engine environment" in found["error"], found
     text = up.get(f"/train/progress/{job}/events").text
