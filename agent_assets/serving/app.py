@@ -49,7 +49,6 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
         description="Released agents that answer, training with progress, models.",
         lifespan=lifespan,
         responses=dict.fromkeys(_ERRORS, problem),
-        max_body_size=config.max_body_bytes,
         # Spans would carry what people say.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -53,14 +54,15 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, caller: str) -> bool:
-        """Whether this request is within the limit."""
+        """Whether this request is within the limit. A refused one costs nothing: asking too fast still gets the rate."""
         now = time.monotonic()
         left, at = self._buckets.pop(caller, (self._burst, now))
         left = min(self._burst, left + (now - at) * self._rate)
-        self._buckets[caller] = (max(0.0, left - 1), now)
+        granted = left >= 1
+        self._buckets[caller] = (left - 1 if granted else left, now)
         while len(self._buckets) > _CALLERS:
             self._buckets.popitem(last=False)
-        return left >= 1
+        return granted
 
 
 class Guard:
@@ -102,6 +104,16 @@ class Guard:
                 ]  # fmt: skip
             await send(message)
 
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._max_body_bytes:
+                raise HTTPException(413)
+            return message
+
         self._metrics.in_flight.inc()
         try:
             if self._too_big(request):
@@ -111,13 +123,13 @@ class Guard:
                 refused = problem(request, 403, "Web pages may not call this API.", "list the page in cors_origins.")
                 await refused(scope, receive, observed)
             else:
-                await self._app(scope, receive, observed)
+                await self._app(scope, counted, observed)
         finally:
             self._metrics.in_flight.dec()
             self._note(request, status, time.monotonic() - started)
 
     def _too_big(self, request: Request) -> bool:
-        """What a request says of itself; one that says nothing is cut off by the framework."""
+        """What a request says of itself; one that says nothing is cut off when it has sent too much."""
         length = request.headers.get("content-length", "")
         return length.isdigit() and int(length) > self._max_body_bytes
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def ui(home: Path) -> Iterator[str]:
     assert left == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, nothing else in this process can run an event loop
 def page(ui: str) -> Iterator[Page]:
     SHOTS.mkdir(parents=True, exist_ok=True)
     expect.set_options(timeout=60_000)  # a busy machine shows a page after many seconds
@@ -82,17 +81,5 @@ def page(ui: str) -> Iterator[Page]:
         page = browser.new_page(viewport={"width": 1500, "height": 950})
         page.set_default_timeout(30_000)
         page.goto(f"{ui}/assets")
-        skip = page.get_by_role("button", name="Skip")
-        if skip.count() or _appears(skip):
-            skip.click()
         yield page
         browser.close()
-
-
-def _appears(locator: object, seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if locator.count():  # type: ignore[attr-defined]
-            return True
-        time.sleep(0.2)
-    return False

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from launch_dialog import choose_partitions
 from playwright.sync_api import Page, expect
 
 SHOTS = Path(__file__).resolve().parents[2] / "test-artifacts" / "ui"
@@ -32,11 +33,7 @@ def test_one_elder_is_materialized_and_its_metadata_is_shown(ui: str, page: Page
     page.goto(f"{ui}/assets/elder_companion/elder_memories?view=partitions")
     expect(page.get_by_text("benjamin-franklin").first).to_be_visible()
     page.get_by_role("button", name=re.compile("Materialize")).first.click()
-    dialog = page.get_by_role("dialog").last
-    expect(dialog).to_be_visible()
-    dialog.get_by_text("Select a partition or create one").click()
-    page.get_by_text("benjamin-franklin").locator("visible=true").last.click()
-    page.get_by_text("Launch runs to materialize").click()  # closes the list of partitions
+    choose_partitions(page, ["benjamin-franklin"])
     page.screenshot(path=str(SHOTS / "materialize-dialog.png"))
     with page.expect_response(lambda answer: "launch" in (answer.request.post_data or "").lower()):
         page.get_by_role("button", name=re.compile("Launch")).last.click()

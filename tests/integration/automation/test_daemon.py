@@ -79,7 +79,7 @@ def _refresh_through_the_queue(instance: dg.DagsterInstance, settings: Settings)
         assert queue is not None
         before = {run.run_id for run in instance.get_runs()}
         outcomes = queue.run(orders)
-    done = {outcome.label: outcome for outcome in outcomes}
+    done = {str(outcome): outcome for outcome in outcomes}
     assert done[f"elder_companion/{ADA}"].stages["elder_memories"][0] == "reused"
     failed = done[f"elder_companion/{GHOST}"].failed
     assert failed is not None and failed.startswith("Elder ghost has no usable answer")

@@ -136,10 +136,10 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
         event.materialization.asset_key.path[-1]: event.materialization.metadata["outcome"].value
         for event in again.get_asset_materialization_events()
     }
-    assert set(outcomes.values()) == {"reused"} and len(outcomes) == 9
+    assert set(outcomes.values()) == {"reused"} and len(outcomes) == 10
     (report,) = (store / "tiny_expert" / "eval_report").rglob("report.json")
     systems = json.loads(report.read_text(encoding="utf-8"))["systems"]
-    assert set(systems) == {"base", "sft"} and systems["sft"]["tool_call_accuracy"] is not None
+    assert set(systems) == {"base", "sft", "rl"} and systems["sft"]["tool_call_accuracy"] is not None
     manifests = {
         name: json.loads(next((store / "tiny_expert" / name).rglob("manifest.json")).read_text(encoding="utf-8"))
         for name in ("sft_adapter", "merged_model", "eval_report")

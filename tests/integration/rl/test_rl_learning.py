@@ -89,8 +89,11 @@ def killed(places: tuple[Path, Path, Path]) -> Iterator[Path]:
     folder, _, _ = places
     work = folder / "work"
     program = Path(__file__).with_name("two_doors.py")
-    process = subprocess.Popen([sys.executable, str(program), str(folder), str(SETTINGS["steps"])],
-                               stdout=subprocess.PIPE, text=True)  # fmt: skip
+    paths = os.pathsep.join([str(program.parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])  # tests' modules
+    process = subprocess.Popen(
+        [sys.executable, str(program), str(folder), str(SETTINGS["steps"])],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths},
+    )  # fmt: skip
     assert process.stdout is not None
     for line in process.stdout:
         if json.loads(line).get("step") == 2:

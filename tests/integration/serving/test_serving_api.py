@@ -226,6 +226,10 @@ def test_a_huge_body_is_refused(world: World) -> None:
     body = {"elder_id": "ada", "message": "x" * 10_000_000}
     with contextlib.suppress(httpx.TransportError):  # it may be cut off while it is still being sent
         assert problem(world.client.post("/chat", json=body), 413)["next_step"] == "send less."
+    parts = (b"x" * 100_000 for _ in range(100))  # chunked: nothing says how long it will be
+    with contextlib.suppress(httpx.TransportError):
+        answer = world.client.post("/chat", content=parts, headers={"Content-Type": "application/json"})
+        assert problem(answer, 413)["next_step"] == "send less."
     assert world.chat().status_code == 200
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from serving_world import wait_for
 
-from agent_assets.demo.run import seed_sample_elders_at
+from agent_assets.demo.run import seed_sample_elders
 from agent_assets.engines.progress import ProgressReporter
 from agent_assets.planning.history import ELDER_TAG
 from agent_assets.services import free_port, running_services
@@ -54,13 +54,16 @@ def test_when_the_estimate_has_run_out_there_is_none() -> None:
 def up(tmp_path: Path, mongo_uri: str, mongo_db: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     """Everything `agent-assets up` starts, without engines: trainings fail at once and say why."""
     name = mongo_db.name  # type: ignore[attr-defined]
-    seed_sample_elders_at(mongo_uri, name, ["shen-fu"])
+    quiet = "nightly: {enabled: false}\nwatch: {enabled: false}\n"  # nothing starts by itself
+    (tmp_path / "automation.yaml").write_text(quiet, encoding="utf-8")
     variables = {
         "AGENT_ASSETS_HOME": str(tmp_path), "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": name,
         "AGENT_ASSETS_ENGINES": str(tmp_path / "none"), "AGENT_ASSETS_DEVICE": "cpu",
+        "AGENT_ASSETS_AUTOMATION": str(tmp_path / "automation.yaml"),
     }  # fmt: skip
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
+    seed_sample_elders(load_settings(), ["shen-fu"])
     port, api_port = free_port(), free_port()
     with (
         running_services(load_settings(), port=port, api_port=api_port),
@@ -88,7 +91,7 @@ def test_a_job_from_start_to_failure_survives_a_restart_of_the_api(up: httpx.Cli
     job = started["job_id"]
     active = up.get("/jobs/active").json()
     assert active["total"] == 0 or active["jobs"][0]["job_id"] == job
-    wait_for(lambda: up.get(f"/train/progress/{job}").json()["status"] == "failed", 120)
+    wait_for(lambda: up.get(f"/train/progress/{job}").json()["status"] == "failed", 120, every=1)
     found = up.get(f"/train/progress/{job}").json()
     assert "engine environment" in found["error"], found
     text = up.get(f"/train/progress/{job}/events").text
@@ -99,7 +102,7 @@ def test_a_job_from_start_to_failure_survives_a_restart_of_the_api(up: httpx.Cli
     assert up.get("/train/progress/nothing_1").status_code == 404
     other = free_port()  # another API process: it knows nothing but what Dagster and MongoDB know
     process = subprocess.Popen(
-        [sys.executable, "-m", "agent_assets", "serve", "--port", str(other)], env=dict(os.environ)
+        [str(Path(sys.executable).parent / "agent-assets"), "serve", "--port", str(other)], env=dict(os.environ)
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{other}", timeout=60) as again:

@@ -1,6 +1,5 @@
 """The data report: what it says, that it is stable and safe, and which text it colours as learned."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from agent_assets.conversations.formats import to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolCall, ToolSchema
 from agent_assets.engines.templates import chat_template
-from agent_assets.evaluation.data_report import data_report, histogram, lengths_of, render_rows
+from agent_assets.evaluation.data_report import Bar, data_report, histogram, lengths_of, render_rows
 from agent_assets.synthesis.rendered import RowRenderer
 
 TIME = ToolSchema("get_time", "The time.", {"type": "object", "properties": {}})
@@ -96,4 +95,4 @@ def test_lengths_and_their_histogram(tmp_path: Path) -> None:
     assert 0 < said["tokens_learned"] < said["tokens"]
     bars = histogram(lengths.counts)
     assert (bars[0].amount, bars[-1].amount, sum(bar.amount for bar in bars)) == (1, 1, 2)
-    assert json.dumps([tuple(bar) for bar in histogram([5, 5])]) == '[["5\\u20135", 2, 1.0]]'
+    assert histogram([5, 5]) == [Bar("5–5", 2, 1.0)]
