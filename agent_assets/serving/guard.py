@@ -54,7 +54,7 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, caller: str) -> bool:
-        """Whether this request is within the limit. A refused one costs nothing: asking too fast still gets the rate."""
+        """Whether this request is within the limit. A refused one costs nothing: too fast still gets the rate."""
         now = time.monotonic()
         left, at = self._buckets.pop(caller, (self._burst, now))
         left = min(self._burst, left + (now - at) * self._rate)
