@@ -92,9 +92,7 @@ class RowsConfig(StrictModel):
     read_only_tools: list[str] = Field(
         [], description="Tools replayed although their server does not say that they only read."
     )
-    allow_destructive: list[str] = Field(
-        [], description="Tools called although their server marks them as destructive."
-    )
+    allow_writing: list[str] = Field([], description="Tools called although their server says that they change things.")
     banned: list[str] = Field([], description="Regular expressions; an exchange in which one occurs is rejected.")
     min_calls_per_tool: int = Field(
         1, ge=0, description="Coverage floor: fewer training calls of a tool fail the check `coverage`."

@@ -77,8 +77,10 @@ class Toolbox:
             self.tools.append(schema)
             said = tool.annotations
             read_only = said is not None and said.read_only_hint is True
-            destructive = said is not None and said.destructive_hint is True and not read_only
-            self.annotations[tool.name] = {"read_only": read_only, "destructive": destructive}
+            writes = (
+                said is not None and not read_only and (said.read_only_hint is False or said.destructive_hint is True)
+            )
+            self.annotations[tool.name] = {"read_only": read_only, "writes": writes}
 
     async def resources(self, *, max_chars: int) -> dict[str, str]:
         """Texts of the servers' resources by their URI, sorted; binary ones and those over `max_chars` are left out.

@@ -16,6 +16,7 @@ from agent_assets.synthesis.grounding import Evidence, contradictions, not_groun
 if TYPE_CHECKING:
     from agent_assets.synthesis.exchanges import Task, Tools
 
+_ERROR_TEXT = re.compile(r"\W*(?:\w+ ){0,2}error *[:：]", re.IGNORECASE)
 _DIGITS = digits.encode()
 _NO_SIGNS = (ascii_letters + digits + whitespace).encode()
 
@@ -46,8 +47,9 @@ def rejections(task: "Task", rollout: Rollout, rules: Rules) -> list[Rejection]:
         return [Rejection(RejectReason.TEACHER_FAILED, f"the rollout ended with {rollout.stop_reason}")]
     messages = rollout.messages
     results = [message.content for message in messages if message.role == "tool"]
-    if rollout.tool_errors:
-        return [Rejection(RejectReason.OBSERVATION_IS_ERROR, f"{rollout.tool_errors} of {len(results)} results")]
+    errors = max(rollout.tool_errors, sum(map(_reads_as_error, results)))
+    if errors:
+        return [Rejection(RejectReason.OBSERVATION_IS_ERROR, f"{errors} of {len(results)} results")]
     calls = [call for message in messages for call in message.tool_calls]
     found = _wrong_calls(task, calls, rules) + _wrong_results(task, messages, results)
     found += validate_conversation(Conversation(messages, task.tools), max_chars=8 * rules.max_tokens)
@@ -92,6 +94,11 @@ def approximate_tokens(messages: Sequence[Message]) -> int:
     results = sum(message.role == "tool" for message in messages)
     frame = 6 * len(messages) + 26 * len(calls) + 8 * results
     return round(numerals + 2 * others + 0.8 * signs + (len(text) - numerals - others - signs) / 4.2) + frame
+
+
+def _reads_as_error(result: str) -> bool:
+    """Whether a result is an error that its server sent as an answer, as many do: `Database error: ...`."""
+    return _ERROR_TEXT.match(result) is not None
 
 
 def _wrong_calls(task: "Task", calls: Sequence[ToolCall], rules: Rules) -> list[Rejection]:

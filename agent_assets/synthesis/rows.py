@@ -91,7 +91,7 @@ async def make_rows(
         mixed = mix_rows(train, general_rows(general, language), config.mix, seed=config.seed)
     train, rows = mixed.exchanges, [*pack_rows(mixed.exchanges, config), *mixed.general]
     rows.sort(key=lambda row: stable_hash("order", config.seed, row["id"]))
-    uncovered |= dict.fromkeys(sorted(forbidden_tools(toolbox, config)), "its server marks it as destructive")
+    uncovered |= dict.fromkeys(sorted(forbidden_tools(toolbox, config)), "its server says that it changes things")
     report = coverage(train, heldout, rejected, tools, uncovered=uncovered)
     coverable = {name: calls for name, calls in report["calls_by_tool"].items() if name not in uncovered}
     if len(rows) < config.min_rows:

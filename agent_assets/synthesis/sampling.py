@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
+from agent_assets.synthesis.described_values import described_text
 from agent_assets.synthesis.json_schema import date_ranges, is_date, resolve
 
 MAX_DEPTH = 4  # of nested schemas; recursive ones are cut there by leaving optional parts out
@@ -157,6 +158,10 @@ def _sample_text(schema: JsonObject, pool: Pool, rng: Random, name: str) -> str:
         return f"https://example.com/{rng.choice(_WORDS)}"
     if form is not None or "pattern" in schema:
         raise CannotSample("a text with a format or pattern and without examples")
+    return described_text(str(schema.get("description", "")), rng) or _words(schema, rng)
+
+
+def _words(schema: JsonObject, rng: Random) -> str:
     text = " ".join(rng.sample(_WORDS, rng.randint(1, 2)))
     text += "".join(rng.choice(string.ascii_lowercase) for _ in range(int(schema.get("minLength", 0)) - len(text)))
     return text[: schema.get("maxLength")]

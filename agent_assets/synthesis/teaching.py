@@ -41,9 +41,9 @@ class SafeTools:
 
 
 def forbidden_tools(toolbox: Tools, config: RowsConfig) -> frozenset[str]:
-    """Tools that their server marks as destructive and the configuration does not allow."""
-    marked = {name for name, said in toolbox.annotations.items() if said.get("destructive")}
-    return frozenset(marked - set(config.allow_destructive))
+    """Tools that change things, as their server says, and that the configuration does not allow."""
+    marked = {name for name, said in toolbox.annotations.items() if said.get("writes")}
+    return frozenset(marked - set(config.allow_writing))
 
 
 async def teach(
@@ -71,9 +71,7 @@ async def teach(
     safe = SafeTools(toolbox, forbidden)
     rules = _rules(config, by_script=llm is None)
     known = {id(task): told_exchange(task, rules) for task in first if not task.tools and teacher is None}
-    known |= {
-        id(task): _refused(task, RejectReason.DESTRUCTIVE, "its tool") for task in first if _calls(task) & forbidden
-    }
+    known |= {id(task): _refused(task, RejectReason.WRITES, "its tool") for task in first if _calls(task) & forbidden}
     asked = [task for task in first if id(task) not in known]
     limits = Limits(config.max_turns, config.max_tool_calls, config.question_seconds, config.max_question_tokens)
     if llm is None:

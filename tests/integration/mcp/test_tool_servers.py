@@ -154,7 +154,7 @@ def test_every_tool_of_ours_is_sound_read_only_and_short() -> None:
     for config in (stdio(*ENERGY), stdio("-m", "agent_assets.tool_servers.memory", "--memories", "-")):
         tools, annotations = look(config, lambda toolbox: (toolbox.tools, toolbox.annotations))
         assert [check_schema(tool) for tool in tools] == [[]] * 5
-        assert annotations == {tool.name: {"read_only": True, "destructive": False} for tool in tools}
+        assert annotations == {tool.name: {"read_only": True, "writes": False} for tool in tools}
         assert all(0 < len(tool.description) <= 80 for tool in tools)
         assert read_snapshot(schema_snapshot(tools)) == tools
 

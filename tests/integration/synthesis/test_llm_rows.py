@@ -79,7 +79,7 @@ def test_rows_are_whole_and_rejects_say_why(unbroken: Path) -> None:
     assert before_calls and {message.content for message in before_calls} == {"Let me see."}
     coverage = json.loads((unbroken / "rows" / "coverage.json").read_text("utf-8"))
     assert coverage["calls_by_tool"]["double"] > 60
-    assert coverage["uncovered"] == {"forget": "its server marks it as destructive"}
+    assert coverage["uncovered"] == {"forget": "its server says that it changes things"}
     assert coverage["by_kind"]["abstention"] > 0
     rejects = read_lines(unbroken / "rows" / "rejects.jsonl")
     assert {reason["reason"] for row in rejects for reason in row["reasons"]} == {"observation_is_error"}
