@@ -142,8 +142,10 @@ async def _ask(
 
     system = _system_prompt(pipeline, memories)
     messages = [Message("system", system)] if system else []
-    chat = OpenAIChatModel(base_url=base_url, api_key=key, model=model, max_tokens=max_tokens)
-    async with open_tools(pipeline, memories=memories, log_dir=settings.home / "logs") as toolbox:
+    async with (
+        open_tools(pipeline, memories=memories, log_dir=settings.home / "logs") as toolbox,
+        OpenAIChatModel(base_url=base_url, api_key=key, model=model, max_tokens=max_tokens) as chat,
+    ):
         tools = sorted(toolbox.tools, key=lambda tool: tool.name)
         click.echo(f"system    {system or '(none)'}")
         click.echo(f"tools     {', '.join(tool.name for tool in tools)}")

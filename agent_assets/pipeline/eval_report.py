@@ -118,15 +118,12 @@ def _answer(
     progress = run.engines.progress(run.context, stage=f"evaluating {system}")
 
     async def answer(base_url: str, model: str) -> "list[ItemResult]":
-        async with open_tools(run.pipeline, memories=memories, log_dir=run.engines.logs) as toolbox:
-            chat = OpenAIChatModel(
-                base_url=base_url,
-                api_key="local",
-                model=model,
-                temperature=0.0,
-                max_tokens=settings.max_tokens,
-                seed=settings.seed,
-            )
+        async with (
+            open_tools(run.pipeline, memories=memories, log_dir=run.engines.logs) as toolbox,
+            OpenAIChatModel(
+                base_url=base_url, api_key="local", model=model, max_tokens=settings.max_tokens, seed=settings.seed
+            ) as chat,
+        ):
             limits = Limits(max_turns=settings.max_turns, seconds=settings.item_seconds)
             return await run_items(
                 chat,

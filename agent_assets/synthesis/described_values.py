@@ -14,7 +14,7 @@ def described_text(description: str, rng: Random) -> str | None:
 
     An example may be wrong: rows are executed, and one whose call fails is rejected.
     """
-    found = [quoted[1:-1] for said in _EXAMPLES.findall(description) for quoted in re.findall(_QUOTED, said)]
+    found: list[str] = [quoted[1:-1] for said in _EXAMPLES.findall(description) for quoted in re.findall(_QUOTED, said)]
     if found:
         return rng.choice(found)
     clock = _CLOCK.search(description)

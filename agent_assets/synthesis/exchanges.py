@@ -92,9 +92,15 @@ async def run_task(task: Task, teacher: ChatModel, toolbox: Tools, *, limits: Li
     asked = [*first, Message("user", task.question.text)]
     rollout = await run_agent(teacher, toolbox, asked, task.tools, limits)
     found = rejections(task, rollout, rules)
-    if rules.replay and not found:
-        found += await replay(rollout.messages, toolbox, rules.read_only)
     return Exchange(task, _in_order(rollout.messages[len(first) :], task.tools), tuple(dict.fromkeys(found)))
+
+
+async def replayed(exchange: Exchange, toolbox: Tools, *, rules: Rules) -> Exchange:
+    """The exchange, rejected if what only reads now answers otherwise. After all others were made: a clock, a counter
+    or a time of last access has moved by then."""
+    if exchange.rejections or not rules.replay:
+        return exchange
+    return replace(exchange, rejections=tuple(await replay(exchange.messages, toolbox, rules.read_only)))
 
 
 def told_exchange(task: Task, rules: Rules) -> Exchange:

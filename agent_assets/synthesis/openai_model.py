@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from openai import AsyncOpenAI
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class OpenAIChatModel:
-    """Asks `/chat/completions`; one client, safe to use from many tasks.
+    """Asks `/chat/completions`; one client, safe to use from many tasks. `async with` closes its connections.
 
     Args:
         base_url: ends in `/v1`.
@@ -49,6 +50,15 @@ class OpenAIChatModel:
             "max_tokens": max_tokens,
             "seed": seed,
         }
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections: left to the garbage collector, they outlive their event loop and complain."""
+        await self._client.close()
 
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
         """The next assistant message, with the tokens that the server counted.

@@ -11,7 +11,7 @@ from agent_assets.errors import ConfigError, ToolServerError
 from agent_assets.llm.client import LlmClient
 from agent_assets.synthesis.agent_loop import ChatModel, Limits, StopReason, in_order
 from agent_assets.synthesis.config import RowsConfig
-from agent_assets.synthesis.exchanges import Exchange, Task, Tools, run_task, told_exchange
+from agent_assets.synthesis.exchanges import Exchange, Task, Tools, replayed, run_task, told_exchange
 from agent_assets.synthesis.journal import MAX_DEATHS, Journal
 from agent_assets.synthesis.llm_teacher import LlmTeacher
 from agent_assets.synthesis.row_checks import Rules
@@ -84,8 +84,11 @@ async def teach(
         # Where a tool server died before, the cause is found by asking alone.
         suspects = [task for task in asked if llm.journal.deaths(task)]
         await in_order([partial(run, task) for task in suspects], concurrency=1)
-    rolled_out = iter(await in_order([partial(run, task) for task in asked], concurrency=config.concurrency))
-    found = [known[id(task)] if id(task) in known else next(rolled_out) for task in first]
+    rolled_out = await in_order([partial(run, task) for task in asked], concurrency=config.concurrency)
+    journal = None if llm is None else llm.journal
+    again = [partial(_again, exchange, toolbox=safe, rules=rules, journal=journal) for exchange in rolled_out]
+    checked = iter(await in_order(again, concurrency=config.concurrency))
+    found = [known[id(task)] if id(task) in known else next(checked) for task in first]
     return found + [_refused(task, RejectReason.DUPLICATE, "this question is asked before") for task in repeated]
 
 
@@ -93,11 +96,11 @@ async def _resume(
     task: Task, *, journal: Journal, teacher: ChatModel, toolbox: Tools, limits: Limits, rules: Rules
 ) -> Exchange:
     """The exchange of the journal, or a new one, which is kept unless it was the time that ran out."""
+    if journal.deaths(task) >= MAX_DEATHS:
+        return _refused(task, RejectReason.TOOL_SERVER_FAILED, f"a tool server died {MAX_DEATHS} times on it")
     done = journal.find(task)
     if done is not None:
         return done
-    if journal.deaths(task) >= MAX_DEATHS:
-        return _refused(task, RejectReason.TOOL_SERVER_FAILED, f"a tool server died {MAX_DEATHS} times on it")
     try:
         exchange = await run_task(task, teacher, toolbox, limits=limits, rules=rules)
     except ToolServerError:
@@ -106,6 +109,15 @@ async def _resume(
     if not any(rejection.detail.endswith(StopReason.TIMEOUT) for rejection in exchange.rejections):
         journal.keep(exchange)
     return exchange
+
+
+async def _again(exchange: Exchange, *, toolbox: Tools, rules: Rules, journal: Journal | None) -> Exchange:
+    try:
+        return await replayed(exchange, toolbox, rules=rules)
+    except ToolServerError:
+        if journal is not None:
+            journal.died(exchange.task)
+        raise
 
 
 def _rules(config: RowsConfig, *, by_script: bool) -> Rules:
