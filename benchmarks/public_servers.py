@@ -62,7 +62,7 @@ VALUES: dict[str, dict[str, list[Any]]] = {
     }
     | {tool: {"path": ["{files}"]} for tool in ("list_directory", "list_directory_with_sizes", "directory_tree")},
 }
-FROM_NPM = "@modelcontextprotocol/server-filesystem"
+FROM_NPM = "@modelcontextprotocol/server-filesystem@2026.8.31"
 
 
 def install(folder: Path, *, npm: bool) -> dict[str, ServerConfig]:

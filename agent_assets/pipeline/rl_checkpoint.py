@@ -40,7 +40,8 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     started = time.monotonic()
     work = resume_folder(folder)
     work.mkdir(exist_ok=True)
-    trained, scenarios = asyncio.run(_train(run, work))
+    with run.traced():
+        trained, scenarios = asyncio.run(_train(run, work))
     write_scenarios(folder / SCENARIOS_FILE, scenarios)
     write_outcome(folder, trained.outcome.steps)
     _copy_adapter(trained.outcome.checkpoint, folder, like=run.path("sft_adapter"))

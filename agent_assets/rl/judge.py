@@ -27,6 +27,7 @@ from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.rl.config import JudgeConfig, RewardWeights
 from agent_assets.rl.rollouts import Attempt
 from agent_assets.synthesis.openai_model import request_body
+from agent_assets.synthesis.tracing import span
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -158,7 +159,9 @@ class Judge:
         return None
 
     async def _ask(self, client: "AsyncOpenAI", messages: list[Any], ids: set[str]) -> dict[str, float]:
-        reply = await client.chat.completions.create(model=self.config.model, messages=messages, temperature=0.0)
+        with span("judge_call", lambda: {"model": self.config.model, "messages": messages}) as traced:
+            reply = await client.chat.completions.create(model=self.config.model, messages=messages, temperature=0.0)
+            traced.finish(reply.model_dump(exclude_none=True))
         self.usage.tokens += reply.usage.total_tokens if reply.usage is not None else 0
         text = (reply.choices[0].message.content or "") if reply.choices else ""
         try:

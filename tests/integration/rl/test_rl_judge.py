@@ -16,6 +16,8 @@ from agent_assets.rl.config import JudgeConfig, RewardWeights
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.rewards import Reward
 from agent_assets.rl.rollouts import Attempt
+from resources.trace_store import list_traces
+from resources.tracing import TraceFigures, TracingResource
 
 WEIGHTS = RewardWeights()
 
@@ -64,6 +66,16 @@ def test_a_judge_that_prefers_what_it_reads_first_shows_as_disagreement(tmp_path
         judge, groups = judged(server, tmp_path, [GROUP])
     assert judge.usage.disagreement == 1.0
     assert [one.reward.components["judge"] for one in groups[0]] == [0.5, 0.5]
+
+
+def test_judge_calls_are_traced_with_the_key_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "traces.sqlite"
+    attributes = {"pipeline": "p", "elder": "ada", "run_id": "run-1"}
+    with judge_server(by_id) as server, TracingResource().session(path, attributes, report=print) as figures:
+        judged(server, tmp_path, [GROUP])
+    assert figures == TraceFigures(spans=2)
+    assert [(line.kind, line.steps, line.failed) for line in list_traces(path)] == [("judge_call", 1, 0)] * 2
+    assert b"secret" not in path.read_bytes()
 
 
 def test_judgements_are_kept_and_not_paid_twice(tmp_path: Path) -> None:
