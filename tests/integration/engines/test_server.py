@@ -5,16 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from launching import CORE, HERE, alive, wait_for
 from openai import OpenAI, omit
+from test_programs import conversations
 from tiny_model import make_tiny_adapter
 
+from agent_assets.conversations.formats import to_openai, to_swift
+from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.process import EngineLimits
-from agent_assets.engines.server import serve_model
+from agent_assets.engines.server import Endpoint, serve_model
 from agent_assets.errors import EngineFailed, EngineOutOfMemory
+from agent_assets.synthesis.rendered import RowRenderer
 
 pytestmark = pytest.mark.engine
 LIMITS = EngineLimits(seconds=300, memory_bytes=8 * 2**30)
@@ -50,6 +55,7 @@ def test_it_answers_and_ends_with_the_block(engine_env: EngineEnv, tiny_model: P
             for tools in (omit, [tool])
         )  # fmt: skip
         assert with_tool > plain + 20
+        assert_it_renders_what_is_trained(endpoint, tiny_model)
         texts = {
             model: client.chat.completions.create(
                 model=model, messages=[{"role": "user", "content": "Hello"}], max_tokens=8, temperature=0.0
@@ -62,6 +68,22 @@ def test_it_answers_and_ends_with_the_block(engine_env: EngineEnv, tiny_model: P
     assert len(descendants) >= 2
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in descendants)
     assert endpoint.log_path.read_text(encoding="utf-8")
+
+
+def assert_it_renders_what_is_trained(endpoint: Endpoint, model_dir: Path) -> None:
+    """The server's own token ids of whole conversations: those of training (test_template_parity has the rest)."""
+    renderer, compared = RowRenderer(model_dir), 0
+    for case in conversations():
+        body = {
+            "model": endpoint.model, "messages": to_openai(case)["messages"],
+            "tools": strict_openai_tools(case.tools) or None, "add_generation_prompt": False,
+        }  # fmt: skip
+        trained = renderer.render(to_swift(case)).ids
+        if len(trained) < 512:
+            reply = httpx.post(f"{endpoint.base_url.removesuffix('/v1')}/tokenize", json=body, timeout=60)
+            assert reply.json()["tokens"] == trained, reply.text
+            compared += 1
+    assert compared >= 2
 
 
 def test_it_ends_when_its_worker_is_killed(tiny_model: Path, tmp_path: Path) -> None:
