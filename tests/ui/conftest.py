@@ -43,7 +43,7 @@ def ui(home: Path) -> Iterator[str]:
     subprocess.run([*command, "seed"], env=environment, check=True, cwd=ROOT, timeout=120)
     port = free_port()
     process = subprocess.Popen(
-        [*command, "up", "--port", str(port)],
+        [*command, "up", "--port", str(port), "--api-port", str(free_port())],
         env=environment,
         cwd=ROOT,
         stdout=subprocess.PIPE,
