@@ -6,6 +6,7 @@ what they told is compared by `mongo_reader.content_digest`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo.database import Database
@@ -56,14 +57,28 @@ def elder_signatures(
     answers = layout.answers
     changed = {"$ifNull": [f"${answers.updated_at}", f"${answers.created_at}"]}
     as_date = {"$convert": {"input": changed, "to": "date", "onError": None, "onNull": None}}  # some write ISO text
-    as_ms = {"$convert": {"input": as_date, "to": "long", "onError": 0, "onNull": 0}}
-    group = {"_id": f"${answers.elder}", "count": {"$sum": 1}, "max": {"$max": as_ms}, "sum": {"$sum": as_ms}}
+    from_text = {"$convert": {"input": as_date, "to": "long", "onError": 0, "onNull": 0}}
+    as_ms = {"$convert": {"input": changed, "to": "long", "onError": from_text, "onNull": 0}}
+    # The maximum is converted here, once per elder: a conversion per answer is most of what this costs the server.
+    group = {"_id": f"${answers.elder}", "count": {"$sum": 1}, "max": {"$max": changed}, "sum": {"$sum": as_ms}}
     signatures = {}
     for row in _aggregate(db, layout, [{"$group": group}], retry):
         elder_id = elder_id_of(row["_id"], layout.elder_id_type)
         if elder_id is not None:
-            signatures[elder_id] = Signature(int(row["count"]), int(row["max"]), int(row["sum"]))
+            signatures[elder_id] = Signature(int(row["count"]), _ms(row["max"]), int(row["sum"]))
     return dict(sorted(signatures.items()))
+
+
+def _ms(changed: Any) -> int:
+    """Milliseconds since 1970 of a date, or of one as ISO text; 0 for anything else."""
+    if isinstance(changed, str):
+        try:
+            changed = datetime.fromisoformat(changed)
+        except ValueError:
+            return 0
+    if not isinstance(changed, datetime):
+        return 0
+    return round(changed.replace(tzinfo=changed.tzinfo or UTC).timestamp() * 1000)
 
 
 def recommended_index(layout: MongoLayout) -> list[tuple[str, int]]:
