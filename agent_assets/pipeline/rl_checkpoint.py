@@ -33,16 +33,18 @@ def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
 
 def produce(run: StageRun, source: Source, folder: Path) -> Product:
     """Make scenarios, train on them, and draw the reward curve."""
+    from agent_assets.evaluation.items import write_items
     from agent_assets.evaluation.plots import reward_curve
     from agent_assets.rl.records import write_outcome
-    from agent_assets.rl.scenarios import SCENARIOS_FILE, summary, write_scenarios
+    from agent_assets.rl.scenarios import HELDOUT_SCENARIOS_FILE, SCENARIOS_FILE, summary, write_scenarios
 
     started = time.monotonic()
     work = resume_folder(folder)
     work.mkdir(exist_ok=True)
     with run.traced():
-        trained, scenarios = asyncio.run(_train(run, work))
+        trained, scenarios, heldout = asyncio.run(_train(run, work))
     write_scenarios(folder / SCENARIOS_FILE, scenarios)
+    write_items(folder / HELDOUT_SCENARIOS_FILE, (scenario.item for scenario in heldout))
     write_outcome(folder, trained.outcome.steps)
     _copy_adapter(trained.outcome.checkpoint, folder, like=run.path("sft_adapter"))
     curve = [step.numbers for step in trained.outcome.steps]
@@ -54,6 +56,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         "learned": trained.outcome.learned,
         "steps": len(curve),
         "judge": trained.judge,
+        "heldout_scenarios": len(heldout),
         **counts,
         **{f"scenarios_{name}" if name != "scenarios" else name: value for name, value in summary(scenarios).items()},
         "training_seconds": round(time.monotonic() - started, 1),
@@ -78,9 +81,9 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     )
 
 
-async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario]]":
+async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], list[Scenario]]":
     from agent_assets.rl.engines import train
-    from agent_assets.rl.scenarios import make_scenarios
+    from agent_assets.rl.scenarios import hold_out, make_scenarios
 
     memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
     tools = read_tools(run.path("mcp_tool_schema"))
@@ -98,7 +101,8 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario]]":
             rows=run.config.train_jsonl,
             system_prompt=run.config.system_prompt,
         )
-        run.context.log.info("%d scenarios for reinforcement learning", len(scenarios))
+        scenarios, heldout = hold_out(scenarios, run.config.rl.heldout_scenarios, seed=run.config.rl.seed)
+        run.context.log.info("%d scenarios to train on, %d held out", len(scenarios), len(heldout))
         with run.engines.lease(run.context) as lease:
             trained = await train(
                 run.config.rl,
@@ -111,7 +115,7 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario]]":
                 work=work,
                 report=run.engines.messages(run.context),
             )
-    return trained, scenarios
+    return trained, scenarios, heldout
 
 
 def _copy_adapter(checkpoint: Path, folder: Path, *, like: Path) -> None:
@@ -149,7 +153,7 @@ STAGE = Stage(
     "neither training rows nor held-out items hold; with its reward curve and its best and worst trajectories.",
     deps=("base_model", "mcp_tool_schema", "questions", "elder_memories", "train_jsonl", "sft_adapter"),
     kinds=frozenset({"pytorch", "vllm"}),
-    code_version="1",
+    code_version="2",
     config=config,
     produce=produce,
     checks=(

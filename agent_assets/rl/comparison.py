@@ -12,26 +12,36 @@ from agent_assets.rl.rewards import reward
 
 
 def compare_rewards(
-    results: Mapping[str, Sequence[ItemResult]], tools: Sequence[ToolSchema], weights: RewardWeights, *,
-    training: Mapping[str, Any], seed: int, samples: int,
+    results: Mapping[str, Sequence[ItemResult]], scenarios: Mapping[str, Sequence[ItemResult]],
+    tools: Sequence[ToolSchema], weights: RewardWeights, *, training: Mapping[str, Any], seed: int, samples: int,
 ) -> JsonObject:  # fmt: skip
     """Mean verifiable reward of every system, the paired change from SFT to RL, and one line that says it all.
 
     Args:
         results: of the systems `sft` and `rl` (and others) on the same held-out items.
+        scenarios: of the systems `sft` and `rl` on the same held-out scenarios; the line judges by them where there
+            are some, because they are like what RL was trained on.
         training: summary of the rl_checkpoint: `learned` and `verdict`.
     """
+    found = {"items": _compare(results, tools, weights, seed, samples)}
+    if scenarios.get("rl"):
+        asked = {system: outcome for system, outcome in scenarios.items() if outcome}
+        found["scenarios"] = _compare(asked, tools, weights, seed, samples)
+    facts = {name: one | {"interval": one["interval"] and vars(one["interval"])} for name, one in found.items()}
+    return facts.pop("items") | facts | {"line": _line(found, training)}
+
+
+def _compare(
+    results: Mapping[str, Sequence[ItemResult]], tools: Sequence[ToolSchema], weights: RewardWeights, seed: int,
+    samples: int,
+) -> dict[str, Any]:  # fmt: skip
     scored = {system: _rewards(outcome, tools, weights) for system, outcome in results.items()}
     both = [item for item in scored["sft"] if item in scored["rl"]]
     interval = paired_bootstrap(
         [scored["sft"][item] for item in both], [scored["rl"][item] for item in both], seed=seed, samples=samples
     )
-    return {
-        "rewards": {system: round(statistics.fmean(v.values()), 6) if v else None for system, v in scored.items()},
-        "items": len(both),
-        "interval": None if interval is None else vars(interval),
-        "line": _line(interval, len(both), training),
-    }
+    means = {system: round(statistics.fmean(v.values()), 6) if v else None for system, v in scored.items()}
+    return {"rewards": means, "items": len(both), "interval": interval}
 
 
 def _rewards(results: Sequence[ItemResult], tools: Sequence[ToolSchema], weights: RewardWeights) -> dict[str, float]:
@@ -43,11 +53,21 @@ def _rewards(results: Sequence[ItemResult], tools: Sequence[ToolSchema], weights
     return found
 
 
-def _line(interval: Interval | None, items: int, training: Mapping[str, Any]) -> str:
+def _line(found: Mapping[str, Mapping[str, Any]], training: Mapping[str, Any]) -> str:
     if not training.get("learned"):
         return f"RL {training.get('verdict')}."
-    if interval is None:
+    decisive = found.get("scenarios", found["items"])["interval"]
+    if decisive is None:
         return "RL cannot be judged: no held-out item was answered by both systems."
+    how = "helped" if decisive.low > 0 else "hurt" if decisive.high < 0 else "made no difference that can be told"
+    said = [_change(name, found[name]) for name in ("scenarios", "items") if name in found]
+    return f"RL {how}: reward against SFT {'; '.join(said)} (95% intervals); {training.get('verdict')}."
+
+
+def _change(name: str, one: Mapping[str, Any]) -> str:
+    interval: Interval | None = one["interval"]
+    if interval is None:
+        return f"cannot be told on held-out {name}"
+    before, after = one["rewards"]["sft"], one["rewards"]["rl"]
     change = f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
-    how = "helped" if interval.low > 0 else "hurt" if interval.high < 0 else "made no difference that can be told"
-    return f"RL {how}: held-out reward {change} against SFT (95% interval, {items} items); {training.get('verdict')}."
+    return f"{change} on {one['items']} held-out {name} ({before:.3f} to {after:.3f})"

@@ -54,7 +54,16 @@ class RlConfig(StrictModel):
     rollouts_per_scenario: int = Field(4, ge=2, description="Size of a group: rewards count relative to its mean.")
     scenarios_per_tool: int = Field(24, ge=1, description="Scenarios made per tool and language.")
     curriculum: Literal["none", "easy_first"] = "none"
+    min_difficulty: int = Field(1, ge=1, le=5, description="Easier scenarios are left out: SFT has learned them.")
     max_difficulty: int = Field(5, ge=1, le=5, description="Harder scenarios are left out.")
+    unpadded_dates: bool = Field(
+        False,
+        description="Write the dates of tool questions as people type them (2025-3-5), which training rows do not: "
+        "harder, so that something is left to learn.",
+    )
+    heldout_scenarios: int = Field(
+        0, ge=0, description="Scenarios that are not trained on: eval_report puts them to the SFT and the RL model."
+    )
     learning_rate: float = Field(5e-5, gt=0)
     advantage: Literal["dr_grpo", "grpo"] = Field(
         "dr_grpo",

@@ -9,6 +9,7 @@ Difficulty, 1 to 5: see `synthesis.difficulty`.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -37,7 +38,8 @@ from agent_assets.synthesis.seeds import stable_hash
 from agent_assets.synthesis.tool_tasks import tool_tasks
 from agent_assets.synthesis.wording_files import WordingsFile, read_wordings
 
-SCENARIOS_FILE = "scenarios.jsonl"
+SCENARIOS_FILE, HELDOUT_SCENARIOS_FILE = "scenarios.jsonl", "heldout_scenarios.jsonl"
+_ISO_DATE = re.compile(r"(?<!\d)(\d{4})-0?(\d{1,2})-0?(\d{1,2})(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,11 @@ async def make_scenarios(
     schemas = {tool.name: tool for tool in tools}
     items = [heldout_item(exchange) for exchange in exchanges if not exchange.rejections]
     found = [Scenario(item, difficulty(item, schemas)) for item in items]
-    kept = [scenario for scenario in found if scenario.difficulty <= config.max_difficulty]
+    kept = [one for one in found if config.min_difficulty <= one.difficulty <= config.max_difficulty]
     if not kept:
         raise TrainingDataError(
             f"No scenarios for reinforcement learning: {len(tasks)} made, {len(items)} executed, none of difficulty "
-            f"{config.max_difficulty} or less that training or held-out items do not use.",
+            f"{config.min_difficulty} to {config.max_difficulty} that training or held-out items do not use.",
             next_step="add wordings, raise rl.scenarios_per_tool or rl.max_difficulty, or set rl.enabled to false.",
         )
     return sorted(kept, key=lambda scenario: scenario.item.id)
@@ -113,6 +115,30 @@ def difficulty(item: EvalItem, schemas: Mapping[str, ToolSchema]) -> int:
     """How hard an item is; see `synthesis.difficulty`."""
     asks_more = item.kind == "abstention" or bool(item.memory_ids)
     return call_difficulty(item.gold_calls, schemas, asks_more=asks_more)
+
+
+def hold_out(scenarios: Sequence[Scenario], count: int, *, seed: int) -> tuple[list[Scenario], list[Scenario]]:
+    """The scenarios to train on, and `count` others, tools taking turns, that share no call with those.
+
+    Raises:
+        TrainingDataError: nothing would be left to train on.
+    """
+    ranked = sorted(scenarios, key=lambda one: stable_hash("held", seed, one.item.id))
+    held = _interleaved([one for one in ranked if any(call["arguments"] for call in one.item.gold_calls)])[:count]
+    asked = {one.item.id for one in held}
+    used = {_call_key(call["name"], call["arguments"]) for one in held for call in one.item.gold_calls}
+    kept = [
+        one
+        for one in scenarios
+        if one.item.id not in asked
+        and not any(_call_key(call["name"], call["arguments"]) in used for call in one.item.gold_calls)
+    ]
+    if not kept:
+        raise TrainingDataError(
+            f"Of {len(scenarios)} scenarios none is left to train on when {count} are held out.",
+            next_step="lower rl.heldout_scenarios, or raise rl.scenarios_per_tool.",
+        )
+    return kept, sorted(held, key=lambda one: one.item.id)
 
 
 def schedule(scenarios: Sequence[Scenario], config: RlConfig) -> list[list[Scenario]]:
@@ -173,7 +199,13 @@ def _tool_questions(
                 continue
             fresh = [question for question in made if question.split == "train" and _is_fresh(question, known)]
             for question in fresh[: config.scenarios_per_tool]:
-                yield Question(**{**vars(question), "id": f"rl-{question.id}"})
+                text = unpadded_dates(question.text) if config.unpadded_dates else question.text
+                yield Question(**{**vars(question), "id": f"rl-{question.id}", "text": text})
+
+
+def unpadded_dates(text: str) -> str:
+    """A text with its ISO dates as people type them: 2025-03-05 becomes 2025-3-5."""
+    return _ISO_DATE.sub(r"\1-\2-\3", text)
 
 
 def _elder_tasks(

@@ -15,7 +15,7 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import TrainingDataError
 from agent_assets.evaluation.items import read_items
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.scenarios import Scenario, make_scenarios, schedule
+from agent_assets.rl.scenarios import Scenario, hold_out, make_scenarios, schedule, unpadded_dates
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 from agent_assets.synthesis.mcp_client import open_toolbox
 
@@ -84,10 +84,26 @@ def test_scenarios_share_nothing_with_training_or_heldout(tmp_path: Path, memori
     assert max(Counter(one.item.tool for one in made).values()) <= 2 * CONFIG.scenarios_per_tool
 
 
+def test_scenarios_can_be_asked_with_dates_as_people_type_them_and_easy_ones_left_out(tmp_path: Path) -> None:
+    make(tmp_path, pipeline_config("energy_expert", None), wordings=DEFS / "energy_expert" / "wordings.yaml")
+    changed = {"unpadded_dates": True, "min_difficulty": 2, "heldout_scenarios": 6}
+    made = scenarios(tmp_path, "energy_expert", None, CONFIG.model_copy(update=changed))
+    assert made and all(one.difficulty >= 2 for one in made)
+    for one in made:
+        dates = [value for name, value in one.item.gold_calls[0]["arguments"].items() if name.endswith("_date")]
+        assert dates and all(unpadded_dates(value) in one.item.question for value in dates)
+        assert not any(value in one.item.question for value in dates if "-0" in value)
+    kept, held = hold_out(made, 6, seed=1)
+    assert len(held) == 6 and Counter(one.item.tool for one in held) == dict.fromkeys({o.item.tool for o in held}, 2)
+    assert kept and not set().union(*map(calls, kept)) & set().union(*map(calls, held))
+    with pytest.raises(TrainingDataError, match="none is left to train on when 999 are held out"):
+        hold_out(made, 999, seed=1)
+
+
 def test_no_scenario_easy_enough_is_an_error_that_says_so(tmp_path: Path, memories: Path) -> None:
     servers, wordings = pipeline_config("elder_companion", memories), DEFS / "elder_companion" / "wordings.yaml"
     make(tmp_path, servers, wordings=wordings, memories=memories)
-    with pytest.raises(TrainingDataError, match="none of difficulty 1 or less"):
+    with pytest.raises(TrainingDataError, match="none of difficulty 1 to 1"):
         scenarios(tmp_path, "elder_companion", memories, CONFIG.model_copy(update={"max_difficulty": 1}))
 
 

@@ -29,17 +29,35 @@ def results(items: list[EvalItem], right: int) -> list[ItemResult]:
     return [rollout(one, RIGHT if n < right else (), "It is ok.") for n, one in enumerate(items)]
 
 
-def compared(items: list[EvalItem], sft: int, rl: int, training: dict[str, Any] = LEARNED) -> dict[str, Any]:
+def compared(
+    items: list[EvalItem], sft: int, rl: int, training: dict[str, Any] = LEARNED,
+    scenarios: tuple[int, int] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The comparison with so many items (and scenarios) right under SFT and RL."""
     systems = {"base": results(items, 0), "sft": results(items, sft), "rl": results(items, rl)}
-    return compare_rewards(systems, TOOLS, RewardWeights(), training=training, seed=1, samples=500)
+    harder = {} if scenarios is None else dict(zip(("sft", "rl"), (results(items, n) for n in scenarios), strict=True))
+    return compare_rewards(
+        systems, {"base": []} | harder, TOOLS, RewardWeights(), training=training, seed=1, samples=500
+    )
 
 
 def test_the_line_says_helped_hurt_or_cannot_be_told_with_its_interval(items: list[EvalItem]) -> None:
     better = compared(items, 8, 16)
-    assert better["line"].startswith("RL helped: held-out reward +0.400 [+0.2") and "20 items" in better["line"]
+    assert better["line"].startswith("RL helped: reward against SFT +0.400 [+0.2")
+    assert "] on 20 held-out items (0.400 to 0.800) (95% intervals)" in better["line"]
     assert better["rewards"] == {"base": 0.0, "sft": 0.4, "rl": 0.8}
-    assert compared(items, 16, 8)["line"].startswith("RL hurt: held-out reward -0.400")
-    assert compared(items, 10, 10)["line"].startswith("RL made no difference that can be told: held-out reward +0.000")
+    assert compared(items, 16, 8)["line"].startswith("RL hurt: reward against SFT -0.400")
+    assert compared(items, 10, 10)["line"].startswith(
+        "RL made no difference that can be told: reward against SFT +0.000"
+    )
+
+
+def test_held_out_scenarios_decide_and_held_out_items_are_told_beside_them(items: list[EvalItem]) -> None:
+    found = compared(items, 20, 19, scenarios=(4, 16))
+    assert found["line"].startswith("RL helped: reward against SFT +0.600 [+0.")
+    assert "] on 20 held-out scenarios (0.200 to 0.800); -0.050 [" in found["line"]
+    assert "] on 20 held-out items (1.000 to 0.950) (95% intervals)" in found["line"]
+    assert found["scenarios"]["rewards"] == {"sft": 0.2, "rl": 0.8} and found["rewards"]["rl"] == 0.95
 
 
 def test_a_run_that_learned_nothing_says_why_instead_of_a_difference(items: list[EvalItem]) -> None:
@@ -50,8 +68,8 @@ def test_a_run_that_learned_nothing_says_why_instead_of_a_difference(items: list
 
 def test_items_that_one_system_failed_on_are_not_paired(items: list[EvalItem]) -> None:
     rl = [rollout(items[0], error="EngineFailed"), *results(items, 20)[1:]]
-    found = compare_rewards({"sft": results(items, 20), "rl": rl}, TOOLS, RewardWeights(), training=LEARNED, seed=1,
-                            samples=100)  # fmt: skip
+    systems = {"sft": results(items, 20), "rl": rl}
+    found = compare_rewards(systems, {}, TOOLS, RewardWeights(), training=LEARNED, seed=1, samples=100)
     assert found["items"] == 19
 
 
