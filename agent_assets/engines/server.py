@@ -21,7 +21,7 @@ from agent_assets.engines.process import EngineLimits, EngineProcess, start_engi
 from agent_assets.errors import AgentAssetsError, EngineFailed, EngineTimeout
 
 LOG_FILE = "server.log"
-_MODULE = "vllm.entrypoints.openai.api_server"
+_MODULE = "agent_assets.engines.programs.vllm_api_server"
 _HOST = "127.0.0.1"
 _READY_SECONDS = 600.0
 _GRACE_SECONDS = 3.0
