@@ -54,6 +54,7 @@ def patch() -> None:
     from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
     theirs = PunicaWrapperCPU.update_metadata
+    PunicaWrapperCPU.rows_by_adapter = ()  # before the first forward pass
 
     def update_metadata(self: Any, *arguments: Any, **settings: Any) -> None:
         """Once per forward pass."""
