@@ -115,7 +115,14 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
         "sft_adapter": {"epochs": 8, "learning_rate": 5e-3, "precision": "fp32"},
         "eval_report": {"max_turns": 2, "max_tokens": 16},
         # Random weights earn nothing, whatever they say: the run stops, says so, and the graph goes on.
-        "rl": {"enabled": True, "steps": 3, "equal_patience": 2, "max_turns": 1, "max_tokens": 16},
+        "rl": {
+            "enabled": True,
+            "steps": 3,
+            "equal_patience": 2,
+            "max_turns": 1,
+            "max_tokens": 16,
+            "heldout_scenarios": 3,
+        },
     }
     store = tmp_path / "store"
     with loaded(attributes, ENERGY) as definitions, dg.DagsterInstance.ephemeral() as instance:
@@ -138,7 +145,10 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
     }
     assert set(outcomes.values()) == {"reused"} and len(outcomes) == 10
     (report,) = (store / "tiny_expert" / "eval_report").rglob("report.json")
-    systems = json.loads(report.read_text(encoding="utf-8"))["systems"]
+    made = json.loads(report.read_text(encoding="utf-8"))
+    systems = made["systems"]
+    assert made["rl"]["line"].startswith("RL learned nothing: 100% of groups had equal rewards")
+    assert made["rl"]["scenarios"]["items"] == 3 and set(made["rl"]["scenarios"]["rewards"]) == {"sft", "rl"}
     assert set(systems) == {"base", "sft", "rl"} and systems["sft"]["tool_call_accuracy"] is not None
     manifests = {
         name: json.loads(next((store / "tiny_expert" / name).rglob("manifest.json")).read_text(encoding="utf-8"))
