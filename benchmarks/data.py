@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import bson
-from plan import fill
+from elders_database import fill
 
 from agent_assets.conversations.memories import write_memories
 from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema

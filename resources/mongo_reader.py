@@ -6,7 +6,9 @@ A user with the role `read` suffices: nothing here writes or creates an index.
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
+from operator import itemgetter
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.objectid import ObjectId
@@ -143,13 +145,15 @@ def _groups(
     db: Database[Document], layout: MongoLayout, condition: Document, retry: Retry
 ) -> Iterator[tuple[Stored, list[Document]]]:
     """Answers by stored elder id. A lost connection is resumed after the last elder that was read to the end."""
+    name = layout.answers.elder
+    elder_of = partial(dig, path=name) if "." in name else itemgetter(name)
     after: Stored | None = None
     failures = 0
     while True:
         resumed = condition if after is None else {**condition, "$gt": after}
         try:
             with _answers_cursor(db, layout, resumed) as cursor:
-                for stored, documents in groupby(cursor, key=lambda document: dig(document, layout.answers.elder)):
+                for stored, documents in groupby(cursor, key=elder_of):
                     whole = list(documents)
                     failures = 0
                     yield stored, whole

@@ -36,7 +36,7 @@ def people(memories: Sequence[Memory], language: Language) -> list[str]:
     found = {next(filter(None, match.groups())) for text in texts for match in pattern.finditer(text)}
     holders = Counter({name: sum(name in text for text in texts) for name in found})
     # A name that is also a word, such as Read, finds more than the person.
-    words = set(re.findall(r"\b[a-z]+\b", " ".join(texts)))
+    words = set(re.findall(r"\b[a-z]+\b", " ".join(texts))) if found else set()
     return sorted(name for name in found if holders[name] <= MOST_MEMORIES_OF_A_PERSON and name.lower() not in words)
 
 
