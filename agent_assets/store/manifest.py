@@ -1,6 +1,7 @@
 """`manifest.json`: what an artifact is, what went in, what came out. Written last, so that it seals a folder."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ def hash_file(path: Path) -> FileEntry:
 
 def list_files(folder: Path) -> list[Path]:
     """Every file below `folder` but the manifest, sorted by relative path."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
+    found = (Path(where, name) for where, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in found if path != folder / MANIFEST_FILE and path.is_file())
 
 
 def hash_files(folder: Path) -> dict[str, FileEntry]:

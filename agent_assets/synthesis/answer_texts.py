@@ -24,6 +24,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 _CLAUSE_END = re.compile(r"(?<=[,;:])\s+|(?<=[，；：])")
 _TITLE_END = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Rev|Col|Capt|Gov|Prof|No)|\b[A-Z])\.$")
+_LONGEST_TITLE = 6  # characters of _TITLE_END at most: what stands before need not be searched
 _TOLD_BY: dict[str, dict[Language, str]] = {
     "family": {"en": "My family tells it so: ", "zh": "家里人是这么说我的："},
     "friend": {"en": "A friend tells it so: ", "zh": "朋友是这么说我的："},
@@ -125,7 +126,7 @@ def _sentences(text: str) -> list[str]:
     """Sentences; "Mr. Smith" does not end one."""
     found: list[str] = []
     for part in _SENTENCE_END.split(text):
-        if found and _TITLE_END.search(found[-1]):
+        if found and _TITLE_END.search(found[-1], max(0, len(found[-1]) - _LONGEST_TITLE)):
             found[-1] += " " + part
         else:
             found.append(part)
