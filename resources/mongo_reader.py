@@ -19,7 +19,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from agent_assets.conversations.memories import ElderProfile, Memory
-from agent_assets.conversations.messages import canonical_json
+from agent_assets.conversations.messages import canonical_text_json
 from agent_assets.errors import MemoryDataError
 from resources.mongo_answers import Question, clean_text, dig, id_text, make_memories, make_profile
 from resources.mongo_config import MongoLayout, check_elder_id, elder_id_of, stored_id
@@ -54,7 +54,7 @@ def content_digest(record: ElderRecord) -> str:
     # vars, not asdict: it copies nothing, and this runs over every answer of every elder.
     memories = [{key: value for key, value in vars(m).items() if key != "updated_at"} for m in record.memories]
     content = {"profile": vars(record.profile), "memories": memories}
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:32]
+    return hashlib.sha256(canonical_text_json(content)).hexdigest()[:32]
 
 
 def read_elder(
