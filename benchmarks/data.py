@@ -9,19 +9,20 @@ raw_rows_s           answers a second of a bare find_raw_batches pass over the c
 raw_decoded_rows_s   the same, every document decoded
 read_rows_s          answers a second read into memories
 jsonl_rows_s         closed-book rows a second from MongoDB to train.jsonl: read, write memories, build, check, write
+committed_rows_s     the same into the store: hashed, with a manifest, flushed to disk
 jsonl_vs_raw_ratio   jsonl_rows_s by raw_rows_s
 jsonl_vs_decoded_ratio  jsonl_rows_s by raw_decoded_rows_s
-unchanged_ratio      time to find every elder's rows unchanged (read, digest, look up, verify), by the time to make them
+unchanged_ratio      time to find every elder's rows unchanged, by the time to make and commit them: checksums of all
+                     answers as the nightly plan takes them, look up by fingerprint, verify the hash of every file
+reread_ratio         the same with every answer read and digested instead of summed up by checksums
 identical            whether rows made again from the database are the same bytes
 trace_ms             milliseconds of CPU that one traced step costs; untraced_us: microseconds of one nobody traces
 """
 
 import argparse
 import asyncio
-import hashlib
 import json
 import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -32,38 +33,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import bson
-from plan import fill
+from elder_rows import row_figures
 
-from agent_assets.conversations.memories import write_memories
 from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema
-from agent_assets.planning.fingerprint import fingerprint
-from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
-from agent_assets.store.manifest import Manifest, content_version, hash_files
 from agent_assets.synthesis.agent_loop import Limits, in_order, run_agent
-from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from agent_assets.synthesis.mcp_client import load_mcp_config, open_toolbox
 from agent_assets.synthesis.openai_model import OpenAIChatModel
-from agent_assets.synthesis.question_files import read_questions, write_questions
-from agent_assets.synthesis.questions import make_questions
-from agent_assets.synthesis.rows import make_rows
 from agent_assets.synthesis.tracing import span
-from resources.mongo_config import MongoLayout
-from resources.mongo_reader import ElderRecord, content_digest, iter_elders
-from resources.mongo_retry import connect
-from resources.mongod import start_mongod
 from resources.tracing import TracingResource
 
-DEFS = Path(__file__).resolve().parent.parent / "agent_assets" / "defs" / "elder_companion"
-ANSWERS = 100
 LATENCY_S = 0.2
 QUESTIONS, CONCURRENCY, SEQUENTIAL = 64, 16, 8
 TODAY = ToolSchema("get_today", "The date.", {"type": "object", "properties": {}})
-# Rows that need no tool server: every memory is told once, nothing is looked up and nothing held out.
-CLOSED_BOOK = RowsConfig(
-    open_per_memory=0, closed_per_memory=1, open_heldout_share=0, never_told_repeats=0, memory_tool_questions=0,
-    heldout_memory_tool_questions=0, heldout_recall=0,
-)  # fmt: skip
 
 
 class SlowModel(BaseHTTPRequestHandler):
@@ -96,13 +76,6 @@ class Clock:
 
     async def call(self, call: ToolCall) -> ToolResult:
         return ToolResult("2026-01-05")
-
-
-class NoTools:
-    annotations: dict[str, dict[str, bool]] = {}  # noqa: RUF012
-
-    async def call(self, call: ToolCall) -> ToolResult:
-        raise AssertionError("closed-book rows call nothing")
 
 
 class Server(ThreadingHTTPServer):
@@ -140,117 +113,6 @@ def rollout_figures() -> dict[str, Any]:
     return {"rollout_ratio": round(concurrent / sequential, 4), "rollout_concurrent_s": round(concurrent, 2)}
 
 
-async def make_questions_folder(folder: Path) -> list[ToolSchema]:
-    """Recall questions as the shipped pipeline asks them."""
-    servers = load_mcp_config(DEFS / "mcp_config.json", {"python": sys.executable, "memories": "-"})
-    async with open_toolbox(servers) as toolbox:
-        config = QuestionsConfig(languages=["en", "zh"])
-        make_questions(folder, tools=toolbox.tools, config=config, wordings=DEFS / "wordings.yaml")
-        write_questions(folder, [question for question in read_questions(folder) if question.kind == "recall"])
-        return toolbox.tools
-
-
-def build(folder: Path, record: ElderRecord, questions: Path, tools: list[ToolSchema]) -> int:
-    """One elder's memories and rows, as the stages write them."""
-    memories, rows = folder / "memories", folder / "rows"
-    memories.mkdir(parents=True)
-    rows.mkdir()
-    write_memories(memories, record.profile, record.memories)
-    made = asyncio.run(
-        make_rows(
-            rows, questions_folder=questions, tools=tools, toolbox=NoTools(), memories_folder=memories,
-            config=CLOSED_BOOK, system_prompt=None, wordings=DEFS / "wordings.yaml",
-        )
-    )  # fmt: skip
-    return int(made["exchanges"])
-
-
-def digest_of(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.jsonl")):
-        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def row_figures(folder: Path, elders: int) -> dict[str, Any]:
-    """Closed-book rows of many elders from a real MongoDB, twice."""
-    questions = folder / "questions"
-    questions.mkdir()
-    tools = asyncio.run(make_questions_folder(questions))
-    store = ArtifactStore(str(folder / "store"))
-    database = Path(tempfile.mkdtemp(prefix="data-"))
-    try:
-        with start_mongod(database) as mongod, connect(mongod.uri) as client:
-            db = client["fleet"]
-            fill(db, elders, ANSWERS)
-            figures = raw_figures(db.answers, elders * ANSWERS)
-            layout = MongoLayout.service()
-            started = time.perf_counter()
-            records = list(iter_elders(db, layout))
-            figures["read_rows_s"] = round(elders * ANSWERS / (time.perf_counter() - started))
-
-            def first() -> int:
-                return sum(
-                    commit(store, folder / "first", record, questions, tools) for record in iter_elders(db, layout)
-                )
-
-            seconds, rows = timed(first)
-            figures["jsonl_rows_s"] = round(rows / seconds)
-            again, _ = timed(lambda: [look_up(store, record) for record in iter_elders(db, layout)])
-            for record in records:
-                build(folder / "second" / record.profile.elder_id, record, questions, tools)
-    finally:
-        shutil.rmtree(database)
-    assert rows == elders * ANSWERS, rows
-    print(f"{rows} rows of {elders} elders: {seconds:.2f} s, found unchanged in {again:.2f} s")
-    return figures | {
-        "elders": elders,
-        "jsonl_vs_raw_ratio": round(figures["jsonl_rows_s"] / figures["raw_rows_s"], 4),
-        "jsonl_vs_decoded_ratio": round(figures["jsonl_rows_s"] / figures["raw_decoded_rows_s"], 4),
-        "unchanged_ratio": round(again / seconds, 4),
-        "identical": digest_of(folder / "first") == digest_of(folder / "second"),
-    }
-
-
-def raw_figures(collection: Any, answers: int) -> dict[str, Any]:
-    """The best of three passes: the collection is in memory then, as it is for what is measured next."""
-    bare = min(timed(lambda: sum(len(batch) for batch in collection.find_raw_batches({})))[0] for _ in range(3))
-    decoded = min(
-        timed(lambda: sum(len(bson.decode_all(batch)) for batch in collection.find_raw_batches({})))[0]
-        for _ in range(3)
-    )
-    return {"raw_rows_s": round(answers / bare), "raw_decoded_rows_s": round(answers / decoded)}
-
-
-def key_of(record: ElderRecord) -> tuple[ArtifactKey, str]:
-    digest = fingerprint(
-        asset="train_jsonl", partition=record.profile.elder_id, code_version="1",
-        inputs={"elder_memories": content_digest(record)}, config=CLOSED_BOOK.model_dump(), generation=0,
-    )  # fmt: skip
-    return ArtifactKey("elder_companion", "train_jsonl", record.profile.elder_id), digest
-
-
-def commit(store: ArtifactStore, folder: Path, record: ElderRecord, questions: Path, tools: list[ToolSchema]) -> int:
-    """Build one elder's rows and put them into the store."""
-    key, digest = key_of(record)
-    rows = build(folder / record.profile.elder_id, record, questions, tools)
-    with store.staging(key, digest) as staged:
-        shutil.copytree(folder / record.profile.elder_id / "rows", staged, dirs_exist_ok=True)
-        files = hash_files(staged)
-        manifest = Manifest(
-            pipeline=key.pipeline, asset=key.asset, partition=key.partition, fingerprint=digest,
-            data_version=content_version(files), code_version="1", inputs={}, config={}, files=files, created_at="",
-        )  # fmt: skip
-        store.commit(key, staged, manifest)
-    return rows
-
-
-def look_up(store: ArtifactStore, record: ElderRecord) -> None:
-    artifact = store.find(*key_of(record))
-    assert artifact is not None
-    store.verify(artifact)
-
-
 def trace_figures(folder: Path) -> dict[str, Any]:
     """What a traced step costs, and one that nobody traces."""
     steps = 300
@@ -267,12 +129,6 @@ def trace_figures(folder: Path) -> dict[str, Any]:
         with span("llm_call", lambda: messages):
             pass
     return {"trace_ms": round(traced_ms, 3), "untraced_us": round(10 * (time.process_time() - started), 2)}
-
-
-def timed(function: Any) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = function()
-    return time.perf_counter() - started, result
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import canonical_json
@@ -40,15 +40,10 @@ class Question:
     category: str = ""
 
 
-@dataclass(frozen=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     question_id: str
     answered_by: str
     document: Mapping[str, Any]
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.question_id, self.answered_by
 
 
 def make_memories(
@@ -64,11 +59,12 @@ def make_memories(
     latest: dict[tuple[str, str], _Candidate] = {}
     for document in documents:
         candidate = _Candidate(_question_id(document, layout), id_text(dig(document, layout.answered_by)), document)
-        other = latest.get(candidate.key)
+        key = candidate[:2]
+        other = latest.get(key)
         if other is not None:
             skipped[SkipReason.SUPERSEDED] += 1
         if other is None or _age(candidate.document, layout) > _age(other.document, layout):
-            latest[candidate.key] = candidate
+            latest[key] = candidate
     ids = memory_ids(elder_id, latest)
     memories = []
     for key, candidate in latest.items():
@@ -82,7 +78,8 @@ def make_memories(
 
 def memory_ids(elder_id: str, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Memory id by (question id, answered by): it survives edits of the answer. Ids that clash get 16 digits, not 8."""
-    digests = {key: hashlib.sha256(canonical_json([elder_id, *key]).encode()).hexdigest() for key in keys}
+    texts = {key: ",".join(map(canonical_json, (elder_id, *key))) for key in keys}  # far quicker than JSON of each list
+    digests = {key: hashlib.sha256(f"[{text}]".encode()).hexdigest() for key, text in texts.items()}
     uses = Counter(digest[:8] for digest in digests.values())
     return {key: f"m-{digest[: 8 if uses[digest[:8]] == 1 else 16]}" for key, digest in digests.items()}
 
@@ -110,6 +107,8 @@ def dig(document: Mapping[str, Any], path: str | None) -> Any:
     """The value at a dotted path, None where there is none."""
     if not path:
         return None
+    if "." not in path:  # nearly always, and this runs for every field of every answer
+        return document.get(path)
     value: Any = document
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -118,14 +117,19 @@ def dig(document: Mapping[str, Any], path: str | None) -> Any:
 
 def clean_text(value: object) -> str | None:
     """Text in Unicode NFC without surrounding space, with plain newlines; None for what is not (valid) text."""
-    if not isinstance(value, str) or _BROKEN_UTF8.search(value):
+    if not isinstance(value, str):
         return None
-    return unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    if not value.isascii():
+        if _BROKEN_UTF8.search(value):
+            return None
+        value = unicodedata.normalize("NFC", value)
+    return value.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def id_text(value: object) -> str:
     """An id of any type as text, "" for None: answers and questions may store the same id in different types."""
-    return "" if value is None else str(value).encode("utf-8", "backslashreplace").decode()
+    text = "" if value is None else str(value)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def utc_text(value: object) -> str:
@@ -190,5 +194,7 @@ def _is_text_list(value: object) -> bool:
 
 def _language_of(memories: Iterable[Memory]) -> str:
     text = " ".join(memory.answer for memory in memories)
+    if text.isascii():
+        return "en"
     letters, chinese = (sum(map(len, runs.findall(text))) for runs in (_LETTERS, _CHINESE))
     return "zh" if chinese * 3 > letters else "en"  # a Chinese answer may quote Latin names, hardly the reverse

@@ -6,7 +6,9 @@ A user with the role `read` suffices: nothing here writes or creates an index.
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
+from operator import itemgetter
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.objectid import ObjectId
@@ -17,7 +19,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from agent_assets.conversations.memories import ElderProfile, Memory
-from agent_assets.conversations.messages import canonical_json
+from agent_assets.conversations.messages import canonical_text_json
 from agent_assets.errors import MemoryDataError
 from resources.mongo_answers import Question, clean_text, dig, id_text, make_memories, make_profile
 from resources.mongo_config import MongoLayout, check_elder_id, elder_id_of, stored_id
@@ -52,7 +54,7 @@ def content_digest(record: ElderRecord) -> str:
     # vars, not asdict: it copies nothing, and this runs over every answer of every elder.
     memories = [{key: value for key, value in vars(m).items() if key != "updated_at"} for m in record.memories]
     content = {"profile": vars(record.profile), "memories": memories}
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:32]
+    return hashlib.sha256(canonical_text_json(content)).hexdigest()[:32]
 
 
 def read_elder(
@@ -143,13 +145,15 @@ def _groups(
     db: Database[Document], layout: MongoLayout, condition: Document, retry: Retry
 ) -> Iterator[tuple[Stored, list[Document]]]:
     """Answers by stored elder id. A lost connection is resumed after the last elder that was read to the end."""
+    name = layout.answers.elder
+    elder_of = partial(dig, path=name) if "." in name else itemgetter(name)
     after: Stored | None = None
     failures = 0
     while True:
         resumed = condition if after is None else {**condition, "$gt": after}
         try:
             with _answers_cursor(db, layout, resumed) as cursor:
-                for stored, documents in groupby(cursor, key=lambda document: dig(document, layout.answers.elder)):
+                for stored, documents in groupby(cursor, key=elder_of):
                     whole = list(documents)
                     failures = 0
                     yield stored, whole

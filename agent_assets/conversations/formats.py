@@ -15,6 +15,7 @@ from agent_assets.conversations.row_parts import (
     bad_row,
     encode,
     entries,
+    openai_message,
     openai_tools,
     read_calls,
     read_tools,
@@ -114,23 +115,7 @@ def to_openai(conversation: Conversation) -> JsonObject:
     Raises:
         TrainingDataError: calls and results do not pair.
     """
-    messages: list[JsonObject] = []
-    for message in canonical(conversation).messages:
-        entry: JsonObject = {"role": message.role, "content": message.content}
-        if message.tool_calls:
-            entry["content"] = message.content or None
-            entry["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": encode(call.arguments)},
-                }
-                for call in message.tool_calls
-            ]
-        if message.role == "tool":
-            entry["tool_call_id"] = message.tool_call_id
-        messages.append(entry)
-    row: JsonObject = {"messages": messages}
+    row: JsonObject = {"messages": [openai_message(message) for message in canonical(conversation).messages]}
     if conversation.tools:
         row["tools"] = openai_tools(conversation.tools)
     return row

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent_assets.conversations.messages import canonical_json
+from agent_assets.conversations.messages import canonical_json, canonical_text_json
 
 MEMORIES_FILE = "memories.jsonl"
 PROFILE_FILE = "elder.json"
@@ -38,8 +38,8 @@ class ElderProfile:
 def write_memories(folder: Path, profile: ElderProfile, memories: Iterable[Memory]) -> None:
     """Write `elder.json` and `memories.jsonl` (sorted by memory id) into `folder`."""
     (folder / PROFILE_FILE).write_text(canonical_json(vars(profile)) + "\n", encoding="utf-8")
-    lines = [canonical_json(vars(memory)) for memory in sorted(memories, key=lambda memory: memory.memory_id)]
-    (folder / MEMORIES_FILE).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    lines = [canonical_text_json(vars(memory)) for memory in sorted(memories, key=lambda memory: memory.memory_id)]
+    (folder / MEMORIES_FILE).write_bytes(b"".join(line + b"\n" for line in lines))
 
 
 def read_profile(folder: Path) -> ElderProfile:

@@ -18,6 +18,13 @@ def canonical_json(value: Any) -> str:
     return _CANONICAL.encode(value)
 
 
+def canonical_text_json(value: Any) -> bytes:
+    """What `canonical_json` gives, in UTF-8, in a tenth of its time: of objects and lists that hold text only."""
+    import orjson  # engine environments have this module, and not that library
+
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
 @dataclass(frozen=True)
 class ToolSchema:
     """One tool as a model sees it. `parameters` is a JSON Schema object."""

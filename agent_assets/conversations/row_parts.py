@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from agent_assets.conversations.messages import JsonObject, ToolCall, ToolSchema
+from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema
 from agent_assets.errors import TrainingDataError
 
 
@@ -44,6 +44,30 @@ def tool_entry(tool: ToolSchema) -> JsonObject:
     return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
 
 
+def openai_message(message: Message, *, finite: bool = True) -> JsonObject:
+    """A message as OpenAI chat rows and requests hold it. Content is null where it only calls.
+
+    Args:
+        finite: NaN and infinity, which JSON has not, are an error. A model that wrote one is asked on nevertheless.
+
+    Raises:
+        TrainingDataError: the arguments of a call hold such a number.
+    """
+    entry: JsonObject = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        entry["content"] = message.content or None
+        functions = [
+            {"name": call.name, "arguments": encode(call.arguments, finite=finite)} for call in message.tool_calls
+        ]
+        entry["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": function}
+            for call, function in zip(message.tool_calls, functions, strict=True)
+        ]
+    if message.role == "tool":
+        entry["tool_call_id"] = message.tool_call_id
+    return entry
+
+
 def openai_tools(tools: Sequence[ToolSchema]) -> list[JsonObject]:
     """Tools as OpenAI chat rows, swift rows and servers hold them."""
     return [{"type": "function", "function": tool_entry(tool)} for tool in tools]
@@ -57,10 +81,10 @@ def entries(row: JsonObject, key: str) -> list[JsonObject]:
     return value
 
 
-def encode(value: Any) -> str:
+def encode(value: Any, *, finite: bool = True) -> str:
     """JSON as a model writes it: spaces after separators, Unicode kept, keys in the order they have."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return json.dumps(value, ensure_ascii=False, allow_nan=not finite)
     except ValueError:
         raise bad_row(None, "a number that JSON has not (NaN or infinity)") from None
 

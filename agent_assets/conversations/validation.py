@@ -124,6 +124,8 @@ def _shape(messages: Sequence[Message]) -> Iterator[Rejection]:
 
 def _pairing(messages: Sequence[Message]) -> Iterator[Rejection]:
     """Every call has one result, right after the message that called, and every result its call."""
+    if not any(message.tool_calls or message.role == "tool" for message in messages):
+        return
     ids = Counter(call.id for message in messages for call in message.tool_calls)
     for call_id in sorted(call_id for call_id, count in ids.items() if count > 1):
         yield Rejection(RejectReason.DUPLICATE, f"call id {call_id[:64]!r} is used {ids[call_id]} times")

@@ -20,7 +20,7 @@ import fsspec
 from pydantic import ValidationError
 
 from agent_assets.errors import CorruptArtifact, StoreError, StoreFull
-from agent_assets.store.manifest import MANIFEST_FILE, Manifest, hash_file, list_files
+from agent_assets.store.manifest import MANIFEST_FILE, Manifest, file_names, hash_file, list_files
 
 STAGING = ".staging"
 CORRUPT = ".corrupt"
@@ -148,10 +148,11 @@ class ArtifactStore:
             CorruptArtifact: a file is missing, was added, or its content differs; names the files.
         """
         recorded = artifact.manifest.files
-        present = {path.relative_to(artifact.path).as_posix(): path for path in list_files(artifact.path)}
+        present = file_names(artifact.path)
         wrong = sorted(set(recorded) ^ set(present))
         for name in sorted(set(recorded) & set(present)):
-            if present[name].stat().st_size != recorded[name].bytes or hash_file(present[name]) != recorded[name]:
+            path = artifact.path / name
+            if path.stat().st_size != recorded[name].bytes or hash_file(path) != recorded[name]:
                 wrong.append(name)
         if wrong:
             raise CorruptArtifact(

@@ -1,7 +1,8 @@
 """`manifest.json`: what an artifact is, what went in, what came out. Written last, so that it seals a folder."""
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,21 +72,36 @@ class Manifest(BaseModel):
 
 def hash_file(path: Path) -> FileEntry:
     """Sha256 and size of one file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb", buffering=0) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
-    return FileEntry(sha256=digest.hexdigest(), bytes=path.stat().st_size)
+            size += len(chunk)
+    return FileEntry(sha256=digest.hexdigest(), bytes=size)
+
+
+def file_names(folder: Path) -> list[str]:
+    """Relative POSIX path of every file below `folder` but the manifest, sorted."""
+    return sorted(name for name in _walk(str(folder), "") if name != MANIFEST_FILE)
+
+
+def _walk(folder: str, before: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:  # a seventh of rglob's time, for every artifact that is looked up
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{before}{entry.name}/")
+            elif entry.is_file():
+                yield before + entry.name
 
 
 def list_files(folder: Path) -> list[Path]:
     """Every file below `folder` but the manifest, sorted by relative path."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
+    return [folder / name for name in file_names(folder)]
 
 
 def hash_files(folder: Path) -> dict[str, FileEntry]:
     """Hash every file of an artifact's folder, by relative POSIX path."""
-    return {path.relative_to(folder).as_posix(): hash_file(path) for path in list_files(folder)}
+    return {name: hash_file(folder / name) for name in file_names(folder)}
 
 
 def content_version(files: dict[str, FileEntry], *, only_suffixes: Iterable[str] | None = None) -> str:

@@ -15,11 +15,17 @@ MAX_SCALAR_CHARS = 80
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _WORD = re.compile(r"[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
 _CHINESE = re.compile(r"[\u3400-\u9fff]+")
+# Of ASCII text every letter, digit and underscore as w, what joins two words as j, the rest as space.
+_SHAPE = bytes(
+    ord("w" if chr(byte).isalnum() or byte == ord("_") else "j" if byte in b"'-" else " ") for byte in range(128)
+).ljust(256)
 _OPEN_END = " ,;:，；："
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
+_ASCII_SENTENCE_END = re.compile(r" (?<=[.!?] )")  # the same where spaces are single, found much faster
 _CLAUSE_END = re.compile(r"(?<=[,;:])\s+|(?<=[，；：])")
 _TITLE_END = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Rev|Col|Capt|Gov|Prof|No)|\b[A-Z])\.$")
+_LONGEST_TITLE = 6  # characters of _TITLE_END at most: what stands before need not be searched
 _TOLD_BY: dict[str, dict[Language, str]] = {
     "family": {"en": "My family tells it so: ", "zh": "家里人是这么说我的："},
     "friend": {"en": "A friend tells it so: ", "zh": "朋友是这么说我的："},
@@ -53,6 +59,8 @@ def result_values(observation: str) -> list[str]:
 def own_words(memory_text: str, *, max_words: int) -> str:
     """What was told, cut at the end of a sentence where it is long, and inside of one only where it must be."""
     text = " ".join(memory_text.split())
+    if _length(text) <= max_words and (whole := text.rstrip(_OPEN_END)):
+        return whole
     return (
         _cut(text, _sentences(text), max_words)
         or _cut(text, _CLAUSE_END.split(text), max_words)
@@ -116,10 +124,10 @@ def _leaves(value: Any) -> Iterator[str]:
 
 
 def _sentences(text: str) -> list[str]:
-    """Sentences; "Mr. Smith" does not end one."""
+    """Sentences of a text with single spaces; "Mr. Smith" does not end one."""
     found: list[str] = []
-    for part in _SENTENCE_END.split(text):
-        if found and _TITLE_END.search(found[-1]):
+    for part in (_ASCII_SENTENCE_END if text.isascii() else _SENTENCE_END).split(text):
+        if found and _TITLE_END.search(found[-1], max(0, len(found[-1]) - _LONGEST_TITLE)):
             found[-1] += " " + part
         else:
             found.append(part)
@@ -147,5 +155,7 @@ def _hard_cut(text: str, max_words: int) -> str:
 
 def _length(text: str) -> float:
     """Words; two Chinese characters count as one."""
-    chinese = 0 if text.isascii() else sum(map(len, _CHINESE.findall(text)))
-    return chinese / 2 + len(_WORD.findall(text))
+    if text.isascii():  # the same count as _WORD's, at a tenth of its time; a letter between two joints needs it twice
+        shape = text.encode().translate(_SHAPE).replace(b"wjw", b"www").replace(b"wjw", b"www")
+        return len(shape.replace(b"j", b" ").split())
+    return sum(map(len, _CHINESE.findall(text))) / 2 + len(_WORD.findall(text))

@@ -12,7 +12,9 @@ from agent_assets.synthesis.wording_files import MemorySource
 
 MOST_MEMORIES_OF_A_PERSON = 3  # a person who is everywhere makes long rows that teach little
 
-_YEAR = re.compile(r"(?<![0-9])(1[5-9]\d\d|20\d\d)(?![0-9])")
+# What stands before is looked at last: a pattern that starts with a digit is searched for quickly.
+_YEAR = re.compile(r"(1[5-9]\d\d|20\d\d)(?<![0-9].{4})(?![0-9])")
+_CAPITAL = re.compile(r" [A-Z][a-z]")  # stands in every English name
 # English: a title or a relation, then capitalised words. Chinese: a relation, or a name before a title.
 _NAME = r"[A-Z][a-z]+(?: [A-Z][a-z]+){0,2}"
 _ENGLISH = re.compile(
@@ -33,10 +35,11 @@ def people(memories: Sequence[Memory], language: Language) -> list[str]:
     """
     pattern = _ENGLISH if language == "en" else _CHINESE
     texts = [f"{memory.question} {memory.answer}" for memory in memories]
-    found = {next(filter(None, match.groups())) for text in texts for match in pattern.finditer(text)}
+    likely = [text for text in texts if _CAPITAL.search(text)] if language == "en" else texts
+    found = {next(filter(None, match.groups())) for text in likely for match in pattern.finditer(text)}
     holders = Counter({name: sum(name in text for text in texts) for name in found})
     # A name that is also a word, such as Read, finds more than the person.
-    words = set(re.findall(r"\b[a-z]+\b", " ".join(texts)))
+    words = set(re.findall(r"\b[a-z]+\b", " ".join(texts))) if found else set()
     return sorted(name for name in found if holders[name] <= MOST_MEMORIES_OF_A_PERSON and name.lower() not in words)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from openai import AsyncOpenAI
 
 from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema, Usage
+from agent_assets.conversations.row_parts import openai_message
 from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.synthesis.agent_loop import UNPARSED
 from agent_assets.synthesis.tracing import span
@@ -82,9 +83,7 @@ class OpenAIChatModel:
         Raises:
             openai.OpenAIError: the server cannot be reached or refuses, or the connection breaks.
         """
-        request = dict(self._settings, messages=[_entry(message) for message in messages], stream=True)
-        if tools:
-            request["tools"] = strict_openai_tools(tools)
+        request = self._settings | request_body(messages, tools) | {"stream": True}
         text: list[str] = []
         parts: dict[int, list[str]] = {}  # of each call: id, name, arguments so far
         async for chunk in await self._client.chat.completions.create(**request):
@@ -104,7 +103,7 @@ class OpenAIChatModel:
 
 def request_body(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> JsonObject:
     """What every request says: the messages, and the tools where some are offered."""
-    body: JsonObject = {"messages": [_entry(message) for message in messages]}
+    body: JsonObject = {"messages": [openai_message(message, finite=False) for message in messages]}
     return body | ({"tools": strict_openai_tools(tools)} if tools else {})
 
 
@@ -117,23 +116,6 @@ def read_reply(choice: "Choice") -> Message:
         if call.type == "function"
     )
     return Message("assistant", (answer.content or "").strip(), calls)
-
-
-def _entry(message: Message) -> JsonObject:
-    entry: JsonObject = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        entry["content"] = message.content or None
-        entry["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
-            }
-            for call in message.tool_calls
-        ]
-    if message.role == "tool":
-        entry["tool_call_id"] = message.tool_call_id
-    return entry
 
 
 def _arguments(text: str) -> JsonObject:

@@ -70,8 +70,8 @@ def read_questions(folder: Path) -> list[Question]:
     with (folder / QUESTIONS_FILE).open(encoding="utf-8") as lines:
         for line in lines:
             fields = json.loads(line)
-            lists = {"tools": tuple(fields["tools"]), "gold_calls": tuple(fields["gold_calls"])}
-            questions.append(Question(**{**fields, **lists}))
+            fields |= {"tools": tuple(fields["tools"]), "gold_calls": tuple(fields["gold_calls"])}
+            questions.append(Question(**fields))
     return questions
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agent_assets.conversations.memories import Memory
 from agent_assets.errors import ConfigError
@@ -31,17 +32,17 @@ def _pick(wordings: Sequence[Question], key: str, number: int) -> Question:
     return others[(stable_hash("wording", key) + number) % len(others)]
 
 
-def _asked(wording: Question, query: str, elder: Elder, use: str, key: str) -> Question:
-    """A recall template with its query."""
+def _asked(wording: Question, query: str, elder: Elder, use: str, key: str, **changes: Any) -> Question:
+    """A recall template with its query; `changes` are of its fields."""
     parameter = elder.recall.parameter
     call = {"name": elder.recall.tool, "arguments": {parameter: query}}
-    return replace(
-        wording,
-        id=f"{use}-{key}-{wording.wording.rsplit('.', 1)[-1]}",
-        text=wording.text.format_map({parameter: query}),
-        gold_calls=(call,),
-        kind="tool",
-    )
+    asked = {
+        "id": f"{use}-{key}-{wording.wording.rsplit('.', 1)[-1]}",
+        "text": wording.text.format_map({parameter: query}),
+        "gold_calls": (call,),
+        "kind": "tool",
+    }
+    return replace(wording, **(asked | changes))
 
 
 def _query(memory: Memory) -> str:
@@ -52,11 +53,11 @@ def _query(memory: Memory) -> str:
 def _recall_task(elder: Elder, memory: Memory, wording: Question, kind: ItemKind) -> Task:
     before, most = told_by(memory, elder.language), elder.config.max_answer_words
     use = kind.removeprefix("recall_")
-    question = _asked(wording, _query(memory), elder, use, memory.memory_id)
     if kind == "recall_open":
+        question = _asked(wording, _query(memory), elder, use, memory.memory_id)
         script = Script(question.gold_calls, memory_answer(memory.memory_id, before, max_words=most))
         return Task(question, kind, elder.system, elder.tools, script, (memory.memory_id,))
-    question = replace(question, tools=(), gold_calls=())
+    question = _asked(wording, _query(memory), elder, use, memory.memory_id, tools=(), gold_calls=())
     script = Script((), fixed_answer(before + own_words(memory.answer, max_words=most)))
     return Task(question, kind, elder.system, (), script, (memory.memory_id,), told=memory.answer)
 
@@ -68,8 +69,9 @@ def open_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Task]:
     held = [memory for memory in elder.memories if stable_hash("open", memory.memory_id) / 2**64 < share]
     if len(held) == len(elder.memories):
         held = []
+    held_ids = {memory.memory_id for memory in held}
     for memory in elder.memories:
-        if memory not in held:
+        if memory.memory_id not in held_ids:
             for number in range(elder.config.open_per_memory):
                 yield _recall_task(elder, memory, _pick(train, memory.memory_id, number), "recall_open")
     yield from _heldout_recall(elder, held or elder.memories, unseen, "recall_open")
@@ -117,7 +119,6 @@ def never_told_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Ta
                 continue
             held += split == "heldout"
             wording = _pick(wordings[split], question.id, number)
-            told = _asked(wording, question.text, elder, "never", question.id.rsplit(".", 1)[-1])
-            told = replace(told, split=split)
+            told = _asked(wording, question.text, elder, "never", question.id.rsplit(".", 1)[-1], split=split)
             answer = answers[stable_hash("never", question.id, number) % len(answers)]
             yield Task(told, "abstention", elder.system, elder.tools, Script(told.gold_calls, fixed_answer(answer)))

@@ -104,7 +104,8 @@ def _reads_as_error(result: str) -> bool:
 def _wrong_calls(task: "Task", calls: Sequence[ToolCall], rules: Rules) -> list[Rejection]:
     """A script's calls are known to be right. A language model has to call a tool that answers the question."""
     if rules.min_own_words is None:
-        if _multiset(calls) != sorted(canonical_json(call) for call in task.script.calls):
+        scripted = task.script.calls
+        if (calls or scripted) and _multiset(calls) != sorted(canonical_json(call) for call in scripted):
             return [Rejection(RejectReason.TEACHER_FAILED, "other calls than those that answer the question")]
         return []
     wanted = set(task.question.tools) if task.tools and task.kind != "abstention" else set()

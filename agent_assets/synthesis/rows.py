@@ -15,7 +15,14 @@ from typing import Any
 
 from agent_assets.conversations.formats import to_swift
 from agent_assets.conversations.memories import read_memories, read_profile
-from agent_assets.conversations.messages import Conversation, JsonObject, Message, ToolSchema, canonical_json
+from agent_assets.conversations.messages import (
+    Conversation,
+    JsonObject,
+    Message,
+    ToolSchema,
+    canonical_json,
+    canonical_text_json,
+)
 from agent_assets.conversations.validation import Rejection, RejectReason
 from agent_assets.errors import TrainingDataError
 from agent_assets.evaluation.answers import states_value
@@ -101,7 +108,7 @@ async def make_rows(
             next_step="ask more questions per tool, or see why rows are rejected: the reason codes are explained in "
             "docs/training-data.md.",
         )
-    _write_lines(folder / TRAIN_FILE, rows)
+    (folder / TRAIN_FILE).write_bytes(b"".join(canonical_text_json(row) + b"\n" for row in rows))
     write_items(folder / HELDOUT_FILE, map(heldout_item, heldout))
     _write_lines(folder / REJECTS_FILE, map(_reject, rejected))
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False)

@@ -1,11 +1,16 @@
 """Answers state every value of a result, and tell a memory in whole sentences where they can."""
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import ConfigError
 from agent_assets.evaluation.answers import says_never_told, states_value
 from agent_assets.synthesis.answer_texts import own_words, result_values, state_result, told_by
+from agent_assets.synthesis.memory_values import years
 from agent_assets.synthesis.system_prompt import elder_prompt
 from agent_assets.synthesis.wording_files import read_wordings
 
@@ -83,3 +88,24 @@ def test_every_wording_of_never_told_is_recognised_by_evaluation() -> None:
     answers = [answer for words in recall.never_told.values() for answer in words.answers]
     assert len(answers) >= 4
     assert all(map(says_never_told, answers))
+
+
+_WORDS = re.compile(r"[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="ab1_'- .,!\té我", max_size=40), st.integers(5, 12))
+def test_words_are_told_whole_exactly_where_they_fit(told: str, most: int) -> None:
+    text = " ".join(told.split())
+    words = text.count("我") / 2 + len(_WORDS.findall(text))
+    if words <= most:
+        assert own_words(told, max_words=most).rstrip(" ,") == text.rstrip(" ,")
+    else:
+        cut = own_words(told, max_words=most)
+        assert text.startswith(cut) and cut != text
+        assert cut.count("我") / 2 + len(_WORDS.findall(cut)) <= most
+
+
+def test_a_year_is_four_digits_that_stand_alone() -> None:
+    told = "1776, 12026, 20261, in 1999年 and x2001, 1499, 2100, 1999"
+    assert years([Memory("m-1", "1850?", told)]) == [1776, 1850, 1999, 2001]
