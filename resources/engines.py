@@ -1,7 +1,7 @@
 """Engine programs and inference servers as a Dagster resource: which environment, which device, under which limits."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from agent_assets.store.manifest import content_version, hash_file, hash_files
 
 PACKAGE_PREFIX = "pypi:"
 _LEASE_SECONDS = 24 * 3600.0
+_SECOND_LEASE_SECONDS = 60.0
 
 
 class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its parameter is what it hands out: itself
@@ -137,7 +138,16 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
     def machine(self, lease: GpuLease, max_minutes: float, max_memory_gb: float, work_dir: Path) -> Machine:
         """What engines need that a stage runs side by side under one lease."""
         limits = _limits(max_minutes, max_memory_gb)
-        return Machine(self.environment(), lease, limits, work_dir / "logs", self.logs)
+        others = [device for device in self.devices() if device != lease.device]
+
+        def another() -> AbstractContextManager[GpuLease]:
+            folder = Path(self.home) / "leases"
+            # Two runs that each hold one device must not wait for the other's for long.
+            return lease_device(others, folder, holder=lease.holder, timeout_seconds=_SECOND_LEASE_SECONDS)
+
+        return Machine(
+            self.environment(), lease, limits, work_dir / "logs", self.logs, another=another if others else None
+        )
 
     def device_name(self) -> str:
         """Name of the device GPU stages use: the GPU's, or `cpu`."""

@@ -1,5 +1,7 @@
 """Where engines run that work side by side under one lease, and under which limits."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ class Machine:
         limits: of each engine.
         log_dir: their logs.
         failed_logs: folder that keeps the log of a failed server.
+        another: leases a second GPU; None where there is none.
     """
 
     env: EngineEnv
@@ -24,3 +27,4 @@ class Machine:
     limits: EngineLimits
     log_dir: Path
     failed_logs: Path
+    another: Callable[[], AbstractContextManager[GpuLease]] | None = None

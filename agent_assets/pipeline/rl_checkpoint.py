@@ -24,7 +24,9 @@ ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the checkpoint depends on: hyper-parameters, rewards, wordings, the servers that answer."""
     wordings = pipeline.config.questions.wordings
-    return pipeline.config.rl.model_dump(exclude=_LIMITS) | {
+    rl = pipeline.config.rl
+    # ms-swift draws a batch of rollouts from one stream of random numbers: there the size of a batch counts.
+    return rl.model_dump(exclude=_LIMITS - ({"concurrency"} if rl.engine == "swift_grpo" else set())) | {
         "system_prompt": pipeline.config.system_prompt,
         "wordings_sha256": None if wordings is None else pipeline.file_hash(wordings),
         "mcp_config": servers_version(pipeline),

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from agent_assets.strict_model import StrictModel
 
+# swift_grpo samples without requests that could be lost, and loads the base model's weights or fails.
+_ART_ONLY = {"request_seconds", "allow_weight_swap"}
+
 
 class RewardWeights(StrictModel):
     """Weights of the components in `agent_assets/rl/rewards.py`; the reward is the weighted mean of what applies."""
@@ -90,8 +93,20 @@ class RlConfig(StrictModel):
         0.5, gt=0, lt=1, description="A larger share of rollouts ended by a broken tool server or by time is an error."
     )
     keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept while training; older ones go.")
-    in_process: bool = Field(False, description="ART's LocalBackend: the model service in this process (GPU only).")
+    in_process: bool = Field(
+        False,
+        description="GPU only. art: LocalBackend's model service in this process. swift_grpo: vLLM in the trainer's "
+        "process, on one GPU; False takes a second GPU for its rollout server.",
+    )
     allow_weight_swap: bool = Field(False, description="Accept other weights than the base model's (GPU only).")
     seed: int = 42
     max_minutes: float = Field(240.0, gt=0)
     max_memory_gb: float = Field(64.0, gt=0)
+
+    @model_validator(mode="after")
+    def _the_engine_can_do_it(self) -> Self:
+        """What is written down for an engine that cannot honour it is a mistake; defaults are not."""
+        unknown = sorted(_ART_ONLY & self.model_fields_set) if self.engine == "swift_grpo" else []
+        if unknown:
+            raise ValueError(f"engine swift_grpo has no {' and no '.join(unknown)}: that is for engine art")
+        return self

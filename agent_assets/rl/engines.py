@@ -12,6 +12,7 @@ from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.learning import Outcome, learn
 from agent_assets.rl.scenarios import Scenario
+from agent_assets.rl.swift_engine import train_swift
 from agent_assets.synthesis.agent_loop import ToolCaller
 
 ART_PROJECT = "agent-assets"
@@ -48,6 +49,12 @@ async def train(
         AgentAssetsError: an engine, the judge or too many tool servers failed.
     """
     judge = None if config.judge is None else Judge(config.judge, config.rewards, cache=work / "judge")
+    if config.engine == "swift_grpo":
+        run = await train_swift(
+            config, model_dir=model_dir, adapter_dir=adapter_dir, scenarios=scenarios, tools=tools, toolbox=toolbox,
+            judge=judge, machine=machine, work=work / "swift", report=report,
+        )  # fmt: skip
+        return _trained(run.outcome, run.loaded, run.peak_memory_bytes, judge)
     backend, internal = _backend(config, model_dir, adapter_dir, machine, work / "art")
     try:
         outcome = await learn(
@@ -58,12 +65,17 @@ async def train(
     finally:
         await backend.close()
     loaded = dict(backend.loaded)
+    versions = {"openpipe-art": version("openpipe-art")} | loaded.get("versions", {})
+    return _trained(outcome, loaded | {"versions": versions}, backend.peak_memory_bytes, judge)
+
+
+def _trained(outcome: Outcome, loaded: Mapping[str, Any], peak_memory_bytes: int, judge: Judge | None) -> Trained:
     return Trained(
         outcome=outcome,
-        versions={"openpipe-art": version("openpipe-art")} | loaded.get("versions", {}),
+        versions=dict(loaded["versions"]),
         device=str(loaded.get("device", "cpu")),
         weights_loaded=dict(loaded["weights_loaded"]),
-        peak_memory_bytes=backend.peak_memory_bytes,
+        peak_memory_bytes=peak_memory_bytes,
         judge=None if judge is None else asdict(judge.usage),
     )
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agent_assets.conversations.messages import Message, ToolSchema
-from agent_assets.errors import EngineFailed
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.records import Step, describe_step, equal_share, read_steps, total, write_step
-from agent_assets.rl.rollouts import OVER_LENGTH, UNSCORED, Attempt, roll_out_groups
+from agent_assets.rl.rollouts import OVER_LENGTH, Attempt, roll_out_groups
 from agent_assets.rl.scenarios import Scenario, schedule
+from agent_assets.rl.scoring import Scoring
+from agent_assets.rl.verdicts import hopeless, progress, verdict
 from agent_assets.synthesis.agent_loop import ToolCaller
 from agent_assets.synthesis.openai_model import request_body
 
@@ -74,7 +75,7 @@ async def learn(
     step = await model.get_step()
     steps = read_steps(records, last=step)
     plan = schedule(scenarios, config)
-    run = _Run(model, backend, config, tools, toolbox, judge)
+    run = _Run(model, backend, config, toolbox, Scoring(config, tools, judge))
     while step < config.steps:
         if (why := hopeless(steps, config)) is not None:
             break
@@ -88,27 +89,11 @@ async def learn(
         write_step(records, entry)
         steps.append(entry)
         step += 1
-        report(_progress(steps, config))
+        report(progress(steps, config))
     else:
         why = hopeless(steps, config) if equal_share(steps) == 1.0 else None
     checkpoint = path / project / "models" / name / "checkpoints" / f"{step:04d}"
-    return Outcome(steps, why is None, why or _verdict(steps), checkpoint)
-
-
-def hopeless(steps: Sequence[Step], config: RlConfig) -> str | None:
-    """Why going on would teach nothing, in words; None when it may."""
-    if len(steps) < min(config.equal_patience, config.steps):
-        return None
-    share = equal_share(steps)
-    if share <= config.max_equal_share and share < 1.0:
-        return None
-    rollouts = sum(step.numbers["rollouts"] for step in steps)
-    cut = sum(step.numbers["over_length"] for step in steps)
-    text = f"learned nothing: {share:.0%} of groups had equal rewards (step {len(steps)} of {config.steps})"
-    if rollouts and cut == rollouts:
-        return f"{text}; every rollout was cut at its length limit: raise rl.max_tokens or rl.max_model_len"
-    mean = sum((step.numbers["reward"] or 0.0) * step.numbers["rollouts"] for step in steps) / max(1, rollouts)
-    return f"{text}; mean reward {mean:.2f}"
+    return Outcome(steps, why is None, why or verdict(steps), checkpoint)
 
 
 @dataclass
@@ -116,37 +101,17 @@ class _Run:
     model: "art.TrainableModel[RlConfig]"
     backend: Any
     config: RlConfig
-    tools: Sequence[ToolSchema]
     toolbox: ToolCaller
-    judge: Judge | None
+    scoring: Scoring
 
     async def rollouts(self, scenarios: Sequence[Scenario], step: int) -> tuple[list[list[Attempt]], Counter[str]]:
         """Scored groups of one step, and what was left out."""
         groups = await roll_out_groups(
-            self._client(), self.model.get_inference_name(step), self.toolbox, self.tools, scenarios, self.config,
-            step=step, extra_body=self.backend.extra_body,
+            self._client(), self.model.get_inference_name(step), self.toolbox, self.scoring.tools, scenarios,
+            self.config, step=step, extra_body=self.backend.extra_body,
         )  # fmt: skip
-        excluded: Counter[str] = Counter()
-        kept = []
-        for group in groups:
-            scored = [attempt for attempt in group if attempt.reward is not None]
-            lost = [attempt.stop_reason for attempt in group if attempt.reward is None]
-            excluded.update(f"rollouts: {UNSCORED[reason]}" for reason in lost)
-            if len(scored) < 2:
-                excluded["groups: fewer than 2 rollouts"] += 1
-            else:
-                kept.append(scored)
-        self._check_failed(excluded, sum(map(len, groups)))
-        if self.judge is not None:
-            judged = await self.judge.score_groups(kept, self.tools)
-            excluded["groups: judge failed"] += sum(group is None for group in judged)
-            kept = [group for group in judged if group is not None]
-            if not kept:
-                raise EngineFailed(
-                    f"The judge {self.judge.config.model} failed on every group of step {step + 1}.",
-                    next_step="check rl.judge (base_url, model, key), or remove it: verifiable rewards remain.",
-                )
-        return kept, +excluded
+        kept, excluded = await self.scoring.keep(groups, step + 1)
+        return [group for group in kept if group], excluded
 
     async def train(self, groups: Sequence[Sequence[Attempt]]) -> dict[str, float]:
         """One step of the backend; its metrics. ART's own log is not written: the step records hold more."""
@@ -179,21 +144,11 @@ class _Run:
         components = {name: float(value) for name, value in attempt.reward.components.items()}
         return art.Trajectory(
             messages_and_choices=entries,
-            tools=request_body([], self.tools).get("tools"),
+            tools=request_body([], self.scoring.tools).get("tools"),
             reward=total(attempt),
             metrics=components | {"over_length": attempt.stop_reason == OVER_LENGTH},
             metadata={"scenario": attempt.scenario.item.id, "number": attempt.number},
         )
-
-    def _check_failed(self, excluded: Mapping[str, int], rollouts: int) -> None:
-        failed = {why: count for why, count in excluded.items() if why.startswith("rollouts")}
-        if sum(failed.values()) > self.config.max_failed_share * rollouts:
-            causes = ", ".join(f"{count} {why.removeprefix('rollouts: ')}" for why, count in sorted(failed.items()))
-            raise EngineFailed(
-                f"{sum(failed.values())} of {rollouts} rollouts say nothing about the model ({causes}).",
-                next_step="read the logs of the servers, or raise rl.rollout_seconds; materialize again to go on from "
-                "the last checkpoint.",
-            )
 
     def _client(self) -> Any:
         from openai import AsyncOpenAI
@@ -206,27 +161,3 @@ class _Run:
 
 def _entry(message: Message) -> dict[str, Any]:
     return dict(request_body([message], ())["messages"][0])
-
-
-def _progress(steps: Sequence[Step], config: RlConfig) -> dict[str, Any]:
-    last = steps[-1].numbers
-    seconds = sum(step.numbers["rollout_seconds"] + step.numbers.get("train_seconds", 0.0) for step in steps)
-    shown = {
-        "stage": "reinforcement learning", "step": last["step"], "total_steps": config.steps, "reward": last["reward"],
-        "group_spread": last["group_spread"], "equal_groups": last["equal_groups"],
-        "answer_tokens": last["answer_tokens"], "call_validity": last["call_validity"],
-        "loss": last["train"].get("loss"),
-        "rollout_seconds": last["rollout_seconds"], "train_seconds": last["train_seconds"],
-        "eta_seconds": round(seconds / len(steps) * (config.steps - len(steps)), 1),
-    }  # fmt: skip
-    return {name: value for name, value in shown.items() if value is not None}
-
-
-def _verdict(steps: Sequence[Step]) -> str:
-    """First against last quarter of the steps, in training reward; the held-out comparison is the report's."""
-    rewards = [step.numbers["reward"] for step in steps if step.numbers["reward"] is not None]
-    if not rewards:
-        return "no rollout was scored"
-    part = max(1, len(rewards) // 4)
-    first, last = sum(rewards[:part]) / part, sum(rewards[-part:]) / part
-    return f"mean training reward {first:.2f} in the first, {last:.2f} in the last {part} of {len(rewards)} steps"

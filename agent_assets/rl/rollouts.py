@@ -6,14 +6,14 @@ Sampling is at temperature 1, the distribution that the policy gradient is about
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent_assets.conversations.messages import Message, ToolSchema
 from agent_assets.errors import ToolServerError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.rewards import Reward, reward
 from agent_assets.rl.scenarios import Scenario
-from agent_assets.synthesis.agent_loop import Limits, StopReason, ToolCaller, in_order, run_agent
+from agent_assets.synthesis.agent_loop import ChatModel, Limits, StopReason, ToolCaller, in_order, run_agent
 from agent_assets.synthesis.openai_model import read_reply, request_body
 from agent_assets.synthesis.seeds import stable_hash
 
@@ -34,8 +34,10 @@ class Attempt:
         number: place in its group.
         messages: all of them, system prompt and question first; results of a failed tool server are missing.
         stop_reason: a `StopReason`, or one of this module's.
-        choices: what the server sampled, one per model turn, with token ids and log-probabilities.
+        choices: what the server sampled, one per model turn, with token ids and log-probabilities; empty where the
+            engine keeps them itself.
         reward: None when a tool server failed or time ran out: that says nothing about the policy.
+        tokens: tokens the model wrote.
     """
 
     scenario: Scenario
@@ -46,20 +48,32 @@ class Attempt:
     reward: Reward | None
     seconds: float = 0.0
     tool_errors: int = 0
+    tokens: int = 0
+
+
+class OverLength(Exception):
+    """A policy raises it: the rollout ends here, what it would say next does not fit."""
+
+
+class Policy(ChatModel, Protocol):
+    """A chat model that samples and keeps what it sampled; one per rollout."""
+
+    history: tuple[Message, ...]
+
+    @property
+    def choices(self) -> Sequence["Choice"]:
+        """What was sampled, as `Attempt` has it."""
+        ...
 
     @property
     def tokens(self) -> int:
-        """Tokens the model wrote."""
-        return sum(len(choice.logprobs.content or ()) for choice in self.choices if choice.logprobs is not None)
-
-
-class _OverLength(Exception):
-    """The rollout ends here: what it would say next does not fit."""
+        """Tokens written so far."""
+        ...
 
 
 @dataclass
-class Policy:
-    """A `ChatModel` that samples and keeps what it sampled; one per rollout."""
+class ServedPolicy:
+    """The policy behind an OpenAI-compatible server."""
 
     client: "AsyncOpenAI"
     model: str
@@ -68,6 +82,11 @@ class Policy:
     extra_body: dict[str, Any] = field(default_factory=dict)
     choices: list["Choice"] = field(default_factory=list)
     history: tuple[Message, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens written so far."""
+        return sum(len(choice.logprobs.content or ()) for choice in self.choices if choice.logprobs is not None)
 
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
         """The next assistant message, sampled."""
@@ -82,7 +101,7 @@ class Policy:
             )  # fmt: skip
         except BadRequestError as error:
             if "context length" in str(error) or "max_model_len" in str(error):
-                raise _OverLength from None
+                raise OverLength from None
             raise
         choice = reply.choices[0]
         # Token ids stand beside the choices; the trainer wants them with what was sampled.
@@ -91,22 +110,20 @@ class Policy:
         message = read_reply(choice)
         self.history = (*messages, message)
         if choice.finish_reason == "length":
-            raise _OverLength
+            raise OverLength
         return message
 
 
 async def roll_out(
-    client: "AsyncOpenAI", model: str, toolbox: ToolCaller, tools: Sequence[ToolSchema], scenario: Scenario,
-    number: int, config: RlConfig, *, step: int, extra_body: dict[str, Any],
-) -> Attempt:  # fmt: skip
-    """One rollout, scored.
+    policy: Policy, toolbox: ToolCaller, tools: Sequence[ToolSchema], scenario: Scenario, number: int, config: RlConfig
+) -> Attempt:
+    """One rollout, scored. Errors of the policy pass through.
 
-    Raises:
-        openai.OpenAIError: the inference server failed.
+    Args:
+        policy: fresh; what it sampled ends in the attempt.
+        number: place in the group.
     """
     item = scenario.item
-    seed = stable_hash("rollout", config.seed, step, item.id, number)
-    policy = Policy(client, model, config.max_tokens, seed, extra_body)
     first = [Message("system", item.system)] if item.system else []
     offered = () if item.kind == "recall_closed" else tools
     seconds, errors = 0.0, 0
@@ -119,26 +136,34 @@ async def roll_out(
             rollout.seconds,
             rollout.tool_errors,
         )
-    except _OverLength:
+    except OverLength:
         messages, reason = policy.history, OVER_LENGTH
     except ToolServerError:  # counted by the caller, which stops when there are too many
-        return Attempt(scenario, number, policy.history, TOOL_SERVER_FAILED, tuple(policy.choices), None)
+        messages, reason = policy.history, TOOL_SERVER_FAILED
     earned = None if reason in UNSCORED else reward(item, messages, reason, offered, config.rewards)
-    return Attempt(scenario, number, messages, reason, tuple(policy.choices), earned, seconds, errors)
+    choices = tuple(policy.choices)
+    return Attempt(scenario, number, messages, reason, choices, earned, seconds, errors, policy.tokens)
 
 
 async def roll_out_groups(
     client: "AsyncOpenAI", model: str, toolbox: ToolCaller, tools: Sequence[ToolSchema], scenarios: Sequence[Scenario],
     config: RlConfig, *, step: int, extra_body: dict[str, Any],
 ) -> list[list[Attempt]]:  # fmt: skip
-    """A group of rollouts per scenario, in the order of the scenarios; a few at a time."""
+    """A group of rollouts per scenario, in the order of the scenarios; a few at a time.
+
+    Raises:
+        openai.OpenAIError: the inference server failed.
+    """
+
+    def policy(scenario: Scenario, number: int) -> ServedPolicy:
+        seed = stable_hash("rollout", config.seed, step, scenario.item.id, number)
+        return ServedPolicy(client, model, config.max_tokens, seed, extra_body)
+
     jobs = [
-        partial(
-            roll_out, client, model, toolbox, tools, scenario, number, config, step=step, extra_body=extra_body
-        )
+        partial(roll_out, policy(scenario, number), toolbox, tools, scenario, number, config)
         for scenario in scenarios
         for number in range(config.rollouts_per_scenario)
-    ]  # fmt: skip
+    ]
     done = await in_order(jobs, concurrency=config.concurrency)
     size = config.rollouts_per_scenario
     return [done[start : start + size] for start in range(0, len(done), size)]

@@ -18,18 +18,17 @@ Equal requests give equal bytes on a CPU.
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent_assets.engines.programs.runtime import facts, loaded_weights, prepare_environment, write_json
+from agent_assets.engines.programs.runtime import answer, facts, loaded_weights, run_in_folder
 from agent_assets.engines.programs.swift_merge import check_base
 from agent_assets.engines.programs.swift_sft import save_adapter
-from agent_assets.errors import AgentAssetsError, EngineFailed
+from agent_assets.errors import EngineFailed
 
-SETUP, READY, ERROR = "setup.json", "ready.json", "error.json"
+SETUP, READY = "setup.json", "ready.json"
 OPTIMIZER = "optimizer.safetensors"
 _POLL_SECONDS = 0.02
 
@@ -176,19 +175,5 @@ def serve(folder: Path) -> None:
         answer(folder / request.name.replace("request", "reply"), reply)
 
 
-def answer(path: Path, value: dict[str, Any]) -> None:
-    """Write JSON so that a reader sees all of it or nothing."""
-    partial = path.with_name(f".{path.name}")
-    write_json(partial, value)
-    partial.rename(path)
-
-
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    prepare_environment()
-    try:
-        serve(place)
-    except AgentAssetsError as error:
-        report = {"type": type(error).__name__, "message": error.message, "next_step": error.next_step}
-        answer(place / ERROR, report)
-        raise
+    run_in_folder(serve)

@@ -45,6 +45,25 @@ def run_program(core: Core) -> None:
         pipes.report_custom_message({"kind": "result", **result})
 
 
+def run_in_folder(core: Callable[[Path], None]) -> None:
+    """Run `core` on the folder that the command line names; an error that a user can act on is left in error.json."""
+    prepare_environment()
+    folder = Path(sys.argv[1])
+    try:
+        core(folder)
+    except AgentAssetsError as error:
+        told = {"type": type(error).__name__, "message": error.message, "next_step": error.next_step}
+        answer(folder / "error.json", told)
+        raise
+
+
+def answer(path: Path, value: dict[str, Any]) -> None:
+    """Write JSON so that a reader sees all of it or nothing."""
+    partial = path.with_name(f".{path.name}")
+    write_json(partial, value)
+    partial.rename(path)
+
+
 def prepare_environment() -> None:
     """Set the environment of an engine program, where the launcher did not."""
     for name, value in ENVIRONMENT.items():

@@ -62,6 +62,7 @@ def test_a_second_pipeline_is_one_yaml_file(tmp_path: Path) -> None:
         ({"name": "x", "sft_adaptor": {}}, "did you mean 'sft_adapter'"),
         ({"name": "x", "sft_adapter": {"learning_rat": 1e-4}}, "did you mean 'learning_rate'"),
         ({"name": "x", "sft_adapter": {"engine": "swifty"}}, "swift"),
+        ({"name": "x", "rl": {"engine": "swift_grpo", "request_seconds": 5}}, "swift_grpo has no request_seconds"),
         ({"name": "no spaces"}, "name"),
         ({"name": "x", "owners": ["somebody"]}, "neither an e-mail address nor"),
     ],

@@ -13,9 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
-from two_doors import SETTINGS, models, train
+from two_doors import SETTINGS, train
 
-from agent_assets.engines.environment import find_engine_env
 from agent_assets.errors import EngineFailed
 from agent_assets.rl import learning
 from agent_assets.rl.config import RlConfig
@@ -28,9 +27,8 @@ LAST = 4  # steps that count as after training
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    folder = tmp_path_factory.mktemp("doors")
-    return folder, *models(folder, find_engine_env("cpu"))
+def places(doors: Path) -> tuple[Path, Path, Path]:
+    return doors, doors / "model", doors / "adapter"
 
 
 @pytest.fixture(scope="module")

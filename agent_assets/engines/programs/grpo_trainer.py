@@ -1,0 +1,199 @@
+"""The parts of ms-swift that `swift_grpo` puts together: arguments, pipeline, what happens at a step."""
+
+import asyncio
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from swift import RLHFArguments
+from swift.pipelines.train.rlhf import SwiftRLHF
+from swift.rlhf_trainers import GRPOTrainer
+from transformers import TrainerCallback
+
+from agent_assets.engines.programs import grpo_plugin
+from agent_assets.engines.programs.grpo_plugin import NAME, ask
+from agent_assets.errors import EngineFailed, TrainingDataError
+
+
+def grpo_arguments(setup: dict[str, Any], folder: Path, *, agent_template: str) -> RLHFArguments:
+    """The arguments of `swift rlhf --rlhf_type grpo` for our settings, and nothing left to guess."""
+    cpu = not torch.cuda.is_available()
+    bf16 = setup["precision"] == "bf16"
+    dr_grpo = setup["advantage"] == "dr_grpo"
+    model_type = json.loads((Path(setup["model_dir"]) / "config.json").read_text(encoding="utf-8"))["model_type"]
+    return RLHFArguments(
+        rlhf_type="grpo",
+        model=str(setup["model_dir"]),
+        model_type=model_type,
+        template="chatml",
+        agent_template=agent_template,
+        external_plugins=[grpo_plugin.__file__],
+        reward_funcs=[NAME],
+        multi_turn_scheduler=NAME,
+        max_turns=int(setup["max_turns"]),
+        dataset=[str(folder / "rows.jsonl")],
+        # The SFT adapter is where training starts from, and the reference of the KL term.
+        adapters=[str(setup["adapter_dir"])],
+        ref_adapters=[str(setup["adapter_dir"])] if setup["kl"] > 0 else [],
+        tuner_type="lora",
+        # The group is one micro batch, the scenarios of a step are accumulated.
+        num_generations=int(setup["rollouts_per_scenario"]),
+        per_device_train_batch_size=int(setup["rollouts_per_scenario"]),
+        gradient_accumulation_steps=int(setup["scenarios_per_step"]),
+        num_iterations=1,
+        max_steps=max(1, int(setup["steps"])),
+        temperature=1.0,
+        max_completion_length=int(setup["max_tokens"]),
+        completion_length_limit_scope="per_round",
+        max_length=int(setup["max_model_len"]),
+        loss_type="dr_grpo" if dr_grpo else "grpo",
+        scale_rewards="none" if dr_grpo else "group",
+        epsilon=float(setup["clip"]),
+        beta=float(setup["kl"]),
+        learning_rate=float(setup["learning_rate"]),
+        lr_scheduler_type="constant",
+        warmup_ratio=0.0,
+        weight_decay=0.0,
+        adam_beta1=0.9,
+        adam_beta2=0.99,
+        max_grad_norm=float(setup["max_grad_norm"]),
+        optim="adamw_torch_fused",
+        torch_dtype="bfloat16" if bf16 else "float32",
+        bf16=bf16,
+        fp16=False,
+        attn_impl="sdpa",
+        use_cpu=cpu,
+        gradient_checkpointing=not cpu,
+        seed=int(setup["seed"]),
+        data_seed=int(setup["seed"]),
+        dataset_shuffle=False,
+        train_dataloader_shuffle=False,  # the caller's order is the curriculum
+        output_dir=str(setup["checkpoints"]),
+        save_strategy="steps",
+        save_steps=1,
+        save_total_limit=int(setup["keep_checkpoints"]),
+        resume_from_checkpoint=setup["resume"],
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # it would show a finite number for a loss that is none
+        report_to=["none"],
+        check_model=False,
+        use_hf=True,
+        add_version=False,
+        split_dataset_ratio=0.0,
+        dataset_num_proc=1,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=not cpu,
+        **_sampling(setup),
+    )
+
+
+def _sampling(setup: dict[str, Any]) -> dict[str, Any]:
+    """Who samples: transformers in this process, vLLM in this process, or the rollout server."""
+    if setup["rollout_server"] is not None:
+        return {
+            "use_vllm": True,
+            "vllm_mode": "server",
+            "vllm_server_base_url": [setup["rollout_server"]],
+            "vllm_server_group_port": [int(setup["group_port"])],
+            "vllm_server_pass_dataset": True,  # the scheduler there has to know the scenario
+        }
+    if setup["vllm"]:
+        return {
+            "use_vllm": True,
+            "vllm_mode": "colocate",
+            "vllm_max_model_len": int(setup["max_model_len"]),
+            "vllm_max_num_seqs": int(setup["concurrency"]),
+            "vllm_gpu_memory_utilization": 0.4,
+            "sleep_level": 1,
+        }
+    return {"use_vllm": False}
+
+
+class Grpo(SwiftRLHF):  # type: ignore[misc]
+    """ms-swift's GRPO on rows in memory: its own data loading costs more than a small training."""
+
+    def check_rows(self, rows: list[dict[str, Any]]) -> None:
+        """Refuse questions after which no turn fits: ms-swift would cut their start away.
+
+        Raises:
+            TrainingDataError: there are some.
+        """
+        longest = self.args.max_length - self.args.max_completion_length
+        self.template.max_length = None
+        lengths = [len(self.template.encode(row)["input_ids"]) for row in rows]
+        too_long = sum(length > longest for length in lengths)
+        if too_long:
+            raise TrainingDataError(
+                f"{too_long} of {len(rows)} scenarios do not fit: the longest has {max(lengths)} tokens, and "
+                f"rl.max_model_len less rl.max_tokens leaves {longest}.",
+                next_step="raise rl.max_model_len, or lower rl.max_tokens.",
+            )
+
+    def fit(self, rows: list[dict[str, Any]], steps: int, *, concurrency: int) -> Any:
+        """Train up to a step; the model. With no step left it is that of the checkpoint.
+
+        Args:
+            concurrency: rollouts that transformers samples at once.
+        """
+        args = self.args
+        model = self.prepare_model(args, self.model, template=self.template, train_dataset=rows)
+        if not steps:
+            return model
+        trainer = StepTrainer(
+            model=model, args=args.training_args, template=self.template, train_dataset=rows,
+            **self._get_trainer_kwargs(),
+        )  # fmt: skip
+        if not args.use_vllm:
+            trainer.engine.max_batch_size = concurrency
+        trainer.add_callback(StepReporter())
+        trainer.train(args.resume_from_checkpoint)
+        return trainer.model
+
+
+class StepTrainer(GRPOTrainer):  # type: ignore[misc]
+    """Says in words what broken weights do to sampling."""
+
+    def _generate_completions(self, samples: Any) -> Any:
+        try:
+            return super()._generate_completions(samples)
+        except RuntimeError as error:
+            if "probability tensor contains" not in str(error):
+                raise
+            raise broken("The probabilities of the next token are no numbers", self.state.global_step) from error
+
+
+class StepReporter(TrainerCallback):  # type: ignore[misc]
+    """Tells the caller about every step once its checkpoint is complete, and stops when the caller says so."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, Any] = {}
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **kwargs: Any) -> None:
+        """Keep the numbers of the step; nothing is saved after a loss that is no number."""
+        if "loss" not in logs:
+            return
+        loss, norm = float(logs["loss"]), float(logs["grad_norm"])
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise broken(f"The loss of reinforcement learning is {loss} (gradient norm {norm})", state.global_step - 1)
+        self.metrics = {"loss": loss, "grad_norm": norm} | {
+            ours: float(logs[theirs]) for ours, theirs in _METRICS.items() if theirs in logs
+        }
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The step is done."""
+        reply = asyncio.run(ask({"op": "trained", "step": state.global_step, "metrics": self.metrics}))
+        if reply["stop"]:
+            control.should_training_stop = True
+
+
+_METRICS = {"kl": "kl", "clip_fraction": "clip_ratio/region_mean", "completion_length": "completions/mean_length"}
+
+
+def broken(what: str, last_good: int) -> EngineFailed:
+    """The error of a training whose numbers are none."""
+    return EngineFailed(
+        f"{what} at step {last_good + 1}; the last good checkpoint is step {last_good}.",
+        next_step="lower rl.learning_rate, or set rl.precision to fp32; training goes on from that checkpoint.",
+    )

@@ -1,0 +1,212 @@
+"""Tools, rewards and records for rollouts that another process samples: what ms-swift GRPO asks this process for.
+
+The engine environment has no MCP client and not our rewards, and it must not know the elder's memories beyond what a
+tool returned. So the tool servers stay here, bound to the elder, and the agent loop, too: it is the one of evaluation
+and serving, with the sampled turns coming in through a socket. The socket is a file that only this user can open; a
+request is one line of JSON on a connection of its own, and so is its answer.
+
+| request | answer |
+|---|---|
+| op "begin" | nothing: the clock of a step's rollouts starts, unless it runs |
+| op "turn", rollout (id), scenario (place in the plan), text, tokens, cut | done; messages before the next turn |
+| op "score", step, rollouts (ids, group by group) | rewards, in their order |
+| op "trained", step, metrics | stop: whether going on would teach nothing |
+
+An answer with "failed" means that the run has ended; the reason stays here (see `RolloutService.failed`).
+"""
+
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent_assets.conversations.messages import JsonObject, Message, ToolSchema, canonical_json
+from agent_assets.errors import EngineFailed
+from agent_assets.rl.config import RlConfig
+from agent_assets.rl.hermes import read_text
+from agent_assets.rl.records import Step, describe_step, total, write_step
+from agent_assets.rl.rollouts import Attempt, OverLength, roll_out
+from agent_assets.rl.scenarios import Scenario
+from agent_assets.rl.scoring import Scoring
+from agent_assets.rl.verdicts import hopeless, progress
+from agent_assets.synthesis.agent_loop import ToolCaller
+
+if TYPE_CHECKING:
+    from openai.types.chat.chat_completion import Choice
+
+SOCKET = "rollouts"
+_LONGEST_LINE = 2**26  # bytes
+
+
+@dataclass
+class SocketPolicy:
+    """A policy whose turns are sampled elsewhere: `complete` waits until one comes in."""
+
+    turns: "asyncio.Queue[Mapping[str, Any]]" = field(default_factory=asyncio.Queue)
+    asked: "asyncio.Queue[Sequence[Message]]" = field(default_factory=asyncio.Queue)
+    history: tuple[Message, ...] = ()
+    choices: Sequence["Choice"] = ()
+    tokens: int = 0
+    turn: int = 0
+
+    async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
+        """The next assistant message, read from the text that was sampled."""
+        self.history = tuple(messages)
+        await self.asked.put(messages)
+        sampled = await self.turns.get()
+        self.turn += 1
+        self.tokens += int(sampled["tokens"])
+        message = read_text(str(sampled["text"]), turn=self.turn)
+        self.history = (*messages, message)
+        if sampled["cut"]:
+            raise OverLength
+        return message
+
+
+@dataclass
+class _Live:
+    """A rollout that goes on. `shown` counts the messages that the other side has, or has sampled."""
+
+    policy: SocketPolicy
+    task: "asyncio.Task[Attempt]"
+    shown: int
+
+
+class RolloutService:
+    """Answers the requests of one training.
+
+    Args:
+        plan: the scenario of every group, step by step.
+        steps: records of the steps that are done; grows.
+        records: folder of the step records.
+        report: takes a progress message after every step.
+    """
+
+    def __init__(
+        self, config: RlConfig, plan: Sequence[Scenario], scoring: Scoring, toolbox: ToolCaller, *, steps: list[Step],
+        records: Path, report: Callable[[Mapping[str, Any]], None],
+    ) -> None:  # fmt: skip
+        self._config, self._plan, self._scoring, self._toolbox = config, plan, scoring, toolbox
+        self._steps, self._records, self._report = steps, records, report
+        self._live: dict[str, _Live] = {}
+        self._entry: Step | None = None
+        self._rollouts_began: float | None = None
+        self._training_began = 0.0
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Path]:
+        """Answer requests during the block; the path of the socket."""
+        with tempfile.TemporaryDirectory(prefix="agent-assets-") as folder:  # mode 0700; socket paths must be short
+            path = Path(folder) / SOCKET
+            server = await asyncio.start_unix_server(self._connected, path, limit=_LONGEST_LINE)
+            try:
+                yield path
+            finally:
+                server.close()
+                for live in self._live.values():
+                    live.task.cancel()
+                await asyncio.gather(*(live.task for live in self._live.values()), return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = await reader.readline()
+        if line.endswith(b"\n"):  # else the engine died while it wrote
+            answering = asyncio.create_task(self._answer(json.loads(line)))
+            await asyncio.wait({answering})
+            error = answering.exception()
+            if error is not None and not self.failed.done():  # it ends the run; the other side only learns that
+                self.failed.set_exception(error)
+            writer.write(canonical_json({"failed": True} if error else answering.result()).encode() + b"\n")
+            with suppress(ConnectionError):  # it died meanwhile
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, request: JsonObject) -> JsonObject:
+        if request["op"] == "begin":
+            if self._rollouts_began is None:
+                self._rollouts_began = time.monotonic()
+            return {}
+        if request["op"] == "turn":
+            return await self._turn(request)
+        if request["op"] == "score":
+            return {"rewards": await self._score(request["step"], request["rollouts"])}
+        if request["op"] == "trained":
+            return {"stop": self._trained(request["step"], request["metrics"])}
+        raise EngineFailed(f"The engine asked for '{request['op']}'.", next_step="report this as a bug.")
+
+    async def _turn(self, sampled: JsonObject) -> JsonObject:
+        """Feed one sampled turn; what the tools answered, once the model is asked again."""
+        rollout = str(sampled["rollout"])
+        if rollout not in self._live:
+            self._live[rollout] = await self._start(int(sampled["scenario"]))
+        live = self._live[rollout]
+        await live.policy.turns.put(sampled)
+        messages = await _asked(live)
+        if messages is None:
+            live.task.result()  # an error that is nobody's rollout ends the run
+            return {"done": True, "messages": []}
+        new = messages[live.shown + 1 :]  # after the turn that was sampled
+        live.shown = len(messages)
+        return {"done": False, "messages": [{"role": message.role, "content": message.content} for message in new]}
+
+    async def _start(self, place: int) -> _Live:
+        policy = SocketPolicy()
+        rollout = roll_out(policy, self._toolbox, self._scoring.tools, self._plan[place], 0, self._config)
+        live = _Live(policy, asyncio.create_task(rollout), 0)
+        live.shown = len(await _asked(live) or ())
+        return live
+
+    async def _score(self, step: int, rollouts: Sequence[str]) -> list[float]:
+        """Reward of every rollout. One that is left out gets the mean of its group: an advantage of nothing."""
+        attempts = [await self._ended(rollout) for rollout in rollouts]
+        size = self._config.rollouts_per_scenario
+        groups = [
+            [replace(attempt, number=number) for number, attempt in enumerate(attempts[start : start + size])]
+            for start in range(0, len(attempts), size)
+        ]
+        kept, excluded = await self._scoring.keep(groups, step)
+        assert self._rollouts_began is not None, "rollouts begin before they are scored"
+        seconds = time.monotonic() - self._rollouts_began
+        self._live, self._rollouts_began = {}, None
+        self._entry = describe_step(step, [group for group in kept if group], excluded, seconds)
+        write_step(self._records, self._entry)
+        self._training_began = time.monotonic()
+        return [reward for group, scored in zip(groups, kept, strict=True) for reward in _rewards(group, scored)]
+
+    async def _ended(self, rollout: str) -> Attempt:
+        """The attempt of a rollout that gets no further turn; one that waits for a turn would not fit the context."""
+        live = self._live[rollout]
+        if not live.task.done():
+            await live.policy.turns.put({"text": "", "tokens": 0, "cut": True})
+        return await live.task
+
+    def _trained(self, step: int, metrics: JsonObject) -> bool:
+        assert self._entry is not None and self._entry.numbers["step"] == step, "a step is scored before it is trained"
+        self._entry.numbers["train"] = metrics
+        self._entry.numbers["train_seconds"] = round(time.monotonic() - self._training_began, 2)
+        write_step(self._records, self._entry)
+        self._steps.append(self._entry)
+        self._report(progress(self._steps, self._config))
+        return hopeless(self._steps, self._config) is not None
+
+
+async def _asked(live: _Live) -> Sequence[Message] | None:
+    """The messages that the policy is asked to go on from; None when the rollout has ended."""
+    asked = asyncio.ensure_future(live.policy.asked.get())
+    await asyncio.wait({asked, live.task}, return_when=asyncio.FIRST_COMPLETED)
+    if asked.done():
+        return asked.result()
+    asked.cancel()
+    return None
+
+
+def _rewards(group: Sequence[Attempt], scored: Sequence[Attempt]) -> list[float]:
+    found = {attempt.number: total(attempt) for attempt in scored}
+    mean = statistics.fmean(found.values()) if found else 0.0
+    return [found.get(attempt.number, mean) for attempt in group]

@@ -1,0 +1,222 @@
+"""ms-swift GRPO with real parts: our plugin in its driver, a training that learns, is killed and goes on."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from test_rollout_service import opens
+from two_doors import ANSWER, LIMITS, QUESTION, SETTINGS, TOOLS, Doors, scenario
+from yaml_pipelines import assets_of, loaded
+
+from agent_assets.conversations.messages import canonical_json
+from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.engines.environment import engine_environment, find_engine_env
+from agent_assets.engines.gpu import GpuLease, detect_gpus, lease_device
+from agent_assets.engines.machine import Machine
+from agent_assets.errors import BaseModelError, ConfigError, EngineFailed
+from agent_assets.rl.config import RlConfig
+from agent_assets.rl.engines import Trained, train
+from agent_assets.rl.rollout_service import RolloutService
+from agent_assets.rl.scoring import Scoring
+from agent_assets.rl.swift_engine import last_checkpoint
+from resources.engines import EnginesResource
+from resources.store import StoreResource
+
+pytestmark = pytest.mark.engine
+GRPO: dict[str, Any] = {name: value for name, value in SETTINGS.items() if name != "request_seconds"} | {
+    "engine": "swift_grpo", "steps": 5, "scenarios_per_step": 2, "rollouts_per_scenario": 8,
+}  # fmt: skip
+
+# As swift_grpo does: importing it takes longer than the whole test.
+WITHOUT_VLLM = """
+import runpy, sys
+sys.modules["vllm"] = None
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def second_gpu() -> AbstractContextManager[GpuLease]:
+    return lease_device(detect_gpus()[1:], Path(tempfile.gettempdir()), holder="test", timeout_seconds=10)
+
+
+def run(work: Path, doors: Path, *, env: str = "cpu", adapter: Path | None = None, **changed: Any) -> Trained:
+    """Train on the doors."""
+    machine = Machine(find_engine_env(env), None, LIMITS, work / "logs", work / "failed", another=second_gpu)
+    training = train(
+        RlConfig(**GRPO | changed), model_dir=doors / "model", adapter_dir=adapter or doors / "adapter",
+        scenarios=[scenario()], tools=TOOLS, toolbox=Doors(), machine=machine, work=work, report=lambda message: None,
+    )  # fmt: skip
+    return asyncio.run(training)
+
+
+def test_ms_swift_learns_from_what_was_sampled_and_reads_what_serving_would(doors: Path, tmp_path: Path) -> None:
+    """Its own driver of rollouts, in the engine environment, with scripted samples and the real service."""
+    script = tmp_path / "script.json"
+    rollouts = [[opens("right"), ANSWER], [opens("left"), ANSWER], ["No."], [opens("right"), "It is op..."]]
+    script.write_text(
+        json.dumps(
+            {
+                "messages": [{"role": "user", "content": QUESTION}],
+                "tools": canonical_json(openai_tools(TOOLS)),
+                "rollouts": [{"scenario": 0, "turns": turns} for turns in rollouts],
+            }
+        ),
+        encoding="utf-8",
+    )
+    config = RlConfig(engine="swift_grpo", steps=1, scenarios_per_step=1, rollouts_per_scenario=4, max_turns=2)
+
+    async def drive() -> None:
+        service = RolloutService(
+            config, [scenario()], Scoring(config, TOOLS, None), Doors(), steps=[], records=tmp_path / "records",
+            report=lambda message: None,
+        )  # fmt: skip
+        async with service.open() as socket:
+            told = {"socket": str(socket), "max_tokens": 40, "max_model_len": 512}
+            program = str(Path(__file__).with_name("scripted_turns.py"))
+            process = await asyncio.create_subprocess_exec(
+                str(find_engine_env("cpu").python), "-c", WITHOUT_VLLM, program, str(doors / "model"), str(script),
+                env=engine_environment({"AGENT_ASSETS_ROLLOUTS": json.dumps(told)}), stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            output, _ = await process.communicate()
+            assert process.returncode == 0, output.decode(errors="replace")[-3000:]
+
+    asyncio.run(drive())
+    found = json.loads(script.read_text(encoding="utf-8"))
+    assert found["rewards"] == [1.0, 0.0, 0.0, 0.0] and found["turns"] == [2, 2, 1, 2]
+    whole, _, short, cut = found["texts"]
+    end, start = "<|im_end|>", "<|im_start|>"
+    assert whole["learned"] == f"{opens('right')}{end}\n{ANSWER}{end}"
+    assert whole["all"].endswith(
+        f"{start}user\n{QUESTION}{end}\n{start}assistant\n{opens('right')}{end}\n"
+        f"{start}user\n<tool_response>\nopen\n</tool_response>{end}\n{start}assistant\n{ANSWER}{end}"
+    )
+    assert found["too_long"].startswith("TrainingDataError: 1 of 2 scenarios do not fit: the longest has")
+    assert short["learned"] == f"No.{end}" and cut["learned"].endswith("It is op...")
+
+
+class Killed(Exception):
+    """The run was ended from outside."""
+
+
+@dataclass
+class Agent:
+    """A pipeline on the two doors, with a real MCP server and the model that opens either."""
+
+    home: Path
+    model: Path
+
+    def materialize(self, *names: str) -> dg.ExecuteInProcessResult:
+        """Materialize these assets, and what they are made from."""
+        attributes = {
+            "name": "doors",
+            "base_model": {"source": str(self.model)},
+            "questions": {"per_tool_without_arguments": 4, "heldout_per_tool": 1},
+            "sft_adapter": {"epochs": 1, "learning_rate": 1e-6, "precision": "fp32"},  # it knows what to say
+            "rl": {**GRPO, "steps": 4},
+        }
+        program = str(Path(__file__).with_name("doors_server.py"))
+        servers = {"mcpServers": {"doors": {"command": "${python}", "args": [program], "transport": "stdio"}}}
+        environments = find_engine_env("cpu").python.parent.parent.parent
+        engines = EnginesResource(environments=str(environments), device="cpu", home=str(self.home))
+        with loaded(attributes, servers) as definitions, dg.DagsterInstance.ephemeral() as instance:
+            return dg.materialize(
+                assets_of(definitions),
+                instance=instance,
+                selection=dg.AssetSelection.assets(*(["doors", name] for name in names)).upstream(),
+                raise_on_error=False,
+                resources={
+                    "store": StoreResource(root=str(self.home / "store"), cache=str(self.home)),
+                    "mongo": dg.ResourceDefinition.none_resource(),
+                    "engines": engines,
+                },
+            )
+
+    def manifest(self, name: str) -> tuple[Path, dict[str, Any]]:
+        """Folder and manifest of the one artifact of a stage."""
+        (path,) = (self.home / "store" / "doors" / name).rglob("manifest.json")
+        return path.parent, json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_the_asset_goes_on_where_it_was_killed_and_its_adapter_merges(
+    doors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, told = Agent(tmp_path, doors / "model"), list[dict[str, Any]]()
+
+    def messages(self: EnginesResource, context: Any) -> Callable[[Mapping[str, Any]], None]:
+        def report(message: Mapping[str, Any]) -> None:
+            told.append(dict(message))
+            if message.get("step") == 2:
+                raise Killed
+
+        return report
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EnginesResource, "messages", messages)
+        assert not agent.materialize("rl_checkpoint").success
+    result = agent.materialize("rl_merged_model")
+    assert result.success
+    shown = [
+        event.asset_observation_data.asset_observation.metadata
+        for event in result.all_events
+        if event.event_type_value == "ASSET_OBSERVATION"
+    ]
+    assert any({"reward", "group_spread", "answer_tokens", "call_validity", "step"} <= set(one) for one in shown)
+    folder, manifest = agent.manifest("rl_checkpoint")
+    curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
+    print(json.dumps(curve, indent=1))
+    assert [step["step"] for step in curve] == [1, 2, 3, 4]
+    assert [step["reward"] for step in curve[:2]] == [message["reward"] for message in told if "step" in message]
+    assert manifest["summary"]["learned"] is True and manifest["engine"]["versions"]["ms-swift"]
+    assert sum(step["components"]["executed"] for step in curve) > 1.0  # by the server, of 4
+    sft = json.loads((agent.manifest("sft_adapter")[0] / "adapter_config.json").read_text(encoding="utf-8"))
+    rl = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    assert {name: rl[name] for name in ("base_model_name_or_path", "r", "target_modules")} == {
+        name: sft[name] for name in ("base_model_name_or_path", "r", "target_modules")
+    }
+    checks = {check["name"]: check["passed"] for check in agent.manifest("rl_merged_model")[1]["checks"]}
+    assert checks["adapter_loads"] and checks["parity"]
+
+
+def test_weights_that_are_no_numbers_end_the_run_and_the_last_good_checkpoint_stays(
+    doors: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(EngineFailed, match="at step 2; the last good checkpoint is step 1") as caught:
+        run(tmp_path, doors, learning_rate=1e30, steps=3)
+    assert "rl.learning_rate" in str(caught.value.next_step)
+    assert last_checkpoint(tmp_path / "swift" / "checkpoints") == 1
+
+
+def test_an_adapter_of_another_base_is_refused(doors: Path, tmp_path: Path) -> None:
+    shutil.copytree(doors / "adapter", tmp_path / "adapter")
+    settings = tmp_path / "adapter" / "adapter_config.json"
+    text = settings.read_text(encoding="utf-8")
+    base = json.loads(text)["base_model_name_or_path"]
+    settings.write_text(text.replace(base, "base:000000000000"), encoding="utf-8")
+    with pytest.raises(BaseModelError, match="was trained on base:000000000000"):
+        run(tmp_path / "work", doors, adapter=tmp_path / "adapter")
+
+
+def test_vllm_in_the_trainer_needs_a_gpu(doors: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"rl\.in_process"):
+        run(tmp_path, doors, in_process=True)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not detect_gpus(), reason="needs a GPU")
+@pytest.mark.parametrize("in_process", [True, False])
+def test_vllm_samples_on_a_gpu(doors: Path, tmp_path: Path, in_process: bool) -> None:
+    if not in_process and len(detect_gpus()) < 2:
+        pytest.skip("needs a second GPU")
+    trained = run(tmp_path, doors, env="gpu", in_process=in_process, steps=2)
+    assert [step.numbers["step"] for step in trained.outcome.steps] == [1, 2] and trained.device != "cpu"
