@@ -93,8 +93,8 @@ class Answering:
 
         def watch(kind: str, content: dict[str, object]) -> None:
             nonlocal told
-            told = True
             if tell is not None:
+                told = True
                 tell(kind, content)
 
         for attempt in range(_ATTEMPTS + len(kept).bit_length()):
@@ -146,7 +146,7 @@ class Answering:
         settings = self._config
         return OpenAIChatModel(
             base_url=served.base_url, api_key="local", model=served.model, max_tokens=settings.max_tokens,
-            timeout_s=settings.seconds, max_retries=0,
+            timeout_s=settings.seconds, max_retries=0, http_client=self._inference.client,
         )  # fmt: skip
 
     def _open_tools(self, found: ReleasedAgent) -> Any:
