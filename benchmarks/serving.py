@@ -88,6 +88,10 @@ def running_api(folder: Path, uri: str) -> Iterator[tuple[str, psutil.Process]]:
             assert process.poll() is None, (folder / "api.log").read_text()[-3000:]
             time.sleep(0.2)
         yield url, psutil.Process(process.pid)
+    except Exception:
+        for path in [folder / "api.log", *folder.glob("logs/*/server.log")]:
+            print(f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}")
+        raise
     finally:
         process.terminate()
         process.wait(60)

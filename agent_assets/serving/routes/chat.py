@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from agent_assets.conversations.messages import Message
-from agent_assets.errors import AgentAssetsError
+from agent_assets.errors import AgentAssetsError, EngineFailed
 from agent_assets.serving.answering import Answer, ModelUnavailable
 from agent_assets.serving.context import Acting, Known, Services, Serving
 from agent_assets.serving.released import ReleasedAgent
@@ -134,10 +134,12 @@ async def _ask(serving: Services, found: ReleasedAgent, body: dict[str, Any]) ->
             stack.push_async_callback(reply.aclose)
             if reply.status_code != 200 or not body["stream"]:
                 await reply.aread()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, EngineFailed) as error:
             await stack.aclose()
             if attempt + 1 < _ATTEMPTS and not isinstance(error, httpx.TimeoutException):
                 continue
+            if isinstance(error, EngineFailed):
+                raise
             raise ModelUnavailable(
                 f"The model server did not answer ({type(error).__name__}).", next_step="try again in a minute."
             ) from None
