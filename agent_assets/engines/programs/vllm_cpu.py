@@ -96,7 +96,8 @@ def _flat(b: torch.Tensor) -> torch.Tensor:
     """
     turned = b.transpose(2, 3)
     if not turned.is_contiguous():
-        b.data = turned.contiguous().transpose(2, 3)
+        with torch.inference_mode(False):  # a tensor made in that mode could not be written outside of it
+            b.data = turned.contiguous().transpose(2, 3)
         turned = b.transpose(2, 3)
     return turned.view(-1, b.shape[2])
 

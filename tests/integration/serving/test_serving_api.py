@@ -305,7 +305,7 @@ def test_no_parameter_is_a_way_out(world: World, name: str) -> None:
         client.get("/models", params={"offset": name}), client.get("/models", params={"limit": name}),
     ]  # fmt: skip
     assert {found.status_code for found in tried} <= {404, 405, 409, 422}, [found.status_code for found in tried]
-    with contextlib.suppress(ValueError):  # httpx itself refuses some headers
+    with contextlib.suppress(ValueError, httpx.LocalProtocolError):  # httpx itself refuses some headers
         given = client.get("/models", headers={"X-Request-ID": name}).headers["x-request-id"]
         assert given != name or name == ".."
     assert sorted(file for file in Path(world.store.root).rglob("*.json")) == before
