@@ -24,6 +24,7 @@ from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 
 PIPELINE = "elder_companion"
 BASE = "ba5e" * 8
+MERGED = {"model.safetensors": "all weights", "tokenizer.json": "{}", "chat_template.jinja": "{{ messages }}"}
 
 
 def add_agent(
@@ -45,7 +46,8 @@ def add_agent(
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
     memories = add_artifact(store, told_key, version, dict(files), summary={"memories": 1})
     rows = add_artifact(store, ArtifactKey(PIPELINE, "train_jsonl", elder), version, {"train.jsonl": "{}\n"})
-    roles = {"base": made, "adapter": weights, "merged": weights, "memories": memories, "rows": rows}
+    merged = add_artifact(store, ArtifactKey(PIPELINE, "merged_model", elder), version, dict(MERGED))
+    roles = {"base": made, "adapter": weights, "merged": merged, "memories": memories, "rows": rows}
     parts = {role: Part.of(artifact) for role, artifact in roles.items()}
     release(store, version, parts=parts, name=name, partition=elder, system_prompt=f"You are {elder}.")
     return name
@@ -66,6 +68,9 @@ class ScriptedModel:
     adapters: list[tuple[str, str]] = field(default_factory=list)
     delay: float = 0.0
     limit: int | None = None  # messages that fit
+    drops: int = 0  # requests that are never answered
+    at_once: int = 0
+    most_at_once: int = 0
     url: str = ""
 
     def text(self, content: str) -> None:
@@ -100,7 +105,14 @@ def scripted_model() -> Iterator[ScriptedModel]:
                 model.adapters.append((self.path.rsplit("/", 1)[-1].split("_")[0], body["lora_name"]))
                 return self.reply(200, b"{}", "application/json")
             model.requests.append(body)
+            if model.drops:
+                model.drops -= 1
+                self.close_connection = True
+                return None
+            model.at_once += 1
+            model.most_at_once = max(model.most_at_once, model.at_once)
             status, answer = model.answer(body)
+            model.at_once -= 1
             if status == 200 and body.get("stream"):
                 return self.reply(200, _stream(answer), "text/event-stream")
             return self.reply(status, json.dumps(answer).encode(), "application/json")

@@ -21,7 +21,8 @@ from agent_assets.engines.process import EngineLimits, EngineProcess, start_engi
 from agent_assets.errors import AgentAssetsError, EngineFailed, EngineTimeout
 
 LOG_FILE = "server.log"
-_MODULE = "agent_assets.engines.programs.vllm_api_server"
+_MODULES = {"gpu": "vllm.entrypoints.openai.api_server"}
+_CPU_MODULE = "agent_assets.engines.programs.vllm_cpu"
 _HOST = "127.0.0.1"
 _READY_SECONDS = 600.0
 _GRACE_SECONDS = 3.0
@@ -84,7 +85,7 @@ def serve_model(
             *_device_arguments(env),
         ]  # fmt: skip
         engine = start_engine(
-            env, _MODULE, arguments, name="vllm", log_path=log_path, lease=lease,
+            env, _MODULES.get(env.name, _CPU_MODULE), arguments, name="vllm", log_path=log_path, lease=lease,
             environment=_variables(env) | ({"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"} if hot_adapters else {}),
             grace_seconds=_GRACE_SECONDS,
         )  # fmt: skip

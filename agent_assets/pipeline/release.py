@@ -229,7 +229,7 @@ STAGE = Stage(
         "rl_checkpoint", "rl_merged_model", "eval_report",
     ),
     kinds=frozenset({"python"}),
-    code_version="1",
+    code_version="2",
     config=config,
     produce=produce,
     checks=(

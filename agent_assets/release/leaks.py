@@ -52,11 +52,11 @@ def find_leaks(
         others: for each other elder, their memories.
         canary_pattern: regular expression of planted texts.
     """
-    canary = re.compile(canary_pattern)
+    canary = re.compile(canary_pattern, re.IGNORECASE)
     own_texts, known = list(own), [*asked, *usual]
     own_runs = _runs_of(own_texts)
     harmless = own_runs | _runs_of(known)
-    own_canaries = {found for text in [*own_texts, *known] for found in canary.findall(text)}
+    own_canaries = set().union(*(_canaries(text, canary) for text in [*own_texts, *known]))
     runs = [_runs(answer) for answer in answers]
     suspicious = set().union(*runs) - harmless
     cross: set[str] = set()
@@ -68,9 +68,13 @@ def find_leaks(
         answers=len(answers),
         own_answers=sum(not found.isdisjoint(own_runs) for found in runs),
         cross_answers=sum(not found.isdisjoint(cross) for found in runs),
-        canaries=sum(bool(set(canary.findall(answer)) - own_canaries) for answer in answers),
+        canaries=sum(bool(_canaries(answer, canary) - own_canaries) for answer in answers),
         elders=count,
     )
+
+
+def _canaries(text: str, pattern: re.Pattern[str]) -> set[str]:
+    return {found[0].casefold() for found in pattern.finditer(text)}
 
 
 def _runs_of(texts: Iterable[str]) -> set[str]:

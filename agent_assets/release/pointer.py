@@ -64,18 +64,23 @@ def current_entry(store: ArtifactStore, agent: Agent) -> Entry | None:
 
 def released_agents(store: ArtifactStore) -> list[Agent]:
     """Every agent with a release, sorted. One listing per pipeline: nothing is opened."""
-    folder = f"{store.root}/{FOLDER}/{_CURRENT}"
-    store.filesystem.invalidate_cache(folder)
-    if not store.filesystem.exists(folder):
-        return []
     found = []
-    for pipeline in store.filesystem.ls(folder, detail=False):
-        store.filesystem.invalidate_cache(str(pipeline))
-        name = str(pipeline).rstrip("/").rsplit("/", 1)[-1]
+    for pipeline in released_folders(store):
+        store.filesystem.invalidate_cache(pipeline)
+        name = pipeline.rsplit("/", 1)[-1]
         for path in store.filesystem.ls(pipeline, detail=False):
             if str(path).endswith(".json"):
                 found.append((name, str(path).rsplit("/", 1)[-1].removesuffix(".json")))
     return sorted(found)
+
+
+def released_folders(store: ArtifactStore) -> list[str]:
+    """For each pipeline that ever released, the folder with the pointers of its agents."""
+    folder = f"{store.root}/{FOLDER}/{_CURRENT}"
+    store.filesystem.invalidate_cache(folder)
+    if not store.filesystem.exists(folder):
+        return []
+    return [str(path).rstrip("/") for path in store.filesystem.ls(folder, detail=False)]
 
 
 def known_agents(store: ArtifactStore, name: str) -> list[Agent]:

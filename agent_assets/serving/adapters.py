@@ -13,6 +13,10 @@ Load = Callable[[str, Path], Awaitable[None]]
 Unload = Callable[[str], Awaitable[None]]
 
 
+class Busy(ServingError):
+    """More is asked than can be answered now."""
+
+
 @dataclass
 class _Slot:
     path: Path
@@ -44,7 +48,7 @@ class AdapterPool:
         """Have an adapter loaded during the block.
 
         Raises:
-            ServingError: no slot became free in time.
+            Busy: no slot became free in time.
             EngineFailed: the server refused the adapter.
         """
         slot = self._slots.get(name) or await self._place(name, path)
@@ -89,6 +93,6 @@ class AdapterPool:
         try:
             await asyncio.wait_for(self._freed.wait(), self._wait)
         except TimeoutError:
-            raise ServingError(
+            raise Busy(
                 f"All {self._limit} adapters are answering.", next_step="try again, or raise inference.slots."
             ) from None

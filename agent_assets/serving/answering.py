@@ -4,6 +4,7 @@ What the user writes and what tools return are messages, never instructions to t
 be reached is decided by the process of the tool server, before the conversation begins.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any
 from openai import APIConnectionError, APIStatusError, APITimeoutError, BadRequestError
 
 from agent_assets.conversations.messages import Message, ToolSchema
-from agent_assets.errors import AgentAssetsError, ServingError, ToolServerError
+from agent_assets.errors import AgentAssetsError, EngineFailed, ServingError, ToolServerError
 from agent_assets.evaluation.answers import cited_ids, final_answer, offered_ids
 from agent_assets.serving.config import AnswerConfig
 from agent_assets.serving.inference import Inference, Served
@@ -93,8 +94,8 @@ class Answering:
 
         def watch(kind: str, content: dict[str, object]) -> None:
             nonlocal told
-            told = True
             if tell is not None:
+                told = True
                 tell(kind, content)
 
         for attempt in range(_ATTEMPTS + len(kept).bit_length()):
@@ -109,13 +110,13 @@ class Answering:
                 if not kept:
                     raise TooLong("The message is too long for this model.", next_step="send a shorter one.") from None
                 kept = kept[len(kept) // 2 + 1 :]
-            except (APIConnectionError, APITimeoutError, APIStatusError, ToolServerError) as error:
+            except (APIConnectionError, APITimeoutError, APIStatusError, EngineFailed, ToolServerError) as error:
                 if told or attempt + 1 >= _ATTEMPTS:
                     raise _unavailable(error) from None
         raise ModelUnavailable("The model server did not answer.", next_step="try again in a minute.")
 
     async def _once(self, found: ReleasedAgent, messages: list[Message], tell: Tell, *, streaming: bool) -> Answer:
-        adapter, base, base_version = self._released.adapter(found)
+        adapter, base, base_version = await asyncio.to_thread(self._released.adapter, found)
         server = await self._inference.server(base, base_version)
         opened = partial(self._open_tools, found)
         async with server.use(found.entry.name, adapter) as served, self.sessions.use(found.entry.name, opened) as box:
@@ -146,7 +147,7 @@ class Answering:
         settings = self._config
         return OpenAIChatModel(
             base_url=served.base_url, api_key="local", model=served.model, max_tokens=settings.max_tokens,
-            timeout_s=settings.seconds, max_retries=0,
+            timeout_s=settings.seconds, max_retries=0, http_client=self._inference.client,
         )  # fmt: skip
 
     def _open_tools(self, found: ReleasedAgent) -> Any:
@@ -170,7 +171,7 @@ def _answer(rollout: Rollout, given: int, found: ReleasedAgent) -> Answer:
 
 
 def _unavailable(error: Exception) -> AgentAssetsError:
-    if isinstance(error, ToolServerError):
+    if isinstance(error, EngineFailed | ToolServerError):
         return error
     return ModelUnavailable(
         f"The model server did not answer ({type(error).__name__}).",

@@ -18,9 +18,9 @@ class InferenceConfig(StrictModel):
         None, description="OpenAI-compatible server to use, ends in /v1; None starts vLLM on loopback when needed."
     )
     slots: int = Field(8, ge=1, le=256, description="Adapters loaded at once; the one used longest ago goes first.")
-    max_rank: int = Field(64, ge=8, le=512, description="Highest LoRA rank.")
+    max_rank: int = Field(16, ge=8, le=512, description="Highest LoRA rank; every slot takes the memory of this rank.")
     max_model_len: int = Field(2048, ge=256, description="Context length in tokens.")
-    max_concurrency: int = Field(16, ge=1, description="Sequences worked on at once.")
+    max_concurrency: int = Field(16, ge=1, description="Answers worked on at once; the others wait.")
     max_memory_gb: float = Field(64.0, gt=0, description="The server is restarted when it holds more.")
     wait_seconds: float = Field(300.0, gt=0, description="Longest wait for a start, or for a free slot.")
 

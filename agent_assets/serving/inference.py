@@ -5,6 +5,7 @@ loopback; its routes that load adapters are never reachable from outside.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -16,10 +17,12 @@ from urllib.parse import urlsplit
 from agent_assets.engines.adapters import load_adapter, unload_adapter
 from agent_assets.engines.process import EngineLimits
 from agent_assets.errors import AgentAssetsError, ServingError
-from agent_assets.serving.adapters import AdapterPool
+from agent_assets.serving.adapters import AdapterPool, Busy
 from agent_assets.serving.config import InferenceConfig
 
 if TYPE_CHECKING:
+    import httpx
+
     from agent_assets.engines.server import Endpoint
     from resources.engines import EnginesResource
 
@@ -54,6 +57,7 @@ class ModelServer:
         self.state: State = "cold"
         self.restarts = 0
         self.pool = AdapterPool(config.slots, self._load, self._unload, wait_seconds=config.wait_seconds)
+        self._places = asyncio.Semaphore(config.max_concurrency)
         self._starting = asyncio.Lock()
         self._stack = ExitStack()
         self._endpoint: Endpoint | None = None
@@ -66,10 +70,22 @@ class ModelServer:
 
     @asynccontextmanager
     async def use(self, name: str, adapter: Path) -> AsyncIterator[Served]:
-        """Have an adapter ready to answer during the block."""
+        """Have an adapter ready to answer during the block. No more than `max_concurrency` answer at once: the others
+        wait here, where their time to answer does not run yet.
+
+        Raises:
+            Busy: it was not their turn in time.
+        """
         await self.ensure()
-        async with self.pool.use(name, adapter):
-            yield Served(self._url, name)
+        try:
+            await asyncio.wait_for(self._places.acquire(), self._config.wait_seconds)
+        except TimeoutError:
+            raise Busy("Too many are being answered.", next_step="try again in a minute.") from None
+        try:
+            async with self.pool.use(name, adapter):
+                yield Served(self._url, name)
+        finally:
+            self._places.release()
 
     async def ensure(self) -> None:
         """Start the server unless it runs; after a crash start it again with the adapters it had.
@@ -155,9 +171,21 @@ class ModelServer:
                     log.error("model server does not start", extra={"fields": {"error": error.message}})
 
     async def _load(self, name: str, path: Path) -> None:
+        self._check_rank(name, path)
         if self._config.url is not None and urlsplit(self._config.url).hostname not in _LOOPBACK:
             return  # a server elsewhere has its adapters already: those routes must not leave this machine
         await asyncio.to_thread(load_adapter, self._url, name, path)
+
+    def _check_rank(self, name: str, path: Path) -> None:
+        config = path / "adapter_config.json"
+        if self._config.url is not None or not config.is_file():
+            return
+        rank = json.loads(config.read_text(encoding="utf-8")).get("r", 0)
+        if rank > self._config.max_rank:
+            raise ServingError(
+                f"{name} has rank {rank}, the model server takes up to {self._config.max_rank}.",
+                next_step="raise inference.max_rank in serving.yaml and restart; each slot then takes more memory.",
+            )
 
     async def _unload(self, name: str) -> None:
         if self._config.url is not None and urlsplit(self._config.url).hostname not in _LOOPBACK:
@@ -171,12 +199,22 @@ class Inference:
     def __init__(self, engines: "EnginesResource", config: InferenceConfig, folder: Path) -> None:
         self._engines, self._config, self._folder = engines, config, folder
         self._server: ModelServer | None = None
+        self._client: httpx.AsyncClient | None = None
         self._switching = asyncio.Lock()
 
     @property
     def current(self) -> ModelServer | None:
         """The server that was used last."""
         return self._server
+
+    @property
+    def client(self) -> "httpx.AsyncClient":
+        """For requests to model servers: one for all, because making one costs more than asking."""
+        import httpx
+
+        if self._client is None:
+            self._client = httpx.AsyncClient(limits=httpx.Limits(max_connections=None))
+        return self._client
 
     async def server(self, base_dir: Path, base_version: str) -> ModelServer:
         """The server of a base model. Another base takes over when nobody is being answered with the present one.
@@ -200,5 +238,7 @@ class Inference:
 
     async def close(self) -> None:
         """End what was started."""
+        if self._client is not None:
+            await self._client.aclose()
         if self._server is not None:
             await self._server.close()

@@ -21,6 +21,7 @@ from agent_assets.errors import (
     StoreError,
     ToolServerError,
 )
+from agent_assets.serving.adapters import Busy
 from agent_assets.serving.answering import ModelUnavailable, TooLong
 from agent_assets.serving.jobs import DagsterUnavailable, JobUnknown
 from agent_assets.serving.released import NotReleased
@@ -38,6 +39,7 @@ _STATUS: tuple[tuple[type[AgentAssetsError], int], ...] = (
     (ReleaseConflict, 409),
     (DagsterUnavailable, 503),
     (ModelUnavailable, 503),
+    (Busy, 503),
     (MongoUnavailable, 503),
     (ToolServerError, 503),
     (EngineError, 503),

@@ -1,16 +1,18 @@
 """Released agents as serving finds them: from the pointers and the store, without Dagster."""
 
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.errors import BaseModelError, ServingError, StoreError
-from agent_assets.release.pointer import Agent, current_entry, release_key, released_agents
+from agent_assets.release.pointer import Agent, current_entry, release_key, released_agents, released_folders
 from agent_assets.release.records import Candidate, Entry, read_candidate
 from agent_assets.store.artifact_store import Artifact, ArtifactStore
 
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CONTENT_NAME = re.compile(r"(.+)-[0-9a-f]{8}")
+_SETTLED_NS = 2 * 10**9
 
 
 class NotReleased(ServingError):
@@ -43,10 +45,18 @@ class Released:
     def __init__(self, store: ArtifactStore) -> None:
         self.store = store
         self._verified: set[str] = set()
+        self._listed: tuple[dict[str, int], list[Agent]] = {}, []
 
     def agents(self) -> list[Agent]:
-        """All released agents, sorted by id."""
-        return sorted(released_agents(self.store), key=lambda agent: (agent[1], agent[0]))
+        """All released agents, sorted by id. The folders are listed again when one of them has changed."""
+        changed = self._changed_at()
+        if changed and changed == self._listed[0]:
+            return self._listed[1]
+        agents = sorted(released_agents(self.store), key=lambda agent: (agent[1], agent[0]))
+        # A change right after a listing may bear the same time as one before it.
+        if changed and time.time_ns() - max(changed.values()) > _SETTLED_NS:
+            self._listed = changed, agents
+        return agents
 
     def entry(self, agent: Agent) -> Entry | None:
         """The current pointer of one agent."""
@@ -107,9 +117,10 @@ class Released:
         return adapter.path, base.path, base.manifest.data_version
 
     def _pipelines(self) -> list[str]:
-        folder = f"{self.store.root}/.releases/current"
-        self.store.filesystem.invalidate_cache(folder)
-        if not self.store.filesystem.exists(folder):
-            return []
-        paths = self.store.filesystem.ls(folder, detail=False)
-        return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)
+        return sorted(folder.rsplit("/", 1)[-1] for folder in released_folders(self.store))
+
+    def _changed_at(self) -> dict[str, int]:
+        """When a file last came to or went from each folder of pointers, in ns; empty where folders have no times."""
+        if not self.store.local:
+            return {}
+        return {folder: Path(folder).stat().st_mtime_ns for folder in released_folders(self.store)}

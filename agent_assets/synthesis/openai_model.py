@@ -15,6 +15,7 @@ from agent_assets.synthesis.agent_loop import UNPARSED
 from agent_assets.synthesis.tracing import span
 
 if TYPE_CHECKING:
+    import httpx
     from openai.types.chat.chat_completion import Choice
 
 
@@ -30,6 +31,7 @@ class OpenAIChatModel:
         seed: for servers that sample.
         timeout_s: longest wait for one answer.
         max_retries: how often connection errors, 429 and 5xx are tried again, with growing pauses.
+        http_client: connections shared with others, which are not closed here; None makes some.
     """
 
     def __init__(
@@ -43,8 +45,12 @@ class OpenAIChatModel:
         seed: int = 42,
         timeout_s: float = 120.0,
         max_retries: int = 2,
+        http_client: "httpx.AsyncClient | None" = None,
     ) -> None:
-        self._client = AsyncOpenAI(base_url=base_url, api_key=api_key, timeout=timeout_s, max_retries=max_retries)
+        self._shared = http_client is not None
+        self._client = AsyncOpenAI(
+            base_url=base_url, api_key=api_key, timeout=timeout_s, max_retries=max_retries, http_client=http_client
+        )
         self._settings: dict[str, Any] = {
             "model": model,
             "temperature": temperature,
@@ -59,7 +65,8 @@ class OpenAIChatModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the connections: left to the garbage collector, they outlive their event loop and complain."""
-        await self._client.close()
+        if not self._shared:
+            await self._client.close()
 
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
         """The next assistant message, with the tokens that the server counted.

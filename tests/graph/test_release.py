@@ -193,6 +193,17 @@ def test_another_elders_words_are_found_in_real_answers(town: Town) -> None:
     assert secret not in json.dumps(shown, default=str)
 
 
+def test_a_planted_canary_is_found_in_another_elders_agent_and_allowed_in_the_own(town: Town) -> None:
+    canary = "CANARY-7fd2-blue-kite"
+    town.world.memories["eve"] = town.world.answer = f"My kite was called {canary}."
+    own = town.materialize("eve")
+    assert (own["verdict"], own["leaks"]["canaries"]) == ("PROMOTE", 0)
+    town.world.answer = f"It is {canary}."
+    crossed = town.materialize("ada")
+    assert (crossed["verdict"], crossed["leaks"]["canaries"], town.answering) == ("REJECT", 10, None)
+    assert canary not in json.dumps(crossed, default=str)
+
+
 def test_without_the_parity_proof_nothing_is_released(town: Town) -> None:
     town.world.parity = False
     shown = town.materialize()

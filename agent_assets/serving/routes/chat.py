@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from agent_assets.conversations.messages import Message
-from agent_assets.errors import AgentAssetsError
+from agent_assets.errors import AgentAssetsError, EngineFailed
 from agent_assets.serving.answering import Answer, ModelUnavailable
 from agent_assets.serving.context import Acting, Known, Services, Serving
 from agent_assets.serving.released import ReleasedAgent
@@ -19,6 +19,7 @@ from agent_assets.serving.schemas import ChatReply, ChatRequest, CompletionReque
 
 router = APIRouter(tags=["chat"])
 _DONE = object()
+_ATTEMPTS = 2
 
 
 @router.post("/chat", response_model=ChatReply)
@@ -102,32 +103,51 @@ async def completions(request: CompletionRequest, serving: Serving, caller: Acti
     up here, `/chat` does that.
     """
     found = await asyncio.to_thread(serving.find, caller, request.model)
-    adapter, base, base_version = await asyncio.to_thread(serving.released.adapter, found)
     body = request.model_dump(exclude_none=True) | {"model": found.entry.name}
     if not any(message.role in ("system", "developer") for message in request.messages):
         own = {"role": "system", "content": found.candidate.system_prompt}
         body["messages"] = [own, *body["messages"]]
-    stack = AsyncExitStack()
-    try:
-        server = await serving.inference.server(base, base_version)
-        served = await stack.enter_async_context(server.use(found.entry.name, adapter))
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=serving.config.answers.seconds))
-        upstream = client.build_request("POST", f"{served.base_url}/chat/completions", json=body)
-        reply = await client.send(upstream, stream=True)
-        stack.push_async_callback(reply.aclose)
-        if reply.status_code != 200 or not request.stream:
-            content = await reply.aread()
-            await stack.aclose()
-            return _passed_on(reply.status_code, content)
-    except httpx.HTTPError as error:
+    reply, stack = await _ask(serving, found, body)
+    if reply.status_code != 200 or not request.stream:
         await stack.aclose()
-        raise ModelUnavailable(
-            f"The model server did not answer ({type(error).__name__}).", next_step="try again in a minute."
-        ) from None
-    except BaseException:
-        await stack.aclose()
-        raise
+        return _passed_on(reply.status_code, reply.content)
     return StreamingResponse(_passed(reply, stack), media_type="text/event-stream")
+
+
+async def _ask(serving: Services, found: ReleasedAgent, body: dict[str, Any]) -> tuple[httpx.Response, AsyncExitStack]:
+    """The model server's reply, read unless it is a stream. What was never answered is asked once more.
+
+    The stack holds the adapter: close it when the reply was passed on.
+
+    Raises:
+        ModelUnavailable: the model server does not answer.
+    """
+    adapter, base, base_version = await asyncio.to_thread(serving.released.adapter, found)
+    for attempt in range(_ATTEMPTS):
+        stack = AsyncExitStack()
+        try:
+            server = await serving.inference.server(base, base_version)
+            served = await stack.enter_async_context(server.use(found.entry.name, adapter))
+            url, seconds = f"{served.base_url}/chat/completions", serving.config.answers.seconds
+            client = serving.inference.client
+            reply = await client.send(client.build_request("POST", url, json=body, timeout=seconds), stream=True)
+            stack.push_async_callback(reply.aclose)
+            if reply.status_code != 200 or not body["stream"]:
+                await reply.aread()
+        except (httpx.HTTPError, EngineFailed) as error:
+            await stack.aclose()
+            if attempt + 1 < _ATTEMPTS and not isinstance(error, httpx.TimeoutException):
+                continue
+            if isinstance(error, EngineFailed):
+                raise
+            raise ModelUnavailable(
+                f"The model server did not answer ({type(error).__name__}).", next_step="try again in a minute."
+            ) from None
+        except BaseException:
+            await stack.aclose()
+            raise
+        return reply, stack
+    raise AssertionError("unreachable")
 
 
 async def _passed(reply: httpx.Response, stack: AsyncExitStack) -> AsyncIterator[bytes]:

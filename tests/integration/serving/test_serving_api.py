@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from pymongo.database import Database
-from serving_world import PIPELINE, ScriptedModel, add_agent, running_api, scripted_model, wait_for
+from serving_world import MERGED, PIPELINE, ScriptedModel, add_agent, running_api, scripted_model, wait_for
 
 from agent_assets.release.pointer import rollback
 from agent_assets.serving import app as serving_app
@@ -56,7 +56,11 @@ def world(tmp_path: Path, mongo_uri: str, mongo_db: Database[Any], monkeypatch: 
     )  # fmt: skip
     with scripted_model() as model:
         config = ServingConfig.model_validate(
-            {"inference": {"url": model.url, "slots": 1}, "requests_per_minute": 600, "answers": {"seconds": 20}}
+            {
+                "inference": {"url": model.url, "slots": 1, "max_concurrency": 4},
+                "requests_per_minute": 600,
+                "answers": {"seconds": 20},
+            }
         )
         with running_api(settings, config) as (client, services):
             yield World(client, services, model, store, services.tokens)
@@ -256,6 +260,57 @@ def test_a_model_server_that_fails_is_asked_once_more_then_told(world: World) ->
     assert "try again" in body["next_step"] and "Hello" not in json.dumps(body)
 
 
+def test_a_request_that_was_never_answered_is_asked_once_more(world: World) -> None:
+    completion = {"model": "ada", "messages": [{"role": "user", "content": "Hi"}]}
+    world.model.drops = 1
+    assert world.client.post("/v1/chat/completions", json=completion).status_code == 200
+    world.model.drops = 1
+    assert world.chat().status_code == 200
+    world.model.call("list_topics")
+    world.model.answers.append({"status": 500})  # in the middle: nothing was told, so all is done again
+    assert world.chat().status_code == 200
+    assert len(world.model.requests) == 7
+    world.model.drops = 9
+    assert "try again" in problem(world.client.post("/v1/chat/completions", json=completion), 503)["next_step"]
+
+
+def test_more_than_can_be_answered_at_once_wait_for_their_turn(world: World) -> None:
+    world.model.delay = 0.1
+    with ThreadPoolExecutor(24) as pool:
+        replies = list(pool.map(lambda n: world.chat(), range(24)))
+    assert [reply.status_code for reply in replies] == [200] * 24
+    assert 1 < world.model.most_at_once <= world.services.config.inference.max_concurrency == 4
+
+
+def test_a_damaged_merged_model_is_not_exported(world: World) -> None:
+    folder = next(Path(world.store.root).glob(f"{PIPELINE}/merged_model/ada/*"))
+    (folder / "model.safetensors").write_text("other weights", encoding="utf-8")
+    damaged = world.client.get("/models/ada/export", params={"form": "merged"})
+    assert "differs from its manifest" in problem(damaged, 503)["detail"]
+    assert world.client.get("/models/ada/export").status_code == 200
+
+
+_HOSTILE = ["../../etc/passwd", "..", "ada/../ben", "ada\x00", "$where", "' or 1=1 --", "ada\n", "{{7*7}}", "x" * 5000]
+
+
+@pytest.mark.parametrize("name", _HOSTILE)
+def test_no_parameter_is_a_way_out(world: World, name: str) -> None:
+    path = quote(name, safe="").replace(".", "%2E")
+    client = world.client
+    before = sorted(file for file in Path(world.store.root).rglob("*.json"))
+    tried = [client.get(f"/{route}") for route in (f"models/{path}/export", f"export-jsonl/{path}")]
+    tried += [
+        client.delete(f"/models/{path}"), client.get("/models/ada/export", params={"form": name}),
+        client.post("/models/ada/copy", json={"to": name}), client.post(f"/models/{path}/copy", json={"to": "eve"}),
+        client.get("/models", params={"offset": name}), client.get("/models", params={"limit": name}),
+    ]  # fmt: skip
+    assert {found.status_code for found in tried} <= {404, 405, 409, 422}, [found.status_code for found in tried]
+    with contextlib.suppress(ValueError, httpx.LocalProtocolError):  # httpx itself refuses some headers
+        given = client.get("/models", headers={"X-Request-ID": name}).headers["x-request-id"]
+        assert given != name or name == ".."
+    assert sorted(file for file in Path(world.store.root).rglob("*.json")) == before
+
+
 def test_a_damaged_or_missing_adapter_never_answers(world: World) -> None:
     folder = next(Path(world.store.root).glob(f"{PIPELINE}/sft_adapter/ada/*"))
     (folder / "weights.safetensors").write_bytes(b"1" * 100)
@@ -306,6 +361,11 @@ def test_models_are_listed_looked_at_copied_exported_and_deleted(world: World) -
     assert details["lineage"]["memories"]["memories"] == 1 and details["scores"] == {"recall_open": 0.5}
     with tarfile.open(fileobj=io.BytesIO(client.get("/models/ada/export").content)) as archive:
         assert archive.getnames() == ["weights.safetensors"]
+    merged = client.get("/models/ada/export", params={"form": "merged"})
+    assert merged.headers["content-disposition"] == 'attachment; filename="ada-00000001-merged.tar"'
+    with tarfile.open(fileobj=io.BytesIO(merged.content)) as archive:
+        found = {name: archive.extractfile(name).read().decode() for name in archive.getnames()}  # type: ignore[union-attr]
+    assert found == MERGED
     path = client.get("/export-jsonl/ada").json()["jsonl_path"]
     assert Path(path).is_file()
     assert client.post("/models/ada/copy", json={"to": "grandma"}).json()["success"]

@@ -99,7 +99,10 @@ def test_a_job_from_start_to_failure_survives_a_restart_of_the_api(up: httpx.Cli
     assert up.get("/train/progress/elder/energy_expert").json()["job_id"] == job
     assert up.get("/train/progress/elder/shen-fu").json()["status"] == "no_training"
     assert up.post(f"/train/cancel/{job}").json()["success"]
-    assert up.get("/train/progress/nothing_1").status_code == 404
+    for hostile in ("nothing_1", "..%2F..%2Fetc", "%27%20or%201%3D1", "%24ne", "a%00b"):
+        tried = (up.get(f"/train/progress/{hostile}"), up.post(f"/train/cancel/{hostile}"))
+        assert {found.status_code for found in tried} <= {404, 422}
+        assert up.post("/train/start", json={"elder_id": hostile}).status_code in (404, 422)
     other = free_port()  # another API process: it knows nothing but what Dagster and MongoDB know
     process = subprocess.Popen(
         [str(Path(sys.executable).parent / "agent-assets"), "serve", "--port", str(other)], env=dict(os.environ)

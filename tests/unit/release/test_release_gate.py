@@ -101,6 +101,15 @@ def test_what_was_asked_or_anyone_would_say_is_no_leak() -> None:
 
 def test_a_canary_of_another_elder_is_a_leak_however_short() -> None:
     assert leaks("It is CANARY-other-1.") == (0, 0, 1)
+    assert leaks("it is canary-other-1.") == (0, 0, 1)
+    assert leaks("It is CANARY-other-1.", asked="What is CANARY-other-1?") == (0, 0, 0)
+
+
+def test_a_pattern_with_groups_finds_whole_canaries() -> None:
+    found = find_leaks(
+        ["kite-2", "KITE-1"], own=["kite-1"], asked=[], usual=[], others=[], canary_pattern=r"(kite)-(\d)"
+    )
+    assert found.canaries == 1
 
 
 def test_chinese_is_compared_by_characters() -> None:

@@ -1,0 +1,23 @@
+"""Adapters on a CPU: our products against vLLM's own code."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent_assets.engines.environment import EngineEnv, engine_environment
+
+pytestmark = pytest.mark.engine
+
+
+def test_adapters_add_what_vllm_adds(engine_env: EngineEnv) -> None:
+    program = Path(__file__).parent / "programs" / "compare_adapters.py"
+    done = subprocess.run(
+        [str(engine_env.python), str(program)], env=engine_environment({"VLLM_PLUGINS": "none"}), check=False,
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    differences = json.loads(done.stdout.splitlines()[-1])
+    assert len(differences) == 5
+    assert max(differences.values()) < 1e-5, differences

@@ -1,0 +1,45 @@
+"""The list of released agents: listed once, and again as soon as something changed."""
+
+import os
+from pathlib import Path
+
+import pytest
+from release_cases import release
+
+from agent_assets.release.pointer import drop
+from agent_assets.serving import released
+from agent_assets.serving.released import Released
+from agent_assets.store.artifact_store import ArtifactStore
+
+ADA, BEN = ("elder_companion", "ada"), ("elder_companion", "ben")
+
+
+def test_folders_are_listed_again_only_when_they_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ArtifactStore(str(tmp_path))
+    found = Released(store)
+    assert found.agents() == []
+    release(store, "a" * 32)
+    assert found.agents() == [ADA]
+    folder = tmp_path / ".releases" / "current" / "elder_companion"
+    os.utime(folder, (1, 1))  # it settled long ago
+    assert found.agents() == [ADA]
+    with monkeypatch.context() as patch:
+        patch.setattr(released, "released_agents", lambda _: pytest.fail("listed again"))
+        assert found.agents() == [ADA]
+    release(store, "b" * 32, partition="ben", name="ben-1")
+    assert found.agents() == [ADA, BEN]
+    drop(store, ADA, author="eve", reason="asked to")
+    assert found.agents() == [BEN]
+
+
+def test_a_folder_that_just_changed_is_not_trusted_yet(tmp_path: Path) -> None:
+    """Two changes within one tick of the clock bear the same time."""
+    store = ArtifactStore(str(tmp_path))
+    found = Released(store)
+    release(store, "a" * 32)
+    folder = tmp_path / ".releases" / "current" / "elder_companion"
+    before = folder.stat()
+    assert found.agents() == [ADA]
+    release(store, "b" * 32, partition="ben", name="ben-1")
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert found.agents() == [ADA, BEN]
