@@ -40,8 +40,6 @@ _ENGINE_SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    # Threads that wait for work must not take the cores from those that have some.
-    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 
