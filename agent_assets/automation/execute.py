@@ -20,7 +20,7 @@ from agent_assets.abandoned import process_tag
 from agent_assets.progress import RunProgress
 
 # One event, one line, however wide the terminal. A log has room for whole tables.
-console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 180)
 _OWN_CLASS = re.compile(r"^agent_assets\.errors\.\w+: ")
 
 

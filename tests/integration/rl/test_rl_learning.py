@@ -123,7 +123,7 @@ def test_an_inference_server_that_dies_is_named(places: tuple[Path, Path, Path])
     class Killer:
         async def call(self, call: Any) -> Any:
             for process in psutil.Process().children(recursive=True):
-                if "api_server" in " ".join(process.cmdline()):
+                if "vllm" in " ".join(process.cmdline()):
                     process.kill()
             raise ConnectionError("the server is gone, and with it what it said")
 
