@@ -88,7 +88,7 @@ def running_api(folder: Path, uri: str) -> Iterator[tuple[str, psutil.Process]]:
             assert process.poll() is None, (folder / "api.log").read_text()[-3000:]
             time.sleep(0.2)
         yield url, psutil.Process(process.pid)
-    except Exception:
+    except (AssertionError, httpx.HTTPError):  # say what the servers said
         for path in [folder / "api.log", *folder.glob("logs/*/server.log")]:
             print(f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}")
         raise

@@ -19,7 +19,7 @@ def canonical_json(value: Any) -> str:
 
 
 def canonical_text_json(value: Any) -> bytes:
-    """What `canonical_json` gives, in UTF-8, in a tenth of its time: of objects and lists that hold text only."""
+    """What `canonical_json` gives, in UTF-8, faster: of objects and lists that hold text only."""
     import orjson  # engine environments have this module, and not that library
 
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
