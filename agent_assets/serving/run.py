@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import os
+import signal
 import sys
 from typing import TextIO
 
@@ -28,6 +29,10 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
     if is_loopback(host) and not port_free(port):
         raise ConfigError(f"Port {port} is taken.", next_step="stop what uses it, or choose another with --port.")
     _log_to(sys.stdout)
+    # uvicorn drains on a signal and then raises it again: as it stood before, that ended this process (and left the
+    # mongod it had started) at once. Ctrl-C's handler lets everything opened here be closed, whatever the signal.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with mongodb(settings) as environment:
         os.environ.update(environment)
         settings = load_settings()
