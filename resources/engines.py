@@ -1,7 +1,7 @@
 """Engine programs and inference servers as a Dagster resource: which environment, which device, under which limits."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from agent_assets.errors import BaseModelError, EngineMissing
 from agent_assets.store.manifest import content_version, hash_file, hash_files
 
 PACKAGE_PREFIX = "pypi:"
+_CPU_SERVERS = 3
 _LEASE_SECONDS = 24 * 3600.0
 _SECOND_LEASE_SECONDS = 60.0
 
@@ -94,33 +95,53 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
                 failed_logs=self.logs,
             )
 
+    def servers_at_once(self) -> int:
+        """How many inference servers may share a device. On a CPU they start and answer side by side, each with fewer
+        cores; on a GPU one takes nearly all of the memory."""
+        return _CPU_SERVERS if self.devices() == [CPU] else 1
+
     @contextmanager
     def serve(
         self,
         context: dg.AssetExecutionContext,
+        models: Mapping[str, Path],
         *,
-        model_dir: Path,
         log_dir: Path,
         max_model_len: int,
         max_minutes: float,
         max_memory_gb: float,
-    ) -> Iterator[Endpoint]:
-        """Serve a model on a leased device during the block. See `server.serve_model` for its errors."""
+    ) -> Iterator[dict[str, Endpoint]]:
+        """Serve models side by side on one leased device during the block, at most `servers_at_once`.
+
+        Args:
+            context: of the step that asks them.
+            models: folders of models by name; the logs of each lie in `log_dir / name`.
+            log_dir: folder of the logs.
+            max_model_len: context length in tokens.
+            max_minutes, max_memory_gb: limits of each server. See `server.serve_model` for the errors.
+        """
         env = self.environment()
-        with (
-            self.lease(context) as lease,
-            serve_model(
-                env=env,
-                model_dir=model_dir,
-                log_dir=log_dir,
-                limits=_limits(max_minutes, max_memory_gb),
-                max_model_len=max_model_len,
-                lease=lease,
-                failed_logs=self.logs,
-            ) as endpoint,
-        ):
-            context.log.info("inference server ready after %.1f s", endpoint.startup_seconds)
-            yield endpoint
+        with self.lease(context) as lease, ExitStack() as servers:
+            endpoints = {
+                name: servers.enter_context(
+                    serve_model(
+                        env=env,
+                        model_dir=model_dir,
+                        log_dir=log_dir / name,
+                        limits=_limits(max_minutes, max_memory_gb),
+                        max_model_len=max_model_len,
+                        lease=lease,
+                        failed_logs=self.logs,
+                        wait=False,
+                        share=len(models),
+                    )
+                )
+                for name, model_dir in models.items()
+            }
+            for name, endpoint in endpoints.items():
+                endpoint.wait_until_ready()
+                context.log.info("inference server of %s ready after %.1f s", name, endpoint.startup_seconds)
+            yield endpoints
 
     def progress(self, context: dg.AssetExecutionContext, *, stage: str) -> Callable[[int, int], None]:
         """A function (done, total) that shows the progress of work done in this process."""

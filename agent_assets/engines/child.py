@@ -4,7 +4,8 @@
     python -m agent_assets.engines.child [--parent PID] [--grace SECONDS] --exec PROGRAM [ARGUMENT ...]
 
 It sits between a run worker and an engine and does nothing but wait. When the worker is gone (also by `kill -9`), or on
-SIGTERM, it ends the program and everything the program started, then itself. It exits the way the program did.
+SIGTERM, it ends the program and everything the program started, then itself. It exits the way the program did. A module
+gets a folder of its own for temporary files, removed at the end: vLLM leaves sockets behind when it is killed.
 
 Why a process of its own and not PR_SET_PDEATHSIG in the engine: that signal follows the *thread* that forked, not the
 process, so an engine started from a thread would die with the thread; it does not reach grandchildren (vLLM's engine
@@ -20,8 +21,10 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -47,10 +50,19 @@ def main(arguments: Sequence[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     # Blocked signals wait until the loop asks for them: none is lost, none interrupts.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-    program = _start(command, before)
-    status = _supervise(program, options.parent or os.getppid(), options.grace)
-    _kill_descendants()
+    parent = options.parent or os.getppid()
+    with _scratch() if options.module else nullcontext():
+        program = _start(command, before)
+        status = _supervise(program, parent, options.grace)
+        _kill_descendants()
     return _exit_like(status)
+
+
+@contextmanager
+def _scratch() -> Iterator[None]:
+    with tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = folder
+        yield
 
 
 def _start(command: list[str], mask: set[int] | set[signal.Signals]) -> int:

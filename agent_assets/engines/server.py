@@ -31,15 +31,40 @@ _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM accepts as --max-
 _CPU_CACHE_GIB = 1
 
 
-@dataclass(frozen=True)
+@dataclass
 class Endpoint:
-    """A server that answers. `model` is the name to ask for; adapters answer under their own names."""
+    """A server. `model` is the name to ask for; adapters answer under their own names."""
 
-    base_url: str
     model: str
-    startup_seconds: float
+    port: int
     log_path: Path
     engine: EngineProcess
+    guard: "_Guard"
+    startup_seconds: float | None = None  # until it answered
+
+    @property
+    def base_url(self) -> str:
+        """Where it answers, as OpenAI clients want it."""
+        return f"http://{_HOST}:{self.port}/v1"
+
+    def wait_until_ready(self) -> None:
+        """Until the server lists its model.
+
+        Raises:
+            AgentAssetsError: it ended, passed a limit, or was not ready in time.
+        """
+        while self.engine.seconds < _READY_SECONDS:
+            if not self.guard.is_alive():
+                raise self.guard.error or EngineFailed(
+                    "vllm ended while it started.", next_step=f"read {self.guard.failed_log}"
+                )
+            if self.model in _models(self.port):
+                self.startup_seconds = round(self.engine.seconds, 1)
+                return
+            time.sleep(_POLL_SECONDS)
+        raise EngineTimeout(
+            f"vllm was not ready after {_READY_SECONDS:.0f} s.", next_step=f"read the log {self.guard.failed_log}"
+        )
 
     @property
     def peak_memory_bytes(self) -> int:
@@ -52,6 +77,7 @@ def serve_model(
     *, env: EngineEnv, model_dir: Path, log_dir: Path, limits: EngineLimits, max_model_len: int,
     adapters: Mapping[str, Path] = {}, hot_adapters: int = 0, hot_rank: int = 8, compiled: bool = False,
     lease: GpuLease | None = None, port: int | None = None, max_concurrency: int = 16, failed_logs: Path | None = None,
+    wait: bool = True, share: int = 1,
 ) -> Iterator[Endpoint]:  # fmt: skip
     """Serve the model in `model_dir` during the block. Its chat template is the folder's `chat_template.jinja`.
 
@@ -68,6 +94,9 @@ def serve_model(
         port: loopback port; None takes a free one.
         max_concurrency: sequences worked on at once.
         failed_logs: folder that keeps the log of a failed server when `log_dir` is thrown away.
+        wait: enter the block when the server answers. False enters it at once, for several servers that start side by
+            side; `Endpoint.wait_until_ready` then waits.
+        share: how many servers share the cores of this machine.
 
     Raises:
         EngineFailed: it did not start, or ended by itself.
@@ -86,13 +115,15 @@ def serve_model(
         ]  # fmt: skip
         engine = start_engine(
             env, _MODULES.get(env.name, _CPU_MODULE), arguments, name="vllm", log_path=log_path, lease=lease,
-            environment=_variables(env) | ({"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"} if hot_adapters else {}),
+            environment=_variables(env, share) | ({"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"} if hot_adapters else {}),
             grace_seconds=_GRACE_SECONDS,
         )  # fmt: skip
         guard = _Guard(engine, limits, log_path if failed_logs is None else failed_logs / f"{name}-{LOG_FILE}")
         try:
-            _wait_until_ready(guard, engine, reserved, name)
-            yield Endpoint(f"http://{_HOST}:{reserved}/v1", name, round(engine.seconds, 1), log_path, engine)
+            endpoint = Endpoint(name, reserved, log_path, engine, guard)
+            if wait:
+                endpoint.wait_until_ready()
+            yield endpoint
         finally:
             guard.finish()
 
@@ -156,23 +187,6 @@ def _reserved_port(port: int | None) -> Iterator[int]:
         yield int(holder.getsockname()[1])
 
 
-def _wait_until_ready(guard: _Guard, engine: EngineProcess, port: int, model: str) -> None:
-    """Until the server lists our model.
-
-    Raises:
-        AgentAssetsError: it ended, passed a limit, or was not ready in time.
-    """
-    while engine.seconds < _READY_SECONDS:
-        if not guard.is_alive():
-            raise guard.error or EngineFailed("vllm ended while it started.", next_step=f"read {guard.failed_log}")
-        if model in _models(port):
-            return
-        time.sleep(_POLL_SECONDS)
-    raise EngineTimeout(
-        f"vllm was not ready after {_READY_SECONDS:.0f} s.", next_step=f"read the log {guard.failed_log}"
-    )
-
-
 def _models(port: int) -> list[str]:
     connection = http.client.HTTPConnection(_HOST, port, timeout=5)
     try:
@@ -213,12 +227,12 @@ def _device_arguments(env: EngineEnv) -> list[str]:
     return ["--gpu-memory-utilization", "0.85"] if env.name == "gpu" else []
 
 
-def _variables(env: EngineEnv) -> dict[str, str]:
+def _variables(env: EngineEnv, share: int) -> dict[str, str]:
     # ms-swift registers a vLLM plugin that imports torchvision, which is not there.
     common = {"VLLM_PLUGINS": "none", "VLLM_NO_USAGE_STATS": "1"}
     if env.name == "gpu":
         return common
-    threads = max(1, len(os.sched_getaffinity(0)) - 1)
+    threads = max(1, (len(os.sched_getaffinity(0)) - 1) // share)
     return common | {
         # Engine core and worker in one process: half the start-up time of two, and 0.7 GB less.
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",

@@ -174,21 +174,22 @@ def speed_summary(report: JsonObject) -> str:
     return "\n".join(lines) + "\n"
 
 
-def speed_totals(report: JsonObject) -> dict[str, float | int | None]:
-    """Over all systems: tokens read and written, tokens written a second, the highest peak of memory (MB).
+def speed_totals(report: JsonObject, seconds: float) -> dict[str, float | int | None]:
+    """Over all systems: tokens read and written, tokens written a second, the highest peak of memory of one (MB).
 
-    None for what was not measured under every system.
+    `seconds` is the wall-clock time of all questions, which is less than the sum over systems asked side by side. None
+    for what was not measured under every system.
     """
 
     def combined(name: str, how: Callable[[list[float]], float] = sum) -> float | None:
         values = [timing[name] for timing in report["timings"].values()]
         return None if None in values else how(values)
 
-    written, seconds = combined("completion_tokens"), combined("seconds")
+    written = combined("completion_tokens")
     return {
         "prompt_tokens": combined("prompt_tokens"),
         "completion_tokens": written,
-        "tokens_per_s": None if written is None or not seconds else round(written / seconds, 1),
+        "tokens_per_s": None if written is None else round(written / seconds, 1),
         "peak_memory_mb": combined("peak_memory_mb", max),
     }
 

@@ -82,7 +82,7 @@ class EvalConfig(StrictModel):
     max_turns: int = Field(3, ge=1, description="Model turns per item.")
     max_tokens: int = Field(128, ge=8, description="Tokens per model turn.")
     item_seconds: float = Field(120.0, gt=0)
-    concurrency: int = Field(8, ge=1)
+    concurrency: int = Field(16, ge=1)
     max_model_len: int = Field(2048, ge=256, description="Context length of the inference server, in tokens.")
     seed: int = 42
     bootstrap_samples: int = Field(2000, ge=100)

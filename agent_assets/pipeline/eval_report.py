@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from agent_assets.pipeline.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
+    from agent_assets.engines.server import Endpoint
     from agent_assets.evaluation.items import EvalItem
     from agent_assets.evaluation.metrics import ItemResult
     from agent_assets.evaluation.report import Serving
@@ -30,7 +32,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
 
 
 def produce(run: StageRun, source: Source, folder: Path) -> Product:
-    """Serve each system in turn, run every item, and write report.json and report.html."""
+    """Serve the systems, run every item, and write report.json and report.html."""
     from agent_assets.evaluation.items import read_items
     from agent_assets.evaluation.plots import before_after
     from agent_assets.evaluation.report import (
@@ -54,10 +56,14 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     systems = {system: artifact for system, artifact in SYSTEMS.items() if artifact in run.inputs}
     harder = read_items(run.path("rl_checkpoint") / HELDOUT_SCENARIOS_FILE) if "rl" in systems else []
     scenarios: dict[str, list[ItemResult]] = {}
-    for system, artifact in systems.items():
-        asked = items if system == "base" else [*items, *harder]
-        answered, serving[system] = _answer(run, system, run.path(artifact), asked, folder)
-        results[system], scenarios[system] = answered[: len(items)], answered[len(items) :]
+    asked = {system: items if system == "base" else [*items, *harder] for system in systems}
+    asking_seconds = 0.0
+    width = run.engines.servers_at_once()
+    for first in range(0, len(asked), width):
+        answered, seconds = _answer(run, dict(list(asked.items())[first : first + width]), folder)
+        asking_seconds += seconds
+        for system, (found, serving[system]) in answered.items():
+            results[system], scenarios[system] = found[: len(items)], found[len(items) :]
     tools = read_tools(run.path("mcp_tool_schema"))
     report = build_report(
         pipeline=run.config.name,
@@ -90,7 +96,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         summary={"items": len(items)}
         | ({"rl": report["rl"]["line"]} if "rl" in report else {})
         | {row.metric: row.values[trained] for row in headline_rows(report)}
-        | speed_totals(report),
+        | speed_totals(report, asking_seconds),
         checks=[
             CheckEntry(
                 name="report_complete",
@@ -110,9 +116,9 @@ def _write_answers(path: Path, results: "Mapping[str, list[ItemResult]]") -> Non
 
 
 def _answer(
-    run: StageRun, system: str, model_dir: Path, items: "list[EvalItem]", folder: Path
-) -> "tuple[list[ItemResult], Serving]":
-    """One system's results on all items, and what serving it took."""
+    run: StageRun, asked: "Mapping[str, list[EvalItem]]", folder: Path
+) -> "tuple[dict[str, tuple[list[ItemResult], Serving]], float]":
+    """What these systems, served side by side, answer to their items, and what serving took; the seconds of all."""
     from agent_assets.evaluation.report import Serving
     from agent_assets.evaluation.runner import run_items
     from agent_assets.synthesis.agent_loop import Limits
@@ -120,40 +126,46 @@ def _answer(
 
     settings = run.config.eval_report
     memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
-    progress = run.engines.progress(run.context, stage=f"evaluating {system}")
+    tools = read_tools(run.path("mcp_tool_schema"))
+    limits = Limits(max_turns=settings.max_turns, seconds=settings.item_seconds)
+    show = run.engines.progress(run.context, stage=f"evaluating {' and '.join(asked)}")
+    total, done = sum(map(len, asked.values())), Counter[str]()
 
-    async def answer(base_url: str, model: str) -> "list[ItemResult]":
+    async def ask(system: str, endpoint: "Endpoint") -> "tuple[list[ItemResult], Serving]":
+        def count(answered: int, _: int) -> None:
+            done[system] = answered
+            show(done.total(), total)
+
+        started = time.monotonic()
         async with (
             open_tools(run.pipeline, memories=memories, log_dir=run.engines.logs) as toolbox,
             OpenAIChatModel(
-                base_url=base_url, api_key="local", model=model, max_tokens=settings.max_tokens, seed=settings.seed
+                base_url=endpoint.base_url, api_key="local", model=endpoint.model, max_tokens=settings.max_tokens,
+                seed=settings.seed,
             ) as chat,
-        ):
-            limits = Limits(max_turns=settings.max_turns, seconds=settings.item_seconds)
-            return await run_items(
-                chat,
-                toolbox,
-                read_tools(run.path("mcp_tool_schema")),
-                items,
-                limits,
-                concurrency=settings.concurrency,
-                on_progress=progress,
+        ):  # fmt: skip
+            found = await run_items(
+                chat, toolbox, tools, asked[system], limits, concurrency=settings.concurrency, on_progress=count
             )
+        return found, Serving(time.monotonic() - started, endpoint.peak_memory_bytes)
+
+    async def ask_all(endpoints: "Mapping[str, Endpoint]") -> "list[tuple[list[ItemResult], Serving]]":
+        return await asyncio.gather(*(ask(system, endpoint) for system, endpoint in endpoints.items()))
 
     with (
         run.engines.serve(
             run.context,
-            model_dir=model_dir,
-            log_dir=folder / "logs" / system,
+            {system: run.path(SYSTEMS[system]) for system in asked},
+            log_dir=folder / "logs",
             max_model_len=settings.max_model_len,
             max_minutes=settings.max_minutes,
             max_memory_gb=settings.max_memory_gb,
-        ) as endpoint,
+        ) as endpoints,
         run.traced(),
     ):
         started = time.monotonic()
-        results = asyncio.run(answer(endpoint.base_url, endpoint.model))
-        return results, Serving(time.monotonic() - started, endpoint.peak_memory_bytes)
+        answered = asyncio.run(ask_all(endpoints))
+        return dict(zip(endpoints, answered, strict=True)), time.monotonic() - started
 
 
 STAGE = Stage(

@@ -17,7 +17,9 @@ from agent_assets.settings import REPOSITORY
 
 def start_worker(work: Path, leases: Path) -> "subprocess.Popen[bytes]":
     work.mkdir()
-    environment = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{REPOSITORY}"}
+    temporary = work / "temporary"
+    temporary.mkdir()
+    environment = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{REPOSITORY}", "TMPDIR": str(temporary)}
     return subprocess.Popen(
         [sys.executable, str(HERE / "launching.py"), str(work), str(leases)], env=environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -31,9 +33,11 @@ def test_the_engine_and_its_children_end_with_the_run(tmp_path: Path, how: signa
         pids = wait_for(lambda: read_pids(tmp_path / "work" / "pids"), 60)
         assert len(pids) == 2
         assert all(alive(pid) for pid in pids)
+        assert any((tmp_path / "work" / "temporary").glob("engine-*"))
         worker.send_signal(how)
         assert worker.wait(timeout=30) != 0
         wait_for(lambda: not any(alive(pid) for pid in pids), 5)
+        wait_for(lambda: not any((tmp_path / "work" / "temporary").glob("engine-*")), 5)
     finally:
         worker.kill()
         worker.wait()
