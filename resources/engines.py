@@ -1,5 +1,6 @@
 """Engine programs and inference servers as a Dagster resource: which environment, which device, under which limits."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -144,11 +145,15 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
             yield endpoints
 
     def progress(self, context: dg.AssetExecutionContext, *, stage: str) -> Callable[[int, int], None]:
-        """A function (done, total) that shows the progress of work done in this process."""
+        """A function (done, total) that shows the progress of work done in this process, from its first call on."""
         reporter = ProgressReporter(context, folder=None)
+        started = 0.0
 
         def report(done: int, total: int) -> None:
-            reporter.update({"stage": stage, "step": done, "total_steps": total})
+            nonlocal started
+            started = started or time.monotonic()
+            left = {"eta_seconds": round((time.monotonic() - started) / done * (total - done), 1)} if done else {}
+            reporter.update({"stage": stage, "step": done, "total_steps": total, **left})
 
         return report
 

@@ -164,6 +164,7 @@ def _answer(
         run.traced(),
     ):
         started = time.monotonic()
+        show(0, total)
         answered = asyncio.run(ask_all(endpoints))
         return dict(zip(endpoints, answered, strict=True)), time.monotonic() - started
 
