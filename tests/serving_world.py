@@ -1,4 +1,4 @@
-"""A store with released agents, a scripted model server, and the API on a real port."""
+"""A store with released agents, a scripted model server, the API on a real port, and how tests look at its replies."""
 
 import json
 import threading
@@ -19,11 +19,14 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.release.records import Part
 from agent_assets.serving.app import create_app
 from agent_assets.serving.config import ServingConfig
+from agent_assets.serving.tokens import Tokens
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 
 PIPELINE = "elder_companion"
 BASE = "ba5e" * 8
+CANDLES = "I sold candles in Boston."
+SECRET = "The river took my brother, and I never told the priest."
 MERGED = {"model.safetensors": "all weights", "tokenizer.json": "{}", "chat_template.jinja": "{{ messages }}"}
 
 
@@ -169,3 +172,39 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30, every: float = 
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(every)
+
+
+@dataclass
+class World:
+    client: httpx.Client
+    services: Any
+    model: ScriptedModel
+    store: ArtifactStore
+    tokens: Tokens
+    settings: Settings
+
+    def chat(self, message: str = "Hello", elder: str = "ada", **more: Any) -> httpx.Response:
+        return self.client.post("/chat", json={"elder_id": elder, "message": message, **more})
+
+
+def problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["request_id"] == response.headers["x-request-id"]
+    return body
+
+
+def problem_like(response: httpx.Response) -> Any:
+    class Same(dict):  # type: ignore[type-arg]
+        def __eq__(self, other: object) -> bool:
+            assert isinstance(other, dict)
+            return {**self, "request_id": ""} == {**other, "request_id": ""}
+
+        __hash__ = None  # type: ignore[assignment]
+
+    return Same(response.json())
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

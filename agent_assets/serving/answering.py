@@ -5,6 +5,7 @@ be reached is decided by the process of the tool server, before the conversation
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from agent_assets.serving.sessions import ToolSessions, WatchedTools
 from agent_assets.synthesis.agent_loop import Limits, Rollout, StopReason, run_agent
 from agent_assets.synthesis.openai_model import OpenAIChatModel
 
+log = logging.getLogger("agent_assets.serving")
 Tell = Callable[[str, dict[str, object]], None]
 _ATTEMPTS = 2
 
@@ -75,6 +77,21 @@ class Answering:
         self._released, self._inference, self._config = released, inference, config
         self._pipeline_of, self._logs = pipeline_of, logs
         self.sessions = ToolSessions(config.tool_sessions)
+
+    async def warm_up(self) -> None:
+        """Have the model server ready before anybody asks, with the first agent's adapter. Without agents nothing is
+        done; a failure is logged, and whoever asks first tries again.
+        """
+        agents = await asyncio.to_thread(self._released.agents)
+        try:
+            for agent in agents[:1]:
+                found = await asyncio.to_thread(self._released.find, agent[1])
+                adapter, base, base_version = await asyncio.to_thread(self._released.adapter, found)
+                server = await self._inference.server(base, base_version)
+                async with server.use(found.entry.name, adapter):
+                    log.info("model server is ready")
+        except AgentAssetsError as error:
+            log.error("no warm-up", extra={"fields": {"error": type(error).__name__, "detail": error.message}})
 
     async def answer(
         self, found: ReleasedAgent, message: str, history: Sequence[Message], tell: Tell | None = None

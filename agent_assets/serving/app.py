@@ -1,5 +1,6 @@
 """The app: services, middleware, routes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -36,7 +37,11 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(services.answering.warm_up()) if config.inference.warm_up else None
         yield
+        if warming is not None:
+            warming.cancel()
+            await asyncio.gather(warming, return_exceptions=True)
         await services.answering.sessions.close()
         await services.inference.close()
         services.jobs.close()

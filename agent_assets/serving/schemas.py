@@ -164,6 +164,7 @@ class CompletionRequest(BaseModel):
     max_completion_tokens: int | None = Field(None, ge=1, le=100_000)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[str, float] | None = Field(None, max_length=1000)
     seed: int | None = Field(None, ge=0, le=2**31 - 1)
     stop: str | list[str] | None = None
     stream: bool = False

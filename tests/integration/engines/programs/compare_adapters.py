@@ -12,13 +12,16 @@ from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
 from agent_assets.engines.programs.vllm_cpu import MatrixAdapters
 
-SLOTS, RANK, INPUTS, SLICES = 3, 4, 24, (16, 8)
-IDS = [7, None, 9]  # adapter by slot; 0 is the base model
+SLOTS, RANK, INPUTS, SLICES = 9, 4, 24, (16, 8, 8)
+IDS = [7, None, 9, 3, 5, None, None, None, None]  # adapter by slot; 0 is the base model
 BATCHES = {
     "one prompt": [7] * 100,
     "prompts": [7] * 60 + [0] * 10 + [9] * 90,
     "base model": [0] * 5,
-    "few tokens": [9, 7, 0, 9, 7, 7],
+    "few tokens": [9, 7, 0, 9, 3, 7],
+    "few tokens, all with adapters": [9, 7, 3, 9, 5],
+    "few tokens of few adapters": [9, 0, 7, 9],
+    "an answer beside a prompt": [9, 3, 5] + [7] * 60 + [9, 7],
     "alone": [9],
 }
 

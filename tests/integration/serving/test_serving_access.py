@@ -1,0 +1,104 @@
+"""Who may reach whom: names that are not there, tokens and their scopes, web pages."""
+
+import json
+import time
+from urllib.parse import quote
+
+import pytest
+from click.testing import CliRunner
+from serving_world import World, bearer, problem, problem_like
+
+from agent_assets.cli import commands
+from agent_assets.serving import commands as serving_commands
+from agent_assets.store.tombstones import bury
+
+
+@pytest.mark.parametrize(
+    "name", ["nobody", "ADA", "..", "....", "ada-ffffffff", "../ada", "ada\0", "a' or 1=1", "$ne", "*", "a\nb"]
+)
+def test_who_is_not_released_is_not_there(world: World, name: str) -> None:
+    path = quote(name, safe="").replace(".", "%2E")
+    assert world.client.get(f"/models/{path}").status_code == 404
+    for path in ("/chat", "/v1/chat/completions"):
+        body = (
+            {"elder_id": name, "message": "Hi"} if path == "/chat" else {"model": name, "messages": [{"role": "user"}]}
+        )
+        assert world.client.post(path, json=body).status_code in (404, 422)
+
+
+def test_a_removed_elder_is_gone_at_once(world: World) -> None:
+    assert world.chat().status_code == 200
+    bury(world.store, "ada")
+    assert problem(world.chat(), 404) == problem_like(world.chat(elder="nobody"))
+    assert [entry["id"] for entry in world.client.get("/models").json()["models"]] == ["ben"]
+
+
+def test_once_a_token_exists_everyone_needs_one(world: World) -> None:
+    assert world.chat().status_code == 200
+    token = world.tokens.create("admin")
+    time.sleep(0.3)  # so long the answer `no tokens` is remembered
+    assert problem(world.chat(), 401)["next_step"].startswith("make one")
+    for wrong in ("x", token[:-1], token + "0", "aa_00000000_" + token[12:], "aa__", "é" * 20):
+        headers = {"Authorization": b"Bearer " + wrong.encode()}
+        assert world.client.get("/models", headers=headers).status_code == 401  # type: ignore[arg-type]
+    assert world.client.get("/models", headers=bearer(token)).status_code == 200
+    assert token.split("_", 2)[2] not in json.dumps(world.tokens.all(), default=str)
+    world.tokens.revoke(token.split("_")[1])
+    time.sleep(0.3)
+    assert world.client.get("/models", headers=bearer(token)).status_code == 401
+    expired = world.tokens.create("admin", days=-1)
+    assert world.client.get("/models", headers=bearer(expired)).status_code == 401
+
+
+def test_an_elders_token_knows_of_nobody_else(world: World) -> None:
+    mine = bearer(world.tokens.create("elder", elder="ada"))
+    body = {"elder_id": "ben", "message": "Hi"}
+    client = world.client
+    assert [entry["id"] for entry in client.get("/models", headers=mine).json()["models"]] == ["ada"]
+    assert [entry["id"] for entry in client.get("/v1/models", headers=mine).json()["data"]] == ["ada"]
+    assert client.post("/chat", json=body | {"elder_id": "ada"}, headers=mine).status_code == 200
+    unknown = client.post("/chat", json=body | {"elder_id": "nobody"}, headers=mine)
+    for other in (
+        client.post("/chat", json=body, headers=mine),
+        client.post("/chat/stream", json=body, headers=mine),
+        client.get("/models/ben", headers=mine),
+        client.get("/models/ben-00000002", headers=mine),
+        client.get("/models/ben/export", headers=mine),
+        client.get("/export-jsonl/ben", headers=mine),
+        client.post("/train/start", json={"elder_id": "ben"}, headers=mine),
+        client.post("/v1/chat/completions", json={"model": "ben", "messages": [{"role": "user"}]}, headers=mine),
+    ):
+        assert problem(other, 404) == problem_like(unknown)
+    assert client.delete("/models/ada", headers=mine).status_code == 403
+    assert client.get("/metrics", headers=mine).status_code == 403
+    reader = bearer(world.tokens.create("read"))
+    assert client.get("/models/ben", headers=reader).status_code == 200
+    assert client.post("/chat", json=body, headers=reader).status_code == 403
+
+
+def test_pages_of_a_browser_are_refused(world: World) -> None:
+    assert world.client.get("/models", headers={"Host": "evil.example"}).status_code == 403
+    assert world.client.get("/models", headers={"Origin": "https://evil.example"}).status_code == 403
+    assert "access-control-allow-origin" not in world.client.get("/models").headers
+    text = world.client.post(
+        "/chat", content='{"elder_id":"ada","message":"x"}', headers={"Content-Type": "text/plain"}
+    )
+    assert text.status_code == 422
+
+
+def test_tokens_are_made_listed_and_revoked_in_a_terminal(
+    world: World, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_commands, "DATABASE", world.services.tokens._database)
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(commands, ["token", *arguments], env={"MONGODB_URI": mongo_uri})
+        assert done.exit_code == 0, done.output
+        return done.stdout.strip()
+
+    token = run("create", "--elder", "ada", "--name", "tablet", "--days", "2")
+    assert [entry["id"] for entry in world.client.get("/models", headers=bearer(token)).json()["models"]] == ["ada"]
+    listed = run("list")
+    assert "ada" in listed and "tablet" in listed and token.split("_", 2)[2] not in listed
+    run("revoke", token.split("_")[1])
+    assert run("list").endswith("revoked")

@@ -1,0 +1,42 @@
+"""Released agents: listed, looked at, copied, exported, deleted."""
+
+import io
+import tarfile
+from pathlib import Path
+
+from serving_world import MERGED, PIPELINE, World, problem
+
+from agent_assets.store.tombstones import bury
+
+
+def test_models_are_listed_looked_at_copied_exported_and_deleted(world: World) -> None:
+    client = world.client
+    page = client.get("/models", params={"limit": 1}).json()
+    assert page["total"] == 2 and page["models"][0]["name"] == "ada-00000001" and page["models"][0]["size"] == 1234
+    details = client.get("/models/ada").json()["details"]
+    assert details["lineage"]["memories"]["memories"] == 1 and details["scores"] == {"recall_open": 0.5}
+    with tarfile.open(fileobj=io.BytesIO(client.get("/models/ada/export").content)) as archive:
+        assert archive.getnames() == ["weights.safetensors"]
+    merged = client.get("/models/ada/export", params={"form": "merged"})
+    assert merged.headers["content-disposition"] == 'attachment; filename="ada-00000001-merged.tar"'
+    with tarfile.open(fileobj=io.BytesIO(merged.content)) as archive:
+        found = {name: archive.extractfile(name).read().decode() for name in archive.getnames()}  # type: ignore[union-attr]
+    assert found == MERGED
+    path = client.get("/export-jsonl/ada").json()["jsonl_path"]
+    assert Path(path).is_file()
+    assert client.post("/models/ada/copy", json={"to": "grandma"}).json()["success"]
+    assert world.chat(elder="grandma").json()["model_name"] == "ada-00000001"
+    assert client.post("/models/ada/copy", json={"to": "ben"}).status_code == 409
+    assert client.delete("/models/ada").json()["success"]
+    assert (world.chat().status_code, client.delete("/models/ada").status_code) == (404, 404)
+    assert world.chat(elder="grandma").status_code == 200
+    bury(world.store, "ada")
+    assert world.chat(elder="grandma").status_code == 404
+
+
+def test_a_damaged_merged_model_is_not_exported(world: World) -> None:
+    folder = next(Path(world.store.root).glob(f"{PIPELINE}/merged_model/ada/*"))
+    (folder / "model.safetensors").write_text("other weights", encoding="utf-8")
+    damaged = world.client.get("/models/ada/export", params={"form": "merged"})
+    assert "differs from its manifest" in problem(damaged, 503)["detail"]
+    assert world.client.get("/models/ada/export").status_code == 200
