@@ -33,7 +33,7 @@ def make_adapters(base: Path, folder: Path, number: int) -> None:
         torch.manual_seed(adapter)
         for name, weights in model.named_parameters():
             if "lora_B" in name:
-                torch.nn.init.normal_(weights, std=0.03)
+                torch.nn.init.normal_(weights, std=0.1)
             elif "lora_A" in name:
                 torch.nn.init.kaiming_uniform_(weights, a=5**0.5)
         save_adapter(model, folder / f"adapter-{adapter:02d}", digest)

@@ -126,7 +126,7 @@ class _Shared:
 
     rows: torch.Tensor
     places: torch.Tensor
-    tokens: _Rows | None
+    tokens: torch.Tensor | None
 
 
 def _grouped(slots: Sequence[int], available: int) -> tuple[list[tuple[_Rows, int]], _Shared | None]:
@@ -151,17 +151,26 @@ def _shared(tokens: dict[int, list[int]], total: int, slots: int) -> _Shared:
     known = sorted(place)
     return _Shared(
         torch.tensor(rows), torch.tensor([place[token] for token in known]),
-        None if len(known) == total else _rows(known),
+        None if len(known) == total else torch.tensor(known),
     )  # fmt: skip
 
 
+def _rows(tokens: list[int]) -> _Rows:
+    first, last = tokens[0], tokens[-1]
+    return slice(first, last + 1) if last - first + 1 == len(tokens) else torch.tensor(tokens)
+
+
 def _add_alone(y: torch.Tensor, x: torch.Tensor, layer: _Layer, rows: _Rows, slot: int, scale: float) -> None:
-    hidden = (x[rows].float() @ layer.a[slot].t()).mul_(scale)
+    hidden = x[rows] @ layer.a[slot].to(x.dtype).t()  # for many rows the precision of x is the fast one
     for slices, outputs, b in layer.blocks:
         rank, size = b.shape[2:]
-        for number, part in enumerate(b[slot]):
+        for number, part in enumerate(b[slot].to(x.dtype)):
             first, start = (slices.start + number) * rank, outputs.start + number * size
-            _add(y[:, start : start + size], rows, hidden[:, first : first + rank] @ part)
+            own, out = hidden[:, first : first + rank], y[:, start : start + size]
+            if isinstance(rows, slice):
+                out[rows].addmm_(own, part, alpha=scale)
+            else:
+                out.index_add_(0, rows, own @ part, alpha=scale)
 
 
 def _add_shared(y: torch.Tensor, x: torch.Tensor, layer: _Layer, step: _Shared, scale: float) -> None:
@@ -178,21 +187,11 @@ def _add_shared(y: torch.Tensor, x: torch.Tensor, layer: _Layer, step: _Shared, 
         if number > 1 and added.shape[1] > 1:
             added = added.view(slots, number, -1, size).transpose(1, 2)
         added = added.reshape(-1, number * size).index_select(0, step.places)
-        _add(y if len(layer.blocks) == 1 else y[:, outputs], step.tokens, added)
-
-
-def _rows(tokens: list[int]) -> _Rows:
-    first, last = tokens[0], tokens[-1]
-    return slice(first, last + 1) if last - first + 1 == len(tokens) else torch.tensor(tokens)
-
-
-def _add(y: torch.Tensor, rows: _Rows | None, added: torch.Tensor) -> None:
-    if rows is None:
-        y.add_(added)
-    elif isinstance(rows, slice):
-        y[rows].add_(added)
-    else:
-        y.index_add_(0, rows, added.to(y.dtype))
+        out = y if len(layer.blocks) == 1 else y[:, outputs]
+        if step.tokens is None:
+            out.add_(added)
+        else:
+            out.index_add_(0, step.tokens, added.to(y.dtype))
 
 
 def install() -> None:
