@@ -19,15 +19,15 @@ from vllm.platforms.cpu import CpuPlatform
 
 MODULE = "agent_assets.engines.programs.vllm_cpu"
 SERVER = "vllm.entrypoints.openai.api_server"
-_FEW_TOKENS = 4  # of one adapter in a step
+_FEW_TOKENS = 64  # of one adapter in a step
 _SPARSE = 4  # slots for each one in use: with more, those in use are looked at one by one
 
 
 class MatrixAdapters(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typed
     """Applies the adapters of a batch: vLLM's interface for linear layers, on whole matrices.
 
-    Adapters with few tokens in a step (one of each conversation) share one batched product for A and one for B, in
-    which every slot takes part; an adapter with many (a prompt) has its own.
+    Adapters with few tokens in a step (one of each conversation) share batched products, in which every slot takes
+    part; an adapter with many (a prompt) has its own.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -135,7 +135,9 @@ def _grouped(slots: Sequence[int], available: int) -> tuple[list[tuple[_Rows, in
     for token, slot in enumerate(slots):
         if slot >= 0:
             tokens.setdefault(slot, []).append(token)
-    few = {slot: found for slot, found in tokens.items() if len(found) <= _FEW_TOKENS}
+    # All get as many places as the one with most tokens: that must not be many more than the others need.
+    most = min(_FEW_TOKENS, 2 + 2 * min((len(found) for found in tokens.values()), default=0))
+    few = {slot: found for slot, found in tokens.items() if len(found) <= most}
     if len(few) * _SPARSE <= available:
         few = {}
     alone = [(_rows(found), slot) for slot, found in tokens.items() if slot not in few]

@@ -19,5 +19,5 @@ def test_adapters_add_what_vllm_adds(engine_env: EngineEnv) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     differences = json.loads(done.stdout.splitlines()[-1])
-    assert len(differences) == 8
+    assert len(differences) == 9
     assert max(differences.values()) < 1e-5, differences

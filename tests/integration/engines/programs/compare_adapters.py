@@ -21,6 +21,7 @@ BATCHES = {
     "few tokens": [9, 7, 0, 9, 3, 7],
     "few tokens, all with adapters": [9, 7, 3, 9, 5],
     "few tokens of few adapters": [9, 0, 7, 9],
+    "short prompts": [9] * 20 + [7] * 12 + [0] * 3 + [3] * 15,
     "an answer beside a prompt": [9, 3, 5] + [7] * 60 + [9, 7],
     "alone": [9],
 }
