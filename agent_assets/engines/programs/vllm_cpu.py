@@ -11,7 +11,7 @@ import itertools
 import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
@@ -21,6 +21,7 @@ MODULE = "agent_assets.engines.programs.vllm_cpu"
 SERVER = "vllm.entrypoints.openai.api_server"
 _FEW_TOKENS = 64  # of one adapter in a step
 _SPARSE = 4  # slots for each one in use: with more, those in use are looked at one by one
+_Rows: TypeAlias = slice | torch.Tensor  # of the tokens of a step
 
 
 class MatrixAdapters(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typed
@@ -109,9 +110,6 @@ def _lay_out(a: tuple[torch.Tensor, ...], b: tuple[torch.Tensor, ...], sizes: tu
                 part.data = block[:, number].transpose(1, 2).unsqueeze(1)
             blocks.append((slices, slice(start, start := start + size * block.shape[1]), block))
     return _Layer(whole.flatten(1, 2), blocks)
-
-
-_Rows = slice | torch.Tensor  # of the tokens of a step
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Real vLLM behind the API: adapters come and go, never answer for each other, and come back after a crash."""
 
-import math
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from agent_assets.store.artifact_store import ArtifactStore
 
 pytestmark = pytest.mark.engine
 ELDERS = ("ada", "ben", "eve")
+Fingerprint = list[dict[str, float]]
 
 
 @dataclass
@@ -28,16 +28,18 @@ class World:
     client: httpx.Client
     services: Any
 
-    def fingerprint(self, elder: str) -> tuple[str, list[float]]:
-        """The most likely answer and its log probabilities: no two adapters share them."""
+    def fingerprint(self, elder: str) -> Fingerprint:
+        """Log probabilities along an answer that is one token again and again: free answers fork where two tokens are
+        equally likely, and then say nothing about who answered.
+        """
         body = {
             "model": elder, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "temperature": 0,
-            "logprobs": True,
+            "logprobs": True, "top_logprobs": 5, "logit_bias": {"260": 100},
         }  # fmt: skip
         reply = self.client.post("/v1/chat/completions", json=body)
         assert reply.status_code == 200, reply.text
-        choice = reply.json()["choices"][0]
-        return choice["message"]["content"], [token["logprob"] for token in choice["logprobs"]["content"]]
+        tokens = reply.json()["choices"][0]["logprobs"]["content"]
+        return [{one["token"]: one["logprob"] for one in [*token["top_logprobs"], token]} for token in tokens]
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +70,10 @@ def world(tmp_path_factory: pytest.TempPathFactory, mongo_uri: str) -> Iterator[
     assert server is None or server.state == "cold"
 
 
-def same(first: tuple[str, list[float]], second: tuple[str, list[float]]) -> bool:
-    return first[0] == second[0] and all(
-        math.isclose(a, b, abs_tol=0.02) for a, b in zip(first[1], second[1], strict=True)
-    )
+def same(first: Fingerprint, second: Fingerprint) -> bool:
+    """Rounding moves these log probabilities by 0.001 on average, another adapter by 0.08 and more."""
+    gaps = [abs(a[token] - b[token]) for a, b in zip(first, second, strict=True) for token in a.keys() & b.keys()]
+    return sum(gaps) / len(gaps) < 0.01
 
 
 def test_agents_on_fewer_slots_never_answer_for_each_other(world: World) -> None:
