@@ -1,6 +1,6 @@
 """What serving many elders costs: `agent-assets serve` with its shipped settings, on SmolLM2-135M and random adapters.
 
-python benchmarks/serving.py [--quick]        about 8 minutes; --quick under three, with fewer requests
+python benchmarks/serving.py [--quick]        about 6 minutes; --quick under three, with fewer requests
 
 Needs the CPU engine environment (`make setup`). The last line is one JSON object:
 mixed_ratio             tokens/s of 8 adapters mixed, 8 requests at a time, by those of the same engine on one merged
