@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -64,10 +65,17 @@ def test_a_long_conversation_keeps_the_system_prompt_and_the_end(world: World) -
     assert problem(world.chat("And now?"), 422)["next_step"] == "send a shorter one."
 
 
-def test_a_client_that_leaves_ends_the_work(world: World) -> None:
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("/chat/stream", {"elder_id": "ada", "message": "Hi"}),
+        ("/v1/chat/completions", {"model": "ada", "messages": [{"role": "user", "content": "Hi"}], "stream": True}),
+    ],
+)
+def test_a_client_that_leaves_ends_the_work(world: World, route: str, body: dict[str, Any]) -> None:
     world.model.delay = 2
     with pytest.raises(httpx.ReadTimeout):
-        world.client.post("/chat/stream", json={"elder_id": "ada", "message": "Hi"}, timeout=0.5)
+        world.client.post(route, json=body, timeout=0.5)
     server = world.services.inference.current
     wait_for(lambda: server is not None and not any(server.pool.loaded.values()), 10)
 
