@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from agent_assets.conversations.messages import Message
 from agent_assets.errors import AgentAssetsError, EngineFailed
@@ -111,7 +112,7 @@ async def completions(request: CompletionRequest, serving: Serving, caller: Acti
     if reply.status_code != 200 or not request.stream:
         await stack.aclose()
         return _passed_on(reply.status_code, reply.content)
-    return StreamingResponse(_passed(reply, stack), media_type="text/event-stream")
+    return _Streamed(reply, stack)
 
 
 async def _ask(serving: Services, found: ReleasedAgent, body: dict[str, Any]) -> tuple[httpx.Response, AsyncExitStack]:
@@ -150,14 +151,28 @@ async def _ask(serving: Services, found: ReleasedAgent, body: dict[str, Any]) ->
     raise AssertionError("unreachable")
 
 
-async def _passed(reply: httpx.Response, stack: AsyncExitStack) -> AsyncIterator[bytes]:
-    async with stack:
-        try:
-            async for chunk in reply.aiter_raw():
-                yield chunk
-        except httpx.HTTPError as error:
-            text = json.dumps({"error": {"message": f"the model server went away ({type(error).__name__})"}})
-            yield f"data: {text}\n\n".encode()
+class _Streamed(StreamingResponse):
+    """The model server's stream, passed on. The adapter is held until that is over, also when it never began because
+    the client had gone.
+    """
+
+    def __init__(self, reply: httpx.Response, stack: AsyncExitStack) -> None:
+        super().__init__(_passed(reply), media_type="text/event-stream")
+        self._stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        async with self._stack:
+            await super().__call__(scope, receive, send)
+
+
+async def _passed(reply: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in reply.aiter_raw():
+            yield chunk
+    except httpx.HTTPError as error:
+        text = json.dumps({"error": {"message": f"the model server went away ({type(error).__name__})"}})
+        yield f"data: {text}\n\n".encode()
 
 
 def _passed_on(status: int, content: bytes) -> Response:
