@@ -3,8 +3,8 @@
 python -m agent_assets.engines.programs.vllm_cpu [ARGUMENTS OF vllm.entrypoints.openai.api_server ...]
 
 vLLM's own CPU code copies an adapter's matrices once for every token, in float32: a prompt of 1,000 tokens moves
-gigabytes per layer, during which nobody is answered. Here no matrix is copied. Results are those of vLLM up to rounding
-(tests/integration/engines compares them).
+gigabytes per layer, during which nobody is answered. Here none is copied per token. Results are those of vLLM up to
+rounding (tests/integration/engines compares them).
 """
 
 import itertools
