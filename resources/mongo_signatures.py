@@ -5,13 +5,15 @@ what they told is compared by `mongo_reader.content_digest`.
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from pymongo.database import Database
 
-from resources.mongo_config import AnswersLayout, MongoLayout, elder_id_of
+from resources.mongo_config import AnswersLayout, MongoLayout, elder_id_of, stored_id
 from resources.mongo_reader import BINARY_ORDER
 from resources.mongo_retry import Document, Retry, with_retries
 
@@ -49,7 +51,9 @@ def list_elder_ids(db: Database[Document], layout: MongoLayout, *, retry: Retry 
 def elder_signatures(
     db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None
 ) -> dict[str, Signature]:
-    """Signature of every elder with a usable id, in one pass over an index where there is one.
+    """Signature of every elder with a usable id: the two halves of an index at once, one pass where there is none.
+
+    Each elder is in one half: what is written in the meantime is seen as if it came before or after.
 
     Raises:
         MongoUnavailable: MongoDB did not answer, after retries.
@@ -61,12 +65,24 @@ def elder_signatures(
     as_ms = {"$convert": {"input": changed, "to": "long", "onError": from_text, "onNull": 0}}
     # The maximum is converted here, once per elder: a conversion per answer is most of what this costs the server.
     group = {"_id": f"${answers.elder}", "count": {"$sum": 1}, "max": {"$max": changed}, "sum": {"$sum": as_ms}}
+    pipelines = [[*match, {"$group": group}] for match in _halves(db, layout, retry)]
+    with ThreadPoolExecutor(len(pipelines)) as pool:
+        found = list(pool.map(lambda pipeline: _aggregate(db, layout, pipeline, retry), pipelines))
     signatures = {}
-    for row in _aggregate(db, layout, [{"$group": group}], retry):
+    for row in chain.from_iterable(found):
         elder_id = elder_id_of(row["_id"], layout.elder_id_type)
         if elder_id is not None:
             signatures[elder_id] = Signature(int(row["count"]), _ms(row["max"]), int(row["sum"]))
     return dict(sorted(signatures.items()))
+
+
+def _halves(db: Database[Document], layout: MongoLayout, retry: Retry | None) -> list[list[Document]]:
+    """Conditions that share the elders between two connections. Without an index each would read every answer."""
+    ids = list_elder_ids(db, layout, retry=retry).valid if _usable_indexes(db, layout, retry or Retry()) else ()
+    if len(ids) < 2:
+        return [[]]
+    middle = stored_id(ids[len(ids) // 2], layout.elder_id_type)  # text and ObjectIds have the same order in both
+    return [[{"$match": {layout.answers.elder: {side: middle}}}] for side in ("$lt", "$gte")]
 
 
 def _ms(changed: Any) -> int:

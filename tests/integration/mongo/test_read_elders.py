@@ -263,6 +263,25 @@ def test_signatures_are_the_same_with_any_index(mongo_db: Db, options: Document)
     assert has_recommended_index(mongo_db, SERVICE) is not bool(options)
 
 
+@pytest.mark.parametrize("layout", [SERVICE, APP], ids=["service", "app"])
+@pytest.mark.parametrize("elders", [0, 1, 2, 5])
+def test_an_index_read_in_two_halves_gives_every_elder_once(mongo_db: Db, layout: MongoLayout, elders: int) -> None:
+    """Whatever else is stored beside them: ids of other types, lists of ids, times that are none or missing."""
+    stored = [ObjectId() if layout is APP else f"elder-{number}" for number in range(elders)]
+    times: list[object] = [T0, "2024-05-06T00:00:00", "no time", 7, None]
+    mongo_db.answers.insert_many([
+        {layout.answers.elder: elder, "questionId": number, "answer": "x", "updatedAt": time, "createdAt": T1}
+        for elder in [*stored, None, 12, "a b", "", stored, [ObjectId(), "elder-1"], {"id": "elder-1"}]
+        for number, time in enumerate(times)
+    ])  # fmt: skip
+    for elder in stored * 3:
+        mongo_db.answers.insert_one({layout.answers.elder: elder, "answer": "no time at all"})
+    plain = elder_signatures(mongo_db, layout)
+    mongo_db.answers.create_index(recommended_index(layout))
+    assert elder_signatures(mongo_db, layout) == plain
+    assert {elder: found.count for elder, found in plain.items()} == {str(elder): 8 for elder in stored}
+
+
 @pytest.fixture
 def filled(mongo_db: Db) -> Iterator[Db]:
     ask(mongo_db, **{f"q{number}": "What?" for number in range(5)})
