@@ -5,7 +5,8 @@ All of it hashes raw BSON: nothing is decoded but the elder's id, so a million a
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bson import ObjectId
@@ -22,6 +23,7 @@ from resources.mongo_retry import Document, Retry, with_retries
 _RAW_STRING, _RAW_OBJECT_ID = 0x02, 0x07  # BSON type bytes
 _ID_START = 9  # after the document's length (4 bytes), the type byte of `_id`, and its name with the closing zero
 _MASK = (1 << 128) - 1
+_BATCH = 4_000  # documents
 
 
 def answer_checksums(db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None) -> dict[str, str]:
@@ -42,8 +44,8 @@ def _sum_up(collection: Collection[Document], pipeline: list[Document], layout: 
     kind = _RAW_OBJECT_ID if layout.elder_id_type == "objectid" else _RAW_STRING
     sums: dict[bytes, int] = {}
     blake = hashlib.blake2b
-    batches: Iterable[Any] = collection.aggregate_raw_batches(pipeline, collation=BINARY_ORDER, batchSize=10_000)
-    for batch in batches:
+    batches: Iterator[Any] = collection.aggregate_raw_batches(pipeline, collation=BINARY_ORDER, batchSize=_BATCH)
+    for batch in _read_ahead(batches):
         position, end = 0, len(batch)
         while position < end:
             size = int.from_bytes(batch[position : position + 4], "little")
@@ -58,6 +60,15 @@ def _sum_up(collection: Collection[Document], pipeline: list[Document], layout: 
             sums[elder] = (sums.get(elder, 0) + hashed) & _MASK
     named = ((_elder_id(raw, layout), total) for raw, total in sums.items())
     return {elder: f"{total:032x}" for elder, total in named if elder is not None}
+
+
+def _read_ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """The same batches; the server makes the next one while one is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
 
 
 def _elder_id(raw: bytes, layout: MongoLayout) -> str | None:
