@@ -26,7 +26,7 @@ from agent_assets.rl.config import RlConfig
 from agent_assets.synthesis.agent_loop import Limits, in_order
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 from agent_assets.synthesis.difficulty import difficulty as call_difficulty
-from agent_assets.synthesis.exchanges import Task, Tools, run_task
+from agent_assets.synthesis.exchanges import run_task
 from agent_assets.synthesis.personas import elder_tasks
 from agent_assets.synthesis.question_files import Question, read_questions
 from agent_assets.synthesis.question_maker import tool_questions
@@ -35,6 +35,7 @@ from agent_assets.synthesis.rows import HELDOUT_FILE, TRAIN_FILE, heldout_item
 from agent_assets.synthesis.sampling import CannotSample
 from agent_assets.synthesis.scripted_teacher import ScriptedTeacher
 from agent_assets.synthesis.seeds import stable_hash
+from agent_assets.synthesis.tasks import Task, Tools
 from agent_assets.synthesis.tool_tasks import tool_tasks
 from agent_assets.synthesis.wording_files import WordingsFile, read_wordings
 

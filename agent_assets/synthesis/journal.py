@@ -13,8 +13,9 @@ from typing import Any
 
 from agent_assets.conversations.messages import Message, ToolCall, canonical_json
 from agent_assets.conversations.validation import Rejection, RejectReason
-from agent_assets.synthesis.exchanges import Exchange, Task
+from agent_assets.synthesis.exchanges import Exchange
 from agent_assets.synthesis.seeds import short_hash
+from agent_assets.synthesis.tasks import Task
 
 MAX_DEATHS = 2  # of a tool server, on one question
 

@@ -6,12 +6,12 @@ from typing import cast
 
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.synthesis.elder import Elder
-from agent_assets.synthesis.exchanges import Task
 from agent_assets.synthesis.memory_values import MemoryArguments
 from agent_assets.synthesis.question_files import Question, Split
 from agent_assets.synthesis.question_maker import heldout_side
 from agent_assets.synthesis.scripted_teacher import Script, memories_answer
 from agent_assets.synthesis.seeds import seeded
+from agent_assets.synthesis.tasks import Task
 from agent_assets.synthesis.wordings import fill, memory_sources
 
 ATTEMPTS = 50

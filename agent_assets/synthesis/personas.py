@@ -21,13 +21,13 @@ from agent_assets.conversations.messages import ToolSchema
 from agent_assets.errors import ConfigError, MemoryDataError, TrainingDataError
 from agent_assets.synthesis.config import Language, RowsConfig
 from agent_assets.synthesis.elder import Elder
-from agent_assets.synthesis.exchanges import Task
 from agent_assets.synthesis.memory_tool_tasks import memory_tool_tasks
 from agent_assets.synthesis.memory_values import MemoryArguments
 from agent_assets.synthesis.question_files import Question
 from agent_assets.synthesis.recall_tasks import closed_tasks, never_told_tasks, open_tasks
 from agent_assets.synthesis.seeds import stable_hash
 from agent_assets.synthesis.system_prompt import elder_prompt
+from agent_assets.synthesis.tasks import Task
 from agent_assets.synthesis.tool_tasks import tool_tasks
 from agent_assets.synthesis.wording_files import WordingsFile
 from agent_assets.synthesis.wordings import memory_sources

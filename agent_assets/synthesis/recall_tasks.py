@@ -9,10 +9,10 @@ from agent_assets.errors import ConfigError
 from agent_assets.evaluation.items import ItemKind
 from agent_assets.synthesis.answer_texts import own_words, told_by
 from agent_assets.synthesis.elder import Elder
-from agent_assets.synthesis.exchanges import Task
 from agent_assets.synthesis.question_files import Question, Split
 from agent_assets.synthesis.scripted_teacher import Script, fixed_answer, memory_answer
 from agent_assets.synthesis.seeds import stable_hash
+from agent_assets.synthesis.tasks import Task
 from agent_assets.synthesis.wording_files import LanguageWords
 
 HELDOUT_WORDINGS_OF_NEVER_TOLD = 3

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_letters, digits, whitespace
-from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import Conversation, JsonObject, Message, ToolCall, canonical_json
 from agent_assets.conversations.validation import Rejection, RejectReason, validate_conversation
@@ -12,9 +11,7 @@ from agent_assets.evaluation.answers import cited_ids, offered_ids, recall_share
 from agent_assets.synthesis.agent_loop import Rollout, StopReason
 from agent_assets.synthesis.answer_texts import memories_in, numbers, read_result
 from agent_assets.synthesis.grounding import Evidence, contradictions, not_grounded
-
-if TYPE_CHECKING:
-    from agent_assets.synthesis.exchanges import Task, Tools
+from agent_assets.synthesis.tasks import Task, Tools
 
 _ERROR_TEXT = re.compile(r"\W*(?:\w+ ){0,2}error *[:：]", re.IGNORECASE)
 _DIGITS = digits.encode()
@@ -41,7 +38,7 @@ class Rules:
     min_own_words: float | None = None
 
 
-def rejections(task: "Task", rollout: Rollout, rules: Rules) -> list[Rejection]:
+def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
     """Why a rollout is no training data, and no held-out item; empty when it is."""
     if rollout.stop_reason is not StopReason.ANSWERED:
         return [Rejection(RejectReason.TEACHER_FAILED, f"the rollout ended with {rollout.stop_reason}")]
@@ -64,7 +61,7 @@ def rejections(task: "Task", rollout: Rollout, rules: Rules) -> list[Rejection]:
     return found
 
 
-async def replay(messages: Sequence[Message], toolbox: "Tools", read_only: frozenset[str]) -> list[Rejection]:
+async def replay(messages: Sequence[Message], toolbox: Tools, read_only: frozenset[str]) -> list[Rejection]:
     """Call what only reads once more: rows must not teach what changes by itself."""
     results: Mapping[str | None, str] = {
         message.tool_call_id: message.content for message in messages if message.role == "tool"
@@ -101,7 +98,7 @@ def _reads_as_error(result: str) -> bool:
     return _ERROR_TEXT.match(result) is not None
 
 
-def _wrong_calls(task: "Task", calls: Sequence[ToolCall], rules: Rules) -> list[Rejection]:
+def _wrong_calls(task: Task, calls: Sequence[ToolCall], rules: Rules) -> list[Rejection]:
     """A script's calls are known to be right. A language model has to call a tool that answers the question."""
     if rules.min_own_words is None:
         scripted = task.script.calls
@@ -114,7 +111,7 @@ def _wrong_calls(task: "Task", calls: Sequence[ToolCall], rules: Rules) -> list[
     return []
 
 
-def _wrong_results(task: "Task", messages: Sequence[Message], results: Sequence[str]) -> list[Rejection]:
+def _wrong_results(task: Task, messages: Sequence[Message], results: Sequence[str]) -> list[Rejection]:
     found = []
     empty = [not read_result(result) for result in results]
     if task.kind == "abstention" and task.question.tools and not all(empty):
@@ -125,7 +122,7 @@ def _wrong_results(task: "Task", messages: Sequence[Message], results: Sequence[
     return found
 
 
-def _wrong_answer(task: "Task", messages: Sequence[Message], results: Sequence[str], rules: Rules) -> list[Rejection]:
+def _wrong_answer(task: Task, messages: Sequence[Message], results: Sequence[str], rules: Rules) -> list[Rejection]:
     """What the final answer says against the results, or beside them."""
     answer, offered = messages[-1].content, offered_ids(messages)
     calls = [canonical_json(call.arguments) for message in messages for call in message.tool_calls]
@@ -154,7 +151,7 @@ def _own_words_share(answer: str, results: Sequence[str]) -> float:
     return recall_share(re.sub(r"\[[^\]]*\]", " ", answer), "", told)
 
 
-def _invented_numbers(task: "Task", answer: str) -> list[Rejection]:
+def _invented_numbers(task: Task, answer: str) -> list[Rejection]:
     """The quick check of answers without tools, which are told from the elder's own words."""
     invented = numbers(answer)
     if invented:

@@ -31,11 +31,12 @@ from agent_assets.synthesis.agent_loop import ChatModel
 from agent_assets.synthesis.answer_texts import result_values
 from agent_assets.synthesis.config import RowsConfig
 from agent_assets.synthesis.coverage import count, coverage
-from agent_assets.synthesis.exchanges import Exchange, Tools
+from agent_assets.synthesis.exchanges import Exchange
 from agent_assets.synthesis.mix import Mixed, general_rows, mix_rows
 from agent_assets.synthesis.personas import elder_tasks
 from agent_assets.synthesis.question_files import read_questions, read_uncovered
 from agent_assets.synthesis.seeds import stable_hash
+from agent_assets.synthesis.tasks import Tools
 from agent_assets.synthesis.teaching import LlmTeaching, forbidden_tools, teach
 from agent_assets.synthesis.tool_tasks import tool_tasks, unanswerable_tasks
 from agent_assets.synthesis.wording_files import read_wordings

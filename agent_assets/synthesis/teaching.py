@@ -11,11 +11,12 @@ from agent_assets.errors import ConfigError, ToolServerError
 from agent_assets.llm.client import LlmClient
 from agent_assets.synthesis.agent_loop import ChatModel, Limits, StopReason, in_order
 from agent_assets.synthesis.config import RowsConfig
-from agent_assets.synthesis.exchanges import Exchange, Task, Tools, replayed, run_task, told_exchange
+from agent_assets.synthesis.exchanges import Exchange, replayed, run_task, told_exchange
 from agent_assets.synthesis.journal import MAX_DEATHS, Journal
 from agent_assets.synthesis.llm_teacher import LlmTeacher
 from agent_assets.synthesis.row_checks import Rules
 from agent_assets.synthesis.scripted_teacher import ScriptedTeacher
+from agent_assets.synthesis.tasks import Task, Tools
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.synthesis.config import Language
-from agent_assets.synthesis.exchanges import Task
 from agent_assets.synthesis.question_files import Question
 from agent_assets.synthesis.scripted_teacher import Script, fixed_answer, result_answer
 from agent_assets.synthesis.seeds import stable_hash
+from agent_assets.synthesis.tasks import Task
 from agent_assets.synthesis.wording_files import LanguageWords, ToolWords, WordingsFile
 from agent_assets.synthesis.wordings import say
 

@@ -14,10 +14,11 @@ from agent_assets.conversations.messages import Message
 from agent_assets.errors import ConfigError, TrainingDataError
 from agent_assets.evaluation.items import ItemKind
 from agent_assets.synthesis.config import MixConfig
-from agent_assets.synthesis.exchanges import Exchange, Task
+from agent_assets.synthesis.exchanges import Exchange
 from agent_assets.synthesis.mix import general_rows, mix_rows
 from agent_assets.synthesis.question_files import Question
 from agent_assets.synthesis.scripted_teacher import Script, fixed_answer
+from agent_assets.synthesis.tasks import Task
 
 
 def exchanges(kind: ItemKind, count: int) -> list[Exchange]:
