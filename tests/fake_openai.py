@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from local_http import LocalServer
 
 MODEL = "teacher-1"
 
@@ -66,26 +68,15 @@ def status(code: int, *, error: str = "no", retry_after: str | None = None, dela
     return Reply({"error": {"message": "told in confidence", "code": error}}, code, delay_s, headers)
 
 
-class FakeOpenAI(ThreadingHTTPServer):
+class FakeOpenAI(LocalServer):
     """`requests` are the bodies that were asked, in order of their arrival."""
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(self, usual: Answer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.usual = usual
         self.queue: list[Answer] = []
         self.requests: list[dict[str, Any]] = []
         self.lock = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        """The base URL a client takes."""
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away in the middle is part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):

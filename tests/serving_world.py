@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import httpx
 import uvicorn
+from local_http import LocalServer
 from release_cases import add_artifact, release
 
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
@@ -130,10 +131,10 @@ def scripted_model() -> Iterator[ScriptedModel]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = LocalServer(Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    model.url = f"http://127.0.0.1:{server.server_port}/v1"
+    model.url = server.url
     try:
         yield model
     finally:

@@ -8,8 +8,10 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from local_http import LocalServer
 
 Reply = tuple[int, str | dict[str, Any]]
 Answer = Reply | Callable[[dict[str, Any]], Reply]
@@ -69,10 +71,10 @@ def judge_server(usual: Answer) -> Iterator[JudgeServer]:
         def log_message(self, *arguments: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = LocalServer(Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    judge.url = f"http://127.0.0.1:{server.server_port}/v1"
+    judge.url = server.url
     try:
         yield judge
     finally:

@@ -1,16 +1,16 @@
 """Running items against a real local model server: order, tools per kind, failures, cancellation."""
 
 import asyncio
-import contextlib
 import json
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 from evaluation_cases import TODAY, item
+from local_http import LocalServer
 
 from agent_assets.conversations.messages import ToolCall, ToolResult, Usage
 from agent_assets.errors import EngineFailed, ToolServerError, TrainingDataError
@@ -50,8 +50,7 @@ class _Model(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        with contextlib.suppress(ConnectionError):  # a cancelled item hangs up
-            self.wfile.write(data)
+        self.wfile.write(data)
 
     def log_message(self, *args: object) -> None:
         """Quiet."""
@@ -72,10 +71,10 @@ class _Tools:
 
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Model)
+    server = LocalServer(_Model)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    yield server.url
     server.shutdown()
     server.server_close()
 

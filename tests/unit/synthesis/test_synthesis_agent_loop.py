@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from local_http import LocalServer
 from openai import AuthenticationError
 from synthesis_cases import PRICE, SWITCH, TODAY
 
@@ -22,11 +23,11 @@ from agent_assets.synthesis.openai_model import OpenAIChatModel
 Reply = dict[str, Any]
 
 
-class Server(ThreadingHTTPServer):
+class Server(LocalServer):
     """Answers requests in order and keeps them."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.queue: list[Reply | int] = []
         self.requests: list[dict[str, Any]] = []
         self.delay = 0.0
@@ -90,8 +91,7 @@ def ask(server: Server, *replies: Reply | int, tools: Tools | None = None, **lim
     server.queue = list(replies)
 
     async def talk() -> Rollout:
-        base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-        model = OpenAIChatModel(base_url=base_url, api_key="k", model="m", max_retries=0)
+        model = OpenAIChatModel(base_url=server.url, api_key="k", model="m", max_retries=0)
         asked = [Message("system", "Be brief."), Message("user", "Well?")]
         return await run_agent(model, tools or Tools(), asked, [PRICE, TODAY, SWITCH], Limits(**limits))
 
