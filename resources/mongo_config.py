@@ -15,6 +15,7 @@ from bson import ObjectId
 from pydantic import Field, model_validator
 
 from agent_assets.errors import MemoryDataError
+from agent_assets.store.artifact_store import UNPARTITIONED
 from agent_assets.strict_model import StrictModel
 
 _ELDER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -138,8 +139,8 @@ class MongoLayout(StrictModel):
 
 
 def is_elder_id(text: str) -> bool:
-    """Whether an elder id can be a partition key. "." and ".." match the pattern, but are no names of a folder."""
-    return _ELDER_ID.fullmatch(text) is not None and text not in (".", "..")
+    """Whether an elder id can be a partition key. "." and ".." are no names of a folder; "_" is that of nobody's."""
+    return _ELDER_ID.fullmatch(text) is not None and text not in (".", "..", UNPARTITIONED)
 
 
 def check_elder_id(elder_id: str, id_type: IdType) -> None:

@@ -93,6 +93,10 @@ class ArtifactStore:
         """Local folder with staged, locked and damaged artifacts: the root itself, or the cache of a remote one."""
         return self._workspace
 
+    def temporary_folder(self, key: ArtifactKey) -> Path:
+        """Where everything unfinished about one agent lies on this machine, so that it can be found by the elder."""
+        return self._workspace / STAGING / key.pipeline / (key.partition or UNPARTITIONED)
+
     def find(self, key: ArtifactKey, fingerprint: str) -> Artifact | None:
         """The artifact built from `fingerprint`, or None. Reads the manifest only.
 
@@ -134,7 +138,7 @@ class ArtifactStore:
             except CorruptArtifact:
                 continue  # its own pipeline reports and rebuilds it; here it is as good as absent
             final = self._workspace / key.folder / fingerprint
-            partial = self._workspace / STAGING / f"adopt-{uuid.uuid4().hex}"
+            partial = self.temporary_folder(key) / f"adopt-{uuid.uuid4().hex}"
             shutil.copytree(other.path, partial, copy_function=os.link)
             (partial / MANIFEST_FILE).unlink()
             manifest = other.manifest.model_copy(update={"pipeline": key.pipeline})
@@ -166,7 +170,7 @@ class ArtifactStore:
 
         Builders of the same fingerprint take turns, so that the second finds the work of the first.
         """
-        folder = self._workspace / STAGING / f"{key.asset}-{fingerprint[:12]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        folder = self.temporary_folder(key) / f"{key.asset}-{fingerprint[:12]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         with self.lock(key, fingerprint), _disk_errors(self._workspace):
             folder.mkdir(parents=True)
             try:
@@ -207,7 +211,7 @@ class ArtifactStore:
         return sorted(name for name in names if self._fs.exists(f"{folder}/{name}/{MANIFEST_FILE}"))
 
     def _set_aside(self, folder: Path) -> Path:
-        target = self._workspace / CORRUPT / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
+        target = self._workspace / CORRUPT / f"{folder.relative_to(self._workspace)}-{time.time_ns()}"
         target.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(target)
         return target

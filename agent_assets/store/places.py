@@ -1,7 +1,21 @@
-"""Every place of the store that holds an elder's content. Whatever removes content asks this module where it is."""
+"""Every place that holds an elder's content. Whatever removes content asks this module where it is.
+
+| below the store | what |
+|---|---|
+| `<pipeline>/<asset>/<elder>` | artifacts; of a remote store also their copies in the cache, and half-done downloads |
+| `.staging/<pipeline>/<elder>` | builds under way and their resume folders: journals, rollouts, checkpoints of RL |
+| `.corrupt/<pipeline>/<asset>/<elder>` | damaged versions that were set aside |
+| `.traces/<pipeline>/<elder>.sqlite` | what was traced |
+| `.llm/<pipeline>/<elder>` | answers of language models |
+
+`elder_places` lists them. Outside of the store: MongoDB, where content comes from; W&B, where its key sends traces to;
+files that somebody exported; the memory of running servers. Release pointers, tombstones, locks, the plan's index,
+Dagster's storage and the logs in AGENT_ASSETS_HOME hold ids, hashes and counts.
+"""
 
 import shutil
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from agent_assets.store.artifact_store import CORRUPT, STAGING, UNPARTITIONED, ArtifactKey, ArtifactStore
@@ -18,9 +32,31 @@ class Version:
     created_at: float
 
 
+@dataclass(frozen=True)
+class ElderPlaces:
+    """Where content of one elder lies: folders and files of this machine, and folders of a remote store's root."""
+
+    local: tuple[Path, ...]
+    remote: tuple[str, ...]
+
+
+def elder_places(store: ArtifactStore, partition: str) -> ElderPlaces:
+    """Every folder and file with content of one elder, of all pipelines, sorted; only what is there."""
+    elder, here = _pattern(partition), store.workspace
+    artifacts = [path for path in here.glob(f"*/*/{elder}") if not path.parts[-3].startswith(".")]
+    others = [*here.glob(f"{STAGING}/*/{elder}"), *here.glob(f"{CORRUPT}/*/*/{elder}")]
+    traces = [file for path in trace_files(store, partition=partition) for file in _with_sidecars(path)]
+    local = [*artifacts, *others, *traces, *llm_folders(store, partition=partition)]
+    if store.local:
+        return ElderPlaces(tuple(sorted(local)), ())
+    remote = [f"{store.root}/{key.folder}" for key in artifact_keys(store, partition=partition)]
+    remote += map(str, store.filesystem.glob(f"{store.root}/{CORRUPT}/*/*/{elder}"))
+    return ElderPlaces(tuple(sorted(local)), tuple(sorted(remote)))
+
+
 def artifact_keys(store: ArtifactStore, *, partition: str | None = None) -> list[ArtifactKey]:
     """Every artifact that has a folder in the store, or only those of one elder, sorted."""
-    pattern = f"{store.root}/*/*/{partition or '*'}"
+    pattern = f"{store.root}/*/*/{_pattern(partition)}"
     folders = sorted(str(path).rstrip("/").split("/")[-3:] for path in store.filesystem.glob(pattern))
     return [
         ArtifactKey(pipeline, asset, None if name == "_" else name)
@@ -46,7 +82,7 @@ def local_folders(store: ArtifactStore, key: ArtifactKey, fingerprint: str) -> l
 
 def temporary_folders(store: ArtifactStore) -> list[Path]:
     """Folders that hold content without being an artifact: staged builds and half-done downloads."""
-    staged = [path for path in sorted((store.workspace / STAGING).glob("*")) if path.is_dir()]
+    staged = [path for path in sorted((store.workspace / STAGING).glob("*/*/*")) if path.is_dir()]
     if store.local:
         return staged
     # A download goes to `<first digits>-<random>` beside its version, and is renamed when it is complete.
@@ -56,7 +92,7 @@ def temporary_folders(store: ArtifactStore) -> list[Path]:
 
 def damaged_folders(store: ArtifactStore) -> list[Path]:
     """Versions that were set aside because their files differed from their manifest."""
-    return [path for path in sorted((store.workspace / CORRUPT).glob("*")) if path.is_dir()]
+    return [path for path in sorted((store.workspace / CORRUPT).glob("*/*/*/*")) if path.is_dir()]
 
 
 def trace_file(store: ArtifactStore, pipeline: str, partition: str | None) -> Path:
@@ -66,15 +102,15 @@ def trace_file(store: ArtifactStore, pipeline: str, partition: str | None) -> Pa
 
 def trace_files(store: ArtifactStore, *, partition: str | None = None) -> list[Path]:
     """The trace files of all agents, or of one elder in every pipeline, sorted."""
-    return sorted((store.workspace / TRACES).glob(f"*/{partition or '*'}.sqlite"))
+    return sorted((store.workspace / TRACES).glob(f"*/{_pattern(partition)}.sqlite"))
 
 
 def erase_traces(store: ArtifactStore, partition: str) -> list[Path]:
     """Remove every trace of one elder on this machine; returns the files that were removed."""
     found = trace_files(store, partition=partition)
     for path in found:
-        for suffix in ("", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        for file in _with_sidecars(path):
+            file.unlink(missing_ok=True)
     return found
 
 
@@ -85,7 +121,7 @@ def llm_folder(store: ArtifactStore, pipeline: str, partition: str | None) -> Pa
 
 def llm_folders(store: ArtifactStore, *, partition: str | None = None) -> list[Path]:
     """Folders with answers of language models, of all agents or of one elder in every pipeline, sorted."""
-    return sorted((store.workspace / LLM_ANSWERS).glob(f"*/{partition or '*'}"))
+    return sorted((store.workspace / LLM_ANSWERS).glob(f"*/{_pattern(partition)}"))
 
 
 def erase_llm_answers(store: ArtifactStore, partition: str) -> list[Path]:
@@ -94,3 +130,13 @@ def erase_llm_answers(store: ArtifactStore, partition: str) -> list[Path]:
     for path in found:
         shutil.rmtree(path)
     return found
+
+
+def _pattern(partition: str | None) -> str:
+    return "*" if partition is None else escape(partition)
+
+
+def _with_sidecars(path: Path) -> list[Path]:
+    """A SQLite file with those that SQLite keeps beside it while it writes."""
+    files = (path.with_name(path.name + end) for end in ("", "-wal", "-shm"))
+    return [file for file in files if file.exists()]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_assets.store.artifact_store import STAGING, ArtifactKey, ArtifactStore
+from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.places import Version, artifact_keys, local_folders, temporary_folders, versions
 
 Reference = tuple[ArtifactKey, str]  # a version, by artifact and fingerprint
@@ -66,7 +66,7 @@ def prune(store: ArtifactStore, pruning: Pruning) -> int:
 
 def _remove_version(store: ArtifactStore, version: Version) -> None:
     for folder in local_folders(store, version.key, version.fingerprint):
-        aside = store.workspace / STAGING / f"prune-{version.fingerprint}-{time.time_ns()}"
+        aside = store.temporary_folder(version.key) / f"prune-{version.fingerprint}-{time.time_ns()}"
         aside.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(aside)
         shutil.rmtree(aside)

@@ -13,7 +13,7 @@ from agent_assets.planning.history import DagsterLog
 from agent_assets.planning.recorded import read_latest
 from agent_assets.release.pointer import move, release_key, released_fingerprints
 from agent_assets.release.records import CANDIDATE_FILE, Candidate, Part
-from agent_assets.store.artifact_store import STAGING, ArtifactKey
+from agent_assets.store.artifact_store import ArtifactKey
 from agent_assets.store.places import versions
 from agent_assets.store.retention import Pruning, plan_pruning, prune
 
@@ -88,7 +88,7 @@ def test_nothing_of_an_elder_in_a_run_goes(fleet: Fleet) -> None:
 
 
 def test_temporary_folders_go_when_they_are_old(fleet: Fleet) -> None:
-    old, young = (fleet.folder / "store" / STAGING / name for name in ("old", "young"))
+    old, young = (fleet.store.temporary_folder(KEY) / name for name in ("old", "young"))
     for folder in (old, young):
         folder.mkdir(parents=True)
         (folder / "part.bin").write_bytes(b"x" * 10)

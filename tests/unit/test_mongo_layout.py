@@ -38,7 +38,9 @@ def test_wrong_layouts_are_named(config: object, message: str) -> None:
         MongoLayout.model_validate(config)
 
 
-@pytest.mark.parametrize(("text", "good"), [("shen-fu", True), ("a.b_C-9", True), ("x" * 64, True), (".", False)])
+@pytest.mark.parametrize(
+    ("text", "good"), [("shen-fu", True), ("a.b_C-9", True), ("x" * 64, True), (".", False), ("_", False)]
+)
 def test_elder_ids_are_names_of_folders(text: str, good: bool) -> None:
     assert is_elder_id(text) is good
 

@@ -12,6 +12,7 @@ import pytest
 from agent_assets.errors import CorruptArtifact, StoreFull
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import Manifest, content_version, hash_files
+from agent_assets.store.places import damaged_folders, temporary_folders
 
 KEY = ArtifactKey("elder_companion", "train_jsonl", "shen-fu")
 FINGERPRINT = "f" * 32
@@ -63,7 +64,7 @@ def test_an_interrupted_build_leaves_nothing(tmp_path: Path) -> None:
         (folder / "train.jsonl").write_text("half", encoding="utf-8")
         raise RuntimeError("crash")
     assert store.find(KEY, FINGERPRINT) is None
-    assert list((tmp_path / ".staging").iterdir()) == []
+    assert temporary_folders(store) == []
 
 
 @pytest.mark.parametrize("damage", ["edited", "removed", "added", "truncated manifest"])
@@ -81,7 +82,7 @@ def test_damage_is_detected_and_set_aside(tmp_path: Path, damage: str) -> None:
     with pytest.raises(CorruptArtifact, match="Next: materialize"):
         store.verify(store.find(KEY, FINGERPRINT) or artifact)
     aside = store.set_aside(KEY, FINGERPRINT)
-    assert aside.is_dir() and store.find(KEY, FINGERPRINT) is None
+    assert damaged_folders(store) == [aside] and store.find(KEY, FINGERPRINT) is None
     assert build(store).path.is_dir()
 
 
