@@ -25,6 +25,7 @@ from agent_assets.pipeline.tools import open_tools
 from agent_assets.planning.history import latest_materialization
 from agent_assets.settings import Settings, teacher_environment
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from agent_assets.store.places import agent_logs
 
 if TYPE_CHECKING:
     from agent_assets.synthesis.agent_loop import ChatModel, Rollout
@@ -55,8 +56,9 @@ def ask(settings: Settings, agent: str, question: str, asked: Asked) -> None:
     pipeline, elder = _agent(agent)
     prepare_dagster_home(settings)
     memories = _memories(settings, pipeline, elder)
-    with _endpoint(settings, pipeline, elder, asked) as (base_url, model, key):
-        asyncio.run(_ask(settings, pipeline, memories, question, base_url, model, key, asked.max_tokens))
+    logs = agent_logs(settings.home / "logs", pipeline.config.name, elder)
+    with _endpoint(settings, pipeline, elder, asked, logs) as (base_url, model, key):
+        asyncio.run(_ask(pipeline, memories, question, base_url, model, key, asked.max_tokens, logs))
 
 
 def _agent(agent: str) -> tuple[PipelineSpec, str | None]:
@@ -93,7 +95,7 @@ def _latest(settings: Settings, pipeline: PipelineSpec, asset: str, elder: str |
 
 @contextmanager
 def _endpoint(
-    settings: Settings, pipeline: PipelineSpec, elder: str | None, asked: Asked
+    settings: Settings, pipeline: PipelineSpec, elder: str | None, asked: Asked, failed_logs: Path
 ) -> Iterator[tuple[str, str, str]]:
     """Base URL, model and key: of the endpoint that was named, or of a server for the trained model."""
     environment = teacher_environment()
@@ -125,15 +127,15 @@ def _endpoint(
         serve_model(
             env=engines.environment(), model_dir=trained.path, log_dir=Path(logs), lease=lease,
             limits=EngineLimits(seconds=60 * config.max_minutes, memory_bytes=int(config.max_memory_gb * 2**30)),
-            max_model_len=config.max_model_len, failed_logs=engines.logs,
+            max_model_len=config.max_model_len, failed_logs=failed_logs,
         ) as endpoint,
     ):  # fmt: skip
         yield endpoint.base_url, endpoint.model, "local"
 
 
 async def _ask(
-    settings: Settings, pipeline: PipelineSpec, memories: Path | None, question: str, base_url: str, model: str,
-    key: str, max_tokens: int,
+    pipeline: PipelineSpec, memories: Path | None, question: str, base_url: str, model: str, key: str,
+    max_tokens: int, logs: Path,
 ) -> None:  # fmt: skip
     from openai import APIConnectionError, APIStatusError
 
@@ -143,7 +145,7 @@ async def _ask(
     system = _system_prompt(pipeline, memories)
     messages = [Message("system", system)] if system else []
     async with (
-        open_tools(pipeline, memories=memories, log_dir=settings.home / "logs") as toolbox,
+        open_tools(pipeline, memories=memories, log_dir=logs) as toolbox,
         OpenAIChatModel(base_url=base_url, api_key=key, model=model, max_tokens=max_tokens) as chat,
     ):
         tools = sorted(toolbox.tools, key=lambda tool: tool.name)

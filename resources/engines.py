@@ -33,7 +33,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
 
     @property
     def logs(self) -> Path:
-        """Folder for logs that belong to no artifact."""
+        """Folder for logs that belong to no artifact; those of one agent lie below it (`store.places.agent_logs`)."""
         folder = Path(self.home) / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -79,6 +79,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         program: str,
         params: Mapping[str, Any],
         work_dir: Path,
+        failed_logs: Path,
         max_minutes: float,
         max_memory_gb: float,
     ) -> EngineResult:
@@ -93,7 +94,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
                 work_dir=work_dir,
                 limits=_limits(max_minutes, max_memory_gb),
                 lease=lease,
-                failed_logs=self.logs,
+                failed_logs=failed_logs,
             )
 
     def servers_at_once(self) -> int:
@@ -108,6 +109,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         models: Mapping[str, Path],
         *,
         log_dir: Path,
+        failed_logs: Path,
         max_model_len: int,
         max_minutes: float,
         max_memory_gb: float,
@@ -118,6 +120,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
             context: of the step that asks them.
             models: folders of models by name; the logs of each lie in `log_dir / name`.
             log_dir: folder of the logs.
+            failed_logs: folder that keeps the log of a failed one.
             max_model_len: context length in tokens.
             max_minutes, max_memory_gb: limits of each server. See `server.serve_model` for the errors.
         """
@@ -132,7 +135,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
                         limits=_limits(max_minutes, max_memory_gb),
                         max_model_len=max_model_len,
                         lease=lease,
-                        failed_logs=self.logs,
+                        failed_logs=failed_logs,
                         wait=False,
                         share=len(models),
                     )
@@ -161,7 +164,9 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         """A function that shows a progress message (see `ProgressReporter.update`) of work done in this process."""
         return ProgressReporter(context, folder=None).update
 
-    def machine(self, lease: GpuLease, max_minutes: float, max_memory_gb: float, work_dir: Path) -> Machine:
+    def machine(
+        self, lease: GpuLease, max_minutes: float, max_memory_gb: float, work_dir: Path, failed_logs: Path
+    ) -> Machine:
         """What engines need that a stage runs side by side under one lease."""
         limits = _limits(max_minutes, max_memory_gb)
         others = [device for device in self.devices() if device != lease.device]
@@ -172,7 +177,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
             return lease_device(others, folder, holder=lease.holder, timeout_seconds=_SECOND_LEASE_SECONDS)
 
         return Machine(
-            self.environment(), lease, limits, work_dir / "logs", self.logs, another=another if others else None
+            self.environment(), lease, limits, work_dir / "logs", failed_logs, another=another if others else None
         )
 
     def device_name(self) -> str:

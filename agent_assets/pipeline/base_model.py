@@ -35,6 +35,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         run.context,
         program="base_model",
         work_dir=folder / "logs",
+        failed_logs=run.logs,
         max_minutes=30,
         max_memory_gb=64,
         params={

@@ -138,7 +138,7 @@ def _answer(
 
         started = time.monotonic()
         async with (
-            open_tools(run.pipeline, memories=memories, log_dir=run.engines.logs) as toolbox,
+            open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox,
             OpenAIChatModel(
                 base_url=endpoint.base_url, api_key="local", model=endpoint.model, max_tokens=settings.max_tokens,
                 seed=settings.seed,
@@ -157,6 +157,7 @@ def _answer(
             run.context,
             {system: run.path(SYSTEMS[system]) for system in asked},
             log_dir=folder / "logs",
+            failed_logs=run.logs,
             max_model_len=settings.max_model_len,
             max_minutes=settings.max_minutes,
             max_memory_gb=settings.max_memory_gb,

@@ -24,7 +24,7 @@ def read_source(run: SourceContext) -> Source:
     from agent_assets.conversations.tools import schema_snapshot
 
     async def snapshot() -> str:
-        async with open_tools(run.pipeline, memories=None, log_dir=run.engines.logs) as toolbox:
+        async with open_tools(run.pipeline, memories=None, log_dir=run.logs) as toolbox:
             return schema_snapshot(toolbox.tools)
 
     text = asyncio.run(snapshot())

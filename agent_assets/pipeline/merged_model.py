@@ -23,6 +23,7 @@ def merge(run: StageRun, folder: Path, adapter: str) -> Product:
         run.context,
         program="swift_merge",
         work_dir=folder / "logs",
+        failed_logs=run.logs,
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
         params={

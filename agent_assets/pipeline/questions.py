@@ -97,7 +97,7 @@ def _ask(run: StageRun, data: Mapping[str, Any]) -> "tuple[LlmQuestions | None, 
 
 
 async def _resources(run: SourceContext) -> dict[str, str]:
-    async with open_tools(run.pipeline, memories=None, log_dir=run.engines.logs) as toolbox:
+    async with open_tools(run.pipeline, memories=None, log_dir=run.logs) as toolbox:
         return await toolbox.resources(max_chars=MAX_MATERIAL_CHARS)
 
 

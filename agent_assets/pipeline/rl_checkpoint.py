@@ -90,7 +90,7 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
     memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
     tools = read_tools(run.path("mcp_tool_schema"))
     wordings = run.config.questions.wordings
-    async with open_tools(run.pipeline, memories=memories, log_dir=run.engines.logs) as toolbox:
+    async with open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox:
         scenarios = await make_scenarios(
             run.config.rl,
             questions_folder=run.path("questions"),
@@ -113,7 +113,9 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
                 scenarios=scenarios,
                 tools=tools,
                 toolbox=toolbox,
-                machine=run.engines.machine(lease, run.config.rl.max_minutes, run.config.rl.max_memory_gb, work),
+                machine=run.engines.machine(
+                    lease, run.config.rl.max_minutes, run.config.rl.max_memory_gb, work, run.logs
+                ),
                 work=work,
                 report=run.engines.messages(run.context),
             )

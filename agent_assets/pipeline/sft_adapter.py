@@ -29,6 +29,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         run.context,
         program="swift_sft",
         work_dir=folder / "logs",
+        failed_logs=run.logs,
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
         params=settings.model_dump(exclude=_LIMITS | {"engine"})

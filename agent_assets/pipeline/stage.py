@@ -12,6 +12,7 @@ from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.planning.history import latest_materialization
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry, EngineEntry, hash_file
+from agent_assets.store.places import agent_logs
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -69,6 +70,11 @@ class SourceContext:
     def config(self) -> PipelineConfig:
         """Configuration of the pipeline."""
         return self.pipeline.config
+
+    @property
+    def logs(self) -> Path:
+        """Folder for logs that belong to no artifact: what tool servers write, and programs that failed."""
+        return agent_logs(self.engines.logs, self.config.name, self.partition)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,7 +98,7 @@ async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> 
     memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
     settings, wordings = run.config.train_jsonl, run.config.questions.wordings
     general = None if settings.mix is None else settings.mix.general_rows
-    async with open_tools(run.pipeline, memories=memories, log_dir=run.engines.logs) as toolbox:
+    async with open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox:
         return await make_rows(
             folder,
             questions_folder=run.path("questions"),

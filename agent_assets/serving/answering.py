@@ -21,6 +21,7 @@ from agent_assets.serving.config import AnswerConfig
 from agent_assets.serving.inference import Inference, Served
 from agent_assets.serving.released import Released, ReleasedAgent
 from agent_assets.serving.sessions import ToolSessions, WatchedTools
+from agent_assets.store.places import agent_logs
 from agent_assets.synthesis.agent_loop import Limits, Rollout, StopReason, run_agent
 from agent_assets.synthesis.openai_model import OpenAIChatModel
 
@@ -63,7 +64,7 @@ class Answering:
 
     Args:
         pipeline_of: the pipeline (its tools and their configuration) by name.
-        logs: folder for what tool servers write.
+        logs: folder of logs; what tool servers write lies below it, by agent.
     """
 
     def __init__(
@@ -171,7 +172,9 @@ class Answering:
         from agent_assets.pipeline.tools import open_tools
 
         memories = self._released.part(found, "memories").path if "memories" in found.candidate.parts else None
-        return open_tools(self._pipeline_of(found.agent[0]), memories=memories, log_dir=self._logs)
+        pipeline = found.agent[0]
+        logs = agent_logs(self._logs, pipeline, found.candidate.partition)
+        return open_tools(self._pipeline_of(pipeline), memories=memories, log_dir=logs)
 
 
 def _answer(rollout: Rollout, given: int, found: ReleasedAgent) -> Answer:

@@ -8,9 +8,12 @@
 | `.traces/<pipeline>/<elder>.sqlite` | what was traced |
 | `.llm/<pipeline>/<elder>` | answers of language models |
 
-`elder_places` lists them. Outside of the store: MongoDB, where content comes from; W&B, where its key sends traces to;
-files that somebody exported; the memory of running servers. Release pointers, tombstones, locks, the plan's index,
-Dagster's storage and the logs in AGENT_ASSETS_HOME hold ids, hashes and counts.
+Below the folder of logs, `agents/<pipeline>/<elder>` holds what tool servers wrote to their standard error, and the
+logs of programs that failed: what they print is not ours to know. `elder_places` lists all of it.
+
+Elsewhere: MongoDB, where content comes from; W&B, where its key sends traces to; files that somebody exported; the
+memory of running servers. Release pointers, tombstones, locks, the plan's index and Dagster's storage hold ids, hashes
+and counts.
 """
 
 import shutil
@@ -21,6 +24,7 @@ from pathlib import Path
 from agent_assets.store.artifact_store import CORRUPT, STAGING, UNPARTITIONED, ArtifactKey, ArtifactStore
 
 TRACES, LLM_ANSWERS = ".traces", ".llm"
+_AGENTS = "agents"
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,19 @@ class ElderPlaces:
     remote: tuple[str, ...]
 
 
-def elder_places(store: ArtifactStore, partition: str) -> ElderPlaces:
-    """Every folder and file with content of one elder, of all pipelines, sorted; only what is there."""
+def elder_places(store: ArtifactStore, logs: Path, partition: str) -> ElderPlaces:
+    """Every folder and file with content of one elder, of all pipelines, sorted; only what is there.
+
+    Args:
+        logs: the installation's folder of logs.
+    """
     elder, here = _pattern(partition), store.workspace
     artifacts = [path for path in here.glob(f"*/*/{elder}") if not path.parts[-3].startswith(".")]
-    others = [*here.glob(f"{STAGING}/*/{elder}"), *here.glob(f"{CORRUPT}/*/*/{elder}")]
+    others = [
+        *here.glob(f"{STAGING}/*/{elder}"),
+        *here.glob(f"{CORRUPT}/*/*/{elder}"),
+        *logs.glob(f"{_AGENTS}/*/{elder}"),
+    ]
     traces = [file for path in trace_files(store, partition=partition) for file in _with_sidecars(path)]
     local = [*artifacts, *others, *traces, *llm_folders(store, partition=partition)]
     if store.local:
@@ -130,6 +142,11 @@ def erase_llm_answers(store: ArtifactStore, partition: str) -> list[Path]:
     for path in found:
         shutil.rmtree(path)
     return found
+
+
+def agent_logs(logs: Path, pipeline: str, partition: str | None) -> Path:
+    """Where logs about one agent lie that belong to no artifact."""
+    return logs / _AGENTS / pipeline / (partition or UNPARTITIONED)
 
 
 def _pattern(partition: str | None) -> str:

@@ -12,7 +12,14 @@ from agent_assets.errors import MemoryDataError
 from agent_assets.pipeline.stage import resume_folder
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import Manifest, content_version, hash_files
-from agent_assets.store.places import ElderPlaces, elder_places, llm_folder, temporary_folders, trace_file
+from agent_assets.store.places import (
+    ElderPlaces,
+    agent_logs,
+    elder_places,
+    llm_folder,
+    temporary_folders,
+    trace_file,
+)
 from resources.mongo_config import check_elder_id
 
 # Ids that begin alike, or are called like other folders of the store.
@@ -35,8 +42,12 @@ def build(store: ArtifactStore, key: ArtifactKey, fingerprint: str) -> None:
         store.commit(key, folder, manifest)
 
 
+def logs_of(store: ArtifactStore) -> Path:
+    return store.workspace.with_name("logs")
+
+
 def fill(store: ArtifactStore, pipeline: str, elder: str | None) -> sqlite3.Connection:
-    """Everything that work on one agent may leave: artifacts, a damaged one, a killed build, answers, traces."""
+    """All that work on one agent may leave: artifacts, a damaged one, a killed build, answers, logs, traces."""
     key = ArtifactKey(pipeline, "train_jsonl", elder)
     build(store, key, "a" * 32)
     store.set_aside(key, "a" * 32)
@@ -49,9 +60,9 @@ def fill(store: ArtifactStore, pipeline: str, elder: str | None) -> sqlite3.Conn
         (folder / "0001.json").write_bytes(told(elder))
     shutil.move(staged, staged.with_name(f"kept-{uuid.uuid4().hex}"))  # the process was killed
     killed.__exit__(None, None, None)
-    answers = llm_folder(store, pipeline, elder)
-    answers.mkdir(parents=True)
-    (answers / "0f.json").write_bytes(told(elder))
+    for folder in (llm_folder(store, pipeline, elder), agent_logs(logs_of(store), pipeline, elder)):
+        folder.mkdir(parents=True)
+        (folder / "kept").write_bytes(told(elder))
     traces = trace_file(store, pipeline, elder)
     traces.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(traces)
@@ -64,7 +75,8 @@ def fill(store: ArtifactStore, pipeline: str, elder: str | None) -> sqlite3.Conn
 
 def holding(store: ArtifactStore, elder: str | None) -> set[str]:
     """Every file with words of an elder, of this machine and of a remote store."""
-    files = {str(path): path.read_bytes() for path in store.workspace.rglob("*") if path.is_file()}
+    here = [path for folder in (store.workspace, logs_of(store)) for path in folder.rglob("*")]
+    files = {str(path): path.read_bytes() for path in here if path.is_file()}
     if not store.local:
         files |= {f"remote:{path}": store.filesystem.cat_file(path) for path in store.filesystem.find(store.root)}
     return {name for name, content in files.items() if told(elder) in content}
@@ -77,18 +89,19 @@ def listed(places: ElderPlaces, files: set[str]) -> set[str]:
 
 @pytest.fixture(params=["local", "remote"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    root = str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}/store"
-    return ArtifactStore(root, cache=tmp_path)
+    here = tmp_path / "store"
+    root = str(here) if request.param == "local" else f"memory://{uuid.uuid4().hex}/store"
+    return ArtifactStore(root, cache=here)
 
 
 def test_every_place_of_an_elder_is_known(store: ArtifactStore) -> None:
     open_traces = [fill(store, pipeline, elder) for pipeline in ("one", "two") for elder in (*ELDERS, None)]
     for elder in ELDERS:
         files = holding(store, elder)
-        assert len(files) >= 2 * (7 if store.local else 10), files  # of two pipelines
-        assert listed(elder_places(store, elder), files) == files
+        assert len(files) >= 2 * (8 if store.local else 11), files  # of two pipelines
+        assert listed(elder_places(store, logs_of(store), elder), files) == files
         for other in {*ELDERS, None} - {elder}:
-            assert listed(elder_places(store, elder), holding(store, other)) == set()
+            assert listed(elder_places(store, logs_of(store), elder), holding(store, other)) == set()
     for connection in open_traces:
         connection.close()
 
@@ -98,31 +111,31 @@ def test_removing_what_is_listed_removes_all_of_an_elder_and_nothing_else(store:
         for elder in ("ada", "ben", None):
             fill(store, pipeline, elder).close()
     others = holding(store, "ben"), holding(store, None)
-    places = elder_places(store, "ada")
+    places = elder_places(store, logs_of(store), "ada")
     for path in places.local:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for folder in places.remote:
         store.filesystem.rm(folder, recursive=True)
     assert holding(store, "ada") == set()
     assert (holding(store, "ben"), holding(store, None)) == others
-    assert elder_places(store, "ada") == ElderPlaces((), ())
+    assert elder_places(store, logs_of(store), "ada") == ElderPlaces((), ())
 
 
 def test_a_half_done_download_belongs_to_its_elder(tmp_path: Path) -> None:
-    store = ArtifactStore(f"memory://{uuid.uuid4().hex}/store", cache=tmp_path)
+    store = ArtifactStore(f"memory://{uuid.uuid4().hex}/store", cache=tmp_path / "store")
     build(store, ArtifactKey("one", "train_jsonl", "ada"), "a" * 32)
-    partial = tmp_path / "one" / "train_jsonl" / "ada" / "aaaaaaaaaaaa-x1y2"
+    partial = tmp_path / "store" / "one" / "train_jsonl" / "ada" / "aaaaaaaaaaaa-x1y2"
     partial.mkdir()
     (partial / "rows.jsonl").write_bytes(told("ada"))
     assert temporary_folders(store) == [partial]
-    assert str(partial / "rows.jsonl") in listed(elder_places(store, "ada"), holding(store, "ada"))
+    assert str(partial / "rows.jsonl") in listed(elder_places(store, logs_of(store), "ada"), holding(store, "ada"))
 
 
 @pytest.mark.parametrize("text", ["*", "ad?", "[a]da", "a/b", "_", ".", "..", ""])
 def test_no_text_stands_for_other_elders(tmp_path: Path, text: str) -> None:
-    store = ArtifactStore(str(tmp_path))
+    store = ArtifactStore(str(tmp_path / "store"))
     fill(store, "one", "ada").close()
     with pytest.raises(MemoryDataError):
         check_elder_id(text, "string")
     if os.sep not in text and text not in ("_", ".", "..", ""):
-        assert elder_places(store, text) == ElderPlaces((), ())
+        assert elder_places(store, logs_of(store), text) == ElderPlaces((), ())
