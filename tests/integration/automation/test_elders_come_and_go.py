@@ -60,12 +60,13 @@ def test_odd_ids_are_counted_once_per_tick_and_others_go_on(town: Town) -> None:
         [{"elderId": odd, "questionId": "q", "answer": "text"} for odd in ("", "a/b", 7, None, "x" * 65)]
     )
     town.db.elders.insert_one({"elderId": BEN, "name": "Ben again"})
-    town.db.answers.insert_one({"elderId": "silent", "questionId": "q", "answer": ""})
+    for silent in ("silent", "Silent"):  # one folder on some file systems
+        town.db.answers.insert_one({"elderId": silent, "questionId": "q", "answer": ""})
     town.settle()
     tick = town.night()
     assert tick.snapshot.plan.cells == () and tick.snapshot.plan.fresh == 3 + 2 * 5
-    for words in ("5 ids that cannot be used", "1 ids or profiles twice", "1 elders without a usable answer"):
-        assert f"fleet: {words}" in tick.message
+    for words in ("5 ids that cannot be used", "3 ids or profiles twice", "2 elders without a usable answer"):
+        assert tick.message.count(f"fleet: {words}") == 1
 
 
 def test_an_elder_who_left_while_the_index_was_lost_is_removed_as_well(town: Town) -> None:
