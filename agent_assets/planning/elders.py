@@ -110,11 +110,14 @@ def check_elders(
         state.checksum = checksums.get(elder, state.checksum)
     absent = (known.keys() | set(partitions)) - marks.elders.keys()
     gone = {elder: _gone_since(known.get(elder), now) for elder in sorted(absent)}
-    with index.open() as connection:
-        # Written before contents are read: a check that is cut short loses no flag.
-        _store(connection, source.scope, states)
-        _store_gone(connection, source.scope, gone)
-        _store_questions(connection, source.scope, marks.questions)
+    changed = {elder: state for elder, state in states.items() if state != known.get(elder)}
+    left = {elder: since for elder, since in gone.items() if elder not in known or known[elder].gone_since != since}
+    if changed or left or questions != marks.questions:
+        with index.open() as connection:
+            # Written before contents are read: a check that is cut short loses no flag.
+            _store(connection, source.scope, changed)
+            _store_gone(connection, source.scope, left)
+            _store_questions(connection, source.scope, marks.questions)
     flagged = sorted(elder for elder, state in states.items() if not state.read)
     read = _read_contents(source, index, states, flagged, started + budget_s)
     return Elders(

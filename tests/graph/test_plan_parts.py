@@ -1,8 +1,10 @@
 """The parts of planning on their own: words, templates, requests, settings."""
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,26 @@ def test_a_check_that_runs_out_of_time_goes_on_where_it_stopped(index: PlanIndex
     del source.content["elder-7"]
     assert check_elders(source, index, now=2).gone == {"elder-7": 2.0}
     assert check_elders(source, index, now=-50).gone == {"elder-7": -50}
+
+
+def test_a_check_writes_only_what_changed(index: PlanIndex) -> None:
+    source = Source()
+    check_elders(source, index, now=0, full=True)
+    with closing(sqlite3.connect(index.path)) as other:
+
+        def written() -> int:
+            return int(other.execute("PRAGMA data_version").fetchone()[0])
+
+        before = written()
+        check_elders(source, index, now=1, full=True)
+        assert written() == before
+        for number, change in enumerate((source.content.pop, lambda name: source.content.update({name: "new"}))):
+            change("elder-7")
+            check_elders(source, index, now=2 + number)
+            assert written() > before
+            before = written()
+            assert check_elders(source, index, now=2 + number).read == 0
+            assert written() == before
 
 
 def test_an_index_of_another_release_is_made_anew(tmp_path: Path) -> None:
