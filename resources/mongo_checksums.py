@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from struct import Struct
 from typing import Any
 
 from bson import ObjectId
@@ -20,7 +21,7 @@ from resources.mongo_config import MongoLayout, elder_id_of
 from resources.mongo_reader import BINARY_ORDER
 from resources.mongo_retry import Document, Retry, with_retries
 
-_RAW_STRING, _RAW_OBJECT_ID = 0x02, 0x07  # BSON type bytes
+_RAW_STRING, _RAW_OBJECT_ID = b"\x02", b"\x07"  # BSON types
 _ID_START = 9  # after the document's length (4 bytes), the type byte of `_id`, and its name with the closing zero
 _MASK = (1 << 128) - 1
 _BATCH = 4_000  # documents
@@ -41,24 +42,22 @@ def answer_checksums(db: Database[Document], layout: MongoLayout, *, retry: Retr
 
 
 def _sum_up(collection: Collection[Document], pipeline: list[Document], layout: MongoLayout) -> dict[str, str]:
-    kind = _RAW_OBJECT_ID if layout.elder_id_type == "objectid" else _RAW_STRING
+    text = layout.elder_id_type != "objectid"
+    id_field = (_RAW_STRING if text else _RAW_OBJECT_ID) + b"_id\0"
     sums: dict[bytes, int] = {}
-    blake = hashlib.blake2b
+    blake, number, int32_at = hashlib.blake2b, int.from_bytes, Struct("<i").unpack_from
     batches: Iterator[Any] = collection.aggregate_raw_batches(pipeline, collation=BINARY_ORDER, batchSize=_BATCH)
     for batch in _read_ahead(batches):
         position, end = 0, len(batch)
         while position < end:
-            size = int.from_bytes(batch[position : position + 4], "little")
-            document = batch[position : position + size]
-            position += size
-            if document[4] != kind or document[5:_ID_START] != b"_id\0":
+            start, position = position, position + int32_at(batch, position)[0]
+            if not batch.startswith(id_field, start + 4):
                 continue  # no id, or one of another type: no elder
-            start = _ID_START + (0 if kind == _RAW_OBJECT_ID else 4)
-            length = 12 if kind == _RAW_OBJECT_ID else int.from_bytes(document[_ID_START:start], "little") - 1
-            elder = document[start : start + length]
-            hashed = int.from_bytes(blake(document, digest_size=16).digest(), "little")
-            sums[elder] = (sums.get(elder, 0) + hashed) & _MASK
-    named = ((_elder_id(raw, layout), total) for raw, total in sums.items())
+            first = start + _ID_START + (4 if text else 0)
+            elder = batch[first : first + (int32_at(batch, first - 4)[0] - 1 if text else 12)]
+            digest = blake(batch[start:position], digest_size=16).digest()
+            sums[elder] = sums.get(elder, 0) + number(digest, "little")
+    named = ((_elder_id(raw, layout), total & _MASK) for raw, total in sums.items())
     return {elder: f"{total:032x}" for elder, total in named if elder is not None}
 
 

@@ -4,7 +4,6 @@ A signature moves with every write that keeps `updatedAt`, and with every delete
 what they told is compared by `mongo_reader.content_digest`.
 """
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from resources.mongo_config import AnswersLayout, MongoLayout, elder_id_of, stored_id
+from resources.mongo_config import MongoLayout, elder_id_of, stored_id
 from resources.mongo_reader import BINARY_ORDER
 from resources.mongo_retry import Document, Retry, with_retries
 
@@ -41,8 +40,12 @@ def list_elder_ids(db: Database[Document], layout: MongoLayout, *, retry: Retry 
     Raises:
         MongoUnavailable: MongoDB did not answer, after retries.
     """
-    pipeline = [{"$group": {"_id": f"${layout.answers.elder}"}}]
-    rows = _aggregate(db, layout, pipeline, retry)
+    retry = retry or Retry()
+    return _elder_ids(db, layout, _hint(db, layout, retry), retry)
+
+
+def _elder_ids(db: Database[Document], layout: MongoLayout, hint: str | None, retry: Retry) -> ElderIds:
+    rows = _aggregate(db, layout, [{"$group": {"_id": f"${layout.answers.elder}"}}], hint, retry)
     ids = [elder_id_of(row["_id"], layout.elder_id_type) for row in rows]
     valid = sorted(elder_id for elder_id in ids if elder_id is not None)
     return ElderIds(tuple(valid), len(ids) - len(valid))
@@ -65,9 +68,12 @@ def elder_signatures(
     as_ms = {"$convert": {"input": changed, "to": "long", "onError": from_text, "onNull": 0}}
     # The maximum is converted here, once per elder: a conversion per answer is most of what this costs the server.
     group = {"_id": f"${answers.elder}", "count": {"$sum": 1}, "max": {"$max": changed}, "sum": {"$sum": as_ms}}
-    pipelines = [[*match, {"$group": group}] for match in _halves(db, layout, retry)]
+    retry = retry or Retry()
+    hint = _hint(db, layout, retry)
+    matches: list[list[Document]] = [[]] if hint is None else _halves(layout, _elder_ids(db, layout, hint, retry))
+    pipelines = [[*match, {"$group": group}] for match in matches]
     with ThreadPoolExecutor(len(pipelines)) as pool:
-        found = list(pool.map(lambda pipeline: _aggregate(db, layout, pipeline, retry), pipelines))
+        found = list(pool.map(lambda pipeline: _aggregate(db, layout, pipeline, hint, retry), pipelines))
     signatures = {}
     for row in chain.from_iterable(found):
         elder_id = elder_id_of(row["_id"], layout.elder_id_type)
@@ -76,12 +82,11 @@ def elder_signatures(
     return dict(sorted(signatures.items()))
 
 
-def _halves(db: Database[Document], layout: MongoLayout, retry: Retry | None) -> list[list[Document]]:
+def _halves(layout: MongoLayout, ids: ElderIds) -> list[list[Document]]:
     """Conditions that share the elders between two connections. Without an index each would read every answer."""
-    ids = list_elder_ids(db, layout, retry=retry).valid if _usable_indexes(db, layout, retry or Retry()) else ()
-    if len(ids) < 2:
+    if len(ids.valid) < 2:
         return [[]]
-    middle = stored_id(ids[len(ids) // 2], layout.elder_id_type)  # text and ObjectIds have the same order in both
+    middle = stored_id(ids.valid[len(ids.valid) // 2], layout.elder_id_type)
     return [[{"$match": {layout.answers.elder: {side: middle}}}] for side in ("$lt", "$gte")]
 
 
@@ -110,10 +115,8 @@ def has_recommended_index(db: Database[Document], layout: MongoLayout, *, retry:
 
 
 def _aggregate(
-    db: Database[Document], layout: MongoLayout, pipeline: list[Document], retry: Retry | None
+    db: Database[Document], layout: MongoLayout, pipeline: list[Document], hint: str | None, retry: Retry
 ) -> list[Document]:
-    retry = retry or Retry()
-    hint = _best_hint(_usable_indexes(db, layout, retry), layout.answers)
     options: dict[str, Any] = {} if hint is None else {"hint": hint}
     collection = db.get_collection(layout.answers.collection)
     return with_retries(
@@ -137,8 +140,9 @@ def _usable_indexes(db: Database[Document], layout: MongoLayout, retry: Retry) -
     ]
 
 
-def _best_hint(indexes: Iterable[Document], answers: AnswersLayout) -> str | None:
+def _hint(db: Database[Document], layout: MongoLayout, retry: Retry) -> str | None:
     """Name of the index that holds most of what a signature needs; without a hint the server reads every document."""
-    needed = {answers.updated_at, answers.created_at}
+    needed = {layout.answers.updated_at, layout.answers.created_at}
+    indexes = _usable_indexes(db, layout, retry)
     ranked = sorted(indexes, key=lambda index: (-len(needed & set(index["key"])), len(index["key"]), index["name"]))
     return str(ranked[0]["name"]) if ranked else None
