@@ -152,12 +152,9 @@ class ArtifactStore:
             CorruptArtifact: a file is missing, was added, or its content differs; names the files.
         """
         recorded = artifact.manifest.files
-        present = file_names(artifact.path)
-        wrong = sorted(set(recorded) ^ set(present))
-        for name in sorted(set(recorded) & set(present)):
-            path = artifact.path / name
-            if path.stat().st_size != recorded[name].bytes or hash_file(path) != recorded[name]:
-                wrong.append(name)
+        present = set(file_names(artifact.path))
+        wrong = sorted(recorded.keys() ^ present)
+        wrong += [n for n in sorted(recorded.keys() & present) if hash_file(artifact.path / n) != recorded[n]]
         if wrong:
             raise CorruptArtifact(
                 f"{artifact.key} {artifact.manifest.fingerprint} differs from its manifest: {', '.join(wrong[:5])}.",
