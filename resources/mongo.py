@@ -1,6 +1,7 @@
 """MongoDB as a Dagster resource: opens one client and hands the work to the plain functions of `mongo_reader`."""
 
 from collections.abc import Iterable, Iterator
+from threading import Lock
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -11,6 +12,8 @@ from resources.mongo_config import MongoLayout
 from resources.mongo_reader import MAX_ANSWER_CHARS, ElderRecord, iter_elders, read_elder
 from resources.mongo_retry import Document, connect
 from resources.mongo_signatures import ElderIds, Signature, elder_signatures, list_elder_ids
+
+_OPENING = Lock()  # two threads must not open two clients
 
 
 class MongoResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its parameter is what it hands out: itself
@@ -28,9 +31,10 @@ class MongoResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its p
         Raises:
             ConfigError: the URI is malformed.
         """
-        if self._client is None:
-            self._client = connect(self.uri)
-        return self._client[self.database]
+        with _OPENING:
+            if self._client is None:
+                self._client = connect(self.uri)
+            return self._client[self.database]
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the client at the end of a run."""

@@ -8,6 +8,7 @@ that forget to move `updatedAt`.
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,7 +33,7 @@ class Marks:
 
 
 class ElderSource(Protocol):
-    """Where elders come from."""
+    """Where elders come from. Marks and checksums are asked for at the same time, from two threads."""
 
     @property
     def scope(self) -> str:
@@ -96,11 +97,13 @@ def check_elders(
         MongoUnavailable: the database does not answer.
     """
     started = time.monotonic()
-    marks = source.marks()
     with index.open() as connection:
         known = _load(connection, source.scope)
         questions = _load_questions(connection, source.scope)
-    checksums = source.checksums() if full or not known else {}
+    with ThreadPoolExecutor(1) as pool:  # the database works on both at once
+        summing = pool.submit(source.checksums) if full or not known else None
+        marks = source.marks()
+        checksums = summing.result() if summing else {}
     moved_questions = _differing(questions, marks.questions) if known else set()
     touched = source.answering(moved_questions) if moved_questions else set()
     states = {elder: _next_state(known.get(elder), mark, now) for elder, mark in marks.elders.items()}
