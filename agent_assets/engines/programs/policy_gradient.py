@@ -1,6 +1,7 @@
 """The policy-gradient step: clipped probability ratios, group-relative advantages, an optional KL term.
 
-For token t of rollout i with advantage A, ratio r = exp(logp_now - logp_sampled) and reference log-probability q:
+For a token of a turn with advantage A (`rl/batches.py`), with ratio r = exp(logp_now - logp_sampled) and reference
+log-probability q:
 
     loss = sum over tokens of w * ( -min(r A, clip(r, 1 - e, 1 + e) A) + kl (exp(q - p) - (q - p) - 1) )
 
@@ -64,7 +65,7 @@ def accumulate(
 
     Args:
         sequences: each with `ids`, `spans` (half-open ranges of learned positions), `logprobs` (of the learned tokens,
-            in order), `advantage`, and `rollout_tokens` (learned tokens of the whole rollout).
+            in order), `advantages` (of the spans), and `rollout_tokens` (sampled tokens of the whole rollout).
         settings: advantage, clip, kl, max_tokens, rollouts (their number in this step).
         reference: function from (ids, positions) to log-probabilities of the reference policy; None without KL.
     """
@@ -88,7 +89,8 @@ def _loss(
     now = log_probabilities(model, ids, positions, shared)
     guided = sampled - now.detach() > _GUIDED
     ratio = torch.exp(now - torch.where(guided, now.detach(), sampled))
-    advantage = float(sequence["advantage"])
+    spans = zip(sequence["spans"], sequence["advantages"], strict=True)
+    advantage = now.new_tensor([value for (start, end), value in spans for _ in range(start, end)])
     clipped = ratio.clamp(1 - settings["clip"], 1 + settings["clip"])
     per_token = -torch.minimum(ratio * advantage, clipped * advantage)
     per_token = torch.where(guided & (sampled > _FORCED), 0.0, per_token)

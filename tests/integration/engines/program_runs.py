@@ -116,7 +116,7 @@ def policy_gradients(model_dir: str) -> dict[str, Any]:
             logprobs = log_probabilities(model, torch.tensor([ids]), places).tolist()
         logprobs = [given.get(f"at_{place}", own) for place, own in zip(places, logprobs, strict=True)]
         learned = {"spans": spans, "logprobs": logprobs, "rollout_tokens": len(places)}
-        return learned | {"ids": ids, "advantage": advantage}
+        return learned | {"ids": ids, "advantages": [advantage] * len(spans)}
 
     def run(*batches: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, float]]:
         model.zero_grad()
