@@ -75,7 +75,7 @@ def test_it_answers_and_ends_with_the_block(engine_env: EngineEnv, tiny_model: P
 def assert_it_survives_seeds(endpoint: Endpoint) -> None:
     """Requests with seeds whose prompts are more tokens together than one step of the server takes."""
     ask = OpenAI(base_url=endpoint.base_url, api_key="local", timeout=60).chat.completions.create
-    texts = [f"{number} " * 200 for number in range(12)]
+    texts = [f"{number}:" + " hello" * 400 for number in range(16)]
 
     def answered(text: str) -> str | None:
         asked = [{"role": "user", "content": text}]
