@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -57,7 +56,6 @@ def test_it_answers_and_ends_with_the_block(engine_env: EngineEnv, tiny_model: P
         )  # fmt: skip
         assert with_tool > plain + 20
         assert_it_renders_what_is_trained(endpoint, tiny_model)
-        assert_it_survives_seeds(endpoint)
         texts = {
             model: client.chat.completions.create(
                 model=model, messages=[{"role": "user", "content": "Hello"}], max_tokens=8, temperature=0.0
@@ -70,19 +68,6 @@ def test_it_answers_and_ends_with_the_block(engine_env: EngineEnv, tiny_model: P
     assert len(descendants) >= 2
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in descendants)
     assert endpoint.log_path.read_text(encoding="utf-8")
-
-
-def assert_it_survives_seeds(endpoint: Endpoint) -> None:
-    """Requests with seeds whose prompts are more tokens together than one step of the server takes."""
-    ask = OpenAI(base_url=endpoint.base_url, api_key="local", timeout=60).chat.completions.create
-    texts = [f"{number}:" + " hello" * 400 for number in range(16)]
-
-    def answered(text: str) -> str | None:
-        asked = [{"role": "user", "content": text}]
-        return ask(model=endpoint.model, messages=asked, max_tokens=2, seed=1).choices[0].finish_reason  # type: ignore
-
-    with ThreadPoolExecutor(len(texts)) as pool:
-        assert list(pool.map(answered, texts)) == ["length"] * len(texts)
 
 
 def assert_it_renders_what_is_trained(endpoint: Endpoint, model_dir: Path) -> None:
