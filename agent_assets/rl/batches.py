@@ -27,29 +27,59 @@ def is_equal(rewards: Sequence[float]) -> bool:
     return max(rewards) - min(rewards) < EQUAL
 
 
-def sequences(choices: Sequence["Choice"], advantage: float) -> list[dict[str, Any]]:
-    """The turns of one rollout as sequences: `ids`, `spans` of learned positions, `logprobs`, `advantage`.
+def turn_advantages(
+    rollouts: Sequence[Sequence["Choice"]], rewards: Sequence[float], kind: Advantage
+) -> list[list[float]]:
+    """Advantage of every turn of a group's rollouts: relative to the rollouts that came to the same point.
 
-    A turn whose prompt continues the turn before token for token joins it: what they share is computed once.
+    At the first turn that is the whole group. A later turn is compared with those whose prompt has the same tokens: an
+    answer after a wrong call is no worse than other answers after that call. Who is alone there has nothing to compare
+    with. States in common as groups: Feng et al. 2025, "Group-in-Group Policy Optimization", arXiv:2505.10978.
+
+    Args:
+        rollouts: sampled turns of each.
+        rewards: of each rollout.
+    """
+    places: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    for number, turns in enumerate(rollouts):
+        for turn, choice in enumerate(turns):
+            places.setdefault(tuple(_tokens(choice)[0]), []).append((number, turn))
+    found = [[0.0] * len(turns) for turns in rollouts]
+    for same in places.values():
+        values = advantages([rewards[number] for number, _ in same], kind)
+        for (number, turn), value in zip(same, values, strict=True):
+            found[number][turn] = value
+    return found
+
+
+def sequences(choices: Sequence["Choice"], values: Sequence[float], *, keep_all: bool = False) -> list[dict[str, Any]]:
+    """The turns of one rollout as sequences: `ids`, `spans` of learned positions, their `logprobs` and `advantages`.
+
+    A turn whose prompt continues the turn before token for token joins it: what they share is computed once. A turn
+    without an advantage is no span, and what follows the last span is left out.
+
+    Args:
+        values: advantage of each turn.
+        keep_all: turns without an advantage are spans, too.
 
     Raises:
         EngineFailed: the server did not return token ids and log-probabilities.
     """
     found: list[dict[str, Any]] = []
-    for choice in choices:
+    count = 0
+    for choice, value in zip(choices, values, strict=True):
         prompt, output, logprobs = _tokens(choice)
-        if not output:
+        count += len(output)
+        if not output or not (value or keep_all):
             continue
         before = found[-1]["ids"] if found else None
-        if before is not None and prompt[: len(before)] == before:
-            last = found[-1]
-        else:
-            last = {"ids": [], "spans": [], "logprobs": [], "advantage": advantage}
-            found.append(last)
+        if before is None or prompt[: len(before)] != before:
+            found.append({"spans": [], "logprobs": [], "advantages": []})
+        last = found[-1]
         last["ids"] = [*prompt, *output]
         last["spans"].append([len(prompt), len(prompt) + len(output)])
         last["logprobs"] += logprobs
-    count = sum(len(sequence["logprobs"]) for sequence in found)
+        last["advantages"].append(value)
     return [sequence | {"rollout_tokens": count} for sequence in found]
 
 

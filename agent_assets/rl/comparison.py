@@ -60,6 +60,9 @@ def _line(found: Mapping[str, Mapping[str, Any]], training: Mapping[str, Any]) -
     if decisive is None:
         return "RL cannot be judged: no held-out item was answered by both systems."
     how = "helped" if decisive.low > 0 else "hurt" if decisive.high < 0 else "made no difference that can be told"
+    usual = found["items"]["interval"]
+    if usual is not None and usual.high < 0 <= decisive.high:
+        how += " on scenarios, and hurt ordinary held-out items"
     said = [_change(name, found[name]) for name in ("scenarios", "items") if name in found]
     return f"RL {how}: reward against SFT {'; '.join(said)} (95% intervals); {training.get('verdict')}."
 

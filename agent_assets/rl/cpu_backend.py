@@ -15,7 +15,7 @@ from agent_assets.engines.adapters import load_adapter, unload_adapter
 from agent_assets.engines.machine import Machine
 from agent_assets.engines.server import Endpoint, serve_model
 from agent_assets.errors import ConfigError, EngineFailed
-from agent_assets.rl.batches import advantages, sequences
+from agent_assets.rl.batches import sequences, turn_advantages
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.trainer import Trainer
 
@@ -166,17 +166,15 @@ class CpuBackend:
         return self._config.model_dump(include=fields) | places | {"start_step": step}
 
     def _batch(self, groups: "list[TrajectoryGroup]") -> dict[str, Any]:
-        """Sequences with an advantage; with a KL term also the others, which then pull towards the reference."""
+        """The turns that have an advantage; with a KL term also the others, which then pull towards the reference."""
         from openai.types.chat.chat_completion import Choice
 
         found: list[dict[str, Any]] = []
         for group in groups:
-            rewards = [trajectory.reward for trajectory in group]
-            values = advantages(rewards, self._config.advantage) if rewards else []
-            for trajectory, value in zip(group, values, strict=True):
-                if value or self._config.kl:
-                    choices = [entry for entry in trajectory.messages_and_choices if isinstance(entry, Choice)]
-                    found += sequences(choices, value)
+            rollouts = [[one for one in each.messages_and_choices if isinstance(one, Choice)] for each in group]
+            values = turn_advantages(rollouts, [each.reward for each in group], self._config.advantage)
+            for turns, own in zip(rollouts, values, strict=True):
+                found += sequences(turns, own, keep_all=self._config.kl > 0)
         return {"sequences": found, "rollouts": sum(len(group) for group in groups)}
 
     def _repeat(self, model: "AnyModel", step: int) -> None:

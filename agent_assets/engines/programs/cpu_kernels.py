@@ -55,8 +55,8 @@ class LoraLinear(torch.autograd.Function):  # type: ignore[misc]
 class CausalAttention(torch.autograd.Function):  # type: ignore[misc]
     """softmax(q kᵀ s, causal) v for q (batch, heads, length, width) and k, v with fewer heads, in blocks of queries.
 
-    Heads that share keys are rows of one matrix, ordered by time and then head: a block of queries is a range of rows,
-    and keys and values are never repeated.
+    k and v may be longer than q: the rest lies before the first query. Heads that share keys are rows of one matrix,
+    ordered by time and then head: a block of queries is a range of rows, and keys and values are never repeated.
     """
 
     @staticmethod
@@ -67,11 +67,12 @@ class CausalAttention(torch.autograd.Function):  # type: ignore[misc]
         q = (_by_time(q, k.shape[1]) * scale).to(v.dtype)
         k, v = (t.flatten(0, 1).contiguous().to(v.dtype) for t in (k, v))
         outs, probabilities = [], []
-        for start, end in _blocks(k.shape[1]):
-            scores = torch.bmm(q[:, start * group : end * group], k[:, :end].transpose(1, 2))
-            scores[..., start:] += _future(end - start, group, q.dtype)
+        ctx.before = before = k.shape[1] - ctx.shape[2]
+        for start, end in _blocks(ctx.shape[2]):
+            scores = torch.bmm(q[:, start * group : end * group], k[:, : before + end].transpose(1, 2))
+            scores[..., before + start :] += _future(end - start, group, q.dtype)
             p = torch.softmax(scores, -1)
-            outs.append(torch.bmm(p, v[:, :end]))
+            outs.append(torch.bmm(p, v[:, : before + end]))
             probabilities.append(p)
         ctx.save_for_backward(q, k, v, *probabilities)
         return _by_head(torch.cat(outs, 1), ctx.shape, ctx.key_heads).transpose(1, 2)
@@ -84,13 +85,13 @@ class CausalAttention(torch.autograd.Function):  # type: ignore[misc]
         grad = _by_time(grad.transpose(1, 2), ctx.key_heads)
         grads_q = []
         grad_k, grad_v = (torch.zeros(k.shape, dtype=torch.float32) for _ in range(2))
-        for (start, end), p in zip(_blocks(k.shape[1]), probabilities, strict=True):
-            rows = slice(start * group, end * group)
-            grad_v[:, :end] += torch.bmm(p.transpose(1, 2), grad[:, rows])
-            grad_p = torch.bmm(grad[:, rows], v[:, :end].transpose(1, 2))
+        for (start, end), p in zip(_blocks(ctx.shape[2]), probabilities, strict=True):
+            rows, seen = slice(start * group, end * group), ctx.before + end
+            grad_v[:, :seen] += torch.bmm(p.transpose(1, 2), grad[:, rows])
+            grad_p = torch.bmm(grad[:, rows], v[:, :seen].transpose(1, 2))
             grad_scores = torch._softmax_backward_data(grad_p, p, -1, p.dtype)
-            grads_q.append(torch.bmm(grad_scores, k[:, :end]))
-            grad_k[:, :end] += torch.bmm(grad_scores.transpose(1, 2), q[:, rows])
+            grads_q.append(torch.bmm(grad_scores, k[:, :seen]))
+            grad_k[:, :seen] += torch.bmm(grad_scores.transpose(1, 2), q[:, rows])
         grad_q = _by_head(torch.cat(grads_q, 1).mul_(ctx.scale), ctx.shape, ctx.key_heads)
         grad_k, grad_v = (t.unflatten(0, (-1, ctx.key_heads)) for t in (grad_k, grad_v))
         return grad_q.to(ctx.dtype), grad_k.to(ctx.dtype), grad_v.to(v.dtype), None

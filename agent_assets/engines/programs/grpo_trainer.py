@@ -1,12 +1,10 @@
 """The parts of ms-swift that `swift_grpo` puts together: arguments, pipeline, what happens at a step."""
 
 import asyncio
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from swift import RLHFArguments
 from swift.pipelines.train.rlhf import SwiftRLHF
 from swift.rlhf_trainers import GRPOTrainer
@@ -14,21 +12,16 @@ from transformers import TrainerCallback
 
 from agent_assets.engines.programs import grpo_plugin
 from agent_assets.engines.programs.grpo_plugin import NAME, ask
+from agent_assets.engines.programs.swift_arguments import common_arguments
 from agent_assets.errors import EngineFailed, TrainingDataError
 
 
 def grpo_arguments(setup: dict[str, Any], folder: Path, *, agent_template: str) -> RLHFArguments:
     """The arguments of `swift rlhf --rlhf_type grpo` for our settings, and nothing left to guess."""
-    cpu = not torch.cuda.is_available()
-    bf16 = setup["precision"] == "bf16"
     dr_grpo = setup["advantage"] == "dr_grpo"
-    model_type = json.loads((Path(setup["model_dir"]) / "config.json").read_text(encoding="utf-8"))["model_type"]
     return RLHFArguments(
+        **common_arguments(setup, agent_template=agent_template),
         rlhf_type="grpo",
-        model=str(setup["model_dir"]),
-        model_type=model_type,
-        template="chatml",
-        agent_template=agent_template,
         external_plugins=[grpo_plugin.__file__],
         reward_funcs=[NAME],
         multi_turn_scheduler=NAME,
@@ -37,7 +30,6 @@ def grpo_arguments(setup: dict[str, Any], folder: Path, *, agent_template: str) 
         # The SFT adapter is where training starts from, and the reference of the KL term.
         adapters=[str(setup["adapter_dir"])],
         ref_adapters=[str(setup["adapter_dir"])] if setup["kl"] > 0 else [],
-        tuner_type="lora",
         # The group is one micro batch, the scenarios of a step are accumulated.
         num_generations=int(setup["rollouts_per_scenario"]),
         per_device_train_batch_size=int(setup["rollouts_per_scenario"]),
@@ -52,22 +44,12 @@ def grpo_arguments(setup: dict[str, Any], folder: Path, *, agent_template: str) 
         scale_rewards="none" if dr_grpo else "group",
         epsilon=float(setup["clip"]),
         beta=float(setup["kl"]),
-        learning_rate=float(setup["learning_rate"]),
         lr_scheduler_type="constant",
         warmup_ratio=0.0,
         weight_decay=0.0,
         adam_beta1=0.9,
         adam_beta2=0.99,
         max_grad_norm=float(setup["max_grad_norm"]),
-        optim="adamw_torch_fused",
-        torch_dtype="bfloat16" if bf16 else "float32",
-        bf16=bf16,
-        fp16=False,
-        attn_impl="sdpa",
-        use_cpu=cpu,
-        gradient_checkpointing=not cpu,
-        seed=int(setup["seed"]),
-        data_seed=int(setup["seed"]),
         dataset_shuffle=False,
         train_dataloader_shuffle=False,  # the caller's order is the curriculum
         output_dir=str(setup["checkpoints"]),
@@ -75,16 +57,7 @@ def grpo_arguments(setup: dict[str, Any], folder: Path, *, agent_template: str) 
         save_steps=1,
         save_total_limit=int(setup["keep_checkpoints"]),
         resume_from_checkpoint=setup["resume"],
-        logging_steps=1,
         logging_nan_inf_filter=False,  # it would show a finite number for a loss that is none
-        report_to=["none"],
-        check_model=False,
-        use_hf=True,
-        add_version=False,
-        split_dataset_ratio=0.0,
-        dataset_num_proc=1,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=not cpu,
         **_sampling(setup),
     )
 

@@ -1,6 +1,7 @@
 """The policy-gradient step: clipped probability ratios, group-relative advantages, an optional KL term.
 
-For token t of rollout i with advantage A, ratio r = exp(logp_now - logp_sampled) and reference log-probability q:
+For a token of a turn with advantage A (`rl/batches.py`), with ratio r = exp(logp_now - logp_sampled) and reference
+log-probability q:
 
     loss = sum over tokens of w * ( -min(r A, clip(r, 1 - e, 1 + e) A) + kl (exp(q - p) - (q - p) - 1) )
 
@@ -10,15 +11,25 @@ Token weights w: `grpo` is 1 / (rollouts x tokens of the rollout) as there; `dr_
 without GRPO's bias towards long wrong answers (Liu et al. 2025, "Understanding R1-Zero-Like Training",
 arXiv:2503.20783).
 
-Sampled log-probabilities come from the inference server, so the ratio also corrects for its other arithmetic.
+Sampled log-probabilities come from the inference server, so the ratio also corrects for its other arithmetic. Where the
+server holds a call to a grammar, its probability is p / Z, with Z the share of the allowed tokens. The ratio to that is
+Z: it would scale away just the tokens where the model wants what is not allowed and has to choose among the rest. There
+the ratio is taken to the trainer's own probability. What that leaves out of the gradient, A grad log Z, does not depend
+on the token that was chosen, and advantages add up to 0. A token that the grammar forced was no choice: it is not
+learned.
 """
 
+import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+# A grammar was at work where the server gave a token more than twice its probability here, and forced it from this on.
+_GUIDED = math.log(2)
+_FORCED = math.log(0.999)
 
 
 @dataclass
@@ -29,6 +40,7 @@ class Totals:
     kl: float = 0.0
     tokens: int = 0
     clipped: int = 0
+    guided: int = 0
     ratio: float = 0.0
     forwarded: int = 0
 
@@ -39,6 +51,7 @@ class Totals:
             "loss": self.loss,
             "kl": self.kl / count,
             "clip_fraction": self.clipped / count,
+            "guided_fraction": self.guided / count,
             "probability_ratio": self.ratio / count,
             "trained_tokens": self.tokens,
             "forwarded_tokens": self.forwarded,
@@ -52,31 +65,84 @@ def accumulate(
 
     Args:
         sequences: each with `ids`, `spans` (half-open ranges of learned positions), `logprobs` (of the learned tokens,
-            in order), `advantage`, and `rollout_tokens` (learned tokens of the whole rollout).
+            in order), `advantages` (of the spans), and `rollout_tokens` (sampled tokens of the whole rollout).
         settings: advantage, clip, kl, max_tokens, rollouts (their number in this step).
         reference: function from (ids, positions) to log-probabilities of the reference policy; None without KL.
     """
+    for prompt, group in _by_prompt(sequences):
+        shared = _Prompt(model, prompt) if len(group) > 1 and prompt else None
+        for sequence in group:
+            _loss(model, sequence, settings, reference, totals, shared).backward()
+        if shared is not None:
+            shared.backward()
+            totals.forwarded += len(prompt)
+
+
+def _loss(
+    model: Any, sequence: Mapping[str, Any], settings: Mapping[str, Any], reference: Any, totals: Totals,
+    shared: "_Prompt | None",
+) -> Any:  # fmt: skip
+    """The loss of one sequence; counts what is seen on the way."""
+    ids = torch.tensor([sequence["ids"]], device=model.device)
+    positions = [place for start, end in sequence["spans"] for place in range(start, end)]
+    sampled = torch.tensor(sequence["logprobs"], dtype=torch.float32, device=model.device)
+    now = log_probabilities(model, ids, positions, shared)
+    guided = sampled - now.detach() > _GUIDED
+    ratio = torch.exp(now - torch.where(guided, now.detach(), sampled))
+    spans = zip(sequence["spans"], sequence["advantages"], strict=True)
+    advantage = now.new_tensor([value for (start, end), value in spans for _ in range(start, end)])
+    clipped = ratio.clamp(1 - settings["clip"], 1 + settings["clip"])
+    per_token = -torch.minimum(ratio * advantage, clipped * advantage)
+    per_token = torch.where(guided & (sampled > _FORCED), 0.0, per_token)
+    if reference is not None:
+        away = reference(ids, positions) - now
+        divergence = torch.exp(away) - away - 1
+        per_token = per_token + settings["kl"] * divergence
+        totals.kl += float(divergence.sum())
+    loss = per_token.sum() * token_weight(settings, int(sequence["rollout_tokens"]))
+    totals.loss += float(loss.detach())
+    totals.tokens += len(positions)
+    totals.forwarded += ids.shape[1] - (0 if shared is None else shared.length)
+    totals.guided += int(guided.sum())
+    totals.ratio += float(torch.exp(now.detach() - sampled).sum())
+    totals.clipped += int((clipped != ratio).sum())
+    return loss
+
+
+def _by_prompt(sequences: Sequence[Mapping[str, Any]]) -> Iterator[tuple[list[int], list[Mapping[str, Any]]]]:
+    """Sequences with the same tokens before what is learned, and these without the last: it says the first learned."""
+    groups: dict[tuple[int, ...], list[Mapping[str, Any]]] = {}
     for sequence in sequences:
-        ids = torch.tensor([sequence["ids"]], device=model.device)
-        positions = [place for start, end in sequence["spans"] for place in range(start, end)]
-        sampled = torch.tensor(sequence["logprobs"], dtype=torch.float32, device=model.device)
-        now = log_probabilities(model, ids, positions)
-        ratio = torch.exp(now - sampled)
-        advantage = float(sequence["advantage"])
-        clipped = ratio.clamp(1 - settings["clip"], 1 + settings["clip"])
-        per_token = -torch.minimum(ratio * advantage, clipped * advantage)
-        if reference is not None:
-            away = reference(ids, positions) - now
-            divergence = torch.exp(away) - away - 1
-            per_token = per_token + settings["kl"] * divergence
-            totals.kl += float(divergence.sum())
-        loss = per_token.sum() * token_weight(settings, int(sequence["rollout_tokens"]))
-        loss.backward()
-        totals.loss += float(loss.detach())
-        totals.tokens += len(positions)
-        totals.forwarded += ids.shape[1]
-        totals.ratio += float(ratio.detach().sum())
-        totals.clipped += int((clipped != ratio).sum())
+        groups.setdefault(tuple(sequence["ids"][: sequence["spans"][0][0]]), []).append(sequence)
+    for prompt, group in groups.items():
+        yield list(prompt[:-1]), group
+
+
+class _Prompt:
+    """Keys and values of a prompt, computed once for all that goes on from it.
+
+    They are cut off from their graph, so that each continuation can be learned and forgotten before the next; what
+    their gradients add up to goes through the prompt at the end.
+    """
+
+    def __init__(self, model: Any, prompt: list[int]) -> None:
+        ids = torch.tensor([prompt], device=model.device)
+        self.length = len(prompt)
+        self._cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+        self._ends = [tensor for layer in self._cache.layers for tensor in (layer.keys, layer.values)]
+        self._starts = [tensor.detach().requires_grad_() for tensor in self._ends]
+
+    def cache(self) -> Any:
+        """A cache that holds the prompt; what it grows by is not shared."""
+        fresh = copy.copy(self._cache)
+        fresh.layers = [copy.copy(layer) for layer in self._cache.layers]
+        for number, layer in enumerate(fresh.layers):
+            layer.keys, layer.values = self._starts[2 * number : 2 * number + 2]
+        return fresh
+
+    def backward(self) -> None:
+        """Add the gradients of the prompt."""
+        torch.autograd.backward(self._ends, [start.grad for start in self._starts])
 
 
 def token_weight(settings: Mapping[str, Any], rollout_tokens: int) -> float:
@@ -85,10 +151,16 @@ def token_weight(settings: Mapping[str, Any], rollout_tokens: int) -> float:
     return 1.0 / (int(settings["rollouts"]) * length)
 
 
-def log_probabilities(model: Any, ids: Any, positions: Sequence[int]) -> Any:
-    """Log-probability (float32) of the token at each position given what stands before it; shape (positions,)."""
+def log_probabilities(model: Any, ids: Any, positions: Sequence[int], shared: _Prompt | None = None) -> Any:
+    """Log-probability (float32) of the token at each position given what stands before it; shape (positions,).
+
+    Args:
+        shared: the first tokens of `ids`, where they were computed before.
+    """
     places = torch.tensor(positions, device=ids.device)
-    logits = model(input_ids=ids, logits_to_keep=places - 1, use_cache=False).logits[0].float()
+    before = 0 if shared is None else shared.length
+    known = {"use_cache": False} if shared is None else {"use_cache": True, "past_key_values": shared.cache()}
+    logits = model(input_ids=ids[:, before:], logits_to_keep=places - 1 - before, **known).logits[0].float()
     return torch.log_softmax(logits, -1).gather(1, ids[0, places].unsqueeze(1)).squeeze(1)
 
 

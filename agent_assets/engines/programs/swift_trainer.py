@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from swift import SftArguments
 from swift.pipelines.train.sft import SwiftSft
 from swift.template import MaxLengthError
@@ -15,62 +14,38 @@ from transformers import TrainerCallback
 
 from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
 from agent_assets.engines.programs.runtime import Params, Report, progress
+from agent_assets.engines.programs.swift_arguments import common_arguments
 from agent_assets.errors import EngineFailed
 
 
 def sft_arguments(params: Params, *, agent_template: str, scratch: Path) -> SftArguments:
     """The arguments of `swift sft` for our parameters: what a command line would say, and nothing left to guess."""
-    cpu = not torch.cuda.is_available()
+    common = common_arguments(params, agent_template=agent_template)
     batch = int(params["batch_size"])
     # Rows computed one by one need no padding, and logits only where there are labels: on a CPU that is faster. The
     # loss is a mean over the tokens of the whole step, so the gradient is the same.
-    micro_batch = int(params.get("micro_batch") or (1 if cpu else batch))
+    micro_batch = int(params.get("micro_batch") or (1 if common["use_cpu"] else batch))
     checkpoints = params.get("checkpoint_dir")
-    bf16 = params["precision"] == "bf16"
-    model_type = json.loads((Path(params["model_dir"]) / "config.json").read_text(encoding="utf-8"))["model_type"]
     return SftArguments(
-        model=str(params["model_dir"]),
-        model_type=model_type,
-        template="chatml",
-        agent_template=agent_template,
+        **common,
         loss_scale=str(params.get("loss_scale", "hermes")),
         dataset=[str(params["train_file"])],
         max_length=int(params["max_length"]),
         truncation_strategy="raise",
-        tuner_type="lora",
         lora_rank=int(params["lora_rank"]),
         lora_alpha=int(params["lora_alpha"]),
         lora_dropout=float(params["lora_dropout"]),
         target_modules=["all-linear"],
-        torch_dtype="bfloat16" if bf16 else "float32",
-        bf16=bf16,
-        fp16=False,
-        attn_impl="sdpa",
-        use_cpu=cpu,
         num_train_epochs=float(params["epochs"]),
-        learning_rate=float(params["learning_rate"]),
         warmup_ratio=float(params["warmup_ratio"]),
         per_device_train_batch_size=micro_batch,
         gradient_accumulation_steps=max(1, batch // micro_batch) * int(params["grad_accum"]),
-        gradient_checkpointing=not cpu,
         use_logits_to_keep=True,
-        optim="adamw_torch_fused",
-        seed=int(params["seed"]),
-        data_seed=int(params["seed"]),
         output_dir=str(checkpoints or scratch),
         save_strategy="steps" if checkpoints else "no",
         save_steps=int(params.get("save_steps", 50)),
         save_total_limit=1,
         resume_from_checkpoint=last_checkpoint(checkpoints),
-        logging_steps=1,
-        report_to=["none"],
-        check_model=False,
-        use_hf=True,
-        add_version=False,
-        split_dataset_ratio=0.0,
-        dataset_num_proc=1,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=not cpu,
     )
 
 

@@ -76,28 +76,88 @@ def render(model_dir: str, rows: list[dict[str, Any]], chats: list[dict[str, Any
 def gradients(model_dir: str) -> dict[str, float]:
     """Largest relative difference of loss and of gradients between peft's layers and ours, in float32."""
     import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
 
     from agent_assets.engines.programs.cpu_kernels import speed_up
 
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32, attn_implementation="eager")
-    config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
-    model = get_peft_model(model, config).train()
+    model = _lora_model(model_dir)
     ids = torch.randint(0, 49152, (2, 600))  # more than two blocks of keys
 
     def run() -> dict[str, Any]:
         model.zero_grad()
         loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
-        found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-        return found | {"loss": loss.detach()}
+        return _gradients(model) | {"loss": loss.detach()}
 
     expected = run()
     used = speed_up(model)
     assert used == ["causal_attention", "lora_linear"], used
     got = run()
+    return _differences(got, expected)
+
+
+def policy_gradients(model_dir: str) -> dict[str, Any]:
+    """How far gradients of a policy step are from those of an equivalent one, and what the step counted.
+
+    `shared`: rollouts of one prompt, against each of them alone. `guided`: a token that a grammar made likelier and one
+    that it forced, against the trainer's own probability for the one and the other left out.
+    """
+    import torch
+
+    from agent_assets.engines.programs.cpu_kernels import speed_up
+    from agent_assets.engines.programs.policy_gradient import Totals, accumulate, log_probabilities
+
+    model = _lora_model(model_dir)
+    speed_up(model)
+    settings = {"advantage": "dr_grpo", "clip": 0.2, "kl": 0.0, "max_tokens": 8, "rollouts": 3}
+
+    def rollout(ids: list[int], spans: list[list[int]], advantage: float, **given: float) -> dict[str, Any]:
+        places = [place for start, end in spans for place in range(start, end)]
+        with torch.no_grad():
+            logprobs = log_probabilities(model, torch.tensor([ids]), places).tolist()
+        logprobs = [given.get(f"at_{place}", own) for place, own in zip(places, logprobs, strict=True)]
+        learned = {"spans": spans, "logprobs": logprobs, "rollout_tokens": len(places)}
+        return learned | {"ids": ids, "advantages": [advantage] * len(spans)}
+
+    def run(*batches: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, float]]:
+        model.zero_grad()
+        totals = Totals()
+        for batch in batches:
+            accumulate(model, batch, settings, None, totals)
+        return _gradients(model), totals.metrics()
+
+    prompt = torch.randint(0, 49152, (500,)).tolist()  # two blocks of keys
+    one = rollout([*prompt, 1, 2, 3, 4, 5, 6], [[500, 502], [504, 506]], 0.5)  # a tool's result between two turns
+    two = rollout([*prompt, *range(10, 460)], [[500, 950]], -0.7)
+    other = rollout([7, 8, 9], [[2, 3]], 0.2)
+    alone, _ = run([one], [two], [other])
+    together, counted = run([one, two, other])
+    short = [*prompt[:20], 1, 2]
+    guided, seen = run([rollout(short, [[20, 22]], 0.5, at_20=-1.0, at_21=0.0)])
+    free, _ = run([rollout(short, [[20, 21]], 0.5)])
+    return {
+        "shared": _differences(together, alone), "forwarded": counted["forwarded_tokens"],
+        "guided": _differences(guided, free), "guided_fraction": seen["guided_fraction"],
+    }  # fmt: skip
+
+
+def _lora_model(model_dir: str) -> Any:
+    """The model in float32 with a random adapter, as libraries compute it."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32, attn_implementation="eager")
+    config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    return get_peft_model(model, config).train()
+
+
+def _gradients(model: Any) -> dict[str, Any]:
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def _differences(got: dict[str, Any], expected: dict[str, Any]) -> dict[str, float]:
+    """Largest difference of each, relative to its largest value."""
     assert expected.keys() == got.keys()
     return {
         name: float((got[name] - value).abs().max() / value.abs().max().clamp_min(1e-12))

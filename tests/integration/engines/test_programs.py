@@ -159,6 +159,15 @@ def test_our_layers_have_the_gradients_of_peft(programs: Programs, tiny_model: P
     assert max(differences.values()) < 1e-3, differences
 
 
+def test_a_policy_step_shares_prompts_and_learns_what_a_grammar_let_it_choose(
+    programs: Programs, tiny_model: Path, tmp_path: Path
+) -> None:
+    found = programs(tmp_path, "policy_gradients", str(tiny_model))
+    assert max(found["shared"].values()) < 1e-3, found["shared"]
+    assert found["forwarded"] == 499 + (6 + 1) + (450 + 1) + 3  # the prompt once; its last token says the first learned
+    assert max(found["guided"].values()) < 1e-3 and found["guided_fraction"] == 1.0
+
+
 def test_training_learns_repeats_itself_and_merges(
     programs: Programs, engine_env: EngineEnv, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -120,6 +120,13 @@ def test_a_slow_judge_times_out_and_the_group_is_left_out(tmp_path: Path) -> Non
     assert groups == [None]
 
 
+def test_a_judge_that_is_not_there_leaves_the_group_out(tmp_path: Path) -> None:
+    with judge_server(by_id) as server:
+        pass
+    judge, groups = judged(server, tmp_path, [GROUP], attempts=1)
+    assert groups == [None] and judge.usage.failed_groups == 1
+
+
 def test_the_spend_cap_stops_and_keeps_what_was_paid_for(tmp_path: Path) -> None:
     others = [attempt(7), attempt(8)]
     with judge_server(by_id) as server:

@@ -32,8 +32,8 @@ def places(tiny_model: Path, engine_env: EngineEnv, tmp_path_factory: pytest.Tem
 def batch(*, logprob: float = GUESS) -> dict[str, Any]:
     """Two rollouts of one question: the first answer was good, the second bad."""
     made = [
-        {"ids": [10, 20, 30, answer, answer + 1], "spans": [[3, 5]], "logprobs": [logprob] * 2, "advantage": advantage,
-         "rollout_tokens": 2}
+        {"ids": [10, 20, 30, answer, answer + 1], "spans": [[3, 5]], "logprobs": [logprob] * 2,
+         "advantages": [advantage], "rollout_tokens": 2}
         for answer, advantage in ((100, 0.5), (200, -0.5))
     ]  # fmt: skip
     return {"sequences": made, "rollouts": 2}

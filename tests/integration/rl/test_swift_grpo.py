@@ -128,7 +128,8 @@ class Agent:
             "rl": {**GRPO, "steps": 4, "equal_patience": 4},
         }
         program = str(Path(__file__).with_name("doors_server.py"))
-        servers = {"mcpServers": {"doors": {"command": "${python}", "args": [program], "transport": "stdio"}}}
+        arguments = [program, str(self.home / "calls")]
+        servers = {"mcpServers": {"doors": {"command": "${python}", "args": arguments, "transport": "stdio"}}}
         environments = find_engine_env("cpu").python.parent.parent.parent
         engines = EnginesResource(environments=str(environments), device="cpu", home=str(self.home))
         with loaded(attributes, servers) as definitions, dg.DagsterInstance.ephemeral() as instance:
@@ -143,6 +144,10 @@ class Agent:
                     "engines": engines,
                 },
             )
+
+    def calls(self) -> int:
+        """Calls that the MCP server has answered so far, by its own account."""
+        return len((self.home / "calls").read_text(encoding="utf-8").splitlines())
 
     def manifest(self, name: str) -> tuple[Path, dict[str, Any]]:
         """Folder and manifest of the one artifact of a stage."""
@@ -166,6 +171,7 @@ def test_the_asset_goes_on_where_it_was_killed_and_its_adapter_merges(
     with monkeypatch.context() as patch:
         patch.setattr(EnginesResource, "messages", messages)
         assert not agent.materialize("rl_checkpoint").success
+    calls_before = agent.calls()
     result = agent.materialize("rl_merged_model")
     assert result.success
     shown = [
@@ -180,6 +186,14 @@ def test_the_asset_goes_on_where_it_was_killed_and_its_adapter_merges(
     assert [step["reward"] for step in curve[:2]] == [message["reward"] for message in told if "step" in message]
     assert manifest["engine"]["name"] == "swift_grpo" and manifest["engine"]["versions"]["ms-swift"]
     assert all(step["rollouts"] == 16 and not step["excluded"] for step in curve)
+    # Rollouts reach the MCP server: it counts those of the resumed steps, and what it said is what the model read.
+    assert all(step["components"]["executed"] > 0.25 for step in curve)
+    executed = sum(step["components"]["executed"] * step["rollouts"] for step in curve[2:])
+    made = len((folder / "scenarios.jsonl").read_text(encoding="utf-8").splitlines())  # each by one call
+    assert agent.calls() - calls_before >= made + executed
+    best = json.loads((folder / "trajectories.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert [message["role"] for message in best["messages"]] == ["user", "assistant", "tool", "assistant"]
+    assert best["messages"][1]["tool_calls"] == best["gold_calls"] and best["messages"][2]["content"] == "open"
     sft = json.loads((agent.manifest("sft_adapter")[0] / "adapter_config.json").read_text(encoding="utf-8"))
     rl = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     assert {name: rl[name] for name in ("base_model_name_or_path", "r", "target_modules")} == {

@@ -60,6 +60,13 @@ def test_held_out_scenarios_decide_and_held_out_items_are_told_beside_them(items
     assert found["scenarios"]["rewards"] == {"sft": 0.2, "rl": 0.8} and found["rewards"]["rl"] == 0.95
 
 
+def test_the_line_does_not_hide_what_was_lost_on_ordinary_items(items: list[EvalItem]) -> None:
+    same, more = (compared(items, 20, 10, scenarios=(4, right))["line"] for right in (4, 16))
+    lost = "on scenarios, and hurt ordinary held-out items: reward against SFT"
+    assert same.startswith(f"RL made no difference that can be told {lost}")
+    assert more.startswith(f"RL helped {lost}")
+
+
 def test_a_run_that_learned_nothing_says_why_instead_of_a_difference(items: list[EvalItem]) -> None:
     verdict = "learned nothing: 97% of groups had equal rewards (step 3 of 8); mean reward 0.99"
     line = compared(items, 8, 8, {"learned": False, "verdict": verdict})["line"]
