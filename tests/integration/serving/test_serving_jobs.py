@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -51,8 +52,10 @@ def test_when_the_estimate_has_run_out_there_is_none() -> None:
 
 
 @pytest.fixture
-def up(tmp_path: Path, mongo_uri: str, mongo_db: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    """Everything `agent-assets up` starts, without engines: trainings fail at once and say why."""
+def machine(
+    tmp_path: Path, mongo_uri: str, mongo_db: object, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], AbstractContextManager[httpx.Client]]:
+    """Everything `agent-assets up` starts, as often as wanted, without engines: trainings fail at once and say why."""
     name = mongo_db.name  # type: ignore[attr-defined]
     quiet = "nightly: {enabled: false}\nwatch: {enabled: false}\n"  # nothing starts by itself
     (tmp_path / "automation.yaml").write_text(quiet, encoding="utf-8")
@@ -64,13 +67,18 @@ def up(tmp_path: Path, mongo_uri: str, mongo_db: object, monkeypatch: pytest.Mon
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     seed_sample_elders(load_settings(), ["shen-fu"])
-    port, api_port = free_port(), free_port()
-    with (
-        running_services(load_settings(), port=port, api_port=api_port),
-        httpx.Client(base_url=f"http://127.0.0.1:{api_port}", timeout=120) as client,
-    ):
-        wait_for(lambda: _answers(client), 60)
-        yield client
+
+    @contextmanager
+    def switched_on() -> Iterator[httpx.Client]:
+        port, api_port = free_port(), free_port()
+        with (
+            running_services(load_settings(), port=port, api_port=api_port),
+            httpx.Client(base_url=f"http://127.0.0.1:{api_port}", timeout=120) as client,
+        ):
+            wait_for(lambda: _answers(client), 60)
+            yield client
+
+    return switched_on
 
 
 def _answers(client: httpx.Client) -> bool:
@@ -80,7 +88,16 @@ def _answers(client: httpx.Client) -> bool:
         return False
 
 
-def test_a_job_from_start_to_failure_survives_a_restart_of_the_api(up: httpx.Client, tmp_path: Path) -> None:
+def test_a_job_from_start_to_failure_survives_restarts(
+    machine: Callable[[], AbstractContextManager[httpx.Client]],
+) -> None:
+    with machine() as up:
+        job, found = _start_a_job_that_fails(up)
+    with machine() as again:  # code server, daemon, API: all of it ended and started again
+        assert again.get(f"/train/progress/{job}").json() == found
+
+
+def _start_a_job_that_fails(up: httpx.Client) -> tuple[str, object]:
     assert up.get("/health").json()["dependencies"]["dagster"] == "ok"
     assert up.get("/models").json() == {"total": 0, "models": []}
     assert up.post("/train/start", json={"elder_id": "nobody"}).status_code == 404
@@ -114,6 +131,7 @@ def test_a_job_from_start_to_failure_survives_a_restart_of_the_api(up: httpx.Cli
     finally:
         process.terminate()
         assert process.wait(60) == 0
+    return job, found
 
 
 def test_an_address_others_can_reach_needs_a_token(mongo_uri: str, tmp_path: Path) -> None:
