@@ -110,15 +110,20 @@ def _sizes(value: Any) -> Iterator[int]:
 
 
 def _names(text: str, sources: str) -> set[str]:
-    known = {word.lower() for word in _WORD.findall(sources)}
+    known = {_bare_word(word) for word in _WORD.findall(sources)}
     found = set()
     for match in _WORD.finditer(text):
-        word = match.group().lower().removesuffix("'s")
+        word = _bare_word(match.group())
         inside = not _SENTENCE_START.search(text[: match.start()])
         if match.group()[0].isupper() and inside and word not in _NO_NAMES and word not in known:
             found.add(word)
     bare = "".join(sources.split()).lower()
     return found | {quoted for quoted in _QUOTED.findall(text) if "".join(quoted.split()).lower() not in bare}
+
+
+def _bare_word(word: str) -> str:
+    """Without a possessive: whoever has "Price's ship-yard" has Price."""
+    return word.lower().removesuffix("'s").removesuffix("'")
 
 
 def _ids_in(texts: Sequence[str]) -> set[str]:

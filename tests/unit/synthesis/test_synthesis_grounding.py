@@ -35,6 +35,12 @@ def evidence(result: str, question: str = "") -> Evidence:
         (LISTED, "", "It was 4,981.1 on 2025-01-15."),
         (FACTORIES, "Dazhou?", "Between Dazhou and Ordos, Dazhou was higher: 4429.55 on 2025-04-01."),
         (MEMORY, "", "I sailed to Bergen with Ole in 1931. [m-1]"),
+        (
+            '[{"text": "At Walter Price’s ship-yard, with James\'s tools."}]',
+            "",
+            "I worked at Price's ship-yard with James.",
+        ),
+        ('[{"text": "We rowed in Ole and Per\'s boat."}]', "", "I was in Ole's and Per's boat."),
         (MEMORY_ZH, "", "我和阿兰在「沧浪亭」旁边住了三年。[m-2]"),
         ("14:05", "What time is it in Lisbon?", "It is 14:05 in Lisbon."),
         ("[]", "Did you fly?", "I never told about that."),
