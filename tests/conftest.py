@@ -1,7 +1,6 @@
 """Fixtures shared by all tests."""
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,14 +12,18 @@ for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TEACHER_MODEL"):
 
 
 @pytest.fixture(autouse=True)
-def no_instance_left() -> Iterator[None]:
-    """Dagster keeps the storage of the instance that was opened last in this context, also when it is gone.
+def no_instance_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster keeps the storage of the instance that was opened last, also when it is gone, and loads by it.
 
-    Instances that were opened and closed in another order leave one that no longer exists, and whatever loads
-    definitions next fails.
+    Instances closed in another order than they were opened leave one behind. So does the garbage collector, at any
+    time: it ends the context of an instance that nobody closed, which puts back what stood there before.
     """
-    from dagster._core.storage.defs_state.base import _current_storage
+    from dagster._core.storage.defs_state.base import DefsStateStorage, _current_storage
+
+    def of_an_instance_that_lives() -> object:
+        storage = _current_storage.get()
+        instance = getattr(storage, "_instance_weakref", None)
+        return None if instance is None or instance() is None else storage
 
     _current_storage.set(None)  # fixtures of a module or a session close theirs after the last test's end
-    yield
-    _current_storage.set(None)
+    monkeypatch.setattr(DefsStateStorage, "get", of_an_instance_that_lives)

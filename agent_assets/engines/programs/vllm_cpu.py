@@ -136,7 +136,8 @@ def _grouped(slots: Sequence[int], available: int) -> tuple[list[tuple[_Rows, in
     # All get as many places as the one with most tokens: that must not be many more than the others need.
     most = min(_FEW_TOKENS, 2 + 2 * min((len(found) for found in tokens.values()), default=0))
     few = {slot: found for slot, found in tokens.items() if len(found) <= most}
-    if len(few) * _SPARSE <= available:
+    # One adapter shares with nobody: its results then do not depend on how many tokens a step happens to have.
+    if len(few) * _SPARSE <= available or len(tokens) == 1:
         few = {}
     alone = [(_rows(found), slot) for slot, found in tokens.items() if slot not in few]
     return alone, _shared(few, len(slots), available) if few else None
