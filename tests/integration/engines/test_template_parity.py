@@ -1,18 +1,18 @@
 """What is trained, what is served and what the data report shows are the same tokens, whatever the tokenizer.
 
 The chat template is always ours (base_model writes it into every base), so bases differ in their tokenizer. Here:
-SmolLM2's own, and one built with Qwen's rules (its pre-tokenizer pattern, its added tokens, `<tool_call>` among them as
-one token each) over a vocabulary trained on a few lines: Qwen's files are in no package of the engine environment.
+SmolLM2's and Qwen's (`<tool_call>` is one token there).
 """
 
 import json
-import shutil
+import re
 import unicodedata
 from pathlib import Path
 
 import pytest
+from dashscope.tokenizers.qwen_tokenizer import QwenTokenizer
+from qwen_tokenizer import ADDED, VOCABULARY, qwen_model, qwen_tokenizer
 from test_programs import Programs, conversations
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolCall
@@ -22,46 +22,7 @@ from agent_assets.synthesis.rendered import RowRenderer
 
 pytestmark = pytest.mark.engine
 
-QWEN_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-QWEN_SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-QWEN_ADDED = ["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"]
-
-
-def qwen_model(folder: Path, tiny: Path) -> Path:
-    shutil.copytree(tiny, folder)
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN_PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    texts = [
-        "\n\n# Tools\nsystem user assistant",
-        '{"name": "get_time", "arguments": {}}\n',
-        "价格：四川 湖北\n\n",
-    ] * 20
-    trainer = trainers.BpeTrainer(
-        vocab_size=600, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in QWEN_SPECIAL])
-    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in QWEN_ADDED])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": "<|im_end|>",
-        "pad_token": "<|endoftext|>",
-        "model_max_length": 32768,
-        "clean_up_tokenization_spaces": False,
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-    return folder
-
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 def hard_cases() -> list[Conversation]:
     """Texts whose ends could run together with what the template writes around them."""
@@ -115,3 +76,15 @@ def test_training_serving_and_report_agree_token_for_token(
         learned = "".join(text for text, is_learned in shown.runs() if is_learned)
         assert unicodedata.normalize("NFC", learned) == unicodedata.normalize("NFC", one["learned"])  # Qwen's composes
         assert one["learned"].endswith("<|im_end|>\n")
+
+
+def test_the_tokenizer_used_here_is_qwens() -> None:
+    made, own = qwen_tokenizer(), QwenTokenizer(str(VOCABULARY))
+    texts = [path.read_text(encoding="utf-8") for path in sorted(REPOSITORY.glob("agent_assets/defs/*/*.yaml"))]
+    texts += [message.content for case in [*conversations(), *hard_cases()] for message in case.messages]
+    assert len(texts) > 20 and any("四川" in text for text in texts)
+    for text in texts:
+        plain = re.sub("|".join(map(re.escape, ADDED)), " ", text)  # tokens of later models, unknown to that package
+        assert made.encode(plain).ids == own.encode(plain)
+    assert made.token_to_id("<|im_end|>") == own.im_end_id
+    assert (made.token_to_id("<tool_call>"), made.get_vocab_size()) == (151657, 151669)  # as Qwen 3 has them
