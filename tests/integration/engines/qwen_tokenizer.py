@@ -5,6 +5,7 @@ Qwen 1 to 3 share that vocabulary and the pattern that cuts a text into words; l
 """
 
 import base64
+import itertools
 import json
 import shutil
 from importlib.resources import files
@@ -68,7 +69,7 @@ def _halves(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
     """The two tokens that were merged into this one: what byte-pair encoding arrives at with the tokens before it."""
     parts = [token[place : place + 1] for place in range(len(token))]
     while len(parts) > 2:
-        pairs = [ranks.get(one + other, len(ranks)) for one, other in zip(parts, parts[1:], strict=False)]
+        pairs = [ranks.get(one + other, len(ranks)) for one, other in itertools.pairwise(parts)]
         first = pairs.index(min(pairs))
         parts[first : first + 2] = [parts[first] + parts[first + 1]]
     one, other = parts

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.engine
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
+
 def hard_cases() -> list[Conversation]:
     """Texts whose ends could run together with what the template writes around them."""
     first, *_ = conversations()
