@@ -155,7 +155,7 @@ STAGE = Stage(
     "(rejects.jsonl), with a report. Every tool call was executed on the real server.",
     deps=("mcp_tool_schema", "questions", "elder_memories"),
     kinds=frozenset({"python", "mcp"}),
-    code_version="6",
+    code_version="7",
     config=config,
     produce=produce,
     checks=(

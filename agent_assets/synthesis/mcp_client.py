@@ -20,7 +20,10 @@ from mcp_types import (
     CONNECTION_CLOSED,
     REQUEST_TIMEOUT,
     CallToolResult,
+    ContentBlock,
+    EmbeddedResource,
     LoggingMessageNotificationParams,
+    ResourceLink,
     TextContent,
     TextResourceContents,
     Tool,
@@ -220,7 +223,7 @@ async def _drop_log_message(message: LoggingMessageNotificationParams) -> None:
 
 def _read_result(result: CallToolResult) -> ToolResult:
     """Text of a result; its structured content where it has no text; the kind of what cannot be shown as text."""
-    texts = [block.text if isinstance(block, TextContent) else f"[{block.type}]" for block in result.content]
+    texts = [_text_of(block) for block in result.content]
     if not texts and result.structured_content is not None:
         texts = [canonical_json(result.structured_content)]
     text = "\n".join(texts)
@@ -228,3 +231,18 @@ def _read_result(result: CallToolResult) -> ToolResult:
     if size > MAX_RESULT_BYTES:
         return ToolResult(f"the result has {size} bytes; at most {MAX_RESULT_BYTES} are allowed", is_error=True)
     return ToolResult(text, is_error=bool(result.is_error))
+
+
+def _text_of(block: ContentBlock) -> str:
+    """A block's text, also that of a resource sent along; for the others what they are, never their bytes."""
+    match block:
+        case TextContent():
+            return block.text
+        case EmbeddedResource(resource=TextResourceContents(text=text)):
+            return text
+        case EmbeddedResource(resource=resource):
+            return f"[{block.type} {resource.uri}]"
+        case ResourceLink():
+            return f"[{block.type} {block.uri}]"
+        case _:
+            return f"[{block.type}]"

@@ -17,6 +17,11 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "structured": {"content": [], "structuredContent": {"b": 1, "a": "中"}},
     "huge": {"content": [{"type": "text", "text": "x" * 1_000_001}]},
     "image": {"content": [{"type": "text", "text": "a"}, {"type": "image", "data": "AA==", "mimeType": "image/png"}]},
+    "audio": {"content": [{"type": "audio", "data": "AA==", "mimeType": "audio/wav"}]},
+    "blob": {"content": [{"type": "resource", "resource": {"uri": "file:///a.bin", "blob": "AAECAw=="}}]},
+    "text_resource": {"content": [{"type": "resource", "resource": {"uri": "file:///a.txt", "text": "中"}}]},
+    "link": {"content": [{"type": "resource_link", "uri": "file:///b.txt", "name": "b"}]},
+    "control": {"content": [{"type": "text", "text": "a\x00b\x1b[31m"}]},
     "no_result": {"surprise": True},
 }
 

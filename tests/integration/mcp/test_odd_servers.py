@@ -131,6 +131,11 @@ def test_tools_are_normalised() -> None:
     [
         ("structured", ToolResult('{"a":"中","b":1}')),
         ("image", ToolResult("a\n[image]")),
+        ("audio", ToolResult("[audio]")),
+        ("blob", ToolResult("[resource file:///a.bin]")),
+        ("text_resource", ToolResult("中")),
+        ("link", ToolResult("[resource_link file:///b.txt]")),
+        ("control", ToolResult("a\x00b\x1b[31m")),
         ("huge", ToolResult("the result has 1000001 bytes; at most 1000000 are allowed", is_error=True)),
         ("refuse", ToolResult("text is not allowed", is_error=True)),
     ],
