@@ -59,10 +59,12 @@ class RlConfig(StrictModel):
     curriculum: Literal["none", "easy_first"] = "none"
     min_difficulty: int = Field(1, ge=1, le=5, description="Easier scenarios are left out: SFT has learned them.")
     max_difficulty: int = Field(5, ge=1, le=5, description="Harder scenarios are left out.")
-    unpadded_dates: bool = Field(
-        False,
-        description="Write the dates of tool questions as people type them (2025-3-5), which training rows do not: "
-        "harder, so that something is left to learn.",
+    unpadded_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the tool questions whose dates are written as people type them (2025-3-5), which "
+        "training rows do not: harder, so that something is left to learn. The others keep what SFT learned.",
     )
     heldout_scenarios: int = Field(
         0, ge=0, description="Scenarios that are not trained on: eval_report puts them to the SFT and the RL model."

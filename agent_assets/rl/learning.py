@@ -25,6 +25,7 @@ from agent_assets.synthesis.openai_model import request_body
 
 if TYPE_CHECKING:
     import art
+    from openai import AsyncOpenAI
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -106,10 +107,11 @@ class _Run:
 
     async def rollouts(self, scenarios: Sequence[Scenario], step: int) -> tuple[list[list[Attempt]], Counter[str]]:
         """Scored groups of one step, and what was left out."""
-        groups = await roll_out_groups(
-            self._client(), self.model.get_inference_name(step), self.toolbox, self.scoring.tools, scenarios,
-            self.config, step=step, extra_body=self.backend.extra_body,
-        )  # fmt: skip
+        async with self._client() as client:
+            groups = await roll_out_groups(
+                client, self.model.get_inference_name(step), self.toolbox, self.scoring.tools, scenarios,
+                self.config, step=step, extra_body=self.backend.extra_body,
+            )  # fmt: skip
         kept, excluded = await self.scoring.keep(groups, step + 1)
         return [group for group in kept if group], excluded
 
@@ -150,7 +152,7 @@ class _Run:
             metadata={"scenario": attempt.scenario.item.id, "number": attempt.number},
         )
 
-    def _client(self) -> Any:
+    def _client(self) -> "AsyncOpenAI":
         from openai import AsyncOpenAI
 
         return AsyncOpenAI(

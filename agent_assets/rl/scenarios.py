@@ -11,7 +11,7 @@ Difficulty, 1 to 5: see `synthesis.difficulty`.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -170,12 +170,18 @@ def summary(scenarios: Sequence[Scenario]) -> dict[str, Any]:
 
 
 def _interleaved(scenarios: Sequence[Scenario]) -> list[Scenario]:
-    """Tools taking turns, so that every step has several of them."""
-    seen: Counter[str | None] = Counter()
+    """Tools taking turns, and within a tool the sets of arguments: a step without ranges would unlearn them."""
+    by_arguments = _in_turns(scenarios, lambda one: [sorted(call["arguments"]) for call in one.item.gold_calls])
+    return _in_turns(by_arguments, lambda one: one.item.tool)
+
+
+def _in_turns(scenarios: Sequence[Scenario], kind: Callable[[Scenario], object]) -> list[Scenario]:
+    seen: Counter[str] = Counter()
     keyed = []
     for place, scenario in enumerate(scenarios):
-        keyed.append((seen[scenario.item.tool], place, scenario))
-        seen[scenario.item.tool] += 1
+        name = str(kind(scenario))
+        keyed.append((seen[name], place, scenario))
+        seen[name] += 1
     return [scenario for _, _, scenario in sorted(keyed, key=lambda entry: entry[:2])]
 
 
@@ -200,7 +206,8 @@ def _tool_questions(
                 continue
             fresh = [question for question in made if question.split == "train" and _is_fresh(question, known)]
             for question in fresh[: config.scenarios_per_tool]:
-                text = unpadded_dates(question.text) if config.unpadded_dates else question.text
+                harder = stable_hash("unpadded", config.seed, question.id) % 1000 < 1000 * config.unpadded_share
+                text = unpadded_dates(question.text) if harder else question.text
                 yield Question(**{**vars(question), "id": f"rl-{question.id}", "text": text})
 
 

@@ -86,7 +86,7 @@ def test_scenarios_share_nothing_with_training_or_heldout(tmp_path: Path, memori
 
 def test_scenarios_can_be_asked_with_dates_as_people_type_them_and_easy_ones_left_out(tmp_path: Path) -> None:
     make(tmp_path, pipeline_config("energy_expert", None), wordings=DEFS / "energy_expert" / "wordings.yaml")
-    changed = {"unpadded_dates": True, "min_difficulty": 2, "heldout_scenarios": 6}
+    changed = {"unpadded_share": 1.0, "min_difficulty": 2, "heldout_scenarios": 6}
     made = scenarios(tmp_path, "energy_expert", None, CONFIG.model_copy(update=changed))
     assert made and all(one.difficulty >= 2 for one in made)
     for one in made:
