@@ -5,7 +5,9 @@ at: what it could not keep is counted, said once in the run's log, and stands in
 """
 
 import atexit
+import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
     from weave.trace.weave_client import WeaveClient
 
 LOCAL_ENTITY = "local"
-# weave reports its own errors to its makers, prints links, and looks for git and pip: none of that belongs here.
+# weave reports its own errors to its makers, prints links, and looks for git and pip: none of that belongs here. It
+# would keep what it cannot send in files of the working directory, and what it read in a cache: what people said.
 _QUIET = {"WANDB_ERROR_REPORTING": "false", "WEAVE_PRINT_CALL_LINK": "false", "WEAVE_CAPTURE_CODE": "false",
-          "WEAVE_IMPLICITLY_PATCH_INTEGRATIONS": "false", "WEAVE_ENABLE_WAL": "false"}  # fmt: skip
+          "WEAVE_IMPLICITLY_PATCH_INTEGRATIONS": "false", "WEAVE_ENABLE_WAL": "false",
+          "WEAVE_ENABLE_DISK_FALLBACK": "false", "WEAVE_USE_SERVER_CACHE": "false",
+          "WEAVE_RETRY_MAX_INTERVAL": "10"}  # fmt: skip
+_SEND_SECONDS = 60.0
 
 
 @dataclass
@@ -61,15 +67,21 @@ class TracingResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
             return
         tracer = WeaveTracer(client, attributes, figures)
         try:
-            with use_tracer(tracer):
-                yield figures
+            with _problems_of_weave() as problems, use_tracer(tracer):
+                try:
+                    yield figures
+                finally:
+                    _close(client, problems)
         finally:
-            _close(client)
+            reason = tracer.error
             if server is not None:
                 figures.lost += server.lost
+                reason = server.error or reason
                 server.close()
+            elif problems:
+                figures.lost += len(problems)
+                reason = reason or f"W&B did not take them ({problems[0]})"
             if figures.lost:
-                reason = server.error if server is not None else tracer.error
                 report(f"{figures.lost} parts of {figures.spans} traced steps were lost: {reason}")
 
     def _client(self, path: Path, server: TraceServer | None) -> "WeaveClient":
@@ -128,11 +140,43 @@ class _WeaveSpan:
         self.output = output
 
 
-def _close(client: "WeaveClient") -> None:
-    """Send what waits, and end the client's threads: weave itself keeps them until the process ends."""
-    from weave.trace.context.weave_client_context import set_weave_client_global
+@contextmanager
+def _problems_of_weave() -> Iterator[list[str]]:
+    """What weave only logs, where in its code: it sends from threads of its own, and says it nowhere else."""
+    found: list[str] = []
 
-    client.finish(use_progress_bar=False)
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.name)  # never the message: it may quote what was sent
+
+    notes, logger = Notes(logging.WARNING), logging.getLogger("weave")
+    logger.addHandler(notes)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(notes)
+
+
+def _close(client: "WeaveClient", problems: list[str]) -> None:
+    """Send what waits, for a while, and end the client's threads: weave itself keeps them until the process ends."""
+    from weave.trace.context.weave_client_context import set_weave_client_global
+    from weave.trace_server_bindings import call_batch_processor
+
+    # Every step has ended: one whose start could not be sent has none to wait for, and weave waits five minutes.
+    call_batch_processor.FLUSH_TIMEOUT_SECONDS = 1
+
+    def send() -> None:
+        client.finish(use_progress_bar=False)
+        for name in ("call_processor", "feedback_processor"):
+            processor = getattr(client.server, name, None)
+            if processor is not None:
+                processor.stop_accepting_new_work_and_flush_queue()
+
+    sending = threading.Thread(target=send, name="weave-finish", daemon=True)
+    sending.start()
+    sending.join(_SEND_SECONDS)
+    if sending.is_alive():
+        problems.append(f"not sent within {_SEND_SECONDS:.0f} s")
     set_weave_client_global(None)
     for executor in (client.future_executor, client.future_executor_fastlane):
         if executor is not None:

@@ -1,0 +1,78 @@
+"""What weave asks of W&B, over real HTTP on this machine: its account service and its trace server."""
+
+import json
+import threading
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+from local_http import LocalServer
+
+KEY = "k" * 40
+
+
+class WandbServer(LocalServer):
+    """Takes calls of whoever has the key; `broken` names paths that fail, by how they begin."""
+
+    def __init__(self) -> None:
+        super().__init__(_Handler)
+        self.calls: list[dict[str, Any]] = []
+        self.broken: tuple[str, ...] = ()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: WandbServer
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        status, answer = self._answer(body)
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _answer(self, body: bytes) -> tuple[int, dict[str, Any]]:
+        scheme, _, given = self.headers.get("Authorization", "").partition(" ")
+        if scheme != "Basic" or b64decode(given) != f"api:{KEY}".encode():
+            return 401, {"error": "not you"}
+        if self.server.broken and self.path.startswith(self.server.broken):
+            return 500, {"error": "broken"}
+        if self.path == "/graphql":
+            who = {"username": "ada", "defaultEntity": {"name": "town"}}
+            project = json.loads(body).get("variables", {}).get("name")
+            return 200, {"data": {"viewer": who, "project": {"name": project}}}
+        if self.path == "/server_info":
+            return 200, {"min_required_weave_python_version": "0.1.0", "trace_server_version": "999.0.0"}
+        if self.path.endswith("/calls/complete"):
+            self.server.calls += json.loads(body)["batch"]
+            return 200, {}
+        return 200, {"digest": "d" * 43}
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def wandb_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A server that weave in this process takes for W&B, with a key for it."""
+    server = WandbServer()
+    base = f"http://127.0.0.1:{server.server_port}"
+    for name, value in {"WANDB_BASE_URL": base, "WF_TRACE_SERVER_URL": base, "WANDB_API_KEY": KEY}.items():
+        monkeypatch.setenv(name, value)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
