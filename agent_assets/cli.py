@@ -211,6 +211,20 @@ def prune(dry_run: bool) -> None:
 
 
 @commands.command()
+@click.argument("elder")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+@click.option("--yes", "confirmed", is_flag=True, help="Do not ask.")
+def erase(elder: str, dry_run: bool, confirmed: bool) -> None:
+    """Remove everything made from ELDER: artifacts, releases, traces, answers of teachers, logs.
+
+    The memories have to be deleted in MongoDB first: this reads them, and never writes there.
+    """
+    from agent_assets.automation.erase import erase_elder
+
+    sys.exit(erase_elder(load_settings(), elder, dry_run=dry_run, confirmed=confirmed))
+
+
+@commands.command()
 @click.argument("trace_id", required=False)
 @click.option("--elder", help="Only traces of this elder.")
 @click.option("--pipeline", help="Only traces of this pipeline.")

@@ -66,6 +66,18 @@ def elder_places(store: ArtifactStore, logs: Path, partition: str) -> ElderPlace
     return ElderPlaces(tuple(sorted(local)), tuple(sorted(remote)))
 
 
+def erase(store: ArtifactStore, places: ElderPlaces) -> None:
+    """Remove everything at these places; what went already is no error."""
+    for path in places.local:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    for folder in places.remote:
+        if store.filesystem.exists(folder):
+            store.filesystem.rm(folder, recursive=True)
+
+
 def artifact_keys(store: ArtifactStore, *, partition: str | None = None) -> list[ArtifactKey]:
     """Every artifact that has a folder in the store, or only those of one elder, sorted."""
     pattern = f"{store.root}/*/*/{_pattern(partition)}"
@@ -117,15 +129,6 @@ def trace_files(store: ArtifactStore, *, partition: str | None = None) -> list[P
     return sorted((store.workspace / TRACES).glob(f"*/{_pattern(partition)}.sqlite"))
 
 
-def erase_traces(store: ArtifactStore, partition: str) -> list[Path]:
-    """Remove every trace of one elder on this machine; returns the files that were removed."""
-    found = trace_files(store, partition=partition)
-    for path in found:
-        for file in _with_sidecars(path):
-            file.unlink(missing_ok=True)
-    return found
-
-
 def llm_folder(store: ArtifactStore, pipeline: str, partition: str | None) -> Path:
     """Where answers of language models about one agent are kept on this machine."""
     return store.workspace / LLM_ANSWERS / pipeline / (partition or UNPARTITIONED)
@@ -134,14 +137,6 @@ def llm_folder(store: ArtifactStore, pipeline: str, partition: str | None) -> Pa
 def llm_folders(store: ArtifactStore, *, partition: str | None = None) -> list[Path]:
     """Folders with answers of language models, of all agents or of one elder in every pipeline, sorted."""
     return sorted((store.workspace / LLM_ANSWERS).glob(f"*/{_pattern(partition)}"))
-
-
-def erase_llm_answers(store: ArtifactStore, partition: str) -> list[Path]:
-    """Remove every kept answer about one elder on this machine; returns the folders that were removed."""
-    found = llm_folders(store, partition=partition)
-    for path in found:
-        shutil.rmtree(path)
-    return found
 
 
 def agent_logs(logs: Path, pipeline: str, partition: str | None) -> Path:

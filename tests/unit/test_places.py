@@ -16,6 +16,7 @@ from agent_assets.store.places import (
     ElderPlaces,
     agent_logs,
     elder_places,
+    erase,
     llm_folder,
     temporary_folders,
     trace_file,
@@ -112,10 +113,8 @@ def test_removing_what_is_listed_removes_all_of_an_elder_and_nothing_else(store:
             fill(store, pipeline, elder).close()
     others = holding(store, "ben"), holding(store, None)
     places = elder_places(store, logs_of(store), "ada")
-    for path in places.local:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for folder in places.remote:
-        store.filesystem.rm(folder, recursive=True)
+    erase(store, places)
+    erase(store, places)
     assert holding(store, "ada") == set()
     assert (holding(store, "ben"), holding(store, None)) == others
     assert elder_places(store, logs_of(store), "ada") == ElderPlaces((), ())

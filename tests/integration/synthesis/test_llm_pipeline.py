@@ -15,7 +15,6 @@ from yaml_pipelines import assets_of, loaded
 
 from agent_assets.errors import ConfigError, LlmModelChanged, LlmSpendCap
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from agent_assets.store.places import erase_llm_answers, llm_folders
 from resources.engines import EnginesResource
 from resources.store import StoreResource
 
@@ -155,13 +154,3 @@ def test_a_model_that_changes_in_the_middle_stops_the_build(agent: Agent, server
     server.usual = teach
     agent.materialize()
     assert agent.artifact("train_jsonl").manifest.summary["llm"]["models"].keys() == {"teacher-1"}
-
-
-def test_kept_answers_are_erased_with_their_elder(tmp_path: Path) -> None:
-    store = ArtifactStore(str(tmp_path / "store"))
-    for elder in ("anna", "bert"):
-        folder = tmp_path / "store" / ".llm" / "companion" / elder
-        folder.mkdir(parents=True)
-        (folder / "x.json").write_text("{}")
-    assert [path.name for path in erase_llm_answers(store, "anna")] == ["anna"]
-    assert [path.name for path in llm_folders(store)] == ["bert"]

@@ -18,7 +18,7 @@ from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import run_items
 from agent_assets.store.artifact_store import ArtifactStore
-from agent_assets.store.places import erase_traces, trace_file, trace_files
+from agent_assets.store.places import elder_places, erase, trace_file, trace_files
 from agent_assets.synthesis.agent_loop import Limits, run_agent
 from agent_assets.synthesis.openai_model import OpenAIChatModel
 from resources.trace_store import list_traces, read_trace
@@ -88,7 +88,7 @@ def test_an_evaluation_is_a_tree_of_rollouts_model_and_tool_calls(
     assert shown.output.splitlines()[0].startswith("evaluation")
     assert SECRET in shown.output
 
-    assert erase_traces(store, "anna") == [trace_file(store, "p", "anna")]
+    erase(store, elder_places(store, tmp_path / "logs", "anna"))
     assert trace_files(store) == [trace_file(store, "p", "bert")]
     left = [path for path in (tmp_path / "store").rglob("*") if "anna" in path.name]
     assert left == []

@@ -1,0 +1,101 @@
+"""`agent-assets erase`: an elder is gone everywhere, and nobody else loses anything."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from release_cases import release
+from town import ADA, BEN, Town
+
+from agent_assets.automation import erase
+from agent_assets.automation.commands import Scope, refresh
+from agent_assets.cli import commands
+from agent_assets.errors import ConfigError, MemoryDataError
+from agent_assets.instance import open_instance
+from agent_assets.planning.history import known_partitions
+from agent_assets.release.pointer import current_entry, released_agents
+from agent_assets.settings import load_settings
+from agent_assets.store.places import agent_logs, elder_places, trace_file
+
+VERSION = {ADA: "a" * 32, BEN: "b" * 32}
+
+
+def lived(town: Town) -> Path:
+    """Both elders are built and released, and left traces and logs; returns the folder of logs."""
+    logs = load_settings().home / "logs"
+    refresh(load_settings(), Scope(), dry_run=False)
+    for elder in (ADA, BEN):
+        release(town.store, VERSION[elder], pipeline="fleet", partition=elder, name=f"{elder}-1")
+        for path in (trace_file(town.store, "fleet", elder), agent_logs(logs, "fleet", elder) / "server.log"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(elder, encoding="utf-8")
+    return logs
+
+
+def naming(folder: Path, elder: str) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if elder in path.parts or path.stem == elder)
+
+
+def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
+    commanded: Town, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs = lived(commanded)
+    others = elder_places(commanded.store, logs, BEN)
+    commanded.db.answers.delete_many({"elderId": ADA})
+    assert erase.erase_elder(load_settings(), ADA, dry_run=True, confirmed=False) == 0
+    assert current_entry(commanded.store, ("fleet", ADA)) is not None
+    assert erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True) == 0
+    out = capsys.readouterr().out
+    assert f"{ADA} is erased." in out and "1 releases" in out
+    assert released_agents(commanded.store) == [("fleet", BEN)]
+    with open_instance(load_settings()) as instance:
+        assert known_partitions(instance, "elders") == [BEN]
+    kept = [path for path in naming(commanded.folder, ADA) if not {".tombstones", ".locks"} & set(path.parts)]
+    assert kept == []
+    assert elder_places(commanded.store, logs, BEN) == others
+    with pytest.raises(ConfigError, match="Nothing is kept"):
+        erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
+    assert refresh(load_settings(), Scope(), dry_run=False) == 0
+    assert commanded.world.built.count(("sft_adapter", ADA)) == 1  # not made again
+
+
+def test_who_comes_back_after_it_inherits_nothing(commanded: Town) -> None:
+    lived(commanded)
+    answers = list(commanded.db.answers.find({"elderId": ADA}))
+    commanded.db.answers.delete_many({"elderId": ADA})
+    erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
+    commanded.db.answers.insert_many(answers)
+    commanded.world.built.clear()
+    refresh(load_settings(), Scope(), dry_run=False)
+    assert ("sft_adapter", ADA) in commanded.world.built and ("sft_adapter", BEN) not in commanded.world.built
+    assert current_entry(commanded.store, ("fleet", ADA)) is None
+
+
+def test_memories_still_there_or_a_no_erase_nothing(commanded: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = lived(commanded)
+    before = elder_places(commanded.store, logs, ADA)
+    with pytest.raises(ConfigError, match="MongoDB still has memories") as refused:
+        erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
+    assert "delete the elder's answers" in str(refused.value.next_step)
+    commanded.db.answers.delete_many({"elderId": ADA})
+    asked = CliRunner().invoke(commands, ["erase", ADA], input="n\n")
+    assert asked.exit_code == 1 and "nothing brings it back" in asked.output
+    assert elder_places(commanded.store, logs, ADA) == before
+
+
+@pytest.mark.parametrize("name", ["_", "*", "..", "a/b"])
+def test_what_is_no_elder_is_refused(name: str) -> None:
+    with pytest.raises(MemoryDataError):
+        erase.erase_elder(load_settings(), name, dry_run=False, confirmed=True)
+
+
+def test_a_run_going_on_is_waited_for(commanded: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    lived(commanded)
+    commanded.db.answers.delete_many({"elderId": ADA})
+
+    class Run:
+        partition = ADA
+
+    monkeypatch.setattr(erase, "active_runs", lambda instance: [Run()])
+    with pytest.raises(ConfigError, match="A run of"):
+        erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
