@@ -184,7 +184,7 @@ STAGE = Stage(
         "rl_merged_model",
     ),
     kinds=frozenset({"vllm", "report"}),
-    code_version="3",
+    code_version="4",
     config=config,
     produce=produce,
     checks=(Check("report_complete", "Every system answered (nearly) every held-out item."),),

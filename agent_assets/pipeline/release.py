@@ -40,7 +40,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     from agent_assets.evaluation.items import read_items
 
     report = json.loads((run.path("eval_report") / "report.json").read_text(encoding="utf-8"))
-    system = next(name for name in reversed(list(report["systems"])) if name in ADAPTERS)
+    system = report["rl"]["candidate"] if "rl" in report["systems"] else "sft"
     adapter, merged = (run.inputs[name] for name in ADAPTERS[system])
     held = read_items(run.path("train_jsonl") / "heldout.jsonl")
     prompts = sorted({item.system for item in held})
@@ -229,7 +229,7 @@ STAGE = Stage(
         "rl_checkpoint", "rl_merged_model", "eval_report",
     ),
     kinds=frozenset({"python"}),
-    code_version="2",
+    code_version="3",
     config=config,
     produce=produce,
     checks=(

@@ -17,6 +17,8 @@ def compare_rewards(
 ) -> JsonObject:  # fmt: skip
     """Mean verifiable reward of every system, the paired change from SFT to RL, and one line that says it all.
 
+    `candidate` is the system to release: `rl` where it helped and did not hurt, by these intervals, else `sft`.
+
     Args:
         results: of the systems `sft` and `rl` (and others) on the same held-out items.
         scenarios: of the systems `sft` and `rl` on the same held-out scenarios; the line judges by them where there
@@ -28,7 +30,9 @@ def compare_rewards(
         asked = {system: outcome for system, outcome in scenarios.items() if outcome}
         found["scenarios"] = _compare(asked, tools, weights, seed, samples)
     facts = {name: one | {"interval": one["interval"] and vars(one["interval"])} for name, one in found.items()}
-    return facts.pop("items") | facts | {"line": _line(found, training)}
+    helped = bool(training.get("learned")) and _helped(found)
+    line = _line(found, training) + ("" if helped else " To be released: SFT.")
+    return facts.pop("items") | facts | {"line": line, "candidate": "rl" if helped else "sft"}
 
 
 def _compare(
@@ -51,6 +55,11 @@ def _rewards(results: Sequence[ItemResult], tools: Sequence[ToolSchema], weights
             offered = () if result.item.kind == "recall_closed" else tools
             found[result.item.id] = reward(result.item, result.messages, result.stop_reason, offered, weights).total
     return found
+
+
+def _helped(found: Mapping[str, Mapping[str, Any]]) -> bool:
+    decisive, usual = found.get("scenarios", found["items"])["interval"], found["items"]["interval"]
+    return decisive is not None and decisive.low > 0 and (usual is None or usual.high >= 0)
 
 
 def _line(found: Mapping[str, Mapping[str, Any]], training: Mapping[str, Any]) -> str:

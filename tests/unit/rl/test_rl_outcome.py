@@ -70,7 +70,19 @@ def test_the_line_does_not_hide_what_was_lost_on_ordinary_items(items: list[Eval
 def test_a_run_that_learned_nothing_says_why_instead_of_a_difference(items: list[EvalItem]) -> None:
     verdict = "learned nothing: 97% of groups had equal rewards (step 3 of 8); mean reward 0.99"
     line = compared(items, 8, 8, {"learned": False, "verdict": verdict})["line"]
-    assert line == f"RL {verdict}."
+    assert line == f"RL {verdict}. To be released: SFT."
+
+
+def test_only_rl_that_helped_and_hurt_nothing_is_to_be_released(items: list[EvalItem]) -> None:
+    def candidate(*figures: Any, **more: Any) -> str:
+        found = compared(items, *figures, **more)
+        assert ("To be released: SFT." in found["line"]) == (found["candidate"] == "sft")
+        return str(found["candidate"])
+
+    assert candidate(8, 16) == "rl" and candidate(10, 10) == candidate(16, 8) == "sft"
+    assert candidate(20, 20, scenarios=(4, 16)) == "rl" and candidate(20, 19, scenarios=(4, 16)) == "rl"
+    assert candidate(20, 10, scenarios=(4, 16)) == "sft" == candidate(20, 20, scenarios=(4, 4))
+    assert candidate(8, 16, {"learned": False, "verdict": "learned nothing"}) == "sft"
 
 
 def test_items_that_one_system_failed_on_are_not_paired(items: list[EvalItem]) -> None:
