@@ -157,7 +157,7 @@ STAGE = Stage(
     "neither training rows nor held-out items hold; with its reward curve and its best and worst trajectories.",
     deps=("base_model", "mcp_tool_schema", "questions", "elder_memories", "train_jsonl", "sft_adapter"),
     kinds=frozenset({"pytorch", "vllm"}),
-    code_version="4",
+    code_version="5",
     config=config,
     produce=produce,
     checks=(

@@ -18,6 +18,7 @@ class RewardWeights(StrictModel):
     executed: float = Field(0.5, ge=0, description="Every call was executed without an error.")
     tool: float = Field(1.0, ge=0, description="The right tools, and no others.")
     arguments: float = Field(2.0, ge=0, description="The right arguments; 1 only for all of them.")
+    exact: float = Field(0.0, ge=0, description="All of the right calls and no other, or nothing.")
     grounded: float = Field(1.0, ge=0, description="States what the tools returned, and no number they did not.")
     citation: float = Field(1.0, ge=0, description="Cites the right memories and no others.")
     abstention: float = Field(2.0, ge=0, description="Says so when it was never told.")

@@ -7,6 +7,7 @@
 | executed | where a call is right | share of the calls that a tool answered without an error |
 | tool | where a call is right | F1 of the called tool names against the gold ones, with multiplicity |
 | arguments | `tool` | 1 for exactly the gold calls (as in evaluation), else half the share of right arguments |
+| exact | `tool` | 1 for exactly the gold calls, else 0: rollouts that all fail teach nothing about failing better |
 | grounded | `tool` with gold values, recall | share of the gold values stated (recall: of the memory's content) |
 | citation | `recall_open` | 1 when exactly the gold memories are cited |
 | abstention | `abstention` | says it was never told, citing nothing |
@@ -82,7 +83,7 @@ def _call_components(
     gold = [call["name"] for call in item.gold_calls] or [item.tool]
     found = {"schema_valid": 0.0, "executed": 0.0, "tool": 0.0}
     if item.kind == "tool":
-        found["arguments"] = 0.0
+        found |= {"arguments": 0.0, "exact": 0.0}
     if not calls:
         return found
     results = {message.tool_call_id: message.content for message in messages if message.role == "tool"}
@@ -93,6 +94,7 @@ def _call_components(
     found["tool"] = 2 * right / (len(gold) + len(calls))
     if item.kind == "tool":
         exact = calls_match(item.gold_calls, calls, {tool.name: tool for tool in tools})
+        found["exact"] = float(exact)
         found["arguments"] = 1.0 if exact else 0.5 * _argument_share(item.gold_calls, calls)
     return found
 

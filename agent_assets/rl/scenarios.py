@@ -11,7 +11,7 @@ Difficulty, 1 to 5: see `synthesis.difficulty`.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -170,19 +170,32 @@ def summary(scenarios: Sequence[Scenario]) -> dict[str, Any]:
 
 
 def _interleaved(scenarios: Sequence[Scenario]) -> list[Scenario]:
-    """Tools taking turns, and within a tool the sets of arguments: a step without ranges would unlearn them."""
-    by_arguments = _in_turns(scenarios, lambda one: [sorted(call["arguments"]) for call in one.item.gold_calls])
-    return _in_turns(by_arguments, lambda one: one.item.tool)
+    """Tools taking turns, each with its kinds of questions in their shares.
 
-
-def _in_turns(scenarios: Sequence[Scenario], kind: Callable[[Scenario], object]) -> list[Scenario]:
+    So every step resembles the whole: one without ranges would unlearn them, and one of hard questions alone would show
+    as a fall of the reward.
+    """
+    totals = Counter(map(_kind, scenarios))
     seen: Counter[str] = Counter()
-    keyed = []
+    placed = []
     for place, scenario in enumerate(scenarios):
-        name = str(kind(scenario))
-        keyed.append((seen[name], place, scenario))
-        seen[name] += 1
+        kind = _kind(scenario)
+        placed.append(((seen[kind] + 0.5) / totals[kind], place, scenario))
+        seen[kind] += 1
+    turns: Counter[str | None] = Counter()
+    keyed = []
+    for _, place, scenario in sorted(placed, key=lambda entry: entry[:2]):
+        keyed.append((turns[scenario.item.tool], place, scenario))
+        turns[scenario.item.tool] += 1
     return [scenario for _, _, scenario in sorted(keyed, key=lambda entry: entry[:2])]
+
+
+def _kind(scenario: Scenario) -> str:
+    """The tool, the names of its arguments, and whether the question has their values as the tool wants them."""
+    item = scenario.item
+    values = [value for call in item.gold_calls for value in call["arguments"].values() if isinstance(value, str)]
+    verbatim = all(value in item.question for value in values)
+    return canonical_json([item.tool, [sorted(call["arguments"]) for call in item.gold_calls], verbatim])
 
 
 def _tool_questions(

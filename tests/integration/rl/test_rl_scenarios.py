@@ -123,3 +123,25 @@ def test_a_schedule_uses_every_scenario_before_any_again_and_can_start_with_the_
     levels = [one.difficulty for step in easy for one in step]
     assert levels == sorted(levels)
     assert schedule(every, CONFIG) == plan != schedule(every, CONFIG.model_copy(update={"seed": 7}))
+
+
+def test_every_step_resembles_the_whole() -> None:
+    """Of each tool's questions a third asks for ranges, and a quarter writes the day as the tool wants it."""
+
+    def scenario(number: int) -> Scenario:
+        from agent_assets.evaluation.items import EvalItem
+
+        tool, day = "ab"[number % 2], f"2025-03-{1 + number % 28:02d}"
+        ranged, verbatim = number // 2 % 3 == 0, number // 6 % 4 == 0
+        arguments = {"start": day} | ({"end": day} if ranged else {})
+        item = EvalItem(id=f"s{number}", kind="tool", wording="seen", language="en", tool=tool, system="",
+                        question=f"On {day if verbatim else unpadded_dates(day)}?",
+                        gold_calls=[{"name": tool, "arguments": arguments}])  # fmt: skip
+        return Scenario(item, 3)
+
+    plan = schedule([scenario(n) for n in range(96)], RlConfig(steps=4, scenarios_per_step=24))
+    for step in plan:
+        assert Counter(one.item.tool for one in step) == {"a": 12, "b": 12}
+        ranges = sum("end" in one.item.gold_calls[0]["arguments"] for one in step)
+        verbatim = sum(one.item.gold_calls[0]["arguments"]["start"] in one.item.question for one in step)
+        assert 6 <= ranges <= 10 and 4 <= verbatim <= 8

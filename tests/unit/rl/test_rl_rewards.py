@@ -38,7 +38,7 @@ def scored(of: EvalItem, calls: Sequence[JsonObject], answer: str, *, result: ob
 def test_what_is_right_earns_everything() -> None:
     perfect = scored(PRICE, RIGHT, ANSWER)
     assert perfect.total == 1.0 and set(perfect.components.values()) == {1.0}
-    assert set(perfect.components) == {"format", "schema_valid", "executed", "tool", "arguments", "grounded"}
+    assert set(perfect.components) == {"format", "schema_valid", "executed", "tool", "arguments", "exact", "grounded"}
     never = scored(UNTOLD, UNTOLD.gold_calls, "I was never told.", result=[])
     assert never.total == 1.0
     found = [{"id": "m-1", "text": "The blue boat lay at Tuckahoe creek."}]
@@ -51,6 +51,7 @@ def test_better_arguments_earn_more_and_only_all_of_them_earn_all() -> None:
     partly = [call("get_lng_price", region="North", start_date="2025-03-01")]
     earned = [scored(PRICE, calls, ANSWER).components["arguments"] for calls in (wrong, partly, RIGHT)]
     assert earned == [0.0, pytest.approx(1 / 3), 1.0]
+    assert [scored(PRICE, calls, ANSWER).components["exact"] for calls in (wrong, partly, RIGHT)] == [0.0, 0.0, 1.0]
     twice = scored(PRICE, [*RIGHT, *RIGHT], ANSWER)
     assert twice.components["arguments"] == 0.25 and twice.total < scored(PRICE, RIGHT, ANSWER).total
 
