@@ -12,11 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from local_http import LocalServer
+from local_http import LocalHandler, LocalServer
 
 MODEL = "teacher-1"
 
@@ -79,40 +77,21 @@ class FakeOpenAI(LocalServer):
         self.lock = threading.Lock()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class _Handler(LocalHandler):
     def do_POST(self) -> None:
         server = self.server
         assert isinstance(server, FakeOpenAI)
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        request = json.loads(self.body())
         with server.lock:
             server.requests.append(request)
             answer = server.queue.pop(0) if server.queue else server.usual
         reply = answer(request) if callable(answer) else answer
         time.sleep(reply.delay_s)
-        data = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body, ensure_ascii=False).encode()
-        self.send_response(reply.status)
-        for name, value in {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(data)),
-            **reply.headers,
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
+        self.reply(reply.status, reply.body, headers=reply.headers)
 
 
 @contextmanager
 def fake_openai(usual: Answer | None = None) -> Iterator[FakeOpenAI]:
     """A server that runs inside the block."""
-    server = FakeOpenAI(usual or says("Yes."))
-    thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with FakeOpenAI(usual or says("Yes.")).running() as server:
+        yield server

@@ -1,8 +1,36 @@
-"""The HTTP server of tests that stand in for a model behind a real socket."""
+"""The HTTP server of tests that stand in for a service behind a real socket: a model, a judge, W&B."""
 
+import json
 import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
+
+
+class LocalHandler(BaseHTTPRequestHandler):
+    """Reads and answers JSON, and prints nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def body(self) -> bytes:
+        """What was sent."""
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def reply(
+        self, status: int, content: Any, kind: str = "application/json", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Answer with bytes as they are, or anything else as JSON."""
+        data = content if isinstance(content, bytes) else json.dumps(content, ensure_ascii=False).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
 
 
 class LocalServer(ThreadingHTTPServer):
@@ -18,6 +46,18 @@ class LocalServer(ThreadingHTTPServer):
     def url(self) -> str:
         """The base URL that OpenAI clients take."""
         return f"http://127.0.0.1:{self.server_port}/v1"
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Answer during the block."""
+        thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.shutdown()
+            self.server_close()
+            thread.join()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Everything but a lost client is shown."""

@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import httpx
 import uvicorn
-from local_http import LocalServer
+from local_http import LocalHandler, LocalServer
 from release_cases import add_artifact, release
 
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
@@ -100,14 +99,12 @@ class ScriptedModel:
 def scripted_model() -> Iterator[ScriptedModel]:
     model = ScriptedModel()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(LocalHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.loads(self.body())
             if "lora" in self.path:
                 model.adapters.append((self.path.rsplit("/", 1)[-1].split("_")[0], body["lora_name"]))
-                return self.reply(200, b"{}", "application/json")
+                return self.reply(200, {})
             model.requests.append(body)
             if model.drops:
                 model.drops -= 1
@@ -119,28 +116,11 @@ def scripted_model() -> Iterator[ScriptedModel]:
             model.at_once -= 1
             if status == 200 and body.get("stream"):
                 return self.reply(200, _stream(answer), "text/event-stream")
-            return self.reply(status, json.dumps(answer).encode(), "application/json")
+            return self.reply(status, answer)
 
-        def reply(self, status: int, content: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = LocalServer(Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    model.url = server.url
-    try:
+    with LocalServer(Handler).running() as server:
+        model.url = server.url
         yield model
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _stream(answer: dict[str, Any]) -> bytes:

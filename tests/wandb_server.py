@@ -1,15 +1,13 @@
 """What weave asks of W&B, over real HTTP on this machine: its account service and its trace server."""
 
 import json
-import threading
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
-from local_http import LocalServer
+from local_http import LocalHandler, LocalServer
 
 KEY = "k" * 40
 
@@ -23,22 +21,14 @@ class WandbServer(LocalServer):
         self.broken: tuple[str, ...] = ()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LocalHandler):
     server: WandbServer
 
     def do_GET(self) -> None:
         self.do_POST()
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, answer = self._answer(body)
-        data = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.reply(*self._answer(self.body()))
 
     def _answer(self, body: bytes) -> tuple[int, dict[str, Any]]:
         scheme, _, given = self.headers.get("Authorization", "").partition(" ")
@@ -57,9 +47,6 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, {}
         return 200, {"digest": "d" * 43}
 
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
-
 
 @contextmanager
 def wandb_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
@@ -68,11 +55,5 @@ def wandb_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
     base = f"http://127.0.0.1:{server.server_port}"
     for name, value in {"WANDB_BASE_URL": base, "WF_TRACE_SERVER_URL": base, "WANDB_API_KEY": KEY}.items():
         monkeypatch.setenv(name, value)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with server.running():
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -8,10 +8,9 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from local_http import LocalServer
+from local_http import LocalHandler, LocalServer
 
 Reply = tuple[int, str | dict[str, Any]]
 Answer = Reply | Callable[[dict[str, Any]], Reply]
@@ -59,25 +58,11 @@ def scores(values: dict[str, float], *, backwards: bool = False) -> str:
 def judge_server(usual: Answer) -> Iterator[JudgeServer]:
     judge = JudgeServer(usual)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(LocalHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, text = judge.answer(json.loads(body))
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(text.encode())
+            status, text = judge.answer(json.loads(self.body()))
+            self.reply(status, text.encode())
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    server = LocalServer(Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    judge.url = server.url
-    try:
+    with LocalServer(Handler).running() as server:
+        judge.url = server.url
         yield judge
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 from evaluation_cases import TODAY, item
-from local_http import LocalServer
+from local_http import LocalHandler, LocalServer
 
 from agent_assets.conversations.messages import ToolCall, ToolResult, Usage
 from agent_assets.errors import EngineFailed, ToolServerError, TrainingDataError
@@ -21,39 +19,28 @@ from agent_assets.synthesis.agent_loop import Limits
 from agent_assets.synthesis.openai_model import OpenAIChatModel
 
 
-class _Model(BaseHTTPRequestHandler):
+class _Model(LocalHandler):
     """Calls the tool when one is offered and not called yet, then answers. A question with `break` is refused, one
     with `stuck` waits half a second."""
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.body())
         asked = " ".join(str(message["content"]) for message in body["messages"])
         if "stuck" in asked:
             time.sleep(0.5)
         if "break" in asked:
-            self._reply(401, {"error": {"message": "no", "type": "auth"}})
+            self.reply(401, {"error": {"message": "no", "type": "auth"}})
             return
         message: dict[str, Any] = {"role": "assistant", "content": "It is Tuesday."}
         if body.get("tools") and body["messages"][-1]["role"] == "user":
             function = {"name": "get_current_date", "arguments": "{}"}
             message = {"role": "assistant", "content": None,
                        "tool_calls": [{"id": "c1", "type": "function", "function": function}]}  # fmt: skip
-        self._reply(200, {
+        self.reply(200, {
             "id": "x", "object": "chat.completion", "created": 0, "model": "m",
             "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
             "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
         })  # fmt: skip
-
-    def _reply(self, status: int, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
 
 
 class _Tools:
@@ -71,12 +58,8 @@ class _Tools:
 
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
-    server = LocalServer(_Model)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server.url
-    server.shutdown()
-    server.server_close()
+    with LocalServer(_Model).running() as server:
+        yield server.url
 
 
 def run(

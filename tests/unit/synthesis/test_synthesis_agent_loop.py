@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
-from local_http import LocalServer
+from local_http import LocalHandler, LocalServer
 from openai import AuthenticationError
 from synthesis_cases import PRICE, SWITCH, TODAY
 
@@ -33,11 +31,11 @@ class Server(LocalServer):
         self.delay = 0.0
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(LocalHandler):
     def do_POST(self) -> None:
         server = self.server
         assert isinstance(server, Server)
-        server.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        server.requests.append(json.loads(self.body()))
         time.sleep(server.delay)
         reply = server.queue.pop(0)
         status = reply if isinstance(reply, int) else 200
@@ -45,15 +43,7 @@ class Handler(BaseHTTPRequestHandler):
         if not isinstance(reply, int):
             choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **reply}}
             body = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
+        self.reply(status, body)
 
 
 class Tools:
@@ -75,12 +65,8 @@ class Tools:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with Server().running() as server:
+        yield server
 
 
 def call(name: str, arguments: str = "{}", call_id: str = "1") -> Reply:

@@ -1,9 +1,7 @@
 """Traces of real rollouts: what happened below what, found by elder, gone with the elder, never in the way of work."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,13 +29,8 @@ ITEM = EvalItem("i1", "tool", "seen", "en", "What day is it?", "", [], "", [], [
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with Server().running() as server:
+        yield server
 
 
 def model(server: Server) -> OpenAIChatModel:
