@@ -93,7 +93,11 @@ class TracingResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
             set_weave_client_global(client)
             return client
         import weave
+        from weave.trace import weave_init
 
+        # It would send every OpenTelemetry span of this process to W&B from here on, also those of other libraries,
+        # which carry no elder to find them by.
+        weave_init._setup_conversation_tracing = lambda *_: None
         return weave.init(str(self.wandb_project))
 
 
