@@ -92,6 +92,9 @@ class RlConfig(StrictModel):
         0.95, gt=0, le=1, description="A larger share of groups with equal rewards stops the run: nothing is learned."
     )
     equal_patience: int = Field(3, ge=1, description="Steps before that share is looked at.")
+    target_reward: float | None = Field(
+        None, gt=0, le=1, description="Early stop: training ends when the mean reward of a step is at least this."
+    )
     max_failed_share: float = Field(
         0.5, gt=0, lt=1, description="A larger share of rollouts ended by a broken tool server or by time is an error."
     )

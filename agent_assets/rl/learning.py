@@ -19,7 +19,7 @@ from agent_assets.rl.records import Step, describe_step, equal_share, read_steps
 from agent_assets.rl.rollouts import OVER_LENGTH, Attempt, roll_out_groups
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
-from agent_assets.rl.verdicts import hopeless, progress, verdict
+from agent_assets.rl.verdicts import hopeless, progress, reached, verdict
 from agent_assets.synthesis.agent_loop import ToolCaller
 from agent_assets.synthesis.openai_model import request_body
 
@@ -78,7 +78,7 @@ async def learn(
     plan = schedule(scenarios, config)
     run = _Run(model, backend, config, toolbox, Scoring(config, tools, judge))
     while step < config.steps:
-        if (why := hopeless(steps, config)) is not None:
+        if (why := hopeless(steps, config)) is not None or reached(steps, config):
             break
         started = time.monotonic()
         groups, excluded = await run.rollouts(plan[step], step)
@@ -94,7 +94,7 @@ async def learn(
     else:
         why = hopeless(steps, config) if equal_share(steps) == 1.0 else None
     checkpoint = path / project / "models" / name / "checkpoints" / f"{step:04d}"
-    return Outcome(steps, why is None, why or verdict(steps), checkpoint)
+    return Outcome(steps, why is None, why or verdict(steps, config), checkpoint)
 
 
 @dataclass

@@ -34,7 +34,7 @@ from agent_assets.rl.records import Step, describe_step, total, write_step
 from agent_assets.rl.rollouts import Attempt, OverLength, roll_out
 from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.scoring import Scoring
-from agent_assets.rl.verdicts import hopeless, progress
+from agent_assets.rl.verdicts import hopeless, progress, reached
 from agent_assets.synthesis.agent_loop import ToolCaller
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class RolloutService:
         write_step(self._records, self._entry)
         self._steps.append(self._entry)
         self._report(progress(self._steps, self._config))
-        return hopeless(self._steps, self._config) is not None
+        return hopeless(self._steps, self._config) is not None or reached(self._steps, self._config)
 
 
 async def _asked(live: _Live) -> Sequence[Message] | None:

@@ -25,7 +25,7 @@ from agent_assets.rl.rollout_service import RolloutService
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
 from agent_assets.rl.trainer import FolderProgram
-from agent_assets.rl.verdicts import hopeless, verdict
+from agent_assets.rl.verdicts import hopeless, reached, verdict
 from agent_assets.synthesis.agent_loop import ToolCaller
 
 _FIELDS = {
@@ -72,7 +72,7 @@ async def train_swift(
         config, plan, Scoring(config, tools, judge), toolbox, steps=steps, records=records, report=report
     )
     report({"stage": "reinforcement learning: starting"})
-    done = last == config.steps or hopeless(steps, config) is not None
+    done = last == config.steps or hopeless(steps, config) is not None or reached(steps, config)
     setup = config.model_dump(include=_FIELDS) | {
         "model_dir": str(model_dir),
         "adapter_dir": str(adapter_dir),
@@ -98,7 +98,7 @@ async def train_swift(
             finally:
                 program.stop()
     why = hopeless(steps, config) if len(steps) < config.steps or equal_share(steps) == 1.0 else None
-    outcome = Outcome(steps, why is None, why or verdict(steps), folder / "adapter")
+    outcome = Outcome(steps, why is None, why or verdict(steps, config), folder / "adapter")
     return SwiftRun(outcome, loaded, max(program.peak_memory_bytes, int(loaded["peak_memory_bytes"])))
 
 

@@ -23,6 +23,14 @@ def hopeless(steps: Sequence[Step], config: RlConfig) -> str | None:
     return f"{text}; mean reward {mean:.2f}"
 
 
+def reached(steps: Sequence[Step], config: RlConfig) -> bool:
+    """Whether the last step earned the target, and something was learned: training on would only cost."""
+    if config.target_reward is None or not steps or equal_share(steps) == 1.0:
+        return False
+    reward = steps[-1].numbers["reward"]
+    return reward is not None and reward >= config.target_reward
+
+
 def progress(steps: Sequence[Step], config: RlConfig) -> dict[str, Any]:
     """The progress message after a step."""
     last = steps[-1].numbers
@@ -38,11 +46,12 @@ def progress(steps: Sequence[Step], config: RlConfig) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value is not None}
 
 
-def verdict(steps: Sequence[Step]) -> str:
+def verdict(steps: Sequence[Step], config: RlConfig) -> str:
     """First against last quarter of the steps, in training reward; the held-out comparison is the report's."""
     rewards = [step.numbers["reward"] for step in steps if step.numbers["reward"] is not None]
     if not rewards:
         return "no rollout was scored"
     part = max(1, len(rewards) // 4)
     first, last = sum(rewards[:part]) / part, sum(rewards[-part:]) / part
-    return f"mean training reward {first:.2f} in the first, {last:.2f} in the last {part} of {len(rewards)} steps"
+    text = f"mean training reward {first:.2f} in the first, {last:.2f} in the last {part} of {len(rewards)} steps"
+    return f"{text}; ended there, at the target of {config.target_reward}" if reached(steps, config) else text

@@ -123,6 +123,18 @@ def test_equal_rewards_stop_the_run_and_say_so(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_a_run_ends_early_at_its_target(tmp_path: Path) -> None:
+    with judge_server(doors("left", "right")) as server:
+        outcome, backend = run(tmp_path / "below", server.url, target_reward=0.51)
+        assert len(backend.groups) == 4
+        outcome, backend = run(tmp_path / "at", server.url, target_reward=0.5)
+    assert outcome.learned and len(backend.groups) == 1 and outcome.checkpoint.name == "0001"
+    assert outcome.verdict.endswith("in the last 1 of 1 steps; ended there, at the target of 0.5")
+    with judge_server(doors("right")) as server:
+        outcome, _ = run(tmp_path / "known", server.url, target_reward=0.5)
+    assert not outcome.learned  # what it knew before is no success of the training
+
+
 def test_rollouts_that_are_all_cut_say_which_limit_to_raise(tmp_path: Path) -> None:
     with judge_server(reply(text="and then and then", finish="length")) as server:
         outcome, _ = run(tmp_path, server.url)

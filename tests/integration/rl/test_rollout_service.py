@@ -148,6 +148,14 @@ def test_equal_rewards_stop_the_training(tmp_path: Path) -> None:
     assert served(tmp_path, work)[0] == [False, True]
 
 
+def test_a_reached_target_stops_the_training(tmp_path: Path) -> None:
+    async def work(client: Client) -> Any:
+        return (await client.step(1, "left", "right", "left", "right"))["stop"]
+
+    assert served(tmp_path / "at", work, target_reward=0.5)[0] is True
+    assert served(tmp_path / "below", work, target_reward=0.6)[0] is False
+
+
 def test_a_rollout_whose_time_is_up_is_left_out(tmp_path: Path) -> None:
     async def work(client: Client) -> Any:
         await client.turn("slow", opens("right"))
