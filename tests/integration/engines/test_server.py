@@ -1,5 +1,6 @@
 """vLLM's server on a tiny random model: it answers, with tools and adapters, and leaves nothing behind."""
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -102,6 +103,25 @@ def with_engine_core(worker: psutil.Process) -> list[psutil.Process]:
     found = worker.children(recursive=True)
     names = [" ".join(process.cmdline()) for process in found if process.is_running()]
     return found if any("EngineCore" in name for name in names) else []
+
+
+def test_long_prompts_with_seeds_are_answered_side_by_side(
+    engine_env: EngineEnv, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Together they are longer than a batch. vLLM would split one of them, and on a CPU die of its seed."""
+
+    async def ask(url: str, model: str) -> list[int]:
+        async with httpx.AsyncClient(base_url=url, timeout=120) as client:
+            prompts = [[10 + (7 * number + place) % 4000 for place in range(1500)] for number in range(8)]
+            known = {"model": model, "max_tokens": 2, "temperature": 1.0}
+            bodies = [{**known, "prompt": prompt, "seed": number} for number, prompt in enumerate(prompts)]
+            answers = await asyncio.gather(*(client.post("/completions", json=body) for body in bodies))
+        return [answer.status_code for answer in answers]
+
+    with serve_model(
+        env=engine_env, model_dir=tiny_model, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=2048
+    ) as endpoint:
+        assert asyncio.run(ask(endpoint.base_url, endpoint.model)) == [200] * 8
 
 
 def test_a_taken_port_is_an_error_at_once(tiny_model: Path, tmp_path: Path) -> None:
