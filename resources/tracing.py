@@ -71,7 +71,7 @@ class TracingResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
                 try:
                     yield figures
                 finally:
-                    _close(client, problems)
+                    _close(client, problems, within=_SEND_SECONDS if server is None else None)
         finally:
             reason = tracer.error
             if server is not None:
@@ -161,8 +161,12 @@ def _problems_of_weave() -> Iterator[list[str]]:
         logger.removeHandler(notes)
 
 
-def _close(client: "WeaveClient", problems: list[str]) -> None:
-    """Send what waits, for a while, and end the client's threads: weave itself keeps them until the process ends."""
+def _close(client: "WeaveClient", problems: list[str], *, within: float | None) -> None:
+    """Send what waits and end the client's threads: weave itself keeps them until the process ends.
+
+    Args:
+        within: seconds for sending; what is not sent then is a problem. None waits to the end.
+    """
     from weave.trace.context.weave_client_context import set_weave_client_global
     from weave.trace_server_bindings import call_batch_processor
 
@@ -178,9 +182,9 @@ def _close(client: "WeaveClient", problems: list[str]) -> None:
 
     sending = threading.Thread(target=send, name="weave-finish", daemon=True)
     sending.start()
-    sending.join(_SEND_SECONDS)
+    sending.join(within)
     if sending.is_alive():
-        problems.append(f"not sent within {_SEND_SECONDS:.0f} s")
+        problems.append(f"not sent within {within:.0f} s")
     set_weave_client_global(None)
     for executor in (client.future_executor, client.future_executor_fastlane):
         if executor is not None:
