@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import httpx
 import uvicorn
 from local_http import LocalHandler, LocalServer
 from release_cases import add_artifact, release
+from waiting import wait_for
 
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.conversations.messages import canonical_json
@@ -146,13 +147,6 @@ def running_api(settings: Settings, config: ServingConfig) -> Iterator[tuple[htt
     finally:
         server.should_exit = True
         thread.join(60)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30, every: float = 0.05) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(every)
 
 
 @dataclass

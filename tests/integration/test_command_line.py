@@ -55,11 +55,14 @@ def test_doctor_names_what_is_missing_and_the_command_that_fixes_it(tmp_path: Pa
     engines = tmp_path / "engines"
     missing = agent_assets(tmp_path, "doctor", AGENT_ASSETS_ENGINES=str(engines), AGENT_ASSETS_DEVICE="cpu")
     lines = missing.stdout.splitlines()
-    number = next(n for n, line in enumerate(lines) if line.startswith("MISSING"))
-    assert "engine cpu" in lines[number] and lines[number + 1].strip() == "fix: make setup"
-    assert missing.returncode == 1 and lines[-1] == "Missing: engine cpu."
+    number = next(n for n, line in enumerate(lines) if line.startswith("MISSING") and "engine cpu" in line)
+    assert lines[number + 1].strip() == "fix: make setup"
+    # A disk with less than 10 GiB left is rightly missing, too, and says nothing about this test.
+    full = shutil.disk_usage(tmp_path).free < 10 * 2**30
+    assert missing.returncode == 1
+    assert lines[-1] == ("Missing: engine cpu, store." if full else "Missing: engine cpu.")
     present = {line.split()[1] for line in lines if line.startswith("ok")}
-    assert {"MongoDB", "pipelines", "store"} <= present
+    assert {"MongoDB", "pipelines"} <= present and ("store" in present) is not full
     assert any(line.startswith("absent") and "engine gpu" in line for line in lines)
     # Half an environment is none.
     python = engines / "cpu" / "bin" / "python"

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from waiting import wait_for
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE / "engines"))
 
-from launching import alive, read_pids, wait_for  # noqa: E402  it lives beside the engine tests
+from launching import alive, read_pids  # noqa: E402  it lives beside the engine tests
 
 
 def start(home: Path) -> "subprocess.Popen[str]":

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from launching import HERE, alive, read_pids, wait_for
+from launching import HERE, alive, read_pids
+from waiting import wait_for
 
 from agent_assets.engines.gpu import CPU, lease_device
 from agent_assets.errors import EngineTimeout

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from launching import CORE, ROOMY, alive, engine_asset, read_pids, wait_for
+from launching import CORE, ROOMY, alive, engine_asset, read_pids
+from waiting import wait_for
 
 from agent_assets.engines.environment import EngineEnv, engine_environment, find_engine_env
 from agent_assets.engines.launcher import EngineResult

@@ -9,10 +9,11 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from launching import CORE, HERE, alive, wait_for
+from launching import CORE, HERE, alive
 from openai import OpenAI, omit
 from test_programs import conversations
 from tiny_model import make_tiny_adapter
+from waiting import wait_for
 
 from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.tools import strict_openai_tools

@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from serving_world import CANDLES, PIPELINE, World, problem, wait_for
+from serving_world import CANDLES, PIPELINE, World, problem
+from waiting import wait_for
 
 from agent_assets.release.pointer import rollback
 

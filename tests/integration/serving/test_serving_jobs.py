@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import httpx
 import pytest
-from serving_world import wait_for
+from waiting import wait_for
 
 from agent_assets.demo.run import seed_sample_elders
 from agent_assets.engines.progress import ProgressReporter

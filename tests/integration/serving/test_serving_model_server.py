@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-from serving_world import PIPELINE, World, add_agent, problem, running_api, wait_for
+from serving_world import PIPELINE, World, add_agent, problem, running_api
+from waiting import wait_for
 
 
 def test_a_model_server_that_fails_is_asked_once_more_then_told(world: World) -> None:

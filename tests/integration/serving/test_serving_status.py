@@ -5,6 +5,7 @@ import logging
 
 from click.testing import CliRunner
 from serving_world import World
+from waiting import wait_for
 
 from agent_assets.cli import commands
 
@@ -14,8 +15,8 @@ def test_health_config_and_metrics_say_how_it_is_without_secrets(world: World, m
     health = world.client.get("/health").json()
     assert health["dependencies"] == {"store": "ok", "mongodb": "ok", "dagster": "absent", "inference": "cold"}
     assert mongo_uri not in world.client.get("/config").text
-    metrics = world.client.get("/metrics").text
-    assert 'agent_assets_requests_total{method="POST",route="/chat",status="200"} 1.0' in metrics
+    counted = 'agent_assets_requests_total{method="POST",route="/chat",status="200"} 1.0'
+    wait_for(lambda: counted in world.client.get("/metrics").text)  # a request is counted after its answer was sent
 
 
 def test_the_log_has_ids_and_no_words(world: World) -> None:
@@ -35,6 +36,7 @@ def test_the_log_has_ids_and_no_words(world: World) -> None:
         world.model.text("My secret answer")
         world.chat("My secret question")
         world.client.post("/chat", json={"elder_id": "ada", "message": ["My secret mistake"]})
+        wait_for(lambda: len(lines) == 2)  # a request is logged after its answer was sent
     finally:
         logger.removeHandler(handler)
     assert [json.loads(line)["status"] for line in lines] == [200, 422]

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from serving_world import add_agent, running_api, wait_for
+from serving_world import add_agent, running_api
 from tiny_model import make_tiny_adapter, make_tiny_model
+from waiting import wait_for
 
 from agent_assets.engines.environment import find_engine_env
 from agent_assets.serving.config import ServingConfig
