@@ -23,6 +23,7 @@ from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.pipeline.tools import open_tools
 from agent_assets.planning.history import latest_materialization
+from agent_assets.release.records import read_candidate
 from agent_assets.settings import Settings, teacher_environment
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.places import agent_logs
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from agent_assets.synthesis.agent_loop import ChatModel, Rollout
     from agent_assets.synthesis.mcp_client import Toolbox
 
-TRAINED = ("rl_merged_model", "merged_model")  # the furthest trained one answers
+_TRAINED = ("rl_merged_model", "merged_model")
 _DEVICE_SECONDS = 600.0  # to wait for a device that trains
 
 
@@ -93,6 +94,14 @@ def _latest(settings: Settings, pipeline: PipelineSpec, asset: str, elder: str |
     return None if recorded is None else store.find(key, recorded.fingerprint)
 
 
+def trained_model(settings: Settings, pipeline: PipelineSpec, elder: str | None) -> Artifact | None:
+    """The model that answers: the furthest trained one, unless the release stage found that RL did not help it."""
+    found = _latest(settings, pipeline, "release", elder)
+    took_sft = found is not None and read_candidate(found.path).system == "sft"
+    assets = reversed(_TRAINED) if took_sft else _TRAINED
+    return next(filter(None, (_latest(settings, pipeline, asset, elder) for asset in assets)), None)
+
+
 @contextmanager
 def _endpoint(
     settings: Settings, pipeline: PipelineSpec, elder: str | None, asked: Asked, failed_logs: Path
@@ -104,7 +113,7 @@ def _endpoint(
         return
     if asked.base_url is not None:
         raise ConfigError("An endpoint is named, and no model.", next_step="add --model.")
-    trained = next(filter(None, (_latest(settings, pipeline, asset, elder) for asset in TRAINED)), None)
+    trained = trained_model(settings, pipeline, elder)
     if trained is None:
         raise StoreError(
             f"{'/'.join(filter(None, (pipeline.config.name, elder)))} was not trained.",

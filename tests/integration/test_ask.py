@@ -3,9 +3,18 @@
 import os
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from fake_openai import calls, fake_openai, says, status
+from release_cases import add_artifact, add_release
 from test_command_line import agent_assets, error_of
+
+from agent_assets.ask import trained_model
+from agent_assets.automation.pipelines import load_graphs
+from agent_assets.instance import open_instance, prepare_dagster_home
+from agent_assets.planning.history import DATA_VERSION_TAG, FINGERPRINT_TAG
+from agent_assets.settings import load_settings
+from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 
 PRICES = {"province": "Sichuan", "start_date": "2025-04-01", "end_date": "2025-04-02"}
 
@@ -67,3 +76,31 @@ def test_a_refusal_names_the_status_and_no_secret(tmp_path: Path) -> None:
         )
     said = error_of(done)
     assert "HTTP 401" in said and "in confidence" not in said
+
+
+def test_the_model_that_release_took_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_ASSETS_HOME", str(tmp_path))
+    settings = load_settings()
+    prepare_dagster_home(settings)
+    store = ArtifactStore(settings.store)
+    pipeline = next(graph.spec for graph in load_graphs() if graph.spec.config.name == "elder_companion")
+
+    def materialized(asset: str, version: str) -> None:
+        tags = {FINGERPRINT_TAG: version, DATA_VERSION_TAG: version}
+        event = dg.AssetMaterialization(asset_key=["elder_companion", asset], partition="ada", tags=tags)
+        with open_instance(settings) as instance:
+            instance.report_runless_asset_event(event)
+
+    def answers() -> str | None:
+        found = trained_model(settings, pipeline, "ada")
+        return None if found is None else found.key.asset
+
+    assert answers() is None
+    for number, asset in enumerate(("merged_model", "rl_merged_model"), start=1):
+        add_artifact(store, ArtifactKey("elder_companion", asset, "ada"), f"{number:032x}", {"weights": "w"})
+        materialized(asset, f"{number:032x}")
+        assert answers() == asset
+    for version, system, asset in (("a" * 32, "sft", "merged_model"), ("b" * 32, "rl", "rl_merged_model")):
+        add_release(store, version, system=system)
+        materialized("release", version)
+        assert answers() == asset
