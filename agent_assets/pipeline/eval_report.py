@@ -79,8 +79,9 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     )
     if "rl" in systems:
         report["rl"] = compare_rewards(
-            results, scenarios, tools, run.config.rl.rewards, training=run.inputs["rl_checkpoint"].manifest.summary,
-            seed=settings.seed, samples=settings.bootstrap_samples,
+            results, scenarios, tools, run.config.rl.rewards, changes=report["deltas"]["rl_vs_sft"],
+            training=run.inputs["rl_checkpoint"].manifest.summary, seed=settings.seed,
+            samples=settings.bootstrap_samples,
         )  # fmt: skip
     _write_answers(folder / ANSWERS_FILE, results)
     (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -184,7 +185,7 @@ STAGE = Stage(
         "rl_merged_model",
     ),
     kinds=frozenset({"vllm", "report"}),
-    code_version="4",
+    code_version="5",
     config=config,
     produce=produce,
     checks=(Check("report_complete", "Every system answered (nearly) every held-out item."),),

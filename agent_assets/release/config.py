@@ -12,6 +12,9 @@ class GateConfig(StrictModel):
 
     recall_margin: float = Field(0.05, ge=0, le=1, description="Most that memory recall may fall, on the same items.")
     tool_margin: float = Field(0.05, ge=0, le=1, description="Most that tool calls exactly right may fall.")
+    answer_margin: float = Field(
+        0.05, ge=0, le=1, description="Most that answers which state every value of the tools may fall."
+    )
     abstention_margin: float = Field(0.10, ge=0, le=1, description="Most that saying `never told` rightly may fall.")
     min_shared_items: int = Field(
         5, ge=1, description="Held-out items that candidate and current release must share; fewer are no comparison."

@@ -26,6 +26,7 @@ from agent_assets.release.records import Candidate, Items, Verdict
 
 _RECALL = ("recall_open", "recall_closed")
 _TOOLS = ("tool_call_accuracy", "tool_call_accuracy_unseen_wording")
+_ANSWERS = ("answer_accuracy",)
 _ABSTENTION = ("abstention",)
 
 
@@ -97,6 +98,7 @@ def _compare(
     margins = (
         dict.fromkeys(_RECALL, config.recall_margin)
         | dict.fromkeys(_TOOLS, config.tool_margin)
+        | dict.fromkeys(_ANSWERS, config.answer_margin)
         | dict.fromkeys(_ABSTENTION, config.abstention_margin)
     )
     metrics: dict[str, dict[str, float | int]] = {}

@@ -6,23 +6,26 @@ from typing import Any
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.evaluation.bootstrap import Interval, paired_bootstrap
-from agent_assets.evaluation.metrics import ItemResult
+from agent_assets.evaluation.metrics import METRICS, ItemResult
 from agent_assets.rl.config import RewardWeights
 from agent_assets.rl.rewards import reward
 
 
 def compare_rewards(
     results: Mapping[str, Sequence[ItemResult]], scenarios: Mapping[str, Sequence[ItemResult]],
-    tools: Sequence[ToolSchema], weights: RewardWeights, *, training: Mapping[str, Any], seed: int, samples: int,
+    tools: Sequence[ToolSchema], weights: RewardWeights, *, changes: Mapping[str, Mapping[str, float] | None],
+    training: Mapping[str, Any], seed: int, samples: int,
 ) -> JsonObject:  # fmt: skip
     """Mean verifiable reward of every system, the paired change from SFT to RL, and one line that says it all.
 
-    `candidate` is the system to release: `rl` where it helped and did not hurt, by these intervals, else `sft`.
+    `candidate` is the system to release: `rl` where it helped and did not hurt, by these intervals, else `sft`. A
+    metric of the report is hurt, too: a reward for calls alone does not see answers that went wrong.
 
     Args:
         results: of the systems `sft` and `rl` (and others) on the same held-out items.
         scenarios: of the systems `sft` and `rl` on the same held-out scenarios; the line judges by them where there
             are some, because they are like what RL was trained on.
+        changes: of the report, from SFT to RL: metric -> mean, low and high of the 95% interval, or None.
         training: summary of the rl_checkpoint: `learned` and `verdict`.
     """
     found = {"items": _compare(results, tools, weights, seed, samples)}
@@ -30,8 +33,9 @@ def compare_rewards(
         asked = {system: outcome for system, outcome in scenarios.items() if outcome}
         found["scenarios"] = _compare(asked, tools, weights, seed, samples)
     facts = {name: one | {"interval": one["interval"] and vars(one["interval"])} for name, one in found.items()}
-    helped = bool(training.get("learned")) and _helped(found)
-    line = _line(found, training) + ("" if helped else " To be released: SFT.")
+    worse = _worse(changes)
+    helped = bool(training.get("learned")) and _helped(found) and not worse
+    line = _line(found, training) + worse + ("" if helped else " To be released: SFT.")
     return facts.pop("items") | facts | {"line": line, "candidate": "rl" if helped else "sft"}
 
 
@@ -60,6 +64,17 @@ def _rewards(results: Sequence[ItemResult], tools: Sequence[ToolSchema], weights
 def _helped(found: Mapping[str, Mapping[str, Any]]) -> bool:
     decisive, usual = found.get("scenarios", found["items"])["interval"], found["items"]["interval"]
     return decisive is not None and decisive.low > 0 and (usual is None or usual.high >= 0)
+
+
+def _worse(changes: Mapping[str, Mapping[str, float] | None]) -> str:
+    """The metrics that are certainly worse under RL, as a sentence; "" when there is none."""
+    told = []
+    for metric in METRICS:
+        if (change := changes.get(metric.name)) is not None:
+            low, high = change["low"], change["high"]
+            if (high if metric.higher_is_better else -low) < 0:
+                told.append(f"{metric.label} {change['mean']:+.3f} [{low:+.3f}, {high:+.3f}]")
+    return f" Worse than SFT: {'; '.join(told)}." if told else ""
 
 
 def _line(found: Mapping[str, Mapping[str, Any]], training: Mapping[str, Any]) -> str:

@@ -34,7 +34,15 @@ def test_an_equal_candidate_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    "metric", ["recall_open", "recall_closed", "tool_call_accuracy", "tool_call_accuracy_unseen_wording", "abstention"]
+    "metric",
+    [
+        "recall_open",
+        "recall_closed",
+        "tool_call_accuracy",
+        "tool_call_accuracy_unseen_wording",
+        "answer_accuracy",
+        "abstention",
+    ],
 )
 def test_each_side_is_guarded(metric: str) -> None:
     found = verdict(1.0, 0.5, metric=metric)

@@ -36,8 +36,15 @@ def compared(
     """The comparison with so many items (and scenarios) right under SFT and RL."""
     systems = {"base": results(items, 0), "sft": results(items, sft), "rl": results(items, rl)}
     harder = {} if scenarios is None else dict(zip(("sft", "rl"), (results(items, n) for n in scenarios), strict=True))
+    changes = report_of(items, systems)["deltas"]["rl_vs_sft"]
     return compare_rewards(
-        systems, {"base": []} | harder, TOOLS, RewardWeights(), training=training, seed=1, samples=500
+        systems, {"base": []} | harder, TOOLS, RewardWeights(), changes=changes, training=training, seed=1, samples=500
+    )
+
+
+def report_of(items: list[EvalItem], systems: dict[str, list[ItemResult]]) -> dict[str, Any]:
+    return build_report(
+        pipeline="p", partition=None, items=items, results=systems, tools=TOOLS, seconds=1.0, seed=1, samples=200
     )
 
 
@@ -85,18 +92,28 @@ def test_only_rl_that_helped_and_hurt_nothing_is_to_be_released(items: list[Eval
     assert candidate(8, 16, {"learned": False, "verdict": "learned nothing"}) == "sft"
 
 
+def test_rl_that_calls_better_and_answers_worse_is_not_released(items: list[EvalItem]) -> None:
+    """A reward for exactly right calls alone says nothing of the answers after them."""
+    calls_only = RewardWeights.model_validate(dict.fromkeys(RewardWeights.model_fields, 0.0) | {"exact": 1.0})
+    silent = [rollout(one, RIGHT, "Blah blah.") for one in items]
+    systems = {"sft": results(items, 20), "rl": silent}
+    harder = {"sft": results(items, 4), "rl": silent}
+    changes = report_of(items, systems)["deltas"]["rl_vs_sft"]
+    found = compare_rewards(systems, harder, TOOLS, calls_only, changes=changes, training=LEARNED, seed=1, samples=500)
+    assert found["line"].startswith("RL helped") and found["candidate"] == "sft"
+    assert "Worse than SFT: Answer states every value -1.000 [-1.000, -1.000]. To be released: SFT." in found["line"]
+
+
 def test_items_that_one_system_failed_on_are_not_paired(items: list[EvalItem]) -> None:
     rl = [rollout(items[0], error="EngineFailed"), *results(items, 20)[1:]]
     systems = {"sft": results(items, 20), "rl": rl}
-    found = compare_rewards(systems, {}, TOOLS, RewardWeights(), training=LEARNED, seed=1, samples=100)
+    found = compare_rewards(systems, {}, TOOLS, RewardWeights(), changes={}, training=LEARNED, seed=1, samples=100)
     assert found["items"] == 19
 
 
 def test_the_report_shows_the_line_and_the_change_from_sft_to_rl(items: list[EvalItem]) -> None:
     systems = {"base": results(items, 0), "sft": results(items, 8), "rl": results(items, 16)}
-    report = build_report(
-        pipeline="p", partition=None, items=items, results=systems, tools=TOOLS, seconds=1.0, seed=1, samples=200
-    )
+    report = report_of(items, systems)
     report["rl"] = compared(items, 8, 16)
     assert report["deltas"]["rl_vs_sft"]["tool_call_accuracy"]["mean"] == 0.4
     assert report["rl"]["line"] in markdown_summary(report)
