@@ -10,8 +10,6 @@ its task by the verifiable measure (see `rewards`).
 """
 
 import asyncio
-import hashlib
-import json
 import os
 import statistics
 from collections.abc import Sequence
@@ -24,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agent_assets.conversations.messages import ToolSchema, canonical_json
 from agent_assets.conversations.row_parts import openai_tools
 from agent_assets.errors import ConfigError, EngineFailed
+from agent_assets.llm.answer_cache import AnswerCache
 from agent_assets.rl.config import JudgeConfig, RewardWeights
 from agent_assets.rl.rollouts import Attempt
 from agent_assets.synthesis.openai_model import request_body
@@ -88,7 +87,7 @@ class Judge:
                 f"The judge of reinforcement learning has no key: {config.api_key_env} is not set.",
                 next_step=f"set {config.api_key_env}, or remove rl.judge: verifiable rewards need no judge.",
             )
-        self.config, self._weights, self._cache, self._key = config, weights, cache, key
+        self.config, self._weights, self._cache, self._key = config, weights, AnswerCache(cache), key
         self.usage = Usage()
         self._differences: list[float] = []
         self._gate: asyncio.Semaphore | None = None
@@ -139,11 +138,11 @@ class Judge:
         from openai import OpenAIError
 
         messages = self._messages(texts, tools)
-        digest = hashlib.sha256(canonical_json([self.config.model, messages]).encode()).hexdigest()
-        path = self._cache / f"{digest}.json"
-        if path.exists():
+        key = self._cache.key({"model": self.config.model, "messages": messages})
+        known = self._cache.read(key)
+        if known is not None:
             self.usage.cached += 1
-            return {str(key): float(value) for key, value in json.loads(path.read_text(encoding="utf-8")).items()}
+            return {name: float(score) for name, score in known.items()}
         assert self._gate is not None
         async with self._gate:
             for attempt in range(self.config.attempts):
@@ -153,8 +152,7 @@ class Judge:
                 except (_BadJudgement, OpenAIError):  # counted: the group is left out when all tries fail
                     await asyncio.sleep(0.5 * 2**attempt if attempt + 1 < self.config.attempts else 0)
                     continue
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(canonical_json(scores), encoding="utf-8")
+                self._cache.write(key, scores)
                 return scores
         return None
 

@@ -132,7 +132,7 @@ def test_the_spend_cap_stops_and_keeps_what_was_paid_for(tmp_path: Path) -> None
     with judge_server(by_id) as server:
         with pytest.raises(EngineFailed, match="spend cap: 1 requests"):
             judged(server, tmp_path, [GROUP, others], two_orders=False, max_requests=1, concurrency=1)
-        assert len(list((tmp_path / "cache").iterdir())) == 1
+        assert len(list((tmp_path / "cache").rglob("*.json"))) == 1
         resumed, groups = judged(server, tmp_path, [GROUP, others], two_orders=False, max_requests=1, concurrency=1)
     assert resumed.usage.cached == 1 and None not in groups
 
@@ -154,5 +154,5 @@ def test_no_key_is_an_error_that_says_what_to_do(tmp_path: Path, monkeypatch: py
 def test_the_key_never_reaches_the_cache(tmp_path: Path) -> None:
     with judge_server(by_id) as server:
         judged(server, tmp_path, [GROUP])
-    assert not any("secret" in path.read_text(encoding="utf-8") for path in (tmp_path / "cache").iterdir())
-    assert all(json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "cache").iterdir())
+    assert not any("secret" in path.read_text(encoding="utf-8") for path in (tmp_path / "cache").rglob("*.json"))
+    assert all(json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "cache").rglob("*.json"))
