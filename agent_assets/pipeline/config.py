@@ -70,7 +70,7 @@ class MergeConfig(StrictModel):
     """Merging the adapter into the base weights, and the proof that nothing changed."""
 
     max_logit_difference: float = Field(
-        1e-2, gt=0, description="Largest |logit(merged) - logit(base + adapter)| on the fixed prompts."
+        1e-2, gt=0, description="Largest |logit(merged) - logit(base + adapter)| on the fixed prompts, in float32."
     )
     max_minutes: float = Field(60.0, gt=0)
     max_memory_gb: float = Field(64.0, gt=0)

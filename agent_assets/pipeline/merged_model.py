@@ -33,11 +33,13 @@ def merge(run: StageRun, folder: Path, adapter: str) -> Product:
         },
     )
     parity = made.result["parity"]
-    passed = parity["max_logit_difference"] <= settings.max_logit_difference and parity["token_agreement"] == 1.0
+    equal = parity["max_logit_difference"] <= settings.max_logit_difference and parity["token_agreement"] == 1.0
     return Product(
         summary={
             "max_logit_difference": parity["max_logit_difference"],
             "token_agreement": parity["token_agreement"],
+            "stored_dtype": parity["stored_dtype"],
+            "stored_token_agreement": parity["stored_token_agreement"],
             "tokens": made.result["tokens"],
             "tokens_per_s": made.result["tokens_per_s"],
             "peak_memory_mb": made.peak_memory_bytes // 2**20,
@@ -47,9 +49,10 @@ def merge(run: StageRun, folder: Path, adapter: str) -> Product:
             CheckEntry(name="adapter_loads", passed=True, description="the adapter loaded on this base model"),
             CheckEntry(
                 name="parity",
-                passed=passed,
+                passed=equal and parity["files_exact"],
                 metadata=parity,
-                description=f"largest logit difference {parity['max_logit_difference']:.2e}",
+                description=f"largest logit difference {parity['max_logit_difference']:.2e} in float32; the files hold "
+                f"{'' if parity['files_exact'] else 'NOT '}exactly these weights in {parity['stored_dtype']}",
             ),
         ],
         engine=EngineEntry(name="swift", versions=made.result["versions"]),
@@ -70,12 +73,16 @@ def merging_stage(*, name: str, adapter: str, description: str) -> Stage:
         description=description,
         deps=("base_model", adapter),
         kinds=frozenset({"pytorch", "huggingface"}),
-        code_version="1",
+        code_version="2",
         config=config,
         produce=produce,
         checks=(
             Check("adapter_loads", "The adapter loads on this base model."),
-            Check("parity", "Merged equals base + adapter: logits within tolerance, the same most likely tokens."),
+            Check(
+                "parity",
+                "Merged equals base + adapter in float32: logits within tolerance, the same most likely tokens; "
+                "and the files hold exactly those weights in the type of the base model.",
+            ),
         ),
         gpu=True,
     )

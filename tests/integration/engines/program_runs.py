@@ -73,6 +73,17 @@ def render(model_dir: str, rows: list[dict[str, Any]], chats: list[dict[str, Any
     return found
 
 
+def in_bfloat16(model_dir: str, out_dir: str) -> None:
+    """A copy of a model in the type that most published weights have."""
+    import shutil
+
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    shutil.copytree(model_dir, out_dir)
+    AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.bfloat16).save_pretrained(out_dir)
+
+
 def gradients(model_dir: str) -> dict[str, float]:
     """Largest relative difference of loss and of gradients between peft's layers and ours, in float32."""
     import torch

@@ -200,12 +200,30 @@ def test_training_learns_repeats_itself_and_merges(
     parity = programs(tmp_path, "call", "swift_merge", places)["result"]["parity"]
     assert parity["max_logit_difference"] < 1e-3
     assert (parity["token_agreement"], parity["greedy_agreement"]) == (1.0, 1.0)
+    assert parity["files_exact"] and parity["stored_dtype"] == "float32"
+    assert parity["stored_logit_difference"] == parity["max_logit_difference"]
     assert sha256_file(merged / "chat_template.jinja") == sha256_file(tiny_model / "chat_template.jinja")
 
     other = make_tiny_model(tmp_path / "other", engine_env, seed=1)
     refused = programs(tmp_path, "call", "swift_merge", places | {"model_dir": str(other)})
     assert refused["error"] == "BaseModelError"
     assert "was trained on base:" in refused["message"]
+
+
+def test_a_bfloat16_model_is_merged_exactly_although_rounding_moves_its_logits(
+    programs: Programs, tiny_model: Path, tmp_path: Path
+) -> None:
+    base, adapter, merged = (tmp_path / name for name in ("base", "adapter", "merged"))
+    programs(tmp_path, "in_bfloat16", str(tiny_model), str(base))
+    training = {"model_dir": str(base), "train_file": str(rows_file(tmp_path)), "out_dir": str(adapter)}
+    trained = programs(tmp_path, "call", "swift_sft", training | SETTINGS | {"epochs": 1, "precision": "bf16"})
+    assert trained["result"]["weights_loaded"]["dtype"] == "bfloat16"
+    places = {"model_dir": str(base), "adapter_dir": str(adapter), "out_dir": str(merged)}
+    parity = programs(tmp_path, "call", "swift_merge", places)["result"]["parity"]
+    assert parity["files_exact"] and parity["stored_dtype"] == "bfloat16"
+    assert parity["max_logit_difference"] < 1e-3 < parity["stored_logit_difference"]
+    assert parity["token_agreement"] == 1.0
+    assert json.loads((merged / "config.json").read_text(encoding="utf-8"))["dtype"] == "bfloat16"
 
 
 def test_training_resumes_to_the_same_bytes(programs: Programs, tiny_model: Path, tmp_path: Path) -> None:
