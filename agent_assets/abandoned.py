@@ -6,12 +6,13 @@ process of ours. Killed outright, such a run would hold its pool slot for ever, 
 
 import os
 import socket
+from pathlib import Path
 
 import dagster as dg
-import psutil
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES  # no public name lists these states
 
 PROCESS_TAG = "agent_assets/process"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def process_tag(run_id: str) -> dict[str, str]:
@@ -19,7 +20,7 @@ def process_tag(run_id: str) -> dict[str, str]:
 
     The run id is in it because Dagster copies the tags of a run that failed to the one that tries again.
     """
-    return {PROCESS_TAG: f"{socket.gethostname()}/{_identity(psutil.Process(os.getpid()))}/{run_id}"}
+    return {PROCESS_TAG: f"{socket.gethostname()}/{_identity(os.getpid())}/{run_id}"}
 
 
 def release_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -34,13 +35,15 @@ def release_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
     return abandoned
 
 
-def _identity(process: psutil.Process) -> str:
-    return f"{process.pid}-{process.create_time():.2f}"
+def _identity(pid: int) -> str:
+    """Process id, its start in ticks since the machine's, and which start of the machine: no clock that can be set."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    started = stat.rsplit(")", 1)[1].split()[19]  # field 22; the name before it may hold spaces
+    return f"{pid}-{started}-{_BOOT_ID.read_text(encoding='utf-8')[:8]}"
 
 
 def _alive(identity: str) -> bool:
-    pid = int(identity.split("-", maxsplit=1)[0])
     try:
-        return _identity(psutil.Process(pid)) == identity
-    except psutil.NoSuchProcess:
+        return _identity(int(identity.split("-", maxsplit=1)[0])) == identity
+    except (FileNotFoundError, ProcessLookupError):
         return False

@@ -66,6 +66,7 @@ def materialize_stage(
         tracing=TracingResource(wandb_project=load_settings().wandb_project),
         trace_file=trace_file(store, pipeline.config.name, partition),
         llm_folder=llm_folder(store, pipeline.config.name, partition),
+        generation=age,
     )
     source = Source(versions={}) if stage.read_source is None else stage.read_source(run)
     config = dict(stage.config(pipeline))

@@ -72,6 +72,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         scores={name: value for name, value in report["systems"][system].items() if isinstance(value, float | None)},
         incomplete=tuple(_incomplete(run.inputs["eval_report"], merged)),
         leaks=_leaks(run, system, reference, [item.question for item in held], prompts),
+        generation=run.generation,
     )
     (folder / CANDIDATE_FILE).write_text(candidate.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (folder / ITEMS_FILE).write_text(json.dumps(items, sort_keys=True, indent=1) + "\n", encoding="utf-8")
@@ -229,7 +230,7 @@ STAGE = Stage(
         "rl_checkpoint", "rl_merged_model", "eval_report",
     ),
     kinds=frozenset({"python"}),
-    code_version="3",
+    code_version="4",
     config=config,
     produce=produce,
     checks=(

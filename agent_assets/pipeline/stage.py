@@ -86,6 +86,7 @@ class StageRun(SourceContext):
     tracing: "TracingResource"
     trace_file: Path
     llm_folder: Path
+    generation: int  # how often an elder of this id was removed before
 
     def path(self, asset: str) -> Path:
         """Folder with the files of an input artifact."""

@@ -10,11 +10,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from pydantic import ValidationError
 
 from agent_assets.errors import ReleaseConflict, ReleaseError
-from agent_assets.release.records import STAGE, Action, Entry, Ledger, Verdict
+from agent_assets.release.records import STAGE, Action, Entry, Ledger, Verdict, read_candidate
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.tombstones import generation
 
@@ -102,12 +103,19 @@ def move(
 
     Raises:
         ReleaseConflict: another version is current by now; nothing was changed.
-        ReleaseError: the artifact of `version` is not in the store.
+        ReleaseError: the artifact of `version` is not in the store, or its elder was removed since it was made.
     """
-    if store.find(release_key(agent[0], elder), version) is None:
+    artifact = store.find(release_key(agent[0], elder), version)
+    if artifact is None:
         raise ReleaseError(
             f"Version {version[:8]} of {agent[0]}/{agent[1]} is not in the store any more.",
             next_step="choose another one: `agent-assets releases` lists them.",
+        )
+    now = generation(store, elder)
+    if read_candidate(artifact.path).generation != now:
+        raise ReleaseError(
+            f"{agent[0]}/{agent[1]} was removed since version {version[:8]} was made.",
+            next_step="nothing of a removed elder comes back; build and release a new version.",
         )
 
     def changed(ledger: Ledger) -> Ledger:
@@ -117,7 +125,7 @@ def move(
             )
         entry = Entry(
             version=version, name=name, action=action, at=_now(), author=author, reason=reason, elder=elder,
-            generation=generation(store, elder), replaced=expected, bytes=size,
+            generation=now, replaced=expected, bytes=size,
         )  # fmt: skip
         return ledger.model_copy(update={"current": entry, "history": (*ledger.history, entry)})
 
@@ -164,11 +172,6 @@ def rollback(store: ArtifactStore, agent: Agent, *, to: str | None, author: str,
     """
     ledger = read_ledger(store, agent)
     target = earlier_release(ledger, to)
-    if target.generation != generation(store, target.elder):
-        raise ReleaseError(
-            f"{agent[0]}/{agent[1]} was removed since version {target.version[:8]}.",
-            next_step="nothing of a removed elder comes back; build and release a new version.",
-        )
     moved = move(
         store, agent, expected=_version(ledger.current), version=target.version, name=target.name, action="rollback",
         author=author, reason=reason, elder=target.elder, size=target.bytes,
@@ -225,20 +228,32 @@ def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[A
 
 
 def erase(store: ArtifactStore, elder: str) -> int:
-    """Remove every pointer, verdict and copy of an elder; returns how many files went."""
-    gone = 0
+    """Remove every pointer, verdict and copy of an elder; returns in how many files.
+
+    Who once answered as a copy of the elder, and has a release of their own by now, keeps that.
+    """
+    changed = 0
     for path in [*_glob(store, f"{_CURRENT}/*/*.json"), *_glob(store, f"{_DROPPED}/*/*.json")]:
         agent = path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")
-        if agent[1] == elder or any(entry.elder == elder for entry in read_ledger(store, agent).history):
+        ledger = read_ledger(store, agent)
+        theirs = {entry.name for entry in ledger.history if entry.elder == elder}
+        if agent[1] == elder or (ledger.current is not None and ledger.current.elder == elder):
             with _lock(store, agent):
                 store.filesystem.rm_file(path)
-            gone += 1
-    return gone
+        elif theirs:
+            _update(store, agent, partial(_without, elder=elder, names=theirs))
+        changed += agent[1] == elder or bool(theirs)
+    return changed
+
+
+def _without(ledger: Ledger, *, elder: str, names: set[str]) -> Ledger:
+    """A ledger without what it says of copies of `elder`, which had these content names."""
+    history = tuple(entry for entry in ledger.history if entry.elder != elder)
+    verdicts = tuple(verdict for verdict in ledger.verdicts if verdict.compared_with not in names)
+    return ledger.model_copy(update={"history": history, "verdicts": verdicts})
 
 
 def _artifacts(store: ArtifactStore, pipeline: str, entry: Entry) -> set[tuple[ArtifactKey, str]]:
-    from agent_assets.release.records import read_candidate
-
     key = release_key(pipeline, entry.elder)
     artifact = store.find(key, entry.version)
     if artifact is None:
@@ -255,10 +270,10 @@ def _update(store: ArtifactStore, agent: Agent, change: Callable[[Ledger], Ledge
             state, other = (_DROPPED, _CURRENT) if after.current is None else (_CURRENT, _DROPPED)
             target = _path(store, agent, state)
             store.filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
-            partial = target.removesuffix(".json") + ".partial"
+            aside = target.removesuffix(".json") + ".partial"
             content = json.dumps(after.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
-            store.filesystem.pipe_file(partial, content.encode())
-            store.filesystem.mv(partial, target)
+            store.filesystem.pipe_file(aside, content.encode())
+            store.filesystem.mv(aside, target)
             if store.filesystem.exists(_path(store, agent, other)):
                 store.filesystem.rm_file(_path(store, agent, other))
         return after

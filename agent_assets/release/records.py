@@ -53,6 +53,7 @@ class Candidate(_Record):
         parts: artifacts by role: base, adapter, merged, tools, memories (of an elder), rows, report.
         incomplete: why it can never be released, in words; () when nothing is missing.
         leaks: what was found of other elders in its answers, see `leaks.Leaks`.
+        generation: of its elder when it was made; it can be released in that one alone.
     """
 
     pipeline: str
@@ -64,6 +65,7 @@ class Candidate(_Record):
     scores: dict[str, float | None]
     incomplete: tuple[str, ...] = ()
     leaks: dict[str, int] = Field(default_factory=dict)
+    generation: int = 0
 
 
 # By item id: {"digest": hash of the item's content, "base": scores of the base model, "candidate": its own}.

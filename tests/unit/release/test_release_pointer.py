@@ -102,8 +102,29 @@ def test_nothing_of_a_removed_elder_answers_or_comes_back(store: ArtifactStore) 
     revive(store, "ada")
     with pytest.raises(ReleaseError, match="removed"):
         rollback(store, ADA, to=None, author="eve", reason="")
+    verdict = Verdict(decision="HOLD", reasons=("luck",), candidate=A, compared_with="x", shared_items=1)
+    note_verdict(store, ADA, verdict)
+    with pytest.raises(ReleaseError, match="was removed since version aaaaaaaa was made"):
+        run(store, "promote", "ada", "aaa", "--reason", "please")
+    assert answering(store) is None
     assert erase(store, "ada") == 1
     assert read_ledger(store, ADA).history == ()
+
+
+def test_who_was_a_copy_once_keeps_a_release_of_their_own(store: ArtifactStore) -> None:
+    bob = ("elder_companion", "bob")
+    release(store, A)
+    copied = {"version": A, "name": "ada-aaaaaaaa", "author": "eve", "reason": "twins", "elder": "ada"}
+    move(store, bob, expected=None, action="copy", **copied)  # type: ignore[arg-type]
+    add_release(store, B, name="bob-bbbbbbbb", partition="bob")
+    own = {"version": B, "name": "bob-bbbbbbbb", "author": "gate", "reason": "passed", "elder": "bob"}
+    move(store, bob, expected=A, action="promote", **own)  # type: ignore[arg-type]
+    verdict = Verdict(decision="PROMOTE", reasons=(), candidate=B, compared_with="ada-aaaaaaaa", shared_items=1)
+    note_verdict(store, bob, verdict)
+    assert erase(store, "ada") == 2
+    kept = read_ledger(store, bob)
+    assert kept.current is not None and kept.current.version == B
+    assert [entry.name for entry in kept.history] == ["bob-bbbbbbbb"] and kept.verdicts == ()
 
 
 def test_current_and_recent_releases_keep_their_artifacts(store: ArtifactStore) -> None:
@@ -123,7 +144,7 @@ def test_a_pointer_that_cannot_be_read_is_an_error_with_its_path(store: Artifact
 
 
 def run(store: ArtifactStore, *arguments: str) -> tuple[int, str]:
-    done = CliRunner().invoke(commands, arguments, env={"AGENT_ASSETS_STORE": store.root})
+    done = CliRunner().invoke(commands, arguments, env={"AGENT_ASSETS_STORE": store.root}, catch_exceptions=False)
     return done.exit_code, done.output
 
 
