@@ -12,9 +12,10 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import fsspec
 from pydantic import ValidationError
@@ -238,10 +239,23 @@ class ArtifactStore:
         path = self._workspace / _LOCKS / (f"{key.folder}/{fingerprint}".replace("/", "__") + ".lock")
         with _disk_errors(self._workspace):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle = path.open("w")
+            handle = _locked(path)
         with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)  # ten thousand elders would leave a file for each version ever built
+
+
+def _locked(path: Path) -> IO[str]:
+    """The file at `path`, open and locked; one that its last holder removed meanwhile is no lock."""
+    while True:
+        handle = path.open("w")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+                return handle
+        handle.close()
 
 
 @contextmanager

@@ -86,22 +86,24 @@ def test_damage_is_detected_and_set_aside(tmp_path: Path, damage: str) -> None:
     assert build(store).path.is_dir()
 
 
-def test_two_builders_of_one_fingerprint_take_turns(tmp_path: Path) -> None:
+def test_builders_of_one_fingerprint_take_turns_and_leave_no_locks(tmp_path: Path) -> None:
     order: list[str] = []
 
     def builder(name: str) -> None:
         store = ArtifactStore(str(tmp_path))
         with store.staging(KEY, FINGERPRINT):
             order.append(f"{name} in")
-            time.sleep(0.1)
+            time.sleep(0.02)
             order.append(f"{name} out")
 
-    threads = [threading.Thread(target=builder, args=(name,)) for name in "ab"]
+    threads = [threading.Thread(target=builder, args=(name,)) for name in "abcdefgh"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [step.split()[1] for step in order] == ["in", "out", "in", "out"]
+    # Nobody's turn begins before that of another has ended, also for who waited for a lock file that is gone by then.
+    assert [step.split()[1] for step in order] == ["in", "out"] * 8
+    assert list((tmp_path / ".locks").iterdir()) == []
 
 
 def test_another_pipelines_identical_build_is_adopted(tmp_path: Path) -> None:
