@@ -49,12 +49,14 @@ def ask(settings: Settings, agent: str, question: str, asked: Asked) -> None:
     """Run the agent (`pipeline` or `pipeline/elder`) once and print every step.
 
     Raises:
-        ConfigError: there is no such pipeline, or it needs an elder.
+        ConfigError: there is no such pipeline, it needs an elder, or nothing was asked.
         StoreError: the agent was not trained, or the elder's memories were not read.
         ToolServerError: a tool server failed.
         LlmUnavailable, LlmRefused: the model does not answer, or not this.
     """
     pipeline, elder = _agent(agent)
+    if not question.strip():
+        raise ConfigError("The question is empty.", next_step="write one, in quotes.")
     prepare_dagster_home(settings)
     memories = _memories(settings, pipeline, elder)
     logs = agent_logs(settings.home / "logs", pipeline.config.name, elder)

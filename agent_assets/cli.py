@@ -1,5 +1,6 @@
 """`agent-assets ...`: what is done from a terminal. Each command is a few lines over the room that does the work."""
 
+import math
 import sys
 from typing import TextIO
 
@@ -7,6 +8,8 @@ import click
 
 from agent_assets.errors import AgentAssetsError
 from agent_assets.settings import load_settings
+
+_PORT, _COUNT, _DAYS = click.IntRange(1, 65_535), click.IntRange(1), click.FloatRange(0, 36_500, min_open=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,8 +28,8 @@ def demo(elders: tuple[str, ...]) -> None:
 
 
 @commands.command()
-@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI on loopback.")
-@click.option("--api-port", default=8000, show_default=True, help="Port of the HTTP API on loopback.")
+@click.option("--port", type=_PORT, default=3000, show_default=True, help="Port of the Dagster UI on loopback.")
+@click.option("--api-port", type=_PORT, default=8000, show_default=True, help="Port of the HTTP API on loopback.")
 def up(port: int, api_port: int) -> None:
     """Start MongoDB (unless MONGODB_URI is set), the Dagster UI, its daemon and the HTTP API; Ctrl-C stops all."""
     from agent_assets.services import run_services
@@ -36,7 +39,7 @@ def up(port: int, api_port: int) -> None:
 
 @commands.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Other addresses need a token to exist.")
-@click.option("--port", default=8000, show_default=True)
+@click.option("--port", type=_PORT, default=8000, show_default=True)
 def serve(host: str, port: int) -> None:
     """Serve released agents over HTTP; `up` does this, too. The model server starts with the first answer."""
     from agent_assets.serving.run import serve as run_server
@@ -64,11 +67,13 @@ def token() -> None:
 @click.option("--admin", is_flag=True, help="It may do everything.")
 @click.option("--read", is_flag=True, help="It may look, and do nothing.")
 @click.option("--name", default="", help="Whose it is, for the list.")
-@click.option("--days", type=float, help="How long it lives. Default: until it is revoked.")
+@click.option("--days", type=_DAYS, help="How long it lives. Default: until it is revoked.")
 def create_token(elder: str | None, admin: bool, read: bool, name: str, days: float | None) -> None:
     """Make a token and print it, once."""
     from agent_assets.serving.commands import create_token as create
 
+    if days is not None and math.isnan(days):
+        raise click.UsageError("--days is no number.")
     if (elder is not None) + admin + read != 1:
         raise click.UsageError("give one of --elder, --admin, --read.")
     scope = "elder" if elder is not None else "admin" if admin else "read"
@@ -143,7 +148,7 @@ def export(agent: str, form: str, output: TextIO) -> None:
 @click.argument("question")
 @click.option("--model", help="Ask this model instead of the agent's trained one.")
 @click.option("--base-url", help="OpenAI-compatible endpoint of --model. Default: OPENAI_BASE_URL.")
-@click.option("--max-tokens", default=512, show_default=True, help="Most tokens of one model turn.")
+@click.option("--max-tokens", type=_COUNT, default=512, show_default=True, help="Most tokens of one model turn.")
 def ask(agent: str, question: str, model: str | None, base_url: str | None, max_tokens: int) -> None:
     """Ask AGENT (`pipeline` or `pipeline/elder`) one QUESTION and print every step: text, calls, results, answer."""
     from agent_assets.ask import Asked
@@ -228,7 +233,7 @@ def erase(elder: str, dry_run: bool, confirmed: bool) -> None:
 @click.argument("trace_id", required=False)
 @click.option("--elder", help="Only traces of this elder.")
 @click.option("--pipeline", help="Only traces of this pipeline.")
-@click.option("--limit", default=20, show_default=True, help="How many of the latest traces to list.")
+@click.option("--limit", type=_COUNT, default=20, show_default=True, help="How many of the latest traces to list.")
 def traces(trace_id: str | None, elder: str | None, pipeline: str | None, limit: int) -> None:
     """List traces of model calls, tool calls and evaluations, or show the one whose id starts with TRACE_ID."""
     from agent_assets.traces import show_traces

@@ -1,8 +1,10 @@
 """`agent-assets doctor`: what this installation has, what it lacks, and the command that fixes it."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from agent_assets.errors import AgentAssetsError
@@ -30,7 +32,7 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything a run needs. Changes nothing."""
     findings = [*_engines(settings), _mongo(settings), *_answer_indexes(settings)]
-    return [*findings, _pipelines(), _room(settings)]
+    return [*findings, _pipelines(), *_other_files(settings), _home(settings), _store(settings)]
 
 
 def _engines(settings: Settings) -> list[Finding]:
@@ -117,10 +119,46 @@ def _pipelines() -> Finding:
     return Finding("pipelines", bool(names), ", ".join(names), "add a folder with a defs.yaml below agent_assets/defs")
 
 
-def _room(settings: Settings) -> Finding:
+def _other_files(settings: Settings) -> Iterator[Finding]:
+    from agent_assets.automation.config import load_automation
+    from agent_assets.serving.config import load_serving
+
+    for name, read in (("automation", lambda: load_automation(settings.automation)), ("serving", load_serving)):
+        try:
+            read()
+        except AgentAssetsError as error:
+            yield Finding(name, False, error.message, error.next_step or "")
+
+
+def _home(settings: Settings) -> Finding:
+    if (refused := _refuses(settings.home)) is not None:
+        return Finding("home", False, refused, "set AGENT_ASSETS_HOME to a folder you may write to")
+    return Finding("home", True, str(settings.home))
+
+
+def _refuses(folder: Path) -> str | None:
+    """Why files cannot be written in a folder, or in the nearest one above it that is there; None when they can."""
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
+
+
+def _store(settings: Settings) -> Finding:
     if "://" in settings.store:
+        from agent_assets.store.artifact_store import ArtifactStore
+
+        try:
+            ArtifactStore(settings.store, cache=settings.home / "store-cache")
+        except AgentAssetsError as error:
+            return Finding("store", False, error.message, error.next_step or "")
         return Finding("store", True, settings.store)
     folder = Path(settings.store)
+    if (refused := _refuses(folder)) is not None:
+        return Finding("store", False, refused, "set AGENT_ASSETS_STORE to a folder you may write to")
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from agent_assets.settings import REPOSITORY, Settings
+from agent_assets.settings import REPOSITORY, Settings, make_home
 
 
 def prepare_dagster_home(settings: Settings) -> None:
@@ -14,7 +14,11 @@ def prepare_dagster_home(settings: Settings) -> None:
 
     Two processes that open a brand-new SQLite instance at once race for the same tables: the instance is opened once
     here, before any service starts.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
     """
+    make_home(settings)
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     names = ["dagster.yaml", *(["deploy/dagster-postgres.yaml"] if os.environ.get("DAGSTER_POSTGRES_URL") else [])]
     content = "\n".join((REPOSITORY / name).read_text(encoding="utf-8") for name in names)

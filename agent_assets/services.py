@@ -1,6 +1,7 @@
 """`agent-assets up`: MongoDB, the code server, the Dagster UI and its daemon as children that live and die together."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -17,7 +18,8 @@ import yaml
 from agent_assets.abandoned import release_abandoned_runs
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.instance import open_instance, prepare_dagster_home
-from agent_assets.settings import REPOSITORY, Settings, load_settings
+from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
+from resources.mongod import running_mongod, start_mongod
 
 _STOP_SECONDS = 20.0
 _READY_SECONDS = 120.0
@@ -39,8 +41,10 @@ def run_services(settings: Settings, *, port: int, api_port: int) -> int:
         0 after Ctrl-C, 1 when a child ended by itself.
 
     Raises:
-        ConfigError: the port is taken, or no MongoDB can be found.
+        ConfigError: a port is taken, a configuration file is wrong, this installation is up already, or no MongoDB can
+            be found.
     """
+    check_configuration(settings)
     for number, option in ((port, "--port"), (api_port, "--api-port")):
         if not port_free(number):
             raise ConfigError(
@@ -53,9 +57,24 @@ def run_services(settings: Settings, *, port: int, api_port: int) -> int:
         with running_services(settings, port=port, api_port=api_port) as services:
             click.echo(f"\nDagster UI: http://127.0.0.1:{port}    API: http://127.0.0.1:{api_port}/docs")
             click.echo("Ctrl-C stops everything")
-            return _watch(services)
+            return _watch(services, settings)
     except KeyboardInterrupt:
         return 0
+
+
+def check_configuration(settings: Settings) -> None:
+    """Read what the services would read: they would start with a mistake in it, and have nothing to show.
+
+    Raises:
+        ConfigError: a pipeline, the automation or the serving configuration is wrong.
+    """
+    from agent_assets.automation.config import load_automation
+    from agent_assets.automation.pipelines import load_graphs
+    from agent_assets.serving.config import load_serving
+
+    load_graphs()
+    load_automation(settings.automation)
+    load_serving()
 
 
 @contextlib.contextmanager
@@ -63,8 +82,11 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
     """MongoDB, code server, UI and daemon, ready for use; stopped in reverse order at the end of the block.
 
     With an `api_port` the HTTP API starts as well; nobody waits for it, and its model server starts when first asked.
+
+    Raises:
+        ConfigError: another process runs them on this home.
     """
-    with mongodb(settings) as environment:
+    with _alone(settings), mongodb(settings) as environment:
         prepare_dagster_home(settings)
         with open_instance(settings) as instance:
             release_abandoned_runs(instance)
@@ -97,9 +119,10 @@ def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
     """The environment of our processes, with MONGODB_URI pointing at the user's MongoDB or at the embedded one.
 
     Raises:
-        ConfigError: there is no MongoDB to run, or the URI is malformed.
+        ConfigError: the home cannot be written to, there is no MongoDB to run, or the URI is malformed.
         MongoUnavailable: the user's does not answer, or the embedded one does not start.
     """
+    make_home(settings)
     environment = os.environ | {
         "DAGSTER_HOME": str(settings.dagster_home),
         "AGENT_ASSETS_HOME": str(settings.home),
@@ -111,8 +134,6 @@ def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
         ping(settings.mongodb_uri)
         yield environment
         return
-    from resources.mongod import start_mongod
-
     with start_mongod(settings.mongo_data) as mongod:
         yield environment | {"MONGODB_URI": mongod.uri}
 
@@ -128,6 +149,25 @@ def mongodb_environment(settings: Settings) -> Iterator[Settings]:
         finally:
             os.environ.clear()
             os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One set of services per home: a second would share the daemon's storage, and take the workspace along."""
+    make_home(settings)
+    with (settings.home / "up.lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise ConfigError(
+                f"This installation is up already (process {lock.read().strip() or 'unknown'}).",
+                next_step="use that one, or set AGENT_ASSETS_HOME to another folder.",
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def port_free(port: int) -> bool:
@@ -179,12 +219,15 @@ def _wait_for_port(service: Service, port: int) -> None:
     raise EngineFailed(f"The {service.name} did not start.", next_step=f"read {service.log}.")
 
 
-def _watch(services: list[Service]) -> int:
+def _watch(services: list[Service], settings: Settings) -> int:
+    mongod = None if settings.mongodb_uri else running_mongod(settings.mongo_data)
     while True:
-        for service in services:
-            if service.process.poll() is not None:
-                click.echo(f"The {service.name} ended by itself; stopping the rest. Its log: {service.log}", err=True)
-                return 1
+        ended = [(f"The {service.name}", service.log) for service in services if service.process.poll() is not None]
+        if mongod is not None and not mongod.alive():
+            ended.append(("MongoDB", settings.mongo_data / "mongod.log"))
+        for name, log in ended[:1]:
+            click.echo(f"{name} ended by itself; stopping the rest. Its log: {log}", err=True)
+            return 1
         time.sleep(0.5)
 
 

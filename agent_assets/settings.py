@@ -22,6 +22,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Literal, cast
 
 from agent_assets.errors import ConfigError
@@ -82,6 +83,23 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         mongodb_database=environment.get("MONGODB_DATABASE") or "afs",
         wandb_project=wandb if environment.get("WANDB_API_KEY") else None,
     )
+
+
+def make_home(settings: Settings) -> None:
+    """Make the folder of this installation's state, and see that files can be written there.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=settings.home):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.home} cannot hold the state of this installation: {error.strerror}.",
+            next_step="set AGENT_ASSETS_HOME to a folder you may write to.",
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def _look(installation: Installation, instance: dg.DagsterInstance, scope: Scope
     if absent and snapshot.elders:
         raise ConfigError(
             f"There is no elder {absent[0][:80]!r} with a usable answer in MongoDB.",
-            next_step="check the id; `agent-assets plan` names the elders that are not fresh.",
+            next_step="check the id; `agent-assets plan --all` names everyone.",
         )
     return snapshot
 
@@ -149,7 +149,8 @@ def _chosen(installation: Installation, snapshot: Snapshot, scope: Scope, patter
         for name, found in snapshot.elders.items()
     }
     if not any(chosen.values()):
-        raise ConfigError("No elder was chosen.", next_step="give --elder, --match or --all.")
+        who = f"No elder matches '{pattern}'." if pattern else "There is no elder with a usable answer in MongoDB."
+        raise ConfigError(who, next_step="`agent-assets plan --all` names everyone.")
     return chosen
 
 

@@ -29,13 +29,16 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
     """Remove everything made from an elder, of all pipelines, after asking; or only say what would go.
 
     Raises:
-        ConfigError: nobody of this name is known, the memories are still in MongoDB, or a run is going on.
+        ConfigError: nobody of this name is known, it is a pipeline, the memories are still in MongoDB, or a run is
+            going on.
         MemoryDataError: no elder can be called so.
     """
     check_elder_id(elder, "string")
     with opened(settings) as (installation, instance):
         places = elder_places(installation.store, settings.home / "logs", elder)
-        agents = [agent for agent in pointer.released_agents(installation.store) if agent[1] == elder]
+        if elder in {graph.name for graph in installation.graphs}:
+            raise ConfigError(f"'{elder}' is a pipeline, not an elder.", next_step="name an elder.")
+        agents = pointer.agents_of_elder(installation.store, elder)
         known = elder in known_partitions(instance, PARTITIONS)
         if not (known or agents or places.local or places.remote):
             raise ConfigError(
@@ -43,6 +46,8 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
             )
         for place in [*places.local, *places.remote]:
             click.echo(str(place))
+        for agent in agents:
+            click.echo(f"release of {'/'.join(agent)}")
         click.echo(_counts(places, len(agents)))
         if dry_run:
             return 0

@@ -57,7 +57,7 @@ def runs_text(runs: Sequence[PlannedRun], *, fresh: int) -> list[str]:
     groups: dict[tuple[str, tuple[str, ...], bool], list[str | None]] = {}
     for run in runs:
         groups.setdefault((run.pipeline, run.assets, run.waits and not run.own_assets), []).append(run.partition)
-    lines = [f"{len(runs)} runs, {fresh} artifacts fresh:"]
+    lines = [f"{len(runs)} runs, {fresh} artifacts fresh{':' if runs else '.'}"]
     for (pipeline, assets, waits), partitions in groups.items():
         who = pipeline if partitions == [None] else f"{pipeline} for {_named(partitions)}"
         after = " (only if the shared assets come out different)" if waits else ""

@@ -56,6 +56,8 @@ def roll_back(settings: Settings, name: str, *, to: str | None, author: str | No
 
 def promote(settings: Settings, name: str, version: str, *, author: str | None, reason: str) -> int:
     """Release a judged candidate against the gate's verdict: a person decides and signs."""
+    if not reason.strip():
+        raise ReleaseError("A promotion by hand needs a reason.", next_step="say why with --reason.")
     store = open_store(settings)
     agent = find_agent(store, name)
     ledger = read_ledger(store, agent)
@@ -65,6 +67,9 @@ def promote(settings: Settings, name: str, version: str, *, author: str | None, 
             f"{agent[0]}/{agent[1]} has {len(judged)} judged candidates called '{version[:40]}'.",
             next_step=f"`agent-assets releases {name}` lists them.",
         )
+    if (answering := current_entry(store, agent)) is not None and answering.version == judged[0]:
+        click.echo(f"{agent[0]}/{agent[1]} answers with {answering.name} already")
+        return 0
     partition = None if agent[1] == agent[0] else agent[1]
     artifact = store.find(release_key(agent[0], partition), judged[0])
     if artifact is None:

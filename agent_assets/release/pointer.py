@@ -232,18 +232,32 @@ def erase(store: ArtifactStore, elder: str) -> int:
 
     Who once answered as a copy of the elder, and has a release of their own by now, keeps that.
     """
-    changed = 0
-    for path in [*_glob(store, f"{_CURRENT}/*/*.json"), *_glob(store, f"{_DROPPED}/*/*.json")]:
-        agent = path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")
+    agents = agents_of_elder(store, elder)
+    for agent in agents:
         ledger = read_ledger(store, agent)
-        theirs = {entry.name for entry in ledger.history if entry.elder == elder}
         if agent[1] == elder or (ledger.current is not None and ledger.current.elder == elder):
             with _lock(store, agent):
-                store.filesystem.rm_file(path)
-        elif theirs:
+                for state in (_CURRENT, _DROPPED):
+                    if store.filesystem.exists(_path(store, agent, state)):
+                        store.filesystem.rm_file(_path(store, agent, state))
+        else:
+            theirs = {entry.name for entry in ledger.history if entry.elder == elder}
             _update(store, agent, partial(_without, elder=elder, names=theirs))
-        changed += agent[1] == elder or bool(theirs)
-    return changed
+    return len(agents)
+
+
+def agents_of_elder(store: ArtifactStore, elder: str) -> list[Agent]:
+    """The elder's own agents, and those that answer or once answered as a copy of them."""
+    known = {
+        (path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json"))
+        for state in (_CURRENT, _DROPPED)
+        for path in _glob(store, f"{state}/*/*.json")
+    }
+    return sorted(
+        agent
+        for agent in known
+        if agent[1] == elder or any(entry.elder == elder for entry in read_ledger(store, agent).history)
+    )
 
 
 def _without(ledger: Ledger, *, elder: str, names: set[str]) -> Ledger:

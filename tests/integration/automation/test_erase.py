@@ -13,7 +13,7 @@ from agent_assets.cli import commands
 from agent_assets.errors import ConfigError, MemoryDataError
 from agent_assets.instance import open_instance
 from agent_assets.planning.history import known_partitions
-from agent_assets.release.pointer import current_entry, released_agents
+from agent_assets.release.pointer import current_entry, move, released_agents
 from agent_assets.settings import load_settings
 from agent_assets.store.places import agent_logs, elder_places, trace_file
 
@@ -42,11 +42,17 @@ def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
     logs = lived(commanded)
     others = elder_places(commanded.store, logs, BEN)
     commanded.db.answers.delete_many({"elderId": ADA})
+    with pytest.raises(ConfigError, match="'fleet' is a pipeline, not an elder"):
+        erase.erase_elder(load_settings(), "fleet", dry_run=False, confirmed=True)
+    twin = {"version": VERSION[ADA], "name": f"{ADA}-1", "author": "eve", "reason": "twins", "elder": ADA}
+    move(commanded.store, ("fleet", "twin"), expected=None, action="copy", **twin)  # type: ignore[arg-type]
     assert erase.erase_elder(load_settings(), ADA, dry_run=True, confirmed=False) == 0
+    said = capsys.readouterr().out
+    assert "2 releases" in said and f"release of fleet/{ADA}\nrelease of fleet/twin\n" in said
     assert current_entry(commanded.store, ("fleet", ADA)) is not None
     assert erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True) == 0
     out = capsys.readouterr().out
-    assert f"{ADA} is erased." in out and "1 releases" in out
+    assert f"{ADA} is erased." in out and "2 releases" in out
     assert released_agents(commanded.store) == [("fleet", BEN)]
     with open_instance(load_settings()) as instance:
         assert known_partitions(instance, "elders") == [BEN]

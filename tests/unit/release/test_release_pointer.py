@@ -161,6 +161,10 @@ def test_the_commands(store: ArtifactStore) -> None:
     assert code == 0 and answering(store) == A
     assert run(store, "promote", "ada", "ccc", "--author", "eve", "--reason", "I read the answers")[0] == 0
     assert answering(store) == C
+    code, text = run(store, "promote", "ada", "ccc", "--reason", "again")
+    assert code == 0 and "answers with ada-cccccccc already" in text
+    with pytest.raises(ReleaseError, match="needs a reason"):
+        run(store, "promote", "ada", "ccc", "--reason", " ")
     entry = read_ledger(store, ADA).history[-1]
     assert (entry.action, entry.author, entry.reason) == ("override", "eve", "I read the answers")
     assert json.loads(run(store, "releases", "--json")[1])[0]["current"]["version"] == C
