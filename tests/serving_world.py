@@ -17,12 +17,13 @@ from waiting import wait_for
 
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.conversations.messages import canonical_json
-from agent_assets.release.records import Part
+from agent_assets.release.pointer import current_entry, release_key
+from agent_assets.release.records import Part, read_candidate
 from agent_assets.serving.app import create_app
 from agent_assets.serving.config import ServingConfig
 from agent_assets.serving.tokens import Tokens
 from agent_assets.settings import Settings
-from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 
 PIPELINE = "elder_companion"
 BASE = "ba5e" * 8
@@ -42,19 +43,36 @@ def add_agent(
     version = f"{number:08x}" + "0" * 24
     inputs = {"base_model": trained_on or made.manifest.data_version}
     weights = add_artifact(store, ArtifactKey(PIPELINE, "sft_adapter", elder), version, _files(adapter), inputs=inputs)
-    told_key = ArtifactKey(PIPELINE, "elder_memories", elder)
-    with store.staging(told_key, version) as folder:
-        write_memories(
-            folder, ElderProfile(elder, elder), [Memory("m1", "What did you sell?", told or f"I am {elder}.")]
-        )
-        files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    memories = add_artifact(store, told_key, version, dict(files), summary={"memories": 1})
+    memories = _add_memories(store, elder, version, told or f"I am {elder}.")
     rows = add_artifact(store, ArtifactKey(PIPELINE, "train_jsonl", elder), version, {"train.jsonl": "{}\n"})
     merged = add_artifact(store, ArtifactKey(PIPELINE, "merged_model", elder), version, dict(MERGED))
     roles = {"base": made, "adapter": weights, "merged": merged, "memories": memories, "rows": rows}
     parts = {role: Part.of(artifact) for role, artifact in roles.items()}
     release(store, version, parts=parts, name=name, partition=elder, system_prompt=f"You are {elder}.")
     return name
+
+
+def correct_memory(store: ArtifactStore, elder: str, version: str, told: str) -> None:
+    """Release an agent again: with another memory, and the adapter it has."""
+    agent = (PIPELINE, elder)
+    entry = current_entry(store, agent)
+    assert entry is not None
+    before = store.find(release_key(*agent), entry.version)
+    assert before is not None
+    parts = read_candidate(before.path).parts | {"memories": Part.of(_add_memories(store, elder, version, told))}
+    system_prompt = f"You are {elder}."
+    release(
+        store, version, expected=entry.version, parts=parts, name=entry.name, partition=elder,
+        system_prompt=system_prompt,
+    )  # fmt: skip
+
+
+def _add_memories(store: ArtifactStore, elder: str, version: str, told: str) -> Artifact:
+    key = ArtifactKey(PIPELINE, "elder_memories", elder)
+    with store.staging(key, version) as folder:
+        write_memories(folder, ElderProfile(elder, elder), [Memory("m1", "What did you sell?", told)])
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return add_artifact(store, key, version, dict(files), summary={"memories": 1})
 
 
 def _files(folder: Path | None) -> dict[str, str | bytes]:

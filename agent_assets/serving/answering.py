@@ -136,8 +136,8 @@ class Answering:
     async def _once(self, found: ReleasedAgent, messages: list[Message], tell: Tell, *, streaming: bool) -> Answer:
         adapter, base, base_version = await asyncio.to_thread(self._released.adapter, found)
         server = await self._inference.server(base, base_version)
-        opened = partial(self._open_tools, found)
-        async with server.use(found.entry.name, adapter) as served, self.sessions.use(found.entry.name, opened) as box:
+        tools_of, opened = _tools_of(found), partial(self._open_tools, found)
+        async with server.use(found.entry.name, adapter) as served, self.sessions.use(tools_of, opened) as box:
             model = self._model(served)
             asked = _Told(model, tell) if streaming else model
             tools = WatchedTools(box, tell)
@@ -175,6 +175,14 @@ class Answering:
         pipeline = found.agent[0]
         logs = agent_logs(self._logs, pipeline, found.candidate.partition)
         return open_tools(self._pipeline_of(pipeline), memories=memories, log_dir=logs)
+
+
+def _tools_of(found: ReleasedAgent) -> str:
+    """What the tool servers of a release depend on, as a name. Not the content name: that is the adapter's, and another
+    release may have the same adapter and corrected memories.
+    """
+    memories = found.candidate.parts.get("memories")
+    return f"{found.agent[0]}/{found.candidate.partition}/{'-' if memories is None else memories.fingerprint}"
 
 
 def _answer(rollout: Rollout, given: int, found: ReleasedAgent) -> Answer:

@@ -24,7 +24,7 @@ class _Session:
 
 
 class ToolSessions:
-    """A pool of open tool servers by content name of the agent."""
+    """A pool of open tool servers by what they were opened with: agents that share it share them."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -32,12 +32,12 @@ class ToolSessions:
 
     @property
     def names(self) -> list[str]:
-        """Agents whose servers are open."""
+        """What servers are open for."""
         return list(self._sessions)
 
     @asynccontextmanager
     async def use(self, name: str, open_servers: Open) -> AsyncIterator[Toolbox]:
-        """The servers of an agent, opened if they are not. After an error they are opened anew the next time.
+        """The servers of a name, opened if they are not. After an error they are opened anew the next time.
 
         Raises:
             ToolServerError: they cannot be opened, or failed inside the block.

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from serving_world import CANDLES, PIPELINE, World, problem
+from serving_world import CANDLES, PIPELINE, World, correct_memory, problem
 from waiting import wait_for
 
 from agent_assets.release.pointer import rollback
@@ -24,6 +24,19 @@ def test_an_agent_answers_as_itself_and_names_the_memory_its_tools_gave(world: W
     assert first["messages"][0] == {"role": "system", "content": "You are ada."}
     assert CANDLES in second["messages"][-1]["content"]
     assert {tool["function"]["name"] for tool in first["tools"]} >= {"search_memories", "get_memory"}
+
+
+def test_a_corrected_memory_is_what_tools_give_from_then_on_although_the_adapter_is_the_same(world: World) -> None:
+    def told() -> str:
+        world.model.call("get_memory", memory_id="m1")
+        reply = world.chat()
+        assert reply.json()["model_name"] == "ada-00000001", reply.text
+        return str(world.model.requests[-1]["messages"][-1]["content"])
+
+    assert CANDLES in told()
+    correct_memory(world.store, "ada", "2" * 32, "I sold soap, never candles.")
+    corrected = told()
+    assert "soap" in corrected and CANDLES not in corrected
 
 
 def test_no_instruction_reaches_another_elders_memories(world: World) -> None:
