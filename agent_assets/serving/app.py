@@ -66,7 +66,7 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
     app.add_middleware(
         Guard,
         metrics=services.metrics,
-        local_only=services.tokens.never_made,
+        tokens_made=services.tokens.any,
         origins=config.cors_origins,
         max_body_bytes=config.max_body_bytes,
     )

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent_assets.serving.problems import problem
+from agent_assets.errors import AgentAssetsError
+from agent_assets.serving.problems import problem, status_of
 
 log = logging.getLogger("agent_assets.serving")
 _LOCAL_HOSTS = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\]|testserver)(?::\d+)?", re.IGNORECASE)
@@ -69,7 +71,8 @@ class Guard:
     """ASGI middleware.
 
     Args:
-        local_only: whether requests without a token are served now; then pages of browsers are refused.
+        tokens_made: whether a token was ever made; before that, requests without one are served and pages of browsers
+            are refused. It may block.
     """
 
     def __init__(
@@ -77,11 +80,11 @@ class Guard:
         app: ASGIApp,
         *,
         metrics: Metrics,
-        local_only: Callable[[], bool],
+        tokens_made: Callable[[], bool],
         origins: list[str],
         max_body_bytes: int,
     ) -> None:
-        self._app, self._metrics, self._local_only, self._origins = app, metrics, local_only, origins
+        self._app, self._metrics, self._tokens_made, self._origins = app, metrics, tokens_made, origins
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,11 +122,14 @@ class Guard:
             if self._too_big(request):
                 refused = problem(request, 413, "The request is too big.", "send less.")
                 await refused(scope, receive, observed)
-            elif self._foreign(request):
+            elif await self._foreign(request):
                 refused = problem(request, 403, "Web pages may not call this API.", "list the page in cors_origins.")
                 await refused(scope, receive, observed)
             else:
                 await self._app(scope, counted, observed)
+        except AgentAssetsError as error:  # of the guard itself: those of routes were answered below
+            refused = problem(request, status_of(error), error.message, error.next_step)
+            await refused(scope, receive, observed)
         finally:
             self._metrics.in_flight.dec()
             self._note(request, status, time.monotonic() - started)
@@ -133,11 +139,13 @@ class Guard:
         length = request.headers.get("content-length", "")
         return length.isdigit() and int(length) > self._max_body_bytes
 
-    def _foreign(self, request: Request) -> bool:
+    async def _foreign(self, request: Request) -> bool:
         origin = request.headers.get("origin")
         if origin is not None and origin not in self._origins and origin != str(request.base_url).rstrip("/"):
             return True
-        return not _LOCAL_HOSTS.fullmatch(request.headers.get("host", "")) and self._local_only()
+        if _LOCAL_HOSTS.fullmatch(request.headers.get("host", "")):
+            return False
+        return not await run_in_threadpool(self._tokens_made)
 
     def _note(self, request: Request, status: int, seconds: float) -> None:
         route = getattr(request.scope.get("route"), "path", "(none)")

@@ -110,14 +110,11 @@ class Tokens:
         if time.monotonic() - at <= _CACHE_SECONDS:
             return caller
         caller = self._look_up(token)
+        self._any = (time.monotonic(), True)
         if len(self._cache) > 10_000:
             self._cache.clear()
         self._cache[digest] = (time.monotonic(), caller)
         return caller
-
-    def never_made(self) -> bool:
-        """Whether no token was seen so far, without asking: what `any` said last."""
-        return not self._any[1]
 
     def ping(self) -> None:
         """Ask MongoDB whether it is there.

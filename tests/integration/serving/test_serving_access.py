@@ -2,11 +2,12 @@
 
 import json
 import time
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
-from serving_world import World, bearer, problem, problem_like
+from serving_world import World, bearer, problem, problem_like, running_api
 
 from agent_assets.cli import commands
 from agent_assets.serving import commands as serving_commands
@@ -84,6 +85,23 @@ def test_pages_of_a_browser_are_refused(world: World) -> None:
         "/chat", content='{"elder_id":"ada","message":"x"}', headers={"Content-Type": "text/plain"}
     )
     assert text.status_code == 422
+
+
+def test_a_token_reaches_an_api_that_just_started_by_any_name(world: World) -> None:
+    remote = {"Host": "api.example.com"}
+    assert "Web pages" in problem(world.client.get("/health", headers=remote), 403)["detail"]
+    token = world.tokens.create("admin")
+    with running_api(world.settings, world.services.config) as (client, _):
+        assert client.get("/models", headers=remote | bearer(token)).status_code == 200
+    with running_api(world.settings, world.services.config) as (client, _):
+        assert client.get("/health", headers=remote).status_code == 200
+        problem(client.get("/models", headers=remote), 401)
+
+
+def test_without_mongodb_nobody_is_let_in_by_another_name(world: World) -> None:
+    nowhere = replace(world.settings, mongodb_uri="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200")
+    with running_api(nowhere, world.services.config) as (client, _):
+        problem(client.get("/models", headers={"Host": "api.example.com"}), 503)
 
 
 def test_tokens_are_made_listed_and_revoked_in_a_terminal(
