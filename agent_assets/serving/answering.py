@@ -18,7 +18,8 @@ from agent_assets.conversations.messages import Message, ToolSchema
 from agent_assets.errors import AgentAssetsError, EngineFailed, ServingError, ToolServerError
 from agent_assets.evaluation.answers import cited_ids, final_answer, offered_ids
 from agent_assets.serving.config import AnswerConfig
-from agent_assets.serving.inference import Inference, Served
+from agent_assets.serving.inference import Inference
+from agent_assets.serving.model_server import Served
 from agent_assets.serving.released import Released, ReleasedAgent
 from agent_assets.serving.sessions import ToolSessions, WatchedTools
 from agent_assets.store.places import agent_logs

@@ -1,196 +1,19 @@
-"""The model server behind the API: started when the first agent answers, watched, restarted with its adapters.
-
-One server per base model: an adapter is loaded only where the base is the one it was trained on. The server listens on
-loopback; its routes that load adapters are never reachable from outside.
+"""The model server behind the API. One per base model: an adapter is loaded only where the base is the one it was
+trained on.
 """
 
 import asyncio
-import json
-import logging
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from agent_assets.engines.adapters import load_adapter, unload_adapter
-from agent_assets.engines.process import EngineLimits
-from agent_assets.errors import AgentAssetsError, ServingError
-from agent_assets.serving.adapters import AdapterPool, Busy
+from agent_assets.errors import ServingError
 from agent_assets.serving.config import InferenceConfig
+from agent_assets.serving.model_server import ModelServer
 
 if TYPE_CHECKING:
     import httpx
 
-    from agent_assets.engines.server import Endpoint
     from resources.engines import EnginesResource
-
-log = logging.getLogger("agent_assets.serving")
-State = Literal["cold", "starting", "ready", "failed"]
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_WATCH_SECONDS = 1.0
-_FOREVER = 10 * 365 * 86_400.0
-
-
-@dataclass(frozen=True)
-class Served:
-    """Where an agent answers during a request."""
-
-    base_url: str
-    model: str
-
-
-class ModelServer:
-    """One base model, started on first use.
-
-    Args:
-        base_dir: folder of the base model; `base_version` is its data version.
-        folder: for logs.
-    """
-
-    def __init__(
-        self, engines: "EnginesResource", config: InferenceConfig, base_dir: Path, base_version: str, folder: Path
-    ) -> None:
-        self._engines, self._config, self._base_dir, self._folder = engines, config, base_dir, folder
-        self.base_version = base_version
-        self.state: State = "cold"
-        self.restarts = 0
-        self.pool = AdapterPool(config.slots, self._load, self._unload, wait_seconds=config.wait_seconds)
-        self._places = asyncio.Semaphore(config.max_concurrency)
-        self._starting = asyncio.Lock()
-        self._stack = ExitStack()
-        self._endpoint: Endpoint | None = None
-        self._watcher: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """Process of the server started here, None while there is none."""
-        return None if self._endpoint is None else self._endpoint.engine.process.pid
-
-    @asynccontextmanager
-    async def use(self, name: str, adapter: Path) -> AsyncIterator[Served]:
-        """Have an adapter ready to answer during the block. No more than `max_concurrency` answer at once: the others
-        wait here, where their time to answer does not run yet.
-
-        Raises:
-            Busy: it was not their turn in time.
-        """
-        await self.ensure()
-        try:
-            await asyncio.wait_for(self._places.acquire(), self._config.wait_seconds)
-        except TimeoutError:
-            raise Busy("Too many are being answered.", next_step="try again in a minute.") from None
-        try:
-            async with self.pool.use(name, adapter):
-                yield Served(self._url, name)
-        finally:
-            self._places.release()
-
-    async def ensure(self) -> None:
-        """Start the server unless it runs; after a crash start it again with the adapters it had.
-
-        Raises:
-            AgentAssetsError: it does not start.
-        """
-        if self._alive():
-            return
-        async with self._starting:
-            if self._alive():
-                return
-            again = self._endpoint is not None
-            self.state = "starting"
-            try:
-                await asyncio.wait_for(asyncio.to_thread(self._start), self._config.wait_seconds)
-                if again:
-                    self.restarts += 1
-                    await self.pool.restore()
-            except TimeoutError:
-                self.state = "failed"
-                raise ServingError("The model server is still starting.", next_step="try again in a minute.") from None
-            except AgentAssetsError:
-                self.state = "failed"
-                raise
-            self.state = "ready"
-            if self._watcher is None:
-                self._watcher = asyncio.create_task(self._watch())
-
-    async def close(self) -> None:
-        """End the server."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
-        await asyncio.to_thread(self._stop)
-        self.state = "cold"
-
-    @property
-    def _url(self) -> str:
-        if self._config.url is not None:
-            return self._config.url
-        assert self._endpoint is not None
-        return self._endpoint.base_url
-
-    def _alive(self) -> bool:
-        if self._config.url is not None:
-            return True
-        return self.state == "ready" and self._endpoint is not None and self._endpoint.engine.process.poll() is None
-
-    def _start(self) -> None:
-        from agent_assets.engines.server import serve_model
-
-        self._stop()
-        limits = EngineLimits(seconds=_FOREVER, memory_bytes=int(self._config.max_memory_gb * 2**30))
-        self._endpoint = self._stack.enter_context(
-            serve_model(
-                env=self._engines.environment(),
-                model_dir=self._base_dir,
-                log_dir=self._folder / f"inference-{self.base_version[:8]}",
-                limits=limits,
-                max_model_len=self._config.max_model_len,
-                hot_adapters=self._config.slots,
-                hot_rank=self._config.max_rank,
-                max_concurrency=self._config.max_concurrency,
-            )
-        )
-
-    def _stop(self) -> None:
-        stack, self._stack = self._stack, ExitStack()
-        try:
-            stack.close()
-        except AgentAssetsError as error:  # why the server before this one ended: said, then done with
-            log.warning("model server ended", extra={"fields": {"error": error.message}})
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            if self.state == "ready" and not self._alive():
-                log.warning("model server is gone; starting it again")
-                try:
-                    await self.ensure()
-                except AgentAssetsError as error:
-                    log.error("model server does not start", extra={"fields": {"error": error.message}})
-
-    async def _load(self, name: str, path: Path) -> None:
-        self._check_rank(name, path)
-        if self._config.url is not None and urlsplit(self._config.url).hostname not in _LOOPBACK:
-            return  # a server elsewhere has its adapters already: those routes must not leave this machine
-        await asyncio.to_thread(load_adapter, self._url, name, path)
-
-    def _check_rank(self, name: str, path: Path) -> None:
-        config = path / "adapter_config.json"
-        if self._config.url is not None or not config.is_file():
-            return
-        rank = json.loads(config.read_text(encoding="utf-8")).get("r", 0)
-        if rank > self._config.max_rank:
-            raise ServingError(
-                f"{name} has rank {rank}, the model server takes up to {self._config.max_rank}.",
-                next_step="raise inference.max_rank in serving.yaml and restart; each slot then takes more memory.",
-            )
-
-    async def _unload(self, name: str) -> None:
-        if self._config.url is not None and urlsplit(self._config.url).hostname not in _LOOPBACK:
-            return
-        await asyncio.to_thread(unload_adapter, self._url, name)
 
 
 class Inference:
@@ -220,16 +43,16 @@ class Inference:
         """The server of a base model. Another base takes over when nobody is being answered with the present one.
 
         Raises:
-            ServingError: the present one is answering.
+            ServingError: the present one is answering or starting.
         """
         async with self._switching:
             present = self._server
             if present is not None and present.base_version == base_version:
                 return present
             if present is not None:
-                if any(present.pool.loaded.values()):
+                if present.busy:
                     raise ServingError(
-                        "Agents of another base model are answering.",
+                        "Agents of another base model are answering, or their server is starting.",
                         next_step="try again; rebuild all agents on one base model to serve them side by side.",
                     )
                 await present.close()

@@ -1,0 +1,239 @@
+"""One model server: started when the first agent answers, watched, restarted with its adapters.
+
+It listens on loopback; its routes that load adapters are never reachable from outside.
+"""
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from agent_assets.engines.adapters import load_adapter, unload_adapter
+from agent_assets.engines.process import EngineLimits
+from agent_assets.errors import AgentAssetsError, ServingError
+from agent_assets.serving.adapters import AdapterPool, Busy
+from agent_assets.serving.config import InferenceConfig
+
+if TYPE_CHECKING:
+    from agent_assets.engines.server import Endpoint
+    from resources.engines import EnginesResource
+
+log = logging.getLogger("agent_assets.serving")
+State = Literal["cold", "starting", "ready", "failed"]
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_WATCH_SECONDS = 1.0
+_FOREVER = 10 * 365 * 86_400.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """Where an agent answers during a request."""
+
+    base_url: str
+    model: str
+
+
+class ModelServer:
+    """One base model, started on first use.
+
+    Args:
+        base_dir: folder of the base model; `base_version` is its data version.
+        folder: for logs.
+    """
+
+    def __init__(
+        self, engines: "EnginesResource", config: InferenceConfig, base_dir: Path, base_version: str, folder: Path
+    ) -> None:
+        self._engines, self._config, self._base_dir, self._folder = engines, config, base_dir, folder
+        self.base_version = base_version
+        self.state: State = "cold"
+        self.pool = AdapterPool(config.slots, self._load, self._unload, wait_seconds=config.wait_seconds)
+        self._places = asyncio.Semaphore(config.max_concurrency)
+        self._users = 0
+        self._starts = 0
+        self._starting: asyncio.Task[None] | None = None
+        self._closed = False
+        self._process = threading.Lock()  # one thread at a time starts or ends the process
+        self._stack = ExitStack()
+        self._endpoint: Endpoint | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process of the server started here, None while there is none."""
+        return None if self._endpoint is None else self._endpoint.engine.process.pid
+
+    @property
+    def restarts(self) -> int:
+        """Starts after the first."""
+        return max(0, self._starts - 1)
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is answered or waits for that, or a start goes on (perhaps with nobody waiting any more)."""
+        return self._users > 0 or (self._starting is not None and not self._starting.done())
+
+    @asynccontextmanager
+    async def use(self, name: str, adapter: Path) -> AsyncIterator[Served]:
+        """Have an adapter ready to answer during the block. No more than `max_concurrency` answer at once: the others
+        wait here, where their time to answer does not run yet.
+
+        Raises:
+            Busy: it was not their turn in time.
+        """
+        self._users += 1
+        try:
+            await self.ensure()
+            async with self._place(), self.pool.use(name, adapter):
+                yield Served(self._url, name)
+        finally:
+            self._users -= 1
+
+    async def ensure(self) -> None:
+        """Start the server unless it runs; after a crash start it again with the adapters it had.
+
+        Raises:
+            AgentAssetsError: it does not start.
+        """
+        if self._alive():
+            return
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(self._begin())
+            self._starting.add_done_callback(_taken)
+        # Who waits may give up, or leave: the start goes on, and the next one waits for the same.
+        done, _ = await asyncio.wait({self._starting}, timeout=self._config.wait_seconds)
+        if not done:
+            raise ServingError("The model server is still starting.", next_step="try again in a minute.")
+        self._starting.result()
+
+    async def close(self) -> None:
+        """End the server for good, also one that is starting."""
+        self._closed = True
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+        await asyncio.to_thread(self._stop)
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)  # it was ended, or ends itself
+        self.state = "cold"
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        try:
+            await asyncio.wait_for(self._places.acquire(), self._config.wait_seconds)
+        except TimeoutError:
+            raise Busy("Too many are being answered.", next_step="try again in a minute.") from None
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _begin(self) -> None:
+        self.state, ready = "starting", False
+        try:
+            await asyncio.to_thread(self._start)
+            self._starts += 1
+            if self._starts > 1:
+                await self.pool.restore()
+            ready = True
+        finally:
+            self.state = "ready" if ready else "failed"
+        if not self._closed and (self._watcher is None or self._watcher.done()):
+            self._watcher = asyncio.create_task(self._watch())
+
+    @property
+    def _url(self) -> str:
+        if self._config.url is not None:
+            return self._config.url
+        assert self._endpoint is not None
+        return self._endpoint.base_url
+
+    def _alive(self) -> bool:
+        if self._config.url is not None:
+            return True
+        return self.state == "ready" and self._endpoint is not None and self._endpoint.engine.process.poll() is None
+
+    def _start(self) -> None:
+        ready = False
+        try:
+            self._launch().wait_until_ready()
+            ready = True
+        finally:
+            if not ready:
+                self._stop()
+
+    def _launch(self) -> "Endpoint":
+        """A new process, in place of the one before. It answers later; until then `_stop` can end it."""
+        from agent_assets.engines.server import serve_model
+
+        self._stop()
+        limits = EngineLimits(seconds=_FOREVER, memory_bytes=int(self._config.max_memory_gb * 2**30))
+        with self._process:
+            if self._closed:
+                raise ServingError("The model server was ended.", next_step="start the API again.")
+            self._endpoint = self._stack.enter_context(
+                serve_model(
+                    env=self._engines.environment(),
+                    model_dir=self._base_dir,
+                    log_dir=self._folder / f"inference-{self.base_version[:8]}",
+                    limits=limits,
+                    max_model_len=self._config.max_model_len,
+                    hot_adapters=self._config.slots,
+                    hot_rank=self._config.max_rank,
+                    max_concurrency=self._config.max_concurrency,
+                    wait=False,
+                )
+            )
+            return self._endpoint
+
+    def _stop(self) -> None:
+        with self._process:
+            stack, self._stack = self._stack, ExitStack()
+            try:
+                stack.close()
+            except AgentAssetsError as error:  # why the server before this one ended: said, then done with
+                log.warning("model server ended", extra={"fields": {"error": error.message}})
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self.state == "ready" and not self._alive():
+                log.warning("model server is gone; starting it again")
+                try:
+                    await self.ensure()
+                except AgentAssetsError as error:
+                    log.error("model server does not start", extra={"fields": {"error": error.message}})
+
+    async def _load(self, name: str, path: Path) -> None:
+        self._check_rank(name, path)
+        if self._config.url is not None and urlsplit(self._config.url).hostname not in _LOOPBACK:
+            return  # a server elsewhere has its adapters already: those routes must not leave this machine
+        await asyncio.to_thread(load_adapter, self._url, name, path)
+
+    def _check_rank(self, name: str, path: Path) -> None:
+        config = path / "adapter_config.json"
+        if self._config.url is not None or not config.is_file():
+            return
+        rank = json.loads(config.read_text(encoding="utf-8")).get("r", 0)
+        if rank > self._config.max_rank:
+            raise ServingError(
+                f"{name} has rank {rank}, the model server takes up to {self._config.max_rank}.",
+                next_step="raise inference.max_rank in serving.yaml and restart; each slot then takes more memory.",
+            )
+
+    async def _unload(self, name: str) -> None:
+        if self._config.url is not None and urlsplit(self._config.url).hostname not in _LOOPBACK:
+            return
+        await asyncio.to_thread(unload_adapter, self._url, name)
+
+
+def _taken(starting: "asyncio.Task[None]") -> None:
+    """Take the error of a start that nobody waits for any more; the state says that it failed."""
+    if not starting.cancelled() and starting.exception() is not None:
+        log.error("model server did not start", extra={"fields": {"error": type(starting.exception()).__name__}})

@@ -1,0 +1,170 @@
+"""Starts of a model server: one at a time, whoever waits for it or leaves. The process is one that does nothing."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from waiting import wait_for
+
+from agent_assets.engines import server as engine_server
+from agent_assets.errors import EngineFailed, ServingError
+from agent_assets.serving.config import InferenceConfig
+from agent_assets.serving.inference import Inference
+from agent_assets.serving.model_server import ModelServer
+
+
+@dataclass
+class Processes:
+    """Every process that was started; they are ready when `ready` is set."""
+
+    started: list["Process"] = field(default_factory=list)
+    ready: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def running(self) -> int:
+        return sum(not process.over.is_set() for process in self.started)
+
+
+@dataclass
+class Process:
+    ready: threading.Event
+    over: threading.Event = field(default_factory=threading.Event)
+    pid: int = 1
+
+    def poll(self) -> int | None:
+        return -9 if self.over.is_set() else None
+
+    def wait_until_ready(self) -> None:
+        wait_for(lambda: self.ready.is_set() or self.over.is_set(), every=0.01)
+        if self.over.is_set():
+            raise EngineFailed("It ended.", next_step="")
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
+    made = Processes()
+
+    @contextmanager
+    def serve(*, wait: bool = True, **_: Any) -> Iterator[Any]:
+        process = Process(made.ready)
+        made.started.append(process)
+        try:
+            if wait:
+                process.wait_until_ready()
+            engine = SimpleNamespace(process=process)
+            yield SimpleNamespace(base_url="http://x/v1", engine=engine, wait_until_ready=process.wait_until_ready)
+        finally:
+            process.over.set()
+
+    monkeypatch.setattr(engine_server, "serve_model", serve)
+    return made
+
+
+def _server(folder: Path, **config: Any) -> ModelServer:
+    return ModelServer(_Engines(), InferenceConfig(**config), folder, "abc", folder)
+
+
+class _Engines:
+    def environment(self) -> None:
+        return None
+
+
+async def _until(what: Callable[[], object]) -> None:
+    await asyncio.to_thread(wait_for, what, every=0.01)
+
+
+def test_a_start_goes_on_when_everybody_who_waited_has_left_and_is_the_only_one(
+    tmp_path: Path, processes: Processes
+) -> None:
+    async def run() -> None:
+        server = _server(tmp_path)
+        for _ in range(3):
+            asked = asyncio.create_task(server.ensure())
+            await _until(lambda: processes.started)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+        assert (len(processes.started), server.state) == (1, "starting")
+        processes.ready.set()
+        await server.ensure()
+        assert (len(processes.started), server.state) == (1, "ready")
+        await server.close()
+        assert (processes.running, server.state) == (0, "cold")
+
+    asyncio.run(run())
+
+
+def test_who_waited_too_long_is_told_and_the_next_one_waits_for_the_same_start(
+    tmp_path: Path, processes: Processes
+) -> None:
+    async def run() -> None:
+        server = _server(tmp_path, wait_seconds=0.1)
+        for _ in range(2):
+            with pytest.raises(ServingError, match="still starting"):
+                await server.ensure()
+        processes.ready.set()
+        await _until(lambda: server.state == "ready")
+        await server.ensure()
+        assert len(processes.started) == 1 and server.restarts == 0
+        await server.close()
+
+    asyncio.run(run())
+
+
+def test_another_base_model_does_not_take_over_while_the_first_is_starting(
+    tmp_path: Path, processes: Processes
+) -> None:
+    async def run() -> None:
+        inference = Inference(_Engines(), InferenceConfig(), tmp_path)
+        first = await inference.server(tmp_path, "a")
+        asked = asyncio.create_task(first.ensure())
+        await _until(lambda: processes.started)
+        with pytest.raises(ServingError, match="another base model"):
+            await inference.server(tmp_path, "b")
+        processes.ready.set()
+        await asked
+        second = await inference.server(tmp_path, "b")
+        await second.ensure()
+        assert (len(processes.started), processes.running) == (2, 1)
+        await inference.close()
+
+    asyncio.run(run())
+
+
+def test_closing_ends_a_server_that_is_starting(tmp_path: Path, processes: Processes) -> None:
+    async def run() -> None:
+        server = _server(tmp_path)
+        asked = asyncio.create_task(server.ensure())
+        await _until(lambda: processes.started)
+        await server.close()
+        with pytest.raises(EngineFailed):
+            await asked
+        assert (processes.running, server.state) == (0, "cold")
+        with pytest.raises(ServingError, match="ended"):
+            await server.ensure()
+
+    asyncio.run(run())
+
+
+def test_a_start_that_failed_leaves_nothing_behind_and_the_next_one_starts_anew(
+    tmp_path: Path, processes: Processes
+) -> None:
+    async def run() -> None:
+        server = _server(tmp_path)
+        asked = asyncio.create_task(server.ensure())
+        await _until(lambda: processes.started)
+        processes.started[0].over.set()
+        with pytest.raises(EngineFailed):
+            await asked
+        assert server.state == "failed"
+        processes.ready.set()
+        await server.ensure()
+        assert (server.state, processes.running, server.restarts) == ("ready", 1, 0)
+        await server.close()
+
+    asyncio.run(run())
