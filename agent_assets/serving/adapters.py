@@ -1,14 +1,16 @@
 """Which adapters are loaded in a server: a fixed number, least recently used first out, never one that is answering."""
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_assets.errors import ServingError
+from agent_assets.errors import AgentAssetsError, ServingError
 
+log = logging.getLogger("agent_assets.serving")
 Load = Callable[[str, Path], Awaitable[None]]
 Unload = Callable[[str], Awaitable[None]]
 
@@ -68,10 +70,18 @@ class AdapterPool:
                 await self._unload(name)
 
     async def restore(self) -> None:
-        """Load everything again, into a server that started anew."""
+        """Load everything again, into a server that started anew. What it does not take loses its slot: only who asks
+        for that one is told.
+        """
         async with self._changing:
-            for name, slot in self._slots.items():
-                await self._load(name, slot.path)
+            for name, slot in list(self._slots.items()):
+                try:
+                    await self._load(name, slot.path)
+                except AgentAssetsError as error:
+                    del self._slots[name]
+                    fields = {"adapter": name, "error": type(error).__name__, "detail": error.message}
+                    log.warning("adapter is not loaded again", extra={"fields": fields})
+            self._freed.set()
 
     async def _place(self, name: str, path: Path) -> _Slot:
         async with self._changing:

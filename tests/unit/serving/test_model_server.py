@@ -66,6 +66,19 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
     return made
 
 
+@dataclass
+class Adapters:
+    """What a server holds; it refuses what it holds already and what is `gone`."""
+
+    held: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+
+    async def load(self, name: str, path: Path) -> None:
+        if name in self.gone:
+            raise EngineFailed("It refused.", next_step="")
+        self.held.add(name)
+
+
 def _server(folder: Path, **config: Any) -> ModelServer:
     return ModelServer(_Engines(), InferenceConfig(**config), folder, "abc", folder)
 
@@ -165,6 +178,30 @@ def test_a_start_that_failed_leaves_nothing_behind_and_the_next_one_starts_anew(
         processes.ready.set()
         await server.ensure()
         assert (server.state, processes.running, server.restarts) == ("ready", 1, 0)
+        await server.close()
+
+    asyncio.run(run())
+
+
+def test_after_a_crash_an_adapter_that_is_gone_costs_only_its_own_agent(tmp_path: Path, processes: Processes) -> None:
+    async def use(server: ModelServer, name: str) -> None:
+        async with server.use(name, tmp_path):
+            pass
+
+    async def run() -> None:
+        server, adapters = _server(tmp_path), Adapters()
+        server.pool._load = adapters.load
+        processes.ready.set()
+        for name in ("old", "good"):
+            await use(server, name)
+        adapters.gone.add("old")
+        processes.started[0].over.set()
+        await use(server, "good")
+        assert (server.state, server.restarts, list(server.pool.loaded)) == ("ready", 1, ["good"])
+        with pytest.raises(EngineFailed):
+            await use(server, "old")
+        await use(server, "good")
+        assert processes.running == 1
         await server.close()
 
     asyncio.run(run())
