@@ -88,6 +88,8 @@ class ScriptedModel:
     answers: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     adapters: list[tuple[str, str]] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)  # adapters; empty it and the server has been restarted
+    loads_slowly: threading.Event | None = None  # a load is finished when it is set
     delay: float = 0.0
     limit: int | None = None  # messages that fit
     drops: int = 0  # requests that are never answered
@@ -102,6 +104,19 @@ class ScriptedModel:
         function = {"name": name, "arguments": json.dumps(arguments)}
         calls = [{"id": f"c{len(self.answers)}", "type": "function", "function": function}]
         self.answers.append({"role": "assistant", "content": None, "tool_calls": calls})
+
+    def change(self, action: str, name: str) -> int:
+        """Load or unload an adapter; as vLLM does, no name twice."""
+        if (action == "load") == (name in self.held):
+            return 400 if action == "load" else 404
+        self.adapters.append((action, name))
+        if action == "load":
+            if self.loads_slowly is not None:
+                self.loads_slowly.wait(60)
+            self.held.add(name)
+        else:
+            self.held.remove(name)
+        return 200
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if self.limit is not None and len(body["messages"]) > self.limit:
@@ -119,11 +134,13 @@ def scripted_model() -> Iterator[ScriptedModel]:
     model = ScriptedModel()
 
     class Handler(LocalHandler):
+        def do_GET(self) -> None:
+            self.reply(200, {"data": [{"id": name} for name in ["base", *sorted(model.held)]]})
+
         def do_POST(self) -> None:
             body = json.loads(self.body())
             if "lora" in self.path:
-                model.adapters.append((self.path.rsplit("/", 1)[-1].split("_")[0], body["lora_name"]))
-                return self.reply(200, {})
+                return self.reply(model.change(self.path.rsplit("/", 1)[-1].split("_")[0], body["lora_name"]), {})
             model.requests.append(body)
             if model.drops:
                 model.drops -= 1

@@ -39,6 +39,7 @@ class AdapterPool:
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
         self._changing = asyncio.Lock()
         self._freed = asyncio.Event()
+        self._placing: set[asyncio.Task[_Slot]] = set()
 
     @property
     def loaded(self) -> dict[str, int]:
@@ -53,14 +54,17 @@ class AdapterPool:
             Busy: no slot became free in time.
             EngineFailed: the server refused the adapter.
         """
-        slot = self._slots.get(name) or await self._place(name, path)
-        slot.in_flight += 1  # nothing was awaited since it was found: it cannot have been evicted
-        self._slots.move_to_end(name)
+        slot = self._slots.get(name)
+        if slot is not None:
+            slot.in_flight += 1
+        else:
+            slot = await self._placed(name, path)
+        if self._slots.get(name) is slot:
+            self._slots.move_to_end(name)
         try:
             yield
         finally:
-            slot.in_flight -= 1
-            self._freed.set()
+            self._let_go(slot)
 
     async def forget(self, name: str) -> None:
         """Unload an adapter that nobody uses; one that answers goes when its turn comes."""
@@ -83,15 +87,37 @@ class AdapterPool:
                     log.warning("adapter is not loaded again", extra={"fields": fields})
             self._freed.set()
 
+    async def _placed(self, name: str, path: Path) -> _Slot:
+        """A slot with this request in flight. What was begun is ended and remembered also when the caller leaves
+        meanwhile: the server would hold an adapter that nobody here knows of.
+        """
+        placing = asyncio.create_task(self._place(name, path))
+        self._placing.add(placing)
+        placing.add_done_callback(self._placing.discard)
+        try:
+            return await asyncio.shield(placing)
+        except asyncio.CancelledError:
+            placing.add_done_callback(self._nobody_waits)
+            raise
+
+    def _nobody_waits(self, placing: "asyncio.Task[_Slot]") -> None:
+        if not placing.cancelled() and placing.exception() is None:
+            self._let_go(placing.result())
+
+    def _let_go(self, slot: _Slot) -> None:
+        slot.in_flight -= 1
+        self._freed.set()
+
     async def _place(self, name: str, path: Path) -> _Slot:
         async with self._changing:
-            if name in self._slots:
-                return self._slots[name]
-            while len(self._slots) >= self._limit:
-                await self._evict()
-            await self._load(name, path)
-            self._slots[name] = _Slot(path)
-            return self._slots[name]
+            if name not in self._slots:
+                while len(self._slots) >= self._limit:
+                    await self._evict()
+                await self._load(name, path)
+                self._slots[name] = _Slot(path)
+            slot = self._slots[name]
+            slot.in_flight += 1  # before anybody else can evict it
+            return slot
 
     async def _evict(self) -> None:
         idle = next((name for name, slot in self._slots.items() if slot.in_flight == 0), None)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from agent_assets.engines.adapters import load_adapter, unload_adapter
 from agent_assets.engines.process import EngineLimits
 from agent_assets.errors import AgentAssetsError, ServingError
 from agent_assets.serving.adapters import AdapterPool, Busy
 from agent_assets.serving.config import InferenceConfig
+from agent_assets.serving.holding import drop, hold
 
 if TYPE_CHECKING:
     from agent_assets.engines.server import Endpoint
@@ -214,7 +214,7 @@ class ModelServer:
         self._check_rank(name, path)
         if self._config.url is not None and urlsplit(self._config.url).hostname not in _LOOPBACK:
             return  # a server elsewhere has its adapters already: those routes must not leave this machine
-        await asyncio.to_thread(load_adapter, self._url, name, path)
+        await asyncio.to_thread(hold, self._url, name, path)
 
     def _check_rank(self, name: str, path: Path) -> None:
         config = path / "adapter_config.json"
@@ -230,7 +230,7 @@ class ModelServer:
     async def _unload(self, name: str) -> None:
         if self._config.url is not None and urlsplit(self._config.url).hostname not in _LOOPBACK:
             return
-        await asyncio.to_thread(unload_adapter, self._url, name)
+        await asyncio.to_thread(drop, self._url, name)
 
 
 def _taken(starting: "asyncio.Task[None]") -> None:

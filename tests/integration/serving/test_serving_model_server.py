@@ -1,10 +1,12 @@
 """What stands behind an answer: a model server that fails or is busy, adapters that are shared, damaged or foreign."""
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 from serving_world import PIPELINE, World, add_agent, problem, running_api
 from waiting import wait_for
 
@@ -50,6 +52,23 @@ def test_many_agents_share_one_slot_and_none_is_evicted_while_it_answers(world: 
     for action, name in world.model.adapters:
         loaded = loaded | {name} if action == "load" else loaded - {name}
         assert len(loaded) <= 1
+
+
+def test_a_client_that_leaves_while_its_adapter_is_loaded_locks_nobody_out(world: World) -> None:
+    world.model.loads_slowly = threading.Event()
+    with pytest.raises(httpx.ReadTimeout):
+        world.client.post("/chat/stream", json={"elder_id": "ada", "message": "Hello"}, timeout=1)
+    wait_for(lambda: world.services.metrics.in_flight._value.get() == 0)  # it knows that the client went away
+    world.model.loads_slowly.set()
+    assert world.chat().status_code == 200
+    wait_for(lambda: world.services.inference.current.pool.loaded == {"ada-00000001": 0})
+    assert world.chat(elder="ben").status_code == 200  # there is one slot: it was let go
+
+
+def test_a_model_server_that_holds_an_adapter_from_before_answers_with_it(world: World) -> None:
+    assert world.chat().status_code == 200
+    with running_api(world.settings, world.services.config) as (client, _):
+        assert client.post("/chat", json={"elder_id": "ada", "message": "Hello"}).status_code == 200
 
 
 def test_a_damaged_or_missing_adapter_never_answers(world: World) -> None:
