@@ -1,15 +1,18 @@
 """Tool servers of agents that answer, kept open between requests: each bound to one agent, the idlest closed first."""
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema
-from agent_assets.errors import AgentAssetsError
+from agent_assets.errors import AgentAssetsError, ToolServerError
 from agent_assets.synthesis.mcp_client import Toolbox
 
+log = logging.getLogger("agent_assets.serving")
 Open = Callable[[], AbstractAsyncContextManager[Toolbox]]
 
 
@@ -44,14 +47,13 @@ class ToolSessions:
         """
         session = self._sessions.get(name)
         if session is None:
-            session = self._sessions[name] = self._begin(open_servers)
+            session = self._begin(name, open_servers)
         self._sessions.move_to_end(name)
         session.in_flight += 1
         try:
             yield await asyncio.shield(session.opened)
         except AgentAssetsError:
-            if self._sessions.get(name) is session:
-                del self._sessions[name]
+            self._drop(name, session)
             session.closing.set()
             raise
         finally:
@@ -66,23 +68,38 @@ class ToolSessions:
             session.closing.set()
         await asyncio.gather(*(s.task for s in sessions if s.task is not None), return_exceptions=True)
 
-    def _begin(self, open_servers: Open) -> _Session:
-        session = _Session(asyncio.get_running_loop().create_future())
+    def _begin(self, name: str, open_servers: Open) -> _Session:
+        session = self._sessions[name] = _Session(asyncio.get_running_loop().create_future())
 
         async def live() -> None:
             try:
                 async with open_servers() as toolbox:
                     session.opened.set_result(toolbox)
                     await session.closing.wait()
-            except AgentAssetsError as error:
-                if not session.opened.done():
-                    session.opened.set_exception(error)
-            finally:
-                if not session.opened.done():
-                    session.opened.cancel()
+            except OSError as error:  # their logs cannot be written, or there are no more processes or open files
+                raise ToolServerError(
+                    f"The agent's tools cannot be opened ({error.strerror or type(error).__name__}).",
+                    next_step="free what is full on the machine of this server, and ask again.",
+                ) from None
 
         session.task = asyncio.create_task(live())
+        session.task.add_done_callback(partial(self._over, name, session))
         return session
+
+    def _over(self, name: str, session: _Session, task: "asyncio.Task[None]") -> None:
+        """Servers that are closed, for whatever reason, serve nobody: the next one who asks opens them anew."""
+        self._drop(name, session)
+        error = None if task.cancelled() else task.exception()
+        if session.opened.done():
+            if error is not None:
+                log.warning("tool servers did not end well", exc_info=error)
+            return
+        session.opened.set_exception(error or ToolServerError("The agent's tools were closed.", next_step="ask again."))
+        session.opened.exception()  # taken: whoever waited may have left
+
+    def _drop(self, name: str, session: _Session) -> None:
+        if self._sessions.get(name) is session:
+            del self._sessions[name]
 
     def _trim(self) -> None:
         idle = [name for name, session in self._sessions.items() if session.in_flight == 0]

@@ -56,11 +56,18 @@ async def _events(serving: Services, found: ReleasedAgent, request: ChatRequest)
     task = asyncio.create_task(work())
     try:
         while (event := await queue.get()) is not _DONE:
-            yield f"event: {event[0]}\ndata: {json.dumps(event[1], ensure_ascii=False)}\n\n"
+            yield _event(*event)
+        await asyncio.wait({task})
+        if task.cancelled() or task.exception() is not None:
+            yield _event("error", {"detail": "The answer failed.", "next_step": "read the log of the API."})
     finally:  # also when the client goes away: nobody is left to read the answer
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def _event(kind: str, content: dict[str, Any]) -> str:
+    return f"event: {kind}\ndata: {json.dumps(content, ensure_ascii=False)}\n\n"
 
 
 def _history(request: ChatRequest) -> list[Message]:

@@ -1,7 +1,10 @@
 """An agent answers over real HTTP: as itself, with its tools, within limits. The model is a queue of answers."""
 
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -10,6 +13,7 @@ from serving_world import CANDLES, PIPELINE, World, correct_memory, problem
 from waiting import wait_for
 
 from agent_assets.release.pointer import rollback
+from agent_assets.store.places import agent_logs
 
 
 def test_an_agent_answers_as_itself_and_names_the_memory_its_tools_gave(world: World) -> None:
@@ -62,11 +66,22 @@ def test_tool_calls_are_limited_and_still_end_in_an_answer(world: World) -> None
 def test_streaming_tells_every_step(world: World) -> None:
     world.model.call("search_memories", query="What did you sell?")
     world.model.text("Candles of course")
-    with world.client.stream("POST", "/chat/stream", json={"elder_id": "ada", "message": "Hi"}) as response:
-        text = response.read().decode()
-    events = [(part.split("\n")[0][7:], json.loads(part.split("data: ")[1])) for part in text.strip().split("\n\n")]
+    events = stream(world)
     assert [kind for kind, _ in events] == ["tool_call", "tool_response"] + ["text_chunk"] * 3 + ["result"]
     assert events[-1][1]["response"] == "Candlesofcourse"  # as the scripted server sent it
+
+
+def stream(world: World) -> list[tuple[str, dict[str, Any]]]:
+    """The events of an answer, up to the end of the response or where it broke off."""
+    text = ""
+    with (
+        world.client.stream("POST", "/chat/stream", json={"elder_id": "ada", "message": "Hi"}) as response,
+        contextlib.suppress(httpx.RemoteProtocolError),
+    ):
+        for piece in response.iter_text():
+            text += piece
+    parts = [part for part in text.strip().split("\n\n") if part]
+    return [(part.split("\n")[0][7:], json.loads(part.split("data: ")[1])) for part in parts]
 
 
 def test_a_long_conversation_keeps_the_system_prompt_and_the_end(world: World) -> None:
@@ -77,6 +92,30 @@ def test_a_long_conversation_keeps_the_system_prompt_and_the_end(world: World) -
     assert (messages[0], messages[-2], messages[-1]) == ("You are ada.", "turn 59", "And now?")
     world.model.limit = 1
     assert problem(world.chat("And now?"), 422)["next_step"] == "send a shorter one."
+
+
+def test_tools_that_cannot_be_opened_are_told_and_opened_when_they_can_be(world: World) -> None:
+    wrong = agent_logs(world.settings.home / "logs", PIPELINE, "ada")
+    wrong.parent.mkdir(parents=True)
+    wrong.write_text("where a folder should be", encoding="utf-8")
+    assert "tools cannot be opened" in problem(world.chat(), 503)["detail"]
+    wrong.unlink()
+    assert world.chat().status_code == 200
+
+
+def test_an_error_nobody_foresaw_ends_a_stream_with_an_error_and_the_agent_answers_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(world.services.answering, "_open_tools", lambda found: _broken())
+        assert stream(world) == [("error", {"detail": "The answer failed.", "next_step": "read the log of the API."})]
+    assert stream(world)[-1][0] == "result"
+
+
+@asynccontextmanager
+async def _broken() -> AsyncIterator[None]:
+    raise KeyError("a word of somebody")
+    yield
 
 
 @pytest.mark.parametrize(
