@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import time
+import traceback
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,6 +27,7 @@ log = logging.getLogger("agent_assets.serving")
 _LOCAL_HOSTS = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\]|testserver)(?::\d+)?", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CALLERS = 10_000
+_NOTHING_SENT = 499  # in log and metrics: the client went away
 
 
 class Metrics:
@@ -95,7 +97,7 @@ class Guard:
         request = Request(scope)
         given = request.headers.get("x-request-id", "")
         request.state.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        started, status = time.monotonic(), 499  # nothing was sent: the client went away
+        started, status = time.monotonic(), _NOTHING_SENT
 
         async def observed(message: Message) -> None:
             nonlocal status
@@ -130,6 +132,13 @@ class Guard:
         except AgentAssetsError as error:  # of the guard itself: those of routes were answered below
             refused = problem(request, status_of(error), error.message, error.next_step)
             await refused(scope, receive, observed)
+        except Exception as error:  # the last resort: nothing below foresaw it
+            fields = {"request_id": request.state.request_id}
+            log.error("unforeseen error", exc_info=error, extra={"fields": fields})
+            if status != _NOTHING_SENT:
+                raise  # the server then breaks the response off, so that nobody takes it for a whole one
+            refused = problem(request, 500, "The API failed.", "look for the request id in its log.")
+            await refused(scope, receive, observed)
         finally:
             self._metrics.in_flight.dec()
             self._note(request, status, time.monotonic() - started)
@@ -160,7 +169,9 @@ class Guard:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per line. Messages are fixed words, numbers and ids; no text of conversations comes here."""
+    """One JSON object per line. Messages are fixed words, numbers and ids; no text of conversations comes here: of an
+    exception its class and where it was raised.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -171,4 +182,16 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
             **fields,
         }
+        if record.exc_info and record.exc_info[1] is not None:
+            line |= _raised(record.exc_info[1])
         return json.dumps(line, ensure_ascii=False)
+
+
+def _raised(error: BaseException) -> dict[str, Any]:
+    """Class and frames of an error and of what caused it. Not its message: that may quote what somebody said."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    found: dict[str, Any] = {"error": type(error).__name__, "frames": frames}
+    if isinstance(error, BaseExceptionGroup):
+        found["errors"] = [_raised(inner) for inner in error.exceptions]
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return found if cause is None else found | {"cause": _raised(cause)}

@@ -2,12 +2,17 @@
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import pytest
 from click.testing import CliRunner
-from serving_world import World
+from serving_world import World, problem
 from waiting import wait_for
 
 from agent_assets.cli import commands
+from agent_assets.serving.guard import JsonLines
 
 
 def test_health_config_and_metrics_say_how_it_is_without_secrets(world: World, mongo_uri: str) -> None:
@@ -19,13 +24,12 @@ def test_health_config_and_metrics_say_how_it_is_without_secrets(world: World, m
     wait_for(lambda: counted in world.client.get("/metrics").text)  # a request is counted after its answer was sent
 
 
-def test_the_log_has_ids_and_no_words(world: World) -> None:
+@contextmanager
+def logged() -> Iterator[list[str]]:
     lines: list[str] = []
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            from agent_assets.serving.guard import JsonLines
-
             lines.append(JsonLines().format(record))
 
     logger = logging.getLogger("agent_assets.serving")
@@ -33,14 +37,37 @@ def test_the_log_has_ids_and_no_words(world: World) -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_the_log_has_ids_and_no_words(world: World) -> None:
+    with logged() as lines:
         world.model.text("My secret answer")
         world.chat("My secret question")
         world.client.post("/chat", json={"elder_id": "ada", "message": ["My secret mistake"]})
         wait_for(lambda: len(lines) == 2)  # a request is logged after its answer was sent
-    finally:
-        logger.removeHandler(handler)
     assert [json.loads(line)["status"] for line in lines] == [200, 422]
     assert "secret" not in "".join(lines)
+
+
+def test_an_error_nobody_foresaw_is_a_problem_and_the_log_says_where_without_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> list[Any]:
+        raise KeyError("a secret word")
+
+    monkeypatch.setattr(world.services.released, "agents", broken)
+    with logged() as lines:
+        body = problem(world.client.get("/models"), 500)
+        wait_for(lambda: len(lines) == 2)
+    failed, request = (json.loads(line) for line in lines)
+    assert failed["request_id"] == request["request_id"] == body["request_id"] and request["status"] == 500
+    assert failed["error"] == "KeyError" and failed["frames"][-1].endswith(" broken")
+    assert "secret" not in "".join(lines) + json.dumps(body)
+    counted = 'agent_assets_requests_total{method="GET",route="/models",status="500"} 1.0'
+    assert counted in world.client.get("/metrics").text
 
 
 def test_the_printed_document_is_the_one_that_is_served(world: World) -> None:
