@@ -119,6 +119,8 @@ class ScriptedModel:
         return 200
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if body["model"] not in self.held:
+            return 404, {"error": {"message": f"The model `{body['model']}` does not exist.", "code": 404}}
         if self.limit is not None and len(body["messages"]) > self.limit:
             return 400, {"error": {"message": "This model's maximum context length is 8 tokens.", "code": 400}}
         time.sleep(self.delay)

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agent_assets.errors import AgentAssetsError, ServingError
@@ -47,8 +48,9 @@ class AdapterPool:
         return {name: slot.in_flight for name, slot in self._slots.items()}
 
     @asynccontextmanager
-    async def use(self, name: str, path: Path) -> AsyncIterator[None]:
-        """Have an adapter loaded during the block.
+    async def use(self, name: str, path: Path) -> AsyncIterator[Callable[[], None]]:
+        """Have an adapter loaded during the block, which is handed what to call when the server does not know it: it
+        was restarted by somebody else, and the next use loads the adapter again.
 
         Raises:
             Busy: no slot became free in time.
@@ -62,7 +64,7 @@ class AdapterPool:
         if self._slots.get(name) is slot:
             self._slots.move_to_end(name)
         try:
-            yield
+            yield partial(self._lost, name, slot)
         finally:
             self._let_go(slot)
 
@@ -103,6 +105,10 @@ class AdapterPool:
     def _nobody_waits(self, placing: "asyncio.Task[_Slot]") -> None:
         if not placing.cancelled() and placing.exception() is None:
             self._let_go(placing.result())
+
+    def _lost(self, name: str, slot: _Slot) -> None:
+        if self._slots.get(name) is slot:
+            del self._slots[name]
 
     def _let_go(self, slot: _Slot) -> None:
         slot.in_flight -= 1

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from openai import APIConnectionError, APIStatusError, APITimeoutError, BadRequestError
+from openai import APIConnectionError, APIStatusError, APITimeoutError, BadRequestError, NotFoundError
 
 from agent_assets.conversations.messages import Message, ToolSchema
 from agent_assets.errors import AgentAssetsError, EngineFailed, ServingError, ToolServerError
@@ -144,9 +144,13 @@ class Answering:
             tools = WatchedTools(box, tell)
             settings = self._config
             limits = Limits(settings.max_turns, settings.max_tool_calls, settings.seconds)
-            rollout = await run_agent(asked, tools, messages, tools.tools, limits)
-            if rollout.stop_reason in (StopReason.MAX_TURNS, StopReason.MAX_TOOL_CALLS):
-                rollout = await self._without_tools(asked, tools, rollout)
+            try:
+                rollout = await run_agent(asked, tools, messages, tools.tools, limits)
+                if rollout.stop_reason in (StopReason.MAX_TURNS, StopReason.MAX_TOOL_CALLS):
+                    rollout = await self._without_tools(asked, tools, rollout)
+            except NotFoundError:
+                served.lost()
+                raise
         if rollout.stop_reason is StopReason.TIMEOUT:
             raise ModelUnavailable(
                 f"The answer took longer than {self._config.seconds:.0f} s.",

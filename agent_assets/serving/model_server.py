@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +33,11 @@ _FOREVER = 10 * 365 * 86_400.0
 
 @dataclass(frozen=True)
 class Served:
-    """Where an agent answers during a request."""
+    """Where an agent answers during a request; `lost` is to be called when the server does not know the model."""
 
     base_url: str
     model: str
+    lost: Callable[[], None]
 
 
 class ModelServer:
@@ -90,8 +91,8 @@ class ModelServer:
         self._users += 1
         try:
             await self.ensure()
-            async with self._place(), self.pool.use(name, adapter):
-                yield Served(self._url, name)
+            async with self._place(), self.pool.use(name, adapter) as lost:
+                yield Served(self._url, name, lost)
         finally:
             self._users -= 1
 

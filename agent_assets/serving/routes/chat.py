@@ -142,6 +142,10 @@ async def _ask(serving: Services, found: ReleasedAgent, body: dict[str, Any]) ->
             stack.push_async_callback(reply.aclose)
             if reply.status_code != 200 or not body["stream"]:
                 await reply.aread()
+            if reply.status_code == 404 and attempt + 1 < _ATTEMPTS:
+                served.lost()
+                await stack.aclose()
+                continue
         except (httpx.HTTPError, EngineFailed) as error:
             await stack.aclose()
             if attempt + 1 < _ATTEMPTS and not isinstance(error, httpx.TimeoutException):

@@ -71,6 +71,18 @@ def test_a_model_server_that_holds_an_adapter_from_before_answers_with_it(world:
         assert client.post("/chat", json={"elder_id": "ada", "message": "Hello"}).status_code == 200
 
 
+def test_a_model_server_that_somebody_restarted_is_given_its_adapters_again(world: World) -> None:
+    completion = {"model": "ada", "messages": [{"role": "user", "content": "Hi"}]}
+    assert world.chat().status_code == 200
+    world.model.held.clear()
+    assert world.chat().status_code == 200
+    world.model.held.clear()
+    assert world.client.post("/v1/chat/completions", json=completion).status_code == 200
+    world.model.held.clear()
+    assert world.chat(elder="ben").status_code == 200  # its slot was that of an adapter which is not there any more
+    assert world.services.inference.current.pool.loaded == {"ben-00000002": 0}
+
+
 def test_a_damaged_or_missing_adapter_never_answers(world: World) -> None:
     folder = next(Path(world.store.root).glob(f"{PIPELINE}/sft_adapter/ada/*"))
     (folder / "weights.safetensors").write_bytes(b"1" * 100)
