@@ -12,6 +12,7 @@ import httpx
 from agent_assets.errors import ServingError
 from agent_assets.serving.progress import job_progress, status_of
 from agent_assets.serving.released import NotReleased
+from agent_assets.serving.runs import agent_of, open_runs, open_runs_of
 from agent_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ JOB_TAG = "agent_assets/job"
 _LOCATION, _REPOSITORY = "agent_assets", "__repository__"
 _SECONDS = 30.0
 _SHARED_AGE_SECONDS = 900.0
-_MOST_JOBS = 200
 
 _LAUNCH = """
 mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -69,10 +69,9 @@ class Jobs:
             DagsterUnavailable: runs cannot be started now.
         """
         with self._starting:  # two requests at once start one job
-            for run in self._runs(active=True):
-                if _agent(run) == elder:
-                    job = run.tags.get(JOB_TAG) or run.run_id
-                    return _reply(job, elder, "A training of this elder is going on already.")
+            for run in open_runs_of(self.instance, elder):
+                job = run.tags.get(JOB_TAG) or run.run_id
+                return _reply(job, elder, "A training of this elder is going on already.")
             with self._installation() as installation:
                 pipeline, partition, assets, tags = self._stale(installation, elder, everything=everything)
             if not assets:
@@ -88,7 +87,7 @@ class Jobs:
             JobUnknown: there is none.
         """
         run = self._find(job)
-        elder = _agent(run)
+        elder = agent_of(run)
         return job_progress(self.instance, run, job, elder), elder
 
     def latest(self, elder: str) -> dict[str, Any] | None:
@@ -97,17 +96,23 @@ class Jobs:
 
         for tags in ({ELDER_TAG: elder}, {PIPELINE_TAG: elder}):
             for run in self._records({JOB_TAG: None} | tags, limit=20):
-                if _agent(run) == elder and JOB_TAG in run.tags:
+                if agent_of(run) == elder and JOB_TAG in run.tags:
                     return job_progress(self.instance, run, run.tags[JOB_TAG], elder)
         return None
 
-    def active(self) -> list[dict[str, Any]]:
-        """Jobs that wait or go on, with who they are about; runs that others started are among them."""
-        found = []
-        for run in self._runs(active=True)[:_MOST_JOBS]:
-            job = run.tags.get(JOB_TAG) or run.run_id
-            found.append({"job_id": job, "elder_id": _agent(run), "status": status_of(run)})
-        return found
+    def active(self, elder: str | None = None) -> tuple[int, list[dict[str, Any]]]:
+        """How many jobs wait or go on, of one elder or of all, and the first of them: those that go on come first. Runs
+        that others started are among them.
+        """
+        if elder is None:
+            total, runs = open_runs(self.instance)
+        else:
+            runs = open_runs_of(self.instance, elder)
+            total = len(runs)
+        return total, [
+            {"job_id": run.tags.get(JOB_TAG) or run.run_id, "elder_id": agent_of(run), "status": status_of(run)}
+            for run in runs
+        ]
 
     def cancel(self, job: str) -> str:
         """End a job; returns whose it was.
@@ -119,7 +124,7 @@ class Jobs:
         run = self._find(job)
         if not run.is_finished:
             self._ask(_TERMINATE, {"runId": run.run_id})
-        return _agent(run)
+        return agent_of(run)
 
     def owner(self, job: str) -> str:
         """Whose job it is.
@@ -127,7 +132,7 @@ class Jobs:
         Raises:
             JobUnknown: there is none.
         """
-        return _agent(self._find(job))
+        return agent_of(self._find(job))
 
     def ping(self) -> bool:
         """Whether Dagster's web server answers."""
@@ -236,13 +241,6 @@ class Jobs:
             raise DagsterUnavailable("Dagster refused the request.", next_step="look at its log.")
         return body["data"]
 
-    def _runs(self, *, active: bool) -> "list[dg.DagsterRun]":
-        import dagster as dg
-        from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-
-        statuses = list(NOT_FINISHED_STATUSES) if active else None
-        return list(self.instance.get_runs(filters=dg.RunsFilter(statuses=statuses), limit=_MOST_JOBS))
-
     def _records(self, tags: dict[str, Any], *, limit: int) -> "list[dg.DagsterRun]":
         import dagster as dg
 
@@ -264,13 +262,6 @@ class Jobs:
 def dagster_url() -> str:
     """Where Dagster's web server is."""
     return os.environ.get("AGENT_ASSETS_DAGSTER_URL") or "http://127.0.0.1:3000"
-
-
-def _agent(run: "dg.DagsterRun") -> str:
-    from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
-
-    tagged = run.tags.get(ELDER_TAG) or run.tags.get("dagster/partition") or run.tags.get(PIPELINE_TAG)
-    return tagged or next((key.path[0] for key in run.asset_selection or ()), "")
 
 
 def _reply(job: str | None, elder: str, message: str) -> dict[str, Any]:

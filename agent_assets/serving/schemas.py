@@ -64,7 +64,7 @@ class ActiveJob(BaseModel):
 
 
 class ActiveJobs(BaseModel):
-    """Jobs that wait or go on."""
+    """Jobs that wait or go on; `total` counts all of them."""
 
     total: int
     jobs: list[ActiveJob]

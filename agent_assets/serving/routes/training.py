@@ -61,9 +61,9 @@ async def latest(elder_id: JobId, serving: Serving, caller: Known) -> JobProgres
 
 @router.get("/jobs/active", response_model=ActiveJobs)
 async def active(serving: Serving, caller: Known) -> ActiveJobs:
-    """Jobs that wait or go on."""
-    jobs = [job for job in await run_in_threadpool(serving.jobs.active) if caller.may_see(job["elder_id"])]
-    return ActiveJobs(total=len(jobs), jobs=[ActiveJob.model_validate(job) for job in jobs])
+    """How many jobs wait or go on, and up to 200 of them: those that go on come first."""
+    total, jobs = await run_in_threadpool(serving.jobs.active, caller.elder)
+    return ActiveJobs(total=total, jobs=[ActiveJob.model_validate(job) for job in jobs])
 
 
 @router.post("/train/cancel/{job_id}", response_model=Done)

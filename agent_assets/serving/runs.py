@@ -1,0 +1,53 @@
+"""Open runs of one Dagster instance, and which elder or pipeline a run is about."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+MOST = 200  # runs that are read where they are not asked for by name
+
+
+def agent_of(run: "dg.DagsterRun") -> str:
+    """The elder of a run, or its pipeline."""
+    from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
+
+    tagged = run.tags.get(ELDER_TAG) or run.tags.get("dagster/partition") or run.tags.get(PIPELINE_TAG)
+    return tagged or next((key.path[0] for key in run.asset_selection or ()), "")
+
+
+def open_runs_of(instance: "dg.DagsterInstance", agent: str) -> "list[dg.DagsterRun]":
+    """Every run of an elder or a pipeline that waits or goes on. Those without tags of ours, which people start in the
+    Dagster UI, are looked for among the latest runs.
+    """
+    import dagster as dg
+    from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+    from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
+
+    statuses = list(NOT_FINISHED_STATUSES)
+    found = {run.run_id: run for run in _latest(instance, statuses)}
+    for tag in (ELDER_TAG, "dagster/partition", PIPELINE_TAG):
+        runs = instance.get_runs(filters=dg.RunsFilter(statuses=statuses, tags={tag: agent}))
+        found |= {run.run_id: run for run in runs}
+    return [run for run in found.values() if agent_of(run) == agent]
+
+
+def open_runs(instance: "dg.DagsterInstance") -> "tuple[int, list[dg.DagsterRun]]":
+    """How many runs wait or go on, and the first of them: those that go on, then those that wait, the latest first."""
+    import dagster as dg
+    from dagster import DagsterRunStatus
+    from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+    waiting = {DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED}
+    going_on = [status for status in NOT_FINISHED_STATUSES if status not in waiting]
+    total = instance.get_runs_count(dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES)))
+    runs = [*_latest(instance, going_on), *_latest(instance, list(waiting))]
+    runs = runs[:MOST]
+    return max(total, len(runs)), runs  # one may have been started since they were counted
+
+
+def _latest(instance: "dg.DagsterInstance", statuses: "list[dg.DagsterRunStatus]") -> "list[dg.DagsterRun]":
+    import dagster as dg
+
+    return list(instance.get_runs(filters=dg.RunsFilter(statuses=statuses), limit=MOST))

@@ -1,0 +1,73 @@
+"""Jobs among many open runs, of an instance in memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster import DagsterRunStatus
+
+from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
+from agent_assets.serving import runs
+from agent_assets.serving.jobs import Jobs
+from agent_assets.settings import load_settings
+
+
+@dg.asset
+def something() -> None:
+    pass
+
+
+@pytest.fixture
+def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """Ada's training goes on, and more runs wait than are read at once."""
+    monkeypatch.setattr(runs, "MOST", 5)
+    with dg.DagsterInstance.ephemeral() as made:
+        _run(made, "ada", DagsterRunStatus.STARTED)
+        for number in range(8):
+            _run(made, f"elder-{number}", DagsterRunStatus.NOT_STARTED)
+        yield made
+
+
+def _run(instance: dg.DagsterInstance, elder: str, status: DagsterRunStatus) -> None:
+    jobs = [dg.define_asset_job("job", [something])]
+    job = dg.Definitions(assets=[something], jobs=jobs).resolve_job_def("job")
+    tags = {ELDER_TAG: elder, "dagster/partition": elder, PIPELINE_TAG: "elder_companion"}
+    instance.create_run_for_job(job, status=status, tags=tags)
+
+
+class _Jobs(Jobs):
+    """Everything is stale; nothing is started."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        super().__init__(load_settings({}), "http://127.0.0.1:1")
+        self._instance = instance
+        self.launched: list[str | None] = []
+
+    @contextmanager
+    def _installation(self) -> Iterator[Any]:
+        yield None
+
+    def _stale(self, installation: Any, elder: str, *, everything: bool) -> Any:
+        return "elder_companion", elder, ["sft_adapter"], {}
+
+    def _launch(self, pipeline: str, partition: str | None, assets: Any, tags: Any) -> None:
+        self.launched.append(partition)
+
+
+def test_a_training_that_goes_on_is_not_started_twice_however_many_runs_wait(instance: dg.DagsterInstance) -> None:
+    jobs = _Jobs(instance)
+    assert "going on already" in jobs.start("ada", everything=False)["message"]
+    assert "going on already" in jobs.start("elder-0", everything=False)["message"]
+    assert "started" in jobs.start("eve", everything=False)["message"]
+    assert jobs.launched == ["eve"]
+
+
+def test_all_jobs_are_counted_and_those_that_go_on_are_listed_first(instance: dg.DagsterInstance) -> None:
+    jobs = _Jobs(instance)
+    total, listed = jobs.active()
+    assert (total, len(listed)) == (9, 5)
+    assert (listed[0]["elder_id"], listed[0]["status"]) == ("ada", "training")
+    total, own = jobs.active("elder-0")
+    assert (total, [job["elder_id"] for job in own]) == (1, ["elder-0"])
