@@ -5,8 +5,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 import httpx
 
 from agent_assets.errors import ServingError
@@ -47,7 +49,7 @@ class DagsterUnavailable(ServingError):
 
 
 class Jobs:
-    """Starts, follows and cancels jobs. Blocking: call it from a thread.
+    """Starts, follows and cancels jobs. All but `start_in_turn` block: call them from a thread.
 
     Args:
         dagster_url: of the Dagster web server, whose GraphQL starts and ends runs.
@@ -56,7 +58,13 @@ class Jobs:
     def __init__(self, settings: Settings, dagster_url: str) -> None:
         self._settings, self._url = settings, dagster_url.rstrip("/")
         self._starting = threading.Lock()
+        # Starts wait for their turn outside of threads: the few that all routes share must not be full of them.
+        self._turn = anyio.CapacityLimiter(1)
         self._instance: dg.DagsterInstance | None = None
+
+    async def start_in_turn(self, elder: str, *, everything: bool) -> dict[str, Any]:
+        """`start`, from an event loop."""
+        return await anyio.to_thread.run_sync(partial(self.start, elder, everything=everything), limiter=self._turn)
 
     def start(self, elder: str, *, everything: bool) -> dict[str, Any]:
         """Start what is stale of one elder, or of a pipeline without elders.

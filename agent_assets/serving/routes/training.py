@@ -33,7 +33,7 @@ async def start(request: TrainStart, serving: Serving, caller: Acting) -> TrainS
     """Start what is stale of an elder. Nothing stale, or one going on: success, and a message says so."""
     if not caller.may_see(request.elder_id):
         raise NotReleased
-    made = await run_in_threadpool(serving.jobs.start, request.elder_id, everything=request.force_retrain)
+    made = await serving.jobs.start_in_turn(request.elder_id, everything=request.force_retrain)
     return TrainStarted.model_validate(made)
 
 

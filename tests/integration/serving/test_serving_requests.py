@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +11,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 from serving_world import World, problem
+from waiting import wait_for
+
+from agent_assets.serving.jobs import Jobs
 
 
 @pytest.mark.parametrize(
@@ -37,6 +42,31 @@ def test_a_caller_who_asks_too_often_waits(world: World) -> None:
     codes = [world.client.get("/models").status_code for _ in range(5)]
     assert codes == [200, 200, 200, 429, 429]
     assert world.client.get("/health").status_code == 200
+
+
+def test_many_starts_of_trainings_at_once_leave_the_other_routes_free(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned, made = threading.Event(), {"success": True, "message": "", "job_id": None, "elder_id": "ada"}
+    at_once: list[int] = []
+
+    def start(self: Jobs, elder: str, *, everything: bool) -> dict[str, Any]:
+        with self._starting:
+            at_once.append(1)
+            assert planned.wait(60)
+            return made
+
+    monkeypatch.setattr(Jobs, "start", start)
+    url, many = world.client.base_url.copy_with(path="/train/start"), 60  # more than there are threads
+    with ThreadPoolExecutor(many) as pool:
+        asked = [pool.submit(httpx.post, url, json={"elder_id": "ada"}, timeout=120) for _ in range(many)]
+        try:
+            wait_for(lambda: world.services.metrics.in_flight._value.get() == many)
+            assert world.client.get("/models", timeout=20).status_code == 200
+            assert len(at_once) == 1
+        finally:
+            planned.set()
+        assert {reply.result().status_code for reply in asked} == {200}
 
 
 _HOSTILE = ["../../etc/passwd", "..", "ada/../ben", "ada\x00", "$where", "' or 1=1 --", "ada\n", "{{7*7}}", "x" * 5000]
