@@ -12,9 +12,12 @@ def create_token(settings: Settings, scope: Scope, elder: str | None, name: str,
     """Make a token and print it: the only time it can be seen."""
     with mongodb(settings) as environment:
         tokens = Tokens(environment["MONGODB_URI"], DATABASE)
+        first = not tokens.any()
         click.echo(tokens.create(scope, elder=elder, name=name, days=days))
         tokens.close()
     click.echo("Keep it: only its hash is stored.", err=True)
+    if first:
+        click.echo("It is the first: from now on every request needs a token.", err=True)
     return 0
 
 

@@ -13,7 +13,6 @@ import httpx
 
 from agent_assets.errors import ServingError
 from agent_assets.serving.progress import job_progress, status_of
-from agent_assets.serving.released import NotReleased
 from agent_assets.serving.runs import agent_of, open_runs, open_runs_of
 from agent_assets.settings import Settings
 
@@ -42,6 +41,16 @@ class JobUnknown(ServingError):
 
     def __init__(self) -> None:
         super().__init__("There is no job of this id.", next_step="GET /jobs/active lists those going on.")
+
+
+class NoSuchElder(ServingError):
+    """Nobody to train: unknown, without a usable answer, or not the caller's business. All look the same."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no elder of this id with a usable answer in MongoDB.",
+            next_step="check the id, or let the elder answer a question first.",
+        )
 
 
 class DagsterUnavailable(ServingError):
@@ -73,7 +82,7 @@ class Jobs:
             everything: materialize all assets of the elder; what is fresh is reused by the store.
 
         Raises:
-            NotReleased: nobody of that id is in MongoDB.
+            NoSuchElder: nobody of that id is in MongoDB.
             DagsterUnavailable: runs cannot be started now.
         """
         with self._starting:  # two requests at once start one job
@@ -217,7 +226,7 @@ class Jobs:
                 return name, elder
         if snapshot.problems and not snapshot.elders:
             raise ServingError(snapshot.problems[0], next_step="check MongoDB.")
-        raise NotReleased
+        raise NoSuchElder
 
     def _launch(self, pipeline: str, partition: str | None, assets: Sequence[str], tags: dict[str, str]) -> None:
         all_tags = tags | ({"dagster/partition": partition} if partition is not None else {})

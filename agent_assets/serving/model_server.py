@@ -110,7 +110,7 @@ class ModelServer:
         # Who waits may give up, or leave: the start goes on, and the next one waits for the same.
         done, _ = await asyncio.wait({self._starting}, timeout=self._config.wait_seconds)
         if not done:
-            raise ServingError("The model server is still starting.", next_step="try again in a minute.")
+            raise Busy("The model server is still starting.", next_step="try again in a minute.")
         self._starting.result()
 
     async def close(self) -> None:

@@ -23,7 +23,7 @@ from agent_assets.errors import (
 )
 from agent_assets.serving.adapters import Busy
 from agent_assets.serving.answering import ModelUnavailable, TooLong
-from agent_assets.serving.jobs import DagsterUnavailable, JobUnknown
+from agent_assets.serving.jobs import DagsterUnavailable, JobUnknown, NoSuchElder
 from agent_assets.serving.released import NotReleased
 from agent_assets.serving.tokens import Denied, Forbidden
 
@@ -35,6 +35,7 @@ _STATUS: tuple[tuple[type[AgentAssetsError], int], ...] = (
     (Forbidden, 403),
     (NotReleased, 404),
     (JobUnknown, 404),
+    (NoSuchElder, 404),
     (TooLong, 422),
     (ReleaseConflict, 409),
     (DagsterUnavailable, 503),
@@ -83,7 +84,8 @@ def add_handlers(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         # What was sent may be what somebody said: only where it is wrong is told, never what it was.
         wrong = [
-            {"at": ".".join(str(part) for part in found["loc"]), "what": found["type"]} for found in error.errors()
+            {"at": ".".join(str(part) for part in found["loc"]), "what": found["type"], "message": found["msg"]}
+            for found in error.errors()
         ]
         return problem(
             request, 422, "The request is not what this route takes.", "see /docs.", more={"errors": wrong[:20]}
@@ -91,7 +93,9 @@ def add_handlers(app: FastAPI) -> None:
 
     async def other(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        next_step = {404: "see /docs.", 405: "see /docs.", 413: "send less."}.get(error.status_code)
+        next_step = {400: "send JSON in UTF-8.", 404: "see /docs.", 405: "see /docs.", 413: "send less."}.get(
+            error.status_code
+        )
         return problem(request, error.status_code, http.HTTPStatus(error.status_code).phrase + ".", next_step)
 
     app.add_exception_handler(AgentAssetsError, ours)

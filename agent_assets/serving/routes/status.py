@@ -24,9 +24,12 @@ async def root() -> dict[str, Any]:
     return {"name": "agent-assets", "version": version("agent-assets"), "links": links}
 
 
-@router.get("/health")
-async def health(serving: Serving) -> dict[str, Any]:
-    """The state of each dependency. The model server is `cold` until somebody asks an agent: that is healthy."""
+@router.get("/health", responses={503: {"description": "One of what answering needs has failed."}})
+async def health(serving: Serving, response: Response) -> dict[str, Any]:
+    """The state of each dependency, with 503 when one that answering needs has failed.
+
+    The model server is `cold` until somebody asks an agent: that is healthy.
+    """
     store, mongo, dagster = await asyncio.gather(
         _probe(lambda: _store_answers(serving.released.store)), _probe(_mongo(serving)), _probe(serving.jobs.ping)
     )
@@ -35,6 +38,7 @@ async def health(serving: Serving) -> dict[str, Any]:
     parts = {"store": store, "mongodb": mongo, "dagster": dagster, "inference": inference}
     # Without Dagster agents still answer: only training cannot be started.
     status = "ok" if store == "ok" and mongo == "ok" and inference != "failed" else "degraded"
+    response.status_code = 200 if status == "ok" else 503
     return {"status": status, "dependencies": parts}
 
 

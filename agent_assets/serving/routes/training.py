@@ -10,8 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from agent_assets.serving.context import Acting, Known, Services, Serving
-from agent_assets.serving.jobs import JobUnknown
-from agent_assets.serving.released import NotReleased
+from agent_assets.serving.jobs import JobUnknown, NoSuchElder
 from agent_assets.serving.schemas import (
     ActiveJob,
     ActiveJobs,
@@ -32,7 +31,7 @@ JobId = Annotated[str, Path(max_length=200)]
 async def start(request: TrainStart, serving: Serving, caller: Acting) -> TrainStarted:
     """Start what is stale of an elder. Nothing stale, or one going on: success, and a message says so."""
     if not caller.may_see(request.elder_id):
-        raise NotReleased
+        raise NoSuchElder
     made = await serving.jobs.start_in_turn(request.elder_id, everything=request.force_retrain)
     return TrainStarted.model_validate(made)
 

@@ -66,10 +66,11 @@ def test_an_elders_token_knows_of_nobody_else(world: World) -> None:
         client.get("/models/ben-00000002", headers=mine),
         client.get("/models/ben/export", headers=mine),
         client.get("/export-jsonl/ben", headers=mine),
-        client.post("/train/start", json={"elder_id": "ben"}, headers=mine),
         client.post("/v1/chat/completions", json={"model": "ben", "messages": [{"role": "user"}]}, headers=mine),
     ):
         assert problem(other, 404) == problem_like(unknown)
+    started = [client.post("/train/start", json={"elder_id": elder}, headers=mine) for elder in ("ben", "nobody")]
+    assert problem(started[0], 404) == problem_like(started[1])
     assert client.delete("/models/ada", headers=mine).status_code == 403
     assert client.get("/metrics", headers=mine).status_code == 403
     reader = bearer(world.tokens.create("read"))
@@ -102,6 +103,8 @@ def test_without_mongodb_nobody_is_let_in_by_another_name(world: World) -> None:
     nowhere = replace(world.settings, mongodb_uri="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200")
     with running_api(nowhere, world.services.config) as (client, _):
         problem(client.get("/models", headers={"Host": "api.example.com"}), 503)
+        health = client.get("/health")
+        assert (health.status_code, health.json()["status"]) == (503, "degraded")
 
 
 def test_tokens_are_made_listed_and_revoked_in_a_terminal(
@@ -112,11 +115,19 @@ def test_tokens_are_made_listed_and_revoked_in_a_terminal(
     def run(*arguments: str) -> str:
         done = CliRunner().invoke(commands, ["token", *arguments], env={"MONGODB_URI": mongo_uri})
         assert done.exit_code == 0, done.output
+        told.append(done.stderr)
         return done.stdout.strip()
 
+    told: list[str] = []
     token = run("create", "--elder", "ada", "--name", "tablet", "--days", "2")
+    assert "from now on every request needs a token" in told[-1]
+    run("create", "--read")
+    assert "from now on" not in told[-1]
     assert [entry["id"] for entry in world.client.get("/models", headers=bearer(token)).json()["models"]] == ["ada"]
     listed = run("list")
     assert "ada" in listed and "tablet" in listed and token.split("_", 2)[2] not in listed
     run("revoke", token.split("_")[1])
-    assert run("list").endswith("revoked")
+    assert "revoked" in run("list").splitlines()[0]
+    for days in ("0", "-1", "nan"):
+        refused = CliRunner().invoke(commands, ["token", "create", "--admin", "--days", days])
+        assert refused.exit_code == 2 and "--days" in refused.stderr

@@ -158,4 +158,5 @@ def test_the_openai_route_streams_and_takes_tools(world: World) -> None:
     with world.client.stream("POST", "/v1/chat/completions", json=body | {"stream": True, "tools": [tool]}) as reply:
         text = reply.read().decode()
     assert "weather" in text and text.rstrip().endswith("[DONE]")
+    assert world.client.post("/v1/chat/completions", json=body | {"n": 1}).status_code == 200
     assert world.client.post("/v1/chat/completions", json=body | {"lora_path": "/etc"}).status_code == 422

@@ -100,7 +100,8 @@ def test_a_job_from_start_to_failure_survives_restarts(
 def _start_a_job_that_fails(up: httpx.Client) -> tuple[str, object]:
     assert up.get("/health").json()["dependencies"]["dagster"] == "ok"
     assert up.get("/models").json() == {"total": 0, "models": []}
-    assert up.post("/train/start", json={"elder_id": "nobody"}).status_code == 404
+    nobody = up.post("/train/start", json={"elder_id": "nobody"})
+    assert nobody.status_code == 404 and "no elder of this id" in nobody.json()["detail"]
     first = up.post("/train/start", json={"elder_id": "shen-fu"})
     assert first.status_code == 409 and "never built" in first.json()["detail"]
     started = up.post("/train/start", json={"elder_id": "energy_expert"}).json()
