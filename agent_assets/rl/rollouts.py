@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agent_assets.conversations.messages import Message, ToolSchema
+from agent_assets.conversations.messages import JsonObject, Message, ToolSchema
 from agent_assets.errors import ToolServerError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.rewards import Reward, reward
@@ -16,10 +16,11 @@ from agent_assets.rl.scenarios import Scenario
 from agent_assets.synthesis.agent_loop import ChatModel, Limits, StopReason, ToolCaller, in_order, run_agent
 from agent_assets.synthesis.openai_model import read_reply, request_body
 from agent_assets.synthesis.seeds import stable_hash
+from agent_assets.synthesis.tracing import span
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-    from openai.types.chat.chat_completion import Choice
+    from openai.types.chat.chat_completion import ChatCompletion, Choice
 
 OVER_LENGTH = "over_length"  # an answer was cut at max_tokens, or the conversation does not fit the context
 TOOL_SERVER_FAILED = "tool_server_failed"
@@ -93,12 +94,14 @@ class ServedPolicy:
         from openai import BadRequestError
 
         self.history = tuple(messages)
-        body = request_body(messages, tools)
+        asked = request_body(messages, tools) | {
+            "model": self.model, "temperature": 1.0, "max_tokens": self.max_tokens,
+            "seed": stable_hash(self.seed, len(self.choices)) % 2**31,
+        }  # fmt: skip
         try:
-            reply = await self.client.chat.completions.create(
-                model=self.model, temperature=1.0, max_tokens=self.max_tokens, logprobs=True,
-                extra_body=self.extra_body, seed=stable_hash(self.seed, len(self.choices)) % 2**31, **body,
-            )  # fmt: skip
+            with span("llm_call", lambda: asked) as traced:
+                reply = await self.client.chat.completions.create(logprobs=True, extra_body=self.extra_body, **asked)
+                traced.finish(_said(reply))
         except BadRequestError as error:
             if "context length" in str(error) or "max_model_len" in str(error):
                 raise OverLength from None
@@ -112,6 +115,15 @@ class ServedPolicy:
         if choice.finish_reason == "length":
             raise OverLength
         return message
+
+
+def _said(reply: "ChatCompletion") -> JsonObject:
+    """A reply as traces keep it: without the probability and the id of each token."""
+    choices = [
+        {"message": choice.message.model_dump(exclude_none=True), "finish_reason": choice.finish_reason}
+        for choice in reply.choices
+    ]
+    return {"choices": choices, "usage": reply.usage and reply.usage.model_dump(exclude_none=True)}
 
 
 async def roll_out(

@@ -15,6 +15,8 @@ from agent_assets.errors import EngineFailed, ToolServerError
 from agent_assets.rl.config import JudgeConfig, RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.learning import Outcome, learn
+from resources.trace_store import list_traces
+from resources.tracing import TraceFigures, TracingResource
 
 SETTINGS: dict[str, Any] = {
     "steps": 4, "scenarios_per_step": 2, "rollouts_per_scenario": 4, "max_turns": 2, "concurrency": 1,
@@ -112,6 +114,20 @@ def test_groups_reach_the_backend_scored_with_every_turn_it_can_learn_from(tmp_p
     numbers = outcome.steps[0].numbers
     assert (numbers["reward"], numbers["group_spread"], numbers["equal_groups"]) == (0.5, 1.0, 0)
     assert numbers["components"]["tool"] == 0.5 and numbers["answer_tokens"] == 4
+
+
+def test_rollouts_are_traced_with_every_model_call_and_no_token(tmp_path: Path) -> None:
+    path = tmp_path / "traces.sqlite"
+    attributes = {"pipeline": "p", "elder": "", "run_id": "run-1"}
+    with (
+        judge_server(doors("left", "right")) as server,
+        TracingResource().session(path, attributes, report=print) as figures,
+    ):
+        run(tmp_path, server.url, steps=1)
+    assert figures == TraceFigures(spans=2 * 4 * 4)  # rollouts, each with two model calls and one tool call
+    assert all((line.kind, line.steps, line.failed) == ("rollout", 4, 0) for line in list_traces(path))
+    content = path.read_bytes()
+    assert ANSWER.encode() in content and b"prompt_token_ids" not in content and b"logprob" not in content
 
 
 def test_equal_rewards_stop_the_run_and_say_so(tmp_path: Path) -> None:
