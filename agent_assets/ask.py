@@ -138,7 +138,7 @@ def _endpoint(
         serve_model(
             env=engines.environment(), model_dir=trained.path, log_dir=Path(logs), lease=lease,
             limits=EngineLimits(seconds=60 * config.max_minutes, memory_bytes=int(config.max_memory_gb * 2**30)),
-            max_model_len=config.max_model_len, failed_logs=failed_logs,
+            max_model_len=config.max_model_len, failed_logs=failed_logs, memory_share=config.gpu_memory_share,
         ) as endpoint,
     ):  # fmt: skip
         yield endpoint.base_url, endpoint.model, "local"

@@ -113,6 +113,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         max_model_len: int,
         max_minutes: float,
         max_memory_gb: float,
+        memory_share: float,
     ) -> Iterator[dict[str, Endpoint]]:
         """Serve models side by side on one leased device during the block, at most `servers_at_once`.
 
@@ -123,6 +124,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
             failed_logs: folder that keeps the log of a failed one.
             max_model_len: context length in tokens.
             max_minutes, max_memory_gb: limits of each server. See `server.serve_model` for the errors.
+            memory_share: of a GPU's memory, for each server.
         """
         env = self.environment()
         with self.lease(context) as lease, ExitStack() as servers:
@@ -138,6 +140,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
                         failed_logs=failed_logs,
                         wait=False,
                         share=len(models),
+                        memory_share=memory_share,
                     )
                 )
                 for name, model_dir in models.items()

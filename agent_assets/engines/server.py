@@ -77,7 +77,7 @@ def serve_model(
     *, env: EngineEnv, model_dir: Path, log_dir: Path, limits: EngineLimits, max_model_len: int,
     adapters: Mapping[str, Path] = {}, hot_adapters: int = 0, hot_rank: int = 8, compiled: bool = False,
     lease: GpuLease | None = None, port: int | None = None, max_concurrency: int = 16, failed_logs: Path | None = None,
-    wait: bool = True, share: int = 1,
+    wait: bool = True, share: int = 1, memory_share: float = 0.85,
 ) -> Iterator[Endpoint]:  # fmt: skip
     """Serve the model in `model_dir` during the block. Its chat template is the folder's `chat_template.jinja`.
 
@@ -97,6 +97,7 @@ def serve_model(
         wait: enter the block when the server answers. False enters it at once, for several servers that start side by
             side; `Endpoint.wait_until_ready` then waits.
         share: how many servers share the cores of this machine.
+        memory_share: of the whole memory of the GPU; vLLM does not start where less is free. A CPU has no use for it.
 
     Raises:
         EngineFailed: it did not start, or ended by itself.
@@ -111,7 +112,7 @@ def serve_model(
             "--max-model-len", str(max_model_len), "--max-num-seqs", str(max_concurrency),
             *_tool_arguments(model_dir), *_adapter_arguments(adapters, hot_adapters, hot_rank),
             *([] if compiled else ["--enforce-eager"]),
-            *_device_arguments(env),
+            *_device_arguments(env, memory_share),
         ]  # fmt: skip
         engine = start_engine(
             env, _MODULES.get(env.name, _CPU_MODULE), arguments, name="vllm", log_path=log_path, lease=lease,
@@ -223,9 +224,11 @@ def _adapter_arguments(adapters: Mapping[str, Path], hot: int, hot_rank: int) ->
     ]
 
 
-def _device_arguments(env: EngineEnv) -> list[str]:
+def _device_arguments(env: EngineEnv, memory_share: float) -> list[str]:
+    if env.name == "gpu":
+        return ["--gpu-memory-utilization", str(memory_share)]
     # On a CPU, vLLM 0.32 dies when it splits a prompt whose request has a seed: their generators have no offset.
-    return ["--gpu-memory-utilization", "0.85"] if env.name == "gpu" else ["--no-enable-chunked-prefill"]
+    return ["--no-enable-chunked-prefill"]
 
 
 def _variables(env: EngineEnv, share: int) -> dict[str, str]:

@@ -89,6 +89,12 @@ class EvalConfig(StrictModel):
     min_answered: float = Field(0.9, gt=0, le=1, description="Fewer answered items make the report incomplete.")
     max_minutes: float = Field(120.0, gt=0)
     max_memory_gb: float = Field(64.0, gt=0)
+    gpu_memory_share: float = Field(
+        0.85,
+        gt=0,
+        le=1,
+        description="Share of a GPU's whole memory; the server does not start where less is free. Not for a CPU.",
+    )
 
 
 class GpuConfig(StrictModel):

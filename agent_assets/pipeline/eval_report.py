@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 # Final answers by system and item: what the leak check of the release reads.
 ANSWERS_FILE = "answers.json"
 
+# How a run is carried out never changes what it makes.
+_LIMITS = {"max_minutes", "max_memory_gb", "gpu_memory_share"}
+
 # Which artifact answers as which system, in the order of the report; RL where the pipeline has it.
 SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model", "rl": "rl_merged_model"}
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the report depends on."""
-    settings = pipeline.config.eval_report.model_dump(exclude={"max_minutes", "max_memory_gb"})
+    settings = pipeline.config.eval_report.model_dump(exclude=_LIMITS)
     return settings | {"mcp_config": servers_version(pipeline)}
 
 
@@ -162,6 +165,7 @@ def _answer(
             max_model_len=settings.max_model_len,
             max_minutes=settings.max_minutes,
             max_memory_gb=settings.max_memory_gb,
+            memory_share=settings.gpu_memory_share,
         ) as endpoints,
         run.traced(),
     ):

@@ -22,6 +22,12 @@ class InferenceConfig(StrictModel):
     max_model_len: int = Field(2048, ge=256, description="Context length in tokens.")
     max_concurrency: int = Field(16, ge=1, description="Answers worked on at once; the others wait.")
     max_memory_gb: float = Field(64.0, gt=0, description="The server is restarted when it holds more.")
+    gpu_memory_share: float = Field(
+        0.85,
+        gt=0,
+        le=1,
+        description="Share of a GPU's whole memory; the server does not start where less is free. Not for a CPU.",
+    )
     warm_up: bool = Field(False, description="Start the model server with the API instead of with the first answer.")
     wait_seconds: float = Field(300.0, gt=0, description="Longest wait for a start, or for a free slot.")
 

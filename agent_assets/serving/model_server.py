@@ -188,6 +188,7 @@ class ModelServer:
                     hot_adapters=self._config.slots,
                     hot_rank=self._config.max_rank,
                     max_concurrency=self._config.max_concurrency,
+                    memory_share=self._config.gpu_memory_share,
                     wait=False,
                 )
             )

@@ -1,0 +1,50 @@
+"""How vLLM is started on a GPU, on a machine that only seems to have one."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fake_gpu import printing_env, show_gpus
+
+from agent_assets.errors import EngineFailed
+from agent_assets.pipeline import eval_report
+from agent_assets.pipeline.config import PipelineConfig
+from agent_assets.pipeline.stage import PipelineSpec
+from agent_assets.serving.config import InferenceConfig
+from agent_assets.serving.inference import ModelServer
+from resources.engines import EnginesResource
+
+
+@pytest.fixture
+def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnginesResource:
+    show_gpus(monkeypatch, tmp_path / "bin")
+    printing_env(tmp_path / "envs")
+    return EnginesResource(environments=str(tmp_path / "envs"), device="auto", home=str(tmp_path))
+
+
+def test_serving_takes_the_share_of_memory_it_is_told(engines: EnginesResource, tmp_path: Path) -> None:
+    server = ModelServer(engines, InferenceConfig(gpu_memory_share=0.4), tmp_path, "0" * 16, tmp_path)
+    with pytest.raises(EngineFailed):
+        asyncio.run(server.ensure())
+    (log,) = tmp_path.rglob("server.log")
+    assert "--gpu-memory-utilization 0.4 " in f"{log.read_text(encoding='utf-8').strip()} "
+
+
+def test_servers_of_a_stage_take_the_share_of_memory_they_are_told(engines: EnginesResource, tmp_path: Path) -> None:
+    context: Any = SimpleNamespace(run=SimpleNamespace(run_id="test"), log=SimpleNamespace(info=print))
+    with pytest.raises(EngineFailed), engines.serve(
+        context, {"base": tmp_path}, log_dir=tmp_path / "logs", failed_logs=tmp_path / "failed", max_model_len=512,
+        max_minutes=1, max_memory_gb=1, memory_share=0.3,
+    ):  # fmt: skip
+        pass
+    text = (tmp_path / "logs" / "base" / "server.log").read_text(encoding="utf-8")
+    assert "--gpu-memory-utilization 0.3" in text and "--enforce-eager" in text
+
+
+def test_a_share_of_memory_is_no_part_of_what_a_report_depends_on(tmp_path: Path) -> None:
+    (tmp_path / "mcp_config.json").write_text('{"mcpServers": {}}', encoding="utf-8")
+    told = PipelineConfig.model_validate({"name": "x", "eval_report": {"gpu_memory_share": 0.3}})
+    usual = eval_report.config(PipelineSpec(PipelineConfig(name="x"), tmp_path))
+    assert eval_report.config(PipelineSpec(told, tmp_path)) == usual and "gpu_memory_share" not in usual
