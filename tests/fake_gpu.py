@@ -18,12 +18,16 @@ def show_gpus(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str = f"ech
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def printing_env(folder: Path, name: str = "gpu") -> EngineEnv:
-    """An environment in `folder` whose Python prints its arguments, which go into the log of the engine, and fails."""
-    python = folder / name / "bin" / "python"
+def printing_env(folder: Path, before: str = "") -> EngineEnv:
+    """An environment for a GPU in `folder`. Its Python prints its arguments (into the engine's log) and fails.
+
+    Args:
+        before: shell commands that come first.
+    """
+    python = folder / "gpu" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    _executable(python, 'echo "$@"; exit 1')
-    return EngineEnv(name, python)
+    _executable(python, f'{before}\necho "$@"; exit 1')
+    return EngineEnv("gpu", python)
 
 
 def _executable(path: Path, script: str) -> None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from agent_assets.rl.scenarios import Scenario
 
 # How a run is carried out never changes what it makes.
-_LIMITS = {"enabled", "max_minutes", "max_memory_gb", "concurrency", "keep_checkpoints", "in_process"}
+_LIMITS = {
+    "enabled", "max_minutes", "max_memory_gb", "concurrency", "keep_checkpoints", "in_process", "server_memory_share",
+}  # fmt: skip
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
@@ -25,8 +27,12 @@ def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the checkpoint depends on: hyper-parameters, rewards, wordings, the servers that answer."""
     wordings = pipeline.config.questions.wordings
     rl = pipeline.config.rl
-    # ms-swift draws a batch of rollouts from one stream of random numbers: there the size of a batch counts.
-    return rl.model_dump(exclude=_LIMITS - ({"concurrency"} if rl.engine == "swift_grpo" else set())) | {
+    left_out = set(_LIMITS)
+    if rl.engine == "swift_grpo":  # draws a batch of rollouts from one stream of random numbers: its size counts
+        left_out.remove("concurrency")
+    if rl.backend == "engine":  # checkpoints from before there was a choice stay current
+        left_out.add("backend")
+    return rl.model_dump(exclude=left_out) | {
         "system_prompt": pipeline.config.system_prompt,
         "wordings_sha256": None if wordings is None else pipeline.file_hash(wordings),
         "mcp_config": servers_version(pipeline),

@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 from agent_assets.strict_model import StrictModel
 
 # swift_grpo samples without requests that could be lost, and loads the base model's weights or fails.
-_ART_ONLY = {"request_seconds", "allow_weight_swap"}
+_ART_ONLY = {"request_seconds", "allow_weight_swap", "backend", "server_memory_share"}
+# Which settings the backends of engine art do not know.
+_UNKNOWN = {"engine": {"in_process", "allow_weight_swap"}, "local": {"server_memory_share"}}
 
 
 class RewardWeights(StrictModel):
@@ -52,6 +54,11 @@ class RlConfig(StrictModel):
     enabled: bool = Field(False, description="False leaves the RL assets out of the graph.")
     engine: Literal["art", "swift_grpo"] = Field(
         "art", description="openpipe-art (engine of record), or ms-swift GRPO."
+    )
+    backend: Literal["engine", "local"] = Field(
+        "engine",
+        description="Of engine art. engine: vLLM and our trainer in the engine environment, on CPU and GPU. local: "
+        "ART's LocalBackend, on a GPU only, with what docs/rl.md says has to be installed.",
     )
     steps: int = Field(6, ge=1, description="Optimizer steps.")
     scenarios_per_step: int = Field(4, ge=1)
@@ -101,10 +108,16 @@ class RlConfig(StrictModel):
     keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept while training; older ones go.")
     in_process: bool = Field(
         False,
-        description="GPU only. art: LocalBackend's model service in this process. swift_grpo: vLLM in the trainer's "
-        "process, on one GPU; False takes a second GPU for its rollout server.",
+        description="GPU only. backend local: LocalBackend's model service in this process. swift_grpo: vLLM in the "
+        "trainer's process, on one GPU; False takes a second GPU for its rollout server.",
     )
-    allow_weight_swap: bool = Field(False, description="Accept other weights than the base model's (GPU only).")
+    allow_weight_swap: bool = Field(False, description="Accept other weights than the base model's (backend local).")
+    server_memory_share: float = Field(
+        0.45,
+        gt=0,
+        lt=1,
+        description="GPU only, backend engine: the server's share of its whole memory; the trainer has the rest.",
+    )
     seed: int = 42
     max_minutes: float = Field(240.0, gt=0)
     max_memory_gb: float = Field(64.0, gt=0)
@@ -115,4 +128,8 @@ class RlConfig(StrictModel):
         unknown = sorted(_ART_ONLY & self.model_fields_set) if self.engine == "swift_grpo" else []
         if unknown:
             raise ValueError(f"engine swift_grpo has no {' and no '.join(unknown)}: that is for engine art")
+        unknown = sorted(_UNKNOWN[self.backend] & self.model_fields_set) if self.engine == "art" else []
+        if unknown:
+            other = "local" if self.backend == "engine" else "engine"
+            raise ValueError(f"backend {self.backend} has no {' and no '.join(unknown)}: that is for backend {other}")
         return self

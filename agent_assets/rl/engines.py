@@ -8,6 +8,7 @@ from typing import Any
 
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.engines.machine import Machine
+from agent_assets.errors import ConfigError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.learning import Outcome, learn
@@ -83,10 +84,17 @@ def _trained(outcome: Outcome, loaded: Mapping[str, Any], peak_memory_bytes: int
 def _backend(
     config: RlConfig, model_dir: Path, adapter_dir: Path, machine: Machine, path: Path
 ) -> tuple[Any, dict[str, Any] | None]:
-    from agent_assets.rl.cpu_backend import CpuBackend
+    from agent_assets.rl.engine_backend import EngineBackend
 
+    if config.backend == "engine":
+        return EngineBackend(
+            path=path, model_dir=model_dir, adapter_dir=adapter_dir, config=config, machine=machine
+        ), None
     if machine.env.name != "gpu":
-        return CpuBackend(path=path, model_dir=model_dir, adapter_dir=adapter_dir, config=config, machine=machine), None
-    from agent_assets.rl.gpu_backend import internal_config, open_gpu_backend
+        raise ConfigError(
+            "rl.backend is local, ART's LocalBackend, and there is no GPU.",
+            next_step="leave it out: the backend `engine` trains on a CPU, too.",
+        )
+    from agent_assets.rl.local_backend import internal_config, open_local_backend
 
-    return open_gpu_backend(path, model_dir, adapter_dir, config), internal_config(config, model_dir, adapter_dir)
+    return open_local_backend(path, model_dir, adapter_dir, config), internal_config(config, model_dir, adapter_dir)

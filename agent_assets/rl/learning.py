@@ -1,6 +1,6 @@
 """The training loop with openpipe-art: groups of rollouts, rewards, one `backend.train` per step, until it is done.
 
-The same loop drives our CPU backend and ART's LocalBackend. It stops early, with a verdict, when the groups teach
+The same loop drives our own backend and ART's LocalBackend. It stops early, with a verdict, when the groups teach
 nothing, and goes on from the last checkpoint when a run before was killed.
 """
 
@@ -54,7 +54,7 @@ async def learn(
     """Train until the configured steps are done, or nothing is left to learn.
 
     Args:
-        backend: a `CpuBackend` or a `GpuBackend`; started here, closed by the caller.
+        backend: an `EngineBackend`, or what `open_local_backend` returns; started here, closed by the caller.
         name: of the model; adapters answer as `name@step`.
         records: folder of the step records.
         path: folder of the backend's files.

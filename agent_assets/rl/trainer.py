@@ -73,7 +73,7 @@ class FolderProgram:
 
 
 class Trainer(FolderProgram):
-    """The trainer of our CPU backend: one step per request. See `engines/programs/rl_trainer.py`."""
+    """The trainer of `EngineBackend`: one step per request. See `engines/programs/rl_trainer.py`."""
 
     def __init__(
         self, folder: Path, setup: Mapping[str, Any], *, env: EngineEnv, limits: EngineLimits, lease: GpuLease | None

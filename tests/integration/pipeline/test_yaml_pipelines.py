@@ -63,6 +63,8 @@ def test_a_second_pipeline_is_one_yaml_file(tmp_path: Path) -> None:
         ({"name": "x", "sft_adapter": {"learning_rat": 1e-4}}, "did you mean 'learning_rate'"),
         ({"name": "x", "sft_adapter": {"engine": "swifty"}}, "swift"),
         ({"name": "x", "rl": {"engine": "swift_grpo", "request_seconds": 5}}, "swift_grpo has no request_seconds"),
+        ({"name": "x", "rl": {"engine": "swift_grpo", "backend": "local"}}, "swift_grpo has no backend"),
+        ({"name": "x", "rl": {"in_process": True}}, "in_process: that is for backend local"),
         ({"name": "no spaces"}, "name"),
         ({"name": "x", "owners": ["somebody"]}, "neither an e-mail address nor"),
     ],

@@ -14,8 +14,8 @@ from agent_assets.engines.machine import Machine
 from agent_assets.engines.process import EngineLimits
 from agent_assets.errors import BaseModelError, ConfigError, EngineMissing
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.cpu_backend import CpuBackend
-from agent_assets.rl.gpu_backend import check_weights, internal_config, open_gpu_backend
+from agent_assets.rl.engine_backend import EngineBackend
+from agent_assets.rl.local_backend import check_weights, internal_config, open_local_backend
 
 PROTOCOL = {
     "_delete_checkpoint_files", "_get_step", "_model_inference_name", "_prepare_backend_for_training", "_train_sft",
@@ -23,19 +23,9 @@ PROTOCOL = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def adapter(tmp_path: Path) -> Path:
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    settings = {"r": 16, "lora_alpha": 32, "target_modules": ["q_proj"], "base_model_name_or_path": "base:0123456789ab"}
-    (folder / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    return folder
-
-
-def backend_of(tmp_path: Path, adapter: Path, config: RlConfig) -> CpuBackend:
+def backend_of(tmp_path: Path, adapter: Path, config: RlConfig) -> EngineBackend:
     machine = Machine(EngineEnv("cpu", tmp_path), None, EngineLimits(60, 2**30), tmp_path, tmp_path)
-    return CpuBackend(path=tmp_path / "art", model_dir=tmp_path, adapter_dir=adapter, config=config, machine=machine)
+    return EngineBackend(path=tmp_path / "art", model_dir=tmp_path, adapter_dir=adapter, config=config, machine=machine)
 
 
 def test_the_protocol_is_the_one_our_backend_was_written_for() -> None:
@@ -46,7 +36,7 @@ def test_the_protocol_is_the_one_our_backend_was_written_for() -> None:
     assert {name for name in members if not name.startswith("__") and name != "_no_init_or_replace_init"} == PROTOCOL
     for name in PROTOCOL:
         theirs = list(inspect.signature(getattr(Backend, name)).parameters)
-        ours = list(inspect.signature(getattr(CpuBackend, name)).parameters)
+        ours = list(inspect.signature(getattr(EngineBackend, name)).parameters)
         assert theirs == ours, name
 
 
@@ -80,7 +70,7 @@ def test_the_typed_model_carries_our_configuration_through_arts_own_code(tmp_pat
         asyncio.run(backend.train(model, [], learning_rate=1.0))
 
 
-def test_the_gpu_backend_pins_weights_and_downloads_nothing(
+def test_the_local_backend_pins_weights_and_downloads_nothing(
     tmp_path: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = RlConfig()
@@ -89,7 +79,7 @@ def test_the_gpu_backend_pins_weights_and_downloads_nothing(
     assert (internal["peft_args"]["r"], internal["peft_args"]["lora_alpha"]) == (16, 32)
     monkeypatch.delenv("ART_VLLM_RUNTIME_BIN", raising=False)
     with pytest.raises(EngineMissing, match="would download a vLLM"):
-        open_gpu_backend(tmp_path, tmp_path, adapter, config)
+        open_local_backend(tmp_path, tmp_path, adapter, config)
     (tmp_path / "model.safetensors").write_bytes(b"base")
     assert check_weights(adapter, tmp_path, config)["name"] == "base_model"
     settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
@@ -97,5 +87,5 @@ def test_the_gpu_backend_pins_weights_and_downloads_nothing(
     (adapter / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
     with pytest.raises(BaseModelError, match="bnb-4bit"):
         check_weights(adapter, tmp_path, config)
-    allowed = check_weights(adapter, tmp_path, RlConfig(allow_weight_swap=True))
+    allowed = check_weights(adapter, tmp_path, RlConfig(backend="local", allow_weight_swap=True))
     assert allowed["name"] == "unsloth/Qwen3-0.6B-unsloth-bnb-4bit"

@@ -14,11 +14,12 @@ from tiny_model import make_neutral_adapter, make_tool_model
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema
 from agent_assets.conversations.row_parts import openai_tools
 from agent_assets.engines.environment import EngineEnv, find_engine_env
+from agent_assets.engines.gpu import GpuLease
 from agent_assets.engines.machine import Machine
 from agent_assets.engines.process import EngineLimits
 from agent_assets.evaluation.items import EvalItem
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.cpu_backend import CpuBackend
+from agent_assets.rl.engine_backend import EngineBackend
 from agent_assets.rl.learning import Outcome, learn
 from agent_assets.rl.scenarios import Scenario
 
@@ -70,11 +71,11 @@ def scenario(gold: str = "right") -> Scenario:
 
 def train(
     work: Path, model: Path, adapter: Path, config: RlConfig, *, toolbox: Any = None, judge: Any = None,
-    scenarios: tuple[Scenario, ...] = (scenario(),),
+    scenarios: tuple[Scenario, ...] = (scenario(),), env: str = "cpu", lease: GpuLease | None = None,
 ) -> Outcome:  # fmt: skip
-    backend = CpuBackend(
+    backend = EngineBackend(
         path=work / "art", model_dir=model, adapter_dir=adapter, config=config,
-        machine=Machine(find_engine_env("cpu"), None, LIMITS, work / "logs", work / "failed"),
+        machine=Machine(find_engine_env(env), lease, LIMITS, work / "logs", work / "failed"),
     )  # fmt: skip
 
     async def run() -> Outcome:

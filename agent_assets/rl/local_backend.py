@@ -1,4 +1,4 @@
-"""ART's own LocalBackend (unsloth and vLLM on a GPU), bound to our base model and our SFT adapter.
+"""ART's own LocalBackend (unsloth and vLLM on a GPU, `rl.backend: local`), bound to our base model and SFT adapter.
 
 Written from the source of openpipe-art 0.5.18 and not yet run on a GPU. What is done about its traps:
 
@@ -47,7 +47,7 @@ def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> dic
     }
 
 
-def open_gpu_backend(path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig) -> Any:
+def open_local_backend(path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig) -> Any:
     """The backend, not started yet.
 
     Raises:
@@ -56,7 +56,8 @@ def open_gpu_backend(path: Path, model_dir: Path, adapter_dir: Path, config: RlC
     if not os.environ.get(RUNTIME_VARIABLE):
         raise EngineMissing(
             f"{RUNTIME_VARIABLE} is not set: ART would download a vLLM of its own now.",
-            next_step=f"set {RUNTIME_VARIABLE} to the art-vllm-runtime server of the GPU environment.",
+            next_step=f"set {RUNTIME_VARIABLE} to an installed art-vllm-runtime-server (see docs/rl.md), or leave "
+            "rl.backend out.",
         )
     os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
     try:
@@ -64,10 +65,10 @@ def open_gpu_backend(path: Path, model_dir: Path, adapter_dir: Path, config: RlC
     except ImportError as error:
         raise EngineMissing(
             f"ART's LocalBackend cannot be imported ({error.name}).",
-            next_step="install openpipe-art[backend]==0.5.18 beside Dagster here, or set AGENT_ASSETS_DEVICE to cpu.",
+            next_step="run `.venv/bin/pip install -e '.[art-local]'` (docs/rl.md), or leave rl.backend out.",
         ) from error
 
-    class GpuBackend(LocalBackend):
+    class OurLocalBackend(LocalBackend):
         """LocalBackend that starts from our adapter and says which weights it loaded."""
 
         def __init__(self) -> None:
@@ -93,7 +94,7 @@ def open_gpu_backend(path: Path, model_dir: Path, adapter_dir: Path, config: RlC
             await self._delete_checkpoint_files(model, [0, *steps])
             return result
 
-    return GpuBackend()
+    return OurLocalBackend()
 
 
 def check_weights(adapter_dir: Path, model_dir: Path, config: RlConfig) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""ART's backend protocol without a GPU: rollouts against vLLM with hot-loaded adapters, steps by our trainer.
+"""ART's backend protocol on the engine environment alone, CPU or GPU: vLLM with hot-loaded adapters, our own trainer.
+
+On a GPU both share its memory: vLLM takes `rl.server_memory_share` of it when it starts, the trainer what it needs of
+the rest.
 
 The protocol is `art.backend.Backend` of openpipe-art 0.5.18; half of its names are underscored, so the version is
 pinned exactly and tests/integration/rl holds this class to it. Files lie as ART lays them out:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 _ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
-class CpuBackend:
+class EngineBackend:
     """One model at a time. `path` holds checkpoints and what ART logs; a later backend on it goes on where this ended.
 
     Args:
@@ -80,12 +83,16 @@ class CpuBackend:
         )  # fmt: skip
         self._trainer = trainer
         self._stack.callback(trainer.stop)
+        if machine.env.name == "gpu":
+            # vLLM measures the GPU while it starts, and fails or takes less when somebody else's share moves meanwhile.
+            await trainer.ready()
         name = self._model_inference_name(model, step)
         self._endpoint = self._stack.enter_context(
             serve_model(
                 env=machine.env, model_dir=self._model_dir, log_dir=machine.log_dir / "server", limits=machine.limits,
                 max_model_len=settings.max_model_len, adapters={name: self.checkpoint(model, step)}, hot_adapters=1,
                 lease=machine.lease, max_concurrency=settings.concurrency, failed_logs=machine.failed_logs,
+                memory_share=settings.server_memory_share,
             )
         )  # fmt: skip
         self.loaded = await trainer.ready()
@@ -115,7 +122,7 @@ class CpuBackend:
         wrong = set(kwargs) - {"learning_rate", "scale_rewards", "loss_fn", "epsilon", "kl_penalty_coef"}
         if wrong or kwargs.get("learning_rate", self._config.learning_rate) != self._config.learning_rate:
             raise ConfigError(
-                f"The CPU backend cannot be told {', '.join(sorted(wrong)) or 'another learning rate'} per step.",
+                f"The backend cannot be told {', '.join(sorted(wrong)) or 'another learning rate'} per step.",
                 next_step="set it in `rl` of defs.yaml.",
             )
         if self._trainer is None or self._endpoint is None:
@@ -139,7 +146,7 @@ class CpuBackend:
         dev_config: "dev.TrainSFTConfig", verbose: bool = False,
     ) -> AsyncIterator[dict[str, float]]:  # fmt: skip
         """Not here: the stage `sft_adapter` does that."""
-        raise ConfigError("The CPU backend trains by rewards only.", next_step="use the stage sft_adapter for SFT.")
+        raise ConfigError("This backend trains by rewards only.", next_step="use the stage sft_adapter for SFT.")
         yield {}  # what makes it an iterator
 
     async def _delete_checkpoint_files(self, model: "AnyTrainableModel", steps_to_keep: list[int]) -> None:
