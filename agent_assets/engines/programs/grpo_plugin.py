@@ -14,6 +14,7 @@ from typing import Any
 from swift.rewards import AsyncORM, orms
 from swift.rollout import MultiTurnScheduler, multi_turns
 
+from agent_assets.engines.programs.swift_template import register_agent_template
 from agent_assets.errors import EngineFailed
 
 NAME = "agent_assets"
@@ -124,5 +125,7 @@ class VerifiableReward(AsyncORM):  # type: ignore[misc]
         return [float(reward) for reward in reply["rewards"]]
 
 
+# The rollout server's workers are started by spawn: of ours they import this file alone.
+register_agent_template()
 multi_turns[NAME] = McpScheduler
 orms[NAME] = VerifiableReward

@@ -105,6 +105,15 @@ def test_ms_swift_learns_from_what_was_sampled_and_reads_what_serving_would(door
     assert short["learned"] == f"No.{end}" and cut["learned"].endswith("It is op...")
 
 
+def test_a_worker_of_the_rollout_server_knows_our_template(tmp_path: Path) -> None:
+    program = str(Path(__file__).with_name("spawned_worker.py"))
+    done = subprocess.run(
+        [str(find_engine_env("cpu").python), program], text=True, cwd=tmp_path,
+        env=engine_environment({"AGENT_ASSETS_ROLLOUTS": "{}"}), capture_output=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1:] == ["knows it"], done.stderr[-3000:]
+
+
 class Killed(Exception):
     """The run was ended from outside."""
 
