@@ -40,7 +40,12 @@ def _engines(settings: Settings) -> list[Finding]:
     from agent_assets.engines.environment import ENGINE_NAMES
     from agent_assets.engines.gpu import device_name
 
-    gpu = device_name()
+    try:
+        gpu = device_name()
+    except AgentAssetsError as error:
+        needed = "gpu" if settings.device == "auto" else settings.device
+        found = Finding("GPU", False, error.message, error.next_step or "", optional=needed == "cpu")
+        return [found, *(_engine(settings, name, optional=name != needed) for name in ENGINE_NAMES)]
     needed = settings.device if settings.device != "auto" else "cpu" if gpu == "cpu" else "gpu"
     found = Finding(
         "GPU", gpu != "cpu", "none: GPU stages run on the CPU" if needed == "cpu" else gpu.replace("cpu", "none"),

@@ -4,8 +4,10 @@
 #   deploy/setup.sh            core and the engine environment for this machine (gpu when it has one, else cpu)
 #   deploy/setup.sh core       core only
 #
-# PYTHON      the Python 3.11 to use (default python3.11)
-# TORCH_ARGS  further arguments of the `pip install torch` line, such as the index of the CPU builds
+# AGENT_ASSETS_DEVICE  cpu or gpu: that engine environment, whatever this machine has
+# PYTHON               the Python 3.11 to use (default python3.11)
+# PYTHON_GPU           the Python 3.12 of the GPU engines (default python3.12)
+# TORCH_ARGS           further arguments of the `pip install torch` line, such as the index of the CPU builds
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -64,4 +66,9 @@ engine_gpu() {
 
 core
 [ "${1:-all}" = core ] && exit
-if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then engine_gpu; else engine_cpu; fi
+case "${AGENT_ASSETS_DEVICE:-auto}" in
+  cpu) engine_cpu ;;
+  gpu) engine_gpu ;;
+  auto) if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then engine_gpu; else engine_cpu; fi ;;
+  *) die "AGENT_ASSETS_DEVICE is '$AGENT_ASSETS_DEVICE'. Set it to auto, cpu or gpu, or unset it." ;;
+esac

@@ -15,16 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent_assets.errors import ConfigError, EngineTimeout
+from agent_assets.errors import ConfigError, EngineMissing, EngineTimeout
 
 _POLL_SECONDS = 0.5
 _REPORT_SECONDS = 30.0
+_QUERY_SECONDS = 20
+_SLICE = "MIG-"  # a part of a GPU; `nvidia-smi --query-gpu` lists whole ones alone
 _QUERY = ("nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader")
 
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU, or the CPU as a whole. `index` is what CUDA calls it in PCI order; None for the CPU."""
+    """A GPU or a slice of one, or the CPU as a whole.
+
+    Args:
+        index: what CUDA calls it: its place in PCI order, of a slice its UUID; None for the CPU.
+    """
 
     name: str
     uuid: str
@@ -59,11 +65,17 @@ def detect_gpus(environment: Mapping[str, str] = os.environ) -> list[Device]:
 
     Raises:
         ConfigError: CUDA_VISIBLE_DEVICES names a GPU that is not there.
+        EngineMissing: the driver does not answer.
     """
     try:
-        answer = subprocess.run(_QUERY, capture_output=True, text=True, timeout=20, check=False)
+        answer = subprocess.run(_QUERY, capture_output=True, text=True, timeout=_QUERY_SECONDS, check=False)
     except FileNotFoundError:
         return []
+    except subprocess.TimeoutExpired as error:
+        raise EngineMissing(
+            f"nvidia-smi did not answer within {_QUERY_SECONDS} s: whether there is a GPU cannot be told.",
+            next_step="run `nvidia-smi` (`nvidia-persistenced` makes it fast), or set AGENT_ASSETS_DEVICE to cpu.",
+        ) from error
     if answer.returncode != 0:  # a driver without a GPU, or a GPU that is not ours
         return []
     fields = [[part.strip() for part in line.split(",", 2)] for line in answer.stdout.splitlines() if line.strip()]
@@ -154,6 +166,9 @@ def _lock_file(folder: Path, device: Device) -> Path:
 def _visible(gpus: list[Device], names: str) -> list[Device]:
     chosen = []
     for name in [part.strip() for part in names.split(",") if part.strip() not in ("", "-1")]:
+        if name.startswith(_SLICE):  # given to this process, by Slurm for one: only CUDA can say whether it is there
+            chosen.append(Device(name=name, uuid=name.replace("/", "_"), index=name))
+            continue
         matching = [gpu for gpu in gpus if gpu.index == name or gpu.uuid.startswith(name)]
         if not matching:
             raise ConfigError(
