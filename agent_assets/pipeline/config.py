@@ -55,7 +55,7 @@ class SftConfig(StrictModel):
     learning_rate: float = Field(1e-3, gt=0)
     lora_rank: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="In SFT; RL with engine art trains without.")
     batch_size: int = Field(2, ge=1)
     grad_accum: int = Field(1, ge=1)
     max_length: int = Field(2048, ge=64, description="Tokens. A longer row is rejected and counted, never truncated.")

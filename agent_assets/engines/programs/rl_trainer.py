@@ -59,7 +59,8 @@ class Learner:
         base = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype=dtype).to(device)
         self.weights = loaded_weights(model_dir, base)
         check_base(self.folder(0), str(self.weights["sha256"]))
-        self.model = PeftModel.from_pretrained(base, str(self.folder(self.step)), is_trainable=True).train()
+        # Not in training mode: the server sampled without dropout, so dropout here would be noise in ratios and KL.
+        self.model = PeftModel.from_pretrained(base, str(self.folder(self.step)), is_trainable=True).eval()
         self.kernels = []
         if device == "cpu":
             keep_memory()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,21 @@ def test_a_loss_that_is_no_number_names_the_step_and_keeps_the_last_checkpoint(
 def test_the_kl_term_is_zero_at_the_reference_and_grows_away_from_it(places: tuple[Path, Path], tmp_path: Path) -> None:
     first, *_, last = train(tmp_path / "kl", places, {step: batch() for step in (1, 2, 3)}, kl=0.1, advantage="grpo")
     assert abs(first["kl"]) < 1e-6 < last["kl"]
+
+
+def test_what_sft_dropped_out_is_not_dropped_out_here(places: tuple[Path, Path], tmp_path: Path) -> None:
+    """The server samples without dropout: with it, ratios, KL term and gradients would be those of another policy."""
+    model, adapter = places
+    dropping = tmp_path / "adapter"
+    shutil.copytree(adapter, dropping)
+    settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")) | {"lora_dropout": 0.5}
+    (dropping / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    steps = {1: batch(), 2: batch()}
+    plain = train(tmp_path / "plain", places, steps, kl=0.1)
+    dropped = train(tmp_path / "dropped", (model, dropping), steps, kl=0.1)
+    for one, other in zip(plain, dropped, strict=True):
+        for name in ("loss", "kl", "grad_norm", "probability_ratio"):
+            assert other[name] == pytest.approx(one[name], rel=1e-2, abs=1e-6), name
 
 
 def test_an_adapter_of_another_base_is_refused(places: tuple[Path, Path], tmp_path: Path) -> None:
