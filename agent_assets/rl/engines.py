@@ -1,6 +1,7 @@
 """The engines of reinforcement learning by name, behind one function."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ from agent_assets.errors import ConfigError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.learning import Outcome, learn
+from agent_assets.rl.local_backend import internal_config, kept_to, open_local_backend
 from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.swift_engine import train_swift
 from agent_assets.synthesis.agent_loop import ToolCaller
@@ -56,15 +58,17 @@ async def train(
             judge=judge, machine=machine, work=work / "swift", report=report,
         )  # fmt: skip
         return _trained(run.outcome, run.loaded, run.peak_memory_bytes, judge)
-    backend, internal = _backend(config, model_dir, adapter_dir, machine, work / "art")
-    try:
-        outcome = await learn(
-            backend, name=ART_NAME, project=ART_PROJECT, base_model=model_dir, config=config, scenarios=scenarios,
-            tools=tools, toolbox=toolbox, judge=judge, records=work / "records", path=work / "art", report=report,
-            internal_config=internal,
-        )  # fmt: skip
-    finally:
-        await backend.close()
+    # The other backend's programs are held to lease and limits where they are started.
+    async with kept_to(machine) if config.backend == "local" else nullcontext():
+        backend, internal = _backend(config, model_dir, adapter_dir, machine, work / "art")
+        try:
+            outcome = await learn(
+                backend, name=ART_NAME, project=ART_PROJECT, base_model=model_dir, config=config, scenarios=scenarios,
+                tools=tools, toolbox=toolbox, judge=judge, records=work / "records", path=work / "art", report=report,
+                internal_config=internal,
+            )  # fmt: skip
+        finally:
+            await backend.close()
     loaded = dict(backend.loaded)
     versions = {"openpipe-art": version("openpipe-art")} | loaded.get("versions", {})
     return _trained(outcome, loaded | {"versions": versions}, backend.peak_memory_bytes, judge)
@@ -95,6 +99,4 @@ def _backend(
             "rl.backend is local, ART's LocalBackend, and there is no GPU.",
             next_step="leave it out: the backend `engine` trains on a CPU, too.",
         )
-    from agent_assets.rl.local_backend import internal_config, open_local_backend
-
     return open_local_backend(path, model_dir, adapter_dir, config), internal_config(config, model_dir, adapter_dir)

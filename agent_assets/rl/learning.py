@@ -66,10 +66,14 @@ async def learn(
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # otherwise importing art fetches a price list
     import art
 
-    model = art.TrainableModel[RlConfig](
+    class Model(art.TrainableModel[RlConfig]):
+        def _get_wandb_run(self) -> None:
+            """None: LocalBackend would open a run of its own whenever a key is set."""
+
+    model = Model(
         name=name, project=project, config=config, base_model=str(base_model), base_path=str(path),
         report_metrics=[],  # otherwise ART sends them to W&B whenever a key is set
-        _internal_config=internal_config,  # type: ignore[arg-type]
+        _internal_config=internal_config,
     )  # fmt: skip
     report({"stage": "reinforcement learning: starting"})
     await model.register(backend)

@@ -7,15 +7,22 @@ Written from the source of openpipe-art 0.5.18 and not yet run on a GPU. What is
 - unsloth loads 4-bit weights by default and exchanges names for its own uploads: both are turned off, and what was
   loaded is read back from the adapters that it saves. Other weights are an error unless `rl.allow_weight_swap`.
 - It starts from the adapter in checkpoint 0000, whose configuration has to name the base by its folder.
+- It works in this process, outside of lease and limits: `kept_to` holds it to both.
+- It saves a checkpoint after a loss that is no number: that one is deleted, and the run ends.
 """
 
+import asyncio
 import json
+import math
 import os
 import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from agent_assets.errors import BaseModelError, EngineMissing
+from agent_assets.engines.machine import Machine
+from agent_assets.errors import BaseModelError, EngineFailed, EngineMissing, EngineTimeout
 from agent_assets.rl.config import RlConfig
 from agent_assets.store.manifest import content_version, hash_files
 
@@ -45,6 +52,35 @@ def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> dic
         "trainer_args": {"max_grad_norm": config.max_grad_norm, "seed": config.seed, "weight_decay": 0.0},
         "chat_template_path": str(model_dir / "chat_template.jinja"),
     }
+
+
+@asynccontextmanager
+async def kept_to(machine: Machine) -> AsyncIterator[None]:
+    """Keep what this process does in the block to the leased device and the time limit. torch has to be imported in it.
+
+    Raises:
+        EngineTimeout: the limit was passed.
+    """
+    device = {} if machine.lease is None else machine.lease.device.environment
+    before = {name: os.environ.get(name) for name in device}
+    os.environ.update(device)
+    clock = asyncio.timeout(machine.limits.seconds)
+    try:
+        async with clock:
+            yield
+    except TimeoutError as error:
+        if not clock.expired():
+            raise
+        raise EngineTimeout(
+            f"Reinforcement learning was ended: it ran past its limit of {machine.limits.seconds / 60:.1f} minutes.",
+            next_step="raise rl.max_minutes, or lower rl.steps; the next run goes on from the last checkpoint.",
+        ) from error
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def open_local_backend(path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig) -> Any:
@@ -89,12 +125,24 @@ def open_local_backend(path: Path, model_dir: Path, adapter_dir: Path, config: R
                 kwargs["kl_ref_adapter_path"] = str(_checkpoint(path, model, 0))
             result = await super().train(model, trajectory_groups, **kwargs)
             saved = _checkpoint(path, model, result.step)
+            _keep_only_numbers(result.metrics, saved, result.step)
             self.loaded = {"weights_loaded": check_weights(saved, model_dir, config), "device": _device()}
             steps = range(result.step - config.keep_checkpoints + 1, result.step + 1)
             await self._delete_checkpoint_files(model, [0, *steps])
             return result
 
     return OurLocalBackend()
+
+
+def _keep_only_numbers(metrics: Mapping[str, float], saved: Path, step: int) -> None:
+    for name in ("loss/train", "loss/grad_norm"):
+        if not math.isfinite(metrics.get(name, 0.0)):  # a step without any advantage has neither
+            shutil.rmtree(saved, ignore_errors=True)
+            raise EngineFailed(
+                f"{name} of reinforcement learning is {metrics[name]} at step {step}; the last good checkpoint is step "
+                f"{step - 1}.",
+                next_step="lower rl.learning_rate; training goes on from that checkpoint.",
+            )
 
 
 def check_weights(adapter_dir: Path, model_dir: Path, config: RlConfig) -> dict[str, Any]:
