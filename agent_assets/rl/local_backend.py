@@ -9,6 +9,7 @@ Written from the source of openpipe-art 0.5.18 and not yet run on a GPU. What is
 - It starts from the adapter in checkpoint 0000, whose configuration has to name the base by its folder.
 - It works in this process, outside of lease and limits: `kept_to` holds it to both.
 - It saves a checkpoint after a loss that is no number: that one is deleted, and the run ends.
+- Its sequences, at most as long as the context, have to be a whole number of chunks: the chunk is made to fit.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from agent_assets.store.manifest import content_version, hash_files
 RUNTIME_VARIABLE = "ART_VLLM_RUNTIME_BIN"
 _ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 _BASE = "base_model_name_or_path"
+_CHUNK = 1024  # tokens whose log-probabilities ART computes at once, where it is not told another number
 
 
 def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> dict[str, Any]:
@@ -123,6 +125,7 @@ def open_local_backend(path: Path, model_dir: Path, adapter_dir: Path, config: R
         async def train(self, model: Any, trajectory_groups: Any, **kwargs: Any) -> Any:
             if kwargs.get("kl_penalty_coef"):
                 kwargs["kl_ref_adapter_path"] = str(_checkpoint(path, model, 0))
+            kwargs["logprob_calculation_chunk_size"] = math.gcd(_CHUNK, config.max_model_len)
             result = await super().train(model, trajectory_groups, **kwargs)
             saved = _checkpoint(path, model, result.step)
             _keep_only_numbers(result.metrics, saved, result.step)
