@@ -89,7 +89,8 @@ def serve_model(
         adapters: LoRA adapters by the name they answer under.
         hot_adapters: places for adapters that are loaded while it runs (see `adapters.py`), besides those given.
         hot_rank: the highest rank of an adapter that is loaded while it runs.
-        compiled: compile the model first: a slower start for faster answers.
+        compiled: compile the model first: a slower start for faster answers. Serving does on a GPU; evaluation and RL
+            do not: their servers live for minutes.
         lease: device to serve on, held by the server too.
         port: loopback port; None takes a free one.
         max_concurrency: sequences worked on at once.

@@ -174,13 +174,14 @@ class ModelServer:
         from agent_assets.engines.server import serve_model
 
         self._stop()
+        env = self._engines.environment()
         limits = EngineLimits(seconds=_FOREVER, memory_bytes=int(self._config.max_memory_gb * 2**30))
         with self._process:
             if self._closed:
                 raise ServingError("The model server was ended.", next_step="start the API again.")
             self._endpoint = self._stack.enter_context(
                 serve_model(
-                    env=self._engines.environment(),
+                    env=env,
                     model_dir=self._base_dir,
                     log_dir=self._folder / f"inference-{self.base_version[:8]}",
                     limits=limits,
@@ -189,6 +190,7 @@ class ModelServer:
                     hot_rank=self._config.max_rank,
                     max_concurrency=self._config.max_concurrency,
                     memory_share=self._config.gpu_memory_share,
+                    compiled=env.name == "gpu",
                     wait=False,
                 )
             )

@@ -24,12 +24,13 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnginesResource:
     return EnginesResource(environments=str(tmp_path / "envs"), device="auto", home=str(tmp_path))
 
 
-def test_serving_takes_the_share_of_memory_it_is_told(engines: EnginesResource, tmp_path: Path) -> None:
+def test_serving_compiles_and_takes_the_share_of_memory_it_is_told(engines: EnginesResource, tmp_path: Path) -> None:
     server = ModelServer(engines, InferenceConfig(gpu_memory_share=0.4), tmp_path, "0" * 16, tmp_path)
     with pytest.raises(EngineFailed):
         asyncio.run(server.ensure())
     (log,) = tmp_path.rglob("server.log")
-    assert "--gpu-memory-utilization 0.4 " in f"{log.read_text(encoding='utf-8').strip()} "
+    text = log.read_text(encoding="utf-8")
+    assert "--gpu-memory-utilization 0.4" in text and "--enforce-eager" not in text
 
 
 def test_servers_of_a_stage_take_the_share_of_memory_they_are_told(engines: EnginesResource, tmp_path: Path) -> None:
