@@ -16,7 +16,10 @@ _LIMITS = {"max_minutes", "max_memory_gb"}
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
-    """What the adapter depends on: the hyper-parameters, and where floating point results differ, the device."""
+    """What the adapter depends on: the hyper-parameters.
+
+    Not the device, though a GPU rounds otherwise than a CPU: an adapter made on one stands for both, and says on which.
+    """
     return pipeline.config.sft_adapter.model_dump(exclude=_LIMITS)
 
 
