@@ -13,7 +13,7 @@ from agent_assets.pipeline import eval_report
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.serving.config import InferenceConfig
-from agent_assets.serving.inference import ModelServer
+from agent_assets.serving.model_server import ModelServer
 from resources.engines import EnginesResource
 
 
