@@ -13,6 +13,7 @@ import pytest
 from waiting import wait_for
 
 from agent_assets.engines import server as engine_server
+from agent_assets.engines.environment import EngineEnv
 from agent_assets.errors import EngineFailed, ServingError
 from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.inference import Inference
@@ -84,8 +85,8 @@ def _server(folder: Path, **config: Any) -> ModelServer:
 
 
 class _Engines:
-    def environment(self) -> None:
-        return None
+    def environment(self) -> EngineEnv:
+        return EngineEnv("cpu", Path("python"))
 
 
 async def _until(what: Callable[[], object]) -> None:
