@@ -57,7 +57,10 @@ async def model(elder_id: str, serving: Serving, caller: Known) -> ModelDetails:
 
 @router.delete("/models/{elder_id}", response_model=Done)
 async def delete(elder_id: str, serving: Serving, caller: Admin) -> Done:
-    """Take an agent out of service: unloaded, its release dropped. A rollback brings it back."""
+    """Take an agent out of service: unloaded, its release dropped.
+
+    A rollback brings it back, and so does the next new version that passes the gate; this version stays held.
+    """
     found = await run_in_threadpool(serving.find, caller, elder_id)
     await run_in_threadpool(drop, serving.released.store, found.agent, author=f"token {caller.id}", reason="DELETE")
     server = serving.inference.current
