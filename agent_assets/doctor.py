@@ -143,9 +143,9 @@ def _home(settings: Settings) -> Finding:
 
 def _refuses(folder: Path) -> str | None:
     """Why files cannot be written in a folder, or in the nearest one above it that is there; None when they can."""
-    while not folder.exists():
-        folder = folder.parent
     try:
+        while not folder.exists():
+            folder = folder.parent
         with TemporaryFile(dir=folder):
             return None
     except OSError as error:

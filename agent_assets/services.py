@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import psutil
 import yaml
 
 from agent_assets.abandoned import release_abandoned_runs
@@ -45,11 +46,16 @@ def run_services(settings: Settings, *, port: int, api_port: int) -> int:
             be found.
     """
     check_configuration(settings)
-    for number, option in ((port, "--port"), (api_port, "--api-port")):
-        if not port_free(number):
-            raise ConfigError(
-                f"Port {number} is taken.", next_step=f"stop what uses it, or choose another with {option}."
-            )
+    with _alone(settings):
+        for number, option in ((port, "--port"), (api_port, "--api-port")):
+            if not port_free(number):
+                raise ConfigError(
+                    f"Port {number} is taken.", next_step=f"stop what uses it, or choose another with {option}."
+                )
+        return _run(settings, port=port, api_port=api_port)
+
+
+def _run(settings: Settings, *, port: int, api_port: int) -> int:
     # SIGINT, too: a shell starts a background command with Ctrl-C ignored, and `kill -INT` has to end it all the same.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -82,11 +88,8 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
     """MongoDB, code server, UI and daemon, ready for use; stopped in reverse order at the end of the block.
 
     With an `api_port` the HTTP API starts as well; nobody waits for it, and its model server starts when first asked.
-
-    Raises:
-        ConfigError: another process runs them on this home.
     """
-    with _alone(settings), mongodb(settings) as environment:
+    with mongodb(settings) as environment:
         prepare_dagster_home(settings)
         with open_instance(settings) as instance:
             release_abandoned_runs(instance)
@@ -220,15 +223,23 @@ def _wait_for_port(service: Service, port: int) -> None:
 
 
 def _watch(services: list[Service], settings: Settings) -> int:
-    mongod = None if settings.mongodb_uri else running_mongod(settings.mongo_data)
+    running = None if settings.mongodb_uri else running_mongod(settings.mongo_data)
+    mongod = None if running is None else psutil.Process(running.pid)
     while True:
         ended = [(f"The {service.name}", service.log) for service in services if service.process.poll() is not None]
-        if mongod is not None and not mongod.alive():
+        if mongod is not None and _gone(mongod):
             ended.append(("MongoDB", settings.mongo_data / "mongod.log"))
         for name, log in ended[:1]:
             click.echo(f"{name} ended by itself; stopping the rest. Its log: {log}", err=True)
             return 1
         time.sleep(0.5)
+
+
+def _gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _stop(services: list[Service]) -> None:

@@ -58,14 +58,6 @@ class MongodHandle:
                 time.sleep(_POLL_SECONDS)  # another who found nobody left is ending it
             self.stop()
 
-    def alive(self) -> bool:
-        """Whether its process runs; it may be too busy to answer."""
-        try:
-            process = psutil.Process(self.pid)
-            return process.name() == "mongod" and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
-
     def stop(self) -> None:
         """End it cleanly (SIGTERM), whoever uses it; nothing happens if it is gone already.
 
@@ -74,7 +66,7 @@ class MongodHandle:
         """
         try:
             process = psutil.Process(self.pid)
-            if process.name() == "mongod":  # a process id can be used again
+            if "--dbpath" in process.cmdline():  # a process id can be used again
                 process.send_signal(signal.SIGTERM)
                 process.wait(_STOP_SECONDS)
         except psutil.NoSuchProcess:

@@ -46,9 +46,10 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
             )
         for place in [*places.local, *places.remote]:
             click.echo(str(place))
-        for agent in agents:
-            click.echo(f"release of {'/'.join(agent)}")
-        click.echo(_counts(places, len(agents)))
+        for agent, goes in agents.items():
+            what = "release of" if goes else "record of a copy that was, not the release, of"
+            click.echo(f"{what} {'/'.join(agent)}")
+        click.echo(_counts(places, sum(agents.values())))
         if dry_run:
             return 0
         _check_nobody_needs_it(installation, instance, elder)

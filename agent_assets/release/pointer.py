@@ -112,7 +112,11 @@ def move(
             next_step="choose another one: `agent-assets releases` lists them.",
         )
     now = generation(store, elder)
-    if read_candidate(artifact.path).generation != now:
+    made = read_candidate(artifact.path).generation
+    if made is None:
+        entries = read_ledger(store, agent_of(agent[0], elder)).history
+        made = next((entry.generation for entry in reversed(entries) if entry.version == version), 0)
+    if made != now:
         raise ReleaseError(
             f"{agent[0]}/{agent[1]} was removed since version {version[:8]} was made.",
             next_step="nothing of a removed elder comes back; build and release a new version.",
@@ -233,31 +237,32 @@ def erase(store: ArtifactStore, elder: str) -> int:
     Who once answered as a copy of the elder, and has a release of their own by now, keeps that.
     """
     agents = agents_of_elder(store, elder)
-    for agent in agents:
-        ledger = read_ledger(store, agent)
-        if agent[1] == elder or (ledger.current is not None and ledger.current.elder == elder):
+    for agent, goes in agents.items():
+        if goes:
             with _lock(store, agent):
                 for state in (_CURRENT, _DROPPED):
                     if store.filesystem.exists(_path(store, agent, state)):
                         store.filesystem.rm_file(_path(store, agent, state))
         else:
-            theirs = {entry.name for entry in ledger.history if entry.elder == elder}
+            theirs = {entry.name for entry in read_ledger(store, agent).history if entry.elder == elder}
             _update(store, agent, partial(_without, elder=elder, names=theirs))
     return len(agents)
 
 
-def agents_of_elder(store: ArtifactStore, elder: str) -> list[Agent]:
-    """The elder's own agents, and those that answer or once answered as a copy of them."""
+def agents_of_elder(store: ArtifactStore, elder: str) -> dict[Agent, bool]:
+    """The elder's own agents and their copies, sorted; False for who was a copy once and is not any more."""
     known = {
         (path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json"))
         for state in (_CURRENT, _DROPPED)
         for path in _glob(store, f"{state}/*/*.json")
     }
-    return sorted(
-        agent
-        for agent in known
-        if agent[1] == elder or any(entry.elder == elder for entry in read_ledger(store, agent).history)
-    )
+    found = {}
+    for agent in sorted(known):
+        ledger = read_ledger(store, agent)
+        goes = agent[1] == elder or (ledger.current is not None and ledger.current.elder == elder)
+        if goes or any(entry.elder == elder for entry in ledger.history):
+            found[agent] = goes
+    return found
 
 
 def _without(ledger: Ledger, *, elder: str, names: set[str]) -> Ledger:

@@ -53,7 +53,7 @@ class Candidate(_Record):
         parts: artifacts by role: base, adapter, merged, tools, memories (of an elder), rows, report.
         incomplete: why it can never be released, in words; () when nothing is missing.
         leaks: what was found of other elders in its answers, see `leaks.Leaks`.
-        generation: of its elder when it was made; it can be released in that one alone.
+        generation: of its elder when it was made; it can be released in that one alone. None in old candidates.
     """
 
     pipeline: str
@@ -65,7 +65,7 @@ class Candidate(_Record):
     scores: dict[str, float | None]
     incomplete: tuple[str, ...] = ()
     leaks: dict[str, int] = Field(default_factory=dict)
-    generation: int = 0
+    generation: int | None = None
 
 
 # By item id: {"digest": hash of the item's content, "base": scores of the base model, "candidate": its own}.

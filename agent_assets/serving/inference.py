@@ -24,6 +24,7 @@ class Inference:
         self._server: ModelServer | None = None
         self._client: httpx.AsyncClient | None = None
         self._switching = asyncio.Lock()
+        self._switches: set[asyncio.Task[ModelServer]] = set()
 
     @property
     def current(self) -> ModelServer | None:
@@ -45,6 +46,17 @@ class Inference:
         Raises:
             ServingError: the present one is answering or starting.
         """
+        present = self._server
+        if present is not None and present.base_version == base_version:
+            return present
+        # A switch that was begun is ended, also when who asked for it leaves: half of one would be a server that is
+        # closed, and nobody's.
+        switch = asyncio.create_task(self._switch(base_dir, base_version))
+        self._switches.add(switch)
+        switch.add_done_callback(self._switches.discard)
+        return await asyncio.shield(switch)
+
+    async def _switch(self, base_dir: Path, base_version: str) -> ModelServer:
         async with self._switching:
             present = self._server
             if present is not None and present.base_version == base_version:
@@ -55,6 +67,7 @@ class Inference:
                         "Agents of another base model are answering, or their server is starting.",
                         next_step="try again; rebuild all agents on one base model to serve them side by side.",
                     )
+                self._server = None
                 await present.close()
             self._server = ModelServer(self._engines, self._config, base_dir, base_version, self._folder)
             return self._server

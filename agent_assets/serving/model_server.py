@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("agent_assets.serving")
 State = Literal["cold", "starting", "ready", "failed"]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_WATCH_SECONDS = 1.0
+_WATCH_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 600.0
 _FOREVER = 10 * 365 * 86_400.0
 
 
@@ -107,6 +107,8 @@ class ModelServer:
         if self._starting is None or self._starting.done():
             self._starting = asyncio.create_task(self._begin())
             self._starting.add_done_callback(_taken)
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.create_task(self._watch())
         # Who waits may give up, or leave: the start goes on, and the next one waits for the same.
         done, _ = await asyncio.wait({self._starting}, timeout=self._config.wait_seconds)
         if not done:
@@ -145,8 +147,6 @@ class ModelServer:
             ready = True
         finally:
             self.state = "ready" if ready else "failed"
-        if not self._closed and (self._watcher is None or self._watcher.done()):
-            self._watcher = asyncio.create_task(self._watch())
 
     @property
     def _url(self) -> str:
@@ -205,14 +205,21 @@ class ModelServer:
                 log.warning("model server ended", extra={"fields": {"error": error.message}})
 
     async def _watch(self) -> None:
+        """Start it again when it is gone, and when that failed once more, after longer and longer pauses: who follows
+        `/health` sends nobody meanwhile whose request would start it.
+        """
+        pause = _WATCH_SECONDS
         while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            if self.state == "ready" and not self._alive():
-                log.warning("model server is gone; starting it again")
-                try:
-                    await self.ensure()
-                except AgentAssetsError as error:
-                    log.error("model server does not start", extra={"fields": {"error": error.message}})
+            await asyncio.sleep(pause)
+            if self._alive() or self.state == "starting":
+                pause = _WATCH_SECONDS
+                continue
+            log.warning("model server is gone; starting it again")
+            try:
+                await self.ensure()
+            except AgentAssetsError as error:
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                log.error("model server does not start", extra={"fields": {"error": error.message}})
 
     async def _load(self, name: str, path: Path) -> None:
         self._check_rank(name, path)

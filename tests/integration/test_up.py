@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +12,9 @@ from test_command_line import OURS, ROOT, agent_assets, error_of
 from waiting import wait_for
 
 from agent_assets.services import free_port
+from resources.mongod import find_mongod
 
 READY = "Ctrl-C stops everything"
-
-
-def ports() -> list[str]:
-    return ["--port", str(free_port()), "--api-port", str(free_port())]
 
 
 def test_a_second_one_is_refused_and_the_death_of_mongodb_ends_all(tmp_path: Path) -> None:
@@ -25,12 +23,17 @@ def test_a_second_one_is_refused_and_the_death_of_mongodb_ends_all(tmp_path: Pat
     quiet = tmp_path / "automation.yaml"
     quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
     environment |= {"AGENT_ASSETS_HOME": str(home), "PYTHONPATH": str(ROOT), "AGENT_ASSETS_AUTOMATION": str(quiet)}
-    command = [sys.executable, "-c", "from agent_assets.cli import main; main()", "up", *ports()]
+    other_name = tmp_path / "database-server"
+    shutil.copyfile(find_mongod(), other_name)
+    other_name.chmod(0o755)
+    environment |= {"MONGOD_BIN": str(other_name)}
+    chosen = ["--port", str(free_port()), "--api-port", str(free_port())]
+    command = [sys.executable, "-c", "from agent_assets.cli import main; main()", "up", *chosen]
     with output.open("wb") as log:
         up = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_for(lambda: READY in output.read_text(encoding="utf-8"), 120)
-        assert f"is up already (process {up.pid})" in error_of(agent_assets(home, "up", *ports()))
+        assert f"is up already (process {up.pid})" in error_of(agent_assets(home, "up", *chosen))
         assert up.poll() is None and (home / "workspace.yaml").exists()
         mongod = json.loads((home / "mongodb" / "mongod.json").read_text(encoding="utf-8"))["pid"]
         os.kill(mongod, signal.SIGKILL)

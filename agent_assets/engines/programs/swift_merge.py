@@ -13,6 +13,7 @@ result: parity {prompts, positions, max_logit_difference, token_agreement, greed
 import json
 import time
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def merge(params: Params, report: Report) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(str(model_dir))
     base = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype="auto")
     weights, stored = loaded_weights(model_dir, base), base.dtype
+    types = {name: value.dtype for name, value in base.state_dict().items()}  # some models keep a few in float32
     check_base(adapter_dir, str(weights["sha256"]))
     adapted = PeftModel.from_pretrained(base.float().to(device), str(adapter_dir)).eval()
     prompts = [tokenize(tokenizer, prompt).to(device) for prompt in params.get("prompts") or PROMPTS]
@@ -64,7 +66,9 @@ def merge(params: Params, report: Report) -> dict[str, Any]:
     proof = time.monotonic()
     parity = compare(expected, answers(merged, prompts))
     proof_seconds += time.monotonic() - proof
-    merged.to(stored).save_pretrained(str(out_dir))
+    for name, tensor in chain(merged.named_parameters(), merged.named_buffers()):
+        tensor.data = tensor.data.to(types.get(name, tensor.dtype))
+    merged.save_pretrained(str(out_dir))
     tokenizer.save_pretrained(str(out_dir))
     (out_dir / TEMPLATE_FILE).write_text(chat_template(), encoding="utf-8")
     rounded = {name: value.cpu() for name, value in merged.state_dict().items()}

@@ -13,6 +13,7 @@ from release_cases import add_release, release
 from agent_assets.cli import commands
 from agent_assets.errors import ReleaseConflict, ReleaseError
 from agent_assets.release.pointer import (
+    agents_of_elder,
     current_entry,
     drop,
     erase,
@@ -111,6 +112,21 @@ def test_nothing_of_a_removed_elder_answers_or_comes_back(store: ArtifactStore) 
     assert read_ledger(store, ADA).history == ()
 
 
+def test_a_candidate_from_before_generations_were_kept_goes_by_its_release(store: ArtifactStore) -> None:
+    bury(store, "ada")
+    revive(store, "ada")
+    release(store, A, generation=1)
+    release(store, B, expected=A, generation=1)
+    add_release(store, C, generation=None)
+    for version in (A, B):
+        (found,) = Path(store.root).rglob(f"{version}/candidate.json")
+        content = json.loads(found.read_text(encoding="utf-8"))
+        found.write_text(json.dumps({key: value for key, value in content.items() if key != "generation"}))
+    assert rollback(store, ADA, to=None, author="eve", reason="").version == A
+    with pytest.raises(ReleaseError, match="removed since"):  # never released in this generation
+        move(store, ADA, expected=A, version=C, name="c", action="promote", author="e", reason="r", elder="ada")
+
+
 def test_who_was_a_copy_once_keeps_a_release_of_their_own(store: ArtifactStore) -> None:
     bob = ("elder_companion", "bob")
     release(store, A)
@@ -121,6 +137,7 @@ def test_who_was_a_copy_once_keeps_a_release_of_their_own(store: ArtifactStore) 
     move(store, bob, expected=A, action="promote", **own)  # type: ignore[arg-type]
     verdict = Verdict(decision="PROMOTE", reasons=(), candidate=B, compared_with="ada-aaaaaaaa", shared_items=1)
     note_verdict(store, bob, verdict)
+    assert agents_of_elder(store, "ada") == {ADA: True, bob: False}
     assert erase(store, "ada") == 2
     kept = read_ledger(store, bob)
     assert kept.current is not None and kept.current.version == B

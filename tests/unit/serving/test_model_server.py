@@ -15,6 +15,7 @@ from waiting import wait_for
 from agent_assets.engines import server as engine_server
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.errors import EngineFailed, ServingError
+from agent_assets.serving import model_server
 from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.model_server import ModelServer
@@ -146,6 +147,45 @@ def test_another_base_model_does_not_take_over_while_the_first_is_starting(
         await second.ensure()
         assert (len(processes.started), processes.running) == (2, 1)
         await inference.close()
+
+    asyncio.run(run())
+
+
+def test_a_switch_of_base_models_that_nobody_waits_for_any_more_is_ended(tmp_path: Path, processes: Processes) -> None:
+    async def run(steps: int) -> None:
+        inference = Inference(_Engines(), InferenceConfig(), tmp_path)
+        await (await inference.server(tmp_path, "a")).ensure()
+        asked = asyncio.create_task(inference.server(tmp_path, "b"))
+        for _ in range(steps):  # the client leaves at one place or another of the switch
+            await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        await (await inference.server(tmp_path, "a")).ensure()
+        assert inference.current is not None and inference.current.state == "ready"
+        await inference.close()
+        assert processes.running == 0
+
+    processes.ready.set()
+    for steps in range(8):
+        asyncio.run(run(steps))
+
+
+def test_a_start_that_failed_is_tried_again_though_nobody_asks(
+    tmp_path: Path, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_server, "_WATCH_SECONDS", 0.01)
+
+    async def run() -> None:
+        server = _server(tmp_path)
+        asked = asyncio.create_task(server.ensure())
+        await _until(lambda: processes.started)
+        processes.started[0].over.set()
+        with pytest.raises(EngineFailed):
+            await asked
+        processes.ready.set()
+        await _until(lambda: server.state == "ready")
+        assert processes.running == 1
+        await server.close()
 
     asyncio.run(run())
 
