@@ -109,11 +109,12 @@ class ModelServer:
             self._starting.add_done_callback(_taken)
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.create_task(self._watch())
+        starting = self._starting
         # Who waits may give up, or leave: the start goes on, and the next one waits for the same.
-        done, _ = await asyncio.wait({self._starting}, timeout=self._config.wait_seconds)
+        done, _ = await asyncio.wait({starting}, timeout=self._config.wait_seconds)
         if not done:
             raise Busy("The model server is still starting.", next_step="try again in a minute.")
-        self._starting.result()
+        starting.result()
 
     async def close(self) -> None:
         """End the server for good, also one that is starting."""

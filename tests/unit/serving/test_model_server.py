@@ -151,23 +151,33 @@ def test_another_base_model_does_not_take_over_while_the_first_is_starting(
     asyncio.run(run())
 
 
-def test_a_switch_of_base_models_that_nobody_waits_for_any_more_is_ended(tmp_path: Path, processes: Processes) -> None:
-    async def run(steps: int) -> None:
+def test_a_switch_of_base_models_that_nobody_waits_for_any_more_is_ended(
+    tmp_path: Path, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping, left, stop = threading.Event(), threading.Event(), ModelServer._stop
+
+    def stopped(self: ModelServer) -> None:
+        if processes.running:
+            stopping.set()
+            assert left.wait(30)
+        stop(self)
+
+    async def run() -> None:
         inference = Inference(_Engines(), InferenceConfig(), tmp_path)
         await (await inference.server(tmp_path, "a")).ensure()
         asked = asyncio.create_task(inference.server(tmp_path, "b"))
-        for _ in range(steps):  # the client leaves at one place or another of the switch
-            await asyncio.sleep(0)
+        await _until(stopping.is_set)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
+        left.set()
+        await _until(lambda: processes.running == 0)
         await (await inference.server(tmp_path, "a")).ensure()
-        assert inference.current is not None and inference.current.state == "ready"
+        assert (len(processes.started), processes.running) == (2, 1)
         await inference.close()
-        assert processes.running == 0
 
     processes.ready.set()
-    for steps in range(8):
-        asyncio.run(run(steps))
+    monkeypatch.setattr(ModelServer, "_stop", stopped)
+    asyncio.run(run())
 
 
 def test_a_start_that_failed_is_tried_again_though_nobody_asks(
