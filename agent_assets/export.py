@@ -1,12 +1,11 @@
 """Training rows in the three row formats."""
 
-import json
 from typing import TextIO
 
 import dagster as dg
 
 from agent_assets.conversations.formats import from_swift, to_openai, to_sharegpt, to_swift
-from agent_assets.conversations.messages import canonical_json
+from agent_assets.conversations.messages import canonical_json, read_json_lines
 from agent_assets.errors import StoreError
 from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.planning.history import latest_materialization
@@ -42,7 +41,7 @@ def export_rows(settings: Settings, agent: str, form: str, output: TextIO) -> in
             next_step=f"choose from {agents}." if agents else f"materialize {key} first, or run `make demo`.",
         )
     count = 0
-    for line in (artifact.path / "train.jsonl").read_text(encoding="utf-8").splitlines():
-        output.write(canonical_json(CONVERTERS[form](from_swift(json.loads(line)))) + "\n")
+    for row in read_json_lines(artifact.path / "train.jsonl"):
+        output.write(canonical_json(CONVERTERS[form](from_swift(row))) + "\n")
         count += 1
     return count

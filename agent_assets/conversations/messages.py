@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -23,6 +24,13 @@ def canonical_text_json(value: Any) -> bytes:
     import orjson  # engine environments have this module, and not that library
 
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """The values of a JSONL file. Only a newline ends a line: what people tell may hold U+2028 and its like, at which
+    `str.splitlines` splits, too."""
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     (folder / "plots" / "loss.png").write_bytes(loss_curve([int(point["step"]) for point in curve], losses))
     return Product(
         summary={
+            "rows": made.result["rows"],
+            "rows_too_long": made.result["rows_too_long"],
             "steps": len(curve),
             "loss_first": losses[0],
             "loss_last": losses[-1],
@@ -56,7 +58,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
             "training_seconds": round(made.seconds, 1),
             "peak_memory_mb": made.peak_memory_bytes // 2**20,
         },
-        checks=[loss_check(losses), _loads(folder)],
+        checks=[loss_check(losses), _loads(folder), _fit(made.result["rows"], made.result["rows_too_long"])],
         engine=EngineEntry(name="swift", versions=made.result["versions"]),
         device=made.result["device"],
         weights_loaded=made.result["weights_loaded"],
@@ -77,6 +79,11 @@ def loss_check(losses: list[float]) -> CheckEntry:
     )
 
 
+def _fit(rows: int, too_long: int) -> CheckEntry:
+    left_out = f"{too_long} of {rows} rows are longer than sft_adapter.max_length and were left out"
+    return CheckEntry(name="rows_fit", passed=not too_long, blocking=False, description=left_out)
+
+
 def _loads(folder: Path) -> CheckEntry:
     written = (folder / "adapter_model.safetensors").is_file() and (folder / "adapter_config.json").is_file()
     return CheckEntry(name="adapter_complete", passed=written)
@@ -87,11 +94,12 @@ STAGE = Stage(
     description="LoRA adapter trained on train.jsonl, with its loss curve. Version: hash of the weights.",
     deps=("base_model", "train_jsonl"),
     kinds=frozenset({"pytorch", "huggingface"}),
-    code_version="1",
+    code_version="2",
     config=config,
     produce=produce,
     checks=(
         Check("loss_falls", "Every loss is finite, and the loss at the end is below the one at the start."),
+        Check("rows_fit", "No row was left out because it is longer than max_length.", blocking=False),
         Check("adapter_complete", "Adapter weights and configuration are there; merging proves that they load."),
     ),
     gpu=True,

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent_assets.conversations.messages import read_json_lines
 from agent_assets.errors import ToolServerError
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, resume_folder
 from agent_assets.pipeline.teacher import SCRIPTED, llm_client, teacher_identity
@@ -130,10 +131,7 @@ def _write_report(run: StageRun, folder: Path) -> dict[str, Any]:
     from agent_assets.evaluation.data_report import data_report, lengths_of, render_rows
     from agent_assets.synthesis.rendered import RowRenderer
 
-    rows, rejects = (
-        [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
-        for name in ("train.jsonl", "rejects.jsonl")
-    )
+    rows, rejects = (read_json_lines(folder / name) for name in ("train.jsonl", "rejects.jsonl"))
     model = run.latest("base_model")
     rendered = [] if model is None else render_rows(rows, RowRenderer(model.path))
     page = data_report(

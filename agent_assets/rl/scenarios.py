@@ -8,7 +8,6 @@ calls with training rows either; an elder's scenarios look up the memories that 
 Difficulty, 1 to 5: see `synthesis.difficulty`.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 
 from agent_assets.conversations.formats import from_swift
 from agent_assets.conversations.memories import read_memories, read_profile
-from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
+from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json, read_json_lines
 from agent_assets.errors import TrainingDataError
 from agent_assets.evaluation.items import EvalItem, read_items
 from agent_assets.rl.config import RlConfig
@@ -102,8 +101,8 @@ def read_known(rows_folder: Path) -> Known:
     """What the rows and held-out items of a train_jsonl artifact use."""
     texts: set[str] = set()
     trained: set[str] = set()
-    for line in (rows_folder / TRAIN_FILE).read_text(encoding="utf-8").splitlines():
-        for message in from_swift(json.loads(line)).messages:
+    for row in read_json_lines(rows_folder / TRAIN_FILE):
+        for message in from_swift(row).messages:
             if message.role == "user":
                 texts.add(message.content)
             trained |= {_call_key(call.name, call.arguments) for call in message.tool_calls}

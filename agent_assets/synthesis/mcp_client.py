@@ -19,6 +19,7 @@ from mcp import MCPError
 from mcp_types import (
     CONNECTION_CLOSED,
     REQUEST_TIMEOUT,
+    BlobResourceContents,
     CallToolResult,
     ContentBlock,
     EmbeddedResource,
@@ -96,14 +97,14 @@ class Toolbox:
             try:
                 with anyio.fail_after(self._timeout_s):
                     for resource in await client.list_resources():
-                        contents = await client.read_resource(resource.uri)
+                        contents = await _contents(client, str(resource.uri))
                         texts = [block.text for block in contents if isinstance(block, TextResourceContents)]
                         if texts and sum(map(len, texts)) <= max_chars:
                             found[str(resource.uri)] = "\n".join(texts)
             except MCPError as error:
                 if error.code == CONNECTION_CLOSED:
                     raise stopped(server, "resources") from None
-                # The server is well, and has no resources, or not this one.
+                # The server is well, and has no resources.
             except TimeoutError:
                 raise late(server, "resources", self._timeout_s) from None
             except _SERVER_FAILURES:
@@ -192,6 +193,16 @@ async def open_toolbox(
             toolbox.add(name, client, tools)
         toolbox.tools.sort(key=lambda tool: tool.name)
         yield toolbox
+
+
+async def _contents(client: Client[ClientTransport], uri: str) -> list[TextResourceContents | BlobResourceContents]:
+    """What a resource holds; nothing when the server cannot read that one: it is well, and has others."""
+    try:
+        return list(await client.read_resource(uri))
+    except MCPError as error:
+        if error.code == CONNECTION_CLOSED:
+            raise
+        return []
 
 
 async def _close(session: AsyncExitStack) -> None:

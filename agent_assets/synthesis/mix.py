@@ -91,7 +91,13 @@ def _ours(language: str) -> list[Conversation]:
 
 def _read(path: Path) -> list[Conversation]:
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: texts may hold U+2028 and its like
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path.name} is not UTF-8 ({error.reason}).", next_step="save it as UTF-8.") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             if "conversations" in row:

@@ -3,21 +3,29 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent_assets.conversations.messages import ToolSchema
+from agent_assets.errors import ConfigError
 from agent_assets.synthesis.config import Language
 from agent_assets.synthesis.question_files import Question
 from agent_assets.synthesis.scripted_teacher import Script, fixed_answer, result_answer
 from agent_assets.synthesis.seeds import stable_hash
 from agent_assets.synthesis.tasks import Task
 from agent_assets.synthesis.wording_files import LanguageWords, ToolWords, WordingsFile
-from agent_assets.synthesis.wordings import say
+from agent_assets.synthesis.wordings import say, slots
 
+RESULT = "result"  # the slot of an answer that every tool has
 _CANNOT: Mapping[Language, str] = {"en": "I cannot look that up with my tools.", "zh": "我的工具查不到这个。"}
 
 
 def tool_tasks(
     questions: Iterable[Question], words: WordingsFile, tools: Sequence[ToolSchema], *, system: str
 ) -> list[Task]:
-    """One task per question of kind `tool`, all tools offered."""
+    """One task per question of kind `tool`, all tools offered.
+
+    Raises:
+        ConfigError: an answer of the wordings file has a slot that is no parameter of its tool.
+    """
+    for tool in tools:
+        _check_answers(tool, words.tools.get(tool.name, ToolWords()))
     return [
         Task(question, "tool", system, tuple(tools), tool_script(question, words))
         for question in questions
@@ -45,9 +53,22 @@ def tool_script(question: Question, words: WordingsFile) -> Script:
     if not question.gold_calls:
         return Script((), fixed_answer(""))
     call = question.gold_calls[0]
-    templates = words.tools.get(call["name"], ToolWords()).language(question.language).answers
+    # Of an optional parameter that this question leaves out, an answer cannot speak.
+    known = {*call["arguments"], RESULT}
+    answers = words.tools.get(call["name"], ToolWords()).language(question.language).answers
+    templates = [text for text in answers if known.issuperset(slots(text))]
     template = templates[stable_hash("answer", question.id) % len(templates)] if templates else None
     said: Mapping[str, str] = {
         name: say(value, words, call["name"], name, question.language) for name, value in call["arguments"].items()
     }
     return Script(question.gold_calls, result_answer(template, said, question.language))
+
+
+def _check_answers(tool: ToolSchema, words: ToolWords) -> None:
+    known = {*tool.parameters.get("properties", {}), RESULT}
+    for text in [*words.en.answers, *words.zh.answers]:
+        if unknown := sorted(set(slots(text)) - known):
+            raise ConfigError(
+                f"An answer of {tool.name} does not fit: {text!r}; the tool has no parameter {unknown}.",
+                next_step="correct the slots of that answer in the wordings file.",
+            )

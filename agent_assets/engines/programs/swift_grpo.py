@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from agent_assets.conversations.messages import read_json_lines
 from agent_assets.engines.programs.runtime import answer, facts, loaded_weights, run_in_folder, weights_sha256
 from agent_assets.engines.programs.swift_merge import check_base
 from agent_assets.engines.programs.swift_sft import save_adapter
@@ -35,7 +36,7 @@ def train(folder: Path) -> None:
         EngineFailed: the loss is no number, or rollouts could not go on.
     """
     setup: dict[str, Any] = json.loads((folder / "setup.json").read_text(encoding="utf-8"))
-    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = read_json_lines(folder / "rows.jsonl")
     model_dir = Path(setup["model_dir"])
     check_template(model_dir)
     sha256 = weights_sha256(model_dir)

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from agent_assets.conversations.messages import read_json_lines
 from agent_assets.engines.programs.runtime import (
     Params,
     Report,
@@ -42,7 +43,7 @@ def train(params: Params, report: Report) -> dict[str, Any]:
     """
     model_dir, out_dir = Path(params["model_dir"]), Path(params["out_dir"])
     check_template(model_dir)
-    rows = [json.loads(line) for line in Path(params["train_file"]).read_text(encoding="utf-8").splitlines() if line]
+    rows = read_json_lines(Path(params["train_file"]))
     out_dir.mkdir(parents=True, exist_ok=True)
     clock = [time.monotonic()]
     progress(report, "load")

@@ -48,6 +48,29 @@ def children() -> set[int]:
     return {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
 
 
+def test_a_resource_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    script = tmp_path / "three.py"
+    script.write_text(
+        "from fastmcp import FastMCP\n"
+        "server = FastMCP('three')\n"
+        "@server.resource('data://a')\n"
+        "def a() -> str:\n    return 'AAA'\n"
+        "@server.resource('data://b')\n"
+        "def b() -> str:\n    raise ValueError('locked')\n"
+        "@server.resource('data://c')\n"
+        "def c() -> str:\n    return 'CCC'\n"
+        "server.run(show_banner=False)\n",
+        encoding="utf-8",
+    )
+
+    async def read() -> dict[str, str]:
+        servers = {"three": ServerConfig(command=sys.executable, args=[str(script)])}
+        async with open_toolbox(McpConfig(servers), timeout_s=60) as toolbox:
+            return await toolbox.resources(max_chars=100)
+
+    assert asyncio.run(read()) == {"data://a": "AAA", "data://c": "CCC"}
+
+
 def test_missing_command() -> None:
     message = failure({"memories": ServerConfig(command="/no/such/server")})
     assert "'memories' did not start (/no/such/server)" in message

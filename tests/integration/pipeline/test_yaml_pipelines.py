@@ -161,6 +161,8 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
     }
     (parity,) = [check for check in manifests["merged_model"]["checks"] if check["name"] == "parity"]
     assert parity["passed"] is True
+    assert manifests["sft_adapter"]["summary"]["rows_too_long"] == 0 < manifests["sft_adapter"]["summary"]["rows"]
+    assert {check["name"] for check in manifests["sft_adapter"]["checks"]} >= {"rows_fit", "loss_falls"}
     for name, manifest in manifests.items():  # what every GPU stage records
         summary = manifest["summary"]
         tokens = summary["completion_tokens" if name == "eval_report" else "tokens"]

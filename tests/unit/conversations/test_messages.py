@@ -1,12 +1,13 @@
 """Canonical JSON: one text for one value, whichever of the two functions writes it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_assets.conversations.messages import Message, ToolCall, canonical_json, canonical_text_json
+from agent_assets.conversations.messages import Message, ToolCall, canonical_json, canonical_text_json, read_json_lines
 from agent_assets.conversations.row_parts import openai_message
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -17,6 +18,13 @@ values = st.recursive(texts, lambda inner: st.lists(inner) | st.dictionaries(tex
 @given(values)
 def test_text_is_written_to_the_same_bytes_by_both(value: Any) -> None:
     assert canonical_text_json(value) == canonical_json(value).encode()
+
+
+def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
+    told = [{"text": "one\u2028two\u2029three\x85four\x0bfive\r\nsix"}, {"text": "中"}]
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"".join(canonical_text_json(value) + b"\n" for value in told) + b"\n")
+    assert read_json_lines(path) == told
 
 
 def test_a_model_that_wrote_no_number_is_asked_on() -> None:

@@ -80,6 +80,12 @@ def test_general_rows_of_a_file_in_any_format(tmp_path: Path) -> None:
     rows = [to_sharegpt(conversation), to_openai(from_swift(GENERAL[1])), GENERAL[2]]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert [row["messages"] for row in general_rows(path, "en")] == [row["messages"] for row in GENERAL[:3]]
+    odd = {"messages": [{"role": "user", "content": "a\u2028b"}, {"role": "assistant", "content": "c"}]}
+    path.write_text(json.dumps(odd, ensure_ascii=False) + "\n\n", encoding="utf-8")
+    assert [row["messages"] for row in general_rows(path, "en")] == [odd["messages"]]
+    path.write_bytes("Zoë".encode("latin-1"))
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        general_rows(path, "en")
     path.write_text('{"messages": 5}\n', encoding="utf-8")
     with pytest.raises(ConfigError, match=r"Line 1 of general\.jsonl"):
         general_rows(path, "en")

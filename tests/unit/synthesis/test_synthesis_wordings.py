@@ -1,5 +1,6 @@
 """Wordings files: what is wrong with one is said, and the split into seen and unseen holds its floors."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ from synthesis_cases import ELDER_WORDINGS, ENERGY_WORDINGS, PRICE, TODAY
 
 from agent_assets.errors import ConfigError
 from agent_assets.synthesis.fallback_wordings import fallback_wordings, fill_fallback
+from agent_assets.synthesis.question_files import Question
+from agent_assets.synthesis.tool_tasks import tool_script, tool_tasks
 from agent_assets.synthesis.wording_files import LanguageWords, ToolWords, WordingsFile, read_wordings
 from agent_assets.synthesis.wordings import fill, say_value, tool_wordings
 
@@ -17,6 +20,19 @@ def words(*questions: str, tool: str = "get_price") -> WordingsFile:
 
 def texts(count: int) -> list[str]:
     return [f"Wording {number}: {{place}} {{start_date}} {{end_date}}?" for number in range(count)]
+
+
+def test_an_answer_speaks_of_what_was_asked_alone() -> None:
+    optional = "{place} until {end_date}: {result}."
+    told = WordingsFile(tools={"get_price": ToolWords(en=LanguageWords(answers=[optional, "{place}: {result}."]))})
+    asked = Question("q", "?", "en", ("get_price",), "train", "w", True)
+    for number in range(8):  # an answer is chosen by the hash of the id
+        call = {"name": "get_price", "arguments": {"place": "Rome"}}
+        script = tool_script(replace(asked, id=f"q{number}", gold_calls=(call,)), told)
+        assert script.answer(["3"]) == "Rome: 3."
+    wrong = WordingsFile(tools={"get_price": ToolWords(en=LanguageWords(answers=["{plaec}: {result}."]))})
+    with pytest.raises(ConfigError, match=r"An answer of get_price does not fit: .* no parameter \['plaec'\]"):
+        tool_tasks([], wrong, [PRICE], system="")
 
 
 def test_a_quarter_is_unseen_and_adding_one_moves_at_most_one() -> None:
