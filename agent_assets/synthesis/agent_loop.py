@@ -7,7 +7,8 @@ order of their calls.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -66,12 +67,14 @@ class Limits:
         max_tool_calls: tool calls in all turns together.
         seconds: wall-clock time.
         max_tokens: tokens read and written in all turns together, as the server counts them; None: no limit.
+        model_counts: waiting for the model counts as time. Not where the model itself gives up at some time.
     """
 
     max_turns: int = 6
     max_tool_calls: int = 16
     seconds: float = 120.0
     max_tokens: int | None = None
+    model_counts: bool = True
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ async def _roll_out(
     try:
         async with asyncio.timeout(limits.seconds) as time_limit:
             for _ in range(limits.max_turns):
-                reply = await model.complete(history, tools)
+                with nullcontext() if limits.model_counts else _paused(time_limit):
+                    reply = await model.complete(history, tools)
                 if not reply.tool_calls:
                     history.append(reply)
                     return end(StopReason.ANSWERED)
@@ -148,6 +152,16 @@ async def _roll_out(
             raise
         return end(StopReason.TIMEOUT)
     return end(StopReason.MAX_TURNS)
+
+
+@contextmanager
+def _paused(limit: asyncio.Timeout) -> Iterator[None]:
+    """A time limit that stands still inside the block."""
+    clock, ends = asyncio.get_running_loop().time, limit.when()
+    began = clock()
+    limit.reschedule(None)
+    yield
+    limit.reschedule(None if ends is None else ends + clock() - began)
 
 
 async def in_order(jobs: Sequence[Callable[[], Awaitable[T]]], *, concurrency: int) -> list[T]:

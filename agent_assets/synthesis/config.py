@@ -115,7 +115,9 @@ class RowsConfig(StrictModel):
     concurrency: int = Field(8, ge=1, description="Questions worked on at the same time.")
     max_turns: int = Field(4, ge=1, description="Teacher turns per question.")
     max_tool_calls: int = Field(8, ge=1, description="Tool calls per question.")
-    question_seconds: float = Field(60.0, gt=0, description="Wall-clock limit per question.")
+    question_seconds: float = Field(
+        60.0, gt=0, description="Wall-clock limit per question, without waiting for a language model (llm.give_up_s)."
+    )
     min_memories: int = Field(1, ge=1, description="An elder with fewer usable memories is an error.")
     open_per_memory: int = Field(2, ge=0, description="Training questions per memory, asked with tools.")
     closed_per_memory: int = Field(3, ge=0, description="Training questions per memory, asked without tools.")

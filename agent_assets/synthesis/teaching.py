@@ -7,7 +7,7 @@ from functools import partial
 
 from agent_assets.conversations.messages import Message, ToolCall, ToolResult
 from agent_assets.conversations.validation import Rejection, RejectReason
-from agent_assets.errors import ConfigError, ToolServerError
+from agent_assets.errors import ConfigError, LlmUnavailable, ToolServerError
 from agent_assets.llm.client import LlmClient
 from agent_assets.synthesis.agent_loop import ChatModel, Limits, StopReason, in_order
 from agent_assets.synthesis.config import RowsConfig
@@ -65,7 +65,7 @@ async def teach(
 
     Raises:
         ToolServerError: a server failed.
-        LlmError: the language model cannot be asked; what is finished is in the journal.
+        LlmError: the language model cannot be asked, or time ran out; what is finished is in the journal.
     """
     first, repeated = _first_asked(tasks)
     forbidden = forbidden_tools(toolbox, config)
@@ -74,7 +74,11 @@ async def teach(
     known = {id(task): told_exchange(task, rules) for task in first if not task.tools and teacher is None}
     known |= {id(task): _refused(task, RejectReason.WRITES, "its tool") for task in first if _calls(task) & forbidden}
     asked = [task for task in first if id(task) not in known]
-    limits = Limits(config.max_turns, config.max_tool_calls, config.question_seconds, config.max_question_tokens)
+    limits = Limits(
+        config.max_turns, config.max_tool_calls, config.question_seconds, config.max_question_tokens,
+        # An outage is for the client to end (`llm.give_up_s`): it is no reason to leave questions out.
+        model_counts=llm is None,
+    )  # fmt: skip
     if llm is None:
         scripts = {(task.question.text, bool(task.tools)): task.script for task in reversed(tasks)}
         run = partial(run_task, teacher=teacher or ScriptedTeacher(scripts), toolbox=safe, limits=limits, rules=rules)
@@ -86,6 +90,14 @@ async def teach(
         suspects = [task for task in asked if llm.journal.deaths(task)]
         await in_order([partial(run, task) for task in suspects], concurrency=1)
     rolled_out = await in_order([partial(run, task) for task in asked], concurrency=config.concurrency)
+    late = sum(map(_ran_out_of_time, rolled_out))
+    if llm is not None and late:
+        raise LlmUnavailable(
+            f"{late} of {len(asked)} questions ran out of time: their tools took longer than "
+            f"train_jsonl.question_seconds ({config.question_seconds:g}).",
+            next_step="materialize again (what is finished is kept), or raise train_jsonl.question_seconds in "
+            "defs.yaml (answers are kept).",
+        )
     journal = None if llm is None else llm.journal
     again = [partial(_again, exchange, toolbox=safe, rules=rules, journal=journal) for exchange in rolled_out]
     checked = iter(await in_order(again, concurrency=config.concurrency))
@@ -107,9 +119,16 @@ async def _resume(
     except ToolServerError:
         journal.died(task)
         raise
-    if not any(rejection.detail.endswith(StopReason.TIMEOUT) for rejection in exchange.rejections):
+    if not _ran_out_of_time(exchange):
         journal.keep(exchange)
     return exchange
+
+
+def _ran_out_of_time(exchange: Exchange) -> bool:
+    return any(
+        rejection.reason is RejectReason.TEACHER_FAILED and rejection.detail.endswith(StopReason.TIMEOUT)
+        for rejection in exchange.rejections
+    )
 
 
 async def _again(exchange: Exchange, *, toolbox: Tools, rules: Rules, journal: Journal | None) -> Exchange:

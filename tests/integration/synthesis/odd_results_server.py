@@ -1,6 +1,7 @@
 """An MCP server whose tools have odd schemas and odd results. Run: python odd_results_server.py LOG"""
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,9 @@ def report(kind: str) -> Any:
         return Image(data=b"\x00\x01\x02", format="png")
     if kind == "error":
         raise ToolError("the archive is closed")
-    results = {"huge": "x" * 10_000_000, "words": "All is well.", "order": ORDER, "nothing": ""}
+    if kind == "slow":
+        time.sleep(3)
+    results = {"huge": "x" * 10_000_000, "words": "All is well.", "order": ORDER, "nothing": "", "slow": "Late."}
     return results[kind]
 
 

@@ -69,7 +69,7 @@ def build(
 ) -> Made:
     """Rows from given questions, or from those that the model asks."""
     for name in ("questions", "rows"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
     wordings = WORDINGS if memories else None
     config = QuestionsConfig.model_validate(asked or {})
 
