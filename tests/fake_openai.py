@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from local_http import LocalHandler, LocalServer
@@ -58,6 +58,11 @@ def calls(*made: tuple[str, dict[str, Any] | str], text: str | None = None, **mo
         for number, (name, given) in enumerate(made)
     ]
     return completion({"content": text, "tool_calls": entries}, finish="tool_calls", **more)
+
+
+def escaped(reply: Reply) -> Reply:
+    """The same reply in ASCII, which half a surrogate pair needs."""
+    return replace(reply, body=json.dumps(reply.body).encode())
 
 
 def status(code: int, *, error: str = "no", retry_after: str | None = None, delay_s: float = 0.0) -> Reply:

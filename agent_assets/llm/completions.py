@@ -32,9 +32,16 @@ def read_completion(reply: Any) -> "Choice":
     usual = "tool_calls" if calls else "stop"
     known = {"index": 0, **first, "finish_reason": finished if finished in _FINISHED else usual, "logprobs": None}
     try:
-        return Choice.model_validate(known)
+        choice = Choice.model_validate(known)
     except ValidationError:
         raise BadCompletion("a reply whose message is malformed") from None
+    # Arguments that are no text are the model's mistake, and answered as one (see `openai_model.read_reply`).
+    names = [call.function.name for call in choice.message.tool_calls or () if call.type == "function"]
+    try:
+        "".join([choice.message.content or "", *names]).encode()
+    except UnicodeEncodeError:
+        raise BadCompletion("a reply with half a surrogate pair") from None
+    return choice
 
 
 def read_usage(reply: Any) -> Usage | None:

@@ -126,8 +126,12 @@ def read_reply(choice: "Choice") -> Message:
 
 
 def _arguments(text: str) -> JsonObject:
+    """The arguments of a call; NaN, infinity and half a surrogate pair, which no server can be sent, make them text."""
     try:
         value = json.loads(text or "{}")
-    except json.JSONDecodeError:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
         value = None
-    return cast(JsonObject, value) if isinstance(value, dict) else {UNPARSED: text}
+    if isinstance(value, dict):
+        return cast(JsonObject, value)
+    return {UNPARSED: text.encode(errors="backslashreplace").decode()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_openai import FakeOpenAI, Reply, calls, completion, fake_openai, says
+from fake_openai import FakeOpenAI, Reply, calls, completion, escaped, fake_openai, says
 from odd_results_server import ORDER
 from synthesis_runs import DEFS, elder_folder, pipeline_config, read_lines
 
@@ -168,6 +168,27 @@ def test_a_keyword_null_defaults_and_a_recursive_schema(server: FakeOpenAI, tmp_
     found = [call.arguments for row in made.conversations for m in row.messages for call in m.tool_calls]
     wanted: list[JsonObject] = [{}, {"depth": None}, {"tree": tree}, {"depth": 2}]
     assert sorted(map(canonical_json, found)) == sorted(map(canonical_json, wanted))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"kind": NaN}', '{"kind": 1e999}', '{"kind": "\\ud83d"}', '{"kind": "\ud83d"}', '{"kind": ' + "1" * 5000 + "}"],
+    ids=["nan", "infinity", "escaped surrogate", "surrogate", "huge number"],
+)
+def test_arguments_that_no_server_can_be_sent_cost_one_question(
+    server: FakeOpenAI, tmp_path: Path, arguments: str
+) -> None:
+    server.usual = script(
+        {
+            "Odd?": [escaped(calls(("report", arguments))), says("All is well.")],
+            "Fine?": [calls(("report", {"kind": "words"})), says("All is well.")],
+        }
+    )
+    for _ in range(2):  # made, and taken from the journal
+        made = build(server, tmp_path / "b", odd(tmp_path), [question("Odd?"), question("Fine?")])
+        assert made.summary["exchanges"] == 1
+        assert made.reasons["Odd?"][0] == "observation_is_error"
+    assert len(server.requests) == 4
 
 
 def test_a_model_that_refuses_is_cut_or_never_ends_leaves_a_named_reject(server: FakeOpenAI, tmp_path: Path) -> None:

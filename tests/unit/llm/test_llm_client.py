@@ -1,6 +1,7 @@
 """The client of a paid language model, against a real local HTTP server that answers well and badly."""
 
 import asyncio
+import errno
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from fake_openai import MODEL, FakeOpenAI, Reply, fake_openai, says, status
+from fake_openai import MODEL, FakeOpenAI, Reply, escaped, fake_openai, says, status
 from pydantic import BaseModel
 
 from agent_assets.errors import LlmModelChanged, LlmRefused, LlmSpendCap, LlmUnavailable
@@ -99,6 +100,7 @@ def test_equal_requests_at_the_same_time_share_one_answer(asker: Asker, server: 
         Reply({"choices": []}),
         Reply({"choices": [{"message": {"role": "assistant", "content": 5}}]}),
         Reply(b"[]"),
+        escaped(says("Half: \ud83d")),
         Reply(b""),
         says("late", delay_s=1.5),
     ],
@@ -222,6 +224,24 @@ def test_servers_that_count_no_tokens_are_estimated(asker: Asker, server: FakeOp
     asker.ask("France? " * 100)
     assert asker.summary["answers_estimated"] == 1
     assert asker.summary["tokens_read"] > 200
+
+
+def test_an_answer_of_which_a_part_is_no_text_is_kept(asker: Asker, server: FakeOpenAI) -> None:
+    reply = says("Paris.")
+    assert isinstance(reply.body, dict)
+    reply.body["choices"][0]["message"]["reasoning_content"] = "Half: \ud83d"
+    server.queue = [escaped(reply)]
+    assert asker.ask("France?") == asker.ask("France?") == ["Paris."]
+
+
+def test_a_full_disk_leaves_no_half_answer(asker: Asker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="full"):
+        asker.ask("France?")
+    assert [path for path in (tmp_path / "answers").rglob("*") if path.is_file()] == []
 
 
 def test_the_key_is_in_nothing_that_is_kept(asker: Asker, tmp_path: Path) -> None:
