@@ -182,8 +182,11 @@ class LlmClient:
             answer = json.loads(text)
         except ValueError:
             raise BadCompletion("a reply that is not JSON") from None
+        counted = read_usage(answer)
+        self.spending.paid += counted or Usage(0, 0)  # before it is read: what cannot be used was paid for, too
         read_completion(answer)
-        self.spending.paid += self._usage(request, answer)[0]
+        if counted is None:
+            self.spending.paid += self._usage(request, answer)[0]
         self._check_model(str(answer.get("model") or ""))
         self._cache.write(key, answer)
         return answer  # type: ignore[no-any-return]  # `read_completion` refuses what is no object

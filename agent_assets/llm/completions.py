@@ -45,8 +45,8 @@ def read_completion(reply: Any) -> "Choice":
 
 
 def read_usage(reply: Any) -> Usage | None:
-    """Tokens as the server counted them; None when it did not."""
-    counted = reply.get("usage")
+    """Tokens as the server counted them, of a reply that is no completion too; None when it did not."""
+    counted = reply.get("usage") if isinstance(reply, dict) else None
     if not isinstance(counted, dict):
         return None
     read, written = counted.get("prompt_tokens"), counted.get("completion_tokens")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from fake_openai import MODEL, FakeOpenAI, Reply, escaped, fake_openai, says, status
+from fake_openai import MODEL, FakeOpenAI, Reply, completion, escaped, fake_openai, says, status
 from pydantic import BaseModel
 
 from agent_assets.errors import LlmModelChanged, LlmRefused, LlmSpendCap, LlmUnavailable
@@ -201,6 +201,14 @@ def test_a_spend_cap_stops_and_the_next_materialization_goes_on(
     assert len(server.requests) == len(texts)
     if "max_cost" in cap:
         assert asker.summary["cost"] == pytest.approx(len(texts) * 30 / 1e6)
+
+
+def test_replies_that_cannot_be_used_count_towards_a_cap(asker: Asker, server: FakeOpenAI) -> None:
+    server.usual = completion({"content": [{"type": "text", "text": "Yes."}]}, tokens=500)
+    with pytest.raises(LlmSpendCap):
+        asker.ask("France?", max_total_tokens=1000, give_up_s=3)
+    assert len(server.requests) == 1
+    assert asker.summary["tokens_now"] == 1000 and asker.summary["answers"] == 0
 
 
 def test_an_answer_under_way_is_kept_when_nobody_waits_for_it(asker: Asker, server: FakeOpenAI) -> None:
