@@ -17,6 +17,14 @@ _NOISE = frozenset({"title", "$schema"})
 _MAPS_OF_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 _DATA = frozenset({"default", "const", "enum", "examples", "example"})  # values, not schemas: kept as they are
 
+# What OpenAI takes in the schema of a strict tool; it refuses the whole request for anything else.
+_STRICT_KEYWORDS = frozenset(
+    {"type", "properties", "required", "additionalProperties", "items", "enum", "const", "description", "title",
+     "anyOf", "$ref", "$defs", "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+     "multipleOf", "minItems", "maxItems"}
+)  # fmt: skip
+_STRICT_FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
+
 
 def check_schema(tool: ToolSchema) -> list[str]:
     """What is wrong with a tool's name or JSON Schema; empty when nothing is."""
@@ -95,8 +103,9 @@ def strict_openai_tools(tools: Sequence[ToolSchema]) -> list[JsonObject]:
     """As `openai_tools`, closed to unknown arguments, properties in `parameter_order`, `strict` where schemas allow it.
 
     A server that decodes strictly makes the model write arguments in the order of the properties: in another order
-    than the trained one, right calls come out wrong. Strict decoding wants every argument required; a tool with an
-    optional one is sent without `strict`, because requiring it would show another tool than the trained one.
+    than the trained one, right calls come out wrong. Strict decoding wants every argument required and knows few
+    keywords; a tool with an optional argument or another keyword is sent without `strict`, because changing its schema
+    would show another tool than the trained one.
     """
     entries = openai_tools(tools)
     for entry in entries:
@@ -139,16 +148,18 @@ def _normalise_value(value: Any) -> Any:
 
 
 def _fits_strict(schema: Any) -> bool:
-    """Whether every object in the schema is closed and requires all of its properties."""
-    if isinstance(schema, list):
-        return all(_fits_strict(item) for item in schema)
+    """Whether every object in the schema is closed and requires all of its properties, and no keyword is refused."""
     if not isinstance(schema, dict):
         return True
+    if not _STRICT_KEYWORDS.issuperset(schema) or schema.get("format", "date") not in _STRICT_FORMATS:
+        return False
+    properties = schema.get("properties", {})
     if schema.get("type") == "object":
         closed = schema.get("additionalProperties") is False
-        if not closed or set(schema.get("required", ())) != set(schema.get("properties", {})):
+        if not closed or set(schema.get("required", ())) != set(properties):
             return False
-    return all(_fits_strict(value) for key, value in schema.items() if key not in _DATA)
+    inner = [*properties.values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", ()), schema.get("items")]
+    return all(map(_fits_strict, [*inner, schema.get("additionalProperties")]))
 
 
 def _references(schema: Any) -> list[str]:

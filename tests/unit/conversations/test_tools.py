@@ -5,7 +5,7 @@ from difflib import unified_diff
 
 import pytest
 
-from agent_assets.conversations.messages import ToolSchema
+from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.conversations.tools import (
     check_schema,
     in_parameter_order,
@@ -92,6 +92,29 @@ def test_strict_only_where_every_argument_is_required() -> None:
     assert "strict" not in second
     assert second["parameters"]["properties"]["a"] == {"default": None}
     assert "additionalProperties" not in closed.parameters
+
+
+@pytest.mark.parametrize(
+    ("argument", "strict"),
+    [
+        ({"type": "string", "format": "date", "description": "A day."}, True),
+        ({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}, True),
+        ({"type": "array", "items": {"$ref": "#/$defs/default"}, "minItems": 1}, True),
+        ({"type": "string", "format": "uri"}, False),
+        ({"type": "string", "default": "x"}, False),
+        ({"type": "string", "minLength": 1}, False),
+        ({"type": "array", "items": {"type": "string", "format": "uri"}}, False),
+        ({"anyOf": [{"type": "string", "maxLength": 3}, {"type": "null"}]}, False),
+    ],
+)
+def test_strict_only_where_a_server_takes_every_keyword(argument: JsonObject, strict: bool) -> None:
+    # An argument and a definition may be named like a keyword that is refused.
+    schema = {
+        "type": "object", "properties": {"default": argument}, "required": ["default"],
+        "$defs": {"default": {"type": "string", "enum": ["a", "b"]}},
+    }  # fmt: skip
+    (entry,) = strict_openai_tools([tool(schema)])
+    assert entry["function"].get("strict", False) is strict
 
 
 def test_arguments_stand_in_the_order_models_decide_in() -> None:
