@@ -1,7 +1,8 @@
-"""Runs whose process is gone: marked as failed, and what they held in Dagster's pools is given back.
+"""Runs whose process is gone: marked as failed, and what they held or claimed in Dagster's pools is given back.
 
-Dagster's own monitoring does not watch the processes of its default launcher, and nobody watches a run executed in a
-process of ours. Killed outright, such a run would hold its pool slot for ever, and its elder would never be refreshed.
+The code server watches the processes of the runs it started, for as long as it lives itself; nobody watches a run
+executed in a process of ours, or those of a machine that lost its power. Such a run would keep its place in the pool
+for ever, and its elder would never be refreshed.
 """
 
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES  # no public name lists these states
+from dagster._core.storage.tags import GRPC_INFO_TAG  # of a run that a code server starts
 
 PROCESS_TAG = "agent_assets/process"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -23,16 +25,38 @@ def process_tag(run_id: str) -> dict[str, str]:
     return {PROCESS_TAG: f"{socket.gethostname()}/{_identity(os.getpid())}/{run_id}"}
 
 
-def release_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Fail the runs of this host whose process is gone and free their pool slots. Returns their run ids."""
+def release_abandoned_runs(instance: dg.DagsterInstance, *, code_server_gone: bool = False) -> list[str]:
+    """Fail the runs of this host whose process is gone; free the pools of whatever has ended. Returns their run ids.
+
+    Args:
+        code_server_gone: no code server of this installation runs: a run that one was starting, and that has not said
+            yet which process it is, has none.
+    """
     abandoned = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
-        host, _, owner = run.tags.get(PROCESS_TAG, "").removesuffix(f"/{run.run_id}").rpartition("/")
-        if host == socket.gethostname() and not _alive(owner):
+        tag = run.tags.get(PROCESS_TAG, "")
+        known = tag.endswith(f"/{run.run_id}")
+        host, _, owner = tag.removesuffix(f"/{run.run_id}").rpartition("/") if known else ("", "", "")
+        lost = code_server_gone and not known and GRPC_INFO_TAG in run.tags
+        if lost or (host == socket.gethostname() and not _alive(owner)):
             instance.report_run_failed(run, "The process of this run is gone: it was killed. Start the run again.")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             abandoned.append(run.run_id)
+    _free_pools_of_ended_runs(instance)
     return abandoned
+
+
+def _free_pools_of_ended_runs(instance: dg.DagsterInstance) -> None:
+    """Dagster keeps what a killed run claimed, and gives it the next free slot. Our pools hold runs, not steps; an
+    installation of an earlier version has pools of steps, and an operator may set them.
+    """
+    storage = instance.event_log_storage
+    infos = [storage.get_concurrency_info(key) for key in storage.get_concurrency_keys()]
+    claiming = {slot.run_id for info in infos for slot in info.claimed_slots}
+    claiming |= {step.run_id for info in infos for step in info.pending_steps}
+    runs = instance.get_runs(filters=dg.RunsFilter(run_ids=sorted(claiming))) if claiming else ()
+    going_on = {run.run_id for run in runs if not run.is_finished}
+    for run_id in claiming - going_on:
+        storage.free_concurrency_slots_for_run(run_id)
 
 
 def _identity(pid: int) -> str:

@@ -51,3 +51,9 @@ class RunProgress:
                     str(metadata["outcome"].value),
                     float(seconds) if isinstance(seconds, int | float) else 0.0,
                 )
+
+
+def words(seconds: float) -> str:
+    """A time that is left, in words."""
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes else f"{max(1, round(seconds))} s"

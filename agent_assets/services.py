@@ -17,6 +17,7 @@ import psutil
 import yaml
 
 from agent_assets.abandoned import release_abandoned_runs
+from agent_assets.engines.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
@@ -24,6 +25,7 @@ from resources.mongod import running_mongod, start_mongod
 
 _STOP_SECONDS = 20.0
 _READY_SECONDS = 120.0
+_WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
     With an `api_port` the HTTP API starts as well; nobody waits for it, and its model server starts when first asked.
     """
     with mongodb(settings) as environment:
-        prepare_dagster_home(settings)
+        prepare_dagster_home(settings, devices=_devices(settings))
         with open_instance(settings) as instance:
-            release_abandoned_runs(instance)
+            release_abandoned_runs(instance, code_server_gone=True)
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         code_port = free_port()
@@ -173,6 +175,11 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
+def _devices(settings: Settings) -> int:
+    """How many runs this machine can have on a device at once: one per GPU, or one on the CPU."""
+    return max(1, len(detect_gpus())) if settings.device != "cpu" else 1
+
+
 def port_free(port: int) -> bool:
     """Whether nothing listens on a loopback port."""
     with socket.socket() as probe:
@@ -232,7 +239,7 @@ def _watch(services: list[Service], settings: Settings) -> int:
         for name, log in ended[:1]:
             click.echo(f"{name} ended by itself; stopping the rest. Its log: {log}", err=True)
             return 1
-        time.sleep(0.5)
+        time.sleep(_WATCH_SECONDS)
 
 
 def _gone(process: psutil.Process) -> bool:

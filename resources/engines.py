@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
+from pydantic import PrivateAttr
 
+from agent_assets.device_queue import note_held, note_holding, note_preparing, note_waiting
 from agent_assets.engines.environment import EngineEnv, find_engine_env, installed_version, site_packages
 from agent_assets.engines.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
 from agent_assets.engines.launcher import EngineResult, run_program
 from agent_assets.engines.machine import Machine
-from agent_assets.engines.process import EngineLimits
+from agent_assets.engines.process import BACKGROUND_NICENESS, EngineLimits
 from agent_assets.engines.progress import ProgressReporter
+from agent_assets.engines.run_lease import RunLease
 from agent_assets.engines.server import Endpoint, serve_model
 from agent_assets.errors import BaseModelError, EngineMissing
 from agent_assets.store.manifest import content_version, hash_file, hash_files
@@ -30,6 +33,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
     environments: str
     device: Literal["auto", "cpu", "gpu"]
     home: str
+    _of_run: RunLease = PrivateAttr(default_factory=RunLease)
 
     @property
     def logs(self) -> Path:
@@ -60,17 +64,45 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         """
         return find_engine_env("cpu" if self.devices() == [CPU] else "gpu", Path(self.environments))
 
+    def expect_device(self, context: dg.AssetExecutionContext, *, others_follow: bool) -> None:
+        """Before a stage: whether others of its run follow that need the device, too. It is kept from one to the next.
+
+        Args:
+            context: of the step.
+            others_follow: the device is not given back after this stage.
+        """
+        if self._of_run.new:
+            note_preparing(context.instance, context.run.run_id)
+            self._of_run.new = False
+        self._of_run.keep = others_follow
+
+    def lease(self, context: dg.AssetExecutionContext) -> AbstractContextManager[GpuLease]:
+        """Hold one device alone during the block; waits for it, and says in the run log and its tags for whom."""
+        return self._of_run.use(lambda: self._take(context))
+
     @contextmanager
-    def lease(self, context: dg.AssetExecutionContext) -> Iterator[GpuLease]:
-        """Hold one device alone during the block; waits for it, and says in the run log for whom."""
+    def _take(self, context: dg.AssetExecutionContext) -> Iterator[GpuLease]:
+        instance, run_id = context.instance, context.run.run_id
+
+        def wait(line: str) -> None:
+            context.log.info(line)
+            note_waiting(instance, run_id)
+
         with lease_device(
             self.devices(),
             Path(self.home) / "leases",
-            holder=context.run.run_id,
+            holder=run_id,
             timeout_seconds=_LEASE_SECONDS,
-            report=context.log.info,
+            report=wait,
         ) as lease:
+            note_holding(instance, run_id, lease.device.name)
+            since = time.monotonic()
             yield lease
+        note_held(instance, run_id, lease.device.name, time.monotonic() - since)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Give the device back when the run ends before its last stage that needs it."""
+        self._of_run.give_back()
 
     def run(
         self,
@@ -141,6 +173,7 @@ class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
                         wait=False,
                         share=len(models),
                         memory_share=memory_share,
+                        niceness=BACKGROUND_NICENESS,
                     )
                 )
                 for name, model_dir in models.items()

@@ -21,6 +21,8 @@ from agent_assets.progress import RunProgress
 
 # One event, one line, however wide the terminal. A log has room for whole tables.
 console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 180)
+_LOOK_SECONDS = 1.0
+_INTERRUPTED = "DagsterExecutionInterruptedError"
 _OWN_CLASS = re.compile(r"^agent_assets\.errors\.\w+: ")
 
 
@@ -68,7 +70,7 @@ def execute_here(instance: dg.DagsterInstance, definitions: dg.Definitions, orde
     """Execute one run in this process. A failure is part of the outcome, not an exception.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C ended the run, so it ends the command, too.
+        KeyboardInterrupt: Ctrl-C ended the run, which is cancelled, so it ends the command, too.
     """
     # Pipes' message readers are a preview in this Dagster version; the version is pinned.
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
@@ -86,7 +88,11 @@ def execute_here(instance: dg.DagsterInstance, definitions: dg.Definitions, orde
         )
     progress.refresh(instance)
     errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
-    if any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in errors):
+    if any(error is not None and error.cls_name == _INTERRUPTED for error in errors):
+        # Without a request to end it, Dagster takes an interrupted run for one that failed.
+        run = instance.get_run_by_id(run_id)
+        if run is not None:
+            instance.report_run_canceled(run, "Cancelled with Ctrl-C.")
         raise KeyboardInterrupt
     outcome = Outcome.of(order, progress, None if result.success else failure_message(errors))
     report_outcome(outcome)
@@ -131,7 +137,7 @@ def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
 def show_lines() -> Iterator[Callable[[list[str]], None]]:
     """A function that shows lines which change: in place on a terminal, elsewhere only those that are new."""
     last: list[str] = []
-    with Live(Text(""), console=console, refresh_per_second=4, transient=True) as live:
+    with Live(Text(""), console=console, refresh_per_second=1, transient=True) as live:
 
         def show(lines: list[str]) -> None:
             live.update(Text("\n".join(lines)))
@@ -152,7 +158,7 @@ def _shown(instance: dg.DagsterInstance, label: str, progress: RunProgress) -> I
 
     def follow() -> None:
         with show_lines() as show:
-            while not done.wait(0.5):
+            while not done.wait(_LOOK_SECONDS):
                 progress.refresh(instance)
                 passed = f"   {time.monotonic() - started:.0f} s" if console.is_terminal else ""
                 show([progress_line(label, progress) + passed])

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.execution.submit_asset_runs import RunRequestExecutionData, submit_asset_run
@@ -14,12 +15,14 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from agent_assets.automation.execute import Order, Outcome, failure_message, progress_line, report_outcome, show_lines
-from agent_assets.progress import RunProgress
+from agent_assets.device_queue import WAITING_STAGE, DeviceQueue, is_waiting, read_queue
+from agent_assets.progress import RunProgress, words
 from agent_assets.settings import Settings
 
 # The daemon says every 30 s that it is alive.
 _HEARTBEAT_SECONDS = 75.0
 _POLL_SECONDS = 1.0
+_LATE = timedelta(seconds=10)  # other processes write with clocks and transactions of their own
 _FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
@@ -55,35 +58,60 @@ class RunQueue:
 
     def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """Submit all orders and follow them until the last one ends. Ctrl-C stops following, not the runs."""
+        since = datetime.now(UTC) - _LATE
         waiting = {self.submit(order): order for order in orders}
         progress = {run_id: RunProgress(run_id) for run_id in waiting}
+        going: dict[str, dg.DagsterRun] = {}
         outcomes: list[Outcome] = []
         with show_lines() as show:
             while waiting:
-                runs = self.instance.get_runs(filters=dg.RunsFilter(run_ids=list(waiting)))
-                for run in runs:
+                now = datetime.now(UTC)
+                for run in self._changed(since):
+                    if run.run_id not in waiting:
+                        continue
                     if run.status in _FINISHED:
+                        going.pop(run.run_id, None)
                         outcomes.append(self._outcome(run, waiting.pop(run.run_id), progress[run.run_id]))
                         report_outcome(outcomes[-1])
-                going = [run.run_id for run in runs if run.status is dg.DagsterRunStatus.STARTED]
-                for run_id in going:
+                    elif run.status is dg.DagsterRunStatus.STARTED:
+                        going[run.run_id] = run
+                since = now - _LATE
+                queue = read_queue(self.instance)
+                lines = []
+                for run_id, run in going.items():
                     progress[run_id].refresh(self.instance)
-                lines = [progress_line(waiting[run_id].label, progress[run_id]) for run_id in going]
-                lines.append(f"{len(outcomes)} of {len(orders)} runs done, {len(waiting) - len(lines)} in the queue")
-                show(lines)
+                    lines.append(_line(run, waiting[run_id], progress[run_id], queue))
+                show([*lines, _summary(len(outcomes), len(orders), len(waiting) - len(going), queue)])
                 time.sleep(_POLL_SECONDS if waiting else 0)
         return outcomes
+
+    def _changed(self, since: datetime) -> list[dg.DagsterRun]:
+        """Runs that something was written about: of ten thousand in the queue these are a few."""
+        return list(self.instance.get_runs(filters=dg.RunsFilter(updated_after=since)))
 
     def _outcome(self, run: dg.DagsterRun, order: Order, progress: RunProgress) -> Outcome:
         progress.refresh(self.instance)
         failed = None
         if run.status is dg.DagsterRunStatus.CANCELED:
-            failed = "canceled"
+            failed = "cancelled"
         elif run.status is dg.DagsterRunStatus.FAILURE:
             events = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
             errors = [log.dagster_event.step_failure_data.error for log in events if log.dagster_event is not None]
             failed = failure_message(errors)
         return Outcome.of(order, progress, failed)
+
+
+def _line(run: dg.DagsterRun, order: Order, progress: RunProgress, queue: DeviceQueue) -> str:
+    if is_waiting(run):
+        return f"{order.label}: {WAITING_STAGE}, {queue.before(run.run_id)} before it"
+    return progress_line(order.label, progress)
+
+
+def _summary(done: int, orders: int, queued: int, queue: DeviceQueue) -> str:
+    parts = [f"{done} of {orders} runs done, {queued} in the queue"]
+    if queue.runs_per_hour is not None and queue.seconds_left:
+        parts += [f"{queue.runs_per_hour:.1f} per hour", f"about {words(queue.seconds_left)} left"]
+    return ", ".join(parts)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from agent_assets.automation.config import AutomationConfig
 from agent_assets.automation.elders import PartitionChanges, follow_elders
 from agent_assets.automation.planner import Installation, Options, Snapshot, current_plan, with_words
 from agent_assets.automation.summary import report_summary
+from agent_assets.device_queue import announce
 from agent_assets.planning.cells import CauseKind, Plan
 from agent_assets.planning.history import (
     ELDER_TAG,
@@ -84,6 +85,7 @@ def _tick(
 ) -> Tick:
     snapshot = current_plan(installation, instance, now=now, options=options)
     release_abandoned_runs(instance)
+    announce(instance)
     active = active_runs(instance)
     changes = follow_elders(
         installation, instance, snapshot.elders, policy=config.removed_elders, active=active, now=now

@@ -1,11 +1,12 @@
 """Runs a program as its child and makes sure that nothing of it outlives the process that asked for it.
 
-    python -m agent_assets.engines.child [--parent PID] [--grace SECONDS] --module NAME [ARGUMENT ...]
-    python -m agent_assets.engines.child [--parent PID] [--grace SECONDS] --exec PROGRAM [ARGUMENT ...]
+    python -m agent_assets.engines.child [--parent PID] [--grace SECONDS] [--nice N] --module NAME [ARGUMENT ...]
+    python -m agent_assets.engines.child [--parent PID] [--grace SECONDS] [--nice N] --exec PROGRAM [ARGUMENT ...]
 
 It sits between a run worker and an engine and does nothing but wait. When the worker is gone (also by `kill -9`), or on
-SIGTERM, it ends the program and everything the program started, then itself. It exits the way the program did. A module
-gets a folder of its own for temporary files, removed at the end: vLLM leaves sockets behind when it is killed.
+SIGTERM, it ends the program and everything the program started, then itself; SIGQUIT ends it without the time of grace.
+It exits the way the program did. A module gets a folder of its own for temporary files, removed at the end: vLLM leaves
+sockets behind when it is killed.
 
 Why a process of its own and not PR_SET_PDEATHSIG in the engine: that signal follows the *thread* that forked, not the
 process, so an engine started from a thread would die with the thread; it does not reach grandchildren (vLLM's engine
@@ -24,14 +25,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 1.0  # only for the death of the parent, which has no signal; every other event ends the wait at once
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-_WATCHED = _STOP_SIGNALS | {signal.SIGCHLD}
+_KILL_SIGNAL = signal.SIGQUIT  # a stop without grace: the run was cancelled
+_WATCHED = _STOP_SIGNALS | {signal.SIGCHLD, _KILL_SIGNAL}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,12 +41,14 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="agent_assets.engines.child")
     parser.add_argument("--parent", type=int, help="process to die with (default: whoever started this one)")
     parser.add_argument("--grace", type=float, default=10.0, help="seconds between SIGTERM and SIGKILL")
+    parser.add_argument("--nice", type=int, default=0, help="added to the niceness of this process and its program")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--module", nargs=argparse.REMAINDER, help="Python module to run, and its arguments")
     what.add_argument("--exec", nargs=argparse.REMAINDER, help="program to run, and its arguments")
     options = parser.parse_args(arguments)
     command = [sys.executable, "-m", *options.module] if options.module else options.exec
 
+    _lower_priority(options.nice)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     # A core dump of an engine would hold training data.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -56,6 +60,19 @@ def main(arguments: Sequence[str]) -> int:
         status = _supervise(program, parent, options.grace)
         _kill_descendants()
     return _exit_like(status)
+
+
+def _lower_priority(increment: int) -> None:
+    """Let others go first. Where the kernel groups processes by session, niceness counts within a session alone, and
+    the session has a niceness of its own: both are set.
+    """
+    if increment <= 0:
+        return
+    niceness = os.nice(increment)
+    group = Path("/proc/self/autogroup")
+    if group.exists():
+        with suppress(OSError):  # several changes in a second are refused: the first one stands
+            group.write_text(str(niceness), encoding="ascii")
 
 
 @contextmanager
@@ -92,6 +109,8 @@ def _supervise(program: int, parent: int, grace: float) -> int | None:
         if status is not None:
             return status
         now = time.monotonic()
+        if received is not None and received.si_signo == _KILL_SIGNAL:
+            return None
         if kill_at is None and (orphaned or (received is not None and received.si_signo in _STOP_SIGNALS)):
             kill_at = now + grace
             if grace > 0:

@@ -17,7 +17,7 @@ from typing import Any
 
 from agent_assets.errors import ConfigError, EngineMissing, EngineTimeout
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 1.0
 _REPORT_SECONDS = 30.0
 _QUERY_SECONDS = 20
 _SLICE = "MIG-"  # a part of a GPU; `nvidia-smi --query-gpu` lists whole ones alone

@@ -2,7 +2,6 @@
 
 import errno
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.failures import failure
 from agent_assets.engines.gpu import GpuLease
 from agent_assets.engines.messages import PolledMessages
-from agent_assets.engines.process import EngineLimits, EngineProcess, start_engine
+from agent_assets.engines.process import BACKGROUND_NICENESS, EngineLimits, EngineProcess, start_engine
 from agent_assets.engines.progress import ProgressReporter
+from agent_assets.engines.waiting import ended_within
 from agent_assets.errors import EngineFailed, StoreFull
 from agent_assets.settings import REPOSITORY
 
 LOG_FILE = "engine.log"
-_POLL_SECONDS = 0.1
-_MEASURE_SECONDS = 0.5
+_LOOK_SECONDS = 1.0  # between two looks at messages and memory; the end of the program is noticed at once
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,7 @@ def run_program(
         engine = start_engine(
             env, f"{package}.{program}", [], name=program, log_path=log_path, lease=lease,
             environment=session.get_bootstrap_env_vars(), grace_seconds=0, search_path=search_path,
+            niceness=BACKGROUND_NICENESS,
         )  # fmt: skip
         try:
             code = _follow(engine, session, reader, reporter, limits)
@@ -99,22 +99,19 @@ def _follow(
 ) -> int:  # fmt: skip
     """Show progress and watch the limits until the program ends; its exit code."""
     seen = 0
-    measure_at = 0.0
+    ended = False
     while True:
-        code = engine.process.poll()
         reader.poll()
         messages = session.get_custom_messages()
         for message in messages[seen:]:
             if isinstance(message, dict) and message.get("kind") == "progress":
                 reporter.update(message)
         seen = len(messages)
-        if code is not None:
-            return code
-        if time.monotonic() >= measure_at:
-            if error := engine.over_limit(limits):
-                raise error
-            measure_at = time.monotonic() + _MEASURE_SECONDS
-        time.sleep(_POLL_SECONDS)
+        if ended:
+            return engine.process.returncode
+        if error := engine.over_limit(limits):
+            raise error
+        ended = ended_within(engine.process, _LOOK_SECONDS)
 
 
 def _last(messages: Sequence[dict[str, Any]], kind: str) -> dict[str, Any] | None:

@@ -13,10 +13,13 @@ import psutil
 
 from agent_assets.engines.environment import EngineEnv, engine_environment
 from agent_assets.engines.gpu import GpuLease
+from agent_assets.engines.waiting import ended_within
 from agent_assets.errors import EngineError, EngineOutOfMemory, EngineTimeout
 from agent_assets.settings import REPOSITORY
 
 _STOP_SECONDS = 10.0
+# Engines that train and evaluate let those go first that somebody waits for: the model server of the API, the UI.
+BACKGROUND_NICENESS = 5
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,13 @@ class EngineProcess:
             )
         return None
 
-    def stop(self) -> None:
-        """End the engine and everything it started. Does nothing when it has ended."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """End the engine and everything it started, without its time of grace if `at_once`. Does nothing when it has
+        ended.
+        """
         if self.process.poll() is None:
-            self.process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=self.grace_seconds + _STOP_SECONDS)
+            self.process.send_signal(signal.SIGQUIT if at_once else signal.SIGTERM)
+            ended_within(self.process, self.grace_seconds + _STOP_SECONDS)
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)  # only if the supervisor itself was killed or is stuck
         self.process.wait()
@@ -83,15 +87,16 @@ class EngineProcess:
 
 def start_engine(
     env: EngineEnv, module: str, arguments: Sequence[str], *, name: str, log_path: Path, lease: GpuLease | None,
-    environment: Mapping[str, str], grace_seconds: float, search_path: Path = REPOSITORY,
+    environment: Mapping[str, str], grace_seconds: float, search_path: Path = REPOSITORY, niceness: int = 0,
 ) -> EngineProcess:  # fmt: skip
     """Start `python -m module arguments` in an engine environment, in a session of its own, output to `log_path`.
 
-    It works in the folder of the log, sees only the leased device, and holds the lease as long as it lives.
+    It works in the folder of the log, sees only the leased device, and holds the lease as long as it lives. With a
+    `niceness` it lets others go first.
     """
     command = [
         str(env.python), "-m", "agent_assets.engines.child", "--parent", str(os.getpid()),
-        "--grace", str(grace_seconds), "--module", module, *arguments,
+        "--grace", str(grace_seconds), "--nice", str(niceness), "--module", module, *arguments,
     ]  # fmt: skip
     device = {} if lease is None else lease.device.environment
     variables = engine_environment({**device, **environment}, search_path=search_path)

@@ -27,6 +27,7 @@ _HOST = "127.0.0.1"
 _READY_SECONDS = 600.0
 _GRACE_SECONDS = 3.0
 _POLL_SECONDS = 0.25
+_MEASURE_SECONDS = 1.0
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM accepts as --max-lora-rank
 _CPU_CACHE_GIB = 1
 
@@ -77,7 +78,7 @@ def serve_model(
     *, env: EngineEnv, model_dir: Path, log_dir: Path, limits: EngineLimits, max_model_len: int,
     adapters: Mapping[str, Path] = {}, hot_adapters: int = 0, hot_rank: int = 8, compiled: bool = False,
     lease: GpuLease | None = None, port: int | None = None, max_concurrency: int = 16, failed_logs: Path | None = None,
-    wait: bool = True, share: int = 1, memory_share: float = 0.85,
+    wait: bool = True, share: int = 1, memory_share: float = 0.85, niceness: int = 0,
 ) -> Iterator[Endpoint]:  # fmt: skip
     """Serve the model in `model_dir` during the block. Its chat template is the folder's `chat_template.jinja`.
 
@@ -99,6 +100,7 @@ def serve_model(
             side; `Endpoint.wait_until_ready` then waits.
         share: how many servers share the cores of this machine.
         memory_share: of the whole memory of the GPU; vLLM does not start where less is free. A CPU has no use for it.
+        niceness: how far it lets others go first; 0 where people wait for its answers.
 
     Raises:
         EngineFailed: it did not start, or ended by itself.
@@ -118,7 +120,7 @@ def serve_model(
         engine = start_engine(
             env, _MODULES.get(env.name, _CPU_MODULE), arguments, name="vllm", log_path=log_path, lease=lease,
             environment=_variables(env, share) | ({"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"} if hot_adapters else {}),
-            grace_seconds=_GRACE_SECONDS,
+            grace_seconds=_GRACE_SECONDS, niceness=niceness,
         )  # fmt: skip
         guard = _Guard(engine, limits, log_path if failed_logs is None else failed_logs / f"{name}-{LOG_FILE}")
         try:
@@ -143,8 +145,8 @@ class _Guard(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Measure twice a second until the block or the server ends."""
-        while self.error is None and not self._over.wait(2 * _POLL_SECONDS):
+        """Measure every second until the block or the server ends."""
+        while self.error is None and not self._over.wait(_MEASURE_SECONDS):
             self._look()
 
     def _look(self) -> None:
@@ -160,10 +162,11 @@ class _Guard(threading.Thread):
     def finish(self) -> None:
         """Stop the server; raise what went wrong with it, unless the block is being interrupted."""
         raised = sys.exc_info()[1]
+        cancelled = raised is not None and not isinstance(raised, Exception)  # nobody wants its answers any more
         self._over.set()
         self.join()
         self._look()  # it may have ended since the last look
-        self._engine.stop()
+        self._engine.stop(at_once=cancelled)
         if (self.error is not None or raised is not None) and self.failed_log != self._engine.log_path:
             self.failed_log.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._engine.log_path, self.failed_log)

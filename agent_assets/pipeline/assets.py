@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from agent_assets.device_queue import GPU_POOL
 from agent_assets.pipeline import (
     base_model,
     elder_memories,
@@ -25,7 +26,6 @@ from agent_assets.planning.fingerprint import config_version
 from agent_assets.planning.history import PIPELINE_TAG
 
 ELDERS = dg.DynamicPartitionsDefinition(name="elders")
-GPU_POOL = "gpu"
 
 # In the order they run.
 STAGES: tuple[Stage, ...] = (

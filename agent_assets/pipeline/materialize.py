@@ -68,6 +68,7 @@ def materialize_stage(
         llm_folder=llm_folder(store, pipeline.config.name, partition),
         generation=age,
     )
+    _expect_device(stage, pipeline, stages, context)
     source = Source(versions={}) if stage.read_source is None else stage.read_source(run)
     config = dict(stage.config(pipeline))
     versions = {name: artifact.manifest.data_version for name, artifact in run.inputs.items()}
@@ -122,6 +123,18 @@ def _tag_run(context: dg.AssetExecutionContext, stage: Stage, pipeline: Pipeline
     missing = {name: value for name, value in tags.items() if context.run.tags.get(name) != value}
     if missing and context.instance.has_run(context.run.run_id):
         context.instance.add_run_tags(context.run.run_id, missing)
+
+
+def _expect_device(
+    stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage], context: dg.AssetExecutionContext
+) -> None:
+    """Tell the engines whether stages follow in this run that need the device, so that it is kept for them."""
+    selected = context.run.asset_selection
+    names = list(stages)
+    of_run = [name for name in names if selected is None or pipeline.key(name) in selected]
+    behind = [name for name in of_run if names.index(name) > names.index(stage.name)]
+    if context.resources.engines is not None and any(stages[name].gpu for name in [stage.name, *behind]):
+        context.resources.engines.expect_device(context, others_follow=any(stages[name].gpu for name in behind))
 
 
 def _inputs(

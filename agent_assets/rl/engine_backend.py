@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_assets.engines.adapters import load_adapter, unload_adapter
 from agent_assets.engines.machine import Machine
+from agent_assets.engines.process import BACKGROUND_NICENESS
 from agent_assets.engines.server import Endpoint, serve_model
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.rl.batches import sequences, turn_advantages
@@ -92,7 +93,7 @@ class EngineBackend:
                 env=machine.env, model_dir=self._model_dir, log_dir=machine.log_dir / "server", limits=machine.limits,
                 max_model_len=settings.max_model_len, adapters={name: self.checkpoint(model, step)}, hot_adapters=1,
                 lease=machine.lease, max_concurrency=settings.concurrency, failed_logs=machine.failed_logs,
-                memory_share=settings.server_memory_share,
+                memory_share=settings.server_memory_share, niceness=BACKGROUND_NICENESS,
             )
         )  # fmt: skip
         self.loaded = await trainer.ready()

@@ -11,7 +11,7 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.failures import failure
 from agent_assets.engines.gpu import GpuLease
-from agent_assets.engines.process import EngineLimits, EngineProcess, start_engine
+from agent_assets.engines.process import BACKGROUND_NICENESS, EngineLimits, EngineProcess, start_engine
 
 _PACKAGE = "agent_assets.engines.programs"
 _POLL_SECONDS = 0.05
@@ -38,7 +38,7 @@ class FolderProgram:
         self.log_path = folder / "trainer.log"
         self._engine: EngineProcess = start_engine(
             env, f"{_PACKAGE}.{program}", [str(folder)], name=program, log_path=self.log_path, lease=lease,
-            environment=environment, grace_seconds=0,
+            environment=environment, grace_seconds=0, niceness=BACKGROUND_NICENESS,
         )  # fmt: skip
 
     @property

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import httpx
+from dagster import DagsterRunStatus
 
+from agent_assets.device_queue import DeviceQueue, read_queue
 from agent_assets.errors import ServingError
-from agent_assets.serving.progress import job_progress, status_of
+from agent_assets.serving.progress import job_progress, status_of, waiting_message, waits_for_device
 from agent_assets.serving.runs import agent_of, open_runs, open_runs_of
 from agent_assets.settings import Settings
 
@@ -32,8 +34,11 @@ mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
   ... on InvalidSubsetError { message } ... on RunConfigValidationInvalid { errors { message } } } }
 """
 _TERMINATE = """
-mutation($runId: String!) { terminateRun(runId: $runId) { __typename ... on PythonError { message } } }
+mutation($runId: String!, $policy: TerminateRunPolicy) { terminateRun(runId: $runId, terminatePolicy: $policy) {
+  __typename ... on PythonError { message } } }
 """
+_CANCEL_SECONDS, _BETWEEN_SECONDS = 2.0, 0.2
+_QUEUE_SECONDS = 5.0  # progress is asked for every second; reading a long queue takes longer than reading one run
 
 
 class JobUnknown(ServingError):
@@ -70,6 +75,7 @@ class Jobs:
         # Starts wait for their turn outside of threads: the few that all routes share must not be full of them.
         self._turn = anyio.CapacityLimiter(1)
         self._instance: dg.DagsterInstance | None = None
+        self._queue: tuple[float, DeviceQueue] | None = None
 
     async def start_in_turn(self, elder: str, *, everything: bool) -> dict[str, Any]:
         """`start`, from an event loop."""
@@ -105,7 +111,7 @@ class Jobs:
         """
         run = self._find(job)
         elder = agent_of(run)
-        return job_progress(self.instance, run, job, elder), elder
+        return job_progress(self.instance, run, job, elder, self.queue()), elder
 
     def latest(self, elder: str) -> dict[str, Any] | None:
         """Progress of the latest job of an elder, None if there never was one."""
@@ -114,7 +120,7 @@ class Jobs:
         for tags in ({ELDER_TAG: elder}, {PIPELINE_TAG: elder}):
             for run in self._records({JOB_TAG: None} | tags, limit=20):
                 if agent_of(run) == elder and JOB_TAG in run.tags:
-                    return job_progress(self.instance, run, run.tags[JOB_TAG], elder)
+                    return job_progress(self.instance, run, run.tags[JOB_TAG], elder, self.queue())
         return None
 
     def active(self, elder: str | None = None) -> tuple[int, list[dict[str, Any]]]:
@@ -126,10 +132,23 @@ class Jobs:
         else:
             runs = open_runs_of(self.instance, elder)
             total = len(runs)
+        queue = self.queue()
         return total, [
-            {"job_id": run.tags.get(JOB_TAG) or run.run_id, "elder_id": agent_of(run), "status": status_of(run)}
+            {
+                "job_id": run.tags.get(JOB_TAG) or run.run_id,
+                "elder_id": agent_of(run),
+                "status": status_of(run),
+                "message": waiting_message(queue, run) if waits_for_device(run) else None,
+            }
             for run in runs
         ]
+
+    def queue(self) -> DeviceQueue:
+        """Who has the device and who waits for it, as of a few seconds ago at most."""
+        now = time.monotonic()
+        if self._queue is None or now - self._queue[0] > _QUEUE_SECONDS:
+            self._queue = now, read_queue(self.instance)
+        return self._queue[1]
 
     def cancel(self, job: str) -> str:
         """End a job; returns whose it was.
@@ -139,8 +158,20 @@ class Jobs:
             DagsterUnavailable: it cannot be ended now.
         """
         run = self._find(job)
-        if not run.is_finished:
-            self._ask(_TERMINATE, {"runId": run.run_id})
+        deadline = time.monotonic() + _CANCEL_SECONDS
+        while not run.is_finished and run.status is not DagsterRunStatus.CANCELING:
+            # Dagster does not interrupt a run whose process is just being started; that one finds itself cancelled.
+            starting = run.status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
+            policy = "MARK_AS_CANCELED_IMMEDIATELY" if starting else "SAFE_TERMINATE"
+            answer = self._ask(_TERMINATE, {"runId": run.run_id, "policy": policy})["terminateRun"]
+            if answer["__typename"] == "TerminateRunSuccess":
+                break
+            if time.monotonic() > deadline:  # between two states: it is asked once more
+                raise DagsterUnavailable(
+                    f"Dagster did not end the run ({answer['__typename']}).", next_step="try again in a moment."
+                )
+            time.sleep(_BETWEEN_SECONDS)
+            run = self._find(job)
         return agent_of(run)
 
     def owner(self, job: str) -> str:

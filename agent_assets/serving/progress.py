@@ -11,6 +11,9 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus
 
+from agent_assets.device_queue import WAITING_STAGE, DeviceQueue, had_device, holds_device, wants_device
+from agent_assets.progress import words
+
 # Rough seconds of each stage on two CPU cores: they weigh the stages against each other.
 _TYPICAL = {
     "train_jsonl": 20.0,
@@ -21,7 +24,7 @@ _TYPICAL = {
 }
 _SHORT = 5.0
 _PREPARING = (DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
-_FAILED = (DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+OVER = ("completed", "failed", "cancelled")
 
 
 @dataclass
@@ -48,6 +51,10 @@ class Fold:
             metadata = event.asset_observation_data.asset_observation.metadata
             values = {name: value.value for name, value in metadata.items()}
             self.detail = {name: float(v) for name, v in values.items() if isinstance(v, int | float)}
+            if values.get("stage") == WAITING_STAGE:  # the time spent so far says nothing about the time left
+                self.left = None
+                self._log(at, WAITING_STAGE)
+                return
         elif event.event_type in (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_SKIPPED) and event.step_key:
             self.done.add(event.step_key.split("__")[-1])
             self._log(at, f"{event.step_key.split('__')[-1]} done")
@@ -86,8 +93,10 @@ class Fold:
         self.logs = [*self.logs, f"{time.strftime('%H:%M:%S', time.gmtime(at))} {line}"][-50:]
 
 
-def job_progress(instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: str, elder: str) -> dict[str, Any]:
-    """The progress of a run in the shape of the API."""
+def job_progress(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: str, elder: str, queue: DeviceQueue | None = None
+) -> dict[str, Any]:
+    """The progress of a run in the shape of the API; with the queue it also says where a waiting run stands there."""
     fold = Fold(sorted(key.path[-1] for key in run.asset_selection or ()))
     cursor = None
     while True:
@@ -99,38 +108,53 @@ def job_progress(instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: str, 
         if not batch.has_more:
             break
     status = status_of(run)
-    over = status in ("completed", "failed")
-    left = None if over else fold.time_left(time.time())
-    error = fold.error or ("cancelled" if run.status is DagsterRunStatus.CANCELED else None)
+    waiting = waits_for_device(run)
+    left = None if status in OVER else fold.time_left(time.time())
+    if waiting:
+        left = None if queue is None else _time_left_in_queue(queue, run)
     return {
         "job_id": job_id,
         "elder_id": elder,
         "status": status,
+        "message": waiting_message(queue, run) if waiting else None,
         "progress": 100 if status == "completed" else round(fold.percent, 1),
         "current_epoch": int(fold.detail.get("epoch", 0)),
         "total_epochs": int(fold.detail.get("total_epochs", 0)),
         "current_step": int(fold.detail.get("step", 0)),
         "total_steps": int(fold.detail.get("total_steps", 0)),
-        "eta": None if left is None else _words(left),
+        "eta": None if left is None else words(left),
         "eta_seconds": None if left is None else round(left),
         "stage": fold.stage,
-        "error": (error or "failed") if status == "failed" else None,
+        "error": {"failed": fold.error or "failed", "cancelled": "cancelled"}.get(status),
         "logs": fold.logs,
     }
 
 
 def status_of(run: dg.DagsterRun) -> str:
     """A run's status in the words of the API."""
-    if run.status in _PREPARING:
+    if run.status in _PREPARING or waits_for_device(run):
         return "preparing"
-    if run.status is DagsterRunStatus.SUCCESS:
-        return "completed"
-    return "failed" if run.status in _FAILED else "training"
+    ends = {
+        DagsterRunStatus.SUCCESS: "completed",
+        DagsterRunStatus.FAILURE: "failed",
+        DagsterRunStatus.CANCELED: "cancelled",
+    }
+    return ends.get(run.status, "training")
 
 
-def _words(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes else f"{max(1, round(seconds))} s"
+def waits_for_device(run: dg.DagsterRun) -> bool:
+    """Whether a run is in the queue for the device, or prepares itself and will wait for it."""
+    return not run.is_finished and wants_device(run) and not holds_device(run) and not had_device(run)
+
+
+def waiting_message(queue: DeviceQueue | None, run: dg.DagsterRun) -> str:
+    """For what a run waits, in words."""
+    return WAITING_STAGE if queue is None else f"{WAITING_STAGE}, {queue.before(run.run_id)} before it"
+
+
+def _time_left_in_queue(queue: DeviceQueue, run: dg.DagsterRun) -> float | None:
+    until = queue.seconds_until(run.run_id)
+    return None if until is None or queue.seconds_per_run is None else until + queue.seconds_per_run
 
 
 def _message(error: Any) -> str:

@@ -30,11 +30,14 @@ class TrainStarted(BaseModel):
 
 
 class JobProgress(BaseModel):
-    """How far a job is. `eta` never grows; it is null when nothing can be said."""
+    """How far a job is. `eta` counts those before it in the queue; once the job has the device it never grows. It is
+    null when nothing can be said. `message` says for what a job waits.
+    """
 
     job_id: str
     elder_id: str
-    status: Literal["preparing", "training", "completed", "failed"]
+    status: Literal["preparing", "training", "completed", "failed", "cancelled"]
+    message: str | None
     progress: float
     current_epoch: int
     total_epochs: int
@@ -56,18 +59,24 @@ class NoTraining(BaseModel):
 
 
 class ActiveJob(BaseModel):
-    """A job that waits or goes on."""
+    """A job that waits or goes on. `message` says for what it waits."""
 
     job_id: str
     elder_id: str
     status: str
+    message: str | None
 
 
 class ActiveJobs(BaseModel):
-    """Jobs that wait or go on; `total` counts all of them."""
+    """Jobs that wait or go on; `total` counts all of them. The pace is that of recent jobs, `eta` the end of the last
+    of all that want the device. Both are null before the first job ended.
+    """
 
     total: int
     jobs: list[ActiveJob]
+    jobs_per_hour: float | None
+    eta: str | None
+    eta_seconds: int | None
 
 
 class HistoryMessage(_Request):

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Path
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from agent_assets.progress import words
 from agent_assets.serving.context import Acting, Known, Services, Serving
 from agent_assets.serving.jobs import JobUnknown, NoSuchElder
+from agent_assets.serving.progress import OVER
 from agent_assets.serving.schemas import (
     ActiveJob,
     ActiveJobs,
@@ -62,7 +64,15 @@ async def latest(elder_id: JobId, serving: Serving, caller: Known) -> JobProgres
 async def active(serving: Serving, caller: Known) -> ActiveJobs:
     """How many jobs wait or go on, and up to 200 of them: those that go on come first."""
     total, jobs = await run_in_threadpool(serving.jobs.active, caller.elder)
-    return ActiveJobs(total=total, jobs=[ActiveJob.model_validate(job) for job in jobs])
+    queue = await run_in_threadpool(serving.jobs.queue)
+    left = queue.seconds_left if total else None
+    return ActiveJobs(
+        total=total,
+        jobs=[ActiveJob.model_validate(job) for job in jobs],
+        jobs_per_hour=None if queue.runs_per_hour is None else round(queue.runs_per_hour, 1),
+        eta=None if left is None else words(left),
+        eta_seconds=None if left is None else round(left),
+    )
 
 
 @router.post("/train/cancel/{job_id}", response_model=Done)
@@ -89,7 +99,7 @@ async def _follow(serving: Services, caller: Caller, first: JobProgress) -> Asyn
         if content != shown:
             shown = content
             yield f"event: progress\ndata: {json.dumps(content, ensure_ascii=False)}\n\n"
-        if current.status in ("completed", "failed"):
+        if current.status in OVER:
             return
         await asyncio.sleep(_EVERY_SECONDS)
         current = await _progress(serving, caller, first.job_id)
