@@ -108,14 +108,17 @@ def read_queue(instance: dg.DagsterInstance) -> DeviceQueue:
 
 
 def announce(instance: dg.DagsterInstance) -> None:
-    """Write into the tags of the first waiting runs how many are before them: a person reads it in the Dagster UI."""
+    """Write into the tags of the first runs in the queue how many are before them: a person reads it in the Dagster UI.
+
+    Runs under way say themselves where they stand.
+    """
     queue = read_queue(instance)
-    first = queue.waiting[:_ANNOUNCED]
-    for run in instance.get_runs(filters=dg.RunsFilter(run_ids=list(first))) if first else ():
+    first = list(queue.waiting[:_ANNOUNCED])
+    if not first:
+        return
+    for run in instance.get_runs(filters=dg.RunsFilter(run_ids=first, statuses=[DagsterRunStatus.QUEUED])):
         text = f"{_WAITING}, {queue.before(run.run_id)} before it"
-        known = run.tags.get(DEVICE_TAG)
-        preparing = known == PREPARING and run.status is not DagsterRunStatus.QUEUED
-        if known != text and not preparing and not run.is_finished:
+        if run.tags.get(DEVICE_TAG) != text:
             instance.add_run_tags(run.run_id, {DEVICE_TAG: text})
 
 

@@ -23,6 +23,7 @@ from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
 from resources.mongod import running_mongod, start_mongod
 
+CODE_LOCATION = "agent_assets.definitions"
 _STOP_SECONDS = 20.0
 _READY_SECONDS = 120.0
 _WATCH_SECONDS = 1.0
@@ -103,7 +104,7 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
         services: list[Service] = []
         try:
-            code = ["dagster", "code-server", "start", "-m", "agent_assets.definitions", "-h", "127.0.0.1"]
+            code = ["dagster", "code-server", "start", "-m", CODE_LOCATION, "-h", "127.0.0.1"]
             services.append(_start("code server", [*code, "-p", str(code_port)], environment, logs))
             _wait_for_port(services[-1], code_port)
             web = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]

@@ -53,6 +53,7 @@ def materialize_stage(
     """
     store: ArtifactStore = context.resources.store.open()
     partition = _partition(context) if stage.partitioned else None
+    _expect_device(stage, pipeline, stages, context)
     _tag_run(context, stage, pipeline, partition)
     deps = {name: stages[name] for name in stage.deps if name in stages}
     age = generation(store, partition)
@@ -68,7 +69,6 @@ def materialize_stage(
         llm_folder=llm_folder(store, pipeline.config.name, partition),
         generation=age,
     )
-    _expect_device(stage, pipeline, stages, context)
     source = Source(versions={}) if stage.read_source is None else stage.read_source(run)
     config = dict(stage.config(pipeline))
     versions = {name: artifact.manifest.data_version for name, artifact in run.inputs.items()}
