@@ -111,7 +111,8 @@ def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Instal
     tree = folder / "tree"
     for name in ("agent_assets", "resources", "deploy"):
         shutil.copytree(REPOSITORY / name, tree / name)
-    shutil.copy(REPOSITORY / "dagster.yaml", tree)
+    for name in ("dagster.yaml", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, tree)
     shutil.rmtree(tree / "agent_assets/defs/energy_expert")
     model = make_tiny_model(folder / "model", find_engine_env("cpu"))
     _configure(tree / "agent_assets/defs" / PIPELINE / "defs.yaml", model, epochs)
@@ -142,7 +143,9 @@ def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Instal
             )
             try:
                 with httpx.Client(base_url=f"http://127.0.0.1:{ports['--api-port']}", timeout=60) as api:
-                    until(lambda: _answers(api), 180)
+                    until(lambda: _answers(api) or up.poll() is not None, 180)
+                    if up.poll() is not None:
+                        raise RuntimeError((folder / "up.log").read_text(encoding="utf-8"))
                     yield Installation(
                         tree, environment, instance, api, psutil.Process(up.pid), psutil.Process(mongod.pid), mongod.uri
                     )
