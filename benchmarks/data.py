@@ -38,10 +38,10 @@ from typing import Any
 
 from elder_rows import row_figures
 
+from agent_assets.agent.chat_model import OpenAIChatModel
+from agent_assets.agent.loop import Limits, in_order, run_agent
+from agent_assets.agent.tracing import span
 from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema
-from agent_assets.synthesis.agent_loop import Limits, in_order, run_agent
-from agent_assets.synthesis.openai_model import OpenAIChatModel
-from agent_assets.synthesis.tracing import span
 from resources.tracing import TracingResource
 
 LATENCY_S = 0.2

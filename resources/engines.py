@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import EngineEnv, find_engine_env, installed_version, site_packages
-from agent_assets.engines.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
-from agent_assets.engines.launcher import EngineResult, run_program
+from agent_assets.engines.launch.launcher import EngineResult, run_program
+from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.machine import Machine
-from agent_assets.engines.process import EngineLimits
 from agent_assets.engines.progress import ProgressReporter
-from agent_assets.engines.server import Endpoint, serve_model
+from agent_assets.engines.servers.vllm import Endpoint, serve_model
 from agent_assets.errors import BaseModelError, EngineMissing
 from agent_assets.store.manifest import content_version, hash_file, hash_files
 

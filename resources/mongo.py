@@ -1,4 +1,4 @@
-"""MongoDB as a Dagster resource: opens one client and hands the work to the plain functions of `mongo_reader`."""
+"""MongoDB as a Dagster resource: opens one client and hands the work to `agent_assets.mongo.reader`."""
 
 from collections.abc import Iterable, Iterator
 from threading import Lock
@@ -8,10 +8,10 @@ from pydantic import Field, PrivateAttr
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from resources.mongo_config import MongoLayout
-from resources.mongo_reader import MAX_ANSWER_CHARS, ElderRecord, iter_elders, read_elder
-from resources.mongo_retry import Document, connect
-from resources.mongo_signatures import ElderIds, Signature, elder_signatures, list_elder_ids
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.mongo.reader import MAX_ANSWER_CHARS, ElderRecord, iter_elders, read_elder
+from agent_assets.mongo.retry import Document, connect
+from agent_assets.mongo.signatures import ElderIds, Signature, elder_signatures, list_elder_ids
 
 _OPENING = Lock()  # two threads must not open two clients
 
@@ -49,13 +49,13 @@ class MongoResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its p
     def read_elder(
         self, elder_id: str, layout: MongoLayout, *, max_answer_chars: int = MAX_ANSWER_CHARS
     ) -> ElderRecord:
-        """See `mongo_reader.read_elder`."""
+        """See `reader.read_elder`."""
         return read_elder(self.db, layout, elder_id, max_answer_chars=max_answer_chars)
 
     def iter_elders(
         self, layout: MongoLayout, elder_ids: Iterable[str] | None = None, *, max_answer_chars: int = MAX_ANSWER_CHARS
     ) -> Iterator[ElderRecord]:
-        """See `mongo_reader.iter_elders`."""
+        """See `reader.iter_elders`."""
         return iter_elders(self.db, layout, elder_ids, max_answer_chars=max_answer_chars)
 
     def elder_signatures(self, layout: MongoLayout) -> dict[str, Signature]:

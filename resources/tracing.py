@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from agent_assets.synthesis.tracing import Span, SpanKind, use_tracer
-from resources.trace_store import TraceServer
+from agent_assets.agent.trace_store import TraceServer
+from agent_assets.agent.tracing import Span, SpanKind, use_tracer
 
 if TYPE_CHECKING:
     from weave.trace.weave_client import WeaveClient

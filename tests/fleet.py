@@ -16,6 +16,8 @@ from agent_assets.automation.pipelines import Graph
 from agent_assets.automation.planner import Installation
 from agent_assets.conversations.memories import write_memories
 from agent_assets.errors import EngineFailed
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.mongo.reader import content_digest
 from agent_assets.pipeline.assets import ELDERS, build_asset
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
@@ -30,8 +32,6 @@ from agent_assets.store.manifest import CheckEntry
 from agent_assets.store.tombstones import generations
 from resources.engines import EnginesResource
 from resources.mongo import MongoResource
-from resources.mongo_config import MongoLayout
-from resources.mongo_reader import content_digest
 from resources.store import StoreResource
 
 SHARED = ("base_model", "mcp_tool_schema", "questions")

@@ -12,8 +12,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from resources.mongo_retry import connect
-from resources.mongod import start_mongod
+from agent_assets.mongo.embedded.mongod import start_mongod
+from agent_assets.mongo.retry import connect
 
 Document = dict[str, Any]
 

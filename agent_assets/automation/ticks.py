@@ -7,7 +7,6 @@ from datetime import datetime
 
 import dagster as dg
 
-from agent_assets.abandoned import release_abandoned_runs
 from agent_assets.automation.config import AutomationConfig
 from agent_assets.automation.elders import PartitionChanges, follow_elders
 from agent_assets.automation.planner import Installation, Options, Snapshot, current_plan, with_words
@@ -22,6 +21,7 @@ from agent_assets.planning.history import (
     started_keys,
 )
 from agent_assets.planning.requests import Agent, Request, choose_requests
+from agent_assets.runs.orphans import release_abandoned_runs
 
 GPU_TAG = "agent_assets/gpu"
 CAUSE_TAG = "agent_assets/cause"

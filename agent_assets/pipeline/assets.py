@@ -6,7 +6,9 @@ from typing import Any
 
 import dagster as dg
 
-from agent_assets.pipeline import (
+from agent_assets.pipeline.materialize import materialize_stage
+from agent_assets.pipeline.stage import PipelineSpec, Stage
+from agent_assets.pipeline.stages import (
     base_model,
     elder_memories,
     eval_report,
@@ -19,8 +21,6 @@ from agent_assets.pipeline import (
     sft_adapter,
     train_jsonl,
 )
-from agent_assets.pipeline.materialize import materialize_stage
-from agent_assets.pipeline.stage import PipelineSpec, Stage
 from agent_assets.planning.fingerprint import config_version
 from agent_assets.planning.history import PIPELINE_TAG
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 
-from agent_assets.abandoned import process_tag
 from agent_assets.errors import ConfigError, CorruptArtifact, StoreError
 from agent_assets.pipeline.cutoff import nothing_follows
 from agent_assets.pipeline.metadata import artifact_metadata, plain_metadata
@@ -25,6 +24,7 @@ from agent_assets.planning.history import (
     WANTED_TAG,
     latest_materialization,
 )
+from agent_assets.runs.orphans import process_tag
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import Manifest, content_version, hash_files

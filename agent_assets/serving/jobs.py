@@ -170,7 +170,7 @@ class Jobs:
         if self._instance is None:
             import dagster as dg
 
-            from agent_assets.instance import prepare_dagster_home
+            from agent_assets.runs.instance import prepare_dagster_home
 
             prepare_dagster_home(self._settings)
             self._instance = dg.DagsterInstance.from_config(str(self._settings.dagster_home))

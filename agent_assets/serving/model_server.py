@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from agent_assets.engines.process import EngineLimits
+from agent_assets.engines.launch.process import EngineLimits
+from agent_assets.engines.servers.loaded import drop, hold
 from agent_assets.errors import AgentAssetsError, ServingError
 from agent_assets.serving.adapters import AdapterPool, Busy
 from agent_assets.serving.config import InferenceConfig
-from agent_assets.serving.holding import drop, hold
 
 if TYPE_CHECKING:
-    from agent_assets.engines.server import Endpoint
+    from agent_assets.engines.servers.vllm import Endpoint
     from resources.engines import EnginesResource
 
 log = logging.getLogger("agent_assets.serving")
@@ -172,7 +172,7 @@ class ModelServer:
 
     def _launch(self) -> "Endpoint":
         """A new process, in place of the one before. It answers later; until then `_stop` can end it."""
-        from agent_assets.engines.server import serve_model
+        from agent_assets.engines.servers.vllm import serve_model
 
         self._stop()
         env = self._engines.environment()

@@ -10,8 +10,8 @@ import dagster as dg
 from launching import CORE, HERE, ROOMY
 
 import agent_assets.definitions
-from agent_assets.cli import main
-from agent_assets.engines.launcher import run_program
+from agent_assets.cli.main import main
+from agent_assets.engines.launch.launcher import run_program
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec, Product, Source, Stage, StageRun

@@ -9,10 +9,10 @@ from fake_openai import calls, fake_openai, says, status
 from release_cases import add_artifact, add_release
 from test_command_line import agent_assets, error_of
 
-from agent_assets.ask import trained_model
 from agent_assets.automation.pipelines import load_graphs
-from agent_assets.instance import open_instance, prepare_dagster_home
+from agent_assets.cli.ask import trained_model
 from agent_assets.planning.history import DATA_VERSION_TAG, FINGERPRINT_TAG
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 

@@ -18,7 +18,7 @@ def agent_assets(home: Path, *arguments: str, root: Path = ROOT, **variables: st
     """Run a command on a home of its own."""
     environment = {name: value for name, value in os.environ.items() if name not in OURS}
     environment |= {"AGENT_ASSETS_HOME": str(home), "PYTHONPATH": str(root), **variables}
-    command = [sys.executable, "-c", "from agent_assets.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from agent_assets.cli.main import main; main()", *arguments]
     return subprocess.run(
         command, env=environment, cwd=root, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from wandb_server import wandb_server
 
-from agent_assets.synthesis.tracing import span
+from agent_assets.agent.tracing import span
 from resources import tracing
 from resources.tracing import TraceFigures, TracingResource
 

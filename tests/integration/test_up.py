@@ -11,8 +11,8 @@ from pathlib import Path
 from test_command_line import OURS, ROOT, agent_assets, error_of
 from waiting import wait_for
 
+from agent_assets.mongo.embedded.mongod import find_mongod
 from agent_assets.services import free_port
-from resources.mongod import find_mongod
 
 READY = "Ctrl-C stops everything"
 
@@ -28,7 +28,7 @@ def test_a_second_one_is_refused_and_the_death_of_mongodb_ends_all(tmp_path: Pat
     other_name.chmod(0o755)
     environment |= {"MONGOD_BIN": str(other_name)}
     chosen = ["--port", str(free_port()), "--api-port", str(free_port())]
-    command = [sys.executable, "-c", "from agent_assets.cli import main; main()", "up", *chosen]
+    command = [sys.executable, "-c", "from agent_assets.cli.main import main; main()", "up", *chosen]
     with output.open("wb") as log:
         up = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     try:

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from agent_assets.demo.sample_elders import load_sample_elders
 from agent_assets.errors import ConfigError
-from resources.mongo_answers import clean_text, memory_ids, utc_text
-from resources.mongo_config import MongoLayout, is_elder_id
-from resources.mongo_retry import redacted
+from agent_assets.mongo.answers import clean_text, memory_ids, utc_text
+from agent_assets.mongo.layout import MongoLayout, is_elder_id
+from agent_assets.mongo.retry import redacted
 
 
 def test_overriding_one_name_keeps_the_rest_of_the_preset() -> None:

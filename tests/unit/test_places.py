@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent_assets.errors import MemoryDataError
+from agent_assets.mongo.layout import check_elder_id
 from agent_assets.pipeline.stage import resume_folder
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import Manifest, content_version, hash_files
@@ -21,7 +22,6 @@ from agent_assets.store.places import (
     temporary_folders,
     trace_file,
 )
-from resources.mongo_config import check_elder_id
 
 # Ids that begin alike, or are called like other folders of the store.
 ELDERS = ("ada", "ada.b", "ada-2", "train_jsonl", "one", ".llm", "...")

@@ -11,8 +11,8 @@ from town import ADA, BEN, Db, Town
 
 from agent_assets.automation import commands, prune
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.mongo.layout import MongoLayout
 from resources.mongo import MongoResource
-from resources.mongo_config import MongoLayout
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ import dagster as dg
 import psutil
 import pytest
 
-from agent_assets.abandoned import process_tag, release_abandoned_runs
-from agent_assets.instance import open_instance, prepare_dagster_home
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.runs.orphans import process_tag, release_abandoned_runs
 from agent_assets.settings import load_settings
 
 PROGRAM = """
 import os, signal, sys, uuid
 import dagster as dg
-from agent_assets.abandoned import process_tag
-from agent_assets.instance import open_instance
+from agent_assets.runs.orphans import process_tag
+from agent_assets.runs.instance import open_instance
 from agent_assets.settings import load_settings
 
 @dg.asset(pool="gpu")

@@ -4,13 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent_assets.instance import prepare_dagster_home
+from agent_assets.runs.instance import prepare_dagster_home
 from agent_assets.settings import load_settings
 
 PROGRAM = """
 import sys, time
 import dagster as dg
-from agent_assets.instance import open_instance
+from agent_assets.runs.instance import open_instance
 from agent_assets.settings import load_settings
 
 @dg.asset(pool=sys.argv[1])

@@ -8,8 +8,8 @@ import pytest
 from fleet import NAMES, SHARED, Fleet, cells
 
 from agent_assets.automation.summary import report_summary
-from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.planning.history import DagsterLog, active_runs, started_keys
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import load_settings
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 
+from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.environment import EngineEnv
-from agent_assets.engines.gpu import GpuLease
-from agent_assets.engines.launcher import EngineResult, run_program
-from agent_assets.engines.process import EngineLimits
+from agent_assets.engines.launch.launcher import EngineResult, run_program
+from agent_assets.engines.launch.process import EngineLimits
 
 # The test programs need no engine library: the core's own Python runs them.
 CORE = EngineEnv(name="core", python=Path(sys.executable))
@@ -50,7 +50,7 @@ def alive(pid: int) -> bool:
 
 def run_as_worker(work_dir: Path, lease_dir: Path) -> None:
     """Body of a stand-in for a run worker: hold the CPU and run a program that never ends."""
-    from agent_assets.engines.gpu import CPU, lease_device
+    from agent_assets.engines.devices.gpu import CPU, lease_device
 
     with lease_device([CPU], lease_dir, holder="first-run", timeout_seconds=5) as lease:
         asset = engine_asset("hangs", {"pid_file": str(work_dir / "pids")}, work_dir, lease=lease)

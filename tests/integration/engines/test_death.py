@@ -11,7 +11,7 @@ import pytest
 from launching import HERE, alive, read_pids
 from waiting import wait_for
 
-from agent_assets.engines.gpu import CPU, lease_device
+from agent_assets.engines.devices.gpu import CPU, lease_device
 from agent_assets.errors import EngineTimeout
 from agent_assets.settings import REPOSITORY
 

@@ -9,9 +9,9 @@ import pytest
 from fake_gpu import printing_env, show_gpus
 
 from agent_assets.errors import EngineFailed
-from agent_assets.pipeline import eval_report
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
+from agent_assets.pipeline.stages import eval_report
 from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.model_server import ModelServer
 from resources.engines import EnginesResource

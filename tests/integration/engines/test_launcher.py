@@ -10,8 +10,8 @@ from launching import CORE, ROOMY, alive, engine_asset, read_pids
 from waiting import wait_for
 
 from agent_assets.engines.environment import EngineEnv, engine_environment, find_engine_env
-from agent_assets.engines.launcher import EngineResult
-from agent_assets.engines.process import EngineLimits
+from agent_assets.engines.launch.launcher import EngineResult
+from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.errors import (
     AgentAssetsError,
     BaseModelError,

@@ -16,12 +16,12 @@ from tiny_model import make_tiny_adapter
 from waiting import wait_for
 
 from agent_assets.conversations.formats import to_openai, to_swift
+from agent_assets.conversations.rendered import RowRenderer
 from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
-from agent_assets.engines.process import EngineLimits
-from agent_assets.engines.server import Endpoint, serve_model
+from agent_assets.engines.launch.process import EngineLimits
+from agent_assets.engines.servers.vllm import Endpoint, serve_model
 from agent_assets.errors import EngineFailed, EngineOutOfMemory
-from agent_assets.synthesis.rendered import RowRenderer
 
 pytestmark = pytest.mark.engine
 LIMITS = EngineLimits(seconds=300, memory_bytes=8 * 2**30)

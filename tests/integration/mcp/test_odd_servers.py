@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from agent_assets.agent.mcp.config import McpConfig, ServerConfig
+from agent_assets.agent.mcp.toolbox import open_toolbox
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema
 from agent_assets.errors import ToolServerError
-from agent_assets.synthesis.mcp_client import open_toolbox
-from agent_assets.synthesis.mcp_config import McpConfig, ServerConfig
 
 SCRIPT = Path(__file__).with_name("odd_server.py")
 SECRET = "told in confidence"

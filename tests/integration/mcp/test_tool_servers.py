@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from agent_assets.agent.mcp.config import McpConfig, ServerConfig
+from agent_assets.agent.mcp.toolbox import Toolbox, load_mcp_config, open_toolbox
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.conversations.messages import ToolCall, ToolResult
 from agent_assets.conversations.tools import check_schema, read_snapshot, schema_snapshot
 from agent_assets.errors import ToolServerError
-from agent_assets.synthesis.mcp_client import Toolbox, load_mcp_config, open_toolbox
-from agent_assets.synthesis.mcp_config import McpConfig, ServerConfig
 
 ENERGY = ["-m", "agent_assets.tool_servers.energy", "--today", "2025-04-22", "--now", "09:30:00"]
 DEFS = Path(__file__).resolve().parents[3] / "agent_assets" / "defs"

@@ -14,12 +14,12 @@ from pymongo import MongoClient
 
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.errors import ConfigError, MongoUnavailable
+from agent_assets.mongo.embedded.mongod import MongodHandle, find_mongod, start_mongod
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.mongo.reader import iter_elders, read_elder
+from agent_assets.mongo.retry import Retry, connect, ping
+from agent_assets.mongo.signatures import elder_signatures, list_elder_ids
 from resources.mongo import MongoResource
-from resources.mongo_config import MongoLayout
-from resources.mongo_reader import iter_elders, read_elder
-from resources.mongo_retry import Retry, connect, ping
-from resources.mongo_signatures import elder_signatures, list_elder_ids
-from resources.mongod import MongodHandle, find_mongod, start_mongod
 
 Document = dict[str, Any]
 SERVICE = MongoLayout.service()

@@ -10,13 +10,13 @@ import pytest
 from judge_server import JudgeServer, judge_server, order_of, scores
 from two_doors import TOOLS, scenario
 
+from agent_assets.agent.trace_store import list_traces
 from agent_assets.conversations.messages import Message
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.rl.config import JudgeConfig, RewardWeights
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.rewards import Reward
 from agent_assets.rl.rollouts import Attempt
-from resources.trace_store import list_traces
 from resources.tracing import TraceFigures, TracingResource
 
 WEIGHTS = RewardWeights()

@@ -10,12 +10,12 @@ import pytest
 from judge_server import judge_server, order_of, scores
 from two_doors import ANSWER, TOOLS, Doors, scenario
 
+from agent_assets.agent.trace_store import list_traces
 from agent_assets.conversations.messages import ToolCall, ToolResult
 from agent_assets.errors import EngineFailed, ToolServerError
 from agent_assets.rl.config import JudgeConfig, RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.learning import Outcome, learn
-from resources.trace_store import list_traces
 from resources.tracing import TraceFigures, TracingResource
 
 SETTINGS: dict[str, Any] = {

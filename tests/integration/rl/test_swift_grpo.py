@@ -19,8 +19,8 @@ from yaml_pipelines import assets_of, loaded
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.engines.devices.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import engine_environment, find_engine_env
-from agent_assets.engines.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.machine import Machine
 from agent_assets.errors import BaseModelError, ConfigError, EngineFailed
 from agent_assets.rl.config import RlConfig

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from serving_world import World, bearer, problem, problem_like, running_api
 
-from agent_assets.cli import commands
+from agent_assets.cli.main import commands
 from agent_assets.serving import commands as serving_commands
 from agent_assets.store.tombstones import bury
 

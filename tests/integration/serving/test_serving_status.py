@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from serving_world import World, problem
 from waiting import wait_for
 
-from agent_assets.cli import commands
+from agent_assets.cli.main import commands
 from agent_assets.serving.guard import JsonLines
 
 

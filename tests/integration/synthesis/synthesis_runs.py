@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent_assets.agent.loop import ChatModel
+from agent_assets.agent.mcp.config import McpConfig, ServerConfig
+from agent_assets.agent.mcp.toolbox import load_mcp_config, open_toolbox
 from agent_assets.conversations.formats import from_swift
+from agent_assets.conversations.items import EvalItem, read_items
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.conversations.messages import Conversation, JsonObject, ToolSchema
 from agent_assets.conversations.validation import validate_conversation
-from agent_assets.evaluation.items import EvalItem, read_items
-from agent_assets.synthesis.agent_loop import ChatModel
+from agent_assets.synthesis.build import make_rows
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from agent_assets.synthesis.mcp_client import load_mcp_config, open_toolbox
-from agent_assets.synthesis.mcp_config import McpConfig, ServerConfig
-from agent_assets.synthesis.questions import make_questions
-from agent_assets.synthesis.rows import make_rows
+from agent_assets.synthesis.questions.questions import make_questions
 
 DEFS = Path(__file__).resolve().parents[3] / "agent_assets" / "defs"
 SMALL = {"per_tool": 12, "per_tool_without_arguments": 6, "heldout_per_tool": 4}

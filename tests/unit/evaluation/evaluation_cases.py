@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema
-from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
 
 LNG = ToolSchema(

@@ -3,14 +3,7 @@
 import pytest
 
 from agent_assets.conversations.messages import Message, ToolCall
-from agent_assets.evaluation.answers import (
-    cited_ids,
-    final_answer,
-    offered_ids,
-    recall_share,
-    says_never_told,
-    states_value,
-)
+from agent_assets.text.answers import cited_ids, final_answer, offered_ids, recall_share, says_never_told, states_value
 
 
 @pytest.mark.parametrize(

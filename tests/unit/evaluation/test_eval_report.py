@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from evaluation_cases import TOOLS, call, item, rollout
 
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import Usage
 from agent_assets.evaluation import plots
-from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.report import (
     Serving,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent_assets.rl.hermes import read_text
-from agent_assets.synthesis.agent_loop import UNPARSED
+from agent_assets.agent.loop import UNPARSED
+from agent_assets.agent.tool_call_parser import read_text
 
 NUMBER = '{"n": 1}'
 

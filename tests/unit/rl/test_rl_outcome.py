@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from evaluation_cases import TOOLS, call, item, rollout
 
-from agent_assets.evaluation.items import EvalItem
+from agent_assets.conversations.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.plots import reward_curve
 from agent_assets.evaluation.report import build_report, markdown_summary

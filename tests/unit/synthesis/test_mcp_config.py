@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from agent_assets.agent.mcp.config import McpConfig, parse_mcp_config
 from agent_assets.errors import ConfigError
-from agent_assets.synthesis.mcp_config import McpConfig, parse_mcp_config
 
 STDIO = {"command": "python", "args": ["-m", "server"], "transport": "stdio"}
 
@@ -96,7 +96,7 @@ def test_files_that_are_not_configs(text: str, says: str) -> None:
 
 
 def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
-    from agent_assets.synthesis.mcp_client import load_mcp_config
+    from agent_assets.agent.mcp.toolbox import load_mcp_config
 
     with pytest.raises(ConfigError, match=r"absent\.json cannot be read"):
         load_mcp_config(tmp_path / "absent.json", {})

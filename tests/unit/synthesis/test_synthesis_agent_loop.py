@@ -12,11 +12,11 @@ from local_http import LocalHandler, LocalServer
 from openai import AuthenticationError
 from synthesis_cases import PRICE, SWITCH, TODAY
 
+from agent_assets.agent.chat_model import OpenAIChatModel
+from agent_assets.agent.loop import Limits, Rollout, StopReason, in_order, run_agent
 from agent_assets.conversations.messages import Message, ToolCall, ToolResult
 from agent_assets.conversations.validation import validate_conversation
 from agent_assets.errors import ToolServerError
-from agent_assets.synthesis.agent_loop import Limits, Rollout, StopReason, in_order, run_agent
-from agent_assets.synthesis.openai_model import OpenAIChatModel
 
 Reply = dict[str, Any]
 

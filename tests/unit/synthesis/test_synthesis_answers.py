@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent_assets.agent.system_prompt import elder_prompt
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import ConfigError
-from agent_assets.evaluation.answers import says_never_told, states_value
-from agent_assets.synthesis.answer_texts import own_words, result_values, state_result, told_by
-from agent_assets.synthesis.memory_values import years
-from agent_assets.synthesis.system_prompt import elder_prompt
-from agent_assets.synthesis.wording_files import read_wordings
+from agent_assets.synthesis.arguments.from_memories import years
+from agent_assets.synthesis.templates.file import read_wordings
+from agent_assets.text.answers import says_never_told, states_value
+from agent_assets.text.own_words import own_words, result_values, state_result, told_by
 
 from synthesis_cases import ELDER_WORDINGS  # isort: skip
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from agent_assets.conversations.messages import Message
-from agent_assets.evaluation.answers import offered_ids
-from agent_assets.synthesis.grounding import Evidence, contradictions, not_grounded
+from agent_assets.text.answers import offered_ids
+from agent_assets.text.grounding import Evidence, contradictions, not_grounded
 
 PRICES = json.dumps({"2025-04-01": 2.49, "2025-04-02": 2.35, "2025-04-03": 2.41})
 FACTORIES = json.dumps(

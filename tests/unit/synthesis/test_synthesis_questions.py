@@ -10,9 +10,9 @@ from agent_assets.conversations.messages import ToolCall, ToolSchema, canonical_
 from agent_assets.conversations.validation import validate_call
 from agent_assets.errors import ConfigError, TrainingDataError
 from agent_assets.synthesis.config import QuestionsConfig
-from agent_assets.synthesis.question_files import Question, read_questions
-from agent_assets.synthesis.questions import generate_questions, make_questions
-from agent_assets.synthesis.wording_files import LanguageWords, ToolWords, WordingsFile, read_wordings
+from agent_assets.synthesis.questions.question import Question, read_questions
+from agent_assets.synthesis.questions.questions import generate_questions, make_questions
+from agent_assets.synthesis.templates.file import LanguageWords, ToolWords, WordingsFile, read_wordings
 
 WORDS = WordingsFile(
     tools={

@@ -10,16 +10,16 @@ from openai import APIStatusError
 from synthesis_cases import PRICE, TODAY
 from test_synthesis_agent_loop import Server, Tools
 
-from agent_assets.cli import commands
+from agent_assets.agent.chat_model import OpenAIChatModel
+from agent_assets.agent.loop import Limits, run_agent
+from agent_assets.agent.trace_store import list_traces, read_trace
+from agent_assets.cli.main import commands
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import Message
-from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import run_items
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.places import elder_places, erase, trace_file, trace_files
-from agent_assets.synthesis.agent_loop import Limits, run_agent
-from agent_assets.synthesis.openai_model import OpenAIChatModel
-from resources.trace_store import list_traces, read_trace
 from resources.tracing import TraceFigures, TracingResource
 
 SECRET = "I was born by the river"
