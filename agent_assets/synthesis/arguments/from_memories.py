@@ -4,11 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from agent_assets.conversations.memories import Memory
-from agent_assets.synthesis.templates.file import MemorySource
 from agent_assets.text.language import Language
+
+MemorySource = Literal["memory_id", "person", "first_year", "last_year", "question"]
 
 MOST_MEMORIES_OF_A_PERSON = 3  # a person who is everywhere makes long rows that teach little
 

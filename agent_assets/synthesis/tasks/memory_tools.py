@@ -9,8 +9,8 @@ from agent_assets.synthesis.arguments.from_memories import MemoryArguments
 from agent_assets.synthesis.questions.question import Question, Split
 from agent_assets.synthesis.questions.scripted import heldout_side
 from agent_assets.synthesis.tasks.elder import Elder
+from agent_assets.synthesis.tasks.script import Script, memories_answer
 from agent_assets.synthesis.tasks.task import Task
-from agent_assets.synthesis.teachers.scripted import Script, memories_answer
 from agent_assets.synthesis.templates.render import fill, memory_sources
 from agent_assets.text.seeds import seeded
 

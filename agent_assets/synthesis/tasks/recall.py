@@ -9,8 +9,8 @@ from agent_assets.conversations.memories import Memory
 from agent_assets.errors import ConfigError
 from agent_assets.synthesis.questions.question import Question, Split
 from agent_assets.synthesis.tasks.elder import Elder
+from agent_assets.synthesis.tasks.script import Script, fixed_answer, memory_answer
 from agent_assets.synthesis.tasks.task import Task
-from agent_assets.synthesis.teachers.scripted import Script, fixed_answer, memory_answer
 from agent_assets.synthesis.templates.file import LanguageWords
 from agent_assets.text.own_words import own_words, told_by
 from agent_assets.text.seeds import stable_hash

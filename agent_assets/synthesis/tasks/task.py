@@ -6,7 +6,7 @@ from typing import Protocol
 from agent_assets.conversations.items import ItemKind
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema
 from agent_assets.synthesis.questions.question import Question
-from agent_assets.synthesis.teachers.scripted import Script
+from agent_assets.synthesis.tasks.script import Script
 
 
 class Tools(Protocol):

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.errors import ConfigError
 from agent_assets.synthesis.questions.question import Question
+from agent_assets.synthesis.tasks.script import Script, fixed_answer, result_answer
 from agent_assets.synthesis.tasks.task import Task
-from agent_assets.synthesis.teachers.scripted import Script, fixed_answer, result_answer
 from agent_assets.synthesis.templates.file import LanguageWords, ToolWords, WordingsFile
 from agent_assets.synthesis.templates.render import say, slots
 from agent_assets.text.language import Language

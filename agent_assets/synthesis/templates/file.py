@@ -26,16 +26,15 @@ A hash of its text decides whether training uses a wording or only held-out item
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError
 
 from agent_assets.errors import ConfigError
 from agent_assets.strict_model import StrictModel
+from agent_assets.synthesis.arguments.from_memories import MemorySource
 from agent_assets.text.language import Language
-
-MemorySource = Literal["memory_id", "person", "first_year", "last_year", "question"]
 
 
 class ParameterWords(StrictModel):

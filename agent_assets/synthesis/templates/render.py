@@ -8,9 +8,10 @@ from typing import Any
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.errors import ConfigError
+from agent_assets.synthesis.arguments.from_memories import MemorySource
 from agent_assets.synthesis.arguments.json_schema import date_ranges
 from agent_assets.synthesis.arguments.sampler import Pool
-from agent_assets.synthesis.templates.file import MemorySource, ParameterWords, ToolWords, WordingsFile
+from agent_assets.synthesis.templates.file import ParameterWords, ToolWords, WordingsFile
 from agent_assets.text.language import Language
 from agent_assets.text.seeds import short_hash, stable_hash
 

@@ -17,8 +17,8 @@ from agent_assets.synthesis.config import MixConfig
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.rows.example import Exchange
 from agent_assets.synthesis.rows.mixture import general_rows, mix_rows
+from agent_assets.synthesis.tasks.script import Script, fixed_answer
 from agent_assets.synthesis.tasks.task import Task
-from agent_assets.synthesis.teachers.scripted import Script, fixed_answer
 
 
 def exchanges(kind: ItemKind, count: int) -> list[Exchange]:
