@@ -19,6 +19,7 @@ from agent_assets.automation.pipelines import load_graphs
 from agent_assets.automation.sources import MongoElders
 from agent_assets.conversations.memories import MEMORIES_FILE, PROFILE_FILE, write_memories
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema, canonical_text_json
+from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.mongo.embedded.mongod import start_mongod
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.reader import ElderRecord, content_digest, iter_elders
@@ -32,7 +33,6 @@ from agent_assets.synthesis.build import COVERAGE_FILE, HELDOUT_FILE, REJECTS_FI
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 from agent_assets.synthesis.questions.question import read_questions, write_questions
 from agent_assets.synthesis.questions.questions import make_questions
-from resources.mongo import MongoResource
 
 DEFS = Path(__file__).resolve().parent.parent / "agent_assets" / "defs" / "elder_companion"
 ANSWERS = 100
@@ -156,7 +156,7 @@ def floor_pass(db: Any, folder: Path) -> None:
 
 def quiet_look(store: ArtifactStore, uri: str, folder: Path) -> tuple[float, int]:
     """Seconds in which all rows are found unchanged, and of how many elders; the plan's index saw them before."""
-    mongo, index = MongoResource(uri=uri, database="fleet"), PlanIndex(folder / "plan")
+    mongo, index = MemoryDatabase(uri=uri, database="fleet"), PlanIndex(folder / "plan")
     source = MongoElders(mongo, next(graph for graph in load_graphs() if graph.spec.config.name == "elder_companion"))
     check_elders(source, index, now=time.time(), full=True)
 

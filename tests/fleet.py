@@ -15,7 +15,9 @@ import dagster as dg
 from agent_assets.automation.pipelines import Graph
 from agent_assets.automation.planner import Installation
 from agent_assets.conversations.memories import write_memories
+from agent_assets.engines.local import LocalEngines
 from agent_assets.errors import EngineFailed
+from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.reader import content_digest
 from agent_assets.pipeline.assets import ELDERS, build_asset
@@ -30,8 +32,6 @@ from agent_assets.planning.recorded import read_inputs, read_latest
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry
 from agent_assets.store.tombstones import generations
-from resources.engines import EnginesResource
-from resources.mongo import MongoResource
 from resources.store import StoreResource
 
 SHARED = ("base_model", "mcp_tool_schema", "questions")
@@ -77,7 +77,7 @@ class Fleet:
     instance: dg.DagsterInstance
     folder: Path
     world: World = field(default_factory=World)
-    mongo: MongoResource | None = None  # where elders are read from instead of the world
+    mongo: MemoryDatabase | None = None  # where elders are read from instead of the world
 
     def __post_init__(self) -> None:
         self.spec = PipelineSpec(PipelineConfig(name="fleet", partitions="elders"), self.folder)
@@ -92,7 +92,7 @@ class Fleet:
 
     def installation(self) -> Installation:
         assert self.mongo is not None
-        engines = EnginesResource(environments="", device="cpu", home=str(self.folder))
+        engines = LocalEngines(environments="", device="cpu", home=str(self.folder))
         return Installation((self.graph(),), self.store, self.mongo, engines, self.index)
 
     def assets(self) -> list[dg.AssetsDefinition]:
@@ -206,7 +206,7 @@ def _stage(name: str, world: World) -> Stage:
     )
 
 
-def _memories_from(mongo: MongoResource, stage: Stage) -> Stage:
+def _memories_from(mongo: MemoryDatabase, stage: Stage) -> Stage:
     """The stage with the source that the real one has."""
 
     def read(run: SourceContext) -> Source:

@@ -1,6 +1,6 @@
 """Traces of what agents do, as a narrow interface: rollouts, model calls, judge calls and evaluations open spans.
 
-Nothing is traced until `use_tracer` says where to. Which tracer that is (see resources/tracing.py), nobody here knows.
+Nothing is traced until `use_tracer` says where to (see weave_tracing.py); the code that opens spans does not know.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from agent_assets.automation.pipelines import Graph
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import AgentAssetsError
+from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.pipeline.stage import SourceContext
 from agent_assets.planning.elders import UNUSABLE, Marks
 from agent_assets.planning.fingerprint import source_version
 from agent_assets.planning.index import PlanIndex
-from resources.mongo import MongoResource
 
 if TYPE_CHECKING:
+    from agent_assets.engines.local import LocalEngines
     from agent_assets.mongo.reader import ElderRecord
-    from resources.engines import EnginesResource
 
 _MANY_ANSWERS = 100_000  # fewer are read in a moment without an index
 
@@ -26,7 +26,7 @@ _MANY_ANSWERS = 100_000  # fewer are read in a moment without an index
 class MongoElders:
     """The elders of one partitioned pipeline; see `planning.elders.ElderSource`."""
 
-    def __init__(self, mongo: MongoResource, graph: Graph) -> None:
+    def __init__(self, mongo: MemoryDatabase, graph: Graph) -> None:
         settings = graph.spec.config.elder_memories
         self._mongo = mongo
         self._layout = MongoLayout.model_validate(settings.layout)
@@ -100,8 +100,8 @@ class SharedSources:
 
 def read_shared(
     graphs: Iterable[Graph],
-    mongo: MongoResource,
-    engines: "EnginesResource",
+    mongo: MemoryDatabase,
+    engines: "LocalEngines",
     index: PlanIndex,
     *,
     now: float,

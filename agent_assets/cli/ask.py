@@ -123,11 +123,11 @@ def _endpoint(
         )
     from agent_assets.engines.devices.gpu import lease_device
     from agent_assets.engines.launch.process import EngineLimits
+    from agent_assets.engines.local import LocalEngines
     from agent_assets.engines.servers.vllm import serve_model
-    from resources.engines import EnginesResource
 
     config = pipeline.config.eval_report
-    engines = EnginesResource(environments=str(settings.engines), device=settings.device, home=str(settings.home))
+    engines = LocalEngines(environments=str(settings.engines), device=settings.device, home=str(settings.home))
     click.echo(f"model     {trained.key} (starting its server)")
     with (
         TemporaryDirectory() as logs,

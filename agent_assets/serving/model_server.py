@@ -21,8 +21,8 @@ from agent_assets.serving.adapters import AdapterPool, Busy
 from agent_assets.serving.config import InferenceConfig
 
 if TYPE_CHECKING:
+    from agent_assets.engines.local import LocalEngines
     from agent_assets.engines.servers.vllm import Endpoint
-    from resources.engines import EnginesResource
 
 log = logging.getLogger("agent_assets.serving")
 State = Literal["cold", "starting", "ready", "failed"]
@@ -49,7 +49,7 @@ class ModelServer:
     """
 
     def __init__(
-        self, engines: "EnginesResource", config: InferenceConfig, base_dir: Path, base_version: str, folder: Path
+        self, engines: "LocalEngines", config: InferenceConfig, base_dir: Path, base_version: str, folder: Path
     ) -> None:
         self._engines, self._config, self._base_dir, self._folder = engines, config, base_dir, folder
         self.base_version = base_version

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from wandb_server import wandb_server
 
+from agent_assets.agent import weave_tracing
 from agent_assets.agent.tracing import span
-from resources import tracing
-from resources.tracing import TraceFigures, TracingResource
+from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
 
 ATTRIBUTES = {"pipeline": "p", "elder": "ada", "run_id": "run-1"}
 
 
 def work(folder: Path, reports: list[str], steps: int = 2) -> TraceFigures:
     """A rollout of some model calls, traced to W&B."""
-    resource = TracingResource(wandb_project="town/agents")
+    resource = WeaveTracing(wandb_project="town/agents")
     with (
         resource.session(folder / "traces.sqlite", ATTRIBUTES, report=reports.append) as figures,
         span("rollout", lambda: {"question": "What day is it?"}) as rollout,
@@ -64,7 +64,7 @@ def test_a_wrong_key_is_said_once_and_the_work_goes_on(tmp_path: Path, monkeypat
 def test_what_wandb_does_not_take_is_counted_and_kept_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
 ) -> None:
-    monkeypatch.setattr(tracing, "_SEND_SECONDS", 8.0)
+    monkeypatch.setattr(weave_tracing, "_SEND_SECONDS", 8.0)
     monkeypatch.chdir(tmp_path)
     reports: list[str] = []
     with wandb_server(monkeypatch) as server, caplog.at_level(logging.CRITICAL, "weave"):

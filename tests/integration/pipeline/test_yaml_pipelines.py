@@ -11,6 +11,7 @@ from yaml_pipelines import assets_of, loaded
 from agent_assets.automation.pipelines import load_graphs
 from agent_assets.definitions import defs
 from agent_assets.engines.environment import EngineEnv
+from agent_assets.engines.local import LocalEngines
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.component import AgentPipeline
 from agent_assets.pipeline.config import PipelineConfig
@@ -36,7 +37,7 @@ def test_a_second_pipeline_is_one_yaml_file(tmp_path: Path) -> None:
         assets = assets_of(definitions)
         names = {asset.key.to_user_string() for asset in assets}
         assert "clock_expert/eval_report" in names and "clock_expert/elder_memories" not in names
-        engines = EnginesResource(environments=str(tmp_path), device="cpu", home=str(tmp_path))
+        engines = LocalEngines(environments=str(tmp_path), device="cpu", home=str(tmp_path))
         with dg.DagsterInstance.ephemeral() as instance:
             result = dg.materialize(
                 assets,

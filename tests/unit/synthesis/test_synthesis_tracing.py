@@ -13,6 +13,7 @@ from test_synthesis_agent_loop import Server, Tools
 from agent_assets.agent.chat_model import OpenAIChatModel
 from agent_assets.agent.loop import Limits, run_agent
 from agent_assets.agent.trace_store import list_traces, read_trace
+from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
 from agent_assets.cli.main import commands
 from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import Message
@@ -20,7 +21,6 @@ from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import run_items
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.places import elder_places, erase, trace_file, trace_files
-from resources.tracing import TraceFigures, TracingResource
 
 SECRET = "I was born by the river"
 CALL = {"id": "c1", "type": "function", "function": {"name": "get_today", "arguments": "{}"}}
@@ -42,7 +42,7 @@ def model(server: Server) -> OpenAIChatModel:
 def evaluate(server: Server, path: Path, elder: str, reports: list[str]) -> tuple[list[ItemResult], TraceFigures]:
     server.queue += [{"content": "", "tool_calls": [CALL]}, {"content": SECRET}]
     attributes = {"pipeline": "p", "elder": elder, "run_id": "run-1"}
-    with TracingResource().session(path, attributes, report=reports.append) as figures:
+    with WeaveTracing().session(path, attributes, report=reports.append) as figures:
         results = asyncio.run(run_items(model(server), Tools(), [PRICE, TODAY], [ITEM], Limits()))
     return results, figures
 
@@ -92,7 +92,7 @@ def test_a_failed_model_call_is_recorded_and_passes_through(server: Server, tmp_
     server.queue.append(500)
     with (
         pytest.raises(APIStatusError),
-        TracingResource().session(path, {"run_id": "r"}, report=print),
+        WeaveTracing().session(path, {"run_id": "r"}, report=print),
     ):
         asyncio.run(run_agent(model(server), Tools(), [Message("user", "q")], [], Limits()))
     (line,) = list_traces(path)

@@ -1,4 +1,4 @@
-"""Tracing as a Dagster resource, on weave: to W&B with WANDB_API_KEY, else into the traces folder of the store.
+"""Tracing on weave: to W&B with WANDB_API_KEY, else into the traces folder of the store.
 
 weave is imported when the first session opens, never with the code location. A tracer never stops the work it looks
 at: what it could not keep is counted, said once in the run's log, and stands in the session's figures.
@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import dagster as dg
 
 from agent_assets.agent.trace_store import TraceServer
 from agent_assets.agent.tracing import Span, SpanKind, use_tracer
@@ -40,7 +38,8 @@ class TraceFigures:
     lost: int = 0
 
 
-class TracingResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its parameter is what it hands out: itself
+@dataclass(frozen=True)
+class WeaveTracing:
     """Where traces go. `wandb_project` (`project` or `entity/project`) is None without a key of W&B."""
 
     wandb_project: str | None = None
