@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from release_cases import release
 from town import ADA, BEN, Town
 
 from agent_assets.automation import erase
@@ -16,6 +15,7 @@ from agent_assets.release.pointer import current_entry, move, released_agents
 from agent_assets.runs.instance import open_instance
 from agent_assets.settings import load_settings
 from agent_assets.store.places import agent_logs, elder_places, trace_file
+from support.release_cases import release
 
 VERSION = {ADA: "a" * 32, BEN: "b" * 32}
 

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_gpu import printing_env, show_gpus
 
 from agent_assets.engines.local import LocalEngines
 from agent_assets.errors import EngineFailed
@@ -15,6 +14,7 @@ from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.pipeline.stages import eval_report
 from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.model_server import ModelServer
+from support.fake_gpu import printing_env, show_gpus
 
 
 @pytest.fixture

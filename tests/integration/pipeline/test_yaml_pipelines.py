@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from yaml_pipelines import assets_of, loaded
 
 from agent_assets.automation.pipelines import load_graphs
 from agent_assets.definitions import defs
@@ -20,6 +19,7 @@ from agent_assets.pipeline.yaml_errors import yaml_errors_told
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from resources.engines import EnginesResource
 from resources.store import StoreResource
+from support.yaml_pipelines import assets_of, loaded
 
 ENERGY = {
     "mcpServers": {

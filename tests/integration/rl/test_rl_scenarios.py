@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthesis_runs import DEFS, SMALL, elder_folder, make, pipeline_config
 
 from agent_assets.agent.mcp.toolbox import open_toolbox
 from agent_assets.conversations.formats import from_swift
@@ -18,6 +17,7 @@ from agent_assets.errors import TrainingDataError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.scenarios import Scenario, hold_out, make_scenarios, schedule, unpadded_dates
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+from support.synthesis_runs import DEFS, SMALL, elder_folder, make, pipeline_config
 
 CONFIG = RlConfig(scenarios_per_tool=8, steps=3, scenarios_per_step=4)
 PLACES = ("mill", "harbor", "orchard", "forge", "school", "bridge", "market", "chapel")

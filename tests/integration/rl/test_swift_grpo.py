@@ -15,7 +15,6 @@ import dagster as dg
 import pytest
 from test_rollout_service import opens
 from two_doors import ANSWER, LIMITS, QUESTION, SETTINGS, TOOLS, Doors, scenario
-from yaml_pipelines import assets_of, loaded
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.conversations.row_parts import openai_tools
@@ -30,6 +29,7 @@ from agent_assets.rl.rollout_service import RolloutService
 from agent_assets.rl.scoring import Scoring
 from agent_assets.rl.swift_engine import last_checkpoint
 from resources.store import StoreResource
+from support.yaml_pipelines import assets_of, loaded
 
 pytestmark = pytest.mark.engine
 GRPO: dict[str, Any] = {name: value for name, value in SETTINGS.items() if name != "request_seconds"} | {

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_openai import FakeOpenAI, Reply, calls, completion, escaped, fake_openai, says
 from odd_results_server import ORDER
-from synthesis_runs import DEFS, elder_folder, pipeline_config, read_lines
 
 from agent_assets.agent.mcp.config import McpConfig, ServerConfig
 from agent_assets.agent.mcp.toolbox import open_toolbox
@@ -28,6 +26,8 @@ from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.questions.questions import ask_llm, make_questions
 from agent_assets.synthesis.teachers.journal import Journal
 from agent_assets.synthesis.teachers.run import LlmTeaching
+from support.fake_openai import FakeOpenAI, Reply, calls, completion, escaped, fake_openai, says
+from support.synthesis_runs import DEFS, elder_folder, pipeline_config, read_lines
 
 ODD = Path(__file__).with_name("odd_results_server.py")
 WORDINGS = DEFS / "elder_companion" / "wordings.yaml"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from release_cases import add_release, release
 
 from agent_assets.cli.main import commands
 from agent_assets.errors import ReleaseConflict, ReleaseError
@@ -28,6 +27,7 @@ from agent_assets.release.pointer import (
 from agent_assets.release.records import Verdict
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.tombstones import bury, revive
+from support.release_cases import add_release, release
 
 ADA = ("elder_companion", "ada")
 A, B, C = "a" * 32, "b" * 32, "c" * 32

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from waiting import wait_for
 
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.servers import vllm as engine_server
@@ -19,6 +18,7 @@ from agent_assets.serving import model_server
 from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.model_server import ModelServer
+from support.waiting import wait_for
 
 
 @dataclass

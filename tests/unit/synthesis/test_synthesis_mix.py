@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from synthesis_cases import PRICE
 
 from agent_assets.conversations.formats import from_swift, to_openai, to_sharegpt
 from agent_assets.conversations.items import ItemKind
@@ -19,6 +18,7 @@ from agent_assets.synthesis.rows.example import Exchange
 from agent_assets.synthesis.rows.mixture import general_rows, mix_rows
 from agent_assets.synthesis.tasks.script import Script, fixed_answer
 from agent_assets.synthesis.tasks.task import Task
+from support.synthesis_cases import PRICE
 
 
 def exchanges(kind: ItemKind, count: int) -> list[Exchange]:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from synthesis_cases import ELDER_WORDINGS, ID_TOOL, SEARCH
 
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import ConfigError, MemoryDataError, TrainingDataError
@@ -13,6 +12,7 @@ from agent_assets.synthesis.questions.questions import generate_questions
 from agent_assets.synthesis.tasks.elder_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Task
 from agent_assets.synthesis.templates.file import WordingsFile, read_wordings
+from support.synthesis_cases import ELDER_WORDINGS, ID_TOOL, SEARCH
 
 WORDS = read_wordings(ELDER_WORDINGS)
 TOOLS = [ID_TOOL, SEARCH]

@@ -5,11 +5,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from wandb_server import wandb_server
 
 from agent_assets.agent import weave_tracing
 from agent_assets.agent.tracing import span
 from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
+from support.wandb_server import wandb_server
 
 ATTRIBUTES = {"pipeline": "p", "elder": "ada", "run_id": "run-1"}
 

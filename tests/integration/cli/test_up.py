@@ -8,11 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test_command_line import OURS, ROOT, agent_assets, error_of
-from waiting import wait_for
-
 from agent_assets.mongo.embedded.mongod import find_mongod
 from agent_assets.services import free_port
+from support.command_line import OURS, ROOT, agent_assets, error_of
+from support.waiting import wait_for
 
 READY = "Ctrl-C stops everything"
 

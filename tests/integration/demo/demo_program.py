@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from launching import CORE, HERE, ROOMY
 
 import agent_assets.definitions
 from agent_assets.cli.main import main
@@ -19,6 +18,7 @@ from agent_assets.settings import load_settings
 from resources.engines import EnginesResource
 from resources.mongo import MongoResource
 from resources.store import StoreResource
+from support.launching import CORE, ROOMY, SUPPORT
 
 FOLDER = Path(sys.argv[1])
 METRICS = (
@@ -35,7 +35,7 @@ def train(run: StageRun, source: Source, folder: Path) -> Product:
     if (FOLDER / "hang").exists():
         run_program(
             run.context, program="hangs", env=CORE, params={"pid_file": str(FOLDER / "pids")}, work_dir=folder / "logs",
-            limits=ROOMY, lease=None, package="programs", search_path=HERE,
+            limits=ROOMY, lease=None, package="programs", search_path=SUPPORT,
         )  # fmt: skip
     (folder / "weights.txt").write_text("w", encoding="utf-8")
     return Product(summary={})

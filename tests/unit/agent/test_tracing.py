@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from openai import APIStatusError
-from synthesis_cases import PRICE, TODAY
-from test_synthesis_agent_loop import Server, Tools
+from test_loop import Server, Tools
 
 from agent_assets.agent.chat_model import OpenAIChatModel
 from agent_assets.agent.loop import Limits, run_agent
@@ -21,6 +20,7 @@ from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import run_items
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.places import elder_places, erase, trace_file, trace_files
+from support.synthesis_cases import PRICE, TODAY
 
 SECRET = "I was born by the river"
 CALL = {"id": "c1", "type": "function", "function": {"name": "get_today", "arguments": "{}"}}

@@ -9,19 +9,18 @@ from pathlib import Path
 
 import psutil
 import pytest
-from waiting import wait_for
+
+from support.launching import alive, read_pids
+from support.waiting import wait_for
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path.insert(0, str(HERE / "engines"))
-
-from launching import alive, read_pids  # noqa: E402  it lives beside the engine tests
+ROOT = HERE.parents[2]
 
 
 def start(home: Path) -> "subprocess.Popen[str]":
     names = ("MONGODB_URI", "MONGODB_DATABASE", "DAGSTER_HOME", "AGENT_ASSETS_STORE")
     environment = {name: value for name, value in os.environ.items() if name not in names}
-    environment |= {"AGENT_ASSETS_HOME": str(home), "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE / 'engines'}"}
+    environment |= {"AGENT_ASSETS_HOME": str(home), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     return subprocess.Popen(
         [sys.executable, str(HERE / "demo_program.py"), str(home)], env=environment, text=True, cwd=ROOT,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,

@@ -13,8 +13,7 @@ from agent_assets.synthesis.arguments.from_memories import years
 from agent_assets.synthesis.templates.file import read_wordings
 from agent_assets.text.answers import says_never_told, states_value
 from agent_assets.text.own_words import own_words, result_values, state_result, told_by
-
-from synthesis_cases import ELDER_WORDINGS  # isort: skip
+from support.synthesis_cases import ELDER_WORDINGS
 
 
 @pytest.mark.parametrize(

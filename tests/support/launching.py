@@ -15,7 +15,7 @@ from agent_assets.engines.launch.process import EngineLimits
 # The test programs need no engine library: the core's own Python runs them.
 CORE = EngineEnv(name="core", python=Path(sys.executable))
 ROOMY = EngineLimits(seconds=120, memory_bytes=2**33)
-HERE = Path(__file__).resolve().parent
+SUPPORT = Path(__file__).resolve().parent  # the test programs are the package `programs` in it
 
 
 def engine_asset(
@@ -26,7 +26,7 @@ def engine_asset(
     def trained(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         result = run_program(
             context, program=program, env=env, params=params, work_dir=work_dir, limits=limits, lease=lease,
-            package="programs", search_path=HERE, failed_logs=failed_logs, progress_seconds=0.2,
+            package="programs", search_path=SUPPORT, failed_logs=failed_logs, progress_seconds=0.2,
         )  # fmt: skip
         if results is not None:
             results.append(result)

@@ -11,9 +11,6 @@ from typing import Any
 
 import httpx
 import uvicorn
-from local_http import LocalHandler, LocalServer
-from release_cases import add_artifact, release
-from waiting import wait_for
 
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.conversations.messages import canonical_json
@@ -24,6 +21,9 @@ from agent_assets.serving.config import ServingConfig
 from agent_assets.serving.tokens import Tokens
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from support.local_http import LocalHandler, LocalServer
+from support.release_cases import add_artifact, release
+from support.waiting import wait_for
 
 PIPELINE = "elder_companion"
 BASE = "ba5e" * 8

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from local_http import LocalHandler, LocalServer
+
+from support.local_http import LocalHandler, LocalServer
 
 KEY = "k" * 40
 

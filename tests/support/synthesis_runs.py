@@ -19,7 +19,7 @@ from agent_assets.synthesis.build import make_rows
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 from agent_assets.synthesis.questions.questions import make_questions
 
-DEFS = Path(__file__).resolve().parents[3] / "agent_assets" / "defs"
+DEFS = Path(__file__).resolve().parents[2] / "agent_assets" / "defs"
 SMALL = {"per_tool": 12, "per_tool_without_arguments": 6, "heldout_per_tool": 4}
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from local_http import LocalHandler, LocalServer
+from support.local_http import LocalHandler, LocalServer
 
 MODEL = "teacher-1"
 

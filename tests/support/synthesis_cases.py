@@ -4,7 +4,7 @@ from pathlib import Path
 
 from agent_assets.conversations.messages import ToolSchema
 
-DEFS = Path(__file__).resolve().parents[3] / "agent_assets" / "defs"
+DEFS = Path(__file__).resolve().parents[2] / "agent_assets" / "defs"
 ENERGY_WORDINGS = DEFS / "energy_expert" / "wordings.yaml"
 ELDER_WORDINGS = DEFS / "elder_companion" / "wordings.yaml"
 

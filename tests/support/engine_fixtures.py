@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tiny_model import make_tiny_model
 
 from agent_assets.engines.environment import EngineEnv, find_engine_env
+from support.tiny_model import make_tiny_model
 
 
 @pytest.fixture(scope="session")

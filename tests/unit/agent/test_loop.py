@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any
 
 import pytest
-from local_http import LocalHandler, LocalServer
 from openai import AuthenticationError
-from synthesis_cases import PRICE, SWITCH, TODAY
 
 from agent_assets.agent.chat_model import OpenAIChatModel
 from agent_assets.agent.loop import Limits, Rollout, StopReason, in_order, run_agent
 from agent_assets.conversations.messages import Message, ToolCall, ToolResult
 from agent_assets.conversations.validation import validate_conversation
 from agent_assets.errors import ToolServerError
+from support.local_http import LocalHandler, LocalServer
+from support.synthesis_cases import PRICE, SWITCH, TODAY
 
 Reply = dict[str, Any]
 
