@@ -16,12 +16,12 @@ import click
 import psutil
 import yaml
 
-from agent_assets.abandoned import release_abandoned_runs
-from agent_assets.engines.gpu import detect_gpus
+from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
-from agent_assets.instance import open_instance, prepare_dagster_home
+from agent_assets.mongo.embedded.mongod import running_mongod, start_mongod
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
-from resources.mongod import running_mongod, start_mongod
 
 CODE_LOCATION = "agent_assets.definitions"
 _STOP_SECONDS = 20.0
@@ -135,7 +135,7 @@ def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
         "AGENT_ASSETS_STORE": settings.store,
     }
     if settings.mongodb_uri:
-        from resources.mongo_retry import ping
+        from agent_assets.mongo.retry import ping
 
         ping(settings.mongodb_uri)
         yield environment
@@ -203,7 +203,7 @@ def _start(name: str, command: list[str], environment: Mapping[str, str], logs: 
     log = logs / f"{name.replace(' ', '-')}.log"
     program = Path(sys.executable).parent / command[0]
     # The wrapper makes a child die with this process even when this process is killed outright.
-    wrapped = [sys.executable, "-m", "agent_assets.engines.child", "--exec", str(program), *command[1:]]
+    wrapped = [sys.executable, "-m", "agent_assets.engines.launch.supervisor", "--exec", str(program), *command[1:]]
     with log.open("wb") as output:
         process = subprocess.Popen(
             wrapped,

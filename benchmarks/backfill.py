@@ -34,19 +34,19 @@ import psutil
 import yaml
 from plan import machine
 
-from agent_assets.abandoned import PROCESS_TAG
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
-from agent_assets.device_queue import DEVICE_TAG, holds_device, is_waiting
 from agent_assets.engines.environment import find_engine_env
-from agent_assets.instance import open_instance, prepare_dagster_home
+from agent_assets.mongo.embedded.mongod import start_mongod
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.mongo.retry import connect
+from agent_assets.runs.device_queue import DEVICE_TAG, holds_device, is_waiting
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.runs.orphans import PROCESS_TAG
 from agent_assets.services import free_port
 from agent_assets.settings import REPOSITORY, load_settings
-from resources.mongo_config import MongoLayout
-from resources.mongo_retry import connect
-from resources.mongod import start_mongod
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
-from tiny_model import make_tiny_model
+from support.tiny_model import make_tiny_model
 
 PIPELINE = "elder_companion"
 STAGES = ("elder_memories", "train_jsonl", "sft_adapter", "merged_model", "eval_report", "release")
@@ -85,7 +85,7 @@ class Installation:
 
     def command(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start `agent-assets` with these arguments."""
-        code = "from agent_assets.cli import main; main()"
+        code = "from agent_assets.cli.main import main; main()"
         with (self.tree / "command.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", code, *arguments],
@@ -132,7 +132,7 @@ def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Instal
         _seed(mongod.uri, settings.mongodb_database, elders)
         prepare_dagster_home(settings)
         with open_instance(settings) as instance, (folder / "up.log").open("wb") as log:
-            code = "from agent_assets.cli import main; main()"
+            code = "from agent_assets.cli.main import main; main()"
             arguments = [word for name, port in ports.items() for word in (name, str(port))]
             up = subprocess.Popen(
                 [sys.executable, "-c", code, "up", *arguments],

@@ -38,11 +38,11 @@ from typing import Any
 
 from elder_rows import row_figures
 
+from agent_assets.agent.chat_model import OpenAIChatModel
+from agent_assets.agent.loop import Limits, in_order, run_agent
+from agent_assets.agent.tracing import span
+from agent_assets.agent.weave_tracing import WeaveTracing
 from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema
-from agent_assets.synthesis.agent_loop import Limits, in_order, run_agent
-from agent_assets.synthesis.openai_model import OpenAIChatModel
-from agent_assets.synthesis.tracing import span
-from resources.tracing import TracingResource
 
 LATENCY_S = 0.2
 QUESTIONS, CONCURRENCY, SEQUENTIAL = 64, 16, 8
@@ -120,7 +120,7 @@ def trace_figures(folder: Path) -> dict[str, Any]:
     """What a traced step costs, and one that nobody traces."""
     steps = 300
     messages = {"messages": [{"role": "user", "content": "x" * 400}] * 6}
-    with TracingResource().session(folder / "t.sqlite", {"run_id": "r"}, report=print) as figures:
+    with WeaveTracing().session(folder / "t.sqlite", {"run_id": "r"}, report=print) as figures:
         started = time.process_time()
         for _ in range(steps):
             with span("llm_call", lambda: messages) as traced:

@@ -14,25 +14,25 @@ from typing import Any
 import bson
 from elders_database import fill, timed
 
+from agent_assets.agent.mcp.toolbox import load_mcp_config, open_toolbox
 from agent_assets.automation.pipelines import load_graphs
 from agent_assets.automation.sources import MongoElders
 from agent_assets.conversations.memories import MEMORIES_FILE, PROFILE_FILE, write_memories
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema, canonical_text_json
+from agent_assets.mongo.database import MemoryDatabase
+from agent_assets.mongo.embedded.mongod import start_mongod
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.mongo.reader import ElderRecord, content_digest, iter_elders
+from agent_assets.mongo.retry import connect
 from agent_assets.planning.elders import check_elders
 from agent_assets.planning.fingerprint import fingerprint, source_version
 from agent_assets.planning.index import PlanIndex
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import Manifest, content_version, hash_files
+from agent_assets.synthesis.build import COVERAGE_FILE, HELDOUT_FILE, REJECTS_FILE, TRAIN_FILE, make_rows
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from agent_assets.synthesis.mcp_client import load_mcp_config, open_toolbox
-from agent_assets.synthesis.question_files import read_questions, write_questions
-from agent_assets.synthesis.questions import make_questions
-from agent_assets.synthesis.rows import COVERAGE_FILE, HELDOUT_FILE, REJECTS_FILE, TRAIN_FILE, make_rows
-from resources.mongo import MongoResource
-from resources.mongo_config import MongoLayout
-from resources.mongo_reader import ElderRecord, content_digest, iter_elders
-from resources.mongo_retry import connect
-from resources.mongod import start_mongod
+from agent_assets.synthesis.questions.question import read_questions, write_questions
+from agent_assets.synthesis.questions.questions import make_questions
 
 DEFS = Path(__file__).resolve().parent.parent / "agent_assets" / "defs" / "elder_companion"
 ANSWERS = 100
@@ -156,7 +156,7 @@ def floor_pass(db: Any, folder: Path) -> None:
 
 def quiet_look(store: ArtifactStore, uri: str, folder: Path) -> tuple[float, int]:
     """Seconds in which all rows are found unchanged, and of how many elders; the plan's index saw them before."""
-    mongo, index = MongoResource(uri=uri, database="fleet"), PlanIndex(folder / "plan")
+    mongo, index = MemoryDatabase(uri=uri, database="fleet"), PlanIndex(folder / "plan")
     source = MongoElders(mongo, next(graph for graph in load_graphs() if graph.spec.config.name == "elder_companion"))
     check_elders(source, index, now=time.time(), full=True)
 

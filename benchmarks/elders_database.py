@@ -14,16 +14,16 @@ from agent_assets.automation.pipelines import Graph
 from agent_assets.automation.planner import Installation
 from agent_assets.automation.sources import read_shared
 from agent_assets.automation.ticks import night, watch
+from agent_assets.engines.local import LocalEngines
+from agent_assets.mongo.database import MemoryDatabase
+from agent_assets.mongo.embedded.mongod import start_mongod
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.mongo.retry import connect
+from agent_assets.mongo.signatures import elder_signatures, recommended_index
 from agent_assets.planning.elders import check_elders
 from agent_assets.planning.index import PlanIndex
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import ArtifactStore
-from resources.engines import EnginesResource
-from resources.mongo import MongoResource
-from resources.mongo_config import MongoLayout
-from resources.mongo_retry import connect
-from resources.mongo_signatures import elder_signatures, recommended_index
-from resources.mongod import start_mongod
 
 CONFIG = load_automation()
 LAYOUT = MongoLayout.service()
@@ -68,8 +68,8 @@ def quiet_night(folder: Path, uri: str, db: Any, graph: Graph, elders: int, answ
     installation = Installation(
         graphs=(graph,),
         store=ArtifactStore(str(folder / "store")),
-        mongo=MongoResource(uri=uri, database="fleet"),
-        engines=EnginesResource(environments=str(settings.engines), device="cpu", home=str(folder)),
+        mongo=MemoryDatabase(uri=uri, database="fleet"),
+        engines=LocalEngines(environments=str(settings.engines), device="cpu", home=str(folder)),
         index=PlanIndex(folder / "plan"),
     )
     now = time.time()

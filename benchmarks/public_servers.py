@@ -24,13 +24,13 @@ import venv
 from pathlib import Path
 from typing import Any
 
+from agent_assets.agent.mcp.config import McpConfig, ServerConfig
+from agent_assets.agent.mcp.toolbox import open_toolbox
 from agent_assets.conversations.formats import from_swift
 from agent_assets.conversations.validation import validate_conversation
+from agent_assets.synthesis.build import make_rows
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from agent_assets.synthesis.mcp_client import open_toolbox
-from agent_assets.synthesis.mcp_config import McpConfig, ServerConfig
-from agent_assets.synthesis.questions import make_questions
-from agent_assets.synthesis.rows import make_rows
+from agent_assets.synthesis.questions.questions import make_questions
 
 FROM_PYPI = {
     "mcp-server-time": ["mcp-server-time==2026.10.19"],

@@ -36,13 +36,13 @@ from serving_fleet import add_pointers, release_elders
 from serving_load import Reply, ask, chat, completion, fingerprint_request, rate, wrong_adapters
 
 from agent_assets.engines.environment import engine_environment, find_engine_env, installed_version
-from agent_assets.engines.process import EngineLimits
-from agent_assets.engines.server import serve_model
+from agent_assets.engines.launch.process import EngineLimits
+from agent_assets.engines.servers.vllm import serve_model
+from agent_assets.mongo.embedded.mongod import start_mongod
 from agent_assets.services import free_port
 from agent_assets.serving.config import load_serving
 from agent_assets.serving.tokens import Tokens
 from agent_assets.store.artifact_store import ArtifactStore
-from resources.mongod import start_mongod
 
 ELDERS, FLEET, CLIENTS = 32, 10_000, 16
 SETTINGS = load_serving().inference

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from agent_assets.cli import commands
+from agent_assets.cli.main import commands
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI_PAGE = ROOT / "docs" / "cli.md"

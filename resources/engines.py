@@ -1,253 +1,26 @@
-"""Engine programs and inference servers as a Dagster resource: which environment, which device, under which limits."""
+"""Engines as a Dagster resource."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 import dagster as dg
-from pydantic import PrivateAttr
 
-from agent_assets.device_queue import note_held, note_holding, note_preparing, note_waiting
-from agent_assets.engines.environment import EngineEnv, find_engine_env, installed_version, site_packages
-from agent_assets.engines.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
-from agent_assets.engines.launcher import EngineResult, run_program
-from agent_assets.engines.machine import Machine
-from agent_assets.engines.process import BACKGROUND_NICENESS, EngineLimits
-from agent_assets.engines.progress import ProgressReporter
-from agent_assets.engines.run_lease import RunLease
-from agent_assets.engines.server import Endpoint, serve_model
-from agent_assets.errors import BaseModelError, EngineMissing
-from agent_assets.store.manifest import content_version, hash_file, hash_files
-
-PACKAGE_PREFIX = "pypi:"
-_CPU_SERVERS = 3
-_LEASE_SECONDS = 24 * 3600.0
-_SECOND_LEASE_SECONDS = 60.0
+from agent_assets.engines.local import LocalEngines
 
 
-class EnginesResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its parameter is what it hands out: itself
-    """Runs engine programs on the GPU when there is one, else on the CPU, one at a time per device."""
+class EnginesResource(dg.ConfigurableResource[LocalEngines]):
+    """Engine programs and inference servers on this machine; see `LocalEngines` for the fields."""
 
     environments: str
     device: Literal["auto", "cpu", "gpu"]
     home: str
-    _of_run: RunLease = PrivateAttr(default_factory=RunLease)
-
-    @property
-    def logs(self) -> Path:
-        """Folder for logs that belong to no artifact; those of one agent lie below it (`store.places.agent_logs`)."""
-        folder = Path(self.home) / "logs"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def devices(self) -> list[Device]:
-        """The devices GPU stages may use: every GPU, or the CPU.
-
-        Raises:
-            EngineMissing: AGENT_ASSETS_DEVICE asks for a GPU and there is none.
-        """
-        gpus = [] if self.device == "cpu" else detect_gpus()
-        if not gpus and self.device == "gpu":
-            raise EngineMissing(
-                "AGENT_ASSETS_DEVICE is gpu, and no GPU was found.",
-                next_step="check `nvidia-smi`, or set AGENT_ASSETS_DEVICE to auto or cpu.",
-            )
-        return gpus or [CPU]
-
-    def environment(self) -> EngineEnv:
-        """The engine environment for the devices of this machine.
-
-        Raises:
-            EngineMissing: it is not installed.
-        """
-        return find_engine_env("cpu" if self.devices() == [CPU] else "gpu", Path(self.environments))
-
-    def expect_device(self, context: dg.AssetExecutionContext, *, others_follow: bool) -> None:
-        """Before a stage: whether others of its run follow that need the device, too. It is kept from one to the next.
-
-        Args:
-            context: of the step.
-            others_follow: the device is not given back after this stage.
-        """
-        if self._of_run.new:
-            note_preparing(context.instance, context.run.run_id)
-            self._of_run.new = False
-        self._of_run.keep = others_follow
-
-    def lease(self, context: dg.AssetExecutionContext) -> AbstractContextManager[GpuLease]:
-        """Hold one device alone during the block; waits for it, and says in the run log and its tags for whom."""
-        return self._of_run.use(lambda: self._take(context))
 
     @contextmanager
-    def _take(self, context: dg.AssetExecutionContext) -> Iterator[GpuLease]:
-        instance, run_id = context.instance, context.run.run_id
-
-        def wait(line: str) -> None:
-            context.log.info(line)
-            note_waiting(instance, run_id)
-
-        with lease_device(
-            self.devices(),
-            Path(self.home) / "leases",
-            holder=run_id,
-            timeout_seconds=_LEASE_SECONDS,
-            report=wait,
-        ) as lease:
-            note_holding(instance, run_id, lease.device.name)
-            since = time.monotonic()
-            yield lease
-        note_held(instance, run_id, lease.device.name, time.monotonic() - since)
-
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Give the device back when the run ends before its last stage that needs it."""
-        self._of_run.give_back()
-
-    def run(
-        self,
-        context: dg.AssetExecutionContext,
-        *,
-        program: str,
-        params: Mapping[str, Any],
-        work_dir: Path,
-        failed_logs: Path,
-        max_minutes: float,
-        max_memory_gb: float,
-    ) -> EngineResult:
-        """Run an engine program to its end on a leased device. See `launcher.run_program` for its errors."""
-        env = self.environment()
-        with self.lease(context) as lease:
-            return run_program(
-                context,
-                program=program,
-                env=env,
-                params=params,
-                work_dir=work_dir,
-                limits=_limits(max_minutes, max_memory_gb),
-                lease=lease,
-                failed_logs=failed_logs,
-            )
-
-    def servers_at_once(self) -> int:
-        """How many inference servers may share a device. On a CPU they start and answer side by side, each with fewer
-        cores; on a GPU one takes nearly all of the memory."""
-        return _CPU_SERVERS if self.devices() == [CPU] else 1
-
-    @contextmanager
-    def serve(
-        self,
-        context: dg.AssetExecutionContext,
-        models: Mapping[str, Path],
-        *,
-        log_dir: Path,
-        failed_logs: Path,
-        max_model_len: int,
-        max_minutes: float,
-        max_memory_gb: float,
-        memory_share: float,
-    ) -> Iterator[dict[str, Endpoint]]:
-        """Serve models side by side on one leased device during the block, at most `servers_at_once`.
-
-        Args:
-            context: of the step that asks them.
-            models: folders of models by name; the logs of each lie in `log_dir / name`.
-            log_dir: folder of the logs.
-            failed_logs: folder that keeps the log of a failed one.
-            max_model_len: context length in tokens.
-            max_minutes, max_memory_gb: limits of each server. See `server.serve_model` for the errors.
-            memory_share: of a GPU's memory, for each server.
-        """
-        env = self.environment()
-        with self.lease(context) as lease, ExitStack() as servers:
-            endpoints = {
-                name: servers.enter_context(
-                    serve_model(
-                        env=env,
-                        model_dir=model_dir,
-                        log_dir=log_dir / name,
-                        limits=_limits(max_minutes, max_memory_gb),
-                        max_model_len=max_model_len,
-                        lease=lease,
-                        failed_logs=failed_logs,
-                        wait=False,
-                        share=len(models),
-                        memory_share=memory_share,
-                        niceness=BACKGROUND_NICENESS,
-                    )
-                )
-                for name, model_dir in models.items()
-            }
-            for name, endpoint in endpoints.items():
-                endpoint.wait_until_ready()
-                context.log.info("inference server of %s ready after %.1f s", name, endpoint.startup_seconds)
-            yield endpoints
-
-    def progress(self, context: dg.AssetExecutionContext, *, stage: str) -> Callable[[int, int], None]:
-        """A function (done, total) that shows the progress of work done in this process, from its first call on."""
-        reporter = ProgressReporter(context, folder=None)
-        started = 0.0
-
-        def report(done: int, total: int) -> None:
-            nonlocal started
-            started = started or time.monotonic()
-            left = {"eta_seconds": round((time.monotonic() - started) / done * (total - done), 1)} if done else {}
-            reporter.update({"stage": stage, "step": done, "total_steps": total, **left})
-
-        return report
-
-    def messages(self, context: dg.AssetExecutionContext) -> Callable[[Mapping[str, Any]], None]:
-        """A function that shows a progress message (see `ProgressReporter.update`) of work done in this process."""
-        return ProgressReporter(context, folder=None).update
-
-    def machine(
-        self, lease: GpuLease, max_minutes: float, max_memory_gb: float, work_dir: Path, failed_logs: Path
-    ) -> Machine:
-        """What engines need that a stage runs side by side under one lease."""
-        limits = _limits(max_minutes, max_memory_gb)
-        others = [device for device in self.devices() if device != lease.device]
-
-        def another() -> AbstractContextManager[GpuLease]:
-            folder = Path(self.home) / "leases"
-            # Two runs that each hold one device must not wait for the other's for long.
-            return lease_device(others, folder, holder=lease.holder, timeout_seconds=_SECOND_LEASE_SECONDS)
-
-        return Machine(
-            self.environment(), lease, limits, work_dir / "logs", failed_logs, another=another if others else None
-        )
-
-    def device_name(self) -> str:
-        """Name of the device GPU stages use: the GPU's, or `cpu`."""
-        return self.devices()[0].name
-
-    def version(self, *packages: str) -> str:
-        """Version of the first of these packages that the engine environment has, "unknown" when it has none."""
-        env = self.environment()
-        return next((found for package in packages if (found := installed_version(env, package))), "unknown")
-
-    def source_weights_hash(self, source: str) -> str:
-        """Hash of source weights: the file in a package of the engine environment, or the files of a folder.
-
-        Raises:
-            BaseModelError: there are none.
-        """
-        if source.startswith(PACKAGE_PREFIX):
-            package = source.removeprefix(PACKAGE_PREFIX).replace("-", "_")
-            files = sorted(site_packages(self.environment()).glob(f"{package}/*.gguf"))
-            if len(files) == 1:
-                return hash_file(files[0]).sha256
-            raise BaseModelError(
-                f"The package {package} with the base weights is not in the engine environment.",
-                next_step="run `make setup`.",
-            )
-        folder = Path(source)
-        if not any(folder.glob("*.safetensors")):
-            raise BaseModelError(
-                f"There are no safetensors in the base model folder {folder}.",
-                next_step="put the weights there, or correct base_model.source in defs.yaml.",
-            )
-        return content_version(hash_files(folder))
-
-
-def _limits(minutes: float, memory_gb: float) -> EngineLimits:
-    return EngineLimits(seconds=60 * minutes, memory_bytes=int(memory_gb * 2**30))
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[LocalEngines]:
+        """What `context.resources.engines` is during a run; the device that the run holds is given back at its end."""
+        engines = LocalEngines(environments=self.environments, device=self.device, home=self.home)
+        try:
+            yield engines
+        finally:
+            engines.run_lease.give_back()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import click
 import dagster as dg
 
-from agent_assets.abandoned import release_abandoned_runs
 from agent_assets.automation.elders import PARTITIONS, add_elders
 from agent_assets.automation.execute import Order, Outcome, execute_here, summary_lines
 from agent_assets.automation.planner import (
@@ -24,11 +23,12 @@ from agent_assets.automation.planner import (
 from agent_assets.automation.queue import open_queue
 from agent_assets.automation.ticks import busy_agents
 from agent_assets.errors import ConfigError
-from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.planning.cells import Plan, PlannedRun
 from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG, WANTED_TAG, active_runs, known_partitions
 from agent_assets.planning.render import plan_json, plan_text, runs_text
 from agent_assets.planning.requests import Agent
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.services import mongodb_environment
 from agent_assets.settings import Settings, load_settings
 from agent_assets.store.artifact_store import ArtifactKey

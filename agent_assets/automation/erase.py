@@ -14,13 +14,13 @@ from agent_assets.automation.commands import opened
 from agent_assets.automation.elders import PARTITIONS
 from agent_assets.automation.planner import Installation
 from agent_assets.errors import ConfigError
+from agent_assets.mongo.layout import check_elder_id
 from agent_assets.planning.elders import UNUSABLE, ElderSource, forget_elder
 from agent_assets.planning.history import active_runs, known_partitions
 from agent_assets.release import pointer
 from agent_assets.settings import Settings
 from agent_assets.store.places import ElderPlaces, elder_places, erase
 from agent_assets.store.tombstones import bury
-from resources.mongo_config import check_elder_id
 
 _ELSEWHERE = "Not here to erase: MongoDB, traces that were sent to W&B, exported files, backups."
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from agent_assets.abandoned import process_tag
-from agent_assets.progress import RunProgress
+from agent_assets.runs.orphans import process_tag
+from agent_assets.runs.progress import RunProgress
 
 # One event, one line, however wide the terminal. A log has room for whole tables.
 console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 180)

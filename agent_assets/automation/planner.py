@@ -13,7 +13,7 @@ from agent_assets.automation.sources import MongoElders, SharedSources, read_sha
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import AgentAssetsError
 from agent_assets.pipeline.assets import ELDERS
-from agent_assets.pipeline.elder_memories import STAGE as MEMORIES
+from agent_assets.pipeline.stages.elder_memories import STAGE as MEMORIES
 from agent_assets.planning.cells import Plan
 from agent_assets.planning.describe import Describer
 from agent_assets.planning.elders import Elders, ElderSource, check_elders
@@ -28,8 +28,8 @@ from agent_assets.store.manifest import MANIFEST_FILE
 from agent_assets.store.tombstones import generations
 
 if TYPE_CHECKING:
-    from resources.engines import EnginesResource
-    from resources.mongo import MongoResource
+    from agent_assets.engines.local import LocalEngines
+    from agent_assets.mongo.database import MemoryDatabase
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Installation:
 
     graphs: tuple[Graph, ...]
     store: ArtifactStore
-    mongo: "MongoResource"
-    engines: "EnginesResource"
+    mongo: "MemoryDatabase"
+    engines: "LocalEngines"
     index: PlanIndex
 
     def elder_source(self, graph: Graph) -> ElderSource:
@@ -89,14 +89,14 @@ class Snapshot:
 
 def load_installation(settings: Settings) -> Installation:
     """The installation of these settings."""
-    from resources.engines import EnginesResource
-    from resources.mongo import MongoResource
+    from agent_assets.engines.local import LocalEngines
+    from agent_assets.mongo.database import MemoryDatabase
 
     return Installation(
         graphs=tuple(load_graphs()),
         store=ArtifactStore(settings.store, cache=settings.home / "store-cache"),
-        mongo=MongoResource(uri=settings.mongodb_uri or "", database=settings.mongodb_database),
-        engines=EnginesResource(environments=str(settings.engines), device=settings.device, home=str(settings.home)),
+        mongo=MemoryDatabase(uri=settings.mongodb_uri or "", database=settings.mongodb_database),
+        engines=LocalEngines(environments=str(settings.engines), device=settings.device, home=str(settings.home)),
         index=PlanIndex(settings.home / "plan"),
     )
 

@@ -5,11 +5,11 @@ import dagster as dg
 
 from agent_assets.automation.config import load_automation
 from agent_assets.automation.planner import Installation, load_installation
-from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.pipeline.assets import ELDERS
 from agent_assets.planning.history import DagsterLog, active_runs, known_partitions
 from agent_assets.planning.recorded import read_latest
 from agent_assets.release.pointer import released_fingerprints
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactKey
 from agent_assets.store.retention import Pruning, Reference, plan_pruning, prune

@@ -15,8 +15,8 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from agent_assets.automation.execute import Order, Outcome, failure_message, progress_line, report_outcome, show_lines
-from agent_assets.device_queue import WAITING_STAGE, DeviceQueue, is_waiting, read_queue
-from agent_assets.progress import RunProgress, words
+from agent_assets.runs.device_queue import WAITING_STAGE, DeviceQueue, is_waiting, read_queue
+from agent_assets.runs.progress import RunProgress, words
 from agent_assets.settings import Settings
 
 # The daemon says every 30 s that it is alive.

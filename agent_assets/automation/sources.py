@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from agent_assets.automation.pipelines import Graph
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import AgentAssetsError
+from agent_assets.mongo.database import MemoryDatabase
+from agent_assets.mongo.layout import MongoLayout
 from agent_assets.pipeline.stage import SourceContext
 from agent_assets.planning.elders import UNUSABLE, Marks
 from agent_assets.planning.fingerprint import source_version
 from agent_assets.planning.index import PlanIndex
-from resources.mongo import MongoResource
-from resources.mongo_config import MongoLayout
 
 if TYPE_CHECKING:
-    from resources.engines import EnginesResource
-    from resources.mongo_reader import ElderRecord
+    from agent_assets.engines.local import LocalEngines
+    from agent_assets.mongo.reader import ElderRecord
 
 _MANY_ANSWERS = 100_000  # fewer are read in a moment without an index
 
@@ -26,7 +26,7 @@ _MANY_ANSWERS = 100_000  # fewer are read in a moment without an index
 class MongoElders:
     """The elders of one partitioned pipeline; see `planning.elders.ElderSource`."""
 
-    def __init__(self, mongo: MongoResource, graph: Graph) -> None:
+    def __init__(self, mongo: MemoryDatabase, graph: Graph) -> None:
         settings = graph.spec.config.elder_memories
         self._mongo = mongo
         self._layout = MongoLayout.model_validate(settings.layout)
@@ -40,7 +40,7 @@ class MongoElders:
 
     def marks(self) -> Marks:
         """Signatures of the answers, with a hash of the profile."""
-        from resources.mongo_checksums import duplicate_ids, profile_marks, question_marks
+        from agent_assets.mongo.checksums import duplicate_ids, profile_marks, question_marks
 
         signatures = self._mongo.elder_signatures(self._layout)
         profiles, twice = profile_marks(self._mongo.db, self._layout)
@@ -57,7 +57,7 @@ class MongoElders:
         )
 
     def _advice(self, answers: int) -> str:
-        from resources.mongo_signatures import has_recommended_index, recommended_index
+        from agent_assets.mongo.signatures import has_recommended_index, recommended_index
 
         if answers < _MANY_ANSWERS or has_recommended_index(self._mongo.db, self._layout):
             return ""
@@ -66,19 +66,19 @@ class MongoElders:
 
     def checksums(self) -> Mapping[str, str]:
         """Checksum of all answers by elder."""
-        from resources.mongo_checksums import answer_checksums
+        from agent_assets.mongo.checksums import answer_checksums
 
         return answer_checksums(self._mongo.db, self._layout)
 
     def answering(self, questions: Iterable[str]) -> set[str]:
         """Elders with an answer to one of these questions."""
-        from resources.mongo_checksums import elders_answering
+        from agent_assets.mongo.checksums import elders_answering
 
         return elders_answering(self._mongo.db, self._layout, questions)
 
     def digests(self, elders: Iterable[str]) -> Iterator[tuple[str, str]]:
         """The same digest that the stage elder_memories takes as its source version."""
-        from resources.mongo_reader import content_digest
+        from agent_assets.mongo.reader import content_digest
 
         for record in self.records(elders):
             digest = source_version(content_digest(record)) if record.memories else UNUSABLE
@@ -100,8 +100,8 @@ class SharedSources:
 
 def read_shared(
     graphs: Iterable[Graph],
-    mongo: MongoResource,
-    engines: "EnginesResource",
+    mongo: MemoryDatabase,
+    engines: "LocalEngines",
     index: PlanIndex,
     *,
     now: float,

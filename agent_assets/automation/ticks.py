@@ -7,12 +7,10 @@ from datetime import datetime
 
 import dagster as dg
 
-from agent_assets.abandoned import release_abandoned_runs
 from agent_assets.automation.config import AutomationConfig
 from agent_assets.automation.elders import PartitionChanges, follow_elders
 from agent_assets.automation.planner import Installation, Options, Snapshot, current_plan, with_words
 from agent_assets.automation.summary import report_summary
-from agent_assets.device_queue import announce
 from agent_assets.planning.cells import CauseKind, Plan
 from agent_assets.planning.history import (
     ELDER_TAG,
@@ -23,6 +21,8 @@ from agent_assets.planning.history import (
     started_keys,
 )
 from agent_assets.planning.requests import Agent, Request, choose_requests
+from agent_assets.runs.device_queue import announce
+from agent_assets.runs.orphans import release_abandoned_runs
 
 GPU_TAG = "agent_assets/gpu"
 CAUSE_TAG = "agent_assets/cause"

@@ -13,11 +13,11 @@ from agent_assets.automation.elders import add_elders
 from agent_assets.automation.execute import Order, Outcome, console, execute_here
 from agent_assets.automation.planner import Installation
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.mongo.retry import Retry, connect, with_retries
 from agent_assets.planning.history import PIPELINE_TAG, latest_materialization
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from resources.mongo_config import MongoLayout
-from resources.mongo_retry import Retry, connect, with_retries
 
 ENERGY = "energy_expert"
 ELDERS = "elder_companion"

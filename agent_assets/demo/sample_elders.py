@@ -17,8 +17,8 @@ from pymongo.database import Database
 
 from agent_assets.conversations.memories import ElderProfile
 from agent_assets.errors import ConfigError
-from resources.mongo_config import IdType, MongoLayout
-from resources.mongo_signatures import recommended_index
+from agent_assets.mongo.layout import IdType, MongoLayout
+from agent_assets.mongo.signatures import recommended_index
 
 Document = dict[str, Any]
 

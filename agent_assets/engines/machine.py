@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.environment import EngineEnv
-from agent_assets.engines.gpu import GpuLease
-from agent_assets.engines.process import EngineLimits
+from agent_assets.engines.launch.process import EngineLimits
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_assets.conversations.messages import JsonObject
+from agent_assets.conversations.rendered import Rendered, RowRenderer
 from agent_assets.evaluation.pages import page_environment
-from agent_assets.synthesis.rendered import Rendered, RowRenderer
 
 SAMPLES_PER_KIND = 6
 _BINS = 24

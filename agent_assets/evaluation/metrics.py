@@ -27,9 +27,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema, Usage, canonical_json
-from agent_assets.evaluation import answers
-from agent_assets.evaluation.items import EvalItem
+from agent_assets.text import answers
 
 RECALL_THRESHOLD = 0.6
 NO_CALL = "(no call)"

@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
 from agent_assets.evaluation import metrics
 from agent_assets.evaluation.bootstrap import Interval, paired_bootstrap
-from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import METRICS, ItemResult, Scores
 
 _NOT_CONTENT = ("seconds", "timings")

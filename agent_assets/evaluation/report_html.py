@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import JsonObject, Message
 from agent_assets.evaluation import metrics
-from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.pages import TEMPLATES, page_environment, script_hash
 from agent_assets.evaluation.report import HeadlineRow, headline_rows, percent, system_label

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from openai import OpenAIError
 
+from agent_assets.agent.loop import ChatModel, Limits, StopReason, ToolCaller, run_agent
+from agent_assets.agent.tracing import span
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import Message, ToolSchema
 from agent_assets.errors import AgentAssetsError, EngineFailed, TrainingDataError
-from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
-from agent_assets.synthesis.agent_loop import ChatModel, Limits, StopReason, ToolCaller, run_agent
-from agent_assets.synthesis.tracing import span
 
 MAX_FAILED_SHARE = 0.1
 

@@ -13,13 +13,13 @@ from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from agent_assets.agent.tracing import span
 from agent_assets.conversations.messages import JsonObject, Usage
 from agent_assets.errors import LlmError, LlmModelChanged, LlmRefused, LlmUnavailable
 from agent_assets.llm.answer_cache import AnswerCache
 from agent_assets.llm.completions import BadCompletion, read_completion, read_usage, same_model
 from agent_assets.llm.config import LlmConfig
 from agent_assets.llm.spending import Spending
-from agent_assets.synthesis.tracing import span
 
 if TYPE_CHECKING:
     from httpx import Response

@@ -35,7 +35,7 @@ def read_completion(reply: Any) -> "Choice":
         choice = Choice.model_validate(known)
     except ValidationError:
         raise BadCompletion("a reply whose message is malformed") from None
-    # Arguments that are no text are the model's mistake, and answered as one (see `openai_model.read_reply`).
+    # Arguments that are no text are the model's mistake, and answered as one (see `chat_model.read_reply`).
     names = [call.function.name for call in choice.message.tool_calls or () if call.type == "function"]
     try:
         "".join([choice.message.content or "", *names]).encode()

@@ -6,8 +6,9 @@ from typing import Any
 
 import dagster as dg
 
-from agent_assets.device_queue import GPU_POOL
-from agent_assets.pipeline import (
+from agent_assets.pipeline.materialize import materialize_stage
+from agent_assets.pipeline.stage import PipelineSpec, Stage
+from agent_assets.pipeline.stages import (
     base_model,
     elder_memories,
     eval_report,
@@ -20,10 +21,9 @@ from agent_assets.pipeline import (
     sft_adapter,
     train_jsonl,
 )
-from agent_assets.pipeline.materialize import materialize_stage
-from agent_assets.pipeline.stage import PipelineSpec, Stage
 from agent_assets.planning.fingerprint import config_version
 from agent_assets.planning.history import PIPELINE_TAG
+from agent_assets.runs.device_queue import GPU_POOL
 
 ELDERS = dg.DynamicPartitionsDefinition(name="elders")
 

@@ -8,11 +8,11 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from agent_assets.llm.config import LlmConfig
+from agent_assets.mongo.layout import MongoLayout
 from agent_assets.release.config import GateConfig
 from agent_assets.rl.config import RlConfig
 from agent_assets.strict_model import StrictModel
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from resources.mongo_config import MongoLayout
 
 
 class BaseModelConfig(StrictModel):
@@ -41,7 +41,7 @@ class MemoriesConfig(StrictModel):
 
     layout: MongoLayout = Field(
         default_factory=MongoLayout.service,
-        description="`service`, `app`, or a mapping that overrides names of one (see resources/mongo_config.py).",
+        description="`service`, `app`, or a mapping that overrides names of one (see agent_assets/mongo/layout.py).",
     )
     max_answer_chars: int = Field(20_000, gt=0, description="Longer answers are skipped and counted.")
     min_memories: int = Field(1, ge=1, description="An elder with fewer usable answers is an error.")

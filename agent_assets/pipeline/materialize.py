@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from agent_assets.abandoned import process_tag
+from agent_assets.agent.weave_tracing import WeaveTracing
 from agent_assets.errors import ConfigError, CorruptArtifact, StoreError
 from agent_assets.pipeline.cutoff import nothing_follows
 from agent_assets.pipeline.metadata import artifact_metadata, plain_metadata
@@ -25,12 +25,12 @@ from agent_assets.planning.history import (
     WANTED_TAG,
     latest_materialization,
 )
+from agent_assets.runs.orphans import process_tag
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import Manifest, content_version, hash_files
 from agent_assets.store.places import llm_folder, trace_file
 from agent_assets.store.tombstones import generation
-from resources.tracing import TracingResource
 
 DEVICE_TAG = "agent_assets/device"
 GPU_TAG = "agent_assets/gpu"
@@ -64,7 +64,7 @@ def materialize_stage(
         inputs=_inputs(store, pipeline, deps, partition, context, age),
         mongo=context.resources.mongo,
         engines=context.resources.engines,
-        tracing=TracingResource(wandb_project=load_settings().wandb_project),
+        tracing=WeaveTracing(wandb_project=load_settings().wandb_project),
         trace_file=trace_file(store, pipeline.config.name, partition),
         llm_folder=llm_folder(store, pipeline.config.name, partition),
         generation=age,

@@ -17,9 +17,9 @@ from agent_assets.store.places import agent_logs
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from resources.engines import EnginesResource
-    from resources.mongo import MongoResource
-    from resources.tracing import TraceFigures, TracingResource
+    from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
+    from agent_assets.engines.local import LocalEngines
+    from agent_assets.mongo.database import MemoryDatabase
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class SourceContext:
 
     pipeline: PipelineSpec
     partition: str | None
-    mongo: "MongoResource"
-    engines: "EnginesResource"
+    mongo: "MemoryDatabase"
+    engines: "LocalEngines"
 
     @property
     def config(self) -> PipelineConfig:
@@ -83,7 +83,7 @@ class StageRun(SourceContext):
 
     context: dg.AssetExecutionContext
     inputs: Mapping[str, Artifact]
-    tracing: "TracingResource"
+    tracing: "WeaveTracing"
     trace_file: Path
     llm_folder: Path
     generation: int  # how often an elder of this id was removed before

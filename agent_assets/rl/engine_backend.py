@@ -14,14 +14,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent_assets.engines.adapters import load_adapter, unload_adapter
+from agent_assets.engines.launch.folder import Trainer
+from agent_assets.engines.launch.process import BACKGROUND_NICENESS
 from agent_assets.engines.machine import Machine
-from agent_assets.engines.process import BACKGROUND_NICENESS
-from agent_assets.engines.server import Endpoint, serve_model
+from agent_assets.engines.servers.adapters import load_adapter, unload_adapter
+from agent_assets.engines.servers.vllm import Endpoint, serve_model
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.rl.batches import sequences, turn_advantages
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.trainer import Trainer
 
 if TYPE_CHECKING:
     from art import dev

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.engines.machine import Machine
 from agent_assets.errors import ConfigError
@@ -16,7 +17,6 @@ from agent_assets.rl.learning import Outcome, learn
 from agent_assets.rl.local_backend import internal_config, kept_to, open_local_backend
 from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.swift_engine import train_swift
-from agent_assets.synthesis.agent_loop import ToolCaller
 
 ART_PROJECT = "agent-assets"
 ART_NAME = "rl"

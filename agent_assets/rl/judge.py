@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent_assets.agent.chat_model import request_body
+from agent_assets.agent.tracing import span
 from agent_assets.conversations.messages import ToolSchema, canonical_json
 from agent_assets.conversations.row_parts import openai_tools
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.llm.answer_cache import AnswerCache
 from agent_assets.rl.config import JudgeConfig, RewardWeights
 from agent_assets.rl.rollouts import Attempt
-from agent_assets.synthesis.openai_model import request_body
-from agent_assets.synthesis.tracing import span
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

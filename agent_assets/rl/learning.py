@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agent_assets.agent.chat_model import request_body
+from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.messages import Message, ToolSchema
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
@@ -20,8 +22,6 @@ from agent_assets.rl.rollouts import OVER_LENGTH, Attempt, roll_out_groups
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
 from agent_assets.rl.verdicts import hopeless, progress, reached, verdict
-from agent_assets.synthesis.agent_loop import ToolCaller
-from agent_assets.synthesis.openai_model import request_body
 
 if TYPE_CHECKING:
     import art

@@ -24,14 +24,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agent_assets.agent.loop import ERROR_PREFIX, UNPARSED, StopReason
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema, canonical_json
 from agent_assets.conversations.validation import validate_call
-from agent_assets.evaluation import answers
-from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import calls_match
 from agent_assets.rl.config import RewardWeights
-from agent_assets.synthesis.agent_loop import ERROR_PREFIX, UNPARSED, StopReason
-from agent_assets.synthesis.answer_texts import numbers
+from agent_assets.text import answers
+from agent_assets.text.own_words import numbers
 
 _CALL_IN_TEXT = re.compile(r"</?tool_call>|</?tool_response>")
 

@@ -26,16 +26,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent_assets.agent.loop import ToolCaller
+from agent_assets.agent.tool_call_parser import read_text
 from agent_assets.conversations.messages import JsonObject, Message, ToolSchema, canonical_json
 from agent_assets.errors import EngineFailed
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.hermes import read_text
 from agent_assets.rl.records import Step, describe_step, total, write_step
 from agent_assets.rl.rollouts import Attempt, OverLength, roll_out
 from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.scoring import Scoring
 from agent_assets.rl.verdicts import hopeless, progress, reached
-from agent_assets.synthesis.agent_loop import ToolCaller
 
 if TYPE_CHECKING:
     from openai.types.chat.chat_completion import Choice

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agent_assets.agent.chat_model import read_reply, request_body
+from agent_assets.agent.loop import ChatModel, Limits, StopReason, ToolCaller, in_order, run_agent
+from agent_assets.agent.tracing import span
 from agent_assets.conversations.messages import JsonObject, Message, ToolSchema
 from agent_assets.errors import ToolServerError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.rewards import Reward, reward
 from agent_assets.rl.scenarios import Scenario
-from agent_assets.synthesis.agent_loop import ChatModel, Limits, StopReason, ToolCaller, in_order, run_agent
-from agent_assets.synthesis.openai_model import read_reply, request_body
-from agent_assets.synthesis.seeds import stable_hash
-from agent_assets.synthesis.tracing import span
+from agent_assets.text.seeds import stable_hash
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

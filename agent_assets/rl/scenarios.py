@@ -16,27 +16,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from agent_assets.agent.loop import Limits, in_order
 from agent_assets.conversations.formats import from_swift
+from agent_assets.conversations.items import EvalItem, read_items
 from agent_assets.conversations.memories import read_memories, read_profile
 from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json, read_json_lines
 from agent_assets.errors import TrainingDataError
-from agent_assets.evaluation.items import EvalItem, read_items
 from agent_assets.rl.config import RlConfig
-from agent_assets.synthesis.agent_loop import Limits, in_order
+from agent_assets.synthesis.arguments.sampler import CannotSample
+from agent_assets.synthesis.build import HELDOUT_FILE, TRAIN_FILE, heldout_item
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from agent_assets.synthesis.difficulty import difficulty as call_difficulty
-from agent_assets.synthesis.exchanges import run_task
-from agent_assets.synthesis.personas import elder_tasks
-from agent_assets.synthesis.question_files import Question, read_questions
-from agent_assets.synthesis.question_maker import tool_questions
-from agent_assets.synthesis.row_checks import Rules
-from agent_assets.synthesis.rows import HELDOUT_FILE, TRAIN_FILE, heldout_item
-from agent_assets.synthesis.sampling import CannotSample
-from agent_assets.synthesis.scripted_teacher import ScriptedTeacher
-from agent_assets.synthesis.seeds import stable_hash
-from agent_assets.synthesis.tasks import Task, Tools
-from agent_assets.synthesis.tool_tasks import tool_tasks
-from agent_assets.synthesis.wording_files import WordingsFile, read_wordings
+from agent_assets.synthesis.questions.difficulty import difficulty as call_difficulty
+from agent_assets.synthesis.questions.question import Question, read_questions
+from agent_assets.synthesis.questions.scripted import tool_questions
+from agent_assets.synthesis.rows.checks import Rules
+from agent_assets.synthesis.rows.example import run_task
+from agent_assets.synthesis.tasks.elder_tasks import elder_tasks
+from agent_assets.synthesis.tasks.task import Task, Tools
+from agent_assets.synthesis.tasks.tool_use import tool_tasks
+from agent_assets.synthesis.teachers.scripted import ScriptedTeacher
+from agent_assets.synthesis.templates.file import WordingsFile, read_wordings
+from agent_assets.text.seeds import stable_hash
 
 SCENARIOS_FILE, HELDOUT_SCENARIOS_FILE = "scenarios.jsonl", "heldout_scenarios.jsonl"
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-0?(\d{1,2})-0?(\d{1,2})(?!\d)")

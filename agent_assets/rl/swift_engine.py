@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.formats import to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolSchema, canonical_json
+from agent_assets.engines.launch.folder import FolderProgram
 from agent_assets.engines.machine import Machine
 from agent_assets.errors import ConfigError
 from agent_assets.rl.config import RlConfig
@@ -24,9 +26,7 @@ from agent_assets.rl.records import equal_share, read_steps
 from agent_assets.rl.rollout_service import RolloutService
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
-from agent_assets.rl.trainer import FolderProgram
 from agent_assets.rl.verdicts import hopeless, reached, verdict
-from agent_assets.synthesis.agent_loop import ToolCaller
 
 _FIELDS = {
     "precision", "learning_rate", "advantage", "clip", "kl", "max_grad_norm", "max_turns", "max_tokens",

@@ -14,17 +14,17 @@ from typing import Any
 
 from openai import APIConnectionError, APIStatusError, APITimeoutError, BadRequestError, NotFoundError
 
+from agent_assets.agent.chat_model import OpenAIChatModel
+from agent_assets.agent.loop import Limits, Rollout, StopReason, run_agent
 from agent_assets.conversations.messages import Message, ToolSchema
 from agent_assets.errors import AgentAssetsError, EngineFailed, ServingError, ToolServerError
-from agent_assets.evaluation.answers import cited_ids, final_answer, offered_ids
 from agent_assets.serving.config import AnswerConfig
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.model_server import Served
 from agent_assets.serving.released import Released, ReleasedAgent
 from agent_assets.serving.sessions import ToolSessions, WatchedTools
 from agent_assets.store.places import agent_logs
-from agent_assets.synthesis.agent_loop import Limits, Rollout, StopReason, run_agent
-from agent_assets.synthesis.openai_model import OpenAIChatModel
+from agent_assets.text.answers import cited_ids, final_answer, offered_ids
 
 log = logging.getLogger("agent_assets.serving")
 Tell = Callable[[str, dict[str, object]], None]
@@ -174,7 +174,7 @@ class Answering:
         )  # fmt: skip
 
     def _open_tools(self, found: ReleasedAgent) -> Any:
-        from agent_assets.pipeline.tools import open_tools
+        from agent_assets.pipeline.stages.tools import open_tools
 
         memories = self._released.part(found, "memories").path if "memories" in found.candidate.parts else None
         pipeline = found.agent[0]

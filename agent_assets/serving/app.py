@@ -74,10 +74,10 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
 
 
 def _services(settings: Settings, config: ServingConfig) -> Services:
-    from resources.engines import EnginesResource
+    from agent_assets.engines.local import LocalEngines
 
     released = Released(open_store(settings))
-    engines = EnginesResource(environments=str(settings.engines), device=settings.device, home=str(settings.home))
+    engines = LocalEngines(environments=str(settings.engines), device=settings.device, home=str(settings.home))
     logs = settings.home / "logs"
     inference = Inference(engines, config.inference, logs)
     return Services(

@@ -13,13 +13,13 @@ from agent_assets.serving.model_server import ModelServer
 if TYPE_CHECKING:
     import httpx
 
-    from resources.engines import EnginesResource
+    from agent_assets.engines.local import LocalEngines
 
 
 class Inference:
     """The model server of this installation: one base model at a time."""
 
-    def __init__(self, engines: "EnginesResource", config: InferenceConfig, folder: Path) -> None:
+    def __init__(self, engines: "LocalEngines", config: InferenceConfig, folder: Path) -> None:
         self._engines, self._config, self._folder = engines, config, folder
         self._server: ModelServer | None = None
         self._client: httpx.AsyncClient | None = None

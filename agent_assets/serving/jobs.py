@@ -12,8 +12,8 @@ import anyio.to_thread
 import httpx
 from dagster import DagsterRunStatus
 
-from agent_assets.device_queue import DeviceQueue, read_queue
 from agent_assets.errors import ServingError
+from agent_assets.runs.device_queue import DeviceQueue, read_queue
 from agent_assets.serving.progress import job_progress, status_of, waiting_message, waits_for_device
 from agent_assets.serving.runs import agent_of, open_runs, open_runs_of
 from agent_assets.settings import Settings
@@ -201,7 +201,7 @@ class Jobs:
         if self._instance is None:
             import dagster as dg
 
-            from agent_assets.instance import prepare_dagster_home
+            from agent_assets.runs.instance import prepare_dagster_home
 
             prepare_dagster_home(self._settings)
             self._instance = dg.DagsterInstance.from_config(str(self._settings.dagster_home))

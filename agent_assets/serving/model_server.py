@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from agent_assets.engines.process import EngineLimits
+from agent_assets.engines.launch.process import EngineLimits
+from agent_assets.engines.servers.loaded import drop, hold
 from agent_assets.errors import AgentAssetsError, ServingError
 from agent_assets.serving.adapters import AdapterPool, Busy
 from agent_assets.serving.config import InferenceConfig
-from agent_assets.serving.holding import drop, hold
 
 if TYPE_CHECKING:
-    from agent_assets.engines.server import Endpoint
-    from resources.engines import EnginesResource
+    from agent_assets.engines.local import LocalEngines
+    from agent_assets.engines.servers.vllm import Endpoint
 
 log = logging.getLogger("agent_assets.serving")
 State = Literal["cold", "starting", "ready", "failed"]
@@ -49,7 +49,7 @@ class ModelServer:
     """
 
     def __init__(
-        self, engines: "EnginesResource", config: InferenceConfig, base_dir: Path, base_version: str, folder: Path
+        self, engines: "LocalEngines", config: InferenceConfig, base_dir: Path, base_version: str, folder: Path
     ) -> None:
         self._engines, self._config, self._base_dir, self._folder = engines, config, base_dir, folder
         self.base_version = base_version
@@ -172,7 +172,7 @@ class ModelServer:
 
     def _launch(self) -> "Endpoint":
         """A new process, in place of the one before. It answers later; until then `_stop` can end it."""
-        from agent_assets.engines.server import serve_model
+        from agent_assets.engines.servers.vllm import serve_model
 
         self._stop()
         env = self._engines.environment()

@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus
 
-from agent_assets.device_queue import WAITING_STAGE, DeviceQueue, had_device, holds_device, wants_device
-from agent_assets.progress import words
+from agent_assets.runs.device_queue import WAITING_STAGE, DeviceQueue, had_device, holds_device, wants_device
+from agent_assets.runs.progress import words
 
 # Rough seconds of each stage on two CPU cores: they weigh the stages against each other.
 _TYPICAL = {

@@ -8,9 +8,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from agent_assets.agent.mcp.toolbox import Toolbox
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema
 from agent_assets.errors import AgentAssetsError, ToolServerError
-from agent_assets.synthesis.mcp_client import Toolbox
 
 log = logging.getLogger("agent_assets.serving")
 Open = Callable[[], AbstractAsyncContextManager[Toolbox]]

@@ -18,7 +18,7 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from agent_assets.errors import AgentAssetsError, MongoUnavailable, ServingError
-from resources.mongo_retry import connect
+from agent_assets.mongo.retry import connect
 
 DATABASE = "agent_assets"
 Scope = Literal["admin", "elder", "read"]

@@ -1,13 +1,12 @@
 """Settings of the stages `questions` and `train_jsonl`. Defaults keep training on a CPU affordable."""
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from agent_assets.llm.config import TeacherChoice
 from agent_assets.strict_model import StrictModel
-
-Language = Literal["en", "zh"]
+from agent_assets.text.language import Language
 
 # Raised by hand when a prompt of llm_teacher or llm_questions changes: part of every fingerprint.
 TEACHER_PROMPTS = "1"

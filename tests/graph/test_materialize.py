@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+
 from graph import World, materialize, outcome
 
 

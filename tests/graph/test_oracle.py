@@ -15,13 +15,13 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
-from fleet import NAMES, PARENTS, SHARED, Executed, Fleet, cells
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent_assets.planning.cells import CauseKind, Plan, Status
 from agent_assets.planning.history import INPUT_TAG
 from agent_assets.store.tombstones import bury, revive
+from support.fleet import NAMES, PARENTS, SHARED, Executed, Fleet, cells
 
 ELDERS = ("ada", "ben")
 TEXTS = ("a", "b", "a!", "A")  # "!" is lost in the first stage, the case in the second

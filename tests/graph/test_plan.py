@@ -7,12 +7,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from fleet import NAMES, SHARED, Fleet, causes, cells, materialized
 
 from agent_assets.planning.cells import CauseKind, FanOut, Status
 from agent_assets.planning.facts import Materialization
 from agent_assets.planning.history import DagsterLog
 from agent_assets.store.tombstones import bury, revive
+from support.fleet import NAMES, SHARED, Fleet, causes, cells, materialized
 
 ELDER = tuple(name for name in NAMES if name not in SHARED)
 
@@ -175,7 +175,7 @@ def test_the_second_plan_reads_only_what_is_new(fleet: Fleet, monkeypatch: pytes
             read.extend(storage_ids)
             return super().read(storage_ids)
 
-    monkeypatch.setattr("fleet.DagsterLog", Counting)
+    monkeypatch.setattr("support.fleet.DagsterLog", Counting)
     fleet.refresh()
     fleet.plan()
     read.clear()

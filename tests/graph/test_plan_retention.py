@@ -7,7 +7,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from fleet import Fleet
 
 from agent_assets.planning.history import DagsterLog
 from agent_assets.planning.recorded import read_latest
@@ -16,6 +15,7 @@ from agent_assets.release.records import CANDIDATE_FILE, Candidate, Part
 from agent_assets.store.artifact_store import ArtifactKey
 from agent_assets.store.places import versions
 from agent_assets.store.retention import Pruning, plan_pruning, prune
+from support.fleet import Fleet
 
 KEY = ArtifactKey("fleet", "elder_memories", "ada")
 

@@ -9,12 +9,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from agent_assets.conversations.items import EvalItem, write_items
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
-from agent_assets.evaluation.items import EvalItem, write_items
-from agent_assets.pipeline import release
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stages import release
 from agent_assets.release.pointer import current_entry, read_ledger, rollback
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.manifest import CheckEntry

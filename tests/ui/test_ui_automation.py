@@ -7,8 +7,8 @@ import pytest
 from launch_dialog import choose_partitions
 from playwright.sync_api import Page, expect
 
-from resources.mongo_retry import connect
-from resources.mongod import running_mongod
+from agent_assets.mongo.embedded.mongod import running_mongod
+from agent_assets.mongo.retry import connect
 
 SHOTS = Path(__file__).resolve().parents[2] / "test-artifacts" / "ui"
 MEMORIES = "assets/elder_companion/elder_memories"

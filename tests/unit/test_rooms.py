@@ -1,76 +1,233 @@
-"""The rooms and who may import whom, as docs/architecture.md says."""
+"""The rooms, and who may import whom.
+
+A room is a package of ours, or a module that lies beside the packages. `MAY_IMPORT` is the whole truth: an import that
+it does not allow fails, and so does a room that it does not know. To add a room, add its line here and in README.md.
+Imports inside functions and under TYPE_CHECKING count like all others.
+"""
 
 import ast
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAIN = ("conversations", "llm", "synthesis", "evaluation", "rl", "store", "planning", "release")
-NOT_PLAIN = ("dagster", "weave", "agent_assets.pipeline", "agent_assets.cli", "agent_assets.demo")
-ENGINE_FORBIDDEN = {"dagster", "pymongo", "fastmcp", "openai", "pandas"}
+
+MAY_IMPORT = {
+    # The code location: alone in knowing the Dagster resources.
+    "definitions": "resources settings",
+    "defs": "automation settings",
+    "resources": "engines mongo store",
+    # What everything stands on.
+    "errors": "",
+    "settings": "errors",
+    "strict_model": "",
+    "conversations": "errors",
+    "store": "errors",
+    "text": "conversations",
+    "planning": "conversations errors store",
+    # The run-time of an agent, and what it asks.
+    "agent": "conversations errors",
+    "agent.mcp": "conversations errors strict_model",
+    "llm": "agent conversations errors strict_model",
+    "tool_servers": "conversations",
+    "mongo": "conversations errors store strict_model",
+    "mongo.embedded": "errors mongo",
+    # Programs of other environments, and what starts them.
+    "engines": "engines.devices engines.launch engines.servers errors runs settings store",
+    "engines.devices": "errors",
+    "engines.launch": "conversations engines engines.devices errors settings",
+    "engines.programs": "conversations engines.templates errors",
+    "engines.servers": "engines engines.devices engines.launch errors",
+    "engines.templates": "errors",
+    # Training data.
+    "synthesis": "agent conversations errors llm strict_model synthesis.questions synthesis.rows synthesis.tasks "
+    "synthesis.teachers synthesis.templates text",
+    "synthesis.arguments": "conversations text",
+    "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments synthesis.templates text",
+    "synthesis.rows": "agent conversations errors synthesis synthesis.tasks text",
+    "synthesis.tasks": "agent conversations errors synthesis synthesis.arguments synthesis.questions "
+    "synthesis.templates text",
+    "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows synthesis.tasks text",
+    "synthesis.templates": "conversations errors strict_model synthesis.arguments text",
+    # Judging, learning, releasing.
+    "evaluation": "agent conversations errors text",
+    "rl": "agent conversations engines engines.launch engines.servers errors evaluation llm store "
+    "strict_model synthesis synthesis.arguments synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers "
+    "synthesis.templates text",
+    "release": "errors evaluation settings store strict_model",
+    # The graph, and what runs it.
+    "pipeline": "agent engines errors evaluation llm mongo pipeline.stages planning release rl runs settings store "
+    "strict_model synthesis",
+    "pipeline.stages": "agent agent.mcp conversations engines.servers engines.templates errors evaluation llm mongo "
+    "pipeline release rl settings store synthesis synthesis.questions synthesis.teachers",
+    "runs": "settings",
+    "automation": "conversations definitions engines errors mongo pipeline pipeline.stages planning release runs "
+    "services settings store strict_model",
+    "services": "automation engines.devices errors mongo mongo.embedded runs serving settings",
+    "serving": "agent agent.mcp automation conversations engines engines.launch engines.servers errors mongo pipeline "
+    "pipeline.stages planning release runs services serving.routes settings store strict_model text",
+    "serving.routes": "conversations errors release runs serving store",
+    "cli": "agent agent.mcp automation conversations demo engines engines.devices engines.launch engines.servers "
+    "errors mongo mongo.embedded pipeline pipeline.stages planning release runs services serving settings store",
+    "demo": "automation conversations definitions errors mongo planning settings store",
+}
+# The circle that is left: `services` opens an installation for these rooms, and checks their configuration.
+BACKWARD = {("services", "automation"), ("services", "serving")}
+
+# Rooms, and modules of other rooms, that know Dagster. Everything else is plain Python.
+KNOW_DAGSTER = {"automation", "cli", "definitions", "defs", "demo", "pipeline", "pipeline.stages", "resources", "runs"}
+KNOW_DAGSTER |= {"engines.launch.launcher", "engines.launch.messages", "engines.local", "engines.progress"}
+KNOW_DAGSTER |= {"planning.history", "serving.jobs", "serving.progress", "serving.runs"}
+KNOW_WEAVE = {"agent.weave_tracing"}
+# What runs in an engine environment, with the libraries that are there.
+IN_ENGINES = ("engines.programs", "engines.launch.supervisor")
+PROGRAMS_MAY_IMPORT = {"conversations", "engines.programs", "engines.templates", "errors", "text"}
+NOT_IN_ENGINES = {"dagster", "pymongo", "fastmcp", "openai", "pandas", "pydantic", "weave"}
 
 
-def modules(room: str) -> list[Path]:
-    return sorted((ROOT / "agent_assets" / room).rglob("*.py"))
+def modules() -> dict[str, Path]:
+    """Our modules by name, without `agent_assets.` in front; the name of a package stands for its __init__.py."""
+    named = {}
+    for path in [*(ROOT / "agent_assets").rglob("*.py"), *(ROOT / "resources").rglob("*.py")]:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        named[".".join(part for part in parts if part not in {"agent_assets", "__init__"})] = path
+    named.pop("", None)
+    return named
 
 
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+MODULES = modules()
+
+
+def imported(path: Path, *, when_loaded: bool = False) -> Iterator[str]:
+    """What a file imports (when it is loaded, or ever), as dotted names: `from a import b` is `a.b`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if when_loaded else ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module)
-    return found
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def reaches(path: Path, *prefixes: str) -> list[str]:
-    return sorted(name for name in imports(path) if name.startswith(prefixes))
+def ours(path: Path) -> Iterator[str]:
+    """Our modules that a file imports."""
+    for name in imported(path):
+        short = name.removeprefix("agent_assets.")
+        if short == name and not name.startswith("resources."):
+            continue
+        yield short if short in MODULES else short.rpartition(".")[0]
 
 
-@pytest.mark.parametrize("room", PLAIN)
-def test_plain_rooms_do_not_know_dagster(room: str) -> None:
-    offenders = {
-        str(path.relative_to(ROOT)): names
-        for path in modules(room)
-        if path.name not in {"history.py"} and (names := reaches(path, *NOT_PLAIN))
-    }
-    assert offenders == {}
+IMPORTS = {module: set(ours(path)) for module, path in MODULES.items()}
+
+
+def room_of(module: str) -> str:
+    """The package a module lies in; a module beside the packages is a room of its own."""
+    return module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0] or module
+
+
+def libraries(module: str, *, when_loaded: bool = False) -> set[str]:
+    """Top-level packages of others that a module imports."""
+    names = imported(MODULES[module], when_loaded=when_loaded)
+    return {name.split(".")[0] for name in names} - {"agent_assets", "resources"}
+
+
+def users_of(library: str) -> set[str]:
+    return {module for module in MODULES if library in libraries(module)}
+
+
+def reached(starts: Iterable[str]) -> set[str]:
+    """Our modules that are loaded with these."""
+    seen: set[str] = set()
+    waiting = set(starts)
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        packages = {module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)}
+        waiting |= (IMPORTS[module] | packages) - seen
+    return seen
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert {room_of(module) for module in MODULES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_what_the_table_allows(room: str) -> None:
+    used: dict[str, set[str]] = defaultdict(set)
+    for module in MODULES:
+        if room_of(module) == room:
+            for target in IMPORTS[module]:
+                used[room_of(target)].add(f"{module} -> {target}")
+    used.pop(room, None)
+    allowed = set(MAY_IMPORT[room].split())
+    assert {target: why for target, why in used.items() if target not in allowed} == {}
+    assert allowed <= used.keys(), f"{room} imports no {allowed - used.keys()}: take it out of the table"
+
+
+@pytest.mark.parametrize("folder", ["", *(module for module, path in MODULES.items() if path.name == "__init__.py")])
+def test_there_is_no_circle_between_neighbours(folder: str) -> None:
+    """Files and folders that lie side by side import each other one way, all that lies below a folder included."""
+
+    def neighbour(module: str) -> str | None:
+        if folder and not module.startswith(f"{folder}."):
+            return None
+        return module.removeprefix(f"{folder}." if folder else "").split(".")[0]
+
+    graph: dict[str, set[str]] = {name: set() for name in filter(None, map(neighbour, MODULES))}
+    for module, targets in IMPORTS.items():
+        if start := neighbour(module):
+            graph[start] |= {end for target in targets if (end := neighbour(target)) and end != start}
+    if not folder:
+        for start, end in BACKWARD:
+            graph[start].remove(end)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle in {folder or 'agent_assets'}: {' <- '.join(error.args[1])}")
+
+
+def test_only_the_code_location_imports_resources() -> None:
+    importers = {module for module in MODULES if any(room_of(target) == "resources" for target in IMPORTS[module])}
+    assert {module for module in importers if room_of(module) != "resources"} == {"definitions"}
 
 
 def test_nothing_imports_the_command_line() -> None:
-    everything = [*(ROOT / "agent_assets").rglob("*.py"), *(ROOT / "resources").rglob("*.py")]
-    assert [str(path) for path in everything if reaches(path, "agent_assets.cli")] == []
+    importers = {module for module in MODULES if any(room_of(target) == "cli" for target in IMPORTS[module])}
+    assert {module for module in importers if room_of(module) != "cli"} == set()
+
+
+def test_plain_rooms_do_not_know_dagster() -> None:
+    assert {m for m in users_of("dagster") if m not in KNOW_DAGSTER and room_of(m) not in KNOW_DAGSTER} == set()
+    assert users_of("weave") <= KNOW_WEAVE
 
 
 def test_engine_programs_import_only_what_their_environment_has() -> None:
-    for path in modules("engines/programs"):
-        names = imports(path)
-        ours = {name for name in names if name.startswith(("agent_assets", "resources"))}
-        allowed = ("agent_assets.engines", "agent_assets.conversations", "agent_assets.errors")
-        assert all(name.startswith(allowed) for name in ours), (path, ours)
-        assert not {name.split(".")[0] for name in names} & ENGINE_FORBIDDEN, path
+    programs = {module for module in MODULES if module.startswith(IN_ENGINES)}
+    for module in programs:
+        rooms = {room_of(target) for target in IMPORTS[module]}
+        assert rooms <= PROGRAMS_MAY_IMPORT, (module, rooms - PROGRAMS_MAY_IMPORT)
+    loaded = reached(programs)
+    assert {module: found for module in loaded if (found := libraries(module) & NOT_IN_ENGINES)} == {}
+    for module in loaded - programs:
+        assert libraries(module, when_loaded=True) <= sys.stdlib_module_names, (
+            f"{module} is loaded in engine environments"
+        )
 
 
 def test_the_code_location_is_light() -> None:
-    """Loading it costs at most half a second over Dagster itself, and brings in none of the heavy libraries."""
+    """Loading it brings in none of the heavy libraries: every run and every `dagster` command pays for it."""
     code = (
-        "import time, sys, dagster, dagster.components\n"
-        "started = time.perf_counter()\n"
+        "import sys\n"
         "import agent_assets.definitions as module\n"
         "module.defs()\n"
-        "print(time.perf_counter() - started)\n"
         "heavy = {'torch', 'art', 'weave', 'litellm', 'transformers', 'vllm', 'openai', 'fastmcp'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
-
-
-def test_nothing_that_automation_starts_imports_it_back() -> None:
-    below = [path for room in (*PLAIN, "pipeline", "engines", "tool_servers") for path in modules(room)]
-    resources = (ROOT / "resources").rglob("*.py")
-    assert [str(path) for path in [*below, *resources] if reaches(path, "agent_assets.automation")] == []

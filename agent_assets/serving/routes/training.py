@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from agent_assets.progress import words
+from agent_assets.runs.progress import words
 from agent_assets.serving.context import Acting, Known, Services, Serving
 from agent_assets.serving.jobs import JobUnknown, NoSuchElder
 from agent_assets.serving.progress import OVER

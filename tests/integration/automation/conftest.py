@@ -6,13 +6,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from fleet import World
 from town import ADA, BEN, Db, Town
 
 from agent_assets.automation import commands, prune
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
-from resources.mongo import MongoResource
-from resources.mongo_config import MongoLayout
+from agent_assets.mongo.database import MemoryDatabase
+from agent_assets.mongo.layout import MongoLayout
+from support.fleet import World
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def town(mongo_db: Db, mongo_uri: str, tmp_path: Path) -> Iterator[Town]:
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     mongo_db.answers.create_index([("elderId", 1), ("updatedAt", 1), ("createdAt", 1)])
     seed_elders(mongo_db, MongoLayout.service(), load_sample_elders([ADA, BEN]))
-    mongo = MongoResource(uri=mongo_uri, database=mongo_db.name)
+    mongo = MemoryDatabase(uri=mongo_uri, database=mongo_db.name)
     with dg.DagsterInstance.ephemeral() as instance:
         yield Town(instance, tmp_path, World(), mongo)
     mongo.close()

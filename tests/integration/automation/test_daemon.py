@@ -13,10 +13,10 @@ from pymongo.database import Database
 from agent_assets.automation.execute import Order
 from agent_assets.automation.queue import open_queue
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
-from agent_assets.instance import open_instance, prepare_dagster_home
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.services import free_port, running_services
 from agent_assets.settings import Settings, load_settings
-from resources.mongo_config import MongoLayout
 
 Db = Database[dict[str, Any]]
 ADA, BEN, GHOST = "frederick-douglass", "benjamin-franklin", "ghost"

@@ -12,17 +12,17 @@ import dagster as dg
 import httpx
 import psutil
 import pytest
-from waiting import wait_for
 
 from agent_assets import services
-from agent_assets.abandoned import PROCESS_TAG, release_abandoned_runs
 from agent_assets.automation.execute import Order
 from agent_assets.automation.queue import open_queue
-from agent_assets.device_queue import DEVICE_TAG, announce, holds_device, is_waiting, read_queue
-from agent_assets.instance import open_instance
+from agent_assets.runs.device_queue import DEVICE_TAG, announce, holds_device, is_waiting, read_queue
+from agent_assets.runs.instance import open_instance
+from agent_assets.runs.orphans import PROCESS_TAG, release_abandoned_runs
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.progress import job_progress
 from agent_assets.settings import Settings, load_settings
+from support.waiting import wait_for
 
 ELDERS = ("ada", "ben", "cleo", "dora")
 STATUS = dg.DagsterRunStatus
@@ -187,7 +187,7 @@ def test_what_a_machine_without_power_left_behind_is_ended_on_the_next_start(
     """Runs that a code server was starting name no process, and claims of an earlier version's pool stay."""
     from dagster._core.storage.tags import GRPC_INFO_TAG
 
-    from agent_assets.instance import prepare_dagster_home
+    from agent_assets.runs.instance import prepare_dagster_home
 
     settings = load_settings({"AGENT_ASSETS_HOME": str(tmp_path), "PATH": os.environ["PATH"]})
     prepare_dagster_home(settings)

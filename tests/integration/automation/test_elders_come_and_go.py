@@ -3,9 +3,9 @@
 from town import ADA, BEN, ELDER, Town
 
 from agent_assets.automation.config import AutomationConfig
+from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.planning.history import known_partitions
 from agent_assets.planning.index import PlanIndex
-from resources.mongo import MongoResource
 
 
 def test_an_elder_who_left_loses_the_partition_and_leaves_nothing_to_inherit(town: Town) -> None:
@@ -85,7 +85,7 @@ def test_nobody_is_removed_while_mongodb_is_away(town: Town) -> None:
     town.watch()
     town.wait(days=8)
     there = town.mongo
-    town.mongo = MongoResource(uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", database="x")
+    town.mongo = MemoryDatabase(uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", database="x")
     town.watch()
     assert known_partitions(town.instance, "elders") == [BEN, ADA]
     town.mongo = there

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from release_cases import release
 from town import ADA, BEN, Town
 
 from agent_assets.automation import erase
 from agent_assets.automation.commands import Scope, refresh
-from agent_assets.cli import commands
+from agent_assets.cli.main import commands
 from agent_assets.errors import ConfigError, MemoryDataError
-from agent_assets.instance import open_instance
 from agent_assets.planning.history import known_partitions
 from agent_assets.release.pointer import current_entry, move, released_agents
+from agent_assets.runs.instance import open_instance
 from agent_assets.settings import load_settings
 from agent_assets.store.places import agent_logs, elder_places, trace_file
+from support.release_cases import release
 
 VERSION = {ADA: "a" * 32, BEN: "b" * 32}
 

@@ -3,8 +3,8 @@
 from town import ADA, BEN, ELDER, Town
 
 from agent_assets.automation.planner import Options, current_plan, with_words
+from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.planning.history import known_partitions
-from resources.mongo import MongoResource
 
 
 def test_a_new_database_is_built_by_ticks_alone(town: Town) -> None:
@@ -115,7 +115,7 @@ def test_a_clock_set_back_delays_nobody(town: Town) -> None:
 
 
 def test_mongodb_away_is_said_and_the_rest_goes_on(town: Town) -> None:
-    town.mongo = MongoResource(uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", database="none")
+    town.mongo = MemoryDatabase(uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", database="none")
     tick = town.watch()
     assert [request.run.partition for request in tick.requests] == [None]
     assert "elders of fleet: MongoDB at 127.0.0.1:9 did not answer" in tick.message

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from fleet import NAMES, SHARED, Fleet, cells
 
 from agent_assets.automation.summary import report_summary
-from agent_assets.instance import open_instance, prepare_dagster_home
 from agent_assets.planning.history import DagsterLog, active_runs, started_keys
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import load_settings
+from support.fleet import NAMES, SHARED, Fleet, cells
 
 
 def test_plan_refresh_and_plan_again(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from agent_assets.automation import planner
 from agent_assets.automation.config import AutomationConfig
 from agent_assets.defs import automation
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.mongo.layout import MongoLayout
 from agent_assets.planning.history import known_partitions
-from resources.mongo_config import MongoLayout
 
 
 def test_dagster_takes_and_runs_what_schedule_and_sensor_ask_for(

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fleet import NAMES, SHARED, Fleet, materialized
 from pymongo.database import Database
 
 from agent_assets.automation import ticks
 from agent_assets.automation.config import AutomationConfig
 from agent_assets.automation.ticks import Tick
+from support.fleet import NAMES, SHARED, Fleet, materialized
 
 Db = Database[dict[str, Any]]
 ADA, BEN, SHEN = "frederick-douglass", "benjamin-franklin", "shen-fu"

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from agent_assets.engines.environment import find_engine_env
-from agent_assets.engines.process import EngineLimits
-from agent_assets.engines.server import serve_model
+from agent_assets.engines.launch.process import EngineLimits
+from agent_assets.engines.servers.vllm import serve_model
 
 with serve_model(
     env=find_engine_env("cpu"), model_dir=Path(sys.argv[1]), log_dir=Path(sys.argv[2]), max_model_len=512,

@@ -8,21 +8,21 @@ import time
 from pathlib import Path
 
 import pytest
-from launching import HERE, alive, read_pids
-from waiting import wait_for
 
-from agent_assets.engines.gpu import CPU, lease_device
+from agent_assets.engines.devices.gpu import CPU, lease_device
 from agent_assets.errors import EngineTimeout
 from agent_assets.settings import REPOSITORY
+from support.launching import SUPPORT, alive, read_pids
+from support.waiting import wait_for
 
 
 def start_worker(work: Path, leases: Path) -> "subprocess.Popen[bytes]":
     work.mkdir()
     temporary = work / "temporary"
     temporary.mkdir()
-    environment = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{REPOSITORY}", "TMPDIR": str(temporary)}
+    environment = os.environ | {"PYTHONPATH": f"{SUPPORT}{os.pathsep}{REPOSITORY}", "TMPDIR": str(temporary)}
     return subprocess.Popen(
-        [sys.executable, str(HERE / "launching.py"), str(work), str(leases)], env=environment,
+        [sys.executable, str(SUPPORT / "launching.py"), str(work), str(leases)], env=environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 

@@ -6,25 +6,25 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_gpu import printing_env, show_gpus
 
+from agent_assets.engines.local import LocalEngines
 from agent_assets.errors import EngineFailed
-from agent_assets.pipeline import eval_report
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
+from agent_assets.pipeline.stages import eval_report
 from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.model_server import ModelServer
-from resources.engines import EnginesResource
+from support.fake_gpu import printing_env, show_gpus
 
 
 @pytest.fixture
-def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnginesResource:
+def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalEngines:
     show_gpus(monkeypatch, tmp_path / "bin")
     printing_env(tmp_path / "envs")
-    return EnginesResource(environments=str(tmp_path / "envs"), device="auto", home=str(tmp_path))
+    return LocalEngines(environments=str(tmp_path / "envs"), device="auto", home=str(tmp_path))
 
 
-def test_serving_compiles_and_takes_the_share_of_memory_it_is_told(engines: EnginesResource, tmp_path: Path) -> None:
+def test_serving_compiles_and_takes_the_share_of_memory_it_is_told(engines: LocalEngines, tmp_path: Path) -> None:
     server = ModelServer(engines, InferenceConfig(gpu_memory_share=0.4), tmp_path, "0" * 16, tmp_path)
     with pytest.raises(EngineFailed):
         asyncio.run(server.ensure())
@@ -33,7 +33,7 @@ def test_serving_compiles_and_takes_the_share_of_memory_it_is_told(engines: Engi
     assert "--gpu-memory-utilization 0.4" in text and "--enforce-eager" not in text
 
 
-def test_servers_of_a_stage_take_the_share_of_memory_they_are_told(engines: EnginesResource, tmp_path: Path) -> None:
+def test_servers_of_a_stage_take_the_share_of_memory_they_are_told(engines: LocalEngines, tmp_path: Path) -> None:
     context: Any = SimpleNamespace(run=SimpleNamespace(run_id="test"), log=SimpleNamespace(info=print))
     with pytest.raises(EngineFailed), engines.serve(
         context, {"base": tmp_path}, log_dir=tmp_path / "logs", failed_logs=tmp_path / "failed", max_model_len=512,

@@ -4,13 +4,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fake_gpu import ONE, show_gpus
 
-from agent_assets.doctor import examine
-from agent_assets.engines import gpu
-from agent_assets.engines.gpu import detect_gpus, lease_device
+from agent_assets.cli.doctor import examine
+from agent_assets.engines.devices import gpu
+from agent_assets.engines.devices.gpu import detect_gpus, lease_device
 from agent_assets.errors import ConfigError, EngineMissing
 from agent_assets.settings import REPOSITORY, load_settings
+from support.fake_gpu import ONE, show_gpus
 
 SLICES = "MIG-5c89852c-d268-c3f3-1b07-005d5ae1dc3f,MIG-GPU-aaaa/7/0"
 SETUP = REPOSITORY / "deploy" / "setup.sh"

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from launching import CORE, ROOMY, alive, engine_asset, read_pids
-from waiting import wait_for
 
 from agent_assets.engines.environment import EngineEnv, engine_environment, find_engine_env
-from agent_assets.engines.launcher import EngineResult
-from agent_assets.engines.process import EngineLimits
+from agent_assets.engines.launch.launcher import EngineResult
+from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.errors import (
     AgentAssetsError,
     BaseModelError,
@@ -21,6 +19,8 @@ from agent_assets.errors import (
     EngineTimeout,
     StoreFull,
 )
+from support.launching import CORE, ROOMY, alive, engine_asset, read_pids
+from support.waiting import wait_for
 
 
 def observations(instance: dg.DagsterInstance) -> list[dict[str, object]]:

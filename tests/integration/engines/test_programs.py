@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from tiny_model import make_tiny_model
 
 from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolCall, ToolSchema
 from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv, engine_environment
 from agent_assets.engines.programs.runtime import sha256_file
+from support.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.engine
 

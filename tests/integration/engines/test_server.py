@@ -9,19 +9,19 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from launching import CORE, HERE, alive
 from openai import OpenAI, omit
 from test_programs import conversations
-from tiny_model import make_tiny_adapter
-from waiting import wait_for
 
 from agent_assets.conversations.formats import to_openai, to_swift
+from agent_assets.conversations.rendered import RowRenderer
 from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
-from agent_assets.engines.process import EngineLimits
-from agent_assets.engines.server import Endpoint, serve_model
+from agent_assets.engines.launch.process import EngineLimits
+from agent_assets.engines.servers.vllm import Endpoint, serve_model
 from agent_assets.errors import EngineFailed, EngineOutOfMemory
-from agent_assets.synthesis.rendered import RowRenderer
+from support.launching import CORE, alive
+from support.tiny_model import make_tiny_adapter
+from support.waiting import wait_for
 
 pytestmark = pytest.mark.engine
 LIMITS = EngineLimits(seconds=300, memory_bytes=8 * 2**30)
@@ -89,7 +89,9 @@ def assert_it_renders_what_is_trained(endpoint: Endpoint, model_dir: Path) -> No
 
 
 def test_it_ends_when_its_worker_is_killed(tiny_model: Path, tmp_path: Path) -> None:
-    worker = subprocess.Popen([sys.executable, str(HERE / "serving.py"), str(tiny_model), str(tmp_path)])
+    worker = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("serving.py")), str(tiny_model), str(tmp_path)]
+    )
     try:
         descendants = wait_for(lambda: with_engine_core(psutil.Process(worker.pid)), 120)
     finally:

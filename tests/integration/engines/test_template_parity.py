@@ -16,9 +16,9 @@ from test_programs import Programs, conversations
 
 from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolCall
+from agent_assets.conversations.rendered import RowRenderer
 from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
-from agent_assets.synthesis.rendered import RowRenderer
 
 pytestmark = pytest.mark.engine
 

@@ -2,17 +2,17 @@
 
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from agent_assets.engines.environment import EngineEnv, engine_environment
+from support.launching import SUPPORT
 
 pytestmark = pytest.mark.engine
 
 
 def test_adapters_add_what_vllm_adds(engine_env: EngineEnv) -> None:
-    program = Path(__file__).parent / "programs" / "compare_adapters.py"
+    program = SUPPORT / "programs" / "compare_adapters.py"
     done = subprocess.run(
         [str(engine_env.python), str(program)], env=engine_environment({"VLLM_PLUGINS": "none"}), check=False,
         capture_output=True, text=True, timeout=300,

@@ -5,7 +5,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from resources.mongo_config import MongoLayout
+from agent_assets.mongo.layout import MongoLayout
 
 Document = dict[str, Any]
 Db = Database[Document]

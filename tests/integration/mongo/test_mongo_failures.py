@@ -9,17 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import InvalidOperation
 
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.errors import ConfigError, MongoUnavailable
+from agent_assets.mongo.database import MemoryDatabase
+from agent_assets.mongo.embedded.mongod import MongodHandle, find_mongod, start_mongod
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.mongo.reader import iter_elders, read_elder
+from agent_assets.mongo.retry import Retry, connect, ping
+from agent_assets.mongo.signatures import elder_signatures, list_elder_ids
 from resources.mongo import MongoResource
-from resources.mongo_config import MongoLayout
-from resources.mongo_reader import iter_elders, read_elder
-from resources.mongo_retry import Retry, connect, ping
-from resources.mongo_signatures import elder_signatures, list_elder_ids
-from resources.mongod import MongodHandle, find_mongod, start_mongod
 
 Document = dict[str, Any]
 SERVICE = MongoLayout.service()
@@ -94,16 +97,30 @@ def test_restart_in_the_middle_of_a_read_loses_and_repeats_nothing(mongod: Mongo
     assert ids == [f"elder-{number:04d}" for number in range(400)]
 
 
-def test_resource_reads_and_can_be_opened_again(mongod: MongodHandle) -> None:
+def test_a_run_closes_its_client(mongod: MongodHandle) -> None:
+    clients: list[MongoClient[Any]] = []
+
+    @dg.asset(required_resource_keys={"mongo"})
+    def elders(context: dg.AssetExecutionContext) -> None:
+        database: MemoryDatabase = context.resources.mongo
+        assert database.list_elder_ids(SERVICE).valid == ()
+        clients.append(database.db.client)
+
+    assert dg.materialize([elders], resources={"mongo": MongoResource(uri=mongod.uri)}).success
+    with pytest.raises(InvalidOperation):
+        clients[0].admin.command("ping")
+
+
+def test_database_reads_and_can_be_opened_again(mongod: MongodHandle) -> None:
     with connect(mongod.uri) as client:
         seed_elders(client.afs, SERVICE, load_sample_elders(["shen-fu"]))
-    resource = MongoResource(uri=mongod.uri)
-    assert resource.list_elder_ids(SERVICE).valid == ("shen-fu",)
-    resource.close()
-    assert len(resource.read_elder("shen-fu", SERVICE).memories) >= 40
-    assert [record.profile.name for record in resource.iter_elders(SERVICE)] == ["沈复"]
-    assert set(resource.elder_signatures(SERVICE)) == {"shen-fu"}
-    resource.close()
+    database = MemoryDatabase(uri=mongod.uri)
+    assert database.list_elder_ids(SERVICE).valid == ("shen-fu",)
+    database.close()
+    assert len(database.read_elder("shen-fu", SERVICE).memories) >= 40
+    assert [record.profile.name for record in database.iter_elders(SERVICE)] == ["沈复"]
+    assert set(database.elder_signatures(SERVICE)) == {"shen-fu"}
+    database.close()
 
 
 def test_user_who_may_only_read_suffices(server_with_users: str) -> None:

@@ -13,14 +13,14 @@ import psutil
 import pytest
 
 from agent_assets.errors import ConfigError, MongoUnavailable
-from resources.mongo_retry import connect
-from resources.mongod import find_mongod, running_mongod, start_mongod
+from agent_assets.mongo.embedded.mongod import find_mongod, running_mongod, start_mongod
+from agent_assets.mongo.retry import connect
 
 # Uses the mongod on argv[1], says which, and stays until its input ends.
 USER = """
 import sys
 from pathlib import Path
-from resources.mongod import start_mongod
+from agent_assets.mongo.embedded.mongod import start_mongod
 with start_mongod(Path(sys.argv[1])) as handle:
     print(handle.pid, handle.started, flush=True)
     sys.stdin.read()

@@ -14,9 +14,9 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.errors import MemoryDataError
-from resources.mongo_config import MongoLayout
-from resources.mongo_reader import content_digest, iter_elders, read_elder
-from resources.mongo_signatures import elder_signatures, list_elder_ids
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.mongo.reader import content_digest, iter_elders, read_elder
+from agent_assets.mongo.signatures import elder_signatures, list_elder_ids
 
 
 class Commands(CommandListener):

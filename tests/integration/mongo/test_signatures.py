@@ -4,9 +4,9 @@ import pytest
 from answers_db import APP, SERVICE, T0, T1, Db, Document, answer, ask
 from bson import ObjectId
 
-from resources.mongo_config import MongoLayout
-from resources.mongo_reader import iter_elders
-from resources.mongo_signatures import elder_signatures, has_recommended_index, list_elder_ids, recommended_index
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.mongo.reader import iter_elders
+from agent_assets.mongo.signatures import elder_signatures, has_recommended_index, list_elder_ids, recommended_index
 
 
 def test_signatures_see_additions_deletes_and_stored_collations(mongo_db: Db) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from yaml_pipelines import assets_of, loaded
 
 from agent_assets.automation.pipelines import load_graphs
 from agent_assets.definitions import defs
 from agent_assets.engines.environment import EngineEnv
+from agent_assets.engines.local import LocalEngines
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.component import AgentPipeline
 from agent_assets.pipeline.config import PipelineConfig
@@ -19,6 +19,7 @@ from agent_assets.pipeline.yaml_errors import yaml_errors_told
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from resources.engines import EnginesResource
 from resources.store import StoreResource
+from support.yaml_pipelines import assets_of, loaded
 
 ENERGY = {
     "mcpServers": {
@@ -36,7 +37,7 @@ def test_a_second_pipeline_is_one_yaml_file(tmp_path: Path) -> None:
         assets = assets_of(definitions)
         names = {asset.key.to_user_string() for asset in assets}
         assert "clock_expert/eval_report" in names and "clock_expert/elder_memories" not in names
-        engines = EnginesResource(environments=str(tmp_path), device="cpu", home=str(tmp_path))
+        engines = LocalEngines(environments=str(tmp_path), device="cpu", home=str(tmp_path))
         with dg.DagsterInstance.ephemeral() as instance:
             result = dg.materialize(
                 assets,

@@ -1,20 +1,14 @@
-"""Test helpers beside the tests, those of synthesis, and the tiny model of the whole suite are importable by name."""
+"""Models and adapters that the RL tests share."""
 
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from agent_assets.engines.environment import EngineEnv, find_engine_env
 from agent_assets.errors import EngineMissing
-
-HERE = Path(__file__).resolve().parent
-for folder in (HERE, HERE.parent.parent, HERE.parent / "synthesis"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
 
 
 @pytest.fixture(scope="session")

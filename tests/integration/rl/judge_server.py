@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from local_http import LocalHandler, LocalServer
+from support.local_http import LocalHandler, LocalServer
 
 Reply = tuple[int, str | dict[str, Any]]
 Answer = Reply | Callable[[dict[str, Any]], Reply]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agent_assets.engines.environment import EngineEnv
+from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.machine import Machine
-from agent_assets.engines.process import EngineLimits
 from agent_assets.errors import BaseModelError, ConfigError, EngineMissing
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.engine_backend import EngineBackend

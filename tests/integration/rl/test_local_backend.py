@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from two_doors import TOOLS, Doors, scenario
 
+from agent_assets.engines.devices.gpu import Device, GpuLease
 from agent_assets.engines.environment import EngineEnv
-from agent_assets.engines.gpu import Device, GpuLease
+from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.machine import Machine
-from agent_assets.engines.process import EngineLimits
 from agent_assets.errors import EngineFailed, EngineTimeout
 from agent_assets.rl import engines
 from agent_assets.rl.config import RlConfig

@@ -10,14 +10,14 @@ import pytest
 from judge_server import JudgeServer, judge_server, order_of, scores
 from two_doors import TOOLS, scenario
 
+from agent_assets.agent.trace_store import list_traces
+from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
 from agent_assets.conversations.messages import Message
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.rl.config import JudgeConfig, RewardWeights
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.rewards import Reward
 from agent_assets.rl.rollouts import Attempt
-from resources.trace_store import list_traces
-from resources.tracing import TraceFigures, TracingResource
 
 WEIGHTS = RewardWeights()
 
@@ -71,7 +71,7 @@ def test_a_judge_that_prefers_what_it_reads_first_shows_as_disagreement(tmp_path
 def test_judge_calls_are_traced_with_the_key_left_out(tmp_path: Path) -> None:
     path = tmp_path / "traces.sqlite"
     attributes = {"pipeline": "p", "elder": "ada", "run_id": "run-1"}
-    with judge_server(by_id) as server, TracingResource().session(path, attributes, report=print) as figures:
+    with judge_server(by_id) as server, WeaveTracing().session(path, attributes, report=print) as figures:
         judged(server, tmp_path, [GROUP])
     assert figures == TraceFigures(spans=2)
     assert [(line.kind, line.steps, line.failed) for line in list_traces(path)] == [("judge_call", 1, 0)] * 2

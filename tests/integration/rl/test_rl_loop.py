@@ -10,13 +10,13 @@ import pytest
 from judge_server import judge_server, order_of, scores
 from two_doors import ANSWER, TOOLS, Doors, scenario
 
+from agent_assets.agent.trace_store import list_traces
+from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
 from agent_assets.conversations.messages import ToolCall, ToolResult
 from agent_assets.errors import EngineFailed, ToolServerError
 from agent_assets.rl.config import JudgeConfig, RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.learning import Outcome, learn
-from resources.trace_store import list_traces
-from resources.tracing import TraceFigures, TracingResource
 
 SETTINGS: dict[str, Any] = {
     "steps": 4, "scenarios_per_step": 2, "rollouts_per_scenario": 4, "max_turns": 2, "concurrency": 1,
@@ -121,7 +121,7 @@ def test_rollouts_are_traced_with_every_model_call_and_no_token(tmp_path: Path) 
     attributes = {"pipeline": "p", "elder": "", "run_id": "run-1"}
     with (
         judge_server(doors("left", "right")) as server,
-        TracingResource().session(path, attributes, report=print) as figures,
+        WeaveTracing().session(path, attributes, report=print) as figures,
     ):
         run(tmp_path, server.url, steps=1)
     assert figures == TraceFigures(spans=2 * 4 * 4)  # rollouts, each with two model calls and one tool call

@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_gpu import printing_env
 from two_doors import SETTINGS, train
 
+from agent_assets.engines.devices.gpu import detect_gpus, lease_device
 from agent_assets.engines.environment import EngineEnv
-from agent_assets.engines.gpu import detect_gpus, lease_device
+from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.machine import Machine
-from agent_assets.engines.process import EngineLimits
 from agent_assets.errors import ConfigError, EngineFailed, EngineMissing
-from agent_assets.pipeline import rl_checkpoint
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
+from agent_assets.pipeline.stages import rl_checkpoint
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.engine_backend import EngineBackend
 from agent_assets.rl.engines import _backend
+from support.fake_gpu import printing_env
 
 LIMITS = EngineLimits(60, 2**30)
 # The trainer takes a moment until it is ready; whatever else is started says whether it was.

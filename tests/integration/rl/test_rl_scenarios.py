@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthesis_runs import DEFS, SMALL, elder_folder, make, pipeline_config
 
+from agent_assets.agent.mcp.toolbox import open_toolbox
 from agent_assets.conversations.formats import from_swift
+from agent_assets.conversations.items import read_items
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import TrainingDataError
-from agent_assets.evaluation.items import read_items
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.scenarios import Scenario, hold_out, make_scenarios, schedule, unpadded_dates
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from agent_assets.synthesis.mcp_client import open_toolbox
+from support.synthesis_runs import DEFS, SMALL, elder_folder, make, pipeline_config
 
 CONFIG = RlConfig(scenarios_per_tool=8, steps=3, scenarios_per_step=4)
 PLACES = ("mill", "harbor", "orchard", "forge", "school", "bridge", "market", "chapel")
@@ -109,7 +109,7 @@ def test_no_scenario_easy_enough_is_an_error_that_says_so(tmp_path: Path, memori
 
 def test_a_schedule_uses_every_scenario_before_any_again_and_can_start_with_the_easy_ones() -> None:
     def scenario(number: int, **changed: Any) -> Scenario:
-        from agent_assets.evaluation.items import EvalItem
+        from agent_assets.conversations.items import EvalItem
 
         item = EvalItem(id=f"s{number}", kind="tool", wording="seen", language="en", question=f"q{number}", system="",
                         tool="a" if number % 3 else "b")  # fmt: skip
@@ -129,7 +129,7 @@ def test_every_step_resembles_the_whole() -> None:
     """Of each tool's questions a third asks for ranges, and a quarter writes the day as the tool wants it."""
 
     def scenario(number: int) -> Scenario:
-        from agent_assets.evaluation.items import EvalItem
+        from agent_assets.conversations.items import EvalItem
 
         tool, day = "ab"[number % 2], f"2025-03-{1 + number % 28:02d}"
         ranged, verbatim = number // 2 % 3 == 0, number // 6 % 4 == 0

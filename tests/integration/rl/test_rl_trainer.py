@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_model import make_neutral_adapter
 from two_doors import LIMITS
 
 from agent_assets.engines.environment import EngineEnv, find_engine_env
+from agent_assets.engines.launch.folder import Trainer
 from agent_assets.errors import BaseModelError, EngineFailed
-from agent_assets.rl.trainer import Trainer
+from support.tiny_model import make_neutral_adapter
 
 pytestmark = pytest.mark.engine
 SETTINGS: dict[str, Any] = {

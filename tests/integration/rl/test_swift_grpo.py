@@ -15,12 +15,12 @@ import dagster as dg
 import pytest
 from test_rollout_service import opens
 from two_doors import ANSWER, LIMITS, QUESTION, SETTINGS, TOOLS, Doors, scenario
-from yaml_pipelines import assets_of, loaded
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.engines.devices.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import engine_environment, find_engine_env
-from agent_assets.engines.gpu import GpuLease, detect_gpus, lease_device
+from agent_assets.engines.local import LocalEngines
 from agent_assets.engines.machine import Machine
 from agent_assets.errors import BaseModelError, ConfigError, EngineFailed
 from agent_assets.rl.config import RlConfig
@@ -28,8 +28,8 @@ from agent_assets.rl.engines import Trained, train
 from agent_assets.rl.rollout_service import RolloutService
 from agent_assets.rl.scoring import Scoring
 from agent_assets.rl.swift_engine import last_checkpoint
-from resources.engines import EnginesResource
 from resources.store import StoreResource
+from support.yaml_pipelines import assets_of, loaded
 
 pytestmark = pytest.mark.engine
 GRPO: dict[str, Any] = {name: value for name, value in SETTINGS.items() if name != "request_seconds"} | {
@@ -140,7 +140,7 @@ class Agent:
         arguments = [program, str(self.home / "calls")]
         servers = {"mcpServers": {"doors": {"command": "${python}", "args": arguments, "transport": "stdio"}}}
         environments = find_engine_env("cpu").python.parent.parent.parent
-        engines = EnginesResource(environments=str(environments), device="cpu", home=str(self.home))
+        engines = LocalEngines(environments=str(environments), device="cpu", home=str(self.home))
         with loaded(attributes, servers) as definitions, dg.DagsterInstance.ephemeral() as instance:
             return dg.materialize(
                 assets_of(definitions),
@@ -169,7 +169,7 @@ def test_the_asset_goes_on_where_it_was_killed_and_its_adapter_merges(
 ) -> None:
     agent, told = Agent(tmp_path, doors / "model"), list[dict[str, Any]]()
 
-    def messages(self: EnginesResource, context: Any) -> Callable[[Mapping[str, Any]], None]:
+    def messages(self: LocalEngines, context: Any) -> Callable[[Mapping[str, Any]], None]:
         def report(message: Mapping[str, Any]) -> None:
             told.append(dict(message))
             if message.get("step") == 2:
@@ -178,7 +178,7 @@ def test_the_asset_goes_on_where_it_was_killed_and_its_adapter_merges(
         return report
 
     with monkeypatch.context() as patch:
-        patch.setattr(EnginesResource, "messages", messages)
+        patch.setattr(LocalEngines, "messages", messages)
         assert not agent.materialize("rl_checkpoint").success
     calls_before = agent.calls()
     result = agent.materialize("rl_merged_model")

@@ -9,19 +9,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tiny_model import make_neutral_adapter, make_tool_model
-
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema
 from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.environment import EngineEnv, find_engine_env
-from agent_assets.engines.gpu import GpuLease
+from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.machine import Machine
-from agent_assets.engines.process import EngineLimits
-from agent_assets.evaluation.items import EvalItem
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.engine_backend import EngineBackend
 from agent_assets.rl.learning import Outcome, learn
 from agent_assets.rl.scenarios import Scenario
+from support.tiny_model import make_neutral_adapter, make_tool_model
 
 TOOLS = tuple(
     ToolSchema(name, f"Opens the {name} door.", {"type": "object", "properties": {}}) for name in ("left", "right")

@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
-from serving_world import World, bearer, problem, problem_like, running_api
 
-from agent_assets.cli import commands
+from agent_assets.cli.main import commands
 from agent_assets.serving import commands as serving_commands
 from agent_assets.store.tombstones import bury
+from support.serving_world import World, bearer, problem, problem_like, running_api
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
-from serving_world import CANDLES, PIPELINE, World, correct_memory, problem
-from waiting import wait_for
 
 from agent_assets.release.pointer import rollback
 from agent_assets.store.places import agent_logs
+from support.serving_world import CANDLES, PIPELINE, World, correct_memory, problem
+from support.waiting import wait_for
 
 
 def test_an_agent_answers_as_itself_and_names_the_memory_its_tools_gave(world: World) -> None:
@@ -134,7 +134,7 @@ def test_a_client_that_leaves_ends_the_work(world: World, route: str, body: dict
 
 
 def test_a_rollback_while_chatting_switches_between_two_answers(world: World) -> None:
-    from release_cases import release
+    from support.release_cases import release
 
     found = world.services.released.find("ada")
     release(world.store, "9" * 32, expected=found.entry.version, parts=found.candidate.parts, name="ada-99999999")

@@ -11,7 +11,6 @@ from pathlib import Path
 import dagster as dg
 import httpx
 import pytest
-from waiting import wait_for
 
 from agent_assets.demo.run import seed_sample_elders
 from agent_assets.engines.progress import ProgressReporter
@@ -20,6 +19,7 @@ from agent_assets.services import free_port, running_services
 from agent_assets.serving.jobs import JOB_TAG
 from agent_assets.serving.progress import Fold, job_progress
 from agent_assets.settings import load_settings
+from support.waiting import wait_for
 
 
 def test_progress_is_read_from_the_run_and_the_time_left_only_shrinks(tmp_path: Path) -> None:

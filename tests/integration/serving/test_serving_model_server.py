@@ -7,8 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving_world import PIPELINE, World, add_agent, problem, running_api
-from waiting import wait_for
+
+from support.serving_world import PIPELINE, World, add_agent, problem, running_api
+from support.waiting import wait_for
 
 
 def test_a_model_server_that_fails_is_asked_once_more_then_told(world: World) -> None:

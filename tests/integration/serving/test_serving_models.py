@@ -4,9 +4,8 @@ import io
 import tarfile
 from pathlib import Path
 
-from serving_world import MERGED, PIPELINE, World, problem
-
 from agent_assets.store.tombstones import bury
+from support.serving_world import MERGED, PIPELINE, World, problem
 
 
 def test_models_are_listed_looked_at_copied_exported_and_deleted(world: World) -> None:

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from serving_world import World, problem
-from waiting import wait_for
 
 from agent_assets.serving.jobs import Jobs
+from support.serving_world import World, problem
+from support.waiting import wait_for
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from serving_world import World, problem
-from waiting import wait_for
 
-from agent_assets.cli import commands
+from agent_assets.cli.main import commands
 from agent_assets.serving.guard import JsonLines
+from support.serving_world import World, problem
+from support.waiting import wait_for
 
 
 def test_health_config_and_metrics_say_how_it_is_without_secrets(world: World, mongo_uri: str) -> None:

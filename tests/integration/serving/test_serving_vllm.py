@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from serving_world import add_agent, running_api
-from tiny_model import make_tiny_adapter, make_tiny_model
-from waiting import wait_for
 
 from agent_assets.engines.environment import find_engine_env
 from agent_assets.serving.config import ServingConfig
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import ArtifactStore
+from support.serving_world import add_agent, running_api
+from support.tiny_model import make_tiny_adapter, make_tiny_model
+from support.waiting import wait_for
 
 pytestmark = pytest.mark.engine
 ELDERS = ("ada", "ben", "eve")

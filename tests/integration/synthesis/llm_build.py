@@ -7,17 +7,17 @@ import asyncio
 import sys
 from pathlib import Path
 
+from agent_assets.agent.mcp.config import McpConfig, ServerConfig
+from agent_assets.agent.mcp.toolbox import open_toolbox
 from agent_assets.llm.answer_cache import AnswerCache
 from agent_assets.llm.client import LlmClient, LlmEndpoint
 from agent_assets.llm.config import LlmConfig
+from agent_assets.synthesis.build import make_rows
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from agent_assets.synthesis.journal import Journal
-from agent_assets.synthesis.llm_questions import Material
-from agent_assets.synthesis.mcp_client import open_toolbox
-from agent_assets.synthesis.mcp_config import McpConfig, ServerConfig
-from agent_assets.synthesis.questions import ask_llm, make_questions
-from agent_assets.synthesis.rows import make_rows
-from agent_assets.synthesis.teaching import LlmTeaching
+from agent_assets.synthesis.questions.llm import Material
+from agent_assets.synthesis.questions.questions import ask_llm, make_questions
+from agent_assets.synthesis.teachers.journal import Journal
+from agent_assets.synthesis.teachers.run import LlmTeaching
 
 
 async def build(url: str, folder: Path, count: int) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from fake_openai import Reply, calls, says
+from support.fake_openai import Reply, calls, says
 
 
 def teach(request: dict[str, Any]) -> Reply:

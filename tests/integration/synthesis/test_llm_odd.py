@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_openai import FakeOpenAI, Reply, calls, completion, escaped, fake_openai, says
 from odd_results_server import ORDER
-from synthesis_runs import DEFS, elder_folder, pipeline_config, read_lines
 
+from agent_assets.agent.mcp.config import McpConfig, ServerConfig
+from agent_assets.agent.mcp.toolbox import open_toolbox
 from agent_assets.conversations.formats import from_swift
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import Conversation, JsonObject, canonical_json
 from agent_assets.llm.answer_cache import AnswerCache
 from agent_assets.llm.client import LlmClient, LlmEndpoint
 from agent_assets.llm.config import LlmConfig
+from agent_assets.synthesis.build import make_rows
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from agent_assets.synthesis.journal import Journal
-from agent_assets.synthesis.llm_questions import AskedQuestion, LlmQuestions, Material
-from agent_assets.synthesis.mcp_client import open_toolbox
-from agent_assets.synthesis.mcp_config import McpConfig, ServerConfig
-from agent_assets.synthesis.question_files import Question
-from agent_assets.synthesis.questions import ask_llm, make_questions
-from agent_assets.synthesis.rows import make_rows
-from agent_assets.synthesis.teaching import LlmTeaching
+from agent_assets.synthesis.questions.llm import AskedQuestion, LlmQuestions, Material
+from agent_assets.synthesis.questions.question import Question
+from agent_assets.synthesis.questions.questions import ask_llm, make_questions
+from agent_assets.synthesis.teachers.journal import Journal
+from agent_assets.synthesis.teachers.run import LlmTeaching
+from support.fake_openai import FakeOpenAI, Reply, calls, completion, escaped, fake_openai, says
+from support.synthesis_runs import DEFS, elder_folder, pipeline_config, read_lines
 
 ODD = Path(__file__).with_name("odd_results_server.py")
 WORDINGS = DEFS / "elder_companion" / "wordings.yaml"

@@ -8,15 +8,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from fake_openai import FakeOpenAI, fake_openai, says
 from numbers_teacher import teach
-from synthesis_runs import read_lines
-from yaml_pipelines import assets_of, loaded
 
+from agent_assets.engines.local import LocalEngines
 from agent_assets.errors import ConfigError, LlmModelChanged, LlmSpendCap
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from resources.engines import EnginesResource
 from resources.store import StoreResource
+from support.fake_openai import FakeOpenAI, fake_openai, says
+from support.synthesis_runs import read_lines
+from support.yaml_pipelines import assets_of, loaded
 
 SCRIPT = Path(__file__).with_name("numbers_server.py")
 STAGES = ("mcp_tool_schema", "questions", "train_jsonl")
@@ -63,7 +63,7 @@ class Agent:
                 resources={
                     "store": StoreResource(root=str(self.folder / "store"), cache=str(self.folder)),
                     "mongo": dg.ResourceDefinition.none_resource(),
-                    "engines": EnginesResource(environments=str(self.folder), device="cpu", home=str(self.folder)),
+                    "engines": LocalEngines(environments=str(self.folder), device="cpu", home=str(self.folder)),
                 },
             )
         assert result.success

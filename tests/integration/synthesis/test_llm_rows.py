@@ -10,11 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fake_openai import FakeOpenAI, fake_openai
 from numbers_teacher import teach
-from synthesis_runs import read_lines
 
 from agent_assets.conversations.formats import from_swift
+from support.fake_openai import FakeOpenAI, fake_openai
+from support.synthesis_runs import read_lines
 
 BUILD = Path(__file__).with_name("llm_build.py")
 COUNT = 100

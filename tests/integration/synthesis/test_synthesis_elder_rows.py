@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from synthesis_runs import DEFS, Made, conversations, elder_folder, make, pipeline_config
 
 from agent_assets.conversations.memories import ElderProfile, Memory, read_memories
 from agent_assets.demo.sample_elders import load_sample_elders
 from agent_assets.errors import MemoryDataError, TrainingDataError
-from agent_assets.evaluation.answers import cited_ids, recall_share, says_never_told
+from agent_assets.text.answers import cited_ids, recall_share, says_never_told
+from support.synthesis_runs import DEFS, Made, conversations, elder_folder, make, pipeline_config
 
 WORDINGS = DEFS / "elder_companion" / "wordings.yaml"
 BOTH = {"languages": ["en", "zh"]}

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from synthesis_runs import DEFS, Made, conversations, make, pipeline_config, script_config
 
+from agent_assets.agent.mcp.toolbox import open_toolbox
 from agent_assets.conversations.messages import Message, ToolCall, ToolSchema, canonical_json
 from agent_assets.errors import TrainingDataError
-from agent_assets.evaluation.answers import states_value
-from agent_assets.synthesis.mcp_client import open_toolbox
+from agent_assets.text.answers import states_value
+from support.synthesis_runs import DEFS, Made, conversations, make, pipeline_config, script_config
 
 WORDINGS = DEFS / "energy_expert" / "wordings.yaml"
 STRANGE = Path(__file__).with_name("strange_server.py")

@@ -1,7 +1,6 @@
 """Scoring of rollouts: what is exactly right, what is not, and which items a metric covers."""
 
 import pytest
-from evaluation_cases import FACTORIES, LNG, TOOLS, call, item, rollout
 
 from agent_assets.conversations.messages import JsonObject, ToolCall
 from agent_assets.evaluation.metrics import (
@@ -12,6 +11,7 @@ from agent_assets.evaluation.metrics import (
     mean_scores,
     score_items,
 )
+from support.evaluation_cases import FACTORIES, LNG, TOOLS, call, item, rollout
 
 SCHEMAS = {tool.name: tool for tool in TOOLS}
 PRICE = call("get_lng_price", region="East", start_date="2025-01-02")

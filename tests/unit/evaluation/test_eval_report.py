@@ -6,11 +6,10 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from evaluation_cases import TOOLS, call, item, rollout
 
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import Usage
 from agent_assets.evaluation import plots
-from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.report import (
     Serving,
@@ -23,6 +22,7 @@ from agent_assets.evaluation.report import (
     speed_totals,
 )
 from agent_assets.evaluation.report_html import render_report
+from support.evaluation_cases import TOOLS, call, item, rollout
 
 SECRET = "the-blue-boat-at-Tuckahoe"
 ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from evaluation_cases import TODAY, item
-from local_http import LocalHandler, LocalServer
 
+from agent_assets.agent.chat_model import OpenAIChatModel
+from agent_assets.agent.loop import Limits
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import ToolCall, ToolResult, Usage
 from agent_assets.errors import EngineFailed, ToolServerError, TrainingDataError
-from agent_assets.evaluation.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import Progress, run_items
-from agent_assets.synthesis.agent_loop import Limits
-from agent_assets.synthesis.openai_model import OpenAIChatModel
+from support.evaluation_cases import TODAY, item
+from support.local_http import LocalHandler, LocalServer
 
 
 class _Model(LocalHandler):

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from fake_openai import MODEL, FakeOpenAI, Reply, completion, escaped, fake_openai, says, status
 from pydantic import BaseModel
 
 from agent_assets.errors import LlmModelChanged, LlmRefused, LlmSpendCap, LlmUnavailable
@@ -20,6 +19,7 @@ from agent_assets.llm.client import LlmClient, LlmEndpoint, retry_after
 from agent_assets.llm.completions import same_model
 from agent_assets.llm.config import LlmConfig
 from agent_assets.llm.structured import NoJsonAnswer, ask_json
+from support.fake_openai import MODEL, FakeOpenAI, Reply, completion, escaped, fake_openai, says, status
 
 T = TypeVar("T")
 KEY = "sk-hunter2"

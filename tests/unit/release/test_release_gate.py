@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from release_cases import candidate, item_scores
 
 from agent_assets.release.config import GateConfig
 from agent_assets.release.gate import judge
 from agent_assets.release.leaks import find_leaks
 from agent_assets.release.records import Verdict
+from support.release_cases import candidate, item_scores
 
 CONFIG = GateConfig()
 NOTHING = {"answers": 10, "own_answers": 5, "cross_answers": 0, "canaries": 0, "elders": 3}

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from release_cases import add_release, release
 
-from agent_assets.cli import commands
+from agent_assets.cli.main import commands
 from agent_assets.errors import ReleaseConflict, ReleaseError
 from agent_assets.release.pointer import (
     agents_of_elder,
@@ -28,6 +27,7 @@ from agent_assets.release.pointer import (
 from agent_assets.release.records import Verdict
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.tombstones import bury, revive
+from support.release_cases import add_release, release
 
 ADA = ("elder_companion", "ada")
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -191,7 +191,7 @@ def test_a_rollback_loads_no_dagster(store: ArtifactStore) -> None:
     release(store, A)
     release(store, B, expected=A)
     code = (
-        "import sys\nfrom agent_assets.cli import commands\n"
+        "import sys\nfrom agent_assets.cli.main import commands\n"
         "try:\n commands(['rollback', 'ada'])\n"
         "except SystemExit as end:\n assert end.code == 0, end.code\n"
         "assert 'dagster' not in sys.modules\n"

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_cases import TOOLS, call, item, rollout
 
-from agent_assets.evaluation.items import EvalItem
+from agent_assets.conversations.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.plots import reward_curve
 from agent_assets.evaluation.report import build_report, markdown_summary
@@ -15,6 +14,7 @@ from agent_assets.evaluation.report_html import render_report
 from agent_assets.rl.comparison import compare_rewards
 from agent_assets.rl.config import RewardWeights
 from agent_assets.rl.records import Step, equal_share, read_steps, write_outcome, write_step
+from support.evaluation_cases import TOOLS, call, item, rollout
 
 RIGHT = [call("get_current_date")]
 LEARNED = {"learned": True, "verdict": "mean training reward 0.50 in the first, 0.90 in the last 2 of 8 steps"}

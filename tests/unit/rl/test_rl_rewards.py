@@ -4,14 +4,14 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from evaluation_cases import TOOLS, call, item, rollout
 from pydantic import ValidationError
 
+from agent_assets.agent.loop import UNPARSED
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import JsonObject, Message, ToolCall
-from agent_assets.evaluation.items import EvalItem
 from agent_assets.rl.config import RewardWeights
 from agent_assets.rl.rewards import Reward, reward
-from agent_assets.synthesis.agent_loop import UNPARSED
+from support.evaluation_cases import TOOLS, call, item, rollout
 
 WEIGHTS = RewardWeights()
 PRICE = item(

@@ -10,15 +10,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from waiting import wait_for
 
-from agent_assets.engines import server as engine_server
 from agent_assets.engines.environment import EngineEnv
+from agent_assets.engines.servers import vllm as engine_server
 from agent_assets.errors import EngineFailed, ServingError
 from agent_assets.serving import model_server
 from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.model_server import ModelServer
+from support.waiting import wait_for
 
 
 @dataclass

@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
-from release_cases import release
 
 from agent_assets.release.pointer import drop
 from agent_assets.serving import released
 from agent_assets.serving.released import Released
 from agent_assets.store.artifact_store import ArtifactStore
+from support.release_cases import release
 
 ADA, BEN = ("elder_companion", "ada"), ("elder_companion", "ben")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent_assets.synthesis.distinct import Distinct
+from agent_assets.synthesis.questions.dedup import Distinct
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from synthesis_cases import PRICE
 
 from agent_assets.conversations.formats import from_swift, to_openai, to_sharegpt
+from agent_assets.conversations.items import ItemKind
 from agent_assets.conversations.messages import Message
 from agent_assets.errors import ConfigError, TrainingDataError
-from agent_assets.evaluation.items import ItemKind
 from agent_assets.synthesis.config import MixConfig
-from agent_assets.synthesis.exchanges import Exchange
-from agent_assets.synthesis.mix import general_rows, mix_rows
-from agent_assets.synthesis.question_files import Question
-from agent_assets.synthesis.scripted_teacher import Script, fixed_answer
-from agent_assets.synthesis.tasks import Task
+from agent_assets.synthesis.questions.question import Question
+from agent_assets.synthesis.rows.example import Exchange
+from agent_assets.synthesis.rows.mixture import general_rows, mix_rows
+from agent_assets.synthesis.tasks.script import Script, fixed_answer
+from agent_assets.synthesis.tasks.task import Task
+from support.synthesis_cases import PRICE
 
 
 def exchanges(kind: ItemKind, count: int) -> list[Exchange]:

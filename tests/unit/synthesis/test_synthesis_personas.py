@@ -3,16 +3,16 @@
 from dataclasses import replace
 
 import pytest
-from synthesis_cases import ELDER_WORDINGS, ID_TOOL, SEARCH
 
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import ConfigError, MemoryDataError, TrainingDataError
+from agent_assets.synthesis.arguments.from_memories import people, years
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from agent_assets.synthesis.memory_values import people, years
-from agent_assets.synthesis.personas import elder_tasks
-from agent_assets.synthesis.questions import generate_questions
-from agent_assets.synthesis.tasks import Task
-from agent_assets.synthesis.wording_files import WordingsFile, read_wordings
+from agent_assets.synthesis.questions.questions import generate_questions
+from agent_assets.synthesis.tasks.elder_tasks import elder_tasks
+from agent_assets.synthesis.tasks.task import Task
+from agent_assets.synthesis.templates.file import WordingsFile, read_wordings
+from support.synthesis_cases import ELDER_WORDINGS, ID_TOOL, SEARCH
 
 WORDS = read_wordings(ELDER_WORDINGS)
 TOOLS = [ID_TOOL, SEARCH]

@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-from synthesis_cases import ELDER_WORDINGS, ENERGY_WORDINGS, ID_TOOL, PRICE, SEARCH, SWITCH, TODAY
 
 from agent_assets.conversations.messages import ToolCall, ToolSchema, canonical_json
 from agent_assets.conversations.validation import validate_call
 from agent_assets.errors import ConfigError, TrainingDataError
 from agent_assets.synthesis.config import QuestionsConfig
-from agent_assets.synthesis.question_files import Question, read_questions
-from agent_assets.synthesis.questions import generate_questions, make_questions
-from agent_assets.synthesis.wording_files import LanguageWords, ToolWords, WordingsFile, read_wordings
+from agent_assets.synthesis.questions.question import Question, read_questions
+from agent_assets.synthesis.questions.questions import generate_questions, make_questions
+from agent_assets.synthesis.templates.file import LanguageWords, ToolWords, WordingsFile, read_wordings
+from support.synthesis_cases import ELDER_WORDINGS, ENERGY_WORDINGS, ID_TOOL, PRICE, SEARCH, SWITCH, TODAY
 
 WORDS = WordingsFile(
     tools={

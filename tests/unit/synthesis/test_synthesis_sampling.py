@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
-from agent_assets.synthesis.json_schema import date_ranges
-from agent_assets.synthesis.sampling import CannotSample, Pool, sample_arguments
-from agent_assets.synthesis.seeds import seeded
+from agent_assets.synthesis.arguments.json_schema import date_ranges
+from agent_assets.synthesis.arguments.sampler import CannotSample, Pool, sample_arguments
+from agent_assets.text.seeds import seeded
 
 DAY = {"type": "string", "format": "date"}
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from synthesis_cases import ELDER_WORDINGS, ENERGY_WORDINGS, PRICE, TODAY
 
 from agent_assets.errors import ConfigError
-from agent_assets.synthesis.fallback_wordings import fallback_wordings, fill_fallback
-from agent_assets.synthesis.question_files import Question
-from agent_assets.synthesis.tool_tasks import tool_script, tool_tasks
-from agent_assets.synthesis.wording_files import LanguageWords, ToolWords, WordingsFile, read_wordings
-from agent_assets.synthesis.wordings import fill, say_value, tool_wordings
+from agent_assets.synthesis.questions.question import Question
+from agent_assets.synthesis.tasks.tool_use import tool_script, tool_tasks
+from agent_assets.synthesis.templates.fallback import fallback_wordings, fill_fallback
+from agent_assets.synthesis.templates.file import LanguageWords, ToolWords, WordingsFile, read_wordings
+from agent_assets.synthesis.templates.render import fill, say_value, tool_wordings
+from support.synthesis_cases import ELDER_WORDINGS, ENERGY_WORDINGS, PRICE, TODAY
 
 
 def words(*questions: str, tool: str = "get_price") -> WordingsFile:

@@ -1,0 +1,1 @@
+"""MCP servers: their configuration, a toolbox over their sessions, their errors."""

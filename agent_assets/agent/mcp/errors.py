@@ -1,0 +1,87 @@
+"""What can go wrong with an MCP server, said so that a reader knows which server and what to do.
+
+Nothing here quotes what a tool answered or what a server logged: both may be memory text.
+"""
+
+import re
+from pathlib import Path
+
+import httpx2
+from mcp import MCPError
+from mcp_types import CONNECTION_CLOSED
+
+from agent_assets.agent.mcp.config import ServerConfig
+from agent_assets.errors import ToolServerError
+
+
+def log_path(name: str, log_dir: Path) -> Path:
+    """Where a server that was started here writes its standard error."""
+    return log_dir / f"mcp-{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}.log"
+
+
+def slow_start(server: str, timeout_s: float) -> ToolServerError:
+    """A server that did not list its tools in time."""
+    return ToolServerError(
+        f"The tool server '{server}' did not start and list its tools within {timeout_s:g} s.",
+        next_step="see why it is slow, or raise tools.timeout_s of the pipeline.",
+    )
+
+
+def name_clash(tool: str, first: str, second: str) -> ToolServerError:
+    """Two servers with one tool name."""
+    return ToolServerError(
+        f"The tool servers '{first}' and '{second}' both have a tool {tool!r}.",
+        next_step="rename one of the two tools, or disable one of the servers in mcp_config.json.",
+    )
+
+
+def late(server: str, tool: str, timeout_s: float) -> ToolServerError:
+    """A call that was not answered in time."""
+    return ToolServerError(
+        f"The tool server '{server}' did not answer a call of {tool!r} within {timeout_s:g} s.",
+        next_step="see why it is slow, or raise tools.timeout_s of the pipeline.",
+    )
+
+
+def broken_schema(server: str, what: str) -> ToolServerError:
+    """A tool, or the list of tools, that a model cannot be given."""
+    return ToolServerError(
+        f"The tool server '{server}' lists {what}.",
+        next_step=f"correct the server, or disable '{server}' in mcp_config.json.",
+    )
+
+
+def unreachable(name: str, server: ServerConfig, error: Exception, log_dir: Path | None) -> ToolServerError:
+    """A server that does not start, does not answer at its url, or ends before it listed its tools."""
+    if server.command is None:
+        return ToolServerError(
+            f"The tool server '{name}' cannot be used ({_place(server)}): {_first_line(error)}.",
+            next_step="start it, or correct its url in mcp_config.json.",
+        )
+    log = "" if log_dir is None else f" Its standard error is in {log_path(name, log_dir)}."
+    return ToolServerError(
+        f"The tool server '{name}' did not start ({server.command}): {_first_line(error)}.{log}",
+        next_step=f"run its command by hand, and correct '{name}' in mcp_config.json.",
+    )
+
+
+def stopped(server: str, tool: str) -> ToolServerError:
+    """A server that died, or answered what is no result, during a call."""
+    return ToolServerError(
+        f"The tool server '{server}' stopped or broke the protocol during a call of {tool!r}.",
+        next_step="see its log, then run this step again.",
+    )
+
+
+def _place(server: ServerConfig) -> str:
+    """Host and path of a server: its url may hold a password or a token."""
+    url = httpx2.URL(server.url or "")
+    return f"{url.scheme}://{url.host}{'' if url.port is None else f':{url.port}'}{url.path}"
+
+
+def _first_line(error: Exception) -> str:
+    """Why a connection failed, without urls. No tool has been called by then, so no memory text can be in it."""
+    if isinstance(error, MCPError) and error.code == CONNECTION_CLOSED:
+        return "it ended at once"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r"https?://[^ ]+", "its url", lines[0].removeprefix("Client failed to connect: "))[:300]

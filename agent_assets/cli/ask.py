@@ -1,0 +1,224 @@
+"""`agent-assets ask`: one question, put to an agent by hand, every step printed as it happens.
+
+The agent is the one of training and evaluation: same loop, same system prompt, the pipeline's own tool servers. What is
+printed holds memory text: it goes to the terminal of whoever asks, and nowhere else.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+import dagster as dg
+
+from agent_assets.automation.pipelines import load_graphs
+from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema
+from agent_assets.errors import ConfigError, LlmRefused, LlmUnavailable, StoreError
+from agent_assets.pipeline.stage import PipelineSpec
+from agent_assets.pipeline.stages.tools import open_tools
+from agent_assets.planning.history import latest_materialization
+from agent_assets.release.records import read_candidate
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.settings import Settings, teacher_environment
+from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from agent_assets.store.places import agent_logs
+
+if TYPE_CHECKING:
+    from agent_assets.agent.loop import ChatModel, Rollout
+    from agent_assets.agent.mcp.toolbox import Toolbox
+
+_TRAINED = ("rl_merged_model", "merged_model")
+_DEVICE_SECONDS = 600.0  # to wait for a device that trains
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where the question goes: an OpenAI-compatible endpoint, or, without one, the agent's own trained model."""
+
+    base_url: str | None = None
+    model: str | None = None
+    max_tokens: int = 512
+
+
+def ask(settings: Settings, agent: str, question: str, asked: Asked) -> None:
+    """Run the agent (`pipeline` or `pipeline/elder`) once and print every step.
+
+    Raises:
+        ConfigError: there is no such pipeline, it needs an elder, or nothing was asked.
+        StoreError: the agent was not trained, or the elder's memories were not read.
+        ToolServerError: a tool server failed.
+        LlmUnavailable, LlmRefused: the model does not answer, or not this.
+    """
+    pipeline, elder = _agent(agent)
+    if not question.strip():
+        raise ConfigError("The question is empty.", next_step="write one, in quotes.")
+    prepare_dagster_home(settings)
+    memories = _memories(settings, pipeline, elder)
+    logs = agent_logs(settings.home / "logs", pipeline.config.name, elder)
+    with _endpoint(settings, pipeline, elder, asked, logs) as (base_url, model, key):
+        asyncio.run(_ask(pipeline, memories, question, base_url, model, key, asked.max_tokens, logs))
+
+
+def _agent(agent: str) -> tuple[PipelineSpec, str | None]:
+    name, _, elder = agent.partition("/")
+    pipelines = {graph.name: graph.spec for graph in load_graphs()}
+    if name not in pipelines:
+        raise ConfigError(f"There is no pipeline {name!r}.", next_step=f"name one of {', '.join(pipelines)}.")
+    if pipelines[name].partitioned is not bool(elder):
+        wanted = f"{name}/ELDER" if pipelines[name].partitioned else name
+        raise ConfigError(f"{agent!r} names no agent.", next_step=f"write {wanted}.")
+    return pipelines[name], elder or None
+
+
+def _memories(settings: Settings, pipeline: PipelineSpec, elder: str | None) -> Path | None:
+    if elder is None:
+        return None
+    found = _latest(settings, pipeline, "elder_memories", elder)
+    if found is None:
+        raise StoreError(
+            f"The memories of {elder} were not read.",
+            next_step=f"materialize {pipeline.config.name}/elder_memories for {elder} first.",
+        )
+    return found.path
+
+
+def _latest(settings: Settings, pipeline: PipelineSpec, asset: str, elder: str | None) -> Artifact | None:
+    """The artifact of the latest materialization."""
+    key = ArtifactKey(pipeline.config.name, asset, elder)
+    with open_instance(settings) as instance:
+        recorded = latest_materialization(instance, dg.AssetKey([key.pipeline, asset]), elder)
+    store = ArtifactStore(settings.store, cache=settings.home / "store-cache")
+    return None if recorded is None else store.find(key, recorded.fingerprint)
+
+
+def trained_model(settings: Settings, pipeline: PipelineSpec, elder: str | None) -> Artifact | None:
+    """The model that answers: the furthest trained one, unless the release stage found that RL did not help it."""
+    found = _latest(settings, pipeline, "release", elder)
+    took_sft = found is not None and read_candidate(found.path).system == "sft"
+    assets = reversed(_TRAINED) if took_sft else _TRAINED
+    return next(filter(None, (_latest(settings, pipeline, asset, elder) for asset in assets)), None)
+
+
+@contextmanager
+def _endpoint(
+    settings: Settings, pipeline: PipelineSpec, elder: str | None, asked: Asked, failed_logs: Path
+) -> Iterator[tuple[str, str, str]]:
+    """Base URL, model and key: of the endpoint that was named, or of a server for the trained model."""
+    environment = teacher_environment()
+    if asked.model is not None:
+        yield asked.base_url or environment.base_url, asked.model, environment.api_key or "none"
+        return
+    if asked.base_url is not None:
+        raise ConfigError("An endpoint is named, and no model.", next_step="add --model.")
+    trained = trained_model(settings, pipeline, elder)
+    if trained is None:
+        raise StoreError(
+            f"{'/'.join(filter(None, (pipeline.config.name, elder)))} was not trained.",
+            next_step="materialize its merged_model, or name a model with --model (and --base-url).",
+        )
+    from agent_assets.engines.devices.gpu import lease_device
+    from agent_assets.engines.launch.process import EngineLimits
+    from agent_assets.engines.local import LocalEngines
+    from agent_assets.engines.servers.vllm import serve_model
+
+    config = pipeline.config.eval_report
+    engines = LocalEngines(environments=str(settings.engines), device=settings.device, home=str(settings.home))
+    click.echo(f"model     {trained.key} (starting its server)")
+    with (
+        TemporaryDirectory() as logs,
+        lease_device(
+            engines.devices(), settings.home / "leases", holder="ask", timeout_seconds=_DEVICE_SECONDS,
+            report=lambda line: click.echo(f"          {line}"),
+        ) as lease,
+        serve_model(
+            env=engines.environment(), model_dir=trained.path, log_dir=Path(logs), lease=lease,
+            limits=EngineLimits(seconds=60 * config.max_minutes, memory_bytes=int(config.max_memory_gb * 2**30)),
+            max_model_len=config.max_model_len, failed_logs=failed_logs, memory_share=config.gpu_memory_share,
+        ) as endpoint,
+    ):  # fmt: skip
+        yield endpoint.base_url, endpoint.model, "local"
+
+
+async def _ask(
+    pipeline: PipelineSpec, memories: Path | None, question: str, base_url: str, model: str, key: str,
+    max_tokens: int, logs: Path,
+) -> None:  # fmt: skip
+    from openai import APIConnectionError, APIStatusError
+
+    from agent_assets.agent.chat_model import OpenAIChatModel
+    from agent_assets.agent.loop import Limits, run_agent
+
+    system = _system_prompt(pipeline, memories)
+    messages = [Message("system", system)] if system else []
+    async with (
+        open_tools(pipeline, memories=memories, log_dir=logs) as toolbox,
+        OpenAIChatModel(base_url=base_url, api_key=key, model=model, max_tokens=max_tokens) as chat,
+    ):
+        tools = sorted(toolbox.tools, key=lambda tool: tool.name)
+        click.echo(f"system    {system or '(none)'}")
+        click.echo(f"tools     {', '.join(tool.name for tool in tools)}")
+        click.echo(f"question  {question}")
+        try:
+            rollout = await run_agent(
+                _Shown(chat), _ShownTools(toolbox), [*messages, Message("user", question)], tools, Limits()
+            )
+        except APIConnectionError as error:
+            raise LlmUnavailable(
+                f"{model} does not answer at {base_url} ({type(error).__name__}).", next_step="check --base-url."
+            ) from None
+        except APIStatusError as error:
+            raise LlmRefused(
+                f"The server of {model} refuses the request: HTTP {error.status_code}.",
+                next_step="check --model, --base-url and OPENAI_API_KEY.",
+                status=error.status_code,
+            ) from None
+    click.echo(_ending(rollout))
+
+
+def _system_prompt(pipeline: PipelineSpec, memories: Path | None) -> str:
+    from agent_assets.agent.system_prompt import elder_prompt
+    from agent_assets.conversations.memories import read_profile
+
+    template = pipeline.config.system_prompt
+    return (template or "") if memories is None else elder_prompt(read_profile(memories), template)
+
+
+def _ending(rollout: "Rollout") -> str:
+    turns = sum(message.role == "assistant" for message in rollout.messages)
+    calls = sum(len(message.tool_calls) for message in rollout.messages)
+    used = rollout.usage
+    counted = "tokens not counted" if used is None else (
+        f"{used.prompt_tokens} tokens read, {used.completion_tokens} written"
+    )  # fmt: skip
+    return f"stopped   {rollout.stop_reason}: {turns} turns, {calls} calls, {rollout.seconds:.1f} s, {counted}"
+
+
+class _Shown:
+    """A model whose messages are printed."""
+
+    def __init__(self, model: "ChatModel") -> None:
+        self._model = model
+
+    async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
+        reply = await self._model.complete(messages, tools)
+        if reply.content or not reply.tool_calls:
+            click.echo(f"{'text' if reply.tool_calls else 'answer':<9} {reply.content or '(nothing)'}")
+        return reply
+
+
+class _ShownTools:
+    """Tools whose calls and results are printed."""
+
+    def __init__(self, toolbox: "Toolbox") -> None:
+        self._toolbox = toolbox
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        click.echo(f"call      {call.name} {json.dumps(call.arguments, ensure_ascii=False)}")
+        result = await self._toolbox.call(call)
+        click.echo(f"{'error' if result.is_error else 'result':<9} {result.text}")
+        return result

@@ -1,0 +1,171 @@
+"""`agent-assets doctor`: what this installation has, what it lacks, and the command that fixes it."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
+
+from agent_assets.errors import AgentAssetsError
+from agent_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from agent_assets.automation.pipelines import Graph
+
+_ROOM_BYTES = 10 * 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `fix` is a command or an action; an optional thing may be absent."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+    optional: bool = False
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything a run needs. Changes nothing."""
+    findings = [*_engines(settings), _mongo(settings), *_answer_indexes(settings)]
+    return [*findings, _pipelines(), *_other_files(settings), _home(settings), _store(settings)]
+
+
+def _engines(settings: Settings) -> list[Finding]:
+    """The GPU, and the engine environments: the one that GPU stages run in here has to be there."""
+    from agent_assets.engines.devices.gpu import device_name
+    from agent_assets.engines.environment import ENGINE_NAMES
+
+    try:
+        gpu = device_name()
+    except AgentAssetsError as error:
+        needed = "gpu" if settings.device == "auto" else settings.device
+        found = Finding("GPU", False, error.message, error.next_step or "", optional=needed == "cpu")
+        return [found, *(_engine(settings, name, optional=name != needed) for name in ENGINE_NAMES)]
+    needed = settings.device if settings.device != "auto" else "cpu" if gpu == "cpu" else "gpu"
+    found = Finding(
+        "GPU", gpu != "cpu", "none: GPU stages run on the CPU" if needed == "cpu" else gpu.replace("cpu", "none"),
+        "check `nvidia-smi`, or set AGENT_ASSETS_DEVICE to auto or cpu", optional=needed == "cpu",
+    )  # fmt: skip
+    return [found, *(_engine(settings, name, optional=name != needed) for name in ENGINE_NAMES)]
+
+
+def _engine(settings: Settings, name: str, *, optional: bool) -> Finding:
+    from agent_assets.engines.environment import find_engine_env, missing_packages
+
+    title = f"engine {name}"
+    try:
+        env = find_engine_env(name, settings.engines)
+    except AgentAssetsError as error:
+        why = "not needed on this machine" if optional else error.message
+        return Finding(title, False, why, "" if optional else "make setup", optional)
+    folder = env.python.parent.parent
+    if missing := missing_packages(env):
+        return Finding(title, False, f"{folder} lacks {', '.join(missing)}", f"rm -r {folder} && make setup", optional)
+    return Finding(title, True, str(folder))
+
+
+def _mongo(settings: Settings) -> Finding:
+    if settings.mongodb_uri:
+        from agent_assets.mongo.retry import ping
+
+        try:
+            ping(settings.mongodb_uri)
+        except AgentAssetsError as error:
+            return Finding("MongoDB", False, error.message, error.next_step or "")
+        return Finding("MongoDB", True, "MONGODB_URI answers")
+    from agent_assets.mongo.embedded.mongod import find_mongod
+
+    try:
+        return Finding("MongoDB", True, f"embedded, {find_mongod()}")
+    except AgentAssetsError as error:
+        return Finding("MongoDB", False, error.message, error.next_step or "")
+
+
+def _answer_indexes(settings: Settings) -> list[Finding]:
+    """The index that tells changed elders cheaply: without it the look of every minute reads every answer."""
+    from agent_assets.automation.pipelines import load_graphs
+    from agent_assets.mongo.retry import connect
+
+    if not settings.mongodb_uri:
+        return []  # the embedded one gets it when the sample elders are written
+    try:
+        with connect(settings.mongodb_uri) as client:
+            db = client[settings.mongodb_database]
+            return [_answer_index(db, graph) for graph in load_graphs() if graph.spec.partitioned]
+    except AgentAssetsError:
+        return []  # MongoDB does not answer or a pipeline is wrong: that is a finding of its own
+
+
+def _answer_index(db: "Database[dict[str, Any]]", graph: "Graph") -> Finding:
+    from agent_assets.mongo.signatures import has_recommended_index, recommended_index
+
+    layout = graph.spec.config.elder_memories.layout
+    title = f"index {graph.name}"
+    if has_recommended_index(db, layout):
+        return Finding(title, True, "changed elders are told from an index of the answers")
+    keys = ", ".join(f'"{name}": 1' for name, _ in recommended_index(layout))
+    place = f'db.getSiblingDB("{db.name}").getCollection("{layout.answers.collection}")'
+    fix = f"as a user who may write: mongosh \"$MONGODB_URI\" --eval '{place}.createIndex({{{keys}}})'"
+    return Finding(title, False, "none: every look for changed elders reads all answers", fix, optional=True)
+
+
+def _pipelines() -> Finding:
+    from agent_assets.automation.pipelines import load_graphs
+
+    try:
+        names = [graph.name for graph in load_graphs()]
+    except AgentAssetsError as error:
+        return Finding("pipelines", False, error.message, error.next_step or "")
+    return Finding("pipelines", bool(names), ", ".join(names), "add a folder with a defs.yaml below agent_assets/defs")
+
+
+def _other_files(settings: Settings) -> Iterator[Finding]:
+    from agent_assets.automation.config import load_automation
+    from agent_assets.serving.config import load_serving
+
+    for name, read in (("automation", lambda: load_automation(settings.automation)), ("serving", load_serving)):
+        try:
+            read()
+        except AgentAssetsError as error:
+            yield Finding(name, False, error.message, error.next_step or "")
+
+
+def _home(settings: Settings) -> Finding:
+    if (refused := _refuses(settings.home)) is not None:
+        return Finding("home", False, refused, "set AGENT_ASSETS_HOME to a folder you may write to")
+    return Finding("home", True, str(settings.home))
+
+
+def _refuses(folder: Path) -> str | None:
+    """Why files cannot be written in a folder, or in the nearest one above it that is there; None when they can."""
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        with TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
+
+
+def _store(settings: Settings) -> Finding:
+    if "://" in settings.store:
+        from agent_assets.store.artifact_store import ArtifactStore
+
+        try:
+            ArtifactStore(settings.store, cache=settings.home / "store-cache")
+        except AgentAssetsError as error:
+            return Finding("store", False, error.message, error.next_step or "")
+        return Finding("store", True, settings.store)
+    folder = Path(settings.store)
+    if (refused := _refuses(folder)) is not None:
+        return Finding("store", False, refused, "set AGENT_ASSETS_STORE to a folder you may write to")
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    detail = f"{settings.store}, {free / 2**30:.0f} GiB free"
+    return Finding("store", free >= _ROOM_BYTES, detail, "free at least 10 GiB or set AGENT_ASSETS_STORE")

@@ -1,0 +1,47 @@
+"""Training rows in the three row formats."""
+
+from typing import TextIO
+
+import dagster as dg
+
+from agent_assets.conversations.formats import from_swift, to_openai, to_sharegpt, to_swift
+from agent_assets.conversations.messages import canonical_json, read_json_lines
+from agent_assets.errors import StoreError
+from agent_assets.planning.history import latest_materialization
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.settings import Settings
+from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+from agent_assets.store.places import artifact_keys
+
+ROWS = "train_jsonl"
+CONVERTERS = {"swift": to_swift, "sharegpt": to_sharegpt, "openai": to_openai}
+
+
+def export_rows(settings: Settings, agent: str, form: str, output: TextIO) -> int:
+    """Write the latest train.jsonl of an agent (`pipeline` or `pipeline/elder`) in one format.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        StoreError: that agent has no training rows.
+    """
+    pipeline, _, elder = agent.partition("/")
+    key = ArtifactKey(pipeline, ROWS, elder or None)
+    prepare_dagster_home(settings)
+    with open_instance(settings) as instance:
+        recorded = latest_materialization(instance, dg.AssetKey([pipeline, ROWS]), key.partition)
+    store = ArtifactStore(settings.store, cache=settings.home / "store-cache")
+    artifact = None if recorded is None else store.find(key, recorded.fingerprint)
+    if artifact is None:
+        found = [found for found in artifact_keys(store) if found.asset == ROWS]
+        agents = ", ".join(f"{one.pipeline}/{one.partition}" if one.partition else one.pipeline for one in found)
+        raise StoreError(
+            f"There are no training rows of {agent}.",
+            next_step=f"choose from {agents}." if agents else f"materialize {key} first, or run `make demo`.",
+        )
+    count = 0
+    for row in read_json_lines(artifact.path / "train.jsonl"):
+        output.write(canonical_json(CONVERTERS[form](from_swift(row))) + "\n")
+        count += 1
+    return count

@@ -1,0 +1,1 @@
+"""Devices that engines compute on, and their leases."""

@@ -1,0 +1,1 @@
+"""Inference servers and the adapters they hold."""

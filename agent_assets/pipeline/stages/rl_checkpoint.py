@@ -1,0 +1,174 @@
+"""Stage `rl_checkpoint`: the SFT adapter, trained further by rewards on scenarios."""
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, resume_folder
+from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
+from agent_assets.store.manifest import CheckEntry, EngineEntry
+
+if TYPE_CHECKING:
+    from agent_assets.rl.engines import Trained
+    from agent_assets.rl.scenarios import Scenario
+
+# How a run is carried out never changes what it makes.
+_LIMITS = {
+    "enabled", "max_minutes", "max_memory_gb", "concurrency", "keep_checkpoints", "in_process", "server_memory_share",
+}  # fmt: skip
+ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
+
+
+def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+    """What the checkpoint depends on: hyper-parameters, rewards, wordings, the servers that answer."""
+    wordings = pipeline.config.questions.wordings
+    rl = pipeline.config.rl
+    left_out = set(_LIMITS)
+    if rl.engine == "swift_grpo":  # draws a batch of rollouts from one stream of random numbers: its size counts
+        left_out.remove("concurrency")
+    if rl.backend == "engine":  # checkpoints from before there was a choice stay current
+        left_out.add("backend")
+    return rl.model_dump(exclude=left_out) | {
+        "system_prompt": pipeline.config.system_prompt,
+        "wordings_sha256": None if wordings is None else pipeline.file_hash(wordings),
+        "mcp_config": servers_version(pipeline),
+    }
+
+
+def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    """Make scenarios, train on them, and draw the reward curve."""
+    from agent_assets.conversations.items import write_items
+    from agent_assets.evaluation.plots import reward_curve
+    from agent_assets.rl.records import write_outcome
+    from agent_assets.rl.scenarios import HELDOUT_SCENARIOS_FILE, SCENARIOS_FILE, summary, write_scenarios
+
+    started = time.monotonic()
+    work = resume_folder(folder)
+    work.mkdir(exist_ok=True)
+    with run.traced():
+        trained, scenarios, heldout = asyncio.run(_train(run, work))
+    write_scenarios(folder / SCENARIOS_FILE, scenarios)
+    write_items(folder / HELDOUT_SCENARIOS_FILE, (scenario.item for scenario in heldout))
+    write_outcome(folder, trained.outcome.steps)
+    _copy_adapter(trained.outcome.checkpoint, folder, like=run.path("sft_adapter"))
+    curve = [step.numbers for step in trained.outcome.steps]
+    (folder / "plots").mkdir()
+    (folder / "plots" / "reward.png").write_bytes(reward_curve(curve, max_reward=1.0))
+    counts = _counts(curve)
+    facts = {
+        "verdict": trained.outcome.verdict,
+        "learned": trained.outcome.learned,
+        "steps": len(curve),
+        "judge": trained.judge,
+        "heldout_scenarios": len(heldout),
+        **counts,
+        **{f"scenarios_{name}" if name != "scenarios" else name: value for name, value in summary(scenarios).items()},
+        "training_seconds": round(time.monotonic() - started, 1),
+        "peak_memory_mb": trained.peak_memory_bytes // 2**20,
+    }
+    (folder / "rl.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    shutil.rmtree(work)
+    return Product(
+        summary=facts,
+        checks=[
+            CheckEntry(
+                name="adapter_complete",
+                passed=all((folder / name).is_file() for name in ADAPTER_FILES),
+                description="the adapter of the last checkpoint",
+            ),
+            CheckEntry(name="learned", passed=trained.outcome.learned, description=trained.outcome.verdict),
+        ],
+        engine=EngineEntry(name=run.config.rl.engine, versions=trained.versions),
+        device=trained.device,
+        weights_loaded=trained.weights_loaded,
+        version_suffixes=(".safetensors",),
+    )
+
+
+async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], list[Scenario]]":
+    from agent_assets.rl.engines import train
+    from agent_assets.rl.scenarios import hold_out, make_scenarios
+
+    memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
+    tools = read_tools(run.path("mcp_tool_schema"))
+    wordings = run.config.questions.wordings
+    async with open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox:
+        scenarios = await make_scenarios(
+            run.config.rl,
+            questions_folder=run.path("questions"),
+            rows_folder=run.path("train_jsonl"),
+            memories_folder=memories,
+            wordings=None if wordings is None else run.pipeline.file(wordings),
+            tools=tools,
+            toolbox=toolbox,
+            questions=run.config.questions,
+            rows=run.config.train_jsonl,
+            system_prompt=run.config.system_prompt,
+        )
+        scenarios, heldout = hold_out(scenarios, run.config.rl.heldout_scenarios, seed=run.config.rl.seed)
+        run.context.log.info("%d scenarios to train on, %d held out", len(scenarios), len(heldout))
+        with run.engines.lease(run.context) as lease:
+            trained = await train(
+                run.config.rl,
+                model_dir=run.path("base_model"),
+                adapter_dir=run.path("sft_adapter"),
+                scenarios=scenarios,
+                tools=tools,
+                toolbox=toolbox,
+                machine=run.engines.machine(
+                    lease, run.config.rl.max_minutes, run.config.rl.max_memory_gb, work, run.logs
+                ),
+                work=work,
+                report=run.engines.messages(run.context),
+            )
+    return trained, scenarios, heldout
+
+
+def _copy_adapter(checkpoint: Path, folder: Path, *, like: Path) -> None:
+    """The adapter of a checkpoint, bound to the same base as the adapter `like`: some engines name a folder there."""
+    weights, settings = ADAPTER_FILES
+    shutil.copyfile(checkpoint / weights, folder / weights)
+    base = json.loads((like / settings).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    merged = json.loads((checkpoint / settings).read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+    text = json.dumps(merged, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / settings).write_text(text + "\n", encoding="utf-8")
+
+
+def _counts(curve: list[dict[str, Any]]) -> dict[str, Any]:
+    """Totals over the steps, as the UI shows them."""
+    groups = sum(step["groups"] for step in curve)
+    excluded: dict[str, int] = {}
+    for step in curve:
+        for why, count in step["excluded"].items():
+            excluded[why] = excluded.get(why, 0) + count
+    rewards = [step["reward"] for step in curve if step["reward"] is not None]
+    return {
+        "reward_first": rewards[0] if rewards else None,
+        "reward_last": rewards[-1] if rewards else None,
+        "rollouts": sum(step["rollouts"] for step in curve),
+        "equal_reward_groups": f"{sum(step['equal_groups'] for step in curve)} of {groups}",
+        "left_out": excluded,
+        "rollout_seconds": round(sum(step["rollout_seconds"] for step in curve), 1),
+        "train_seconds": round(sum(step.get("train_seconds", 0.0) for step in curve), 1),
+    }
+
+
+STAGE = Stage(
+    name="rl_checkpoint",
+    description="The SFT adapter trained further by verifiable rewards (and a judge, if configured) on scenarios that "
+    "neither training rows nor held-out items hold; with its reward curve and its best and worst trajectories.",
+    deps=("base_model", "mcp_tool_schema", "questions", "elder_memories", "train_jsonl", "sft_adapter"),
+    kinds=frozenset({"pytorch", "vllm"}),
+    code_version="5",
+    config=config,
+    produce=produce,
+    checks=(
+        Check("adapter_complete", "Adapter weights and configuration are there; merging proves that they load."),
+        Check("learned", "Rewards differed within groups, so that there was something to learn.", blocking=False),
+    ),
+    gpu=True,
+)

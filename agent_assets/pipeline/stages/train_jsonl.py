@@ -1,0 +1,164 @@
+"""Stage `train_jsonl`: rows to train on and items to be judged by, every one executed on the real servers."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent_assets.conversations.messages import read_json_lines
+from agent_assets.errors import ToolServerError
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, resume_folder
+from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
+from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
+from agent_assets.store.manifest import CheckEntry
+
+if TYPE_CHECKING:
+    from agent_assets.synthesis.teachers.run import LlmTeaching
+
+TOOL_RESTARTS = 4  # of dying tool servers in one materialization, with a language model as the teacher
+
+
+def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+    """What the rows depend on: their configuration, the wordings file, the servers that answered."""
+    wordings = pipeline.config.questions.wordings
+    settings = pipeline.config.train_jsonl
+    general = None if settings.mix is None else settings.mix.general_rows
+    return settings.model_dump(exclude={"teacher"}) | {
+        "teacher": teacher_identity(settings.teacher, pipeline.config.llm),
+        "general_sha256": None if general is None else pipeline.file_hash(general),
+        "system_prompt": pipeline.config.system_prompt,
+        "wordings_sha256": None if wordings is None else pipeline.file_hash(wordings),
+        "mcp_config": servers_version(pipeline),
+    }
+
+
+def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    """Write train.jsonl, heldout.jsonl, rejects.jsonl and coverage.json."""
+    from agent_assets.evaluation.plots import coverage_bars
+
+    by_llm = teacher_identity(run.config.train_jsonl.teacher, run.config.llm) != SCRIPTED
+    with run.traced() if by_llm else nullcontext():  # of the scripted teacher, train.jsonl is the trace
+        summary = asyncio.run(_synthesize(run, folder))
+    summary |= _write_report(run, folder)
+    (folder / "plots").mkdir()
+    (folder / "plots" / "coverage.png").write_bytes(coverage_bars(summary["calls_by_tool"]))
+    return Product(
+        summary=summary,
+        checks=[
+            CheckEntry(
+                name="rows_valid",
+                passed=summary["rows"] > 0,
+                description=f"{summary['rows']} rows kept, {summary['rejected']} rejected",
+            ),
+            CheckEntry(
+                name="coverage",
+                passed=not summary["below_floor"],
+                description="calls below the floor: " + json.dumps(summary["below_floor"])
+                if summary["below_floor"]
+                else f"every tool that can be asked about has {run.config.train_jsonl.min_calls_per_tool} calls",
+            ),
+            _mix_check(run, summary),
+        ],
+        version_suffixes=(".jsonl", ".json"),  # the report describes the rows
+    )
+
+
+async def _synthesize(run: StageRun, folder: Path) -> dict[str, Any]:
+    """Rows by the teacher of this pipeline. Only a language model's work is kept across restarts: it was paid for."""
+    from agent_assets.synthesis.teachers.journal import Journal
+    from agent_assets.synthesis.teachers.run import LlmTeaching
+
+    teacher = dict(teacher_identity(run.config.train_jsonl.teacher, run.config.llm))
+    client = llm_client(run, run.config.train_jsonl.teacher)
+    if client is None:
+        return await _make_rows(run, folder, None) | {"teacher": teacher}
+    work = resume_folder(folder)
+    work.mkdir(exist_ok=True)
+    resumed = 0
+    async with client:
+        for restarts in range(TOOL_RESTARTS + 1):
+            journal = Journal(work / "journal.jsonl")
+            resumed = resumed if restarts else len(journal)
+            try:
+                summary = await _make_rows(run, folder, LlmTeaching(client, journal))
+                break
+            except ToolServerError as error:
+                if restarts == TOOL_RESTARTS:
+                    raise
+                run.context.log.warning("%s Starting it again; what is finished is kept.", error.message)
+    shutil.rmtree(work)
+    return summary | {"teacher": teacher, "resumed_questions": resumed, "llm": client.spending.summary()}
+
+
+async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> dict[str, Any]:
+    from agent_assets.synthesis.build import make_rows
+
+    memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
+    settings, wordings = run.config.train_jsonl, run.config.questions.wordings
+    general = None if settings.mix is None else settings.mix.general_rows
+    async with open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox:
+        return await make_rows(
+            folder,
+            questions_folder=run.path("questions"),
+            tools=read_tools(run.path("mcp_tool_schema")),
+            toolbox=toolbox,
+            memories_folder=memories,
+            config=settings,
+            system_prompt=run.config.system_prompt,
+            wordings=None if wordings is None else run.pipeline.file(wordings),
+            llm=llm,
+            general=None if general is None else run.pipeline.file(general),
+        )
+
+
+def _mix_check(run: StageRun, summary: Mapping[str, Any]) -> CheckEntry:
+    config = run.config.train_jsonl.mix
+    if config is None:
+        return CheckEntry(name="mix", passed=True, description="no mix is configured")
+    farthest = summary["mix_farthest"]
+    words = f"farthest from its share: {farthest:.1%}, {config.tolerance:.1%} allowed; {json.dumps(summary['mix'])}"
+    return CheckEntry(name="mix", passed=farthest <= config.tolerance, description=words)
+
+
+def _write_report(run: StageRun, folder: Path) -> dict[str, Any]:
+    """Write report.html; returns the lengths in tokens, which only the base model's own tokenizer can tell.
+
+    The base model is no input: rows do not depend on it. A report made before there is one says so, without lengths.
+    """
+    from agent_assets.conversations.rendered import RowRenderer
+    from agent_assets.evaluation.data_report import data_report, lengths_of, render_rows
+
+    rows, rejects = (read_json_lines(folder / name) for name in ("train.jsonl", "rejects.jsonl"))
+    model = run.latest("base_model")
+    rendered = [] if model is None else render_rows(rows, RowRenderer(model.path))
+    page = data_report(
+        "/".join(filter(None, (run.config.name, run.partition))),
+        rows,
+        rejects,
+        json.loads((folder / "coverage.json").read_text(encoding="utf-8")),
+        rendered,
+        model="" if model is None else f"base_model {model.manifest.data_version[:12]}",
+        max_length=run.config.sft_adapter.max_length,
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    return lengths_of(rendered).summary() if rendered else {"tokens": "not counted: there is no base model yet"}
+
+
+STAGE = Stage(
+    name="train_jsonl",
+    description="Training rows (train.jsonl), held-out items (heldout.jsonl) and rejected rows with their reason "
+    "(rejects.jsonl), with a report. Every tool call was executed on the real server.",
+    deps=("mcp_tool_schema", "questions", "elder_memories"),
+    kinds=frozenset({"python", "mcp"}),
+    code_version="7",
+    config=config,
+    produce=produce,
+    checks=(
+        Check("rows_valid", "There are rows, and every one of them passed validation."),
+        Check("coverage", "Every tool that can be asked about has enough calls.", blocking=False),
+        Check("mix", "Shares of persona, tools, abstention and general rows are as configured.", blocking=False),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Dagster runs: the instance, their progress, runs whose process is gone."""

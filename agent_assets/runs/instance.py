@@ -1,0 +1,68 @@
+"""The Dagster instance of this installation: its folder, its settings, and opening it."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+
+from agent_assets.runs.device_queue import GPU_POOL
+from agent_assets.settings import REPOSITORY, Settings, make_home
+
+
+def prepare_dagster_home(settings: Settings, *, devices: int | None = None) -> None:
+    """Make DAGSTER_HOME with our dagster.yaml, and its databases.
+
+    Args:
+        devices: how many runs may hold a device at once; None leaves it as it is (one in a new home).
+
+    Two processes that open a brand-new SQLite instance at once race for the same tables: the instance is opened once
+    here, before any service starts.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
+    """
+    make_home(settings)
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    names = ["dagster.yaml", *(["deploy/dagster-postgres.yaml"] if os.environ.get("DAGSTER_POSTGRES_URL") else [])]
+    content = "\n".join((REPOSITORY / name).read_text(encoding="utf-8") for name in names)
+    target = settings.dagster_home / "dagster.yaml"
+    content = _limited(content, _devices_of(target) if devices is None else devices)
+    if not target.exists() or target.read_text(encoding="utf-8") != content:
+        target.write_text(content, encoding="utf-8")
+    with open_instance(settings) as instance:
+        instance.get_run_records(limit=1)
+        _limit_pool(instance)
+
+
+def _limit_pool(instance: dg.DagsterInstance) -> None:
+    """Write the limit of the pool down, unless an operator has set one. The queue reads the limits before it makes
+    those that are not there: it would let the first runs of a new home pass.
+    """
+    storage = instance.event_log_storage
+    known = {pool.name: pool for pool in storage.get_pool_limits()}
+    default = instance.global_op_concurrency_default_limit
+    if GPU_POOL not in known or (known[GPU_POOL].from_default and known[GPU_POOL].limit != default):
+        storage.initialize_concurrency_limit_to_default(GPU_POOL)
+
+
+def _limited(content: str, devices: int) -> str:
+    """dagster.yaml with room for so many runs that hold a device, one that prepares, and two that need none."""
+    content = re.sub(r"(?m)^( +default_limit: )\d+", rf"\g<1>{devices + 1}", content)
+    return re.sub(r"(?m)^( +max_concurrent_runs: )\d+", rf"\g<1>{devices + 3}", content)
+
+
+def _devices_of(target: Path) -> int:
+    """For how many devices a dagster.yaml was written; one where pools held steps, or where there is none."""
+    content = target.read_text(encoding="utf-8") if target.exists() else ""
+    limit = re.search(r"(?m)^ +default_limit: (\d+)\n +granularity: run", content)
+    return int(limit[1]) - 1 if limit else 1
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The instance in DAGSTER_HOME."""
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        yield instance

@@ -1,0 +1,1 @@
+"""Arguments of tool calls, sampled from a schema or taken from memories."""

@@ -1,0 +1,250 @@
+"""Training rows and held-out items: every question answered by a teacher over the real tool servers, and checked.
+
+Files: train.jsonl (ms-swift rows with `id`, `kind`, `sources`: memory ids, `question_ids`), heldout.jsonl (one
+`EvalItem` a line), rejects.jsonl (rows with `reasons`), coverage.json. Same inputs, same bytes.
+
+A row packs several independent exchanges under one system prompt and one tool list: reading the tools is most of what
+an exchange costs a small model. Rows with tools have kind `tools`, those without `closed_book`, replayed `general`.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from agent_assets.agent.loop import ChatModel
+from agent_assets.conversations.formats import to_swift
+from agent_assets.conversations.items import EvalItem, write_items
+from agent_assets.conversations.memories import read_memories, read_profile
+from agent_assets.conversations.messages import (
+    Conversation,
+    JsonObject,
+    Message,
+    ToolSchema,
+    canonical_json,
+    canonical_text_json,
+)
+from agent_assets.conversations.validation import Rejection, RejectReason
+from agent_assets.errors import TrainingDataError
+from agent_assets.synthesis.config import RowsConfig
+from agent_assets.synthesis.questions.question import read_questions, read_uncovered
+from agent_assets.synthesis.rows.coverage import count, coverage
+from agent_assets.synthesis.rows.example import Exchange
+from agent_assets.synthesis.rows.mixture import Mixed, general_rows, mix_rows
+from agent_assets.synthesis.tasks.elder_tasks import elder_tasks
+from agent_assets.synthesis.tasks.task import Tools
+from agent_assets.synthesis.tasks.tool_use import tool_tasks, unanswerable_tasks
+from agent_assets.synthesis.teachers.run import LlmTeaching, forbidden_tools, teach
+from agent_assets.synthesis.templates.file import read_wordings
+from agent_assets.text.answers import states_value
+from agent_assets.text.own_words import result_values
+from agent_assets.text.seeds import stable_hash
+
+TRAIN_FILE, HELDOUT_FILE, REJECTS_FILE, COVERAGE_FILE = "train.jsonl", "heldout.jsonl", "rejects.jsonl", "coverage.json"
+
+
+async def make_rows(
+    folder: Path,
+    *,
+    questions_folder: Path,
+    tools: Sequence[ToolSchema],
+    toolbox: Tools,
+    memories_folder: Path | None,
+    config: RowsConfig,
+    system_prompt: str | None,
+    wordings: Path | None,
+    teacher: ChatModel | None = None,
+    llm: LlmTeaching | None = None,
+    general: Path | None = None,
+) -> JsonObject:
+    """Write the four files into `folder`; returns counts without any text.
+
+    Args:
+        toolbox: the open servers; of an elder's pipeline they serve that elder's memories.
+        memories_folder: one elder's memories, None for an agent that speaks for nobody.
+        system_prompt: for an elder a template with `{name}` and `{traits}`; None takes ours.
+        teacher: does what the scripts say; None is the scripted one.
+        llm: a language model that teaches instead.
+        general: file with the general rows of the mix; None takes ours.
+
+    Raises:
+        LlmError: the language model cannot be asked.
+        TrainingDataError: too few rows are left, or the questions do not fit the elder.
+        MemoryDataError: the elder has too few usable memories.
+        ToolServerError: a server failed.
+    """
+    words = read_wordings(wordings)
+    questions = read_questions(questions_folder)
+    uncovered, language = read_uncovered(questions_folder), "en"
+    if memories_folder is None:
+        tasks = tool_tasks(questions, words, tools, system=system_prompt or "")
+        tasks += unanswerable_tasks(questions, words, tools, system=system_prompt or "")
+    else:
+        profile, memories = read_profile(memories_folder), read_memories(memories_folder)
+        language = profile.language
+        tasks, lacking = elder_tasks(
+            questions, words, tools, profile, memories, config=config, system_prompt=system_prompt
+        )
+        uncovered |= lacking
+    exchanges = await teach(tasks, toolbox, config, persona=memories_folder is not None, llm=llm, teacher=teacher)
+    if llm is not None:
+        exchanges = _without_trained_calls(exchanges)
+    kept = [exchange for exchange in exchanges if not exchange.rejections]
+    train = [exchange for exchange in kept if exchange.task.question.split == "train"]
+    heldout = [exchange for exchange in kept if exchange.task.question.split == "heldout"]
+    rejected = [exchange for exchange in exchanges if exchange.rejections]
+    mixed = Mixed(train)
+    if config.mix is not None:
+        mixed = mix_rows(train, general_rows(general, language), config.mix, seed=config.seed)
+    train, rows = mixed.exchanges, [*pack_rows(mixed.exchanges, config), *mixed.general]
+    rows.sort(key=lambda row: stable_hash("order", config.seed, row["id"]))
+    uncovered |= dict.fromkeys(sorted(forbidden_tools(toolbox, config)), "its server says that it changes things")
+    report = coverage(train, heldout, rejected, tools, uncovered=uncovered)
+    coverable = {name: calls for name, calls in report["calls_by_tool"].items() if name not in uncovered}
+    if len(rows) < config.min_rows:
+        raise TrainingDataError(
+            f"{len(tasks)} questions left {len(rows)} rows, {config.min_rows} are needed; "
+            f"rejected: {canonical_json(report['rejected_by_reason'])}.",
+            next_step="ask more questions per tool, or see why rows are rejected: the reason codes are explained in "
+            "docs/training-data.md.",
+        )
+    (folder / TRAIN_FILE).write_bytes(b"".join(canonical_text_json(row) + b"\n" for row in rows))
+    write_items(folder / HELDOUT_FILE, map(heldout_item, heldout))
+    _write_lines(folder / REJECTS_FILE, map(_reject, rejected))
+    text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / COVERAGE_FILE).write_text(text + "\n", encoding="utf-8")
+    mix = {} if config.mix is None else {
+        "mix": {part: round(share, 4) for part, share in mixed.shares.items()}, "mix_left_out": dict(mixed.left_out),
+        "mix_farthest": round(mixed.farthest(config.mix), 4),
+    }  # fmt: skip
+    return {
+        "rows": len(rows),
+        "approximate_tokens": sum(exchange.tokens for exchange in train),
+        "rows_by_kind": count(row["kind"] for row in rows),
+        **{key: report[key] for key in _SUMMARY},
+        "below_floor": {name: calls for name, calls in coverable.items() if calls < config.min_calls_per_tool},
+        **mix,
+    }
+
+
+_SUMMARY = (
+    "exchanges", "rejected", "rejected_by_reason", "calls_by_tool", "by_kind", "by_language",
+    "heldout", "heldout_by_kind", "heldout_by_wording", "uncovered",
+)  # fmt: skip
+
+
+def pack_rows(exchanges: Iterable[Exchange], config: RowsConfig) -> list[JsonObject]:
+    """Rows in the swift format, several exchanges each, in an order that mixes tools and depends on the seed alone."""
+    shuffled = sorted(exchanges, key=lambda exchange: stable_hash("row", config.seed, exchange.task.question.id))
+    rows = []
+    for kind in ("tools", "closed_book"):
+        alike = [exchange for exchange in shuffled if bool(exchange.task.tools) is (kind == "tools")]
+        for number, packed in enumerate(_packs(alike, config)):
+            rows.append(_row(f"{kind}-{number:04d}", kind, packed))
+    return sorted(rows, key=lambda row: stable_hash("order", config.seed, row["id"]))
+
+
+def heldout_item(exchange: Exchange) -> EvalItem:
+    """The held-out item of an exchange."""
+    task = exchange.task
+    recall = task.kind in {"recall_open", "recall_closed"}
+    values = [] if task.kind != "tool" else _gold_values(exchange)
+    return EvalItem(
+        id=task.question.id,
+        kind=task.kind,
+        wording="seen" if task.question.wording_seen else "unseen",
+        language=task.question.language,
+        question=task.question.text,
+        system=task.system,
+        gold_calls=[] if recall else _gold_calls(exchange),
+        gold_answer=exchange.answer,
+        gold_values=values,
+        memory_ids=list(task.memory_ids),
+        tool=task.question.tools[0] if task.tools and task.question.tools else None,
+    )
+
+
+def _gold_calls(exchange: Exchange) -> list[JsonObject]:
+    """The calls that are right: known before, or, where a language model asked and answered, those it made."""
+    made = [{"name": call.name, "arguments": call.arguments} for call in exchange.calls]
+    return list(exchange.task.question.gold_calls) or made
+
+
+def _without_trained_calls(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """A language model's held-out questions may need the very calls that training makes: those are rejected."""
+    trained = {_calls_key(one) for one in exchanges if one.task.question.split == "train" and not one.rejections}
+    why = (Rejection(RejectReason.DUPLICATE, "training makes the same calls"),)
+    return [
+        replace(one, rejections=one.rejections or why)
+        if one.task.question.split == "heldout" and one.task.kind == "tool" and _calls_key(one) in trained
+        else one
+        for one in exchanges
+    ]
+
+
+def _calls_key(exchange: Exchange) -> str:
+    """The calls of an exchange; one without arguments has a key of its own: there is nothing to vary."""
+    calls = [{"name": call.name, "arguments": call.arguments} for call in exchange.calls]
+    varied = any(call["arguments"] for call in calls)
+    return canonical_json(sorted(map(canonical_json, calls))) if varied else exchange.task.question.id
+
+
+def _packs(exchanges: Sequence[Exchange], config: RowsConfig) -> list[list[Exchange]]:
+    packs: list[list[Exchange]] = []
+    size = 0
+    for exchange in exchanges:
+        if not packs or len(packs[-1]) == config.exchanges_per_row or size + exchange.tokens > config.max_row_tokens:
+            packs.append([])
+            size = 0
+        packs[-1].append(exchange)
+        size += exchange.tokens
+    return packs
+
+
+def _row(row_id: str, kind: str, packed: Sequence[Exchange]) -> JsonObject:
+    task = packed[0].task
+    messages = [Message("system", task.system)] if task.system else []
+    for exchange in packed:
+        messages += exchange.messages
+    # Swift rows pair calls and results by position, so equal call ids of two exchanges do not meet.
+    row = _swift(messages, task.tools)
+    row["id"], row["kind"] = row_id, kind
+    row["sources"] = sorted({source for exchange in packed for source in exchange.sources})
+    row["question_ids"] = [exchange.task.question.id for exchange in packed]
+    return row
+
+
+def _reject(exchange: Exchange) -> JsonObject:
+    """What was rejected, in whatever state it is: a list of messages, not a row."""
+    task = exchange.task
+    return {
+        "id": task.question.id,
+        "kind": task.kind,
+        "split": task.question.split,
+        "sources": exchange.sources,
+        "reasons": [{"reason": reason.reason, "detail": reason.detail} for reason in exchange.rejections],
+        "messages": [_plain(message) for message in exchange.messages],
+    }
+
+
+def _plain(message: Message) -> JsonObject:
+    entry: JsonObject = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        entry["tool_calls"] = [{"name": call.name, "arguments": call.arguments} for call in message.tool_calls]
+    return entry
+
+
+def _swift(messages: Sequence[Message], tools: tuple[ToolSchema, ...]) -> JsonObject:
+    return to_swift(Conversation(tuple(messages), tools))
+
+
+def _gold_values(exchange: Exchange) -> list[str]:
+    if exchange.task.needs_result:  # memories: the answer cites all of them
+        return exchange.sources
+    values = [value for result in exchange.results for value in result_values(result)]
+    return [value for value in dict.fromkeys(values) if states_value(value, exchange.answer)]
+
+
+def _write_lines(path: Path, values: Iterable[Any]) -> None:
+    path.write_text("".join(canonical_json(value) + "\n" for value in values), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The questions a pipeline trains on: scripted or by a language model."""

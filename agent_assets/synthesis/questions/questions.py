@@ -1,0 +1,167 @@
+"""Questions of a pipeline: what is asked, which calls answer it, and whether training or the held-out items use it.
+
+Every question has a random generator of its own, keyed by (tool, language, use, number): more questions or more tools
+never change those there were. No held-out question shares its text or its arguments with a training question: a hash
+of the arguments decides on which side they may be used. Tools without arguments are exempt from the second rule, and
+a tool with so few possible arguments that training would get none is trained and not held out.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent_assets.conversations.messages import ToolSchema
+from agent_assets.errors import ConfigError, TrainingDataError
+from agent_assets.llm.client import LlmClient
+from agent_assets.synthesis.arguments.sampler import CannotSample
+from agent_assets.synthesis.config import QuestionsConfig
+from agent_assets.synthesis.questions.llm import LlmQuestions, Material, ask_questions
+from agent_assets.synthesis.questions.question import Question, write_questions, write_uncovered
+from agent_assets.synthesis.questions.scripted import never_told_questions, tool_questions, unanswerable_questions
+from agent_assets.synthesis.templates.file import WordingsFile, read_wordings
+from agent_assets.synthesis.templates.render import memory_sources
+from agent_assets.text.language import Language
+from agent_assets.text.seeds import short_hash, stable_hash
+
+_HAN = re.compile("[\u3400-\u9fff]")
+
+
+async def ask_llm(
+    client: LlmClient,
+    *,
+    tools: Sequence[ToolSchema],
+    config: QuestionsConfig,
+    wordings: Path | None,
+    material: Material,
+) -> LlmQuestions:
+    """Questions by a language model for every tool that memories do not fill.
+
+    Raises:
+        ConfigError: the wordings file is wrong.
+        LlmError: the model cannot be asked.
+    """
+    words = read_wordings(wordings)
+    filled = frozenset(tool.name for tool in tools if memory_sources(words, tool.name))
+    return await ask_questions(client, tools, config, material, skip=filled | _recall_tool(words), recall=words.recall)
+
+
+def generate_questions(
+    tools: Sequence[ToolSchema],
+    words: WordingsFile,
+    config: QuestionsConfig,
+    *,
+    asked: LlmQuestions | None = None,
+    questionnaire: Iterable[str] = (),
+) -> tuple[list[Question], dict[str, str]]:
+    """All questions, sorted by tool, language, use and number; and why a tool has none.
+
+    Args:
+        asked: a language model's questions; then wordings serve for what memories fill, alone.
+        questionnaire: what all elders are asked, in their own pipelines.
+
+    Raises:
+        ConfigError: wordings do not fit the tools.
+    """
+    questions: list[Question] = []
+    uncovered: dict[str, str] = {}
+    texts: set[str] = set()
+    if asked is not None:
+        questions += asked.questions
+        texts |= {question.text for question in questions}
+    for tool in sorted(tools, key=lambda tool: tool.name):
+        if asked is not None and not memory_sources(words, tool.name):
+            continue
+        for language in config.languages:
+            try:
+                questions += tool_questions(tool, words, language, config, texts)
+            except CannotSample as error:
+                uncovered[tool.name] = str(error)
+    if words.recall is not None:
+        if words.recall.tool not in {tool.name for tool in tools}:
+            raise ConfigError(
+                f"The wordings ask for memories with the tool {words.recall.tool!r}, which no server has.",
+                next_step="correct recall.tool, or enable its server in mcp_config.json.",
+            )
+        for language in config.languages:
+            questions += never_told_questions(words, language, config, texts)
+        questions += _questionnaire(words, config, questionnaire, texts)
+    elif asked is None:
+        for language in config.languages:
+            questions += unanswerable_questions(words, language, config, texts)
+    return questions, uncovered
+
+
+def make_questions(
+    folder: Path,
+    *,
+    tools: Sequence[ToolSchema],
+    config: QuestionsConfig,
+    wordings: Path | None,
+    asked: LlmQuestions | None = None,
+    questionnaire: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Write questions.jsonl, questions.txt and questions.<language>.json into `folder`; returns counts.
+
+    Raises:
+        ConfigError: the wordings file is wrong or does not fit the tools.
+        TrainingDataError: there is not one training question.
+    """
+    questions, uncovered = generate_questions(
+        tools, read_wordings(wordings), config, asked=asked, questionnaire=questionnaire
+    )
+    if not any(question.split == "train" for question in questions):
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in uncovered.items()) or "there are no tools"
+        raise TrainingDataError(
+            f"No questions could be made for {len(tools)} tools ({reasons}).",
+            next_step="enable a tool server in mcp_config.json, or give values for its parameters in the wordings.",
+        )
+    write_questions(folder, questions)
+    write_uncovered(folder, uncovered)
+    by_tool = {tool.name: 0 for tool in tools}
+    for question in questions:
+        for name in question.tools:
+            by_tool[name] += 1
+    return {
+        "questions": len(questions),
+        "train": sum(question.split == "train" for question in questions),
+        "heldout": sum(question.split == "heldout" for question in questions),
+        "by_tool": by_tool,
+        "by_kind": _counts(question.kind for question in questions),
+        "by_language": _counts(question.language for question in questions),
+        "by_difficulty": _counts(str(question.difficulty) for question in questions),
+        "uncovered": uncovered | ({} if asked is None else asked.uncovered),
+        "dropped": {} if asked is None else dict(sorted(asked.dropped.items())),
+    }
+
+
+def _recall_tool(words: WordingsFile) -> frozenset[str]:
+    return frozenset() if words.recall is None else frozenset({words.recall.tool})
+
+
+def _questionnaire(
+    words: WordingsFile, config: QuestionsConfig, texts: Iterable[str], taken: set[str]
+) -> Iterator[Question]:
+    """What all elders are asked, in the languages of the pipeline, split by the hash of each text."""
+    assert words.recall is not None, "called only with one"
+    for text in sorted({" ".join(text.split()) for text in texts} - taken):
+        language: Language = "zh" if _HAN.search(text) else "en"
+        if text and language in config.languages:
+            held = stable_hash("split", text) / 2**64 < config.unseen_share
+            yield Question(
+                id=f"questionnaire.{language}.{short_hash('questionnaire', text)}",
+                text=text,
+                language=language,
+                tools=(words.recall.tool,),
+                split="heldout" if held else "train",
+                wording="questionnaire",
+                wording_seen=not held,
+                gold_calls=({"name": words.recall.tool, "arguments": {words.recall.parameter: text}},),
+                kind="questionnaire",
+                difficulty=3,
+            )
+
+
+def _counts(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))

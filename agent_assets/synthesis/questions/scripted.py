@@ -1,0 +1,190 @@
+"""Questions of one tool in one language, and questions whose answer nobody told."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
+from agent_assets.synthesis.arguments.sampler import sample_arguments
+from agent_assets.synthesis.config import QuestionsConfig
+from agent_assets.synthesis.questions.difficulty import difficulty
+from agent_assets.synthesis.questions.question import Question, Split
+from agent_assets.synthesis.templates.fallback import fallback_wordings, fill_fallback
+from agent_assets.synthesis.templates.file import LanguageWords, WordingsFile
+from agent_assets.synthesis.templates.render import Wording, fill, memory_sources, pools, split_wordings, tool_wordings
+from agent_assets.text.language import Language
+from agent_assets.text.seeds import seeded, short_hash, stable_hash
+
+HELDOUT_ARGUMENTS_SHARE = 0.25
+ATTEMPTS = 50  # to find arguments that were not used yet
+
+
+def heldout_side(tool: str, arguments: JsonObject) -> bool:
+    """Whether arguments belong to held-out items."""
+    return stable_hash("side", tool, canonical_json(arguments)) / 2**64 < HELDOUT_ARGUMENTS_SHARE
+
+
+def tool_questions(
+    tool: ToolSchema, words: WordingsFile, language: Language, config: QuestionsConfig, texts: set[str]
+) -> list[Question]:
+    """Training questions, then held-out ones; templates for a tool that each elder's memories fill.
+
+    Args:
+        texts: all texts taken so far; what is made is added.
+
+    Raises:
+        CannotSample: a required parameter has a schema that nothing can be made from.
+        ConfigError: a wording does not fit the tool.
+    """
+    wordings = tool_wordings(words, tool, language, unseen_share=config.unseen_share)
+    if memory_sources(words, tool.name):
+        return list(_templates(tool, words, language, wordings))
+    wordings = wordings or fallback_wordings(tool, language, unseen_share=config.unseen_share)
+    seen, unseen = ([wording for wording in wordings if wording.seen is kind] for kind in (True, False))
+    maker = _Maker(tool, words, language, config.seed, texts)
+    if not tool.parameters.get("properties"):
+        train = _Use("t", "train", config.per_tool_without_arguments)
+        held = _Use("u", "heldout", config.heldout_per_tool_without_arguments)
+        return [*maker.ask(train, seen, sided=False), *maker.ask(held, unseen, sided=False)]
+    train = _Use("t", "train", config.per_tool)
+    trained = list(maker.ask(train, seen))
+    if not trained:
+        # So few possible arguments that all of them are on the held-out side: training takes them.
+        return list(maker.ask(train, seen, sided=False))
+    held_seen = maker.ask(_Use("s", "heldout", config.heldout_per_tool), seen)
+    held_unseen = maker.ask(_Use("u", "heldout", config.heldout_per_tool), unseen)
+    return [*trained, *held_seen, *held_unseen]
+
+
+@dataclass(frozen=True)
+class _Use:
+    """What a run of questions is for."""
+
+    name: str
+    split: Split
+    count: int
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the questions of one tool in one language; `texts` are all texts that are taken."""
+
+    tool: ToolSchema
+    words: WordingsFile
+    language: Language
+    seed: int
+    texts: set[str]
+
+    def ask(self, use: _Use, wordings: Sequence[Wording], *, sided: bool = True) -> Iterator[Question]:
+        """Questions of one use, wordings taking turns. `sided` keeps arguments on the side of their split.
+
+        Fewer come out where neither new arguments nor a new text are found.
+        """
+        used: set[str] = set()
+        failed = 0
+        for number in range(use.count):
+            if failed == len(wordings):  # each wording failed in turn: nothing new is left
+                return
+            wording = wordings[number % len(wordings)]
+            rng = seeded(self.seed, self.tool.name, self.language, use.name, number)
+            failed += 1
+            for _ in range(ATTEMPTS):
+                arguments = sample_arguments(
+                    self.tool, pools(self.words, self.tool), rng, names=wording.arguments, one_day=wording.one_day
+                )
+                text, key = self._text(wording, arguments), canonical_json(arguments)
+                # Training may ask for the same in two wordings; every held-out item asks for something else.
+                fits = not sided or heldout_side(self.tool.name, arguments) is (use.split == "heldout")
+                if fits and text not in self.texts and not (sided and use.split == "heldout" and key in used):
+                    failed = 0
+                    used.add(key)
+                    self.texts.add(text)
+                    yield self._question(use, number, wording, text, arguments)
+                    break
+
+    def _text(self, wording: Wording, arguments: JsonObject) -> str:
+        if wording.arguments is None:
+            return fill_fallback(wording.text, arguments, self.tool, self.language)
+        return fill(wording.text, arguments, self.words, self.tool, self.language)
+
+    def _question(self, use: _Use, number: int, wording: Wording, text: str, arguments: JsonObject) -> Question:
+        call = {"name": self.tool.name, "arguments": arguments}
+        return Question(
+            id=f"{self.tool.name}-{self.language}-{use.name}{number:03d}",
+            text=text,
+            language=self.language,
+            tools=(self.tool.name,),
+            split=use.split,
+            wording=wording.id,
+            wording_seen=wording.seen,
+            gold_calls=(call,),
+            difficulty=difficulty([call], {self.tool.name: self.tool}, asks_more=False),
+        )
+
+
+def _templates(
+    tool: ToolSchema, words: WordingsFile, language: Language, wordings: Sequence[Wording]
+) -> Iterator[Question]:
+    recall = words.recall is not None and words.recall.tool == tool.name
+    for wording in wordings:
+        yield Question(
+            id=wording.id,
+            text=wording.text,
+            language=language,
+            tools=(tool.name,),
+            split="train" if wording.seen else "heldout",
+            wording=wording.id,
+            wording_seen=wording.seen,
+            kind="recall" if recall else "template",
+            difficulty=2 + bool(tool.parameters.get("properties")),
+        )
+
+
+def never_told_questions(
+    words: WordingsFile, language: Language, config: QuestionsConfig, texts: set[str]
+) -> Iterator[Question]:
+    """Questions that search finds nothing for, a share of them held out."""
+    recall = words.recall
+    assert recall is not None, "called only with one"
+    made = [
+        Wording(f"never_told.{language}.{short_hash('never_told', language, text)}", text, frozenset(), one_day=False)
+        for text in recall.never_told.get(language, LanguageWords()).questions
+        if text not in texts
+    ]
+    for wording in split_wordings(made, key=f"never_told|{language}", unseen_share=config.unseen_share):
+        texts.add(wording.text)
+        yield Question(
+            id=wording.id,
+            text=wording.text,
+            language=language,
+            tools=(recall.tool,),
+            split="train" if wording.seen else "heldout",
+            wording=wording.id,
+            wording_seen=wording.seen,
+            gold_calls=({"name": recall.tool, "arguments": {recall.parameter: wording.text}},),
+            kind="abstention",
+            difficulty=3,
+        )
+
+
+def unanswerable_questions(
+    words: WordingsFile, language: Language, config: QuestionsConfig, texts: set[str]
+) -> Iterator[Question]:
+    """Questions of the wordings file that no tool can answer, a share of them held out."""
+    made = [
+        Wording(f"unanswerable.{language}.{short_hash('none', language, text)}", text, frozenset(), one_day=False)
+        for text in words.unanswerable.get(language, LanguageWords()).questions
+        if text not in texts
+    ]
+    for wording in split_wordings(made, key=f"unanswerable|{language}", unseen_share=config.unseen_share):
+        texts.add(wording.text)
+        yield Question(
+            id=wording.id,
+            text=wording.text,
+            language=language,
+            tools=(),
+            split="train" if wording.seen else "heldout",
+            wording=wording.id,
+            wording_seen=wording.seen,
+            kind="abstention",
+            difficulty=2,
+        )

@@ -1,0 +1,1 @@
+"""Training rows: examples, their checks, the mixture, coverage."""

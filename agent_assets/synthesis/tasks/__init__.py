@@ -1,0 +1,1 @@
+"""What a teacher is asked to do: recall, memory tools, tool use."""

@@ -1,0 +1,30 @@
+"""What all tasks of one elder share."""
+
+from dataclasses import dataclass
+
+from agent_assets.conversations.memories import ElderProfile, Memory
+from agent_assets.conversations.messages import ToolSchema
+from agent_assets.synthesis.config import RowsConfig
+from agent_assets.synthesis.templates.file import RecallWords, WordingsFile
+from agent_assets.text.language import Language
+
+
+@dataclass(frozen=True)
+class Elder:
+    """One elder as rows are made for them.
+
+    Args:
+        memories: those that can be asked for, sorted by id.
+        system: system prompt.
+        tools: what the agent is offered.
+        recall: how memories are asked for.
+    """
+
+    profile: ElderProfile
+    language: Language
+    memories: tuple[Memory, ...]
+    system: str
+    tools: tuple[ToolSchema, ...]
+    words: WordingsFile
+    recall: RecallWords
+    config: RowsConfig

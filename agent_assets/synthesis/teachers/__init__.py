@@ -1,0 +1,1 @@
+"""Teachers, scripted and LLM, and the journal of what they did."""

@@ -1,0 +1,1 @@
+"""Templates of questions and answers, and how they are rendered."""

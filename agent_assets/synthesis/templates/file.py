@@ -1,0 +1,104 @@
+"""How tools are asked about and answered for: the wordings file of a pipeline, and the words made where it has none.
+
+A wordings file (YAML) says per tool and language which questions ask for it, as templates with `{parameter}` slots, and
+which answers state its result (`{result}`):
+
+    tools:
+      get_price:
+        parameters:                      # optional: what the schema does not say
+          place: {said: {zh: {Sichuan: 四川}}}        # how a value is said in a language
+          start_date: {first: 2025-01-01, last: 2025-06-30, days: [2, 4]}
+          name: {values: [Ann, Bo]}      # values to choose from
+          memory_id: {source: memory_id}   # filled in per elder, from their memories
+        en:
+          questions: ["What was the price in {place} from {start_date} to {end_date}?"]
+          answers: ["Price in {place}: {result}."]
+    recall:                              # agents of elders only
+      tool: search_memories
+      parameter: query
+      never_told: {en: {questions: [...], answers: [...]}}
+    unanswerable: {en: {questions: [...], answers: [...]}}   # other agents: what no tool can answer
+
+A question asks for exactly the arguments it has slots for; the slot `{day}` stands for both ends of a range of one day.
+A hash of its text decides whether training uses a wording or only held-out items do.
+"""
+
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from agent_assets.errors import ConfigError
+from agent_assets.strict_model import StrictModel
+from agent_assets.synthesis.arguments.from_memories import MemorySource
+from agent_assets.text.language import Language
+
+
+class ParameterWords(StrictModel):
+    """What the schema does not say about one parameter."""
+
+    values: list[Any] = Field(default_factory=list)
+    first: date | None = None
+    last: date | None = None
+    days: tuple[int, int] = (2, 4)
+    said: dict[Language, dict[str, str]] = Field(default_factory=dict)
+    source: MemorySource | None = None
+
+
+class LanguageWords(StrictModel):
+    """Wordings of one tool in one language."""
+
+    questions: list[str] = Field(default_factory=list)
+    answers: list[str] = Field(default_factory=list)
+
+
+class ToolWords(StrictModel):
+    """Wordings of one tool."""
+
+    parameters: dict[str, ParameterWords] = Field(default_factory=dict)
+    en: LanguageWords = LanguageWords()
+    zh: LanguageWords = LanguageWords()
+
+    def language(self, language: Language) -> LanguageWords:
+        """Wordings in one language; none when the file has none."""
+        return self.en if language == "en" else self.zh
+
+
+class RecallWords(StrictModel):
+    """The tool that finds an elder's memories, its parameter, and questions whose answer nobody told."""
+
+    tool: str
+    parameter: str
+    never_told: dict[Language, LanguageWords] = Field(default_factory=dict)
+
+
+class WordingsFile(StrictModel):
+    """A whole wordings file."""
+
+    tools: dict[str, ToolWords] = Field(default_factory=dict)
+    recall: RecallWords | None = None
+    unanswerable: dict[Language, LanguageWords] = Field(default_factory=dict)
+
+
+def read_wordings(path: Path | None) -> WordingsFile:
+    """Read a wordings file; None is an empty one.
+
+    Raises:
+        ConfigError: it is not YAML, or has a key it should not have.
+    """
+    if path is None:
+        return WordingsFile()
+    try:
+        return _parse(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"The wordings file {path.name} is wrong: {error}", next_step=f"correct {path.name}."
+        ) from None
+
+
+@lru_cache(maxsize=8)  # the elders of a night share one file
+def _parse(text: str) -> WordingsFile:
+    return WordingsFile.model_validate(yaml.safe_load(text) or {})

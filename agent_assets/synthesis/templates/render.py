@@ -1,0 +1,146 @@
+"""Question templates of a tool: which of them are unseen, and their slots filled as people say things."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from string import Formatter
+from typing import Any
+
+from agent_assets.conversations.messages import JsonObject, ToolSchema
+from agent_assets.errors import ConfigError
+from agent_assets.synthesis.arguments.from_memories import MemorySource
+from agent_assets.synthesis.arguments.json_schema import date_ranges
+from agent_assets.synthesis.arguments.sampler import Pool
+from agent_assets.synthesis.templates.file import ParameterWords, ToolWords, WordingsFile
+from agent_assets.text.language import Language
+from agent_assets.text.seeds import short_hash, stable_hash
+
+DAY, ARGUMENTS, TASK = "day", "arguments", "task"
+MIN_UNSEEN = 2
+_BARE = re.compile(r"\{\w+\}")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One question template.
+
+    Args:
+        id: stable, a hash of tool, language and text.
+        arguments: the arguments it asks for; None takes whatever was sampled (words made from a schema).
+        one_day: it asks for a single day.
+        seen: training uses it; otherwise only held-out items do.
+    """
+
+    id: str
+    text: str
+    arguments: frozenset[str] | None
+    one_day: bool
+    seen: bool = field(default=True)
+
+
+def tool_wordings(words: WordingsFile, tool: ToolSchema, language: Language, *, unseen_share: float) -> list[Wording]:
+    """The wordings of the file for a tool, in file order, each marked seen or unseen; empty when there are none.
+
+    Raises:
+        ConfigError: a template has a slot the tool has no parameter for, or misses a required one.
+    """
+    texts = list(dict.fromkeys(words.tools.get(tool.name, ToolWords()).language(language).questions))
+    found = [_wording(tool, language, text) for text in texts]
+    return split_wordings(found, key=f"{tool.name}|{language}", unseen_share=unseen_share)
+
+
+def split_wordings(wordings: Sequence[Wording], *, key: str, unseen_share: float) -> list[Wording]:
+    """Mark wordings as seen or unseen: the share of them with the lowest hashes of their texts is unseen.
+
+    At least two are unseen. Always seen are a wording that is nothing but a slot, and of each set of arguments the
+    wording with the highest hash: every set is trained.
+    """
+    in_order = sorted(wordings, key=lambda wording: stable_hash("unseen", key, wording.text))
+    groups: dict[Any, Wording] = {}
+    for wording in in_order:
+        groups[wording.arguments, wording.one_day] = wording
+    always = {wording.id for wording in groups.values()} | {w.id for w in wordings if _BARE.fullmatch(w.text)}
+    free = [wording.id for wording in in_order if wording.id not in always]
+    unseen = set(free[: max(MIN_UNSEEN, round(unseen_share * len(wordings)))])
+    return [
+        Wording(wording.id, wording.text, wording.arguments, wording.one_day, seen=wording.id not in unseen)
+        for wording in wordings
+    ]
+
+
+def pools(words: WordingsFile, tool: ToolSchema) -> dict[str, Pool]:
+    """What the file says about the values of a tool's parameters."""
+    usual = Pool()
+    return {
+        name: Pool(
+            values=tuple(parameter.values),
+            first=parameter.first or usual.first,
+            last=parameter.last or usual.last,
+            days=parameter.days,
+        )
+        for name, parameter in words.tools.get(tool.name, ToolWords()).parameters.items()
+    }
+
+
+def memory_sources(words: WordingsFile, tool: str) -> dict[str, MemorySource]:
+    """Parameters of a tool that are filled in per elder."""
+    parameters = words.tools.get(tool, ToolWords()).parameters
+    return {name: parameter.source for name, parameter in parameters.items() if parameter.source is not None}
+
+
+def fill(text: str, arguments: JsonObject, words: WordingsFile, tool: ToolSchema, language: Language) -> str:
+    """A template with its slots filled by the arguments as they are said in a language."""
+    said = {name: say(value, words, tool.name, name, language) for name, value in arguments.items()}
+    start = next((start for start in date_ranges(tool) if start in arguments), None)
+    if start is not None:
+        said[DAY] = said[start]
+    return text.format_map(said)
+
+
+def say(value: Any, words: WordingsFile, tool: str, parameter: str, language: Language) -> str:
+    """A value in words: lists as in a sentence, names as the file translates them."""
+    known = words.tools.get(tool, ToolWords()).parameters.get(parameter, ParameterWords()).said.get(language, {})
+    return say_value(value, language, known)
+
+
+def say_value(value: Any, language: Language, names: Mapping[str, str]) -> str:
+    """A value in words, `names` translating texts."""
+    if isinstance(value, list):
+        parts = [say_value(item, language, names) for item in value]
+        last = "和" if language == "zh" else " and "
+        return last.join(filter(None, [("、" if language == "zh" else ", ").join(parts[:-1]), *parts[-1:]]))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {say_value(item, language, names)}" for key, item in value.items())
+    if isinstance(value, bool):
+        return {"en": ("no", "yes"), "zh": ("否", "是")}[language][value]
+    return names.get(str(value), str(value))
+
+
+def slots(text: str) -> list[str]:
+    """Names of the slots of a template, in order.
+
+    Raises:
+        ConfigError: its braces do not pair.
+    """
+    try:
+        return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+    except ValueError as error:
+        raise ConfigError(
+            f"The template {text!r} is wrong: {error}.", next_step="write a literal brace twice."
+        ) from None
+
+
+def _wording(tool: ToolSchema, language: Language, text: str) -> Wording:
+    names = set(slots(text))
+    one_day = DAY in names and DAY not in tool.parameters.get("properties", {})
+    if one_day:
+        names = names - {DAY} | {name for pair in date_ranges(tool).items() for name in pair}
+    unknown = names - set(tool.parameters.get("properties", {}))
+    missing = set(tool.parameters.get("required", ())) - names
+    if unknown or missing:
+        wrong = f"has no parameter {sorted(unknown)}" if unknown else f"requires {sorted(missing)}"
+        raise ConfigError(
+            f"A {language} wording of {tool.name} does not fit: {text!r}; the tool {wrong}.",
+            next_step="correct the slots of that wording.",
+        )
+    return Wording(f"{tool.name}.{language}.{short_hash(tool.name, language, text)}", text, frozenset(names), one_day)

@@ -1,0 +1,1 @@
+"""Languages, a person's own words, answers and grounding, as plain text."""

@@ -1,9 +1,0 @@
-"""Test helpers beside the tests, and the tiny model of the whole suite, are importable by name."""
-
-import sys
-from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-for folder in (HERE, HERE.parent.parent):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))

@@ -1,0 +1,1 @@
+"""What tests of several folders share: fixtures, stand-ins for servers and machines, small worlds to work on."""

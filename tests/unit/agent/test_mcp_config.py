@@ -1,0 +1,102 @@
+"""mcp_config.json: every transport, `disabled`, variables, and errors that say which key of which server is wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_assets.agent.mcp.config import McpConfig, parse_mcp_config
+from agent_assets.errors import ConfigError
+
+STDIO = {"command": "python", "args": ["-m", "server"], "transport": "stdio"}
+
+
+def parse(servers: Any, **variables: str) -> McpConfig:
+    return parse_mcp_config(json.dumps({"mcpServers": servers}), variables, source="mcp_config.json")
+
+
+@pytest.mark.parametrize(
+    ("server", "way"),
+    [
+        (STDIO, "stdio"),
+        ({"command": "python"}, "stdio"),
+        ({"url": "http://h/sse", "transport": "sse", "description": "d", "disabled": False}, "sse"),
+        ({"url": "http://h/mcp", "transport": "http"}, "http"),
+        ({"url": "http://h/mcp", "type": "streamable-http"}, "http"),
+        ({"url": "http://h/sse"}, "sse"),
+        ({"url": "http://h/mcp"}, "http"),
+    ],
+)
+def test_transports(server: dict[str, Any], way: str) -> None:
+    assert parse({"s": server}).servers["s"].way == way
+
+
+def test_many_servers_in_order_without_the_disabled() -> None:
+    config = parse({"b": STDIO, "off": STDIO | {"disabled": True}, "a": {"url": "http://h"}})
+    assert list(config.servers) == ["b", "a"]
+
+
+def test_variables_are_filled_in_everywhere_and_only_once() -> None:
+    server = {"command": "${python}", "args": ["--x=${x}", "$x"], "env": {"K": "${x}${x}"}, "cwd": "/${x}"}
+    filled = parse({"s": server}, python="/bin/py", x="${python}").servers["s"]
+    assert (filled.command, filled.args, filled.env, filled.cwd) == (
+        "/bin/py",
+        ["--x=${python}", "$x"],
+        {"K": "${python}${python}"},
+        "/${python}",
+    )
+    remote = parse({"s": {"url": "http://${host}/", "headers": {"A": "${host}"}}}, host="h").servers["s"]
+    assert (remote.url, remote.headers) == ("http://h/", {"A": "h"})
+
+
+def test_a_disabled_server_needs_no_variables() -> None:
+    assert list(parse({"on": STDIO, "off": {"command": "${nope}", "disabled": True}}).servers) == ["on"]
+
+
+@pytest.mark.parametrize(
+    ("servers", "says"),
+    [
+        ({"s": STDIO | {"comand": "x"}}, "mcpServers.s: Value error, unknown key 'comand': did you mean 'command'?"),
+        ({"s": {}}, "either 'command' (stdio) or 'url'"),
+        ({"s": STDIO | {"url": "http://h"}}, "either 'command' (stdio) or 'url'"),
+        ({"s": {"command": "x", "transport": "sse"}}, "transport 'sse' needs 'url'"),
+        ({"s": {"url": "http://h", "transport": "stdio"}}, "transport 'stdio' needs 'command'"),
+        ({"s": {"url": "http://h", "transport": "websocket"}}, "mcpServers.s.transport"),
+        ({"s": {"url": "http://h", "transport": "sse", "type": "http"}}, "transport is 'sse' and type is 'http'"),
+        ({"s": STDIO | {"args": "-m"}}, "mcpServers.s.args"),
+        (
+            {"s": {"command": "${pyton}"}},
+            "s uses the unknown variable ${pyton}. Next: use one of python",
+        ),
+        ({"s": STDIO | {"disabled": True}}, "has no enabled server"),
+        ({}, "has no enabled server"),
+        ([], "mcpServers"),
+    ],
+)
+def test_what_is_wrong_is_said(servers: Any, says: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(servers, python="p")
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "is not JSON"),
+        ('{"servers": {}}', "unknown key 'servers': did you mean 'mcpServers'?"),
+        ("[]", "the file"),
+        ('{"mcpServers": {"s": {"command": "a"}, "s": {"command": "b"}}}', "the key 's' stands there twice"),
+    ],
+)
+def test_files_that_are_not_configs(text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_mcp_config(text, {}, source="mcp_config.json")
+    assert says in str(raised.value)
+
+
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    from agent_assets.agent.mcp.toolbox import load_mcp_config
+
+    with pytest.raises(ConfigError, match=r"absent\.json cannot be read"):
+        load_mcp_config(tmp_path / "absent.json", {})

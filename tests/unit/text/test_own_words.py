@@ -1,0 +1,110 @@
+"""Answers state every value of a result, and tell a memory in whole sentences where they can."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent_assets.agent.system_prompt import elder_prompt
+from agent_assets.conversations.memories import ElderProfile, Memory
+from agent_assets.errors import ConfigError
+from agent_assets.synthesis.arguments.from_memories import years
+from agent_assets.synthesis.templates.file import read_wordings
+from agent_assets.text.answers import says_never_told, states_value
+from agent_assets.text.own_words import own_words, result_values, state_result, told_by
+from support.synthesis_cases import ELDER_WORDINGS
+
+
+@pytest.mark.parametrize(
+    ("observation", "stated"),
+    [
+        ('{"2025-03-01":4.12,"2025-03-02":4.2}', "2025-03-01 4.12, 2025-03-02 4.2"),
+        ('[{"date":"2025-03-01","price":4480.5}]', "2025-03-01 4480.5"),
+        ('{"2025-03-01":{"Dalian":1,"Ordos":2},"2025-03-02":{"Dalian":3,"Ordos":4}}',
+         "2025-03-01: Dalian 1, Ordos 2; 2025-03-02: Dalian 3, Ordos 4"),
+        ("2025-04-22", "2025-04-22"),
+        ('"09:30"', "09:30"),
+        ("[]", ""),
+        ("It is sunny.\nAnd warm.", "It is sunny. And warm."),
+        ('{"open":true,"at":null}', "open true, at null"),
+    ],
+)  # fmt: skip
+def test_results_are_stated_compactly(observation: str, stated: str) -> None:
+    assert state_result(observation) == stated
+    assert all(states_value(value, stated) for value in result_values(observation))
+
+
+def test_a_long_result_is_cut_between_words() -> None:
+    text = state_result('["' + '","'.join(["word"] * 300) + '"]')
+    assert len(text) <= 402
+    assert text.endswith("word, …")
+
+
+def test_dates_beside_values_are_not_asked_for_again() -> None:
+    assert result_values('[{"date":"2025-03-01","price":4.5}]') == ["4.5"]
+    assert result_values("2025-03-01") == ["2025-03-01"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "told"),
+    [
+        ("I met Mr. Keimer. He hired me. I stayed.", 8, "I met Mr. Keimer. He hired me."),
+        ("One two three, four five, six seven eight nine ten.", 6, "One two three, four five"),
+        ("a " * 30, 5, "a a a a a"),
+        ("我生于苏州。家在沧浪亭边。后来去了扬州。", 7, "我生于苏州。家在沧浪亭边。"),
+        ("Short.", 40, "Short."),
+        ("字" * 200, 10, "字" * 20),
+    ],
+)
+def test_own_words_end_where_a_sentence_ends(text: str, words: int, told: str) -> None:
+    assert own_words(text, max_words=words) == told
+
+
+def test_words_of_somebody_else_say_so() -> None:
+    family = Memory("m", "q", "He loved tea.", relationship="family")
+    assert told_by(family, "en") == "My family tells it so: "
+    assert told_by(Memory("m", "q", "I love tea."), "en") == ""
+
+
+def test_a_system_prompt_is_made_from_who_the_elder_is() -> None:
+    traits = {"personality": "calm", "life_motto": "Go on. " * 30, "secret": "x"}
+    profile = ElderProfile("e", "Ann", "en", traits)
+    prompt = elder_prompt(profile)
+    assert prompt == elder_prompt(profile)
+    assert prompt.startswith("You are Ann. You are calm.")
+    assert "x" not in prompt.split()
+    assert len(prompt.split()) < 60
+    assert elder_prompt(ElderProfile("e", "沈复", "zh")).startswith("你是沈复。")
+    assert elder_prompt(profile, "Be {name}.") == "Be Ann."
+    with pytest.raises(ConfigError, match="memories"):
+        elder_prompt(profile, "Be {memories}.")
+
+
+def test_every_wording_of_never_told_is_recognised_by_evaluation() -> None:
+    recall = read_wordings(ELDER_WORDINGS).recall
+    assert recall is not None
+    answers = [answer for words in recall.never_told.values() for answer in words.answers]
+    assert len(answers) >= 4
+    assert all(map(says_never_told, answers))
+
+
+_WORDS = re.compile(r"[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="ab1_'- .,!\té我", max_size=40), st.integers(5, 12))
+def test_words_are_told_whole_exactly_where_they_fit(told: str, most: int) -> None:
+    text = " ".join(told.split())
+    words = text.count("我") / 2 + len(_WORDS.findall(text))
+    if words <= most:
+        assert own_words(told, max_words=most).rstrip(" ,") == text.rstrip(" ,")
+    else:
+        cut = own_words(told, max_words=most)
+        assert text.startswith(cut) and cut != text
+        assert cut.count("我") / 2 + len(_WORDS.findall(cut)) <= most
+
+
+def test_a_year_is_four_digits_that_stand_alone() -> None:
+    told = "1776, 12026, 20261, in 1999年 and x2001, 1499, 2100, 1999"
+    assert years([Memory("m-1", "1850?", told)]) == [1776, 1850, 1999, 2001]
