@@ -27,6 +27,7 @@ CODE_LOCATION = "agent_assets.definitions"
 _STOP_SECONDS = 20.0
 _READY_SECONDS = 120.0
 _WATCH_SECONDS = 1.0
+_DAEMON_NICENESS = 10  # it reads the whole queue every few seconds: nobody is to feel that
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
             _wait_for_port(services[-1], code_port)
             web = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
             services.append(_start("webserver", web, environment, logs))
-            services.append(_start("daemon", ["dagster-daemon", "run", "-w", str(workspace)], environment, logs))
+            daemon = ["dagster-daemon", "run", "-w", str(workspace)]
+            services.append(_start("daemon", daemon, environment, logs, niceness=_DAEMON_NICENESS))
             if api_port is not None:
                 reach = environment | {"AGENT_ASSETS_DAGSTER_URL": f"http://127.0.0.1:{port}"}
                 services.append(_start("api", ["agent-assets", "serve", "--port", str(api_port)], reach, logs))
@@ -199,11 +201,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start(name: str, command: list[str], environment: Mapping[str, str], logs: Path) -> Service:
+def _start(name: str, command: list[str], environment: Mapping[str, str], logs: Path, *, niceness: int = 0) -> Service:
     log = logs / f"{name.replace(' ', '-')}.log"
     program = Path(sys.executable).parent / command[0]
     # The wrapper makes a child die with this process even when this process is killed outright.
-    wrapped = [sys.executable, "-m", "agent_assets.engines.launch.supervisor", "--exec", str(program), *command[1:]]
+    supervisor = [sys.executable, "-m", "agent_assets.engines.launch.supervisor", "--nice", str(niceness)]
+    wrapped = [*supervisor, "--exec", str(program), *command[1:]]
     with log.open("wb") as output:
         process = subprocess.Popen(
             wrapped,
