@@ -11,6 +11,9 @@ cancel_s              the longest time from POST /train/cancel to the end of a r
 elders, elders_per_hour
 device_busy_share     time for which a run held the device, by the wall time of the backfill from its request
 first_released_share  time until the first elder is released, by the N-th part of the whole backfill
+chat_first_s          median time to the first event of /chat/stream, nothing else going on; chat_training_first_s the
+                      same while an elder trains, one question after the other
+chat_training_slowdown  steps per second of that training, by the median of the other elders' trainings
 """
 
 import argparse
@@ -18,6 +21,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -215,6 +219,13 @@ def process_of(run: dg.DagsterRun) -> psutil.Process:
 
 def steps_per_second(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:
     """Between the first and the last report of the training."""
+    seen = _reports(instance, run)
+    (first_at, first), (last_at, last) = seen[0], seen[-1]
+    return (last - first) / (last_at - first_at)
+
+
+def _reports(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[tuple[float, float]]:
+    """When a training said that it had come to which step."""
     records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION).records
     seen = []
     for record in records:
@@ -223,8 +234,7 @@ def steps_per_second(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:
         metadata = event.asset_observation_data.asset_observation.metadata
         if str(event.step_key).endswith("sft_adapter") and "loss" in metadata:
             seen.append((record.event_log_entry.timestamp, float(metadata["step"].value)))  # type: ignore[arg-type]
-    (first_at, first), (last_at, last) = seen[0], seen[-1]
-    return (last - first) / (last_at - first_at)
+    return seen
 
 
 def op_pool_share(folder: Path, seconds: float) -> float:
@@ -295,10 +305,38 @@ def cancel_seconds(made: Installation, run: dg.DagsterRun) -> float:
     return round(seconds, 2)
 
 
-def backfill_figures(made: Installation, elders: list[str]) -> dict[str, Any]:
-    """All elders, from the request to the last release."""
+def first_event_seconds(made: Installation, elder: str) -> float:
+    """From a question to the first event of its answer."""
+    started = time.monotonic()
+    question = {"elder_id": elder, "message": "Where were you born, and who was with you?"}
+    with made.api.stream("POST", "/chat/stream", json=question) as answer:
+        answer.raise_for_status()
+        lines = answer.iter_lines()
+        next(lines)
+        seconds = time.monotonic() - started
+        for _ in lines:
+            pass
+    return seconds
+
+
+def chat_while_training(made: Installation, elder: str, elders: list[str]) -> tuple[dg.DagsterRun, list[float]]:
+    """Ask one question after the other while the first of these elders trains; which run that was, and the times."""
+    working = until(lambda: next((run for run in made.runs(elders).values() if holds_device(run)), None), 180)
+    until(lambda: _reports(made.instance, working), 180)
+    taken = []
+    while not _stage_done(made.instance, working, "sft_adapter"):
+        taken.append(first_event_seconds(made, elder))
+    return working, taken
+
+
+def backfill_figures(made: Installation, elders: list[str], asked: str) -> dict[str, Any]:
+    """All elders, from the request to the last release; `asked` answers questions during the first training."""
+    first_event_seconds(made, asked)  # starts the model server
+    alone = [first_event_seconds(made, asked) for _ in range(10)]
     started = time.time()
-    assert made.backfill(elders).wait(LIMIT_SECONDS * len(elders)) == 0
+    following = made.backfill(elders)
+    chatted, beside = chat_while_training(made, asked, elders)
+    assert following.wait(LIMIT_SECONDS * len(elders)) == 0
     ends, held = [], 0.0
     for elder, run in sorted(made.runs(elders).items()):
         (record,) = made.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
@@ -307,11 +345,17 @@ def backfill_figures(made: Installation, elders: list[str]) -> dict[str, Any]:
         held += float(run.tags[DEVICE_TAG].rsplit(", ", 1)[1].removesuffix(" s"))
         print(f"{elder}: ended after {ends[-1]:.1f} s; {run.tags[DEVICE_TAG]}", flush=True)
     whole = max(ends)
+    pace = {run_id: steps_per_second(made.instance, run) for run_id, run in
+            ((run.run_id, run) for run in made.runs(elders).values())}  # fmt: skip
+    other = statistics.median(steps for run_id, steps in pace.items() if run_id != chatted.run_id)
     return {
         "elders": len(elders),
         "elders_per_hour": round(3600 * len(elders) / whole, 1),
         "device_busy_share": round(held / whole, 3),
         "first_released_share": round(min(ends) / (whole / len(elders)), 3),
+        "chat_first_s": round(statistics.median(alone), 2),
+        "chat_training_first_s": round(statistics.median(beside), 2),
+        "chat_training_slowdown": round(pace[chatted.run_id] / other, 3),
     }
 
 
@@ -333,7 +377,7 @@ def main() -> None:
             print(json.dumps(figures), flush=True)
             figures |= waiting_figures(made, alone, four, seconds / 3)
             print(json.dumps(figures), flush=True)
-            figures |= backfill_figures(made, elders)
+            figures |= backfill_figures(made, elders, alone)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(figures))

@@ -21,7 +21,7 @@ from agent_assets.settings import Settings
 
 # The daemon says every 30 s that it is alive.
 _HEARTBEAT_SECONDS = 75.0
-_POLL_SECONDS = 1.0
+_POLL_SECONDS, _QUEUE_SECONDS = 1.0, 5.0
 _LATE = timedelta(seconds=10)  # other processes write with clocks and transactions of their own
 _FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
@@ -62,6 +62,7 @@ class RunQueue:
         waiting = {self.submit(order): order for order in orders}
         progress = {run_id: RunProgress(run_id) for run_id in waiting}
         going: dict[str, dg.DagsterRun] = {}
+        queue, queue_at = read_queue(self.instance), time.monotonic()
         outcomes: list[Outcome] = []
         with show_lines() as show:
             while waiting:
@@ -76,7 +77,8 @@ class RunQueue:
                     elif run.status is dg.DagsterRunStatus.STARTED:
                         going[run.run_id] = run
                 since = now - _LATE
-                queue = read_queue(self.instance)
+                if time.monotonic() - queue_at >= _QUEUE_SECONDS:
+                    queue, queue_at = read_queue(self.instance), time.monotonic()
                 lines = []
                 for run_id, run in going.items():
                     progress[run_id].refresh(self.instance)

@@ -3,6 +3,8 @@
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from agent_assets.runs.instance import open_instance
 from agent_assets.runs.orphans import PROCESS_TAG, release_abandoned_runs
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.progress import job_progress
-from agent_assets.settings import Settings, load_settings
+from agent_assets.settings import REPOSITORY, Settings, load_settings
 from support.waiting import wait_for
 
 ELDERS = ("ada", "ben", "cleo", "dora")
@@ -203,3 +205,35 @@ def test_what_a_machine_without_power_left_behind_is_ended_on_the_next_start(
         assert storage.get_concurrency_info("gpu").pending_steps == []
         assert storage.get_concurrency_info("gpu").claimed_slots == []
         assert release_abandoned_runs(instance, code_server_gone=True) == [lost.run_id]
+
+
+IN_A_TERMINAL = """
+from device_location import NAMES, defs
+from agent_assets.automation.execute import Order, execute_here
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.settings import load_settings
+
+prepare_dagster_home(load_settings())
+with open_instance(load_settings()) as instance:
+    instance.add_dynamic_partitions("elders", ["ada"])
+    execute_here(instance, defs(), Order("elder_companion", "ada", NAMES, {}))
+"""
+
+
+def test_ctrl_c_in_a_terminal_cancels_the_run(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(__file__).parent), str(REPOSITORY)])
+    environment = {"AGENT_ASSETS_HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"], "PYTHONPATH": path}
+    environment |= {"DEVICE_LOCATION_FOLDER": str(tmp_path)}
+    terminal = subprocess.Popen(
+        [sys.executable, "-c", IN_A_TERMINAL], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        wait_for((tmp_path / "ada.sft_adapter").exists, 60)
+        terminal.send_signal(signal.SIGINT)
+        output, _ = terminal.communicate(timeout=20)
+    finally:
+        terminal.kill()
+    assert b"KeyboardInterrupt" in output
+    with open_instance(load_settings(environment)) as instance:
+        (run,) = instance.get_runs()
+    assert run.status is STATUS.CANCELED
