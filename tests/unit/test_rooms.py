@@ -19,11 +19,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MAY_IMPORT = {
     # The code location: alone in knowing the Dagster resources.
-    "definitions": "resources settings",
+    "definitions": "privacy resources settings",
     "defs": "automation settings",
     "resources": "engines mongo store",
     # What everything stands on.
     "errors": "",
+    "privacy": "errors",
     "settings": "errors",
     "strict_model": "",
     "conversations": "errors",
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "llm": "agent conversations errors strict_model",
     "tool_servers": "conversations",
     "mongo": "conversations errors store strict_model",
-    "mongo.embedded": "errors mongo",
+    "mongo.embedded": "errors mongo privacy",
     # Programs of other environments, and what starts them.
     "engines": "engines.devices engines.launch engines.servers errors runs settings store",
     "engines.devices": "errors",

@@ -100,7 +100,7 @@ def settle(run: StageRun, artifact: Artifact) -> Settled:
     """
     from agent_assets.release.pointer import agent_of, read_ledger
 
-    store: ArtifactStore = run.context.resources.store.open()
+    store: ArtifactStore = run.context.resources.store
     agent = agent_of(run.config.name, run.partition)
     for attempt in range(_ATTEMPTS):
         ledger = read_ledger(store, agent)
@@ -203,7 +203,7 @@ def _others(run: StageRun) -> Iterator[list[str]]:
     from agent_assets.conversations.memories import MEMORIES_FILE, read_memories
     from agent_assets.store.places import versions
 
-    store: ArtifactStore = run.context.resources.store.open()
+    store: ArtifactStore = run.context.resources.store
     folder = f"{store.root}/{run.config.name}/elder_memories"
     names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in store.filesystem.glob(f"{folder}/*")} - {
         run.partition
