@@ -93,13 +93,13 @@ def socket_folder(folder: Path) -> Path:
 
 def _runtime_folder() -> Path:
     """XDG_RUNTIME_DIR where it is ours alone, else /tmp: TMPDIR may be as long as the path that did not fit."""
-    given = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108  the folder below it is private
+    given = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
     try:
         found = given.stat()
     except OSError:
-        return Path("/tmp")  # noqa: S108
+        return Path("/tmp")
     private = found.st_uid == os.getuid() and not found.st_mode & _OTHERS and len(os.fsencode(given)) <= 40
-    return given if private else Path("/tmp")  # noqa: S108
+    return given if private else Path("/tmp")
 
 
 @dataclass(frozen=True)

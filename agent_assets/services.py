@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import yaml
 from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.mongo.embedded.mongod import running_mongod, start_mongod
+from agent_assets.privacy import be_private, socket_folder
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
@@ -99,23 +100,24 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
             release_abandoned_runs(instance, code_server_gone=True)
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        code_port = free_port()
+        # Who reaches a code server executes what he likes: it listens on a socket that others cannot reach.
+        socket_path = socket_folder(settings.home / "run") / "code-server.sock"
+        socket_path.unlink(missing_ok=True)
         workspace = settings.workspace
-        server = {"host": "127.0.0.1", "port": code_port, "location_name": "agent_assets"}
+        server = {"socket": str(socket_path), "location_name": "agent_assets"}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
         services: list[Service] = []
         try:
-            code = ["dagster", "code-server", "start", "-m", CODE_LOCATION, "-h", "127.0.0.1"]
-            services.append(_start("code server", [*code, "-p", str(code_port)], environment, logs))
-            _wait_for_port(services[-1], code_port)
-            web = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
-            services.append(_start("webserver", web, environment, logs))
+            code = ["dagster", "code-server", "start", "-m", CODE_LOCATION, "--socket", str(socket_path)]
+            services.append(_start("code server", code, environment, logs))
+            _wait_until(services[-1], lambda: _listens(socket.AF_UNIX, str(socket_path)))
+            services.append(_start("webserver", ["agent-assets", "ui", "--port", str(port)], environment, logs))
             daemon = ["dagster-daemon", "run", "-w", str(workspace)]
             services.append(_start("daemon", daemon, environment, logs, niceness=_DAEMON_NICENESS))
             if api_port is not None:
                 reach = environment | {"AGENT_ASSETS_DAGSTER_URL": f"http://127.0.0.1:{port}"}
                 services.append(_start("api", ["agent-assets", "serve", "--port", str(api_port)], reach, logs))
-            _wait_for_port(services[1], port)
+            _wait_until(services[1], lambda: _listens(socket.AF_INET, ("127.0.0.1", port)))
             yield services
         finally:
             _stop(services)
@@ -130,6 +132,7 @@ def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
         ConfigError: the home cannot be written to, there is no MongoDB to run, or the URI is malformed.
         MongoUnavailable: the user's does not answer, or the embedded one does not start.
     """
+    be_private()
     make_home(settings)
     environment = os.environ | {
         "DAGSTER_HOME": str(settings.dagster_home),
@@ -220,17 +223,21 @@ def _start(name: str, command: list[str], environment: Mapping[str, str], logs: 
     return Service(name, process, log)
 
 
-def _wait_for_port(service: Service, port: int) -> None:
+def _wait_until(service: Service, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         if service.process.poll() is not None:
             break
-        with socket.socket() as probe:
-            probe.settimeout(1.0)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if ready():
+            return
         time.sleep(0.2)
     raise EngineFailed(f"The {service.name} did not start.", next_step=f"read {service.log}.")
+
+
+def _listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
+    with socket.socket(family) as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(address) == 0
 
 
 def _watch(services: list[Service], settings: Settings) -> int:

@@ -11,8 +11,9 @@ from resources.fixed import NO_CONFIG
 
 
 class EnginesResource(dg.ResourceDefinition):
-    """`context.resources.engines` is a `LocalEngines`: engine programs and inference servers on this machine. The device
-    that a run holds is given back at its end.
+    """`context.resources.engines` is a `LocalEngines`: engine programs and inference servers on this machine.
+
+    The device that a run holds is given back at its end.
 
     Args:
         environments: folder of the engine environments.

@@ -120,7 +120,7 @@ def start_mongod(
     """Start mongod on `data_dir`, or join the one that runs there; it stays until the handle's block ends.
 
     Args:
-        data_dir: holds the database (`db`), its secrets, `mongod.log`, `mongod.json` and two lock files; made if absent.
+        data_dir: holds the database (`db`), its secrets, a log, `mongod.json` and two lock files; made if absent.
         binary: None takes the one of `find_mongod`.
         timeout_s: longest wait until it takes writes.
 
