@@ -18,8 +18,8 @@ import yaml
 
 from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
-from agent_assets.mongo.embedded.mongod import running_mongod, start_mongod
-from agent_assets.privacy import be_private, socket_folder
+from agent_assets.mongo.embedded.mongod import port_of_earlier_version, running_mongod, start_mongod
+from agent_assets.privacy import be_private, close_home, socket_folder
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
@@ -51,6 +51,8 @@ def run_services(settings: Settings, *, port: int, api_port: int) -> int:
             be found.
     """
     check_configuration(settings)
+    if found := close_home(settings.home):
+        _say_closed(f"{len(found)} files and folders of the home that others could reach, such as {found[0]}")
     with _alone(settings):
         for number, option in ((port, "--port"), (api_port, "--api-port")):
             if not port_free(number):
@@ -94,8 +96,15 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
 
     With an `api_port` the HTTP API starts as well; nobody waits for it, and its model server starts when first asked.
     """
+    from agent_assets.serving.earlier_versions import close_what_earlier_versions_left
+
+    open_port = None if settings.mongodb_uri else port_of_earlier_version(settings.mongo_data)
     with mongodb(settings) as environment:
+        if open_port is not None:
+            _say_closed(f"MongoDB, which listened on port {open_port} and let everybody of this machine in")
         prepare_dagster_home(settings, devices=_devices(settings))
+        for what in close_what_earlier_versions_left(load_settings(environment)):
+            _say_closed(what)
         with open_instance(settings) as instance:
             release_abandoned_runs(instance, code_server_gone=True)
         logs = settings.home / "logs"
@@ -179,6 +188,10 @@ def _alone(settings: Settings) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+def _say_closed(what: str) -> None:
+    click.echo(f"closed: {what}")
 
 
 def _devices(settings: Settings) -> int:

@@ -110,16 +110,17 @@ def revoke_token(token_id: str) -> None:
 
 @commands.command()
 def doctor() -> None:
-    """List what is present, what is missing, and the command that fixes it."""
+    """List what is present, what is missing or open to others, and the command that fixes it."""
     from agent_assets.cli.doctor import examine
 
     findings = examine(load_settings())
     for finding in findings:
-        state = "ok" if finding.ok else "absent" if finding.optional else "MISSING"
-        click.echo(f"{state:<8} {finding.name:<12} {finding.detail}")
-        if state == "MISSING" and finding.fix:
+        click.echo(f"{finding.state:<8} {finding.name:<12} {finding.detail}")
+        if finding.state in {"MISSING", "OPEN"} and finding.fix:
             click.echo(f"{'':<21} fix: {finding.fix}")
-    missing = [finding.name for finding in findings if not finding.ok and not finding.optional]
+    if exposed := [finding.name for finding in findings if finding.state == "OPEN"]:
+        click.echo(f"Open to others: {', '.join(exposed)}.")
+    missing = [finding.name for finding in findings if finding.state == "MISSING"]
     click.echo(f"Missing: {', '.join(missing)}." if missing else "Everything that is needed is there.")
     sys.exit(1 if missing else 0)
 

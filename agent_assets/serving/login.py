@@ -101,7 +101,7 @@ async def _form(request: Request) -> dict[str, str] | None:
         body += part
         if len(body) > _LONGEST_FORM:
             return None
-    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    fields = parse_qs(body.decode("utf-8", "replace"))
     return {name: values[0] for name, values in fields.items()}
 
 

@@ -12,12 +12,14 @@ from agent_assets.errors import ConfigError
 from agent_assets.services import mongodb, port_free
 from agent_assets.serving.app import create_app
 from agent_assets.serving.config import load_serving
+from agent_assets.serving.earlier_versions import seal_older_tokens
 from agent_assets.serving.guard import JsonLines
 from agent_assets.serving.neighbours import is_loopback
 from agent_assets.serving.tokens import DATABASE, Tokens
 from agent_assets.settings import Settings, load_settings
 
 _DRAIN_SECONDS = 30
+log = logging.getLogger("agent_assets.serving")
 
 
 def serve(settings: Settings, *, host: str, port: int) -> int:
@@ -36,6 +38,8 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
     with mongodb(settings) as environment:
         os.environ.update(environment)
         settings = load_settings()
+        if ids := seal_older_tokens(settings):  # `up` has done it already
+            log.warning("tokens of an earlier version are sealed now", extra={"fields": {"tokens": ids}})
         if not (host == "localhost" or is_loopback(host)):
             tokens = Tokens(settings.mongodb_uri or "", settings, DATABASE)
             try:

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     # What everything stands on.
     "errors": "",
     "privacy": "errors",
-    "settings": "errors",
+    "settings": "errors privacy",
     "strict_model": "",
     "conversations": "errors",
     "store": "errors",
@@ -66,15 +66,16 @@ MAY_IMPORT = {
     "strict_model synthesis",
     "pipeline.stages": "agent agent.mcp conversations engines.servers engines.templates errors evaluation llm mongo "
     "pipeline release rl settings store synthesis synthesis.questions synthesis.teachers",
-    "runs": "settings",
+    "runs": "privacy settings",
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages planning release runs "
     "services settings store strict_model",
-    "services": "automation engines.devices errors mongo mongo.embedded runs serving settings",
+    "services": "automation engines.devices errors mongo mongo.embedded privacy runs serving settings",
     "serving": "agent agent.mcp automation conversations engines engines.launch engines.servers errors mongo pipeline "
-    "pipeline.stages planning release runs services serving.routes settings store strict_model text",
+    "pipeline.stages planning privacy release runs services serving.routes settings store strict_model text",
     "serving.routes": "conversations errors release runs serving store",
+    "serving.ui": "errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices engines.launch engines.servers "
-    "errors mongo mongo.embedded pipeline pipeline.stages planning release runs services serving settings store",
+    "errors mongo mongo.embedded pipeline pipeline.stages planning privacy release runs services serving serving.ui settings store",
     "demo": "automation conversations definitions errors mongo planning settings store",
 }
 # The circle that is left: `services` opens an installation for these rooms, and checks their configuration.
@@ -83,7 +84,7 @@ BACKWARD = {("services", "automation"), ("services", "serving")}
 # Rooms, and modules of other rooms, that know Dagster. Everything else is plain Python.
 KNOW_DAGSTER = {"automation", "cli", "definitions", "defs", "demo", "pipeline", "pipeline.stages", "resources", "runs"}
 KNOW_DAGSTER |= {"engines.launch.launcher", "engines.launch.messages", "engines.local", "engines.progress"}
-KNOW_DAGSTER |= {"planning.history", "serving.jobs", "serving.progress", "serving.runs"}
+KNOW_DAGSTER |= {"planning.history", "serving.jobs", "serving.progress", "serving.runs", "serving.ui"}
 KNOW_WEAVE = {"agent.weave_tracing"}
 # What runs in an engine environment, with the libraries that are there.
 IN_ENGINES = ("engines.programs", "engines.launch.supervisor")

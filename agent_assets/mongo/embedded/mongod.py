@@ -173,6 +173,14 @@ def open_mongod(data_dir: Path) -> int | None:
     return state["pid"] if str(data_dir.resolve() / "db") in command else None
 
 
+def port_of_earlier_version(data_dir: Path) -> int | None:
+    """The port on which an earlier version last opened the database of `data_dir` to everybody of this machine; None
+    where this version opened it last, or nobody.
+    """
+    state = _state(data_dir)
+    return None if state is None else state.get("port")
+
+
 def _refuse_open_one(data_dir: Path) -> None:
     pid = open_mongod(data_dir)
     if pid is not None:
