@@ -75,7 +75,8 @@ MAY_IMPORT = {
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices engines.launch engines.servers "
-    "errors mongo mongo.embedded pipeline pipeline.stages planning privacy release runs services serving serving.ui settings store",
+    "errors mongo mongo.embedded pipeline pipeline.stages planning privacy release runs services serving serving.ui "
+    "settings store",
     "demo": "automation conversations definitions errors mongo planning settings store",
 }
 # The circle that is left: `services` opens an installation for these rooms, and checks their configuration.
