@@ -155,7 +155,7 @@ def _framed_by_nobody(send: Send) -> Send:
     async def framed(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [*message["headers"], (b"x-frame-options", b"SAMEORIGIN")]
-            message = message | {"headers": [*headers, (b"x-content-type-options", b"nosniff")]}
+            message = {**message, "headers": [*headers, (b"x-content-type-options", b"nosniff")]}
         await send(message)
 
     return framed
