@@ -2,8 +2,8 @@
 
 Resources once had configuration schemas, and Dagster keeps those with every job: the address of MongoDB, its password
 included, lies in (compressed) snapshots, and in the run config of whoever launched a run with the default one. What is
-removed is a piece of text in place: an address of MongoDB that holds a secret, user and password of any other URL. All
-else of the history stays as it is, so that the plan still says what is fresh.
+removed is a piece of text in place: an address of MongoDB that holds a secret, user and password of any other URL; from
+logs, too. All else of the history stays as it is, so that the plan still says what is fresh.
 """
 
 import hashlib
@@ -34,14 +34,18 @@ _TEXT = re.compile("char|text|clob|blob|bytea|binary", re.IGNORECASE)
 
 
 def remove_old_secrets(settings: Settings) -> int:
-    """Remove what earlier versions left, once per installation and storage; returns how many entries had secrets.
+    """Remove what earlier versions left, once per installation and storage; returns how many entries and logs had any.
 
     Other processes may use the history meanwhile. If this is interrupted, the next call begins again.
     """
     marker = _marker(settings)
     if marker.exists():
         return 0
-    found = sum(_cleaned(storage, _known(settings)) for storage in _storages(settings))
+    known = _known(settings)
+    found = sum(_cleaned(storage, known) for storage in _storages(settings))
+    for path in _logs_with_secrets(settings, known):
+        _rewrite(path, known)
+        found += 1
     private_folder(marker.parent)
     marker.touch()
     return found
@@ -51,7 +55,9 @@ def old_secrets(settings: Settings) -> int:
     """How many entries of the history hold secrets. It reads all of it, unless it was cleaned. Changes nothing."""
     if _marker(settings).exists():
         return 0
-    return sum(len(list(_found(storage, _known(settings)))) for storage in _storages(settings))
+    known = _known(settings)
+    in_databases = sum(1 for storage in _storages(settings) for _ in _found(storage, known))
+    return in_databases + sum(1 for _ in _logs_with_secrets(settings, known))
 
 
 def redacted(text: str, known: Iterable[str] = ()) -> str:
@@ -202,6 +208,26 @@ def _cell_without(cell: Cell, known: tuple[str, ...]) -> Cell | None:
     if found == text:
         return None
     return zlib.compress(found.encode()) if compressed else found
+
+
+def _logs_with_secrets(settings: Settings, known: tuple[str, ...]) -> Iterator[Path]:
+    """What runs and services printed. Logs can be large: they are read line by line."""
+    for path in sorted([*settings.dagster_home.rglob("compute_logs/*"), *(settings.home / "logs").rglob("*")]):
+        if path.is_file() and not path.is_symlink():
+            with path.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+                if any(redacted(line, known) != line for line in lines):
+                    yield path
+
+
+def _rewrite(path: Path, known: tuple[str, ...]) -> None:
+    """Put a log without secrets in the place of one that has some; a process that still writes goes on with the old."""
+    made = path.with_name(f".{path.name}.without-secrets")
+    with (
+        path.open(encoding="utf-8", errors="surrogateescape", newline="") as lines,
+        made.open("w", encoding="utf-8", errors="surrogateescape", newline="") as output,
+    ):
+        output.writelines(redacted(line, known) for line in lines)
+    made.replace(path)
 
 
 def _known(settings: Settings) -> tuple[str, ...]:

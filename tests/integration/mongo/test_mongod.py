@@ -1,6 +1,5 @@
 """The embedded mongod: found, started once per folder, reopened with its data, ended with its last user."""
 
-import json
 import os
 import shutil
 import signal
@@ -20,8 +19,7 @@ from agent_assets.errors import ConfigError, MongoUnavailable
 from agent_assets.mongo.embedded.access import Access
 from agent_assets.mongo.embedded.mongod import find_mongod, running_mongod, start_mongod
 from agent_assets.mongo.retry import connect
-from agent_assets.services import free_port
-from support.waiting import wait_for
+from support.older_home import open_mongod
 
 # Uses the mongod on argv[1], says which, and stays until its input ends.
 USER = """
@@ -100,24 +98,11 @@ def test_it_listens_on_no_port_and_asks_for_its_password(tmp_path: Path) -> None
 
 def test_the_database_of_an_earlier_version_is_opened_and_closed_to_others(tmp_path: Path) -> None:
     """It listened on a port and asked nobody who he was."""
-    data, port = tmp_path / "mongodb", free_port()
-    (data / "db").mkdir(parents=True)
-    command = [str(find_mongod()), "--dbpath", str(data / "db"), "--port", str(port), "--bind_ip", "127.0.0.1"]
-    earlier = subprocess.Popen(
-        [*command, "--replSet", "rs0", "--nounixsocket", "--oplogSize", "256"], stdout=subprocess.DEVNULL
-    )
-    try:
-        (data / "mongod.json").write_text(json.dumps({"port": port, "pid": earlier.pid}))
-        with MongoClient("127.0.0.1", port, directConnection=True) as client:
-            member = {"_id": 0, "host": f"127.0.0.1:{port}"}
-            client.admin.command("replSetInitiate", {"_id": "rs0", "members": [member]})
-            wait_for(lambda: client.admin.command("hello")["isWritablePrimary"], 30)
-            client.afs.answers.insert_one({"_id": 1, "answer": "沧浪亭"})
+    data = tmp_path / "mongodb"
+    with open_mongod(data) as earlier:
+        earlier.afs.answers.insert_one({"_id": 1, "answer": "沧浪亭"})
         with pytest.raises(ConfigError, match="open to everybody"):
             start_mongod(data)
-    finally:
-        earlier.terminate()
-        earlier.wait(60)
     with start_mongod(data) as mongod, connect(mongod.uri) as client:
         assert client.afs.answers.find_one() == {"_id": 1, "answer": "沧浪亭"}
         assert psutil.Process(mongod.pid).net_connections("tcp") == []

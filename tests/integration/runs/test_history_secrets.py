@@ -12,40 +12,14 @@ import dagster as dg
 import pytest
 import sqlalchemy as db
 
-from agent_assets.planning.history import FINGERPRINT_TAG, latest_materialization
+from agent_assets.planning.history import latest_materialization
 from agent_assets.runs.history_secrets import old_secrets, redacted, remove_old_secrets
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings, load_settings
 from support.history_scan import cells, places_of, texts
 from support.installed import installation
+from support.older_home import KEY, OTHER_SECRET, PASSWORD, make_history
 from support.waiting import wait_for
-
-PASSWORD = "hünter2%40the+hidden"  # as an address has it: some of it becomes an escape in JSON
-URI = f"mongodb://reader:{PASSWORD}@db.example.org:27017,other.example.org/?authSource=admin&tls=true"
-KEY = dg.AssetKey(["elder_companion", "elder_memories"])
-
-
-class OlderMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """As MongoDB was a resource: its address is a default of the configuration schema of every job."""
-
-    uri: str
-
-
-@dg.asset(key=KEY)
-def elder_memories(context: dg.AssetExecutionContext, mongo: OlderMongo) -> dg.MaterializeResult[None]:
-    context.log.info(f"cannot read {mongo.uri} (code 18)")
-    metadata = {"proxy": dg.MetadataValue.text("https://proxy:another-secret@example.org/x"), "count": 42}
-    return dg.MaterializeResult(
-        metadata=metadata, data_version=dg.DataVersion("c0ffee"), tags={FINGERPRINT_TAG: "ab12"}
-    )
-
-
-def make_history(instance: dg.DagsterInstance) -> None:
-    """One run by default, one whose run config names the address, as the launchpad writes it."""
-    definitions = dg.Definitions(assets=[elder_memories], resources={"mongo": OlderMongo(uri=URI)})
-    job = definitions.resolve_implicit_global_asset_job_def()
-    for config in ({}, {"resources": {"mongo": {"config": {"uri": URI}}}}):
-        assert job.execute_in_process(instance=instance, run_config=config).success
 
 
 @contextmanager
@@ -70,7 +44,7 @@ def test_addresses_go_and_all_else_stays(tmp_path: Path) -> None:
         assert {place: [redacted(text) for text in versions[-1:]] for place, versions in before.items()} == {
             place: versions[-1:] for place, versions in after.items()
         }
-        for secret in (PASSWORD, json.dumps(PASSWORD).strip('"'), "hidden", "another-secret", "db.example.org"):
+        for secret in (PASSWORD, json.dumps(PASSWORD).strip('"'), "hidden", OTHER_SECRET, "db.example.org"):
             assert places_of(secret, tmp_path) == []
         assert (old_secrets(settings), remove_old_secrets(settings)) == (0, 0)
         runs = instance.get_runs()
@@ -80,10 +54,10 @@ def test_addresses_go_and_all_else_stays(tmp_path: Path) -> None:
         ]
         for run in runs:
             assert run.job_snapshot_id and run.execution_plan_snapshot_id
-            assert instance.get_job_snapshot(run.job_snapshot_id).node_names == ["elder_companion__elder_memories"]
+            assert instance.get_job_snapshot(run.job_snapshot_id).node_names == ["older__elder_memories"]
             assert instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
         found = latest_materialization(instance, KEY, None)
-        assert found is not None and found.tags is not None and found.tags[FINGERPRINT_TAG] == "ab12"
+        assert found is not None and (found.fingerprint, found.data_version) == ("ab12", "c0ffee")
         make_history(instance)  # the same jobs once more: their snapshots are known by the ids they have
 
 
@@ -126,7 +100,7 @@ def test_the_same_in_postgres(tmp_path: Path, postgres_url: str, monkeypatch: py
                 for row in connection.execute(table.select()):
                     for cell in row:
                         found = list(texts(bytes(cell) if isinstance(cell, memoryview) else cell))
-                        assert not any("hidden" in text or "another-secret" in text for text in found), table.name
+                        assert not any("hidden" in text or OTHER_SECRET in text for text in found), table.name
         engine.dispose()
         assert latest_materialization(instance, KEY, None) is not None and instance.get_runs_count() == 2
 
