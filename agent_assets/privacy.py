@@ -25,13 +25,15 @@ def be_private() -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only its owner may enter, and close it where it is open to others.
+    """Make a folder that only its owner may enter, and close it where it is open to others. One that belongs to another
+    user stays as it is: a mounted volume, which `exposures` names.
 
     Raises:
-        OSError: it cannot be made, or it is another user's.
+        OSError: it cannot be made.
     """
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.stat().st_mode & _OTHERS:
+    found = path.stat()
+    if found.st_mode & _OTHERS and found.st_uid == os.getuid():
         path.chmod(0o700)
     return path
 
@@ -120,13 +122,13 @@ def exposures(home: Path) -> list[Exposure]:
     return [
         Exposure(path, stat.S_IMODE(found.st_mode))
         for path in _first_levels(home)
-        if (found := path.lstat()).st_mode & _OTHERS and found.st_uid == os.getuid()
+        if (found := path.lstat()).st_mode & _OTHERS
     ]
 
 
 def close_home(home: Path) -> list[Exposure]:
-    """Take every right of others away from what `exposures` finds, and return it as it was found."""
-    found = exposures(home)
+    """Take every right of others away from what `exposures` finds and is ours, and return it as it was found."""
+    found = [exposure for exposure in exposures(home) if exposure.path.lstat().st_uid == os.getuid()]
     for exposure in found:
         exposure.path.chmod(exposure.mode & ~_OTHERS)
     return found

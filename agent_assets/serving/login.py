@@ -86,7 +86,7 @@ def _page(target: str, *, status: int = 200, caller: Caller | None = None, **mor
     style = _style()
     values: dict[str, Any] = {"style": Markup(style), "next": target, "login": LOGIN, "logout": LOGOUT}
     values |= {"caller": caller, "role": None if caller is None else _ROLES[caller.scope]}
-    values |= {"wrong": None, "reload": False} | more
+    values |= {"goes_on": target != LOGIN, "wrong": None, "reload": False} | more
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; frame-ancestors 'none'"
     headers = {"Content-Security-Policy": f"{policy}; base-uri 'none'", "Cache-Control": "no-store"}

@@ -6,7 +6,7 @@ from agent_assets.serving import login
 from agent_assets.serving.context import Serving
 
 router = APIRouter(include_in_schema=False)
-_HOME = "/docs"
+_HOME = login.LOGIN  # says who is logged in: the API has no page of its own
 
 
 @router.get(login.LOGIN)
