@@ -1,6 +1,6 @@
-"""What keeps other users of this machine out: modes of files and folders, secrets in files, where sockets lie.
+"""Keeps other users of this machine out: modes of files and folders, secrets in files, places for sockets.
 
-root reads everything all the same; so does whoever runs programs as the same user.
+root can read everything all the same, and so can programs of the same user.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _SECRET_BYTES = 32
 
 
 def be_private() -> None:
-    """From here on nobody else may read what this process and its children make (umask 077)."""
+    """Let this process and its children make files that only their user can read (umask 077)."""
     os.umask(0o077)
 
 

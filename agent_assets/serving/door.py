@@ -1,4 +1,4 @@
-"""Who asks: the one rule of the HTTP API and the Dagster UI.
+"""Who is asking: one rule for the HTTP API and the Dagster UI.
 
 1. A bearer token, or a ticket of this installation's own services.
 2. A log-in: a ticket in a cookie, which counts for requests of our own pages. Cookies do not know ports, so one log-in
@@ -23,7 +23,7 @@ _ANYWHERE = "any"
 
 @dataclass(frozen=True)
 class Door:
-    """Tells callers from their requests."""
+    """Identifies the caller of a request."""
 
     tokens: Tokens
     seal: Seal

@@ -45,7 +45,7 @@ async def log_in(request: Request, door: Door, *, home: str) -> Response:
     try:
         ticket = await run_in_threadpool(door.log_in, form.get("token", "").strip(), request)
     except Denied:
-        return _page(target, wrong="This token is not valid (any more).", status=401)
+        return _page(target, wrong="This token is not valid, or not any more.", status=401)
     response = RedirectResponse(target, status_code=303)
     response.set_cookie(
         door.cookie,

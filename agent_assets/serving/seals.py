@@ -1,7 +1,7 @@
 """What only this installation can have written: records and log-ins, sealed with its key (HMAC-SHA256).
 
-The key is a file of mode 600 in the home, or AGENT_ASSETS_SECRET where several hosts serve one MongoDB. Who can write
-to the database, and cannot read the key, can make no token that is believed.
+The key is a file of mode 600 in the home, or AGENT_ASSETS_SECRET where several hosts share one MongoDB. Someone who can
+write to the database but cannot read the key cannot forge a token.
 """
 
 import hashlib

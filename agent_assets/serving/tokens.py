@@ -4,8 +4,8 @@ Collection `tokens` of the database `agent_assets`, on the MongoDB of this insta
 the secret has 256 random bits, so its plain sha256 cannot be guessed back. Once one token was ever made, every request
 needs one: revoking the last does not open the door again, nor does emptying the collection.
 
-Every record is sealed (`seals.py`): one that somebody else wrote or changed in the database is not believed. An old
-record of ours can be put back in its place, so who can write there can undo a revocation, and nothing else.
+Every record is sealed (`seals.py`): one that somebody else wrote or changed in the database is not believed. An older
+record of ours can still be put back in its place, so write access to the database can undo a revocation, and no more.
 """
 
 import hashlib
@@ -128,8 +128,8 @@ class Tokens:
     def seal_older(self) -> list[str]:
         """Seal the tokens of versions that sealed none, once per installation; returns their ids.
 
-        Until then everybody of the machine could write to an embedded database: a token that a stranger put there looks
-        like all others, so whoever calls this has to name the ids.
+        Until then every user of the machine could write to an embedded database. A token that a stranger put there looks
+        like any other, so the caller has to show the ids to an operator.
         """
         if self._sealed.exists():
             return []

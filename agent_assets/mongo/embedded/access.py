@@ -1,7 +1,7 @@
-"""Who may use an embedded mongod: whoever may enter its folder. It listens on a socket there and on no port.
+"""Access to an embedded mongod: it listens on a socket in its private folder, on no port, and asks for a password.
 
-`keyfile` is what the members of a replica set know each other by; whoever has it is `__system`, which makes the one
-user. `password` is that user's. Both are files of mode 600 in the folder of the data.
+Members of a replica set authenticate to each other with `keyfile`; with it we become `__system` and create the one user,
+whose password is in `password`. Both are files of mode 600 in the data folder.
 """
 
 from dataclasses import dataclass, field

@@ -136,8 +136,8 @@ class _Socket:
 
 
 def _may(connection: HTTPConnection) -> bool:
-    """Readers GET, and POST to the one path where what they send is judged once more. Any other spelling of it that
-    Dagster's router takes for the same is not that path.
+    """Readers may GET, and POST to the one path where the web server judges what they send. Other spellings that
+    Dagster's router takes for the same path do not count.
     """
     if connection.scope["method"] in _READING or may_change(connection):
         return True

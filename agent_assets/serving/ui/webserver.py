@@ -1,7 +1,6 @@
-"""Dagster's own web server, which asks of every GraphQL document whether its caller may send it that way.
+"""Dagster's own web server, with a check of every GraphQL document just before it is executed.
 
-What is judged is what is executed: the document that Dagster hands to its executor, however it came, through whichever
-path, content type or protocol.
+Checking there, and not by path or content type, means that what is judged is what is executed, however it arrived.
 """
 
 from typing import Any
@@ -31,8 +30,8 @@ def may_change(connection: HTTPConnection) -> bool:
 
 
 class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRequestContext]):
-    """Mutations come by POST, in JSON, from a caller who may change things. All others get permissions of a reader,
-    by which Dagster's pages leave their buttons out, and its resolvers refuse once more.
+    """Accepts mutations by POST, in JSON, from callers who may change things. Everyone else gets Dagster's read-only
+    permissions: its pages disable their buttons, and its resolvers refuse a second time.
     """
 
     async def graphql_http_endpoint(self, request: Request) -> Response:

@@ -5,7 +5,9 @@ mutation works where it is allowed.
 """
 
 import json
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import psutil
@@ -181,6 +183,14 @@ def test_nothing_but_the_ui_and_the_api_listens_and_they_do_on_loopback(up: Inst
         if connection.status == psutil.CONN_LISTEN
     }
     assert listening == {("127.0.0.1", up.ui), ("127.0.0.1", up.api)}
+    sockets = {
+        Path(connection.laddr)
+        for process in (*up.processes, psutil.Process(mongod.pid))
+        for connection in process.net_connections("unix")
+        if connection.laddr.startswith("/")
+    }
+    assert {path.name for path in sockets} >= {"code-server.sock", "mongod.sock"}
+    assert [path for path in sockets if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 
 @only_root
