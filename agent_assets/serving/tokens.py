@@ -128,8 +128,8 @@ class Tokens:
     def seal_older(self) -> list[str]:
         """Seal the tokens of versions that sealed none, once per installation; returns their ids.
 
-        Until then every user of the machine could write to an embedded database. A token that a stranger put there looks
-        like any other, so the caller has to show the ids to an operator.
+        Until then every user of the machine could write to an embedded database. A token that a stranger put there
+        looks like any other, so the caller has to show the ids to an operator.
         """
         if self._sealed.exists():
             return []

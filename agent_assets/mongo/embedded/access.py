@@ -1,7 +1,7 @@
 """Access to an embedded mongod: it listens on a socket in its private folder, on no port, and asks for a password.
 
-Members of a replica set authenticate to each other with `keyfile`; with it we become `__system` and create the one user,
-whose password is in `password`. Both are files of mode 600 in the data folder.
+Members of a replica set authenticate to each other with `keyfile`. With it we become `__system` and create the one
+user, whose password is in `password`. Both are files of mode 600 in the data folder.
 """
 
 from dataclasses import dataclass, field
