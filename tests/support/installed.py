@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from agent_assets.mongo.embedded.mongod import running_mongod
 from agent_assets.runs.instance import open_instance
 from agent_assets.services import Service, free_port, running_services
 from agent_assets.serving.tokens import DATABASE, Tokens
@@ -67,7 +68,12 @@ class Installation:
 
     def tokens(self) -> Tokens:
         """The tokens of this installation, to be closed."""
-        return Tokens(load_settings().mongodb_uri or "", self.settings, DATABASE)
+        uri = self.settings.mongodb_uri
+        if uri is None:
+            mongod = running_mongod(self.settings.mongo_data)
+            assert mongod is not None
+            uri = mongod.uri
+        return Tokens(uri, self.settings, DATABASE)
 
     @property
     def processes(self) -> list[psutil.Process]:
