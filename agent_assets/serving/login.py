@@ -90,7 +90,8 @@ def _page(target: str, *, status: int = 200, caller: Caller | None = None, **mor
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; frame-ancestors 'none'"
     headers = {"Content-Security-Policy": f"{policy}; base-uri 'none'", "Cache-Control": "no-store"}
-    headers |= {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
+    # Not `no-referrer`: a browser then sends our own form with `Origin: null`, as of a page we do not know.
+    headers |= {"Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
     return HTMLResponse(_template().render(values), status, headers)
 
 
