@@ -64,7 +64,7 @@ def test_progress_is_seen_before_the_end(tmp_path: Path) -> None:
     ("how", "error", "says"),
     [
         ("reported", BaseModelError, "the weights changed"),
-        ("quoting", EngineFailed, "ValueError at engines/programs/fails.py line"),
+        ("quoting", EngineFailed, "ValueError at support/programs/fails.py line"),
         ("full disk", StoreFull, "no space left"),
         ("signal", EngineFailed, "SIGSEGV"),
         ("silent", EngineFailed, "without a result"),
