@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from agent_assets.engines.contracts import BASE_MODEL, BaseModelParams
 from agent_assets.engines.templates import chat_template
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
 from agent_assets.store.manifest import CheckEntry, EngineEntry
@@ -33,25 +35,25 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     settings = run.config.base_model
     made = run.engines.run(
         run.context,
-        program="base_model",
+        BASE_MODEL,
+        BaseModelParams(
+            source=source_location(run.pipeline),
+            sha256=settings.sha256,
+            chat_template=settings.chat_template,
+            out_dir=folder,
+        ),
         work_dir=folder / "logs",
         failed_logs=run.logs,
         max_minutes=30,
         max_memory_gb=64,
-        params={
-            "source": source_location(run.pipeline),
-            "sha256": settings.sha256,
-            "chat_template": settings.chat_template,
-            "out_dir": str(folder),
-        },
     )
     weights = sorted(folder.glob("*.safetensors"))
     complete = bool(weights) and (folder / "config.json").is_file() and (folder / "chat_template.jinja").is_file()
     return Product(
-        summary={"parameters": made.result.get("parameters"), "weight_files": len(weights)},
+        summary={"parameters": made.result.parameters, "weight_files": len(weights)},
         checks=[CheckEntry(name="weights_complete", passed=complete)],
-        engine=EngineEntry(name="base_model", versions=made.result["versions"]),
-        weights_loaded=made.result["weights_loaded"],
+        engine=EngineEntry(name="base_model", versions=made.result.versions),
+        weights_loaded=asdict(made.result.weights_loaded),
         version_suffixes=(".safetensors", ".jinja"),
     )
 

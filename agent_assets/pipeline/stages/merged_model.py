@@ -4,9 +4,11 @@ The stage `rl_merged_model` is the same for the adapter of reinforcement learnin
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from agent_assets.engines.contracts import SWIFT_MERGE, MergeParams
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
@@ -21,27 +23,23 @@ def merge(run: StageRun, folder: Path, adapter: str) -> Product:
     settings = run.config.merged_model
     made = run.engines.run(
         run.context,
-        program="swift_merge",
+        SWIFT_MERGE,
+        MergeParams(model_dir=run.path("base_model"), adapter_dir=run.path(adapter), out_dir=folder),
         work_dir=folder / "logs",
         failed_logs=run.logs,
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
-        params={
-            "model_dir": str(run.path("base_model")),
-            "adapter_dir": str(run.path(adapter)),
-            "out_dir": str(folder),
-        },
     )
-    parity = made.result["parity"]
-    equal = parity["max_logit_difference"] <= settings.max_logit_difference and parity["token_agreement"] == 1.0
+    parity = made.result.parity
+    equal = parity.max_logit_difference <= settings.max_logit_difference and parity.token_agreement == 1.0
     return Product(
         summary={
-            "max_logit_difference": parity["max_logit_difference"],
-            "token_agreement": parity["token_agreement"],
-            "stored_dtype": parity["stored_dtype"],
-            "stored_token_agreement": parity["stored_token_agreement"],
-            "tokens": made.result["tokens"],
-            "tokens_per_s": made.result["tokens_per_s"],
+            "max_logit_difference": parity.max_logit_difference,
+            "token_agreement": parity.token_agreement,
+            "stored_dtype": parity.stored_dtype,
+            "stored_token_agreement": parity.stored_token_agreement,
+            "tokens": made.result.tokens,
+            "tokens_per_s": made.result.tokens_per_s,
             "peak_memory_mb": made.peak_memory_bytes // 2**20,
             "merge_seconds": round(made.seconds, 1),
         },
@@ -49,15 +47,15 @@ def merge(run: StageRun, folder: Path, adapter: str) -> Product:
             CheckEntry(name="adapter_loads", passed=True, description="the adapter loaded on this base model"),
             CheckEntry(
                 name="parity",
-                passed=equal and parity["files_exact"],
-                metadata=parity,
-                description=f"largest logit difference {parity['max_logit_difference']:.2e} in float32; the files hold "
-                f"{'' if parity['files_exact'] else 'NOT '}exactly these weights in {parity['stored_dtype']}",
+                passed=equal and parity.files_exact,
+                metadata=asdict(parity),
+                description=f"largest logit difference {parity.max_logit_difference:.2e} in float32; the files hold "
+                f"{'' if parity.files_exact else 'NOT '}exactly these weights in {parity.stored_dtype}",
             ),
         ],
-        engine=EngineEntry(name="swift", versions=made.result["versions"]),
-        device=made.result["device"],
-        weights_loaded=made.result["weights_loaded"],
+        engine=EngineEntry(name="swift", versions=made.result.versions),
+        device=made.result.device,
+        weights_loaded=asdict(made.result.weights_loaded),
         version_suffixes=(".safetensors", ".jinja"),
     )
 

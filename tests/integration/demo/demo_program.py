@@ -18,7 +18,7 @@ from agent_assets.settings import load_settings
 from resources.engines import EnginesResource
 from resources.mongo import MongoResource
 from resources.store import StoreResource
-from support.launching import CORE, ROOMY, SUPPORT
+from support.launching import CORE, HANGS, ROOMY, SUPPORT, HangsParams
 
 FOLDER = Path(sys.argv[1])
 METRICS = (
@@ -34,8 +34,8 @@ def rows(run: StageRun, source: Source, folder: Path) -> Product:
 def train(run: StageRun, source: Source, folder: Path) -> Product:
     if (FOLDER / "hang").exists():
         run_program(
-            run.context, program="hangs", env=CORE, params={"pid_file": str(FOLDER / "pids")}, work_dir=folder / "logs",
-            limits=ROOMY, lease=None, package="programs", search_path=SUPPORT,
+            run.context, HANGS, HangsParams(FOLDER / "pids"), env=CORE, work_dir=folder / "logs", limits=ROOMY,
+            lease=None, search_path=SUPPORT,
         )  # fmt: skip
     (folder / "weights.txt").write_text("w", encoding="utf-8")
     return Product(summary={})
