@@ -19,6 +19,7 @@ from agent_assets.release.pointer import current_entry, read_ledger, rollback
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.manifest import CheckEntry
 from resources.store import StoreResource
+from support.reports import report_json
 
 SHARED = ("base_model", "mcp_tool_schema")
 OWN = ("elder_memories", "train_jsonl", "sft_adapter", "merged_model", "eval_report")
@@ -120,8 +121,8 @@ def _report(world: World, run: StageRun, folder: Path) -> Product:
         "base": {name: {"recall_open": 0.0} for name in names},
         "sft": {name: {"recall_open": world.recall} for name in names},
     }
-    content = {"systems": {"base": {}, "sft": {"recall_open": world.recall}}, "scores": scores}
-    (folder / "report.json").write_text(json.dumps(content), encoding="utf-8")
+    text = report_json({"base": {}, "sft": {"recall_open": world.recall}}, scores)
+    (folder / "report.json").write_text(text, encoding="utf-8")
     answers = {"base": dict.fromkeys(names, ""), "sft": dict.fromkeys(names, world.answer)}
     (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
     return Product(summary={}, checks=[CheckEntry(name="report_complete", passed=True)])

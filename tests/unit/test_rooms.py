@@ -64,8 +64,8 @@ MAY_IMPORT = {
     # The graph, and what runs it.
     "pipeline": "agent engines errors evaluation llm mongo pipeline.stages planning release rl runs settings store "
     "strict_model synthesis",
-    "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates errors evaluation llm mongo "
-    "pipeline release rl settings store synthesis synthesis.questions synthesis.teachers",
+    "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates errors evaluation llm "
+    "mongo pipeline release rl settings store synthesis synthesis.questions synthesis.teachers",
     "runs": "settings",
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages planning release runs "
     "services settings store strict_model",
@@ -75,7 +75,7 @@ MAY_IMPORT = {
     "serving.routes": "conversations errors release runs serving store",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices engines.launch engines.servers "
     "errors mongo mongo.embedded pipeline pipeline.stages planning release runs services serving settings store",
-    "demo": "automation conversations definitions errors mongo planning settings store",
+    "demo": "automation conversations definitions errors evaluation mongo planning settings store",
 }
 # The circle that is left: `services` opens an installation for these rooms, and checks their configuration.
 BACKWARD = {("services", "automation"), ("services", "serving")}

@@ -43,11 +43,11 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         build_report,
         headline_rows,
         markdown_summary,
-        report_digest,
         speed_summary,
         speed_totals,
     )
     from agent_assets.evaluation.report_html import render_report
+    from agent_assets.evaluation.report_schema import REPORT_FILE
     from agent_assets.rl.comparison import compare_rewards
     from agent_assets.rl.scenarios import HELDOUT_SCENARIOS_FILE
 
@@ -81,13 +81,19 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         serving=serving,
     )
     if "rl" in systems:
-        report["rl"] = compare_rewards(
-            results, scenarios, tools, run.config.rl.rewards, changes=report["deltas"]["rl_vs_sft"],
-            training=run.inputs["rl_checkpoint"].manifest.summary, seed=settings.seed,
+        comparison = compare_rewards(
+            results,
+            scenarios,
+            tools,
+            run.config.rl.rewards,
+            changes=report.deltas["rl_vs_sft"],
+            training=run.inputs["rl_checkpoint"].manifest.summary,
+            seed=settings.seed,
             samples=settings.bootstrap_samples,
-        )  # fmt: skip
+        )
+        report = report.with_rl(comparison)
     _write_answers(folder / ANSWERS_FILE, results)
-    (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    (folder / REPORT_FILE).write_text(report.to_json(), encoding="utf-8")
     data = run.inputs["train_jsonl"].manifest.summary
     (folder / "report.html").write_text(render_report(report, items, results, training_data=data), encoding="utf-8")
     (folder / "plots").mkdir()
@@ -98,7 +104,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     share = answered_share(report)
     return Product(
         summary={"items": len(items)}
-        | ({"rl": report["rl"]["line"]} if "rl" in report else {})
+        | ({} if report.rl is None else {"rl": report.rl.line})
         | {row.metric: row.values[trained] for row in headline_rows(report)}
         | speed_totals(report, asking_seconds),
         checks=[
@@ -110,7 +116,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         ],
         engine=EngineEntry(name=server.name, versions={server.name: run.engines.version(*server.packages)}),
         device=run.engines.device_name(),
-        data_version=report_digest(report)[:32],
+        data_version=report.digest()[:32],
     )
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import ReleaseConflict, ReleaseError
@@ -19,6 +19,9 @@ from agent_assets.pipeline.stages.eval_report import ANSWERS_FILE
 from agent_assets.release.records import CANDIDATE_FILE, ITEMS_FILE, Candidate, Items, Ledger, Part, Verdict
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry
+
+if TYPE_CHECKING:
+    from agent_assets.evaluation.report_schema import SystemScores
 
 AUTHOR = "gate"
 # By system of the report: the adapter that serving loads, and the merge that carries the parity proof.
@@ -38,9 +41,10 @@ def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
 def produce(run: StageRun, source: Source, folder: Path) -> Product:
     """Write candidate.json and items.json."""
     from agent_assets.conversations.items import read_items
+    from agent_assets.evaluation.report_schema import read_report
 
-    report = json.loads((run.path("eval_report") / "report.json").read_text(encoding="utf-8"))
-    system = report["rl"]["candidate"] if "rl" in report["systems"] else "sft"
+    report = read_report(run.path("eval_report"))
+    system, reference = report.candidate, report.reference
     adapter, merged = (run.inputs[name] for name in ADAPTERS[system])
     held = read_items(run.path("train_jsonl") / "heldout.jsonl")
     prompts = sorted({item.system for item in held})
@@ -49,12 +53,11 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
             f"The held-out items have {len(prompts)} system prompts; an agent answers under one.",
             next_step="materialize train_jsonl again.",
         )
-    reference = next(iter(report["systems"]))
     items: Items = {
         item.id: {
             "digest": hashlib.sha256(canonical_json(asdict(item)).encode()).hexdigest()[:32],
-            "base": report["scores"][reference][item.id],
-            "candidate": report["scores"][system][item.id],
+            "base": report.scores[reference][item.id],
+            "candidate": report.scores[system][item.id],
         }
         for item in held
     }
@@ -69,7 +72,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         system=system,
         system_prompt=prompts[0],
         parts=parts,
-        scores={name: value for name, value in report["systems"][system].items() if isinstance(value, float | None)},
+        scores=_scores(report.systems[system]),
         incomplete=tuple(_incomplete(run.inputs["eval_report"], merged)),
         leaks=_leaks(run, system, reference, [item.question for item in held], prompts),
         generation=run.generation,
@@ -91,6 +94,13 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
                        description=f"{candidate.leaks['answers']} answers, {candidate.leaks['elders']} other elders"),
         ],
     )  # fmt: skip
+
+
+def _scores(system: "SystemScores") -> dict[str, float | None]:
+    """What a candidate says of itself: every figure of its system, tables only where there is none."""
+    tables = system.model_dump(include={"tool_call_accuracy_by_tool", "tool_call_accuracy_by_tool_unseen_wording"})
+    absent = {name: None for name, table in tables.items() if table is None}
+    return {**system.means, **absent, "majority_baseline": system.majority_baseline}
 
 
 def settle(run: StageRun, artifact: Artifact) -> Settled:

@@ -1,7 +1,6 @@
 """`agent-assets demo` over stages that take no time, except one that starts an engine program which never ends while
 there is a file `hang` in the folder of the first argument."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from resources.engines import EnginesResource
 from resources.mongo import MongoResource
 from resources.store import StoreResource
 from support.launching import CORE, HANGS, ROOMY, SUPPORT, HangsParams
+from support.reports import report_json
 
 FOLDER = Path(sys.argv[1])
 METRICS = (
@@ -45,7 +45,7 @@ def report(run: StageRun, source: Source, folder: Path) -> Product:
     systems = {"base": dict.fromkeys(METRICS, 0.0), "sft": dict.fromkeys(METRICS, 1.0)}
     if run.config.name == "energy_expert":
         systems["rl"] = dict.fromkeys(METRICS, 0.5)
-    (folder / "report.json").write_text(json.dumps({"systems": systems}), encoding="utf-8")
+    (folder / "report.json").write_text(report_json(systems), encoding="utf-8")
     return Product(summary={})
 
 
