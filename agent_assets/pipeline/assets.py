@@ -1,13 +1,12 @@
 """From a pipeline's configuration to Dagster assets: one asset per stage, with its tags, pool and checks."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
 from agent_assets.pipeline.materialize import materialize_stage
-from agent_assets.pipeline.stage import PipelineSpec, Stage
+from agent_assets.pipeline.stage import PipelineSpec, Stage, present_stages
 from agent_assets.pipeline.stages import (
     base_model,
     elder_memories,
@@ -44,17 +43,8 @@ STAGES: tuple[Stage, ...] = (
 
 
 def pipeline_stages(pipeline: PipelineSpec) -> dict[str, Stage]:
-    """The stages of a pipeline by name.
-
-    An unpartitioned one has no elders and therefore no memories; `rl.enabled: false` leaves the RL stages out.
-    """
-    absent = set() if pipeline.partitioned else {elder_memories.STAGE.name}
-    if not pipeline.config.rl.enabled:
-        absent |= {rl_checkpoint.STAGE.name, rl_merged_model.STAGE.name}
-    found = {stage.name: stage for stage in STAGES if stage.name not in absent}
-    if questions.has_source(pipeline):
-        found[questions.STAGE.name] = replace(questions.STAGE, read_source=questions.read_source)
-    return found
+    """The stages of a pipeline by name, in the order they run."""
+    return present_stages(STAGES, pipeline)
 
 
 def build_assets(pipeline: PipelineSpec) -> list[dg.AssetsDefinition]:
@@ -64,13 +54,12 @@ def build_assets(pipeline: PipelineSpec) -> list[dg.AssetsDefinition]:
 
 
 def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage]) -> dg.AssetsDefinition:
-    """One stage as an asset of a pipeline whose stages are `stages`."""
-    deps = {name: stages[name] for name in stage.deps if name in stages}
+    """One stage as an asset of a pipeline whose stages are `stages` (see `present_stages`)."""
     key = pipeline.key(stage.name)
 
     spec = dg.AssetSpec(
         key,
-        deps=[pipeline.key(name) for name in deps],
+        deps=[pipeline.key(name) for name in stage.deps],
         description=stage.description,
         group_name=pipeline.config.name,
         kinds=set(stage.kinds),

@@ -43,7 +43,7 @@ def materialize_stage(
 
     Args:
         stage: what to materialize.
-        stages: all stages of the pipeline by name.
+        stages: all stages of the pipeline by name, as `present_stages` gives them.
 
     Returns:
         None in a run that was planned, when the parents came out identical and nothing after this stage changes.
@@ -55,7 +55,7 @@ def materialize_stage(
     partition = _partition(context) if stage.partitioned else None
     _expect_device(stage, pipeline, stages, context)
     _tag_run(context, stage, pipeline, partition)
-    deps = {name: stages[name] for name in stage.deps if name in stages}
+    deps = {name: stages[name] for name in stage.deps}
     age = generation(store, partition)
     run = StageRun(
         context=context,

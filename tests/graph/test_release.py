@@ -13,7 +13,7 @@ from agent_assets.conversations.items import EvalItem, write_items
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, present_stages
 from agent_assets.pipeline.stages import release
 from agent_assets.release.pointer import current_entry, read_ledger, rollback
 from agent_assets.store.artifact_store import ArtifactStore
@@ -49,7 +49,7 @@ class Town:
     def materialize(self, elder: str = "ada") -> dict[str, Any]:
         """Metadata of the release, with the outcome of its gate check."""
         spec = PipelineSpec(PipelineConfig(name="elder_companion", partitions="elders"), self.folder)
-        stages = {name: _stage(name, self.world) for name in (*SHARED, *OWN)} | {"release": release.STAGE}
+        stages = present_stages([*(_stage(name, self.world) for name in (*SHARED, *OWN)), release.STAGE], spec)
         assets = {name: build_asset(stage, spec, stages) for name, stage in stages.items()}
         absent = dg.ResourceDefinition.none_resource()
         store = StoreResource(root=str(self.folder), cache=str(self.folder))

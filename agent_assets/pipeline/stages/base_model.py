@@ -16,7 +16,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the base model depends on: its source, and the text of its chat template."""
     settings = pipeline.config.base_model
     template = chat_template(settings.chat_template)
-    return settings.model_dump() | {"template_sha256": hashlib.sha256(template.encode()).hexdigest()}
+    return settings.fingerprint_settings() | {"template_sha256": hashlib.sha256(template.encode()).hexdigest()}
 
 
 def read_source(run: SourceContext) -> Source:

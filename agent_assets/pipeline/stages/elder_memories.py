@@ -10,7 +10,7 @@ from agent_assets.store.manifest import CheckEntry
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the memories depend on besides the database."""
-    return pipeline.config.elder_memories.model_dump()
+    return pipeline.config.elder_memories.fingerprint_settings()
 
 
 def read_source(run: SourceContext) -> Source:
@@ -20,6 +20,11 @@ def read_source(run: SourceContext) -> Source:
     settings = run.config.elder_memories
     record = run.mongo.read_elder(_partition(run), settings.layout, max_answer_chars=settings.max_answer_chars)
     return Source(versions={"mongodb": content_digest(record)}, data=record)
+
+
+def present(pipeline: PipelineSpec) -> bool:
+    """Only where there are elders."""
+    return pipeline.partitioned
 
 
 def produce(run: StageRun, source: Source, folder: Path) -> Product:
@@ -61,6 +66,7 @@ STAGE = Stage(
     code_version="1",
     config=config,
     read_source=read_source,
+    present=present,
     produce=produce,
     checks=(Check("memories_usable", "At least `min_memories` answers can be used."),),
 )

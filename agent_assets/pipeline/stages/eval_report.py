@@ -21,16 +21,13 @@ if TYPE_CHECKING:
 # Final answers by system and item: what the leak check of the release reads.
 ANSWERS_FILE = "answers.json"
 
-# How a run is carried out never changes what it makes.
-_LIMITS = {"max_minutes", "max_memory_gb", "gpu_memory_share"}
-
 # Which artifact answers as which system, in the order of the report; RL where the pipeline has it.
 SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model", "rl": "rl_merged_model"}
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the report depends on."""
-    settings = pipeline.config.eval_report.model_dump(exclude=_LIMITS)
+    settings = pipeline.config.eval_report.fingerprint_settings()
     return settings | {"mcp_config": servers_version(pipeline)}
 
 
@@ -56,7 +53,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     items = read_items(run.path("train_jsonl") / "heldout.jsonl")
     results: dict[str, list[ItemResult]] = {}
     serving: dict[str, Serving] = {}
-    systems = {system: artifact for system, artifact in SYSTEMS.items() if artifact in run.inputs}
+    systems = run.having(SYSTEMS)
     harder = read_items(run.path("rl_checkpoint") / HELDOUT_SCENARIOS_FILE) if "rl" in systems else []
     scenarios: dict[str, list[ItemResult]] = {}
     asked = {system: items if system == "base" else [*items, *harder] for system in systems}
@@ -135,7 +132,6 @@ def _answer(
     from agent_assets.evaluation.runner import run_items
 
     settings = run.config.eval_report
-    memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
     tools = read_tools(run.path("mcp_tool_schema"))
     limits = Limits(max_turns=settings.max_turns, seconds=settings.item_seconds)
     show = run.engines.progress(run.context, stage=f"evaluating {' and '.join(asked)}")
@@ -148,7 +144,7 @@ def _answer(
 
         started = time.monotonic()
         async with (
-            open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox,
+            open_tools(run.pipeline, memories=run.memories, log_dir=run.logs) as toolbox,
             OpenAIChatModel(
                 base_url=endpoint.base_url, api_key="local", model=endpoint.model, max_tokens=settings.max_tokens,
                 seed=settings.seed,

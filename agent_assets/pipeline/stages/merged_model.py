@@ -3,19 +3,19 @@
 The stage `rl_merged_model` is the same for the adapter of reinforcement learning.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from agent_assets.engines.contracts import SWIFT_MERGE, MergeParams
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, always
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the merged model depends on."""
-    return pipeline.config.merged_model.model_dump(exclude={"max_minutes", "max_memory_gb"})
+    return pipeline.config.merged_model.fingerprint_settings()
 
 
 def merge(run: StageRun, folder: Path, adapter: str) -> Product:
@@ -60,8 +60,10 @@ def merge(run: StageRun, folder: Path, adapter: str) -> Product:
     )
 
 
-def merging_stage(*, name: str, adapter: str, description: str) -> Stage:
-    """A stage that merges the adapter of the stage `adapter` into the base model."""
+def merging_stage(
+    *, name: str, adapter: str, description: str, present: Callable[[PipelineSpec], bool] = always
+) -> Stage:
+    """A stage that merges the adapter of the stage `adapter` into the base model, where both are `present`."""
 
     def produce(run: StageRun, source: Source, folder: Path) -> Product:
         return merge(run, folder, adapter)
@@ -83,6 +85,7 @@ def merging_stage(*, name: str, adapter: str, description: str) -> Stage:
             ),
         ),
         gpu=True,
+        present=present,
     )
 
 

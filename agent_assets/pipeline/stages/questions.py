@@ -22,10 +22,10 @@ MAX_MATERIAL_CHARS = 60_000  # of the source file, and of each resource
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the questions depend on: their configuration, the teacher, the wordings and the source file."""
     settings = pipeline.config.questions
-    files = {"wordings_sha256": settings.wordings, "source_sha256": settings.source_file}
-    return settings.model_dump(exclude={"teacher"}) | {
+    return settings.fingerprint_settings() | {
         "teacher": teacher_identity(settings.teacher, pipeline.config.llm),
-        **{key: None if name is None else pipeline.file_hash(name) for key, name in files.items()},
+        "wordings_sha256": pipeline.hash_of(settings.wordings),
+        "source_sha256": pipeline.hash_of(settings.source_file),
     }
 
 
@@ -60,7 +60,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         folder,
         tools=read_tools(run.path("mcp_tool_schema")),
         config=settings,
-        wordings=_file(run, settings.wordings),
+        wordings=run.pipeline.path_of(settings.wordings),
         asked=asked,
         questionnaire=data.get("questionnaire", ()),
     )
@@ -87,7 +87,7 @@ def _ask(run: StageRun, data: Mapping[str, Any]) -> "tuple[LlmQuestions | None, 
                 client,
                 tools=read_tools(run.path("mcp_tool_schema")),
                 config=settings,
-                wordings=_file(run, settings.wordings),
+                wordings=run.pipeline.path_of(settings.wordings),
                 material=material,
             )
 
@@ -102,7 +102,7 @@ async def _resources(run: SourceContext) -> dict[str, str]:
 
 
 def _source_text(run: StageRun) -> str:
-    path = _file(run, run.config.questions.source_file)
+    path = run.pipeline.path_of(run.config.questions.source_file)
     if path is None:
         return ""
     try:
@@ -117,10 +117,6 @@ def _source_text(run: StageRun) -> str:
     return text
 
 
-def _file(run: StageRun, name: str | None) -> Path | None:
-    return None if name is None else run.pipeline.file(name)
-
-
 STAGE = Stage(
     name="questions",
     description="Questions that the tools can answer (and some they cannot), by a language model or from wordings, "
@@ -129,6 +125,8 @@ STAGE = Stage(
     kinds=frozenset({"python", "text"}),
     code_version="2",
     config=config,
+    read_source=read_source,
+    has_source=has_source,
     produce=produce,
     checks=(Check("questions_valid", "There are questions, and no two are the same."),),
     partitioned=False,

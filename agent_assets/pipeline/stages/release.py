@@ -29,13 +29,20 @@ ADAPTERS: Mapping[str, tuple[str, str]] = {
     "sft": ("sft_adapter", "merged_model"),
     "rl": ("rl_checkpoint", "rl_merged_model"),
 }
-_VERDICT_OF_SETTINGS = {"keep_versions"}
+# By role in a candidate: artifacts that serving or the gate reads besides adapter and merge.
+ROLES: Mapping[str, str] = {
+    "base": "base_model",
+    "tools": "mcp_tool_schema",
+    "rows": "train_jsonl",
+    "report": "eval_report",
+    "memories": "elder_memories",
+}
 _ATTEMPTS = 5
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the candidate and its verdict depend on."""
-    return pipeline.config.release.model_dump(exclude=_VERDICT_OF_SETTINGS)
+    return pipeline.config.release.fingerprint_settings()
 
 
 def produce(run: StageRun, source: Source, folder: Path) -> Product:
@@ -61,9 +68,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         }
         for item in held
     }
-    roles = {"base": "base_model", "tools": "mcp_tool_schema", "rows": "train_jsonl", "report": "eval_report"}
-    roles |= {"memories": "elder_memories"} if "elder_memories" in run.inputs else {}
-    parts = {role: Part.of(run.inputs[asset]) for role, asset in roles.items()}
+    parts = {role: Part.of(run.inputs[asset]) for role, asset in run.having(ROLES).items()}
     parts |= {"adapter": Part.of(adapter), "merged": Part.of(merged)}
     candidate = Candidate(
         pipeline=run.config.name,

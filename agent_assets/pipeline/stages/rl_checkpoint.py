@@ -16,27 +16,21 @@ if TYPE_CHECKING:
     from agent_assets.rl.engines import Trained
     from agent_assets.rl.scenarios import Scenario
 
-# How a run is carried out never changes what it makes.
-_LIMITS = {
-    "enabled", "max_minutes", "max_memory_gb", "concurrency", "keep_checkpoints", "in_process", "server_memory_share",
-}  # fmt: skip
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the checkpoint depends on: hyper-parameters, rewards, wordings, the servers that answer."""
-    wordings = pipeline.config.questions.wordings
-    rl = pipeline.config.rl
-    left_out = set(_LIMITS)
-    if rl.engine == "swift_grpo":  # draws a batch of rollouts from one stream of random numbers: its size counts
-        left_out.remove("concurrency")
-    if rl.backend == "engine":  # checkpoints from before there was a choice stay current
-        left_out.add("backend")
-    return rl.model_dump(exclude=left_out) | {
+    return pipeline.config.rl.fingerprint_settings() | {
         "system_prompt": pipeline.config.system_prompt,
-        "wordings_sha256": None if wordings is None else pipeline.file_hash(wordings),
+        "wordings_sha256": pipeline.hash_of(pipeline.config.questions.wordings),
         "mcp_config": servers_version(pipeline),
     }
+
+
+def present(pipeline: PipelineSpec) -> bool:
+    """Only where reinforcement learning is wanted."""
+    return pipeline.config.rl.enabled
 
 
 def produce(run: StageRun, source: Source, folder: Path) -> Product:
@@ -93,16 +87,14 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
     from agent_assets.rl.engines import train
     from agent_assets.rl.scenarios import hold_out, make_scenarios
 
-    memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
     tools = read_tools(run.path("mcp_tool_schema"))
-    wordings = run.config.questions.wordings
-    async with open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox:
+    async with open_tools(run.pipeline, memories=run.memories, log_dir=run.logs) as toolbox:
         scenarios = await make_scenarios(
             run.config.rl,
             questions_folder=run.path("questions"),
             rows_folder=run.path("train_jsonl"),
-            memories_folder=memories,
-            wordings=None if wordings is None else run.pipeline.file(wordings),
+            memories_folder=run.memories,
+            wordings=run.pipeline.path_of(run.config.questions.wordings),
             tools=tools,
             toolbox=toolbox,
             questions=run.config.questions,
@@ -171,4 +163,5 @@ STAGE = Stage(
         Check("learned", "Rewards differed within groups, so that there was something to learn.", blocking=False),
     ),
     gpu=True,
+    present=present,
 )

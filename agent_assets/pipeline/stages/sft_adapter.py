@@ -13,16 +13,13 @@ from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 LOSS_FILE = "loss.jsonl"
 
-# How a program is run never changes what it makes.
-_LIMITS = {"max_minutes", "max_memory_gb"}
-
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the adapter depends on: the hyper-parameters.
 
     Not the device, though a GPU rounds otherwise than a CPU: an adapter made on one stands for both, and says on which.
     """
-    return pipeline.config.sft_adapter.model_dump(exclude=_LIMITS)
+    return pipeline.config.sft_adapter.fingerprint_settings()
 
 
 def produce(run: StageRun, source: Source, folder: Path) -> Product:

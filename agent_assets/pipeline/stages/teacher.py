@@ -25,7 +25,7 @@ def teacher_identity(choice: TeacherChoice, config: LlmConfig) -> Mapping[str, A
     if choice == "scripted" or (choice == "auto" and environment.api_key is None):
         return SCRIPTED
     # A missing name is an error when the stage runs, not when the code location loads.
-    return {"kind": "llm", "model": environment.model, "prompts": TEACHER_PROMPTS, **config.content_settings()}
+    return {"kind": "llm", "model": environment.model, "prompts": TEACHER_PROMPTS, **config.fingerprint_settings()}
 
 
 def llm_client(run: "StageRun", choice: TeacherChoice) -> "LlmClient | None":

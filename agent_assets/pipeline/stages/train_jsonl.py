@@ -23,14 +23,13 @@ TOOL_RESTARTS = 4  # of dying tool servers in one materialization, with a langua
 
 def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
     """What the rows depend on: their configuration, the wordings file, the servers that answered."""
-    wordings = pipeline.config.questions.wordings
     settings = pipeline.config.train_jsonl
     general = None if settings.mix is None else settings.mix.general_rows
-    return settings.model_dump(exclude={"teacher"}) | {
+    return settings.fingerprint_settings() | {
         "teacher": teacher_identity(settings.teacher, pipeline.config.llm),
-        "general_sha256": None if general is None else pipeline.file_hash(general),
+        "general_sha256": pipeline.hash_of(general),
         "system_prompt": pipeline.config.system_prompt,
-        "wordings_sha256": None if wordings is None else pipeline.file_hash(wordings),
+        "wordings_sha256": pipeline.hash_of(pipeline.config.questions.wordings),
         "mcp_config": servers_version(pipeline),
     }
 
@@ -96,21 +95,20 @@ async def _synthesize(run: StageRun, folder: Path) -> dict[str, Any]:
 async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> dict[str, Any]:
     from agent_assets.synthesis.build import make_rows
 
-    memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
-    settings, wordings = run.config.train_jsonl, run.config.questions.wordings
+    settings = run.config.train_jsonl
     general = None if settings.mix is None else settings.mix.general_rows
-    async with open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox:
+    async with open_tools(run.pipeline, memories=run.memories, log_dir=run.logs) as toolbox:
         return await make_rows(
             folder,
             questions_folder=run.path("questions"),
             tools=read_tools(run.path("mcp_tool_schema")),
             toolbox=toolbox,
-            memories_folder=memories,
+            memories_folder=run.memories,
             config=settings,
             system_prompt=run.config.system_prompt,
-            wordings=None if wordings is None else run.pipeline.file(wordings),
+            wordings=run.pipeline.path_of(run.config.questions.wordings),
             llm=llm,
-            general=None if general is None else run.pipeline.file(general),
+            general=run.pipeline.path_of(general),
         )
 
 
