@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import dagster as dg
 
@@ -29,7 +28,7 @@ def report_summary(instance: dg.DagsterInstance, index: PlanIndex, plan: Plan) -
         known = dict(connection.execute("SELECT name, value FROM meta WHERE name LIKE 'summary/%'").fetchall())
     for (pipeline, asset), counts in summarize(plan).items():
         name = f"summary/{pipeline}/{asset}"
-        content: dict[str, Any] = {
+        content: dict[str, int | list[str]] = {
             "planned_fresh": counts.total - counts.stale - counts.missing,
             "planned_stale": counts.stale,
             "planned_missing": counts.missing,

@@ -1,6 +1,6 @@
 """How a language model is asked. Where it is, and its key, come from the environment (settings.py), never from YAML."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,7 @@ class LlmConfig(StrictModel):
     tokens_parameter: Annotated[Literal["max_tokens", "max_completion_tokens"], NOT_IN_FINGERPRINT] = Field(
         "max_tokens", description="What the server calls it: newer OpenAI models want `max_completion_tokens`."
     )
-    extra_body: dict[str, Any] = Field({}, description="More fields for every request, as the server wants them.")
+    extra_body: dict[str, object] = Field({}, description="More fields for every request, as the server wants them.")
     timeout_s: Annotated[float, NOT_IN_FINGERPRINT] = Field(120.0, gt=0, description="Longest wait for one try.")
     give_up_s: Annotated[float, NOT_IN_FINGERPRINT] = Field(
         600.0, ge=0, description="Longest wait for one answer, all tries and pauses together."

@@ -1,10 +1,10 @@
 """From a pipeline's configuration to Dagster assets: one asset per stage, with its tags, pool and checks."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import dagster as dg
 
+from agent_assets.conversations.messages import JsonObject
 from agent_assets.pipeline.materialize import materialize_stage
 from agent_assets.pipeline.stage import PipelineSpec, Stage, present_stages
 from agent_assets.pipeline.stages import (
@@ -85,7 +85,7 @@ def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage
         # No backfill policy: Dagster then makes one run per elder. A run over several would record one combined version
         # of their inputs for all of them.
     )
-    def artifact(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    def artifact(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[object]]:
         result = materialize_stage(stage, pipeline, stages, context)
         if result is not None:
             yield result
@@ -97,7 +97,7 @@ def _gpu_tag(stage: Stage) -> dict[str, str]:
     return {"agent_assets/gpu": "true"} if stage.gpu else {}
 
 
-def _op_tags(stage: Stage, pipeline: PipelineSpec) -> dict[str, Any]:
+def _op_tags(stage: Stage, pipeline: PipelineSpec) -> JsonObject:
     if not stage.gpu:
         return {}
     limits = {"nvidia.com/gpu": str(pipeline.config.gpu.count)}

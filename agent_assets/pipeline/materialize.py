@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -38,7 +37,7 @@ GPU_TAG = "agent_assets/gpu"
 
 def materialize_stage(
     stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage], context: dg.AssetExecutionContext
-) -> dg.MaterializeResult[Any] | None:
+) -> dg.MaterializeResult[object] | None:
     """Body of every asset: build the artifact of one stage (and partition), or reuse it from the store.
 
     Args:
@@ -188,7 +187,7 @@ def _why(
     context: dg.AssetExecutionContext,
     stage: Stage,
     versions: Mapping[str, str],
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     age: int,
 ) -> str:
     """In words, what changed since the latest materialization."""
@@ -219,7 +218,7 @@ def _manifest(
     digest: str,
     stage: Stage,
     versions: Mapping[str, str],
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     product: Product,
     folder: Path,
     seconds: float,
@@ -250,7 +249,7 @@ def _manifest(
 
 def _result(
     artifact: Artifact, stage: Stage, run: StageRun, age: int, *, reused: bool, why: str
-) -> dg.MaterializeResult[Any]:
+) -> dg.MaterializeResult[object]:
     manifest = artifact.manifest
     settled = Settled({}) if stage.settle is None else stage.settle(run, artifact)
     return dg.MaterializeResult(

@@ -145,11 +145,11 @@ class Product:
         version_suffixes: hash only files with these endings.
     """
 
-    summary: Mapping[str, Any]
+    summary: Mapping[str, object]
     checks: list[CheckEntry] = field(default_factory=list)
     engine: EngineEntry | None = None
     device: str = "cpu"
-    weights_loaded: Mapping[str, Any] | None = None
+    weights_loaded: Mapping[str, object] | None = None
     data_version: str | None = None
     version_suffixes: tuple[str, ...] | None = None
 
@@ -158,7 +158,7 @@ class Product:
 class Settled:
     """What a stage decided about its artifact after it was built or found: shown with the materialization."""
 
-    metadata: Mapping[str, Any]
+    metadata: Mapping[str, object]
     checks: list[CheckEntry] = field(default_factory=list)
 
 
@@ -201,7 +201,7 @@ class Stage:
     deps: tuple[str, ...]
     kinds: frozenset[str]
     code_version: str
-    config: Callable[[PipelineSpec], Mapping[str, Any]]
+    config: Callable[[PipelineSpec], Mapping[str, object]]
     produce: Callable[[StageRun, Source, Path], Product]
     read_source: Callable[[SourceContext], Source] | None = None
     has_source: Callable[[PipelineSpec], bool] = always

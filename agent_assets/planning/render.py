@@ -1,14 +1,13 @@
 """The plan as JSON and as text for a terminal."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from agent_assets.planning.cells import CauseKind, Cell, Plan, PlannedRun
 
 _NAMES = 5  # elders named in a group before "and n more"
 
 
-def plan_json(plan: Plan, *, seconds: float, with_fresh: bool, problems: Sequence[str]) -> dict[str, Any]:
+def plan_json(plan: Plan, *, seconds: float, with_fresh: bool, problems: Sequence[str]) -> dict[str, object]:
     """`{"cells": [...], "runs": [...], "seconds": n}`, how far shared changes may reach, and what could not be read."""
     cells = [*plan.cells, *(plan.fresh_cells() if with_fresh else ())]
     return {
@@ -86,7 +85,7 @@ def _named(partitions: Iterable[str | None]) -> str:
     return f"{', '.join(names[:_NAMES])} and {len(names) - _NAMES} more"
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
+def _cell_json(cell: Cell) -> dict[str, object]:
     return {
         "pipeline": cell.pipeline,
         "asset": cell.asset,

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from agent_assets.engines.contracts import BASE_MODEL, BaseModelParams
 from agent_assets.engines.templates import chat_template
@@ -12,7 +11,7 @@ from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, So
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the base model depends on: its source, and the text of its chat template."""
     settings = pipeline.config.base_model
     template = chat_template(settings.chat_template)

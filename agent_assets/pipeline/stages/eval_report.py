@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
@@ -25,7 +25,7 @@ ANSWERS_FILE = "answers.json"
 SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model", "rl": "rl_merged_model"}
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the report depends on."""
     settings = pipeline.config.eval_report.fingerprint_settings()
     return settings | {"mcp_config": servers_version(pipeline)}
@@ -100,10 +100,12 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     trained, server = list(systems)[-1], run.engines.server
     share = answered_share(report)
     return Product(
-        summary={"items": len(items)}
-        | ({} if report.rl is None else {"rl": report.rl.line})
-        | {row.metric: row.values[trained] for row in headline_rows(report)}
-        | speed_totals(report, asking_seconds),
+        summary={
+            "items": len(items),
+            **({} if report.rl is None else {"rl": report.rl.line}),
+            **{row.metric: row.values[trained] for row in headline_rows(report)},
+            **speed_totals(report, asking_seconds),
+        },
         checks=[
             CheckEntry(
                 name="report_complete",

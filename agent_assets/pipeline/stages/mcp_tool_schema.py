@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
@@ -14,7 +13,7 @@ from agent_assets.store.manifest import CheckEntry
 SCHEMA_FILE = "tool_schema.json"
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the snapshot depends on besides the servers themselves."""
     return {"mcp_config": servers_version(pipeline)}
 

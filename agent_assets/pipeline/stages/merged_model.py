@@ -6,14 +6,13 @@ The stage `rl_merged_model` is the same for the adapter of reinforcement learnin
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from agent_assets.engines.contracts import SWIFT_MERGE, MergeParams
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, always
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the merged model depends on."""
     return pipeline.config.merged_model.fingerprint_settings()
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import ReleaseConflict, ReleaseError
@@ -40,7 +40,7 @@ ROLES: Mapping[str, str] = {
 _ATTEMPTS = 5
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the candidate and its verdict depend on."""
     return pipeline.config.release.fingerprint_settings()
 

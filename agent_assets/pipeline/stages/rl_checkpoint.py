@@ -6,8 +6,9 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from agent_assets.conversations.messages import JsonObject
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, resume_folder
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry, EngineEntry
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the checkpoint depends on: hyper-parameters, rewards, wordings, the servers that answer."""
     return pipeline.config.rl.fingerprint_settings() | {
         "system_prompt": pipeline.config.system_prompt,
@@ -130,7 +131,7 @@ def _copy_adapter(checkpoint: Path, folder: Path, *, like: Path) -> None:
     (folder / settings).write_text(text + "\n", encoding="utf-8")
 
 
-def _counts(curve: list[dict[str, Any]]) -> dict[str, Any]:
+def _counts(curve: list[JsonObject]) -> JsonObject:
     """Totals over the steps, as the UI shows them."""
     groups = sum(step["groups"] for step in curve)
     excluded: dict[str, int] = {}

@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from agent_assets.engines.contracts import SWIFT_SFT, SftParams
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
@@ -14,7 +13,7 @@ from agent_assets.store.manifest import CheckEntry, EngineEntry
 LOSS_FILE = "loss.jsonl"
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the adapter depends on: the hyper-parameters.
 
     Not the device, though a GPU rounds otherwise than a CPU: an adapter made on one stands for both, and says on which.

@@ -5,7 +5,7 @@ answers. Never the key, nor where the model is asked.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_assets.errors import ConfigError
 from agent_assets.llm.config import LlmConfig, TeacherChoice
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from agent_assets.llm.client import LlmClient
     from agent_assets.pipeline.stage import StageRun
 
-SCRIPTED: Mapping[str, Any] = {"kind": "scripted"}
+SCRIPTED: Mapping[str, object] = {"kind": "scripted"}
 
 
-def teacher_identity(choice: TeacherChoice, config: LlmConfig) -> Mapping[str, Any]:
+def teacher_identity(choice: TeacherChoice, config: LlmConfig) -> Mapping[str, object]:
     """The teacher as fingerprints and metadata name it."""
     environment = teacher_environment()
     if choice == "scripted" or (choice == "auto" and environment.api_key is None):

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from agent_assets.conversations.messages import read_json_lines
+from agent_assets.conversations.messages import JsonObject, read_json_lines
 from agent_assets.errors import ToolServerError
 from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, resume_folder
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TOOL_RESTARTS = 4  # of dying tool servers in one materialization, with a language model as the teacher
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the rows depend on: their configuration, the wordings file, the servers that answered."""
     settings = pipeline.config.train_jsonl
     general = None if settings.mix is None else settings.mix.general_rows
@@ -65,7 +65,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     )
 
 
-async def _synthesize(run: StageRun, folder: Path) -> dict[str, Any]:
+async def _synthesize(run: StageRun, folder: Path) -> JsonObject:
     """Rows by the teacher of this pipeline. Only a language model's work is kept across restarts: it was paid for."""
     from agent_assets.synthesis.teachers.journal import Journal
     from agent_assets.synthesis.teachers.run import LlmTeaching
@@ -92,7 +92,7 @@ async def _synthesize(run: StageRun, folder: Path) -> dict[str, Any]:
     return summary | {"teacher": teacher, "resumed_questions": resumed, "llm": client.spending.summary()}
 
 
-async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> dict[str, Any]:
+async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> JsonObject:
     from agent_assets.synthesis.build import make_rows
 
     settings = run.config.train_jsonl
@@ -112,7 +112,7 @@ async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> 
         )
 
 
-def _mix_check(run: StageRun, summary: Mapping[str, Any]) -> CheckEntry:
+def _mix_check(run: StageRun, summary: JsonObject) -> CheckEntry:
     config = run.config.train_jsonl.mix
     if config is None:
         return CheckEntry(name="mix", passed=True, description="no mix is configured")
@@ -121,7 +121,7 @@ def _mix_check(run: StageRun, summary: Mapping[str, Any]) -> CheckEntry:
     return CheckEntry(name="mix", passed=farthest <= config.tolerance, description=words)
 
 
-def _write_report(run: StageRun, folder: Path) -> dict[str, Any]:
+def _write_report(run: StageRun, folder: Path) -> dict[str, object]:
     """Write report.html; returns the lengths in tokens, which only the base model's own tokenizer can tell.
 
     The base model is no input: rows do not depend on it. A report made before there is one says so, without lengths.
