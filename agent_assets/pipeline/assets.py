@@ -79,7 +79,7 @@ def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage
         op_tags=_op_tags(stage, pipeline),
         check_specs=[
             dg.AssetCheckSpec(check.name, asset=key, description=check.description, blocking=check.blocking)
-            for check in (*stage.checks, *stage.settled_checks)
+            for check in (*stage.checks, *stage.post_build_checks)
         ],
         required_resource_keys={"store", "mongo", "engines"},
         # No backfill policy: Dagster then makes one run per elder. A run over several would record one combined version

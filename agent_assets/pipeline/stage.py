@@ -135,7 +135,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Product:
+class StageResult:
     """What a stage reports after writing its files.
 
     Args:
@@ -155,7 +155,7 @@ class Product:
 
 
 @dataclass(frozen=True)
-class Settled:
+class PostBuildResult:
     """What a stage decided about its artifact after it was built or found: shown with the materialization."""
 
     metadata: Mapping[str, object]
@@ -187,13 +187,14 @@ class Stage:
         kinds: technologies, shown as icons.
         code_version: raised by hand when the code of the stage changes what it makes.
         config: the part of the pipeline's configuration (and of the files it names) that the artifact depends on.
-        produce: writes the artifact's files into the given folder.
+        build: writes the artifact's files into the given folder.
         read_source: reads what lies outside the graph; None when the stage depends on its inputs alone.
         has_source: whether it has one in this pipeline: most have none, and are never looked at twice.
         present: whether the pipeline has this stage at all.
         partitioned: one artifact per elder in a partitioned pipeline.
         gpu: runs in the `gpu` pool, on a GPU when there is one.
-        settle: acts on the artifact every time it is materialized, built or reused; evaluates `settled_checks`.
+        on_materialized: acts on the artifact every time it is materialized, built or reused; its checks are
+            `post_build_checks`.
     """
 
     name: str
@@ -202,15 +203,15 @@ class Stage:
     kinds: frozenset[str]
     code_version: str
     config: Callable[[PipelineSpec], Mapping[str, object]]
-    produce: Callable[[StageRun, Source, Path], Product]
+    build: Callable[[StageRun, Source, Path], StageResult]
     read_source: Callable[[SourceContext], Source] | None = None
     has_source: Callable[[PipelineSpec], bool] = always
     present: Callable[[PipelineSpec], bool] = always
     checks: tuple[Check, ...] = ()
     partitioned: bool = True
     gpu: bool = False
-    settle: Callable[[StageRun, Artifact], Settled] | None = None
-    settled_checks: tuple[Check, ...] = ()
+    on_materialized: Callable[[StageRun, Artifact], PostBuildResult] | None = None
+    post_build_checks: tuple[Check, ...] = ()
 
 
 def present_stages(stages: Iterable[Stage], pipeline: PipelineSpec) -> dict[str, Stage]:

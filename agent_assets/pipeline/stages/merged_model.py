@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent_assets.engines.contracts import SWIFT_MERGE, MergeParams
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, always
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, always
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
@@ -17,7 +17,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     return pipeline.config.merged_model.fingerprint_settings()
 
 
-def merge(run: StageRun, folder: Path, adapter: str) -> Product:
+def merge(run: StageRun, folder: Path, adapter: str) -> StageResult:
     """Merge, and compare the logits of merged and base + adapter on fixed prompts."""
     settings = run.config.merged_model
     made = run.engines.run(
@@ -31,7 +31,7 @@ def merge(run: StageRun, folder: Path, adapter: str) -> Product:
     )
     parity = made.result.parity
     equal = parity.max_logit_difference <= settings.max_logit_difference and parity.token_agreement == 1.0
-    return Product(
+    return StageResult(
         summary={
             "max_logit_difference": parity.max_logit_difference,
             "token_agreement": parity.token_agreement,
@@ -64,7 +64,7 @@ def merging_stage(
 ) -> Stage:
     """A stage that merges the adapter of the stage `adapter` into the base model, where both are `present`."""
 
-    def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         return merge(run, folder, adapter)
 
     return Stage(
@@ -74,7 +74,7 @@ def merging_stage(
         kinds=frozenset({"pytorch", "huggingface"}),
         code_version="2",
         config=config,
-        produce=produce,
+        build=build,
         checks=(
             Check("adapter_loads", "The adapter loads on this base model."),
             Check(

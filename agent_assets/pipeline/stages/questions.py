@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.errors import ConfigError
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.pipeline.stages.tools import open_tools, read_tools
 from agent_assets.store.manifest import CheckEntry
@@ -65,7 +65,7 @@ def read_source(run: SourceContext) -> Source:
     return Source({name: sha256(text.encode()).hexdigest()[:32] for name, text in texts.items()}, data)
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write questions.jsonl, questions.txt and questions.<language>.json."""
     from agent_assets.synthesis.questions.questions import make_questions
 
@@ -80,7 +80,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         asked=asked,
         questionnaire=data.questionnaire or (),
     )
-    return Product(
+    return StageResult(
         summary=summary | {"teacher": dict(teacher_identity(settings.teacher, run.config.llm)), **spent},
         checks=[CheckEntry(name="questions_valid", passed=summary["questions"] > 0)],
     )
@@ -143,7 +143,7 @@ STAGE = Stage(
     config=config,
     read_source=read_source,
     has_source=has_source,
-    produce=produce,
+    build=build,
     checks=(Check("questions_valid", "There are questions, and no two are the same."),),
     partitioned=False,
 )

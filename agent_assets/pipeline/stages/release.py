@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import ReleaseConflict, ReleaseError
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Settled, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, PostBuildResult, Source, Stage, StageResult, StageRun
 from agent_assets.pipeline.stages.eval_report import ANSWERS_FILE
 from agent_assets.release.records import CANDIDATE_FILE, ITEMS_FILE, Candidate, Items, Ledger, Part, Verdict
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
@@ -45,7 +45,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     return pipeline.config.release.fingerprint_settings()
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write candidate.json and items.json."""
     from agent_assets.conversations.items import read_items
     from agent_assets.evaluation.report_schema import read_report
@@ -84,7 +84,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     )
     (folder / CANDIDATE_FILE).write_text(candidate.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (folder / ITEMS_FILE).write_text(json.dumps(items, sort_keys=True, indent=1) + "\n", encoding="utf-8")
-    return Product(
+    return StageResult(
         summary={
             "name": candidate.name,
             "system": system,
@@ -108,7 +108,7 @@ def _scores(system: "SystemScores") -> dict[str, float | None]:
     return {**system.means, **absent, "majority_baseline": system.majority_baseline}
 
 
-def settle(run: StageRun, artifact: Artifact) -> Settled:
+def on_materialized(run: StageRun, artifact: Artifact) -> PostBuildResult:
     """Judge the candidate against what is released now, and move the pointer if it passes.
 
     Another promotion may come in between: then the candidate is judged again, against that one.
@@ -167,10 +167,10 @@ def _judge_and_move(
     return verdict, None if answering is None else answering.name
 
 
-def _shown(decision: str, reasons: Sequence[str], answers: str | None, verdict: Verdict | None) -> Settled:
+def _shown(decision: str, reasons: Sequence[str], answers: str | None, verdict: Verdict | None) -> PostBuildResult:
     numbers = {} if verdict is None else verdict.model_dump(mode="json", include={"metrics", "leaks", "shared_items"})
     against = {} if verdict is None else {"compared_with": verdict.compared_with}
-    return Settled(
+    return PostBuildResult(
         metadata={
             "verdict": decision,
             "reasons": list(reasons),
@@ -247,11 +247,11 @@ STAGE = Stage(
     kinds=frozenset({"python"}),
     code_version="4",
     config=config,
-    produce=produce,
+    build=build,
     checks=(
         Check("candidate_complete", "The report is complete and the parity proof is there.", blocking=False),
         Check("no_leak", "No answer repeats another elder's memories or a planted canary.", blocking=False),
     ),
-    settle=settle,
-    settled_checks=(Check("gate", "The candidate answers from now on.", blocking=False),),
+    on_materialized=on_materialized,
+    post_build_checks=(Check("gate", "The candidate answers from now on.", blocking=False),),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, resume_folder
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, resume_folder
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
@@ -34,7 +34,7 @@ def present(pipeline: PipelineSpec) -> bool:
     return pipeline.config.rl.enabled
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Make scenarios, train on them, and draw the reward curve."""
     from agent_assets.conversations.items import write_items
     from agent_assets.evaluation.plots import reward_curve
@@ -67,7 +67,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     }
     (folder / "rl.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     shutil.rmtree(work)
-    return Product(
+    return StageResult(
         summary=facts,
         checks=[
             CheckEntry(
@@ -158,7 +158,7 @@ STAGE = Stage(
     kinds=frozenset({"pytorch", "vllm"}),
     code_version="5",
     config=config,
-    produce=produce,
+    build=build,
     checks=(
         Check("adapter_complete", "Adapter weights and configuration are there; merging proves that they load."),
         Check("learned", "Rewards differed within groups, so that there was something to learn.", blocking=False),

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent_assets.engines.contracts import SWIFT_SFT, SftParams
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 LOSS_FILE = "loss.jsonl"
@@ -21,7 +21,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     return pipeline.config.sft_adapter.fingerprint_settings()
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Train, and draw the loss curve."""
     from agent_assets.evaluation.plots import loss_curve
 
@@ -54,7 +54,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     losses = [float(point["loss"]) for point in curve]
     (folder / "plots").mkdir()
     (folder / "plots" / "loss.png").write_bytes(loss_curve([int(point["step"]) for point in curve], losses))
-    return Product(
+    return StageResult(
         summary={
             "rows": made.result.rows,
             "rows_too_long": made.result.rows_too_long,
@@ -104,7 +104,7 @@ STAGE = Stage(
     kinds=frozenset({"pytorch", "huggingface"}),
     code_version="2",
     config=config,
-    produce=produce,
+    build=build,
     checks=(
         Check("loss_falls", "Every loss is finite, and the loss at the end is below the one at the start."),
         Check("rows_fit", "No row was left out because it is longer than max_length.", blocking=False),

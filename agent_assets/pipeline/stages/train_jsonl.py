@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject, read_json_lines
 from agent_assets.errors import ToolServerError
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, resume_folder
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, resume_folder
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry
@@ -34,7 +34,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     }
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write train.jsonl, heldout.jsonl, rejects.jsonl and coverage.json."""
     from agent_assets.evaluation.plots import coverage_bars
 
@@ -44,7 +44,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     summary |= _write_report(run, folder)
     (folder / "plots").mkdir()
     (folder / "plots" / "coverage.png").write_bytes(coverage_bars(summary["calls_by_tool"]))
-    return Product(
+    return StageResult(
         summary=summary,
         checks=[
             CheckEntry(
@@ -153,7 +153,7 @@ STAGE = Stage(
     kinds=frozenset({"python", "mcp"}),
     code_version="7",
     config=config,
-    produce=produce,
+    build=build,
     checks=(
         Check("rows_valid", "There are rows, and every one of them passed validation."),
         Check("coverage", "Every tool that can be asked about has enough calls.", blocking=False),

@@ -13,7 +13,7 @@ from agent_assets.engines.local import LocalEngines
 from agent_assets.evaluation.report_schema import read_report
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import PipelineSpec, Product, Source, Stage, StageRun, present_stages
+from agent_assets.pipeline.stage import PipelineSpec, Source, Stage, StageResult, StageRun, present_stages
 from agent_assets.pipeline.stages import eval_report
 from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.model_server import ModelServer
@@ -32,7 +32,7 @@ def engines_of(folder: Path) -> LocalEngines:
 def input_stage(name: str) -> Stage:
     """What evaluation is given: two models that always answer the same, no tools, questions about what nobody told."""
 
-    def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         if name == "mcp_tool_schema":
             (folder / "tool_schema.json").write_text(schema_snapshot([]), encoding="utf-8")
         elif name == "train_jsonl":
@@ -40,10 +40,10 @@ def input_stage(name: str) -> Stage:
             write_items(folder / "heldout.jsonl", asked)
         else:
             (folder / "answer.txt").write_text(ANSWERS[name], encoding="utf-8")
-        return Product(summary={})
+        return StageResult(summary={})
 
     return Stage(
-        name=name, description="", deps=(), kinds=frozenset(), code_version="1", config=lambda _: {}, produce=produce
+        name=name, description="", deps=(), kinds=frozenset(), code_version="1", config=lambda _: {}, build=build
     )
 
 
