@@ -23,7 +23,7 @@ from agent_assets.mongo.reader import content_digest
 from agent_assets.pipeline.assets import ELDERS, build_asset
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
-from agent_assets.planning.cells import Plan, PlannedRun
+from agent_assets.planning.asset_partitions import Plan, PlannedRun
 from agent_assets.planning.facts import SourceVersions
 from agent_assets.planning.history import WANTED_TAG, DagsterLog, known_partitions
 from agent_assets.planning.index import PlanIndex
@@ -167,12 +167,12 @@ def materialized(result: dg.ExecuteInProcessResult, partition: str | None) -> se
     return {(event.asset_key.path[-1], partition) for event in events if event.asset_key is not None}
 
 
-def cells(plan: Plan) -> set[Executed]:
-    return {(cell.asset, cell.partition) for cell in plan.cells}
+def asset_partitions(plan: Plan) -> set[Executed]:
+    return {(entry.asset, entry.partition) for entry in plan.asset_partitions}
 
 
 def causes(plan: Plan) -> dict[Executed, list[str]]:
-    return {(cell.asset, cell.partition): [cause.detail for cause in cell.causes] for cell in plan.cells}
+    return {(entry.asset, entry.partition): [cause.detail for cause in entry.causes] for entry in plan.asset_partitions}
 
 
 def _stage(name: str, world: World) -> Stage:
@@ -182,14 +182,14 @@ def _stage(name: str, world: World) -> Stage:
         return Source(versions=world.source(name, run.partition), data=text)
 
     def build(run: StageRun, source: Source, folder: Path) -> StageResult:
-        cell = (name, run.partition)
-        if cell in world.failing:
+        entry = (name, run.partition)
+        if entry in world.failing:
             raise EngineFailed(f"{name} failed.", next_step="nothing: a test wants it.")
-        world.built.append(cell)
+        world.built.append(entry)
         inputs = {parent: (run.path(parent) / "text.txt").read_text(encoding="utf-8") for parent in run.inputs}
         text = _LOSSY[name](source.data or "", inputs, world.settings[name] // 2)
         (folder / "text.txt").write_text(text, encoding="utf-8")
-        return StageResult(summary={}, checks=[CheckEntry(name="sound", passed=cell not in world.unsound)])
+        return StageResult(summary={}, checks=[CheckEntry(name="sound", passed=entry not in world.unsound)])
 
     return Stage(
         name=name,

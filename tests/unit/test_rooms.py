@@ -62,8 +62,8 @@ MAY_IMPORT = {
     "synthesis.templates text",
     "release": "errors evaluation settings store strict_model",
     # The graph, and what runs it.
-    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release rl runs settings "
-    "store strict_model synthesis",
+    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release rl runs "
+    "settings store strict_model synthesis",
     "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates errors evaluation llm "
     "mongo pipeline release rl settings store synthesis synthesis.questions synthesis.teachers",
     "runs": "settings",

@@ -23,7 +23,7 @@ def test_an_elder_who_left_loses_the_partition_and_leaves_nothing_to_inherit(tow
     tick = town.watch()
     assert known_partitions(town.instance, "elders") == [BEN, ADA]
     assert {request.run.partition for request in tick.requests} == {ADA}
-    assert {cell.status.value for cell in tick.snapshot.plan.cells} == {"missing"}
+    assert {entry.status.value for entry in tick.snapshot.plan.asset_partitions} == {"missing"}
     town.world.built.clear()
     town.execute(tick)
     assert {(name, ADA) for name in ELDER - {"elder_memories"}} == set(town.world.built)
@@ -64,7 +64,7 @@ def test_odd_ids_are_counted_once_per_tick_and_others_go_on(town: Town) -> None:
         town.db.answers.insert_one({"elderId": silent, "questionId": "q", "answer": ""})
     town.on_materialized()
     tick = town.night()
-    assert tick.snapshot.plan.cells == () and tick.snapshot.plan.fresh == 3 + 2 * 5
+    assert tick.snapshot.plan.asset_partitions == () and tick.snapshot.plan.fresh == 3 + 2 * 5
     for words in ("5 ids that cannot be used", "3 ids or profiles twice", "2 elders without a usable answer"):
         assert tick.message.count(f"fleet: {words}") == 1
 

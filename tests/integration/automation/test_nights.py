@@ -25,7 +25,7 @@ def test_a_new_database_is_built_by_ticks_alone(town: Town) -> None:
 def test_a_quiet_night_starts_nothing(town: Town) -> None:
     town.on_materialized()
     tick = town.night()
-    assert tick.requests == () and tick.snapshot.plan.cells == ()
+    assert tick.requests == () and tick.snapshot.plan.asset_partitions == ()
 
 
 def test_one_new_story_moves_one_elder_and_the_tick_says_why(town: Town) -> None:
@@ -50,7 +50,7 @@ def test_touch_without_change_rebuilds_nothing(town: Town) -> None:
     town.on_materialized()
     town.db.answers.update_many({}, {"$set": {"updatedAt": town.clock}})
     town.wait(minutes=5)
-    assert town.watch().requests == () and town.watch().snapshot.plan.cells == ()
+    assert town.watch().requests == () and town.watch().snapshot.plan.asset_partitions == ()
 
 
 def test_the_night_finds_what_writers_forgot_to_date(town: Town) -> None:
@@ -101,7 +101,7 @@ def test_edit_then_revert_rebuilds_nothing(town: Town) -> None:
     town.execute(tick)
     assert town.world.built == []
     town.wait(minutes=10)
-    assert town.watch().snapshot.plan.cells == ()
+    assert town.watch().snapshot.plan.asset_partitions == ()
 
 
 def test_a_clock_set_back_delays_nobody(town: Town) -> None:
@@ -129,7 +129,7 @@ def test_the_plan_in_words_and_its_summary_in_the_ui(town: Town) -> None:
     )
     installation = town.installation()
     snapshot = current_plan(installation, town.instance, now=town.clock.timestamp(), options=Options())
-    words = {(c.asset, c.partition): c.causes[0].detail for c in with_words(installation, snapshot).cells}
+    words = {(c.asset, c.partition): c.causes[0].detail for c in with_words(installation, snapshot).asset_partitions}
     assert words["elder_memories", ADA].startswith(("1 memory", "profile"))
     assert words["sft_adapter", BEN] == "sft_adapter.setting 0 -> 4"
     town.night()
