@@ -19,6 +19,7 @@ import yaml
 from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.mongo.embedded.mongod import running_mongod, start_mongod
+from agent_assets.ports import free_port
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
@@ -195,13 +196,6 @@ def port_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _start(name: str, command: list[str], environment: Mapping[str, str], logs: Path, *, niceness: int = 0) -> Service:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agent_assets.errors import ConfigError, EngineMissing, EngineTimeout
 
@@ -138,7 +137,7 @@ def _try_all(devices: Sequence[Device], folder: Path, holder: str) -> GpuLease |
     return None
 
 
-def _write_note(fd: int, note: Mapping[str, Any]) -> None:
+def _write_note(fd: int, note: Mapping[str, object]) -> None:
     text = json.dumps(note).encode()
     os.ftruncate(fd, 0)
     os.pwrite(fd, text, 0)

@@ -21,7 +21,8 @@ import psutil
 from pymongo.errors import PyMongoError
 
 from agent_assets.errors import ConfigError, MongoUnavailable
-from agent_assets.mongo.embedded.process import direct_client, free_port, mongod_uri, spawn, wait_until_writable
+from agent_assets.mongo.embedded.process import direct_client, mongod_uri, spawn, wait_until_writable
+from agent_assets.ports import free_port
 
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05

@@ -1,6 +1,5 @@
 """The process of an embedded mongod: how it is started, made a replica set of one, and waited for."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -28,13 +27,6 @@ _KEEPER = Path(__file__).with_name("keeper.py")
 def mongod_uri(port: int) -> str:
     """URI of the replica set of one on this port."""
     return f"mongodb://127.0.0.1:{port}/?replicaSet={_REPLICA_SET}"
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def spawn(data_dir: Path, binary: Path, port: int, users: Path) -> subprocess.Popen[bytes]:
