@@ -19,8 +19,9 @@ import yaml
 from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.mongo.embedded.mongod import port_of_earlier_version, running_mongod, start_mongod
+from agent_assets.ports import port_free
 from agent_assets.privacy import be_private, close_home, socket_folder
-from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
 
@@ -122,11 +123,14 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
             _wait_until(services[-1], lambda: _listens(socket.AF_UNIX, str(socket_path)))
             services.append(_start("webserver", ["agent-assets", "ui", "--port", str(port)], environment, logs))
             daemon = ["dagster-daemon", "run", "-w", str(workspace)]
+            started = time.time()
             services.append(_start("daemon", daemon, environment, logs, niceness=_DAEMON_NICENESS))
+            runner = services[-1]
             if api_port is not None:
                 reach = environment | {"AGENT_ASSETS_DAGSTER_URL": f"http://127.0.0.1:{port}"}
                 services.append(_start("api", ["agent-assets", "serve", "--port", str(api_port)], reach, logs))
             _wait_until(services[1], lambda: _listens(socket.AF_INET, ("127.0.0.1", port)))
+            _wait_for_daemon(runner, settings, started)
             yield services
         finally:
             _stop(services)
@@ -199,24 +203,6 @@ def _devices(settings: Settings) -> int:
     return max(1, len(detect_gpus())) if settings.device != "cpu" else 1
 
 
-def port_free(port: int) -> bool:
-    """Whether nothing listens on a loopback port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _start(name: str, command: list[str], environment: Mapping[str, str], logs: Path, *, niceness: int = 0) -> Service:
     log = logs / f"{name.replace(' ', '-')}.log"
     program = Path(sys.executable).parent / command[0]
@@ -234,6 +220,12 @@ def _start(name: str, command: list[str], environment: Mapping[str, str], logs: 
         )
     click.echo(f"starting {name} (log {log})")
     return Service(name, process, log)
+
+
+def _wait_for_daemon(service: Service, settings: Settings, since: float) -> None:
+    """Until the daemon says that it takes runs from the queue: before that, `refresh` would run in its own terminal."""
+    with open_instance(settings) as instance:
+        _wait_until(service, lambda: heartbeat_at(instance) >= since)
 
 
 def _wait_until(service: Service, ready: Callable[[], bool]) -> None:

@@ -1,9 +1,32 @@
-"""Configuration models in which a misspelt key is an error that names the nearest valid one."""
+"""Configuration models: a misspelt key is an error that names the nearest valid one, and every field says whether it
+enters fingerprints.
+"""
 
 import difflib
-from typing import Any
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, model_validator
+
+LeftOut: TypeAlias = "dict[str, bool | LeftOut]"
+
+
+@dataclass(frozen=True)
+class NotInFingerprint:
+    """Marks a field (`Annotated[float, NotInFingerprint()]`) that says how a run is carried out, not what it makes.
+
+    Args:
+        unless: name and value of another field of the model with which this one does count.
+    """
+
+    unless: tuple[str, str] | None = None
+
+    def leaves_out_of(self, model: BaseModel) -> bool:
+        """Whether the field stays out of the fingerprint of this configuration."""
+        return self.unless is None or getattr(model, self.unless[0]) != self.unless[1]
+
+
+NOT_IN_FINGERPRINT = NotInFingerprint()
 
 
 class StrictModel(BaseModel):
@@ -13,7 +36,7 @@ class StrictModel(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_the_nearest_key(cls, value: Any) -> Any:
+    def _name_the_nearest_key(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
         valid = list(cls.model_fields)
@@ -23,3 +46,18 @@ class StrictModel(BaseModel):
                 hint = f"did you mean '{nearest[0]}'?" if nearest else f"valid keys are {', '.join(sorted(valid))}."
                 raise ValueError(f"unknown key '{key}': {hint}")
         return value
+
+    def fingerprint_settings(self) -> dict[str, object]:
+        """What fingerprints hold of this configuration: every field but those marked `NotInFingerprint`."""
+        return self.model_dump(exclude=self._left_out())
+
+    def _left_out(self) -> LeftOut:
+        found: LeftOut = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            marks = [mark for mark in field.metadata if isinstance(mark, NotInFingerprint)]
+            if any(mark.leaves_out_of(self) for mark in marks):
+                found[name] = True
+            elif isinstance(value, StrictModel) and (inner := value._left_out()):
+                found[name] = inner
+        return found

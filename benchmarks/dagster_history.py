@@ -19,7 +19,7 @@ from dagster._serdes import serialize_value
 from agent_assets.automation.pipelines import Graph
 from agent_assets.automation.planner import presence
 from agent_assets.pipeline.assets import ELDERS
-from agent_assets.planning.cells import Plan
+from agent_assets.planning.asset_partitions import Plan
 from agent_assets.planning.fingerprint import FingerprintTemplate
 from agent_assets.planning.history import FINGERPRINT_TAG, INPUT_TAG, DagsterLog
 from agent_assets.planning.index import PlanIndex

@@ -131,7 +131,7 @@ def plan_figures(folder: Path, graph: Graph) -> dict[str, Any]:
         seconds, fleet = timed(lambda n=elders: Fleet(folder / str(n), graph, n))
         print(f"{elders} elders: history written in {seconds:.1f} s")
         cold, plan = timed(fleet.plan)
-        assert plan.cells == (), plan.cells[:3]
+        assert plan.asset_partitions == (), plan.asset_partitions[:3]
         warm[elders] = statistics.median(timed(fleet.plan)[0] for _ in range(5))
         print(f"  plan: cold {cold:.2f} s, warm {warm[elders]:.3f} s ({plan.fresh} cells)")
         if elders == 1_000:
@@ -142,8 +142,8 @@ def plan_figures(folder: Path, graph: Graph) -> dict[str, Any]:
             changed = dict(fleet.sources)
             changed["elder_memories", elder_id(4711)] = {"mongodb": digest("a new story")}
             plan = fleet.plan(changed)
-            names = sorted({str(cell.partition) for cell in plan.cells})
-            figures["one_changed"] = {"cells": len(plan.cells), "elders": names}
+            names = sorted({str(entry.partition) for entry in plan.asset_partitions})
+            figures["one_changed"] = {"cells": len(plan.asset_partitions), "elders": names}
             seconds, count = request_seconds(fleet, 1_000)
             figures |= {"request_1000_s": round(seconds, 3), "request_1000_runs": count}
         fleet.instance.dispose()

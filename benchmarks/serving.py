@@ -37,9 +37,10 @@ from serving_load import Reply, ask, chat, completion, fingerprint_request, rate
 
 from agent_assets.engines.environment import engine_environment, find_engine_env, installed_version
 from agent_assets.engines.launch.process import EngineLimits
-from agent_assets.engines.servers.vllm import serve_model
+from agent_assets.engines.servers.choice import SERVER
+from agent_assets.engines.servers.serve import serve_model
 from agent_assets.mongo.embedded.mongod import start_mongod
-from agent_assets.services import free_port
+from agent_assets.ports import free_port
 from agent_assets.serving.config import load_serving
 from agent_assets.serving.tokens import Tokens
 from agent_assets.store.artifact_store import ArtifactStore
@@ -54,7 +55,7 @@ def merged_figures(models: Path, folder: Path, rounds: int) -> tuple[float, int]
     """Tokens a second and resident bytes of the same engine on one merged model."""
     limits = EngineLimits(seconds=600, memory_bytes=int(SETTINGS.max_memory_gb * 2**30))
     with serve_model(
-        env=find_engine_env("cpu"), model_dir=models / "merged", log_dir=folder / "merged", limits=limits,
+        SERVER, env=find_engine_env("cpu"), model_dir=models / "merged", log_dir=folder / "merged", limits=limits,
         max_model_len=SETTINGS.max_model_len, max_concurrency=SETTINGS.max_concurrency,
     ) as endpoint:  # fmt: skip
         bodies = [completion(endpoint.model, n, ANSWER, ignore_eos=True) for n in range(8 * rounds)]

@@ -8,11 +8,13 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from agent_assets.conversations.messages import JsonObject
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -37,7 +39,7 @@ class Call:
     ended_at: str | None
     attributes: dict[str, Any]
     inputs: dict[str, Any]
-    output: Any
+    output: object
     exception: str | None
 
 
@@ -83,7 +85,7 @@ class TraceServer:
         """No limits on client versions."""
         return _Answer(min_required_weave_python_version="0.0.0", trace_server_version=None)
 
-    def call_start(self, req: Mapping[str, Any]) -> Any:
+    def call_start(self, req: JsonObject) -> Any:
         """A call began."""
         start = req["start"]
         self._write(
@@ -97,7 +99,7 @@ class TraceServer:
         )  # fmt: skip
         return _Answer(id=start["id"], trace_id=start["trace_id"])
 
-    def call_end(self, req: Mapping[str, Any]) -> Any:
+    def call_end(self, req: JsonObject) -> Any:
         """A call ended."""
         end = req["end"]
         self._write(
@@ -108,16 +110,16 @@ class TraceServer:
         )  # fmt: skip
         return _Answer()
 
-    def obj_create(self, req: Mapping[str, Any]) -> Any:
+    def obj_create(self, req: JsonObject) -> Any:
         """An object, such as the definition of an operation."""
         return _Answer(digest=self._keep(_json(req["obj"]["val"]).encode()))
 
-    def table_create(self, req: Mapping[str, Any]) -> Any:
+    def table_create(self, req: JsonObject) -> Any:
         """The rows of a table."""
         rows = [self._keep(_json(row).encode()) for row in req["table"]["rows"]]
         return _Answer(digest=self._keep(_json(rows).encode()), row_digests=rows)
 
-    def file_create(self, req: Mapping[str, Any]) -> Any:
+    def file_create(self, req: JsonObject) -> Any:
         """A file, such as the source of an operation."""
         _name, content = req["file"]
         return _Answer(digest=self._keep(content))
@@ -127,7 +129,7 @@ class TraceServer:
         self._write("INSERT OR IGNORE INTO objects VALUES (?, ?)", digest, value)
         return digest
 
-    def _write(self, statement: str, *values: Any) -> None:
+    def _write(self, statement: str, *values: object) -> None:
         with self._lock:
             try:
                 if self._connection is None:
@@ -198,4 +200,4 @@ def _text(time: Any) -> str:
     return time if isinstance(time, str) else str(time.isoformat())
 
 
-_json: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_json: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, default=str).encode

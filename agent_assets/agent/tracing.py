@@ -6,7 +6,7 @@ Nothing is traced until `use_tracer` says where to (see weave_tracing.py); the c
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 SpanKind = Literal["evaluation", "rollout", "llm_call", "tool_call", "judge_call"]
 
@@ -14,7 +14,7 @@ SpanKind = Literal["evaluation", "rollout", "llm_call", "tool_call", "judge_call
 class Span(Protocol):
     """One step that is being traced."""
 
-    def finish(self, output: Any) -> None:
+    def finish(self, output: object) -> None:
         """Say what came out; an exception that leaves the span is recorded without this."""
         ...
 
@@ -22,13 +22,13 @@ class Span(Protocol):
 class Tracer(Protocol):
     """Anything that keeps traces. A tracer never raises: what it cannot keep it counts."""
 
-    def span(self, kind: SpanKind, inputs: Mapping[str, Any]) -> AbstractContextManager[Span]:
+    def span(self, kind: SpanKind, inputs: Mapping[str, object]) -> AbstractContextManager[Span]:
         """Open a span below the one that is open in this task."""
         ...
 
 
 class _Untraced:
-    def finish(self, output: Any) -> None:
+    def finish(self, output: object) -> None:
         """Nothing."""
 
 
@@ -47,7 +47,7 @@ def use_tracer(tracer: Tracer) -> Iterator[None]:
 
 
 @contextmanager
-def span(kind: SpanKind, inputs: Callable[[], Mapping[str, Any]]) -> Iterator[Span]:
+def span(kind: SpanKind, inputs: Callable[[], Mapping[str, object]]) -> Iterator[Span]:
     """Trace a step; costs next to nothing while nobody traces: `inputs` is only called when somebody does."""
     tracer = _tracer.get()
     if tracer is None:

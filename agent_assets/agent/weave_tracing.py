@@ -110,7 +110,7 @@ class WeaveTracer:
         self.error: str | None = None
 
     @contextmanager
-    def span(self, kind: SpanKind, inputs: Mapping[str, Any]) -> Iterator[Span]:
+    def span(self, kind: SpanKind, inputs: Mapping[str, object]) -> Iterator[Span]:
         """One weave call, below the call that is open in this task."""
         call = self._try(self._client.create_call, kind, dict(inputs), attributes=self._attributes)
         self._figures.spans += 1
@@ -122,11 +122,11 @@ class WeaveTracer:
             raise
         self._end(call, opened.output, None)
 
-    def _end(self, call: Any, output: Any, error: BaseException | None) -> None:
+    def _end(self, call: Any, output: object, error: BaseException | None) -> None:
         if call is not None:
             self._try(self._client.finish_call, call, output, error)
 
-    def _try(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _try(self, function: Callable[..., Any], *args: object, **kwargs: object) -> Any:
         try:
             return function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001  # a trace backend must not end the work that it traces
@@ -136,9 +136,9 @@ class WeaveTracer:
 
 
 class _WeaveSpan:
-    output: Any = None
+    output: object = None
 
-    def finish(self, output: Any) -> None:
+    def finish(self, output: object) -> None:
         """Keep the output for the end of the span."""
         self.output = output
 

@@ -23,7 +23,7 @@ from agent_assets.automation.planner import (
 from agent_assets.automation.queue import open_queue
 from agent_assets.automation.ticks import busy_agents
 from agent_assets.errors import ConfigError
-from agent_assets.planning.cells import Plan, PlannedRun
+from agent_assets.planning.asset_partitions import Plan, PlannedRun
 from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG, WANTED_TAG, active_runs, known_partitions
 from agent_assets.planning.render import plan_json, plan_text, runs_text
 from agent_assets.planning.requests import Agent
@@ -221,5 +221,5 @@ def _report(snapshot: Snapshot) -> None:
 def _fresh_lines(plan: Plan, with_fresh: bool) -> Iterable[str]:
     if not with_fresh:
         return []
-    keys = [ArtifactKey(cell.pipeline, cell.asset, cell.partition) for cell in plan.fresh_cells()]
+    keys = [ArtifactKey(entry.pipeline, entry.asset, entry.partition) for entry in plan.fresh_asset_partitions()]
     return [f"fresh: {key}" for key in keys]

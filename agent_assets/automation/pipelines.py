@@ -33,7 +33,7 @@ class Graph:
             stages=tuple(
                 StageFacts(
                     name=stage.name,
-                    deps=tuple(name for name in stage.deps if name in self.stages),
+                    deps=stage.deps,
                     code_version=stage.code_version,
                     config=stage.config(self.spec),
                     partitioned=self.partitioned(stage),

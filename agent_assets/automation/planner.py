@@ -14,7 +14,7 @@ from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import AgentAssetsError
 from agent_assets.pipeline.assets import ELDERS
 from agent_assets.pipeline.stages.elder_memories import STAGE as MEMORIES
-from agent_assets.planning.cells import Plan
+from agent_assets.planning.asset_partitions import Plan
 from agent_assets.planning.describe import Describer
 from agent_assets.planning.elders import Elders, ElderSource, check_elders
 from agent_assets.planning.facts import SourceVersions

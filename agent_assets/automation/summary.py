@@ -1,14 +1,13 @@
-"""The plan in the UI: an observation of each asset with how many of its cells are fresh, stale, missing, and why."""
+"""The plan in the UI: an observation of each asset with how many of its partitions are fresh or not, and why."""
 
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import dagster as dg
 
 from agent_assets.conversations.messages import canonical_json
-from agent_assets.planning.cells import Plan, Status
+from agent_assets.planning.asset_partitions import Plan, Status
 from agent_assets.planning.index import PlanIndex
 
 _MOST = 5
@@ -29,7 +28,7 @@ def report_summary(instance: dg.DagsterInstance, index: PlanIndex, plan: Plan) -
         known = dict(connection.execute("SELECT name, value FROM meta WHERE name LIKE 'summary/%'").fetchall())
     for (pipeline, asset), counts in summarize(plan).items():
         name = f"summary/{pipeline}/{asset}"
-        content: dict[str, Any] = {
+        content: dict[str, int | list[str]] = {
             "planned_fresh": counts.total - counts.stale - counts.missing,
             "planned_stale": counts.stale,
             "planned_missing": counts.missing,
@@ -53,9 +52,9 @@ def summarize(plan: Plan) -> dict[tuple[str, str], _Counts]:
         for pipeline in plan.pipelines
         for stage in pipeline.stages
     }
-    for cell in plan.cells:
-        counts = found[cell.pipeline, cell.asset]
-        counts.missing += cell.status is Status.MISSING
-        counts.stale += cell.status is Status.STALE
-        counts.causes.update(cause.detail for cause in cell.causes[:1])
+    for entry in plan.asset_partitions:
+        counts = found[entry.pipeline, entry.asset]
+        counts.missing += entry.status is Status.MISSING
+        counts.stale += entry.status is Status.STALE
+        counts.causes.update(cause.detail for cause in entry.causes[:1])
     return found

@@ -11,7 +11,7 @@ from agent_assets.automation.config import AutomationConfig
 from agent_assets.automation.elders import PartitionChanges, follow_elders
 from agent_assets.automation.planner import Installation, Options, Snapshot, current_plan, with_words
 from agent_assets.automation.summary import report_summary
-from agent_assets.planning.cells import CauseKind, Plan
+from agent_assets.planning.asset_partitions import CauseKind, Plan
 from agent_assets.planning.history import (
     ELDER_TAG,
     PIPELINE_TAG,
@@ -135,10 +135,10 @@ def run_tags(request: Request, cause: str, config: AutomationConfig) -> dict[str
 
 def _first_causes(plan: Plan) -> dict[Agent, str]:
     found: dict[Agent, str] = {}
-    for cell in plan.cells:
-        own = [cause.detail for cause in cell.causes if cause.kind is not CauseKind.UPSTREAM]
+    for entry in plan.asset_partitions:
+        own = [cause.detail for cause in entry.causes if cause.kind is not CauseKind.UPSTREAM]
         if own:
-            found.setdefault((cell.pipeline, cell.partition), f"{cell.asset}: {own[0]}")
+            found.setdefault((entry.pipeline, entry.partition), f"{entry.asset}: {own[0]}")
     return found
 
 
@@ -151,7 +151,7 @@ def _message(
 ) -> str:
     """One paragraph: what a person reads under the tick in the UI."""
     plan = snapshot.plan
-    parts = [f"{plan.fresh} fresh, {len(plan.cells)} stale or missing; {started} runs requested"]
+    parts = [f"{plan.fresh} fresh, {len(plan.asset_partitions)} stale or missing; {started} runs requested"]
     common = Counter(causes.values())
     parts += [f"{cause} ({count} agents)" if count > 1 else cause for cause, count in common.most_common(3)]
     parts += [f"{count} wait ({_REASONS[reason]})" for reason, count in sorted(waiting.items())]

@@ -124,7 +124,7 @@ def _endpoint(
     from agent_assets.engines.devices.gpu import lease_device
     from agent_assets.engines.launch.process import EngineLimits
     from agent_assets.engines.local import LocalEngines
-    from agent_assets.engines.servers.vllm import serve_model
+    from agent_assets.engines.servers.serve import serve_model
 
     config = pipeline.config.eval_report
     engines = LocalEngines(environments=str(settings.engines), device=settings.device, home=str(settings.home))
@@ -136,9 +136,9 @@ def _endpoint(
             report=lambda line: click.echo(f"          {line}"),
         ) as lease,
         serve_model(
-            env=engines.environment(), model_dir=trained.path, log_dir=Path(logs), lease=lease,
+            engines.server, env=engines.environment(), model_dir=trained.path, log_dir=Path(logs), lease=lease,
             limits=EngineLimits(seconds=60 * config.max_minutes, memory_bytes=int(config.max_memory_gb * 2**30)),
-            max_model_len=config.max_model_len, failed_logs=failed_logs, memory_share=config.gpu_memory_share,
+            max_model_len=config.max_model_len, failed_logs=failed_logs, gpu_memory_utilization=config.gpu_memory_share,
         ) as endpoint,
     ):  # fmt: skip
         yield endpoint.base_url, endpoint.model, "local"

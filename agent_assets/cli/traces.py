@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -73,6 +72,6 @@ def _seconds(call: Call) -> float:
     return (datetime.fromisoformat(str(call.ended_at)) - datetime.fromisoformat(call.started_at)).total_seconds()
 
 
-def _one_line(value: Any) -> str:
+def _one_line(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 2_000 else f"{text[:2_000]} … {len(text) - 2_000} more characters"

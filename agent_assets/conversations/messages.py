@@ -14,12 +14,12 @@ JsonObject = dict[str, Any]
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """JSON with sorted keys, no spaces, Unicode kept: equal values give equal bytes."""
     return _CANONICAL.encode(value)
 
 
-def canonical_text_json(value: Any) -> bytes:
+def canonical_text_json(value: object) -> bytes:
     """What `canonical_json` gives, in UTF-8, faster: of objects and lists that hold text only."""
     import orjson  # engine environments have this module, and not that library
 

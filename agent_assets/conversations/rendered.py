@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_assets.conversations.formats import from_swift, to_openai
 from agent_assets.conversations.messages import JsonObject
@@ -94,7 +94,7 @@ def _template(source: str) -> "Template":
     return environment.from_string(source)
 
 
-def _to_json(value: Any, indent: int | None = None, sort_keys: bool = False) -> str:
+def _to_json(value: object, indent: int | None = None, sort_keys: bool = False) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=sort_keys)
 
 

@@ -24,7 +24,7 @@ def read_calls(text: str, number: int, *, first_id: int) -> tuple[ToolCall, ...]
     return tuple(calls)
 
 
-def read_tools(value: Any) -> tuple[ToolSchema, ...]:
+def read_tools(value: object) -> tuple[ToolSchema, ...]:
     """Tools as a list or as JSON text of one; each `{name, description, parameters}`, in `{type, function}` or not."""
     if isinstance(value, str):
         value = decode(value, "tools")
@@ -81,7 +81,7 @@ def entries(row: JsonObject, key: str) -> list[JsonObject]:
     return value
 
 
-def encode(value: Any, *, finite: bool = True) -> str:
+def encode(value: object, *, finite: bool = True) -> str:
     """JSON as a model writes it: spaces after separators, Unicode kept, keys in the order they have."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=not finite)

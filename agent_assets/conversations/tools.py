@@ -127,7 +127,7 @@ def _properties_in_order(schema: Any) -> Any:
     return ordered
 
 
-def _ordered(value: Any, schema: Any, root: JsonObject) -> Any:
+def _ordered(value: object, schema: Any, root: JsonObject) -> Any:
     if isinstance(schema, dict) and isinstance(schema.get("$ref"), str):
         schema = _target(root, schema["$ref"])
     if not isinstance(schema, dict):
@@ -141,7 +141,7 @@ def _ordered(value: Any, schema: Any, root: JsonObject) -> Any:
     return {name: _ordered(value[name], schema.get("properties", {}).get(name), root) for name in names}
 
 
-def _normalise_value(value: Any) -> Any:
+def _normalise_value(value: object) -> Any:
     if isinstance(value, dict):
         return normalise_schema(value)
     return [_normalise_value(item) for item in value] if isinstance(value, list) else value

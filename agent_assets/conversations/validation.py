@@ -155,7 +155,7 @@ def _rejection(tool: str, error: ValidationError) -> Rejection:
     return Rejection(reason, f"{where}: {keyword} {_expected(rule)}")
 
 
-def _expected(rule: Any) -> str:
+def _expected(rule: object) -> str:
     return json.dumps(rule, ensure_ascii=False, sort_keys=True)[:200]
 
 
@@ -175,7 +175,7 @@ def _is_type_error(error: ValidationError) -> bool:
     return error.validator == "type" and not error.path
 
 
-def _is_default_null(value: Any, properties: JsonObject, name: str) -> bool:
+def _is_default_null(value: object, properties: JsonObject, name: str) -> bool:
     schema = properties.get(name)
     return value is None and isinstance(schema, dict) and "default" in schema and schema["default"] is None
 

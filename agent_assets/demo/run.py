@@ -1,6 +1,5 @@
 """`agent-assets demo`: the sample agents, trained and scored through Dagster, with progress and a table at the end."""
 
-import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from agent_assets.automation.elders import add_elders
 from agent_assets.automation.execute import Order, Outcome, console, execute_here
 from agent_assets.automation.planner import Installation
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.evaluation.report_schema import read_report
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.retry import Retry, connect, with_retries
 from agent_assets.planning.history import PIPELINE_TAG, latest_materialization
@@ -109,8 +109,8 @@ def _print_summary(instance: dg.DagsterInstance, store: ArtifactStore, outcomes:
         if report is None or rows is None:
             table.add_row(str(outcome), *["failed"] * (len(METRICS) + 2))
             continue
-        scores = json.loads((report.path / "report.json").read_text(encoding="utf-8"))["systems"]
-        cells = [_change([scores[system][metric] for system in scores]) for metric in METRICS.values()]
+        systems = read_report(report.path).systems.values()
+        cells = [_change([system.means[metric] for system in systems]) for metric in METRICS.values()]
         table.add_row(str(outcome), *cells, *(str(rows.manifest.summary[name]) for name in ("rows", "rejected")))
         reports.append((outcome, report))
     console.print()

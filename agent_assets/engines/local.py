@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
+from agent_assets.engines.contracts import Answer, Program
 from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
 from agent_assets.engines.devices.run_lease import RunLease
 from agent_assets.engines.environment import EngineEnv, find_engine_env, installed_version, site_packages
@@ -14,7 +15,9 @@ from agent_assets.engines.launch.launcher import EngineResult, run_program
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits
 from agent_assets.engines.machine import Machine
 from agent_assets.engines.progress import ProgressReporter
-from agent_assets.engines.servers.vllm import Endpoint, serve_model
+from agent_assets.engines.servers.base import InferenceServer
+from agent_assets.engines.servers.choice import SERVER
+from agent_assets.engines.servers.serve import Endpoint, serve_model
 from agent_assets.errors import BaseModelError, EngineMissing
 from agent_assets.runs.device_queue import WAITING_STAGE, note_held, note_holding, note_preparing, note_waiting
 from agent_assets.store.manifest import content_version, hash_file, hash_files
@@ -22,6 +25,8 @@ from agent_assets.store.manifest import content_version, hash_file, hash_files
 if TYPE_CHECKING:
     import dagster as dg
 
+P = TypeVar("P")
+A = TypeVar("A", bound=Answer)
 PACKAGE_PREFIX = "pypi:"
 _CPU_SERVERS = 3
 _LEASE_SECONDS = 24 * 3600.0
@@ -37,12 +42,14 @@ class LocalEngines:
         device: what GPU stages use; `auto` is a GPU where there is one.
         home: AGENT_ASSETS_HOME, for leases and logs.
         run_lease: the device of the run in this process, kept from stage to stage.
+        server: what serves models.
     """
 
     environments: str
     device: Literal["auto", "cpu", "gpu"]
     home: str
     run_lease: RunLease = field(default_factory=RunLease, repr=False)
+    server: InferenceServer = field(default=SERVER, repr=False)
 
     @property
     def logs(self) -> Path:
@@ -115,22 +122,22 @@ class LocalEngines:
     def run(
         self,
         context: "dg.AssetExecutionContext",
+        program: Program[P, A],
+        params: P,
         *,
-        program: str,
-        params: Mapping[str, Any],
         work_dir: Path,
         failed_logs: Path,
         max_minutes: float,
         max_memory_gb: float,
-    ) -> EngineResult:
+    ) -> EngineResult[A]:
         """Run an engine program to its end on a leased device. See `launcher.run_program` for its errors."""
         env = self.environment()
         with self.lease(context) as lease:
             return run_program(
                 context,
-                program=program,
+                program,
+                params,
                 env=env,
-                params=params,
                 work_dir=work_dir,
                 limits=_limits(max_minutes, max_memory_gb),
                 lease=lease,
@@ -153,7 +160,7 @@ class LocalEngines:
         max_model_len: int,
         max_minutes: float,
         max_memory_gb: float,
-        memory_share: float,
+        gpu_memory_utilization: float,
     ) -> Iterator[dict[str, Endpoint]]:
         """Serve models side by side on one leased device during the block, at most `servers_at_once`.
 
@@ -163,14 +170,15 @@ class LocalEngines:
             log_dir: folder of the logs.
             failed_logs: folder that keeps the log of a failed one.
             max_model_len: context length in tokens.
-            max_minutes, max_memory_gb: limits of each server. See `server.serve_model` for the errors.
-            memory_share: of a GPU's memory, for each server.
+            max_minutes, max_memory_gb: limits of each server. See `serve_model` for the errors.
+            gpu_memory_utilization: share of a GPU's memory, for each server.
         """
         env = self.environment()
         with self.lease(context) as lease, ExitStack() as servers:
             endpoints = {
                 name: servers.enter_context(
                     serve_model(
+                        self.server,
                         env=env,
                         model_dir=model_dir,
                         log_dir=log_dir / name,
@@ -180,7 +188,7 @@ class LocalEngines:
                         failed_logs=failed_logs,
                         wait=False,
                         share=len(models),
-                        memory_share=memory_share,
+                        gpu_memory_utilization=gpu_memory_utilization,
                         niceness=BACKGROUND_NICENESS,
                     )
                 )
@@ -204,7 +212,7 @@ class LocalEngines:
 
         return report
 
-    def messages(self, context: "dg.AssetExecutionContext") -> Callable[[Mapping[str, Any]], None]:
+    def messages(self, context: "dg.AssetExecutionContext") -> Callable[[Mapping[str, object]], None]:
         """A function that shows a progress message (see `ProgressReporter.update`) of work done in this process."""
         return ProgressReporter(context, folder=None).update
 
@@ -221,7 +229,13 @@ class LocalEngines:
             return lease_device(others, folder, holder=lease.holder, timeout_seconds=_SECOND_LEASE_SECONDS)
 
         return Machine(
-            self.environment(), lease, limits, work_dir / "logs", failed_logs, another=another if others else None
+            self.environment(),
+            lease,
+            limits,
+            work_dir / "logs",
+            failed_logs,
+            server=self.server,
+            another=another if others else None,
         )
 
     def device_name(self) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.process import EngineLimits
+from agent_assets.engines.servers.base import InferenceServer
+from agent_assets.engines.servers.choice import SERVER
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Machine:
         limits: of each engine.
         log_dir: their logs.
         failed_logs: folder that keeps the log of a failed server.
+        server: what serves models on it.
         another: leases a second GPU; None where there is none.
     """
 
@@ -27,4 +30,5 @@ class Machine:
     limits: EngineLimits
     log_dir: Path
     failed_logs: Path
+    server: InferenceServer = SERVER
     another: Callable[[], AbstractContextManager[GpuLease]] | None = None

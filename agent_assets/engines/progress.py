@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -30,12 +29,12 @@ class ProgressReporter:
         self._shown_at = float("-inf")
         self._stage: str | None = None
         self._stage_began = (0.0, 0.0)
-        self._pending: dict[str, Any] | None = None
+        self._pending: dict[str, str | float] | None = None
 
-    def update(self, message: Mapping[str, Any]) -> None:
+    def update(self, message: Mapping[str, object]) -> None:
         """Take a progress message: stage, step, total_steps, loss, tokens (so far), eta_seconds, further numbers."""
         now = time.monotonic()
-        stage, tokens = str(message["stage"]), float(message.get("tokens") or 0)
+        stage, tokens = str(message["stage"]), _number(message.get("tokens"))
         changed = stage != self._stage
         if changed:
             self.flush()
@@ -68,18 +67,20 @@ class ProgressReporter:
             temporary.replace(self._folder / PROGRESS_FILE)
 
 
-def describe(shown: Mapping[str, Any]) -> str:
+def describe(shown: Mapping[str, object]) -> str:
     """One line: `training: step 12/50, loss 0.831, 310 tokens/s, 2 min 5 s left`."""
     parts = []
     if shown.get("total_steps"):
         parts.append(f"step {shown.get('step', 0)}/{shown['total_steps']}")
-    if "loss" in shown:
-        parts.append(f"loss {shown['loss']:.3f}")
-    if "reward" in shown:
-        parts.append(f"reward {shown['reward']:.3f}")
+    parts += [f"{name} {_number(shown[name]):.3f}" for name in ("loss", "reward") if name in shown]
     if "tokens_per_s" in shown:
-        parts.append(f"{shown['tokens_per_s']:.0f} tokens/s")
+        parts.append(f"{_number(shown['tokens_per_s']):.0f} tokens/s")
     if "eta_seconds" in shown:
-        minutes, seconds = divmod(int(shown["eta_seconds"]), 60)
+        minutes, seconds = divmod(int(_number(shown["eta_seconds"])), 60)
         parts.append(f"{minutes} min {seconds} s left" if minutes else f"{seconds} s left")
     return str(shown["stage"]) + (f": {', '.join(parts)}" if parts else "")
+
+
+def _number(value: object) -> float:
+    """A number of a message; 0 where there is none."""
+    return float(value) if isinstance(value, int | float) else 0.0

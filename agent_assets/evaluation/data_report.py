@@ -6,7 +6,6 @@ It holds memory text, so it lives in the artifact store only. Equal rows give eq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.conversations.rendered import Rendered, RowRenderer
@@ -73,7 +72,7 @@ def data_report(
     title: str,
     rows: Sequence[JsonObject],
     rejects: Sequence[JsonObject],
-    coverage: Mapping[str, Any],
+    coverage: JsonObject,
     rendered: Sequence[Rendered],
     *,
     model: str,

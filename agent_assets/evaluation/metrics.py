@@ -190,7 +190,7 @@ def _canonical_call(name: str, arguments: JsonObject, schemas: Mapping[str, Tool
     return canonical_json([name, kept])
 
 
-def _canonical_value(value: Any) -> Any:
+def _canonical_value(value: object) -> Any:
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, float):

@@ -4,7 +4,7 @@ import base64
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_assets.evaluation.report import percent
 
@@ -34,7 +34,7 @@ def script_hash(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def number_text(value: Any) -> str:
+def number_text(value: object) -> str:
     """A number with thousands separated; anything else as it is."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.evaluation.report import change_text, headline_rows, percent, system_label
+from agent_assets.evaluation.report_schema import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,9 +75,9 @@ def coverage_bars(counts: Mapping[str, int]) -> bytes:
     return _png(figure)
 
 
-def before_after(report: JsonObject) -> bytes:
+def before_after(report: Report) -> bytes:
     """Every headline metric under every system, with the last system's change and its 95% interval beside it."""
-    rows, systems = headline_rows(report), list(report["systems"])
+    rows, systems = headline_rows(report), list(report.systems)
     height = 0.8 / len(systems)
     inches = max(1, len(rows)) * (0.26 + 0.22 * len(systems))
     figure, axes = _figure("Held-out items, before and after training", 8.2, 1.2 + inches)

@@ -1,33 +1,17 @@
-"""The comparison of systems as data: `report.json`, and the short forms of it that the UI and the terminal show.
+"""Scores of several systems compared: the report (`report_schema.py`), and its short forms for the UI and terminal."""
 
-A report has item ids, tool names and numbers; no memory text, so every part of it may be shown anywhere.
-
-| key | content |
-|---|---|
-| pipeline, partition, seconds | what was evaluated, and how long it took |
-| items | number of items in all, by kind, and of the tool items by wording |
-| systems | system -> metric -> mean score (null: does not apply), see `metrics` |
-| deltas | `<later>_vs_<earlier>` -> metric -> mean difference and 95% interval over items both answered, or null |
-| scored | system -> metric -> number of items behind the mean |
-| scores | system -> item id -> metric -> score: what a later system is paired with |
-| rl | only with RL: `line` says whether it helped, `rewards` and `interval` in which figures (see `rl/comparison.py`) |
-| confusion, failures, stop_reasons, timings, models, bootstrap | by system: what the report page shows besides |
-"""
-
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 from agent_assets.conversations.items import EvalItem
-from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
+from agent_assets.conversations.messages import ToolSchema
 from agent_assets.evaluation import metrics
 from agent_assets.evaluation.bootstrap import Interval, paired_bootstrap
 from agent_assets.evaluation.metrics import METRICS, ItemResult, Scores
+from agent_assets.evaluation.report_schema import Bootstrap, Report, SystemScores, Timings
 
-_NOT_CONTENT = ("seconds", "timings")
 _LABELS = {"base": "Base", "sft": "SFT", "rl": "RL"}
 
 
@@ -67,7 +51,7 @@ def build_report(
     samples: int = 2000,
     models: Mapping[str, str] | None = None,
     serving: Mapping[str, Serving] | None = None,
-) -> JsonObject:
+) -> Report:
     """Score and compare.
 
     Args:
@@ -83,68 +67,62 @@ def build_report(
         serving: what serving each system took; enters `timings`.
     """
     scores = {system: metrics.score_items(outcome, tools) for system, outcome in results.items()}
-    return {
-        "pipeline": pipeline,
-        "partition": partition,
-        "items": _count_items(items),
-        "systems": {system: _system(items, results[system], scores[system]) for system in results},
-        "deltas": {
+    return Report(
+        pipeline=pipeline,
+        partition=partition,
+        items=_count_items(items),
+        systems={system: _system(items, results[system], scores[system]) for system in results},
+        deltas={
             f"{later}_vs_{earlier}": _deltas(scores[earlier], scores[later], seed=seed, samples=samples)
             for earlier, later in combinations(results, 2)
         },
-        "seconds": round(seconds, 3),
-        "scored": {
+        seconds=round(seconds, 3),
+        scored={
             system: {metric.name: sum(metric.name in score for score in scores[system].values()) for metric in METRICS}
             for system in results
         },
-        "confusion": {system: metrics.confusion(outcome, tools) for system, outcome in results.items()},
-        "failures": {
+        confusion={system: metrics.confusion(outcome, tools) for system, outcome in results.items()},
+        failures={
             system: {result.item.id: result.error for result in outcome if result.error}
             for system, outcome in results.items()
         },
-        "stop_reasons": {
+        stop_reasons={
             system: dict(sorted(Counter(result.stop_reason for result in outcome if not result.error).items()))
             for system, outcome in results.items()
         },
-        "timings": {
+        timings={
             system: _timings(outcome, None if serving is None else serving[system])
             for system, outcome in results.items()
         },
-        "models": dict(models or {}),
-        "bootstrap": {"samples": samples, "seed": seed},
-        "scores": {system: {item: dict(score) for item, score in scores[system].items()} for system in results},
-    }
+        models=dict(models or {}),
+        bootstrap=Bootstrap(samples=samples, seed=seed),
+        scores={system: {item: dict(score) for item, score in scores[system].items()} for system in results},
+    )
 
 
-def report_digest(report: JsonObject) -> str:
-    """Hex sha256 of what the report says, times left out: equal findings give an equal data version."""
-    content = {key: value for key, value in report.items() if key not in _NOT_CONTENT}
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
-
-
-def answered_share(report: JsonObject) -> float:
+def answered_share(report: Report) -> float:
     """Smallest share (0 to 1) of the items that a system answered without a failure of a server."""
-    total: int = max(1, report["items"]["total"])
-    return min(1 - len(failed) / total for failed in report["failures"].values())
+    total: int = max(1, report.items["total"])
+    return min(1 - len(failed) / total for failed in report.failures.values())
 
 
-def headline_rows(report: JsonObject, *, details: bool = False) -> list[HeadlineRow]:
+def headline_rows(report: Report, *, details: bool = False) -> list[HeadlineRow]:
     """The headline metrics that apply, in order; with `details` the others too."""
-    systems = list(report["systems"])
+    systems = list(report.systems)
     rows = []
     for metric in METRICS:
-        values = {system: report["systems"][system][metric.name] for system in systems}
+        values = {system: report.systems[system].means[metric.name] for system in systems}
         if not (metric.headline or details) or all(value is None for value in values.values()):
             continue
         changes = {system: _interval(report, system, systems[0], metric.name) for system in systems[1:]}
-        scored = min(report["scored"][system][metric.name] for system in systems)
+        scored = min(report.scored[system][metric.name] for system in systems)
         rows.append(HeadlineRow(metric.name, metric.label, metric.higher_is_better, scored, values, changes))
     return rows
 
 
-def markdown_summary(report: JsonObject) -> str:
+def markdown_summary(report: Report) -> str:
     """The comparison as a Markdown table: numbers and metric names, nothing else."""
-    systems = list(report["systems"])
+    systems = list(report.systems)
     header = ["metric", "items", *map(system_label, systems)]
     header += [f"{system_label(system)} vs {system_label(systems[0])} (95%)" for system in systems[1:]]
     lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
@@ -152,46 +130,51 @@ def markdown_summary(report: JsonObject) -> str:
         cells = [row.label, str(row.items), *(percent(value) for value in row.values.values())]
         cells += [change_text(interval) for interval in row.changes.values()]
         lines.append("| " + " | ".join(cells) + " |")
-    baseline = report["systems"][systems[0]]["majority_baseline"]
+    baseline = report.systems[report.reference].majority_baseline
     if baseline is not None:
         lines += ["", f"Always calling the most common tool would name the right one in {percent(baseline)}."]
-    if "rl" in report:
-        lines += ["", report["rl"]["line"]]
-    failed = sum(len(failures) for failures in report["failures"].values())
+    if report.rl is not None:
+        lines += ["", report.rl.line]
+    failed = sum(len(failures) for failures in report.failures.values())
     return "\n".join([*lines, "", f"Items not scored because a server failed or time ran out: {failed}."]) + "\n"
 
 
-def speed_summary(report: JsonObject) -> str:
+def speed_summary(report: Report) -> str:
     """What serving each system took, as a Markdown table; a dash for what was not measured."""
     columns = {
         "items": "items", "seconds": "seconds", "tokens read": "prompt_tokens", "tokens written": "completion_tokens",
         "tokens written/s": "tokens_per_s", "peak memory (MB)": "peak_memory_mb",
     }  # fmt: skip
     lines = ["| system | " + " | ".join(columns) + " |", "|---" + "|---:" * len(columns) + "|"]
-    for system, timing in report["timings"].items():
-        cells = ["–" if timing[name] is None else f"{timing[name]:,}" for name in columns.values()]
+    for system, timing in report.timings.items():
+        measured = timing.model_dump()
+        cells = ["–" if measured[name] is None else f"{measured[name]:,}" for name in columns.values()]
         lines.append(f"| {system_label(system)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def speed_totals(report: JsonObject, seconds: float) -> dict[str, float | int | None]:
+def speed_totals(report: Report, seconds: float) -> dict[str, float | int | None]:
     """Over all systems: tokens read and written, tokens written a second, the highest peak of memory of one (MB).
 
     `seconds` is the wall-clock time of all questions, which is less than the sum over systems asked side by side. None
     for what was not measured under every system.
     """
 
-    def combined(name: str, how: Callable[[list[float]], float] = sum) -> float | None:
-        values = [timing[name] for timing in report["timings"].values()]
-        return None if None in values else how(values)
-
-    written = combined("completion_tokens")
+    timings = list(report.timings.values())
+    prompt = _all_known([timing.prompt_tokens for timing in timings])
+    completion = _all_known([timing.completion_tokens for timing in timings])
+    peaks = _all_known([timing.peak_memory_mb for timing in timings])
     return {
-        "prompt_tokens": combined("prompt_tokens"),
-        "completion_tokens": written,
-        "tokens_per_s": None if written is None else round(written / seconds, 1),
-        "peak_memory_mb": combined("peak_memory_mb", max),
+        "prompt_tokens": None if prompt is None else sum(prompt),
+        "completion_tokens": None if completion is None else sum(completion),
+        "tokens_per_s": None if completion is None else round(sum(completion) / seconds, 1),
+        "peak_memory_mb": None if peaks is None else max(peaks),
     }
+
+
+def _all_known(values: list[int | None]) -> list[int] | None:
+    known = [value for value in values if value is not None]
+    return known if len(known) == len(values) else None
 
 
 def system_label(system: str) -> str:
@@ -217,51 +200,45 @@ def _count_items(items: Sequence[EvalItem]) -> dict[str, int]:
     return {"total": len(items)} | dict(sorted((kinds + wordings).items()))
 
 
-def _system(items: Sequence[EvalItem], results: Sequence[ItemResult], scores: Mapping[str, Scores]) -> dict[str, Any]:
+def _system(items: Sequence[EvalItem], results: Sequence[ItemResult], scores: Mapping[str, Scores]) -> SystemScores:
     seen, unseen = "tool_call_accuracy", "tool_call_accuracy_unseen_wording"
-    by_tool = {
-        "tool_call_accuracy_by_tool": metrics.accuracy_by_tool(results, scores, seen),
-        "tool_call_accuracy_by_tool_unseen_wording": metrics.accuracy_by_tool(results, scores, unseen),
-    }
-    return (
-        metrics.mean_scores(scores)
-        | {name: table or None for name, table in by_tool.items()}
-        | {"majority_baseline": metrics.majority_baseline(items)}
+    return SystemScores(
+        **metrics.mean_scores(scores),
+        tool_call_accuracy_by_tool=metrics.accuracy_by_tool(results, scores, seen) or None,
+        tool_call_accuracy_by_tool_unseen_wording=metrics.accuracy_by_tool(results, scores, unseen) or None,
+        majority_baseline=metrics.majority_baseline(items),
     )
 
 
 def _deltas(
     first: Mapping[str, Scores], second: Mapping[str, Scores], *, seed: int, samples: int
-) -> dict[str, dict[str, float] | None]:
-    deltas: dict[str, dict[str, float] | None] = {}
+) -> dict[str, Interval | None]:
+    deltas = {}
     for metric in METRICS:
         both = [item for item in first if metric.name in first[item] and metric.name in second[item]]
-        interval = paired_bootstrap(
+        deltas[metric.name] = paired_bootstrap(
             [first[item][metric.name] for item in both], [second[item][metric.name] for item in both],
             seed=seed, samples=samples,
         )  # fmt: skip
-        deltas[metric.name] = None if interval is None else asdict(interval)
     return deltas
 
 
-def _interval(report: JsonObject, later: str, earlier: str, metric: str) -> Interval | None:
-    delta = report["deltas"][f"{later}_vs_{earlier}"][metric]
-    return None if delta is None else Interval(**delta)
+def _interval(report: Report, later: str, earlier: str, metric: str) -> Interval | None:
+    return report.deltas[f"{later}_vs_{earlier}"][metric]
 
 
-def _timings(results: Sequence[ItemResult], serving: Serving | None) -> dict[str, float | int | None]:
+def _timings(results: Sequence[ItemResult], serving: Serving | None) -> Timings:
     seconds = sorted(result.seconds for result in results if not result.error)
     counted = [result.usage for result in results if result.usage is not None]
     usage = sum(counted[1:], counted[0]) if counted else None
-    return {
-        "items": len(results),
-        "item_seconds_median": round(seconds[len(seconds) // 2], 3) if seconds else None,
-        "item_seconds_max": round(seconds[-1], 3) if seconds else None,
-        "seconds": None if serving is None else round(serving.seconds, 3),
-        "prompt_tokens": None if usage is None else usage.prompt_tokens,
-        "completion_tokens": None if usage is None else usage.completion_tokens,
-        "tokens_per_s": None
-        if usage is None or serving is None
-        else round(usage.completion_tokens / serving.seconds, 1),
-        "peak_memory_mb": None if serving is None else serving.peak_memory_bytes // 2**20,
-    }
+    speed = None if usage is None or serving is None else round(usage.completion_tokens / serving.seconds, 1)
+    return Timings(
+        items=len(results),
+        item_seconds_median=round(seconds[len(seconds) // 2], 3) if seconds else None,
+        item_seconds_max=round(seconds[-1], 3) if seconds else None,
+        seconds=None if serving is None else round(serving.seconds, 3),
+        prompt_tokens=None if usage is None else usage.prompt_tokens,
+        completion_tokens=None if usage is None else usage.completion_tokens,
+        tokens_per_s=speed,
+        peak_memory_mb=None if serving is None else serving.peak_memory_bytes // 2**20,
+    )

@@ -8,14 +8,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from agent_assets.conversations.items import EvalItem
-from agent_assets.conversations.messages import JsonObject, Message
+from agent_assets.conversations.messages import Message
 from agent_assets.evaluation import metrics
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.pages import TEMPLATES, page_environment, script_hash
 from agent_assets.evaluation.report import HeadlineRow, headline_rows, percent, system_label
+from agent_assets.evaluation.report_schema import Report
 
 _MAX_RESULT_CHARS = 4_000
 _OUTCOMES = {
@@ -67,11 +67,11 @@ class ItemView:
 
 
 def render_report(
-    report: JsonObject,
+    report: Report,
     items: Sequence[EvalItem],
     results: Mapping[str, Sequence[ItemResult]],
     *,
-    training_data: Mapping[str, Any],
+    training_data: Mapping[str, object],
 ) -> str:
     """The whole page.
 
@@ -81,7 +81,7 @@ def render_report(
         results: results of each system, as given to `build_report`.
         training_data: counts of the rows the agent was trained on; a nested mapping becomes a table.
     """
-    systems = list(report["systems"])
+    systems = list(report.systems)
     views = _item_views(report, items, results)
     rows = headline_rows(report)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
@@ -94,7 +94,7 @@ def render_report(
         details=[row for row in headline_rows(report, details=True) if row not in rows],
         verdict=_verdict(rows, systems),
         tools=_tool_rows(report, items),
-        confusions={system: _confusion(report["confusion"][system]) for system in systems},
+        confusions={system: _confusion(report.confusion[system]) for system in systems},
         views=views,
         outcomes=[(key, label, Counter(view.outcome for view in views)[key]) for key, label in _OUTCOMES.items()],
         kinds=[(kind, label) for kind, label in _KINDS.items() if any(item.kind == kind for item in items)],
@@ -106,7 +106,7 @@ def render_report(
 
 
 def _item_views(
-    report: JsonObject, items: Sequence[EvalItem], results: Mapping[str, Sequence[ItemResult]]
+    report: Report, items: Sequence[EvalItem], results: Mapping[str, Sequence[ItemResult]]
 ) -> list[ItemView]:
     by_system = {system: {result.item.id: result for result in outcome} for system, outcome in results.items()}
     views = []
@@ -117,8 +117,8 @@ def _item_views(
     return views
 
 
-def _attempt(report: JsonObject, system: str, result: ItemResult) -> Attempt:
-    scores = report["scores"][system][result.item.id]
+def _attempt(report: Report, system: str, result: ItemResult) -> Attempt:
+    scores = report.scores[system][result.item.id]
     if result.error is not None:
         return Attempt(system, None, _steps(result.messages), "", f"not scored: {result.error}")
     # The last text is shown as the answer, everything before it as steps.
@@ -176,33 +176,62 @@ def _change_class(row: HeadlineRow, system: str) -> str:
     return "better" if (interval.mean > 0) == row.higher_is_better else "worse"
 
 
-def _tool_rows(report: JsonObject, items: Sequence[EvalItem]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class ToolRow:
+    """Tool calls right for one tool: for seen and unseen wordings the number of items and the score of each system."""
+
+    tool: str
+    cells: list[tuple[int, list[float | None]]]
+
+
+def _tool_rows(report: Report, items: Sequence[EvalItem]) -> list[ToolRow]:
     counts: Counter[tuple[str, str]] = Counter(
         (metrics.gold_label(item), item.wording) for item in items if item.kind == "tool"
     )
-    rows = []
-    for tool in sorted({tool for tool, _ in counts}):
-        row: dict[str, Any] = {"tool": tool, "cells": []}
-        for wording, key in (("seen", "tool_call_accuracy_by_tool"),
-                             ("unseen", "tool_call_accuracy_by_tool_unseen_wording")):  # fmt: skip
-            values = [(report["systems"][system][key] or {}).get(tool) for system in report["systems"]]
-            row["cells"].append({"items": counts[tool, wording], "values": values})
-        rows.append(row)
-    return rows
+    systems = report.systems.values()
+    seen = [system.tool_call_accuracy_by_tool or {} for system in systems]
+    unseen = [system.tool_call_accuracy_by_tool_unseen_wording or {} for system in systems]
+    return [
+        ToolRow(
+            tool,
+            [
+                (counts[tool, wording], [table.get(tool) for table in tables])
+                for wording, tables in (("seen", seen), ("unseen", unseen))
+            ],
+        )
+        for tool in sorted({tool for tool, _ in counts})
+    ]
 
 
-def _confusion(table: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ConfusionRow:
+    """One gold tool: how often each tool was called instead, and in all."""
+
+    gold: str
+    total: int
+    cells: list[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A table of gold tools against called ones."""
+
+    columns: list[str]
+    rows: list[ConfusionRow]
+
+
+def _confusion(table: Mapping[str, Mapping[str, int]]) -> Confusion:
     """Columns: the gold tools in the same order as the rows, then whatever else was called."""
     called = {name for counts in table.values() for name in counts}
     columns = [*table, *sorted(called - set(table))]
     rows = [
-        {"gold": gold, "total": sum(counts.values()), "cells": [(name, counts.get(name, 0)) for name in columns]}
+        ConfusionRow(gold, sum(counts.values()), [(name, counts.get(name, 0)) for name in columns])
         for gold, counts in table.items()
     ]
-    return {"columns": columns, "rows": rows}
+    return Confusion(columns, rows)
 
 
-def _pretty(value: Any) -> str:
+def _pretty(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
 
 

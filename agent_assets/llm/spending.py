@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 from agent_assets.conversations.messages import Usage
 from agent_assets.errors import LlmSpendCap
@@ -62,9 +61,9 @@ class Spending:
         read, written = usage.prompt_tokens, usage.completion_tokens
         return (read * self.config.price_read + written * self.config.price_written) / MILLION
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         """For metadata. `*_now` were paid in this materialization; the others made the artifact, whenever paid."""
-        found: dict[str, Any] = {
+        found: dict[str, object] = {
             "models": dict(sorted(self.models.items())),
             "answers": sum(self.models.values()),
             "answers_cached": self.cached,

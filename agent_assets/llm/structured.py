@@ -80,7 +80,7 @@ def _explain(error: ValidationError) -> str:
     return f"That does not fit: {problems[:_MAX_ERROR_CHARS]}. Answer again, with the whole JSON and nothing else."
 
 
-def _strict(value: Any) -> Any:
+def _strict(value: object) -> Any:
     if isinstance(value, list):
         return [_strict(item) for item in value]
     if not isinstance(value, dict):

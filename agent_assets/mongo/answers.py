@@ -43,12 +43,12 @@ class Question:
 class _Candidate(NamedTuple):
     question_id: str
     answered_by: str
-    document: Mapping[str, Any]
+    document: Mapping[str, object]
 
 
 def make_memories(
     elder_id: str,
-    documents: Iterable[Mapping[str, Any]],
+    documents: Iterable[Mapping[str, object]],
     layout: AnswersLayout,
     questions: Mapping[str, Question],
     *,
@@ -85,7 +85,7 @@ def memory_ids(elder_id: str, keys: Iterable[tuple[str, str]]) -> dict[tuple[str
 
 
 def make_profile(
-    elder_id: str, document: Mapping[str, Any], layout: ProfilesLayout | None, memories: Iterable[Memory]
+    elder_id: str, document: Mapping[str, object], layout: ProfilesLayout | None, memories: Iterable[Memory]
 ) -> tuple[ElderProfile, Counter[str]]:
     """The profile from its document (empty where there is none); the language is told from the answers if need be."""
     skipped: Counter[str] = Counter()
@@ -103,13 +103,13 @@ def make_profile(
     return ElderProfile(elder_id, name, language, dict(sorted(texts.items()))), +skipped
 
 
-def dig(document: Mapping[str, Any], path: str | None) -> Any:
+def dig(document: Mapping[str, object], path: str | None) -> Any:
     """The value at a dotted path, None where there is none."""
     if not path:
         return None
     if "." not in path:  # nearly always, and this runs for every field of every answer
         return document.get(path)
-    value: Any = document
+    value: object = document
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
@@ -148,12 +148,12 @@ def utc_text(value: object) -> str:
         return ""
 
 
-def _question_id(document: Mapping[str, Any], layout: AnswersLayout) -> str:
+def _question_id(document: Mapping[str, object], layout: AnswersLayout) -> str:
     stored = id_text(dig(document, layout.question))
     return stored or f"text:{clean_text(dig(document, layout.question_text)) or ''}"
 
 
-def _age(document: Mapping[str, Any], layout: AnswersLayout) -> tuple[str, str, str]:
+def _age(document: Mapping[str, object], layout: AnswersLayout) -> tuple[str, str, str]:
     """Order among answers to one question. The text decides last, so that the order of documents never does."""
     created = utc_text(dig(document, layout.created_at))
     return utc_text(dig(document, layout.updated_at)) or created, created, repr(dig(document, layout.text))

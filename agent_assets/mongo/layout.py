@@ -127,7 +127,7 @@ class MongoLayout(StrictModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _start_from_preset(cls, value: Any) -> Any:
+    def _start_from_preset(cls, value: object) -> Any:
         value = {"preset": value} if isinstance(value, str) else value
         if not isinstance(value, dict) or value.get("preset", "service") not in _PRESETS:
             return value

@@ -90,7 +90,7 @@ def _halves(layout: MongoLayout, ids: ElderIds) -> list[list[Document]]:
     return [[{"$match": {layout.answers.elder: {side: middle}}}] for side in ("$lt", "$gte")]
 
 
-def _ms(changed: Any) -> int:
+def _ms(changed: object) -> int:
     """Milliseconds since 1970 of a date, or of one as ISO text; 0 for anything else."""
     if isinstance(changed, str):
         try:

@@ -1,13 +1,12 @@
 """From a pipeline's configuration to Dagster assets: one asset per stage, with its tags, pool and checks."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
 
 import dagster as dg
 
+from agent_assets.conversations.messages import JsonObject
 from agent_assets.pipeline.materialize import materialize_stage
-from agent_assets.pipeline.stage import PipelineSpec, Stage
+from agent_assets.pipeline.stage import PipelineSpec, Stage, present_stages
 from agent_assets.pipeline.stages import (
     base_model,
     elder_memories,
@@ -44,17 +43,8 @@ STAGES: tuple[Stage, ...] = (
 
 
 def pipeline_stages(pipeline: PipelineSpec) -> dict[str, Stage]:
-    """The stages of a pipeline by name.
-
-    An unpartitioned one has no elders and therefore no memories; `rl.enabled: false` leaves the RL stages out.
-    """
-    absent = set() if pipeline.partitioned else {elder_memories.STAGE.name}
-    if not pipeline.config.rl.enabled:
-        absent |= {rl_checkpoint.STAGE.name, rl_merged_model.STAGE.name}
-    found = {stage.name: stage for stage in STAGES if stage.name not in absent}
-    if questions.has_source(pipeline):
-        found[questions.STAGE.name] = replace(questions.STAGE, read_source=questions.read_source)
-    return found
+    """The stages of a pipeline by name, in the order they run."""
+    return present_stages(STAGES, pipeline)
 
 
 def build_assets(pipeline: PipelineSpec) -> list[dg.AssetsDefinition]:
@@ -64,13 +54,12 @@ def build_assets(pipeline: PipelineSpec) -> list[dg.AssetsDefinition]:
 
 
 def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage]) -> dg.AssetsDefinition:
-    """One stage as an asset of a pipeline whose stages are `stages`."""
-    deps = {name: stages[name] for name in stage.deps if name in stages}
+    """One stage as an asset of a pipeline whose stages are `stages` (see `present_stages`)."""
     key = pipeline.key(stage.name)
 
     spec = dg.AssetSpec(
         key,
-        deps=[pipeline.key(name) for name in deps],
+        deps=[pipeline.key(name) for name in stage.deps],
         description=stage.description,
         group_name=pipeline.config.name,
         kinds=set(stage.kinds),
@@ -90,13 +79,13 @@ def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage
         op_tags=_op_tags(stage, pipeline),
         check_specs=[
             dg.AssetCheckSpec(check.name, asset=key, description=check.description, blocking=check.blocking)
-            for check in (*stage.checks, *stage.settled_checks)
+            for check in (*stage.checks, *stage.post_build_checks)
         ],
         required_resource_keys={"store", "mongo", "engines"},
         # No backfill policy: Dagster then makes one run per elder. A run over several would record one combined version
         # of their inputs for all of them.
     )
-    def artifact(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    def artifact(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[object]]:
         result = materialize_stage(stage, pipeline, stages, context)
         if result is not None:
             yield result
@@ -108,7 +97,7 @@ def _gpu_tag(stage: Stage) -> dict[str, str]:
     return {"agent_assets/gpu": "true"} if stage.gpu else {}
 
 
-def _op_tags(stage: Stage, pipeline: PipelineSpec) -> dict[str, Any]:
+def _op_tags(stage: Stage, pipeline: PipelineSpec) -> JsonObject:
     if not stage.gpu:
         return {}
     limits = {"nvidia.com/gpu": str(pipeline.config.gpu.count)}

@@ -3,7 +3,7 @@
 Defaults are the cheapest settings that finish on a machine without a GPU.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -11,7 +11,7 @@ from agent_assets.llm.config import LlmConfig
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.release.config import GateConfig
 from agent_assets.rl.config import RlConfig
-from agent_assets.strict_model import StrictModel
+from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 
 
@@ -62,8 +62,12 @@ class SftConfig(StrictModel):
     warmup_ratio: float = Field(0.05, ge=0, lt=1)
     precision: Literal["bf16", "fp32"] = Field("bf16", description="fp32 is byte-deterministic, bf16 is faster.")
     seed: int = 42
-    max_minutes: float = Field(240.0, gt=0, description="Wall-clock limit of the training program.")
-    max_memory_gb: float = Field(64.0, gt=0, description="Resident memory limit of the training program.")
+    max_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(
+        240.0, gt=0, description="Wall-clock limit of the training program."
+    )
+    max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(
+        64.0, gt=0, description="Resident memory limit of the training program."
+    )
 
 
 class MergeConfig(StrictModel):
@@ -72,8 +76,8 @@ class MergeConfig(StrictModel):
     max_logit_difference: float = Field(
         1e-2, gt=0, description="Largest |logit(merged) - logit(base + adapter)| on the fixed prompts, in float32."
     )
-    max_minutes: float = Field(60.0, gt=0)
-    max_memory_gb: float = Field(64.0, gt=0)
+    max_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(60.0, gt=0)
+    max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(64.0, gt=0)
 
 
 class EvalConfig(StrictModel):
@@ -87,9 +91,9 @@ class EvalConfig(StrictModel):
     seed: int = 42
     bootstrap_samples: int = Field(2000, ge=100)
     min_answered: float = Field(0.9, gt=0, le=1, description="Fewer answered items make the report incomplete.")
-    max_minutes: float = Field(120.0, gt=0)
-    max_memory_gb: float = Field(64.0, gt=0)
-    gpu_memory_share: float = Field(
+    max_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(120.0, gt=0)
+    max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(64.0, gt=0)
+    gpu_memory_share: Annotated[float, NOT_IN_FINGERPRINT] = Field(
         0.85,
         gt=0,
         le=1,

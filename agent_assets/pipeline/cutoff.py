@@ -37,7 +37,7 @@ def nothing_follows(
     below = [other for other in stages.values() if other.name in selected and stage.name in ancestors(other, stages)]
     settled = {stage.name, *ancestors(stage, stages), *(other.name for other in below)}
     for other in below:
-        parents = [stages[name] for name in other.deps if name in stages]
+        parents = [stages[name] for name in other.deps]
         # A source is not looked at twice, and a parent outside this branch may still be waiting to be rebuilt.
         if other.read_source is not None or any(p.name in selected and p.name not in settled for p in parents):
             return False
@@ -59,12 +59,12 @@ def nothing_follows(
 def ancestors(stage: Stage, stages: Mapping[str, Stage]) -> set[str]:
     """Names of all stages that `stage` is made from, directly or not."""
     found: set[str] = set()
-    waiting = [name for name in stage.deps if name in stages]
+    waiting = list(stage.deps)
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += [parent for parent in stages[name].deps if parent in stages]
+            waiting += stages[name].deps
     return found
 
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -12,7 +11,7 @@ from agent_assets.agent.weave_tracing import WeaveTracing
 from agent_assets.errors import ConfigError, CorruptArtifact, StoreError
 from agent_assets.pipeline.cutoff import nothing_follows
 from agent_assets.pipeline.metadata import artifact_metadata, plain_metadata
-from agent_assets.pipeline.stage import PipelineSpec, Product, Settled, Source, Stage, StageRun
+from agent_assets.pipeline.stage import PipelineSpec, PostBuildResult, Source, Stage, StageResult, StageRun
 from agent_assets.planning.explain import UNCHANGED, explain_change
 from agent_assets.planning.fingerprint import fingerprint, source_version
 from agent_assets.planning.history import (
@@ -38,12 +37,12 @@ GPU_TAG = "agent_assets/gpu"
 
 def materialize_stage(
     stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage], context: dg.AssetExecutionContext
-) -> dg.MaterializeResult[Any] | None:
+) -> dg.MaterializeResult[object] | None:
     """Body of every asset: build the artifact of one stage (and partition), or reuse it from the store.
 
     Args:
         stage: what to materialize.
-        stages: all stages of the pipeline by name.
+        stages: all stages of the pipeline by name, as `present_stages` gives them.
 
     Returns:
         None in a run that was planned, when the parents came out identical and nothing after this stage changes.
@@ -55,7 +54,7 @@ def materialize_stage(
     partition = _partition(context) if stage.partitioned else None
     _expect_device(stage, pipeline, stages, context)
     _tag_run(context, stage, pipeline, partition)
-    deps = {name: stages[name] for name in stage.deps if name in stages}
+    deps = {name: stages[name] for name in stage.deps}
     age = generation(store, partition)
     run = StageRun(
         context=context,
@@ -93,8 +92,8 @@ def materialize_stage(
         for artifact in run.inputs.values():
             store.verify(artifact)
         started = time.monotonic()
-        product = stage.produce(run, source, folder)
-        manifest = _manifest(key, digest, stage, versions, config, product, folder, time.monotonic() - started)
+        result = stage.build(run, source, folder)
+        manifest = _manifest(key, digest, stage, versions, config, result, folder, time.monotonic() - started)
         artifact = store.commit(key, folder, manifest)
     return _result(artifact, stage, run, age, reused=False, why=damage or why)
 
@@ -188,7 +187,7 @@ def _why(
     context: dg.AssetExecutionContext,
     stage: Stage,
     versions: Mapping[str, str],
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     age: int,
 ) -> str:
     """In words, what changed since the latest materialization."""
@@ -219,13 +218,13 @@ def _manifest(
     digest: str,
     stage: Stage,
     versions: Mapping[str, str],
-    config: Mapping[str, Any],
-    product: Product,
+    config: Mapping[str, object],
+    result: StageResult,
     folder: Path,
     seconds: float,
 ) -> Manifest:
     declared = {check.name: check for check in stage.checks}
-    if {check.name for check in product.checks} != set(declared):
+    if {check.name for check in result.checks} != set(declared):
         raise StoreError(f"{key} evaluated other checks than it declares.", next_step="report this as a defect.")
     files = hash_files(folder)
     return Manifest(
@@ -233,26 +232,26 @@ def _manifest(
         asset=key.asset,
         partition=key.partition,
         fingerprint=digest,
-        data_version=product.data_version or content_version(files, only_suffixes=product.version_suffixes),
+        data_version=result.data_version or content_version(files, only_suffixes=result.version_suffixes),
         code_version=stage.code_version,
         inputs=dict(versions),
         config=dict(config),
         files=files,
-        engine=product.engine,
-        device=product.device,
+        engine=result.engine,
+        device=result.device,
         seconds=round(seconds, 3),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        weights_loaded=None if product.weights_loaded is None else dict(product.weights_loaded),
-        summary=dict(product.summary),
-        checks=[check.model_copy(update={"blocking": declared[check.name].blocking}) for check in product.checks],
+        weights_loaded=None if result.weights_loaded is None else dict(result.weights_loaded),
+        summary=dict(result.summary),
+        checks=[check.model_copy(update={"blocking": declared[check.name].blocking}) for check in result.checks],
     )
 
 
 def _result(
     artifact: Artifact, stage: Stage, run: StageRun, age: int, *, reused: bool, why: str
-) -> dg.MaterializeResult[Any]:
+) -> dg.MaterializeResult[object]:
     manifest = artifact.manifest
-    settled = Settled({}) if stage.settle is None else stage.settle(run, artifact)
+    settled = PostBuildResult({}) if stage.on_materialized is None else stage.on_materialized(run, artifact)
     return dg.MaterializeResult(
         metadata=artifact_metadata(artifact, reused=reused, why=why) | plain_metadata(settled.metadata),
         data_version=dg.DataVersion(manifest.data_version),

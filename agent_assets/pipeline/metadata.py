@@ -1,21 +1,23 @@
 """What the UI shows about an artifact: numbers, plots and where it lies. Never memory text."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeAlias
 
 import dagster as dg
 
 from agent_assets.evaluation.plots import png_markdown
 from agent_assets.store.artifact_store import Artifact
 
+Metadata: TypeAlias = dict[str, dg.MetadataValue | str | int | float]
+
 # Metadata lives in Dagster's database: a plot over this size stays in the store and is linked by its path only.
 _MAX_PLOT_BYTES = 100_000
 
 
-def artifact_metadata(artifact: Artifact, *, reused: bool, why: str) -> dict[str, Any]:
+def artifact_metadata(artifact: Artifact, *, reused: bool, why: str) -> Metadata:
     """Metadata of one materialization, built from the manifest alone, so that a reused artifact shows the same."""
     manifest = artifact.manifest
-    metadata: dict[str, Any] = {
+    metadata: Metadata = {
         "outcome": "reused" if reused else "built",
         "why": why,
         "device": manifest.device,
@@ -41,12 +43,14 @@ def artifact_metadata(artifact: Artifact, *, reused: bool, why: str) -> dict[str
     return metadata
 
 
-def plain_metadata(values: Mapping[str, Any]) -> dict[str, Any]:
+def plain_metadata(values: Mapping[str, object]) -> Metadata:
     """Numbers, texts and JSON as Dagster metadata."""
     return {name: _value(value) for name, value in values.items()}
 
 
-def _value(value: Any) -> Any:
+def _value(value: object) -> dg.MetadataValue | str | int | float:
     if isinstance(value, dict | list):
         return dg.MetadataValue.json(value)
-    return "none" if value is None else value
+    if isinstance(value, str | int | float | dg.MetadataValue):  # a bool is an int, and stays one
+        return value
+    return "none" if value is None else str(value)

@@ -1,7 +1,7 @@
 """What a stage of a pipeline is: one artifact, what it needs, and the function that makes it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
     from agent_assets.engines.local import LocalEngines
     from agent_assets.mongo.database import MemoryDatabase
+
+
+MEMORIES = "elder_memories"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,14 @@ class PipelineSpec:
     def file_hash(self, name: str) -> str:
         """Hex sha256 of a file named in the configuration."""
         return hash_file(self.file(name)).sha256
+
+    def path_of(self, name: str | None) -> Path | None:
+        """A file named in the configuration; None where none is named."""
+        return None if name is None else self.file(name)
+
+    def hash_of(self, name: str | None) -> str | None:
+        """Hex sha256 of a file named in the configuration; None where none is named."""
+        return None if name is None else self.file_hash(name)
 
     def key(self, asset: str) -> dg.AssetKey:
         """Asset key of one stage: `[pipeline, artifact]`."""
@@ -92,6 +103,16 @@ class StageRun(SourceContext):
         """Folder with the files of an input artifact."""
         return self.inputs[asset].path
 
+    @property
+    def memories(self) -> Path | None:
+        """Folder of the elder's memories; None in a pipeline without elders."""
+        memories = self.inputs.get(MEMORIES)
+        return None if memories is None else memories.path
+
+    def having(self, roles: Mapping[str, str]) -> dict[str, str]:
+        """Those of the roles (role -> stage) whose stage is among the inputs: others are absent in this pipeline."""
+        return {role: asset for role, asset in roles.items() if asset in self.inputs}
+
     def latest(self, asset: str) -> Artifact | None:
         """The artifact of an unpartitioned asset that is no input, as it was last materialized; None without one."""
         recorded = latest_materialization(self.context.instance, self.pipeline.key(asset), None)
@@ -114,7 +135,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Product:
+class StageResult:
     """What a stage reports after writing its files.
 
     Args:
@@ -124,21 +145,26 @@ class Product:
         version_suffixes: hash only files with these endings.
     """
 
-    summary: Mapping[str, Any]
+    summary: Mapping[str, object]
     checks: list[CheckEntry] = field(default_factory=list)
     engine: EngineEntry | None = None
     device: str = "cpu"
-    weights_loaded: Mapping[str, Any] | None = None
+    weights_loaded: Mapping[str, object] | None = None
     data_version: str | None = None
     version_suffixes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
-class Settled:
+class PostBuildResult:
     """What a stage decided about its artifact after it was built or found: shown with the materialization."""
 
-    metadata: Mapping[str, Any]
+    metadata: Mapping[str, object]
     checks: list[CheckEntry] = field(default_factory=list)
+
+
+def always(_: PipelineSpec) -> bool:
+    """In every pipeline."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -157,15 +183,18 @@ class Stage:
     Args:
         name: artifact name, last part of the asset key.
         description: what an operator reads in the UI.
-        deps: stages this one is made from. `elder_memories` is left out in unpartitioned pipelines.
+        deps: stages this one is made from; in a pipeline, those of them that are present there (see `present_stages`).
         kinds: technologies, shown as icons.
         code_version: raised by hand when the code of the stage changes what it makes.
         config: the part of the pipeline's configuration (and of the files it names) that the artifact depends on.
-        produce: writes the artifact's files into the given folder.
+        build: writes the artifact's files into the given folder.
         read_source: reads what lies outside the graph; None when the stage depends on its inputs alone.
+        has_source: whether it has one in this pipeline: most have none, and are never looked at twice.
+        present: whether the pipeline has this stage at all.
         partitioned: one artifact per elder in a partitioned pipeline.
         gpu: runs in the `gpu` pool, on a GPU when there is one.
-        settle: acts on the artifact every time it is materialized, built or reused; evaluates `settled_checks`.
+        on_materialized: acts on the artifact every time it is materialized, built or reused; its checks are
+            `post_build_checks`.
     """
 
     name: str
@@ -173,14 +202,32 @@ class Stage:
     deps: tuple[str, ...]
     kinds: frozenset[str]
     code_version: str
-    config: Callable[[PipelineSpec], Mapping[str, Any]]
-    produce: Callable[[StageRun, Source, Path], Product]
+    config: Callable[[PipelineSpec], Mapping[str, object]]
+    build: Callable[[StageRun, Source, Path], StageResult]
     read_source: Callable[[SourceContext], Source] | None = None
+    has_source: Callable[[PipelineSpec], bool] = always
+    present: Callable[[PipelineSpec], bool] = always
     checks: tuple[Check, ...] = ()
     partitioned: bool = True
     gpu: bool = False
-    settle: Callable[[StageRun, Artifact], Settled] | None = None
-    settled_checks: tuple[Check, ...] = ()
+    on_materialized: Callable[[StageRun, Artifact], PostBuildResult] | None = None
+    post_build_checks: tuple[Check, ...] = ()
+
+
+def present_stages(stages: Iterable[Stage], pipeline: PipelineSpec) -> dict[str, Stage]:
+    """The stages that a pipeline has, by name, each with the inputs and the source that it has there.
+
+    This is the one place that asks what is present: whoever works with its result never has to.
+    """
+    present = {stage.name: stage for stage in stages if stage.present(pipeline)}
+    return {
+        name: replace(
+            stage,
+            deps=tuple(parent for parent in stage.deps if parent in present),
+            read_source=stage.read_source if stage.has_source(pipeline) else None,
+        )
+        for name, stage in present.items()
+    }
 
 
 def resume_folder(staged: Path) -> Path:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import ToolSchema
@@ -55,11 +54,11 @@ def _one_tool(old: ToolSchema, new: ToolSchema) -> list[str]:
     return [f"tool `{old.name}` {change}" for change in changes]
 
 
-def _parameters(tool: ToolSchema) -> dict[str, Any]:
+def _parameters(tool: ToolSchema) -> dict[str, object]:
     """Schema by parameter, with whether it is required."""
     required = set(tool.parameters.get("required", ()))
     return {name: (schema, name in required) for name, schema in tool.parameters.get("properties", {}).items()}
 
 
-def _contents(memories: Iterable[Memory]) -> dict[str, dict[str, Any]]:
+def _contents(memories: Iterable[Memory]) -> dict[str, dict[str, object]]:
     return {m.memory_id: {key: value for key, value in asdict(m).items() if key != "updated_at"} for m in memories}

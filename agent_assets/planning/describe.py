@@ -15,7 +15,7 @@ from agent_assets.conversations.memories import (
 )
 from agent_assets.conversations.tools import read_snapshot
 from agent_assets.errors import CorruptArtifact
-from agent_assets.planning.cells import Cause, CauseKind, Cell, Plan
+from agent_assets.planning.asset_partitions import AssetPartition, Cause, CauseKind, Plan
 from agent_assets.planning.changes import memory_changes, tool_changes
 from agent_assets.planning.explain import config_changes
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
@@ -50,7 +50,7 @@ class Describer:
     def describe(self, plan: Plan) -> Plan:
         """The plan with better words."""
         one = _Descriptions(self, plan)
-        return replace(plan, cells=tuple(one.cell(cell) for cell in plan.cells))
+        return replace(plan, asset_partitions=tuple(one.entry(entry) for entry in plan.asset_partitions))
 
 
 class _Descriptions:
@@ -61,45 +61,47 @@ class _Descriptions:
         self._seen: dict[tuple[str, ...], str] = {}
         self._compared = 0
 
-    def cell(self, cell: Cell) -> Cell:
-        causes = tuple(self._cause(cell, cause) for cause in cell.causes)
-        return cell if causes == cell.causes else replace(cell, causes=causes)
+    def entry(self, entry: AssetPartition) -> AssetPartition:
+        causes = tuple(self._cause(entry, cause) for cause in entry.causes)
+        return entry if causes == entry.causes else replace(entry, causes=causes)
 
-    def _cause(self, cell: Cell, cause: Cause) -> Cause:
+    def _cause(self, entry: AssetPartition, cause: Cause) -> Cause:
         words: str | None = None
-        if cause.kind is CauseKind.CONFIG and cell.recorded is not None:
+        if cause.kind is CauseKind.CONFIG and entry.recorded is not None:
             # All elders that were built with one configuration share one answer.
-            key = (cell.pipeline, cell.asset, cell.recorded.code_version)
+            key = (entry.pipeline, entry.asset, entry.recorded.code_version)
             if key not in self._seen:
-                self._seen[key] = self._config(cell) or cause.detail
+                self._seen[key] = self._config(entry) or cause.detail
             words = self._seen[key]
         elif cause.kind is CauseKind.DATA and cause.input in ("servers", TOOLS):
-            tools = (cell.pipeline, TOOLS, cause.old, cause.new)
+            tools = (entry.pipeline, TOOLS, cause.old, cause.new)
             if tools not in self._seen:
-                self._seen[tools] = self._tools(cell, cause) or "tools changed"
+                self._seen[tools] = self._tools(entry, cause) or "tools changed"
             words = self._seen[tools]
         elif cause.kind is CauseKind.DATA and cause.input == "mongodb":
-            words = self._memories.get((cell.pipeline, str(cell.partition)))
+            words = self._memories.get((entry.pipeline, str(entry.partition)))
         elif cause.kind is CauseKind.DATA and cause.input == MEMORIES:
-            words = self._rebuilt_memories(cell, cause)
+            words = self._rebuilt_memories(entry, cause)
         if words is None and cause.kind is CauseKind.DATA:
             words = _PLAIN.get(cause.input or "")
         return cause if words is None else replace(cause, detail=words)
 
-    def _config(self, cell: Cell) -> str | None:
-        artifact = self._recorded(cell)
+    def _config(self, entry: AssetPartition) -> str | None:
+        artifact = self._recorded(entry)
         if artifact is None:
             return None
-        changes = config_changes(artifact.manifest.config, self._configs[cell.pipeline, cell.asset])
+        changes = config_changes(artifact.manifest.config, self._configs[entry.pipeline, entry.asset])
         named = [_short(change) for change in changes]
-        return "; ".join(f"{cell.asset}.{change}" for change in named) or None
+        return "; ".join(f"{entry.asset}.{change}" for change in named) or None
 
-    def _tools(self, cell: Cell, cause: Cause) -> str | None:
-        old = self._recorded(cell) if cause.input == "servers" else self._version(cell.pipeline, TOOLS, None, cause.old)
+    def _tools(self, entry: AssetPartition, cause: Cause) -> str | None:
+        old = (
+            self._recorded(entry) if cause.input == "servers" else self._version(entry.pipeline, TOOLS, None, cause.old)
+        )
         if cause.input == "servers":
-            new = self._from.current_tools.get(cell.pipeline)
+            new = self._from.current_tools.get(entry.pipeline)
         else:
-            built = self._version(cell.pipeline, TOOLS, None, cause.new)
+            built = self._version(entry.pipeline, TOOLS, None, cause.new)
             new = None if built is None else _file(built, SNAPSHOT_FILE)
         before = None if old is None else _file(old, SNAPSHOT_FILE)
         return None if before is None or new is None else tool_changes(read_snapshot(before), read_snapshot(new))
@@ -107,10 +109,10 @@ class _Descriptions:
     @cached_property
     def _memories(self) -> dict[tuple[str, str], str]:
         """Words by (pipeline, elder) for elders whose source moved, the first `limit` of them."""
-        stale: dict[str, dict[str, Cell]] = {}
-        for cell in self._plan.cells:
-            if any(cause.kind is CauseKind.DATA and cause.input == "mongodb" for cause in cell.causes):
-                stale.setdefault(cell.pipeline, {})[str(cell.partition)] = cell
+        stale: dict[str, dict[str, AssetPartition]] = {}
+        for entry in self._plan.asset_partitions:
+            if any(cause.kind is CauseKind.DATA and cause.input == "mongodb" for cause in entry.causes):
+                stale.setdefault(entry.pipeline, {})[str(entry.partition)] = entry
         words = {}
         for pipeline, elders in stale.items():
             chosen = sorted(elders)[: self._from.limit]
@@ -120,20 +122,20 @@ class _Descriptions:
                     words[pipeline, elder] = _compare(old, profile, memories)
         return words
 
-    def _rebuilt_memories(self, cell: Cell, cause: Cause) -> str | None:
+    def _rebuilt_memories(self, entry: AssetPartition, cause: Cause) -> str | None:
         self._compared += 1
         if self._compared > self._from.limit:
             return "memories changed"
-        old = self._version(cell.pipeline, MEMORIES, cell.partition, cause.old)
-        new = self._version(cell.pipeline, MEMORIES, cell.partition, cause.new)
+        old = self._version(entry.pipeline, MEMORIES, entry.partition, cause.old)
+        new = self._version(entry.pipeline, MEMORIES, entry.partition, cause.new)
         if old is None or new is None or _file(new, MEMORIES_FILE) is None or _file(new, PROFILE_FILE) is None:
             return "memories changed"
         return _compare(old, read_profile(new.path), read_memories(new.path))
 
-    def _recorded(self, cell: Cell) -> Artifact | None:
-        if cell.recorded is None:
+    def _recorded(self, entry: AssetPartition) -> Artifact | None:
+        if entry.recorded is None:
             return None
-        return self._find(ArtifactKey(cell.pipeline, cell.asset, cell.partition), cell.recorded.fingerprint)
+        return self._find(ArtifactKey(entry.pipeline, entry.asset, entry.partition), entry.recorded.fingerprint)
 
     def _version(self, pipeline: str, asset: str, partition: str | None, data_version: str) -> Artifact | None:
         """A stored version of an artifact with this content."""

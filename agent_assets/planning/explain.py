@@ -1,7 +1,6 @@
 """In words, what changed between two builds of one artifact."""
 
 from collections.abc import Mapping
-from typing import Any
 
 UNCHANGED = "same inputs, code and configuration as before"
 
@@ -10,8 +9,8 @@ def explain_change(
     *,
     old_inputs: Mapping[str, str],
     new_inputs: Mapping[str, str],
-    old_config: Mapping[str, Any],
-    new_config: Mapping[str, Any],
+    old_config: Mapping[str, object],
+    new_config: Mapping[str, object],
     old_code: str,
     new_code: str,
 ) -> str:
@@ -24,7 +23,7 @@ def explain_change(
     return "; ".join(causes) or UNCHANGED
 
 
-def config_changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+def config_changes(old: Mapping[str, object], new: Mapping[str, object], prefix: str = "") -> list[str]:
     """`name old -> new` for every setting that differs, nested names joined by dots."""
     changes = []
     for name in sorted(set(old) | set(new)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agent_assets.planning.fingerprint import config_version
 
@@ -31,7 +31,7 @@ class StageFacts:
     name: str
     deps: tuple[str, ...]
     code_version: str
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     partitioned: bool = False
     gpu: bool = False
     reads_source: bool = False

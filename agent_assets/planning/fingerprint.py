@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from json.encoder import encode_basestring
-from typing import Any
 
 from agent_assets.conversations.messages import canonical_json
 
@@ -17,7 +16,7 @@ def fingerprint(
     partition: str | None,
     code_version: str,
     inputs: Mapping[str, str],
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     generation: int = 0,
 ) -> str:
     """Hash what an artifact is made from.
@@ -33,7 +32,7 @@ def fingerprint(
     Returns:
         32 hex digits.
     """
-    parts: dict[str, Any] = {
+    parts: dict[str, object] = {
         "asset": asset,
         "partition": partition,
         "code_version": code_version,
@@ -48,7 +47,7 @@ def fingerprint(
 class FingerprintTemplate:
     """`fingerprint` for many partitions of one stage: what they share is written as JSON once."""
 
-    def __init__(self, *, asset: str, code_version: str, config: Mapping[str, Any]) -> None:
+    def __init__(self, *, asset: str, code_version: str, config: Mapping[str, object]) -> None:
         shared = {"asset": asset, "code_version": code_version, "config": dict(config)}
         self._start = canonical_json(shared)[:-1]
 
@@ -61,7 +60,7 @@ class FingerprintTemplate:
         return _digest(f'{self._start}{salt},"inputs":{{{pairs}}},"partition":{end}}}')
 
 
-def config_version(code_version: str, config: Mapping[str, Any]) -> str:
+def config_version(code_version: str, config: Mapping[str, object]) -> str:
     """Code version as Dagster sees it: a change of code or of the configuration that matters makes an asset stale."""
     return f"{code_version}-{hashlib.sha256(canonical_json(dict(config)).encode()).hexdigest()[:8]}"
 

@@ -21,7 +21,7 @@ GENERATION_TAG = "agent_assets/generation"
 BROKEN_TAG = "agent_assets/broken_checks"
 PIPELINE_TAG = "agent_assets/pipeline"
 ELDER_TAG = "agent_assets/elder"
-# Runs that were requested for stale cells carry the digest of what they should reach.
+# Runs that were requested for stale asset partitions carry the digest of what they should reach.
 WANTED_TAG = "agent_assets/wanted"
 # Dagster hashes the versions of partitioned inputs; ours stand as they are, those of sources among them.
 INPUT_TAG = "agent_assets.input/"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent_assets.conversations.messages import canonical_json
-from agent_assets.planning.cells import Cause, CauseKind, Cell, FanOut, Plan, PlannedRun, Status
+from agent_assets.planning.asset_partitions import AssetPartition, Cause, CauseKind, FanOut, Plan, PlannedRun, Status
 from agent_assets.planning.facts import (
     NO_INPUTS,
     Latest,
@@ -52,7 +52,7 @@ def make_plan(
     for part in parts:
         part.work()
     return Plan(
-        cells=tuple(cell for part in parts for cell in part.cells),
+        asset_partitions=tuple(entry for part in parts for entry in part.asset_partitions),
         runs=tuple(run for part in parts for run in part.runs),
         fan_outs=tuple(fan_out for part in parts for fan_out in part.fan_outs()),
         fresh=sum(part.fresh for part in parts),
@@ -62,7 +62,7 @@ def make_plan(
 
 @dataclass
 class _Outdated:
-    """A cell whose fingerprint would be another one now; its data causes are found once its inputs are read."""
+    """What has another fingerprint now than recorded; its data causes are found once its inputs are read."""
 
     stage: StageFacts
     recorded: Materialization
@@ -78,7 +78,7 @@ class _PipelinePlan:
     inputs_of: InputsOf
     generations: Mapping[str, int]
     present: Present | None
-    cells: list[Cell] = field(default_factory=list)
+    asset_partitions: list[AssetPartition] = field(default_factory=list)
     runs: list[PlannedRun] = field(default_factory=list)
     fresh: int = 0
     _outdated: list[_Outdated] = field(default_factory=list)
@@ -89,7 +89,7 @@ class _PipelinePlan:
     _shared_pending: dict[str, Status] = field(default_factory=dict)
 
     def work(self) -> None:
-        """Go through all cells, parents first, then explain those that are not fresh."""
+        """Go through all asset partitions, parents first, then explain those that are not fresh."""
         self._versions = {stage.name: stage.config_version for stage in self.pipeline.stages}
         self._templates = {
             stage.name: FingerprintTemplate(asset=stage.name, code_version=stage.code_version, config=stage.config)
@@ -102,8 +102,8 @@ class _PipelinePlan:
         for partition in self.pipeline.partitions:
             self._one(partition, own)
         self._explain()
-        self.cells = [
-            Cell(self.pipeline.name, asset, partition, status, tuple(causes), own_cause, recorded)
+        self.asset_partitions = [
+            AssetPartition(self.pipeline.name, asset, partition, status, tuple(causes), own_cause, recorded)
             for asset, partition, status, causes, own_cause, recorded in self._drafts
         ]
 
@@ -118,7 +118,7 @@ class _PipelinePlan:
         return found
 
     def _assumed_sources(self) -> dict[tuple[str, str | None], Mapping[str, str]]:
-        """What cells with an unknown source read when they were built."""
+        """What asset partitions with an unknown source read when they were built."""
         unknown = {}
         for stage in self.pipeline.stages:
             recorded = self.latest.get((self.pipeline.name, stage.name), {})
@@ -132,7 +132,7 @@ class _PipelinePlan:
         }
 
     def _one(self, partition: str | None, stages: list[StageFacts]) -> None:
-        """All cells of one elder, or the shared ones, and their run."""
+        """All asset partitions of one elder, or the shared ones, and their run."""
         generation = 0 if partition is None else self.generations.get(partition, 0)
         versions: dict[str, str | None] = dict(self._shared_versions)
         pending = dict(self._shared_pending)
@@ -174,7 +174,7 @@ class _PipelinePlan:
         versions: Mapping[str, str | None],
         generation: int,
     ) -> tuple[Status, list[Cause]]:
-        """Causes that lie in the cell itself; the data causes follow in `_explain`."""
+        """Causes that lie in the asset partition itself; the data causes follow in `_explain`."""
         if recorded is None:
             return Status.MISSING, [Cause(CauseKind.MISSING, None, "never built")]
         key = (stage.name, partition)
@@ -190,7 +190,7 @@ class _PipelinePlan:
         if self._templates[stage.name].fingerprint(partition, current, generation) != recorded.fingerprint:
             self._outdated.append(_Outdated(stage, recorded, current, causes))
             causes += self._code_and_config(stage, recorded)
-            # A placeholder, replaced in `_explain`: an outdated cell always has a cause of its own.
+            # A placeholder, replaced in `_explain`: an outdated asset partition always has a cause of its own.
             causes.append(Cause(CauseKind.DATA, None, ""))
         elif recorded.broken:
             causes.append(Cause(CauseKind.MISSING, None, f"the last build failed its checks: {recorded.broken}"))
@@ -216,7 +216,7 @@ class _PipelinePlan:
         return causes
 
     def _explain(self) -> None:
-        """Which inputs of the outdated cells have other versions."""
+        """Which inputs of the outdated asset partitions have other versions."""
         inputs = self.inputs_of([item.recorded.storage_id for item in self._outdated]) if self._outdated else {}
         for item in self._outdated:
             before = inputs.get(item.recorded.storage_id, NO_INPUTS)

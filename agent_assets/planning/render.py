@@ -1,25 +1,24 @@
 """The plan as JSON and as text for a terminal."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from agent_assets.planning.cells import CauseKind, Cell, Plan, PlannedRun
+from agent_assets.planning.asset_partitions import AssetPartition, CauseKind, Plan, PlannedRun
 
 _NAMES = 5  # elders named in a group before "and n more"
 
 
-def plan_json(plan: Plan, *, seconds: float, with_fresh: bool, problems: Sequence[str]) -> dict[str, Any]:
+def plan_json(plan: Plan, *, seconds: float, with_fresh: bool, problems: Sequence[str]) -> dict[str, object]:
     """`{"cells": [...], "runs": [...], "seconds": n}`, how far shared changes may reach, and what could not be read."""
-    cells = [*plan.cells, *(plan.fresh_cells() if with_fresh else ())]
+    asset_partitions = [*plan.asset_partitions, *(plan.fresh_asset_partitions() if with_fresh else ())]
     return {
-        "cells": [_cell_json(cell) for cell in cells],
+        "cells": [_entry_json(entry) for entry in asset_partitions],
         "runs": [
             {"pipeline": run.pipeline, "partition": run.partition, "assets": list(run.assets)} for run in plan.runs
         ],
         "seconds": round(seconds, 3),
         "fresh": plan.fresh,
         "shared": [
-            {"pipeline": found.pipeline, "asset": found.asset, "elders": found.elders, "cells": found.cells}
+            {"pipeline": found.pipeline, "asset": found.asset, "elders": found.elders, "cells": found.asset_partitions}
             for found in plan.fan_outs
         ],
         "problems": list(problems),
@@ -27,14 +26,14 @@ def plan_json(plan: Plan, *, seconds: float, with_fresh: bool, problems: Sequenc
 
 
 def plan_text(plan: Plan) -> list[str]:
-    """Lines for a terminal: cells by pipeline, elders with the same state together, then the runs."""
-    if not plan.cells:
+    """Lines for a terminal: asset partitions by pipeline, elders with the same state together, then the runs."""
+    if not plan.asset_partitions:
         return [f"Everything is fresh ({plan.fresh} artifacts)."]
     lines = []
     for pipeline in plan.pipelines:
         groups: dict[tuple[tuple[str, ...], ...], list[str | None]] = {}
-        for partition, cells in _by_partition(plan, pipeline.name).items():
-            rows = tuple((cell.asset, cell.status.value, *_own_or_upstream(cell)) for cell in cells)
+        for partition, asset_partitions in _by_partition(plan, pipeline.name).items():
+            rows = tuple((entry.asset, entry.status.value, *_own_or_upstream(entry)) for entry in asset_partitions)
             groups.setdefault(rows, []).append(partition)
         if groups:
             lines.append(pipeline.name)
@@ -44,7 +43,8 @@ def plan_text(plan: Plan) -> list[str]:
             indent = "  " if partitions == [None] else "    "
             lines += [f"{indent}{asset:<16} {status:<8} {'; '.join(causes)}" for asset, status, *causes in rows]
     lines += [
-        f"{found.pipeline}/{found.asset} is shared (elders: {found.elders}): up to {found.cells} artifacts follow, "
+        f"{found.pipeline}/{found.asset} is shared (elders: {found.elders}): up to {found.asset_partitions} artifacts "
+        "follow, "
         "those whose inputs come out different"
         for found in plan.fan_outs
         if found.elders
@@ -65,18 +65,18 @@ def runs_text(runs: Sequence[PlannedRun], *, fresh: int) -> list[str]:
     return lines
 
 
-def _by_partition(plan: Plan, pipeline: str) -> dict[str | None, list[Cell]]:
-    found: dict[str | None, list[Cell]] = {}
-    for cell in plan.cells:
-        if cell.pipeline == pipeline:
-            found.setdefault(cell.partition, []).append(cell)
+def _by_partition(plan: Plan, pipeline: str) -> dict[str | None, list[AssetPartition]]:
+    found: dict[str | None, list[AssetPartition]] = {}
+    for entry in plan.asset_partitions:
+        if entry.pipeline == pipeline:
+            found.setdefault(entry.partition, []).append(entry)
     return found
 
 
-def _own_or_upstream(cell: Cell) -> list[str]:
-    """What follows from a parent is only worth a line where the cell has no cause of its own."""
-    own = [cause.detail for cause in cell.causes if cause.kind is not CauseKind.UPSTREAM]
-    return own or [cause.detail for cause in cell.causes]
+def _own_or_upstream(entry: AssetPartition) -> list[str]:
+    """What follows from a parent is only worth a line where the asset partition has no cause of its own."""
+    own = [cause.detail for cause in entry.causes if cause.kind is not CauseKind.UPSTREAM]
+    return own or [cause.detail for cause in entry.causes]
 
 
 def _named(partitions: Iterable[str | None]) -> str:
@@ -86,11 +86,11 @@ def _named(partitions: Iterable[str | None]) -> str:
     return f"{', '.join(names[:_NAMES])} and {len(names) - _NAMES} more"
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
+def _entry_json(entry: AssetPartition) -> dict[str, object]:
     return {
-        "pipeline": cell.pipeline,
-        "asset": cell.asset,
-        "partition": cell.partition,
-        "status": cell.status.value,
-        "causes": [{"kind": c.kind.value, "input": c.input, "detail": c.detail} for c in cell.causes],
+        "pipeline": entry.pipeline,
+        "asset": entry.asset,
+        "partition": entry.partition,
+        "status": entry.status.value,
+        "causes": [{"kind": c.kind.value, "input": c.input, "detail": c.detail} for c in entry.causes],
     }

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from agent_assets.planning.cells import Plan, PlannedRun, Status
+from agent_assets.planning.asset_partitions import Plan, PlannedRun, Status
 from agent_assets.planning.index import PlanIndex
 
 # Between asking Dagster for a run and the run being there another tick must not ask again.
@@ -68,7 +68,7 @@ def choose_requests(
     waiting: Counter[str] = Counter()
     chosen: list[Request] = []
     blocked = {
-        cell.pipeline for cell in plan.cells if cell.partition is None and cell.status is Status.MISSING
+        entry.pipeline for entry in plan.asset_partitions if entry.partition is None and entry.status is Status.MISSING
     }  # pipelines whose elders cannot be made yet
     with index.open() as connection:
         number = _round(connection, new_round)

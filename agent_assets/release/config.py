@@ -1,10 +1,11 @@
 """What a candidate must show before it answers: `release` in `defs.yaml`."""
 
 import re
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from agent_assets.strict_model import StrictModel
+from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
 
 
 class GateConfig(StrictModel):
@@ -27,7 +28,9 @@ class GateConfig(StrictModel):
         r"CANARY-[A-Za-z0-9-]{4,}",
         description="Planted texts: one that is not among an elder's own memories is a leak.",
     )
-    keep_versions: int = Field(5, ge=1, description="Earlier releases whose artifacts stay for a rollback.")
+    keep_versions: Annotated[int, NOT_IN_FINGERPRINT] = Field(
+        5, ge=1, description="Earlier releases whose artifacts stay for a rollback."
+    )
     seed: int = Field(42, description="Seed of the bootstrap.")
     samples: int = Field(2000, ge=100, description="Resamples of the bootstrap.")
 

@@ -2,14 +2,16 @@
 
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from agent_assets.engines.contracts import Advantage
+from agent_assets.engines.rl_contracts import LearnedSequence
 from agent_assets.errors import EngineFailed
 
 if TYPE_CHECKING:
     from openai.types.chat.chat_completion import Choice
 
-Advantage = Literal["dr_grpo", "grpo"]
 EQUAL = 1e-6  # a smaller spread of rewards is none
 
 
@@ -52,8 +54,8 @@ def turn_advantages(
     return found
 
 
-def sequences(choices: Sequence["Choice"], values: Sequence[float], *, keep_all: bool = False) -> list[dict[str, Any]]:
-    """The turns of one rollout as sequences: `ids`, `spans` of learned positions, their `logprobs` and `advantages`.
+def sequences(choices: Sequence["Choice"], values: Sequence[float], *, keep_all: bool = False) -> list[LearnedSequence]:
+    """The turns of one rollout as sequences of token ids.
 
     A turn whose prompt continues the turn before token for token joins it: what they share is computed once. A turn
     without an advantage is no span, and what follows the last span is left out.
@@ -65,22 +67,21 @@ def sequences(choices: Sequence["Choice"], values: Sequence[float], *, keep_all:
     Raises:
         EngineFailed: the server did not return token ids and log-probabilities.
     """
-    found: list[dict[str, Any]] = []
+    made: list[LearnedSequence] = []
     count = 0
     for choice, value in zip(choices, values, strict=True):
         prompt, output, logprobs = _tokens(choice)
         count += len(output)
         if not output or not (value or keep_all):
             continue
-        before = found[-1]["ids"] if found else None
-        if before is None or prompt[: len(before)] != before:
-            found.append({"spans": [], "logprobs": [], "advantages": []})
-        last = found[-1]
-        last["ids"] = [*prompt, *output]
-        last["spans"].append([len(prompt), len(prompt) + len(output)])
-        last["logprobs"] += logprobs
-        last["advantages"].append(value)
-    return [sequence | {"rollout_tokens": count} for sequence in found]
+        span = [len(prompt), len(prompt) + len(output)]
+        if made and prompt[: len(made[-1].ids)] == made[-1].ids:
+            last = made.pop()
+            spans, advantages = [*last.spans, span], [*last.advantages, value]
+            made.append(LearnedSequence([*prompt, *output], spans, [*last.logprobs, *logprobs], advantages, 0))
+        else:
+            made.append(LearnedSequence([*prompt, *output], [span], logprobs, [value], 0))
+    return [replace(sequence, rollout_tokens=count) for sequence in made]
 
 
 def _tokens(choice: "Choice") -> tuple[list[int], list[int], list[float]]:
@@ -90,6 +91,6 @@ def _tokens(choice: "Choice") -> tuple[list[int], list[int], list[float]]:
     if prompt is None or output is None or len(output) != len(logprobs):
         raise EngineFailed(
             "The inference server returned no token ids or log-probabilities to learn from.",
-            next_step="use the vLLM of the engine environment (make setup); other servers cannot be trained against.",
+            next_step="use the inference server of the engine environment (make setup), which does.",
         )
     return list(prompt), list(output), logprobs

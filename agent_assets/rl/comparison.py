@@ -2,20 +2,26 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from agent_assets.conversations.messages import JsonObject, ToolSchema
+from agent_assets.conversations.messages import ToolSchema
 from agent_assets.evaluation.bootstrap import Interval, paired_bootstrap
 from agent_assets.evaluation.metrics import METRICS, ItemResult
+from agent_assets.evaluation.report_schema import RewardComparison, RlComparison
 from agent_assets.rl.config import RewardWeights
 from agent_assets.rl.rewards import reward
 
 
 def compare_rewards(
-    results: Mapping[str, Sequence[ItemResult]], scenarios: Mapping[str, Sequence[ItemResult]],
-    tools: Sequence[ToolSchema], weights: RewardWeights, *, changes: Mapping[str, Mapping[str, float] | None],
-    training: Mapping[str, Any], seed: int, samples: int,
-) -> JsonObject:  # fmt: skip
+    results: Mapping[str, Sequence[ItemResult]],
+    scenarios: Mapping[str, Sequence[ItemResult]],
+    tools: Sequence[ToolSchema],
+    weights: RewardWeights,
+    *,
+    changes: Mapping[str, Interval | None],
+    training: Mapping[str, object],
+    seed: int,
+    samples: int,
+) -> RlComparison:
     """Mean verifiable reward of every system, the paired change from SFT to RL, and one line that says it all.
 
     `candidate` is the system to release: `rl` where it helped and did not hurt, by these intervals, else `sft`. A
@@ -25,31 +31,41 @@ def compare_rewards(
         results: of the systems `sft` and `rl` (and others) on the same held-out items.
         scenarios: of the systems `sft` and `rl` on the same held-out scenarios; the line judges by them where there
             are some, because they are like what RL was trained on.
-        changes: of the report, from SFT to RL: metric -> mean, low and high of the 95% interval, or None.
+        changes: of the report, from SFT to RL: metric -> 95% interval of the mean difference, or None.
         training: summary of the rl_checkpoint: `learned` and `verdict`.
     """
     found = {"items": _compare(results, tools, weights, seed, samples)}
     if scenarios.get("rl"):
         asked = {system: outcome for system, outcome in scenarios.items() if outcome}
         found["scenarios"] = _compare(asked, tools, weights, seed, samples)
-    facts = {name: one | {"interval": one["interval"] and vars(one["interval"])} for name, one in found.items()}
     worse = _worse(changes)
     helped = bool(training.get("learned")) and _helped(found) and not worse
     line = _line(found, training) + worse + ("" if helped else " To be released: SFT.")
-    return facts.pop("items") | facts | {"line": line, "candidate": "rl" if helped else "sft"}
+    scenarios_too = {"scenarios": found["scenarios"]} if "scenarios" in found else {}
+    return RlComparison(
+        rewards=found["items"].rewards,
+        items=found["items"].items,
+        interval=found["items"].interval,
+        line=line,
+        candidate="rl" if helped else "sft",
+        **scenarios_too,
+    )
 
 
 def _compare(
-    results: Mapping[str, Sequence[ItemResult]], tools: Sequence[ToolSchema], weights: RewardWeights, seed: int,
+    results: Mapping[str, Sequence[ItemResult]],
+    tools: Sequence[ToolSchema],
+    weights: RewardWeights,
+    seed: int,
     samples: int,
-) -> dict[str, Any]:  # fmt: skip
+) -> RewardComparison:
     scored = {system: _rewards(outcome, tools, weights) for system, outcome in results.items()}
     both = [item for item in scored["sft"] if item in scored["rl"]]
     interval = paired_bootstrap(
         [scored["sft"][item] for item in both], [scored["rl"][item] for item in both], seed=seed, samples=samples
     )
     means = {system: round(statistics.fmean(v.values()), 6) if v else None for system, v in scored.items()}
-    return {"rewards": means, "items": len(both), "interval": interval}
+    return RewardComparison(rewards=means, items=len(both), interval=interval)
 
 
 def _rewards(results: Sequence[ItemResult], tools: Sequence[ToolSchema], weights: RewardWeights) -> dict[str, float]:
@@ -61,40 +77,38 @@ def _rewards(results: Sequence[ItemResult], tools: Sequence[ToolSchema], weights
     return found
 
 
-def _helped(found: Mapping[str, Mapping[str, Any]]) -> bool:
-    decisive, usual = found.get("scenarios", found["items"])["interval"], found["items"]["interval"]
+def _helped(found: Mapping[str, RewardComparison]) -> bool:
+    decisive, usual = found.get("scenarios", found["items"]).interval, found["items"].interval
     return decisive is not None and decisive.low > 0 and (usual is None or usual.high >= 0)
 
 
-def _worse(changes: Mapping[str, Mapping[str, float] | None]) -> str:
+def _worse(changes: Mapping[str, Interval | None]) -> str:
     """The metrics that are certainly worse under RL, as a sentence; "" when there is none."""
     told = []
     for metric in METRICS:
-        if (change := changes.get(metric.name)) is not None:
-            low, high = change["low"], change["high"]
-            if (high if metric.higher_is_better else -low) < 0:
-                told.append(f"{metric.label} {change['mean']:+.3f} [{low:+.3f}, {high:+.3f}]")
+        change = changes.get(metric.name)
+        if change is not None and (change.high if metric.higher_is_better else -change.low) < 0:
+            told.append(f"{metric.label} {change.mean:+.3f} [{change.low:+.3f}, {change.high:+.3f}]")
     return f" Worse than SFT: {'; '.join(told)}." if told else ""
 
 
-def _line(found: Mapping[str, Mapping[str, Any]], training: Mapping[str, Any]) -> str:
+def _line(found: Mapping[str, RewardComparison], training: Mapping[str, object]) -> str:
     if not training.get("learned"):
         return f"RL {training.get('verdict')}."
-    decisive = found.get("scenarios", found["items"])["interval"]
+    decisive = found.get("scenarios", found["items"]).interval
     if decisive is None:
         return "RL cannot be judged: no held-out item was answered by both systems."
     how = "helped" if decisive.low > 0 else "hurt" if decisive.high < 0 else "made no difference that can be told"
-    usual = found["items"]["interval"]
+    usual = found["items"].interval
     if usual is not None and usual.high < 0 <= decisive.high:
         how += " on scenarios, and hurt ordinary held-out items"
     said = [_change(name, found[name]) for name in ("scenarios", "items") if name in found]
     return f"RL {how}: reward against SFT {'; '.join(said)} (95% intervals); {training.get('verdict')}."
 
 
-def _change(name: str, one: Mapping[str, Any]) -> str:
-    interval: Interval | None = one["interval"]
-    if interval is None:
+def _change(name: str, compared: RewardComparison) -> str:
+    interval, before, after = compared.interval, compared.rewards["sft"], compared.rewards["rl"]
+    if interval is None or before is None or after is None:
         return f"cannot be told on held-out {name}"
-    before, after = one["rewards"]["sft"], one["rewards"]["rl"]
     change = f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
-    return f"{change} on {one['items']} held-out {name} ({before:.3f} to {after:.3f})"
+    return f"{change} on {compared.items} held-out {name} ({before:.3f} to {after:.3f})"

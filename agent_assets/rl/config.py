@@ -1,10 +1,10 @@
 """Settings of the stages `rl_checkpoint` and `rl_merged_model`. ART's `TrainableModel[RlConfig]` carries them."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agent_assets.strict_model import StrictModel
+from agent_assets.strict_model import NOT_IN_FINGERPRINT, NotInFingerprint, StrictModel
 
 # swift_grpo samples without requests that could be lost, and loads the base model's weights or fails.
 _ART_ONLY = {"request_seconds", "allow_weight_swap", "backend", "server_memory_share"}
@@ -51,11 +51,14 @@ class JudgeConfig(StrictModel):
 class RlConfig(StrictModel):
     """Reinforcement learning after supervised fine-tuning. The adapter it starts from is `sft_adapter`."""
 
-    enabled: bool = Field(False, description="False leaves the RL assets out of the graph.")
+    enabled: Annotated[bool, NOT_IN_FINGERPRINT] = Field(
+        False, description="False leaves the RL assets out of the graph."
+    )
     engine: Literal["art", "swift_grpo"] = Field(
         "art", description="openpipe-art (engine of record), or ms-swift GRPO."
     )
-    backend: Literal["engine", "local"] = Field(
+    # Checkpoints from before there was a choice stay current.
+    backend: Annotated[Literal["engine", "local"], NotInFingerprint(unless=("backend", "local"))] = Field(
         "engine",
         description="Of engine art. engine: vLLM and our trainer in the engine environment, on CPU and GPU. local: "
         "ART's LocalBackend, on a GPU only, with what docs/rl.md says has to be installed.",
@@ -91,7 +94,10 @@ class RlConfig(StrictModel):
     max_model_len: int = Field(2048, ge=256, description="Context length of the inference server, in tokens.")
     rollout_seconds: float = Field(400.0, gt=0, description="A slower rollout is left out and counted.")
     request_seconds: float = Field(120.0, gt=0, description="A slower answer of the model is asked for again, twice.")
-    concurrency: int = Field(8, ge=1, description="Rollouts at the same time.")
+    # swift_grpo draws a batch of rollouts from one stream of random numbers: its size counts.
+    concurrency: Annotated[int, NotInFingerprint(unless=("engine", "swift_grpo"))] = Field(
+        8, ge=1, description="Rollouts at the same time."
+    )
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Of the frozen weights in the trainer.")
     rewards: RewardWeights = RewardWeights()
     judge: JudgeConfig | None = Field(None, description="None: verifiable rewards alone.")
@@ -105,22 +111,24 @@ class RlConfig(StrictModel):
     max_failed_share: float = Field(
         0.5, gt=0, lt=1, description="A larger share of rollouts ended by a broken tool server or by time is an error."
     )
-    keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept while training; older ones go.")
-    in_process: bool = Field(
+    keep_checkpoints: Annotated[int, NOT_IN_FINGERPRINT] = Field(
+        2, ge=1, description="Checkpoints kept while training; older ones go."
+    )
+    in_process: Annotated[bool, NOT_IN_FINGERPRINT] = Field(
         False,
         description="GPU only. backend local: LocalBackend's model service in this process. swift_grpo: vLLM in the "
         "trainer's process, on one GPU; False takes a second GPU for its rollout server.",
     )
     allow_weight_swap: bool = Field(False, description="Accept other weights than the base model's (backend local).")
-    server_memory_share: float = Field(
+    server_memory_share: Annotated[float, NOT_IN_FINGERPRINT] = Field(
         0.45,
         gt=0,
         lt=1,
         description="GPU only, backend engine: the server's share of its whole memory; the trainer has the rest.",
     )
     seed: int = 42
-    max_minutes: float = Field(240.0, gt=0)
-    max_memory_gb: float = Field(64.0, gt=0)
+    max_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(240.0, gt=0)
+    max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(64.0, gt=0)
 
     @model_validator(mode="after")
     def _the_engine_can_do_it(self) -> Self:

@@ -11,17 +11,19 @@ pinned exactly and tests/integration/rl holds this class to it. Files lie as ART
 import shutil
 from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from agent_assets.engines.launch.folder import Trainer
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS
+from agent_assets.engines.launch.resident import Trainer
 from agent_assets.engines.machine import Machine
-from agent_assets.engines.servers.adapters import load_adapter, unload_adapter
-from agent_assets.engines.servers.vllm import Endpoint, serve_model
+from agent_assets.engines.rl_contracts import LearnedSequence, LearnRequest, TrainerParams
+from agent_assets.engines.servers.serve import Endpoint, serve_model
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.rl.batches import sequences, turn_advantages
 from agent_assets.rl.config import RlConfig
+from agent_assets.rl.learning import Loaded, loaded_of
 
 if TYPE_CHECKING:
     from art import dev
@@ -47,8 +49,11 @@ class EngineBackend:
         self._stack = ExitStack()
         self._endpoint: Endpoint | None = None
         self._trainer: Trainer | None = None
-        self.loaded: dict[str, Any] = {}
-        self.extra_body: dict[str, Any] = {"return_token_ids": True}  # what rollouts have to ask the server for
+        self.loaded: Loaded | None = None
+        self.server = machine.server
+        self.extra_body: dict[str, bool] = dict(
+            machine.server.token_ids_body
+        )  # what rollouts have to ask the server for
 
     @property
     def peak_memory_bytes(self) -> int:
@@ -78,10 +83,14 @@ class EngineBackend:
         """
         step = await self._get_step(model)
         machine, settings = self._machine, self._config
+        folder = machine.log_dir / "trainer"
         trainer = Trainer(
-            machine.log_dir / "trainer", self._setup(model, step), env=machine.env, limits=machine.limits,
+            folder,
+            self._trainer_params(model, step, folder),
+            env=machine.env,
+            limits=machine.limits,
             lease=machine.lease,
-        )  # fmt: skip
+        )
         self._trainer = trainer
         self._stack.callback(trainer.stop)
         if machine.env.name == "gpu":
@@ -90,13 +99,22 @@ class EngineBackend:
         name = self._model_inference_name(model, step)
         self._endpoint = self._stack.enter_context(
             serve_model(
-                env=machine.env, model_dir=self._model_dir, log_dir=machine.log_dir / "server", limits=machine.limits,
-                max_model_len=settings.max_model_len, adapters={name: self.checkpoint(model, step)}, hot_adapters=1,
-                lease=machine.lease, max_concurrency=settings.concurrency, failed_logs=machine.failed_logs,
-                memory_share=settings.server_memory_share, niceness=BACKGROUND_NICENESS,
+                machine.server,
+                env=machine.env,
+                model_dir=self._model_dir,
+                log_dir=machine.log_dir / "server",
+                limits=machine.limits,
+                max_model_len=settings.max_model_len,
+                adapters={name: self.checkpoint(model, step)},
+                max_loras=1,
+                lease=machine.lease,
+                max_concurrency=settings.concurrency,
+                failed_logs=machine.failed_logs,
+                gpu_memory_utilization=settings.server_memory_share,
+                niceness=BACKGROUND_NICENESS,
             )
-        )  # fmt: skip
-        self.loaded = await trainer.ready()
+        )
+        self.loaded = loaded_of(await trainer.ready())
         return self._endpoint.base_url, "local"
 
     def _model_inference_name(self, model: "AnyModel", step: int | None = None) -> str:
@@ -108,7 +126,7 @@ class EngineBackend:
         return self._latest(model)
 
     async def train(
-        self, model: "AnyTrainableModel", trajectory_groups: "Iterable[TrajectoryGroup]", **kwargs: Any
+        self, model: "AnyTrainableModel", trajectory_groups: "Iterable[TrajectoryGroup]", **kwargs: object
     ) -> "LocalTrainResult":
         """One step on the groups, then the new adapter in place of the old one in the server.
 
@@ -130,22 +148,26 @@ class EngineBackend:
             raise EngineFailed("The backend was not started.", next_step="call model.register(backend) first.")
         groups = list(trajectory_groups)
         step = self._latest(model) + 1
-        batch = self._batch(groups)
-        if batch["sequences"]:
-            metrics = await self._trainer.learn(step, batch)
+        request = self._request(groups)
+        if request.sequences:
+            metrics = asdict(await self._trainer.learn(step, request))
         else:
             self._repeat(model, step)
             metrics = {"loss": 0.0, "grad_norm": 0.0, "trained_tokens": 0, "seconds": 0.0}
         url = self._endpoint.base_url
-        load_adapter(url, self._model_inference_name(model, step), self.checkpoint(model, step))
-        unload_adapter(url, self._model_inference_name(model, step - 1))
+        self.server.load_adapter(url, self._model_inference_name(model, step), self.checkpoint(model, step))
+        self.server.unload_adapter(url, self._model_inference_name(model, step - 1))
         await self._delete_checkpoint_files(model, list(range(step - self._config.keep_checkpoints + 1, step + 1)))
         return LocalTrainResult(step=step, metrics=metrics, checkpoint_path=str(self.checkpoint(model, step)))
 
     async def _train_sft(
-        self, model: "AnyTrainableModel", trajectories: "Iterable[Trajectory]", config: "TrainSFTConfig",
-        dev_config: "dev.TrainSFTConfig", verbose: bool = False,
-    ) -> AsyncIterator[dict[str, float]]:  # fmt: skip
+        self,
+        model: "AnyTrainableModel",
+        trajectories: "Iterable[Trajectory]",
+        config: "TrainSFTConfig",
+        dev_config: "dev.TrainSFTConfig",
+        verbose: bool = False,
+    ) -> AsyncIterator[dict[str, float]]:
         """Not here: the stage `sft_adapter` does that."""
         raise ConfigError("This backend trains by rewards only.", next_step="use the stage sft_adapter for SFT.")
         yield {}  # what makes it an iterator
@@ -168,22 +190,34 @@ class EngineBackend:
         folder = self.checkpoint(model, 0).parent
         return max((int(path.name) for path in folder.iterdir() if path.name.isdigit()), default=0)
 
-    def _setup(self, model: "AnyModel", step: int) -> dict[str, Any]:
-        fields = {"precision", "learning_rate", "advantage", "clip", "kl", "max_grad_norm", "max_tokens", "seed"}
-        places = {"model_dir": str(self._model_dir), "checkpoints": str(self.checkpoint(model, 0).parent)}
-        return self._config.model_dump(include=fields) | places | {"start_step": step}
+    def _trainer_params(self, model: "AnyModel", step: int, folder: Path) -> TrainerParams:
+        config = self._config
+        return TrainerParams(
+            model_dir=self._model_dir,
+            checkpoints=self.checkpoint(model, 0).parent,
+            start_step=step,
+            requests=folder,
+            precision=config.precision,
+            learning_rate=config.learning_rate,
+            advantage=config.advantage,
+            clip=config.clip,
+            kl=config.kl,
+            max_grad_norm=config.max_grad_norm,
+            max_tokens=config.max_tokens,
+            seed=config.seed,
+        )
 
-    def _batch(self, groups: "list[TrajectoryGroup]") -> dict[str, Any]:
+    def _request(self, groups: "list[TrajectoryGroup]") -> LearnRequest:
         """The turns that have an advantage; with a KL term also the others, which then pull towards the reference."""
         from openai.types.chat.chat_completion import Choice
 
-        found: list[dict[str, Any]] = []
+        learned: list[LearnedSequence] = []
         for group in groups:
             rollouts = [[one for one in each.messages_and_choices if isinstance(one, Choice)] for each in group]
             values = turn_advantages(rollouts, [each.reward for each in group], self._config.advantage)
             for turns, own in zip(rollouts, values, strict=True):
-                found += sequences(turns, own, keep_all=self._config.kl > 0)
-        return {"sequences": found, "rollouts": sum(len(group) for group in groups)}
+                learned += sequences(turns, own, keep_all=self._config.kl > 0)
+        return LearnRequest(learned, rollouts=sum(len(group) for group in groups))
 
     def _repeat(self, model: "AnyModel", step: int) -> None:
         """The checkpoint of a step that taught nothing: the files of the one before."""

@@ -2,21 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from agent_assets.agent.loop import ToolCaller
-from agent_assets.conversations.messages import ToolSchema
+from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.engines.machine import Machine
 from agent_assets.errors import ConfigError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.learning import Outcome, learn
+from agent_assets.rl.learning import Loaded, Outcome, learn, loaded_of
 from agent_assets.rl.local_backend import internal_config, kept_to, open_local_backend
 from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.swift_engine import train_swift
+
+if TYPE_CHECKING:
+    from agent_assets.rl.learning import TrainingBackend
 
 ART_PROJECT = "agent-assets"
 ART_NAME = "rl"
@@ -34,15 +37,23 @@ class Trained:
     outcome: Outcome
     versions: dict[str, str]
     device: str
-    weights_loaded: dict[str, Any]
+    weights_loaded: Mapping[str, str | None]
     peak_memory_bytes: int
-    judge: dict[str, Any] | None
+    judge: dict[str, int] | None
 
 
 async def train(
-    config: RlConfig, *, model_dir: Path, adapter_dir: Path, scenarios: Sequence[Scenario], tools: Sequence[ToolSchema],
-    toolbox: ToolCaller, machine: Machine, work: Path, report: Callable[[Mapping[str, Any]], None],
-) -> Trained:  # fmt: skip
+    config: RlConfig,
+    *,
+    model_dir: Path,
+    adapter_dir: Path,
+    scenarios: Sequence[Scenario],
+    tools: Sequence[ToolSchema],
+    toolbox: ToolCaller,
+    machine: Machine,
+    work: Path,
+    report: Callable[[Mapping[str, object]], None],
+) -> Trained:
     """Train the adapter further with the engine the configuration names.
 
     Args:
@@ -54,32 +65,50 @@ async def train(
     judge = None if config.judge is None else Judge(config.judge, config.rewards, cache=work / "judge")
     if config.engine == "swift_grpo":
         run = await train_swift(
-            config, model_dir=model_dir, adapter_dir=adapter_dir, scenarios=scenarios, tools=tools, toolbox=toolbox,
-            judge=judge, machine=machine, work=work / "swift", report=report,
-        )  # fmt: skip
-        return _trained(run.outcome, run.loaded, run.peak_memory_bytes, judge)
+            config,
+            model_dir=model_dir,
+            adapter_dir=adapter_dir,
+            scenarios=scenarios,
+            tools=tools,
+            toolbox=toolbox,
+            judge=judge,
+            machine=machine,
+            work=work / "swift",
+            report=report,
+        )
+        return _trained(run.outcome, loaded_of(run.ready), run.peak_memory_bytes, judge)
     # The other backend's programs are held to lease and limits where they are started.
     async with kept_to(machine) if config.backend == "local" else nullcontext():
         backend, internal = _backend(config, model_dir, adapter_dir, machine, work / "art")
         try:
             outcome = await learn(
-                backend, name=ART_NAME, project=ART_PROJECT, base_model=model_dir, config=config, scenarios=scenarios,
-                tools=tools, toolbox=toolbox, judge=judge, records=work / "records", path=work / "art", report=report,
+                backend,
+                name=ART_NAME,
+                project=ART_PROJECT,
+                base_model=model_dir,
+                config=config,
+                scenarios=scenarios,
+                tools=tools,
+                toolbox=toolbox,
+                judge=judge,
+                records=work / "records",
+                path=work / "art",
+                report=report,
                 internal_config=internal,
-            )  # fmt: skip
+            )
         finally:
             await backend.close()
-    loaded = dict(backend.loaded)
-    versions = {"openpipe-art": version("openpipe-art")} | loaded.get("versions", {})
-    return _trained(outcome, loaded | {"versions": versions}, backend.peak_memory_bytes, judge)
+    assert backend.loaded is not None, "a backend that trained was started"
+    versions = {"openpipe-art": version("openpipe-art"), **backend.loaded.versions}
+    return _trained(outcome, replace(backend.loaded, versions=versions), backend.peak_memory_bytes, judge)
 
 
-def _trained(outcome: Outcome, loaded: Mapping[str, Any], peak_memory_bytes: int, judge: Judge | None) -> Trained:
+def _trained(outcome: Outcome, loaded: Loaded, peak_memory_bytes: int, judge: Judge | None) -> Trained:
     return Trained(
         outcome=outcome,
-        versions=dict(loaded["versions"]),
-        device=str(loaded.get("device", "cpu")),
-        weights_loaded=dict(loaded["weights_loaded"]),
+        versions=dict(loaded.versions),
+        device=loaded.device,
+        weights_loaded=loaded.weights,
         peak_memory_bytes=peak_memory_bytes,
         judge=None if judge is None else asdict(judge.usage),
     )
@@ -87,7 +116,7 @@ def _trained(outcome: Outcome, loaded: Mapping[str, Any], peak_memory_bytes: int
 
 def _backend(
     config: RlConfig, model_dir: Path, adapter_dir: Path, machine: Machine, path: Path
-) -> tuple[Any, dict[str, Any] | None]:
+) -> "tuple[TrainingBackend, JsonObject | None]":
     from agent_assets.rl.engine_backend import EngineBackend
 
     if config.backend == "engine":

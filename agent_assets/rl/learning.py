@@ -8,13 +8,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent_assets.agent.chat_model import request_body
 from agent_assets.agent.loop import ToolCaller
-from agent_assets.conversations.messages import Message, ToolSchema
+from agent_assets.conversations.messages import JsonObject, Message, ToolSchema
+from agent_assets.engines.rl_contracts import GrpoReady, TrainerReady
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.records import Step, describe_step, equal_share, read_steps, total, write_step
@@ -25,15 +26,51 @@ from agent_assets.rl.verdicts import hopeless, progress, reached, verdict
 
 if TYPE_CHECKING:
     import art
+    from art.backend import Backend
+    from art.types import MessageOrChoice
     from openai import AsyncOpenAI
+    from openai.types.chat import ChatCompletionMessageParam
 
-Report = Callable[[Mapping[str, Any]], None]
+    from agent_assets.engines.servers.base import InferenceServer
+
+Report = Callable[[Mapping[str, object]], None]
 
 
-class TrainingBackend(Protocol):
-    """What the loop needs of a backend besides ART's own protocol."""
+@dataclass(frozen=True)
+class Loaded:
+    """What a backend really works with.
 
-    extra_body: dict[str, Any]
+    Args:
+        weights: the base weights: name, sha256, dtype, quantization.
+        versions: of the libraries that trained.
+    """
+
+    weights: Mapping[str, str | None]
+    device: str
+    versions: Mapping[str, str]
+
+
+def loaded_of(ready: TrainerReady | GrpoReady) -> Loaded:
+    """What a program of the engine environment says once its model is loaded."""
+    return Loaded(asdict(ready.weights_loaded), ready.device, ready.versions)
+
+
+if TYPE_CHECKING:
+
+    class TrainingBackend(Backend, Protocol):
+        """ART's own protocol, and what the loop needs besides.
+
+        `server` samples; `extra_body` is sent with every request of a rollout; `loaded` is known once it was started.
+        """
+
+        server: InferenceServer
+        extra_body: dict[str, bool]
+        loaded: Loaded | None
+
+        @property
+        def peak_memory_bytes(self) -> int:
+            """Resident peak so far."""
+            ...
 
 
 @dataclass(frozen=True)
@@ -47,10 +84,21 @@ class Outcome:
 
 
 async def learn(
-    backend: Any, *, name: str, project: str, base_model: Path, config: RlConfig, scenarios: Sequence[Scenario],
-    tools: Sequence[ToolSchema], toolbox: ToolCaller, judge: Judge | None, records: Path, path: Path, report: Report,
-    internal_config: dict[str, Any] | None = None,
-) -> Outcome:  # fmt: skip
+    backend: "TrainingBackend",
+    *,
+    name: str,
+    project: str,
+    base_model: Path,
+    config: RlConfig,
+    scenarios: Sequence[Scenario],
+    tools: Sequence[ToolSchema],
+    toolbox: ToolCaller,
+    judge: Judge | None,
+    records: Path,
+    path: Path,
+    report: Report,
+    internal_config: JsonObject | None = None,
+) -> Outcome:
     """Train until the configured steps are done, or nothing is left to learn.
 
     Args:
@@ -71,10 +119,14 @@ async def learn(
             """None: LocalBackend would open a run of its own whenever a key is set."""
 
     model = Model(
-        name=name, project=project, config=config, base_model=str(base_model), base_path=str(path),
+        name=name,
+        project=project,
+        config=config,
+        base_model=str(base_model),
+        base_path=str(path),
         report_metrics=[],  # otherwise ART sends them to W&B whenever a key is set
         _internal_config=internal_config,
-    )  # fmt: skip
+    )
     report({"stage": "reinforcement learning: starting"})
     await model.register(backend)
     step = await model.get_step()
@@ -104,7 +156,7 @@ async def learn(
 @dataclass
 class _Run:
     model: "art.TrainableModel[RlConfig]"
-    backend: Any
+    backend: "TrainingBackend"
     config: RlConfig
     toolbox: ToolCaller
     scoring: Scoring
@@ -113,9 +165,16 @@ class _Run:
         """Scored groups of one step, and what was left out."""
         async with self._client() as client:
             groups = await roll_out_groups(
-                client, self.model.get_inference_name(step), self.toolbox, self.scoring.tools, scenarios,
-                self.config, step=step, extra_body=self.backend.extra_body,
-            )  # fmt: skip
+                client,
+                self.model.get_inference_name(step),
+                self.toolbox,
+                self.scoring.tools,
+                scenarios,
+                self.config,
+                step=step,
+                extra_body=self.backend.extra_body,
+                is_over_length=self.backend.server.is_over_length,
+            )
         kept, excluded = await self.scoring.keep(groups, step + 1)
         return [group for group in kept if group], excluded
 
@@ -127,7 +186,7 @@ class _Run:
         result = await self.backend.train(self.model, made, **self._arguments())
         return dict(result.metrics)
 
-    def _arguments(self) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, float | str | bool]:
         config = self.config
         return {
             "learning_rate": config.learning_rate,
@@ -142,7 +201,7 @@ class _Run:
         import art
 
         choices = iter(attempt.choices)
-        entries: list[Any] = []
+        entries: list[MessageOrChoice] = []
         for message in attempt.messages:
             sampled = next(choices, None) if message.role == "assistant" else None
             entries.append(_entry(message) if sampled is None else sampled)
@@ -160,10 +219,13 @@ class _Run:
         from openai import AsyncOpenAI
 
         return AsyncOpenAI(
-            base_url=self.model.inference_base_url, api_key=self.model.inference_api_key,
-            timeout=self.config.request_seconds, max_retries=2,
-        )  # fmt: skip
+            base_url=self.model.inference_base_url,
+            api_key=self.model.inference_api_key,
+            timeout=self.config.request_seconds,
+            max_retries=2,
+        )
 
 
-def _entry(message: Message) -> dict[str, Any]:
-    return dict(request_body([message], ())["messages"][0])
+def _entry(message: Message) -> "ChatCompletionMessageParam":
+    entry: ChatCompletionMessageParam = request_body([message], ())["messages"][0]
+    return entry

@@ -17,15 +17,26 @@ import json
 import math
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.machine import Machine
+from agent_assets.engines.servers.base import InferenceServer
+from agent_assets.engines.servers.vllm import Vllm
 from agent_assets.errors import BaseModelError, EngineFailed, EngineMissing, EngineTimeout
 from agent_assets.rl.config import RlConfig
+from agent_assets.rl.learning import Loaded
 from agent_assets.store.manifest import content_version, hash_files
+
+if TYPE_CHECKING:
+    from art.backend import AnyModel, AnyTrainableModel
+    from art.trajectories import TrajectoryGroup
+    from art.types import LocalTrainResult
+
+    from agent_assets.rl.learning import TrainingBackend
 
 RUNTIME_VARIABLE = "ART_VLLM_RUNTIME_BIN"
 _ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
@@ -33,7 +44,7 @@ _BASE = "base_model_name_or_path"
 _CHUNK = 1024  # tokens whose log-probabilities ART computes at once, where it is not told another number
 
 
-def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> dict[str, Any]:
+def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> JsonObject:
     """ART's `_internal_config`: exact weights, no quantization, the shape of the SFT adapter, our hyper-parameters."""
     adapter = json.loads((adapter_dir / "adapter_config.json").read_text(encoding="utf-8"))
     return {
@@ -85,7 +96,7 @@ async def kept_to(machine: Machine) -> AsyncIterator[None]:
                 os.environ[name] = value
 
 
-def open_local_backend(path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig) -> Any:
+def open_local_backend(path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig) -> "TrainingBackend":
     """The backend, not started yet.
 
     Raises:
@@ -111,25 +122,28 @@ def open_local_backend(path: Path, model_dir: Path, adapter_dir: Path, config: R
 
         def __init__(self) -> None:
             super().__init__(in_process=config.in_process, path=str(path))
-            self.extra_body: dict[str, Any] = {}
-            self.loaded: dict[str, Any] = {}
+            self.server: InferenceServer = Vllm()  # ART's own
+            self.extra_body: dict[str, bool] = {}
+            self.loaded: Loaded | None = None
             self.peak_memory_bytes = 0
 
-        async def register(self, model: Any) -> None:
+        async def register(self, model: "AnyModel") -> None:
             first = _checkpoint(path, model, 0)
             if not first.exists():
                 place_adapter(adapter_dir, first, str(model_dir))
-            self.loaded = {"weights_loaded": check_weights(first, model_dir, config), "device": _device()}
+            self.loaded = Loaded(check_weights(first, model_dir, config), _device(), {})
             await super().register(model)
 
-        async def train(self, model: Any, trajectory_groups: Any, **kwargs: Any) -> Any:
+        async def train(
+            self, model: "AnyTrainableModel", trajectory_groups: "Iterable[TrajectoryGroup]", **kwargs: Any
+        ) -> "LocalTrainResult":
             if kwargs.get("kl_penalty_coef"):
                 kwargs["kl_ref_adapter_path"] = str(_checkpoint(path, model, 0))
             kwargs["logprob_calculation_chunk_size"] = math.gcd(_CHUNK, config.max_model_len)
             result = await super().train(model, trajectory_groups, **kwargs)
             saved = _checkpoint(path, model, result.step)
             _keep_only_numbers(result.metrics, saved, result.step)
-            self.loaded = {"weights_loaded": check_weights(saved, model_dir, config), "device": _device()}
+            self.loaded = Loaded(check_weights(saved, model_dir, config), _device(), {})
             steps = range(result.step - config.keep_checkpoints + 1, result.step + 1)
             await self._delete_checkpoint_files(model, [0, *steps])
             return result
@@ -148,7 +162,7 @@ def _keep_only_numbers(metrics: Mapping[str, float], saved: Path, step: int) -> 
             )
 
 
-def check_weights(adapter_dir: Path, model_dir: Path, config: RlConfig) -> dict[str, Any]:
+def check_weights(adapter_dir: Path, model_dir: Path, config: RlConfig) -> dict[str, str | None]:
     """The base weights that an adapter says it was trained on.
 
     Raises:
@@ -192,7 +206,7 @@ def config_file(adapter_dir: Path) -> Path:
     return adapter_dir / _ADAPTER_FILES[1]
 
 
-def _checkpoint(path: Path, model: Any, step: int) -> Path:
+def _checkpoint(path: Path, model: "AnyModel", step: int) -> Path:
     return path / str(model.project) / "models" / str(model.name) / "checkpoints" / f"{step:04d}"
 
 

@@ -9,7 +9,6 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agent_assets.conversations.messages import JsonObject, canonical_json
 from agent_assets.rl.batches import is_equal
@@ -128,5 +127,5 @@ def _mean(values: Sequence[float]) -> float | None:
     return round(statistics.fmean(values), 6) if values else None
 
 
-def _write_lines(path: Path, values: Iterable[Any]) -> None:
+def _write_lines(path: Path, values: Iterable[object]) -> None:
     path.write_text("".join(canonical_json(value) + "\n" for value in values), encoding="utf-8")

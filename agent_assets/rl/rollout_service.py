@@ -3,14 +3,7 @@
 The engine environment has no MCP client and not our rewards, and it must not know the elder's memories beyond what a
 tool returned. So the tool servers stay here, bound to the elder, and the agent loop, too: it is the one of evaluation
 and serving, with the sampled turns coming in through a socket. The socket is a file that only this user can open; a
-request is one line of JSON on a connection of its own, and so is its answer.
-
-| request | answer |
-|---|---|
-| op "begin" | nothing: the clock of a step's rollouts starts, unless it runs |
-| op "turn", rollout (id), scenario (place in the plan), text, tokens, cut | done; messages before the next turn |
-| op "score", step, rollouts (ids, group by group) | rewards, in their order |
-| op "trained", step, metrics | stop: whether going on would teach nothing |
+request (`engines/rl_contracts.py`) is one line of JSON on a connection of its own, and so is its answer.
 
 An answer with "failed" means that the run has ended; the reason stays here (see `RolloutService.failed`).
 """
@@ -24,11 +17,23 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_assets.agent.loop import ToolCaller
 from agent_assets.agent.tool_call_parser import read_text
 from agent_assets.conversations.messages import JsonObject, Message, ToolSchema, canonical_json
+from agent_assets.engines.codec import decode, encode
+from agent_assets.engines.rl_contracts import (
+    LONGEST_LINE,
+    REQUESTS,
+    BeginReply,
+    ScoreReply,
+    ScoreRequest,
+    TrainedReply,
+    TrainedRequest,
+    TurnReply,
+    TurnRequest,
+)
 from agent_assets.errors import EngineFailed
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.records import Step, describe_step, total, write_step
@@ -41,14 +46,22 @@ if TYPE_CHECKING:
     from openai.types.chat.chat_completion import Choice
 
 SOCKET = "rollouts"
-_LONGEST_LINE = 2**26  # bytes
+
+
+@dataclass(frozen=True)
+class SampledTurn:
+    """What a model wrote in one turn; `cut` at its length limit."""
+
+    text: str
+    tokens: int
+    cut: bool
 
 
 @dataclass
 class SocketPolicy:
     """A policy whose turns are sampled elsewhere: `complete` waits until one comes in."""
 
-    turns: "asyncio.Queue[Mapping[str, Any]]" = field(default_factory=asyncio.Queue)
+    turns: "asyncio.Queue[SampledTurn]" = field(default_factory=asyncio.Queue)
     asked: "asyncio.Queue[Sequence[Message]]" = field(default_factory=asyncio.Queue)
     history: tuple[Message, ...] = ()
     choices: Sequence["Choice"] = ()
@@ -61,10 +74,10 @@ class SocketPolicy:
         await self.asked.put(messages)
         sampled = await self.turns.get()
         self.turn += 1
-        self.tokens += int(sampled["tokens"])
-        message = read_text(str(sampled["text"]), turn=self.turn)
+        self.tokens += sampled.tokens
+        message = read_text(sampled.text, turn=self.turn)
         self.history = (*messages, message)
-        if sampled["cut"]:
+        if sampled.cut:
             raise OverLength
         return message
 
@@ -89,9 +102,16 @@ class RolloutService:
     """
 
     def __init__(
-        self, config: RlConfig, plan: Sequence[Scenario], scoring: Scoring, toolbox: ToolCaller, *, steps: list[Step],
-        records: Path, report: Callable[[Mapping[str, Any]], None],
-    ) -> None:  # fmt: skip
+        self,
+        config: RlConfig,
+        plan: Sequence[Scenario],
+        scoring: Scoring,
+        toolbox: ToolCaller,
+        *,
+        steps: list[Step],
+        records: Path,
+        report: Callable[[Mapping[str, object]], None],
+    ) -> None:
         self._config, self._plan, self._scoring, self._toolbox = config, plan, scoring, toolbox
         self._steps, self._records, self._report = steps, records, report
         self._live: dict[str, _Live] = {}
@@ -105,7 +125,7 @@ class RolloutService:
         """Answer requests during the block; the path of the socket."""
         with tempfile.TemporaryDirectory(prefix="agent-assets-") as folder:  # mode 0700; socket paths must be short
             path = Path(folder) / SOCKET
-            server = await asyncio.start_unix_server(self._connected, path, limit=_LONGEST_LINE)
+            server = await asyncio.start_unix_server(self._connected, path, limit=LONGEST_LINE)
             try:
                 yield path
             finally:
@@ -122,38 +142,40 @@ class RolloutService:
             error = answering.exception()
             if error is not None and not self.failed.done():  # it ends the run; the other side only learns that
                 self.failed.set_exception(error)
-            writer.write(canonical_json({"failed": True} if error else answering.result()).encode() + b"\n")
+            writer.write(canonical_json({"failed": True} if error else encode(answering.result())).encode() + b"\n")
             with suppress(ConnectionError):  # it died meanwhile
                 await writer.drain()
         writer.close()
 
-    async def _answer(self, request: JsonObject) -> JsonObject:
-        if request["op"] == "begin":
-            if self._rollouts_began is None:
-                self._rollouts_began = time.monotonic()
-            return {}
-        if request["op"] == "turn":
+    async def _answer(self, asked: JsonObject) -> object:
+        """The reply to one request, as a dataclass."""
+        kind = REQUESTS.get(str(asked.get("op")))
+        if kind is None:
+            raise EngineFailed(f"The engine asked for '{asked.get('op')}'.", next_step="report this as a bug.")
+        request = decode(kind, asked, program=self._config.engine)
+        if isinstance(request, TurnRequest):
             return await self._turn(request)
-        if request["op"] == "score":
-            return {"rewards": await self._score(request["step"], request["rollouts"])}
-        if request["op"] == "trained":
-            return {"stop": self._trained(request["step"], request["metrics"])}
-        raise EngineFailed(f"The engine asked for '{request['op']}'.", next_step="report this as a bug.")
+        if isinstance(request, ScoreRequest):
+            return ScoreReply(await self._score(request.step, request.rollouts))
+        if isinstance(request, TrainedRequest):
+            return TrainedReply(self._trained(request.step, request.metrics))
+        if self._rollouts_began is None:
+            self._rollouts_began = time.monotonic()
+        return BeginReply()
 
-    async def _turn(self, sampled: JsonObject) -> JsonObject:
+    async def _turn(self, request: TurnRequest) -> TurnReply:
         """Feed one sampled turn; what the tools answered, once the model is asked again."""
-        rollout = str(sampled["rollout"])
-        if rollout not in self._live:
-            self._live[rollout] = await self._start(int(sampled["scenario"]))
-        live = self._live[rollout]
-        await live.policy.turns.put(sampled)
+        if request.rollout not in self._live:
+            self._live[request.rollout] = await self._start(request.scenario)
+        live = self._live[request.rollout]
+        await live.policy.turns.put(SampledTurn(request.text, request.tokens, request.cut))
         messages = await _asked(live)
         if messages is None:
             live.task.result()  # an error that is nobody's rollout ends the run
-            return {"done": True, "messages": []}
+            return TurnReply(done=True, messages=[])
         new = messages[live.shown + 1 :]  # after the turn that was sampled
         live.shown = len(messages)
-        return {"done": False, "messages": [{"role": message.role, "content": message.content} for message in new]}
+        return TurnReply(done=False, messages=[{"role": one.role, "content": one.content} for one in new])
 
     async def _start(self, place: int) -> _Live:
         policy = SocketPolicy()
@@ -183,10 +205,10 @@ class RolloutService:
         """The attempt of a rollout that gets no further turn; one that waits for a turn would not fit the context."""
         live = self._live[rollout]
         if not live.task.done():
-            await live.policy.turns.put({"text": "", "tokens": 0, "cut": True})
+            await live.policy.turns.put(SampledTurn("", 0, cut=True))
         return await live.task
 
-    def _trained(self, step: int, metrics: JsonObject) -> bool:
+    def _trained(self, step: int, metrics: dict[str, float]) -> bool:
         assert self._entry is not None and self._entry.numbers["step"] == step, "a step is scored before it is trained"
         self._entry.numbers["train"] = metrics
         self._entry.numbers["train_seconds"] = round(time.monotonic() - self._training_began, 2)

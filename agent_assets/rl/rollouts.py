@@ -3,10 +3,10 @@
 Sampling is at temperature 1, the distribution that the policy gradient is about, with a seed of its own per request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent_assets.agent.chat_model import read_reply, request_body
 from agent_assets.agent.loop import ChatModel, Limits, StopReason, ToolCaller, in_order, run_agent
@@ -74,13 +74,14 @@ class Policy(ChatModel, Protocol):
 
 @dataclass
 class ServedPolicy:
-    """The policy behind an OpenAI-compatible server."""
+    """The policy behind an OpenAI-compatible server; see `InferenceServer` for `extra_body` and `is_over_length`."""
 
     client: "AsyncOpenAI"
     model: str
     max_tokens: int
     seed: int
-    extra_body: dict[str, Any] = field(default_factory=dict)
+    extra_body: Mapping[str, bool]
+    is_over_length: Callable[[str], bool]
     choices: list["Choice"] = field(default_factory=list)
     history: tuple[Message, ...] = ()
 
@@ -95,15 +96,17 @@ class ServedPolicy:
 
         self.history = tuple(messages)
         asked = request_body(messages, tools) | {
-            "model": self.model, "temperature": 1.0, "max_tokens": self.max_tokens,
+            "model": self.model,
+            "temperature": 1.0,
+            "max_tokens": self.max_tokens,
             "seed": stable_hash(self.seed, len(self.choices)) % 2**31,
-        }  # fmt: skip
+        }
         try:
             with span("llm_call", lambda: asked) as traced:
                 reply = await self.client.chat.completions.create(logprobs=True, extra_body=self.extra_body, **asked)
                 traced.finish(_said(reply))
         except BadRequestError as error:
-            if "context length" in str(error) or "max_model_len" in str(error):
+            if self.is_over_length(str(error)):
                 raise OverLength from None
             raise
         choice = reply.choices[0]
@@ -158,9 +161,17 @@ async def roll_out(
 
 
 async def roll_out_groups(
-    client: "AsyncOpenAI", model: str, toolbox: ToolCaller, tools: Sequence[ToolSchema], scenarios: Sequence[Scenario],
-    config: RlConfig, *, step: int, extra_body: dict[str, Any],
-) -> list[list[Attempt]]:  # fmt: skip
+    client: "AsyncOpenAI",
+    model: str,
+    toolbox: ToolCaller,
+    tools: Sequence[ToolSchema],
+    scenarios: Sequence[Scenario],
+    config: RlConfig,
+    *,
+    step: int,
+    extra_body: Mapping[str, bool],
+    is_over_length: Callable[[str], bool],
+) -> list[list[Attempt]]:
     """A group of rollouts per scenario, in the order of the scenarios; a few at a time.
 
     Raises:
@@ -169,7 +180,7 @@ async def roll_out_groups(
 
     def policy(scenario: Scenario, number: int) -> ServedPolicy:
         seed = stable_hash("rollout", config.seed, step, scenario.item.id, number)
-        return ServedPolicy(client, model, config.max_tokens, seed, extra_body)
+        return ServedPolicy(client, model, config.max_tokens, seed, extra_body, is_over_length)
 
     jobs = [
         partial(roll_out, policy(scenario, number), toolbox, tools, scenario, number, config)

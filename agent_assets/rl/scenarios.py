@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from agent_assets.agent.loop import Limits, in_order
 from agent_assets.conversations.formats import from_swift
@@ -159,7 +158,7 @@ def write_scenarios(path: Path, scenarios: Iterable[Scenario]) -> None:
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
-def summary(scenarios: Sequence[Scenario]) -> dict[str, Any]:
+def summary(scenarios: Sequence[Scenario]) -> dict[str, object]:
     """Counts for the UI."""
     return {
         "scenarios": len(scenarios),

@@ -11,13 +11,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.formats import to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolSchema, canonical_json
-from agent_assets.engines.launch.folder import FolderProgram
+from agent_assets.engines.codec import encode
+from agent_assets.engines.launch.resident import ResidentProgram
 from agent_assets.engines.machine import Machine
+from agent_assets.engines.rl_contracts import (
+    ROLLOUT_SETTINGS,
+    SWIFT_GRPO,
+    SWIFT_ROLLOUT,
+    GrpoParams,
+    GrpoReady,
+    GrpoResult,
+    RolloutServerParams,
+    RolloutServerReady,
+    RolloutSettings,
+    ServerEnded,
+)
 from agent_assets.errors import ConfigError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
@@ -28,27 +40,29 @@ from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
 from agent_assets.rl.verdicts import hopeless, reached, verdict
 
-_FIELDS = {
-    "precision", "learning_rate", "advantage", "clip", "kl", "max_grad_norm", "max_turns", "max_tokens",
-    "max_model_len", "seed", "rollouts_per_scenario", "scenarios_per_step", "keep_checkpoints", "concurrency",
-}  # fmt: skip
-_SETTINGS = "AGENT_ASSETS_ROLLOUTS"
-RESULT = "result.json"
-
 
 @dataclass(frozen=True)
 class SwiftRun:
-    """How a training by ms-swift ended. `loaded` is what the program says about weights, versions and device."""
+    """How a training by ms-swift ended. `ready` is what the program says about weights, versions and device."""
 
     outcome: Outcome
-    loaded: dict[str, Any]
+    ready: GrpoReady
     peak_memory_bytes: int
 
 
 async def train_swift(
-    config: RlConfig, *, model_dir: Path, adapter_dir: Path, scenarios: Sequence[Scenario], tools: Sequence[ToolSchema],
-    toolbox: ToolCaller, judge: Judge | None, machine: Machine, work: Path, report: Callable[[Mapping[str, Any]], None],
-) -> SwiftRun:  # fmt: skip
+    config: RlConfig,
+    *,
+    model_dir: Path,
+    adapter_dir: Path,
+    scenarios: Sequence[Scenario],
+    tools: Sequence[ToolSchema],
+    toolbox: ToolCaller,
+    judge: Judge | None,
+    machine: Machine,
+    work: Path,
+    report: Callable[[Mapping[str, object]], None],
+) -> SwiftRun:
     """Train until the configured steps are done, or nothing is left to learn.
 
     Args:
@@ -73,62 +87,102 @@ async def train_swift(
     )
     report({"stage": "reinforcement learning: starting"})
     done = last == config.steps or hopeless(steps, config) is not None or reached(steps, config)
-    setup = config.model_dump(include=_FIELDS) | {
-        "model_dir": str(model_dir),
-        "adapter_dir": str(adapter_dir),
-        "checkpoints": str(checkpoints),
-        "resume": str(checkpoints / f"checkpoint-{last}") if last else None,
-        "steps": 0 if done else config.steps,
-        "vllm": on_gpu and config.in_process,
-    }
     second = on_gpu and not config.in_process
+    folder = work / "trainer"
     async with service.open() as socket:
-        told = canonical_json({"socket": str(socket), **config.model_dump(include={"max_model_len", "max_tokens"})})
-        environment = {_SETTINGS: told}
-        async with _rollout_server(config, model_dir, machine, work, environment, wanted=second) as (server, address):
-            folder = work / "trainer"
-            _write_rows(folder, plan, tools)
-            program = FolderProgram(
-                "swift_grpo", folder, setup | address, env=machine.env, limits=machine.limits, lease=machine.lease,
+        settings = RolloutSettings(socket, config.max_model_len, config.max_tokens)
+        environment = {ROLLOUT_SETTINGS: canonical_json(encode(settings))}
+        async with _rollout_server(config, model_dir, machine, work, environment, wanted=second) as server:
+            params = GrpoParams(
+                model_dir=model_dir,
+                adapter_dir=adapter_dir,
+                rows_file=_write_rows(folder, plan, tools),
+                out_dir=folder / "adapter",
+                checkpoints=checkpoints,
+                resume=checkpoints / f"checkpoint-{last}" if last else None,
+                steps=0 if done else config.steps,
+                vllm=on_gpu and config.in_process,
+                rollout_server=None if server is None else server.ready.url,
+                group_port=None if server is None else server.ready.group_port,
+                precision=config.precision,
+                learning_rate=config.learning_rate,
+                advantage=config.advantage,
+                clip=config.clip,
+                kl=config.kl,
+                max_grad_norm=config.max_grad_norm,
+                max_turns=config.max_turns,
+                max_tokens=config.max_tokens,
+                max_model_len=config.max_model_len,
+                seed=config.seed,
+                rollouts_per_scenario=config.rollouts_per_scenario,
+                scenarios_per_step=config.scenarios_per_step,
+                keep_checkpoints=config.keep_checkpoints,
+                concurrency=config.concurrency,
+            )
+            program = ResidentProgram(
+                SWIFT_GRPO,
+                folder,
+                params,
+                env=machine.env,
+                limits=machine.limits,
+                lease=machine.lease,
                 environment=environment,
-            )  # fmt: skip
+            )
             try:
-                await _first(program.answer(RESULT), service.failed, *server)
-                loaded = await program.answer("ready.json")
+                ends = [service.failed] if server is None else [service.failed, server.end]
+                await _first(program.answer(GrpoResult), *ends)
+                ready = await program.ready()
             finally:
                 program.stop()
     why = hopeless(steps, config) if len(steps) < config.steps or equal_share(steps) == 1.0 else None
-    outcome = Outcome(steps, why is None, why or verdict(steps, config), folder / "adapter")
-    return SwiftRun(outcome, loaded, max(program.peak_memory_bytes, int(loaded["peak_memory_bytes"])))
+    outcome = Outcome(steps, why is None, why or verdict(steps, config), params.out_dir)
+    return SwiftRun(outcome, ready, max(program.peak_memory_bytes, ready.peak_memory_bytes))
+
+
+@dataclass(frozen=True)
+class _RolloutServer:
+    """`ready` says where it answers; `end` raises when it ends."""
+
+    ready: RolloutServerReady
+    end: Awaitable[ServerEnded]
 
 
 @asynccontextmanager
 async def _rollout_server(
     config: RlConfig, model_dir: Path, machine: Machine, work: Path, environment: Mapping[str, str], *, wanted: bool
-) -> AsyncIterator[tuple[list[Awaitable[Any]], dict[str, Any]]]:
-    """`swift rollout` on a second GPU during the block: what ends when it does, and its address for the trainer.
+) -> AsyncIterator[_RolloutServer | None]:
+    """`swift rollout` on a second GPU during the block; None where none is wanted.
 
     Raises:
         ConfigError: there is no second GPU.
     """
     if not wanted:
-        yield [], {"rollout_server": None, "group_port": None}
+        yield None
         return
     if machine.another is None:
         raise ConfigError(
             "swift_grpo samples on a second GPU, and this machine has one.",
             next_step="set rl.in_process to true: vLLM then shares the GPU with the trainer.",
         )
-    fields = {"max_turns", "max_model_len", "seed", "concurrency"}
-    setup = config.model_dump(include=fields) | {"model_dir": str(model_dir)}
+    params = RolloutServerParams(
+        model_dir=model_dir,
+        max_turns=config.max_turns,
+        max_model_len=config.max_model_len,
+        seed=config.seed,
+        concurrency=config.concurrency,
+    )
     with machine.another() as lease:
-        server = FolderProgram(
-            "swift_rollout", work / "server", setup, env=machine.env, limits=machine.limits, lease=lease,
+        server = ResidentProgram(
+            SWIFT_ROLLOUT,
+            work / "server",
+            params,
+            env=machine.env,
+            limits=machine.limits,
+            lease=lease,
             environment=environment,
-        )  # fmt: skip
+        )
         try:
-            ready = await server.answer("ready.json")
-            yield [server.answer(RESULT)], {"rollout_server": ready["url"], "group_port": ready["group_port"]}
+            yield _RolloutServer(await server.ready(), server.answer(ServerEnded))
         finally:
             server.stop()
 
@@ -142,8 +196,8 @@ def last_checkpoint(folder: Path) -> int:
     return max(found)
 
 
-def _write_rows(folder: Path, plan: Sequence[Scenario], tools: Sequence[ToolSchema]) -> None:
-    """Questions as training rows are written, without an answer."""
+def _write_rows(folder: Path, plan: Sequence[Scenario], tools: Sequence[ToolSchema]) -> Path:
+    """Questions as training rows are written, without an answer; the file."""
     lines = []
     for place, scenario in enumerate(plan):
         item = scenario.item
@@ -152,10 +206,12 @@ def _write_rows(folder: Path, plan: Sequence[Scenario], tools: Sequence[ToolSche
         row = to_swift(Conversation((*first, Message("user", item.question)), offered))
         lines.append(canonical_json(row | {"scenario": place}) + "\n")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
+    path = folder / "rows.jsonl"
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
 
 
-async def _first(*awaited: Awaitable[Any]) -> None:
+async def _first(*awaited: Awaitable[object]) -> None:
     """Wait until the first of these ends; its error, if it is one."""
     tasks = [asyncio.ensure_future(one) for one in awaited]
     try:

@@ -1,7 +1,6 @@
 """What the steps of a run say while it goes on and in the end: progress, whether to stop, what was learned."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.records import Step, equal_share
@@ -31,7 +30,7 @@ def reached(steps: Sequence[Step], config: RlConfig) -> bool:
     return reward is not None and reward >= config.target_reward
 
 
-def progress(steps: Sequence[Step], config: RlConfig) -> dict[str, Any]:
+def progress(steps: Sequence[Step], config: RlConfig) -> dict[str, object]:
     """The progress message after a step."""
     last = steps[-1].numbers
     seconds = sum(step.numbers["rollout_seconds"] + step.numbers.get("train_seconds", 0.0) for step in steps)

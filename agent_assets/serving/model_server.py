@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from agent_assets.engines.devices.answering import Answering, answering_file
 from agent_assets.engines.launch.process import EngineLimits
-from agent_assets.engines.servers.loaded import drop, hold
+from agent_assets.engines.servers.loaded import ensure_loaded, ensure_unloaded
 from agent_assets.errors import AgentAssetsError, ServingError
 from agent_assets.serving.adapters import AdapterPool, Busy
 from agent_assets.serving.config import InferenceConfig
 
 if TYPE_CHECKING:
     from agent_assets.engines.local import LocalEngines
-    from agent_assets.engines.servers.vllm import Endpoint
+    from agent_assets.engines.servers.serve import Endpoint
 
 log = logging.getLogger("agent_assets.serving")
 State = Literal["cold", "starting", "ready", "failed"]
@@ -57,6 +58,7 @@ class ModelServer:
         self.pool = AdapterPool(config.slots, self._load, self._unload, wait_seconds=config.wait_seconds)
         self._places = asyncio.Semaphore(config.max_concurrency)
         self._users = 0
+        self._answering = Answering(answering_file(Path(engines.home) / "leases"))
         self._starts = 0
         self._starting: asyncio.Task[None] | None = None
         self._closed = False
@@ -89,11 +91,13 @@ class ModelServer:
             Busy: it was not their turn in time.
         """
         self._users += 1
+        self._answering.begin()
         try:
             await self.ensure()
             async with self._place(), self.pool.use(name, adapter) as lost:
                 yield Served(self._url, name, lost)
         finally:
+            self._answering.end()
             self._users -= 1
 
     async def ensure(self) -> None:
@@ -172,7 +176,7 @@ class ModelServer:
 
     def _launch(self) -> "Endpoint":
         """A new process, in place of the one before. It answers later; until then `_stop` can end it."""
-        from agent_assets.engines.servers.vllm import serve_model
+        from agent_assets.engines.servers.serve import serve_model
 
         self._stop()
         env = self._engines.environment()
@@ -182,15 +186,16 @@ class ModelServer:
                 raise ServingError("The model server was ended.", next_step="start the API again.")
             self._endpoint = self._stack.enter_context(
                 serve_model(
+                    self._engines.server,
                     env=env,
                     model_dir=self._base_dir,
                     log_dir=self._folder / f"inference-{self.base_version[:8]}",
                     limits=limits,
                     max_model_len=self._config.max_model_len,
-                    hot_adapters=self._config.slots,
-                    hot_rank=self._config.max_rank,
+                    max_loras=self._config.slots,
+                    max_lora_rank=self._config.max_rank,
                     max_concurrency=self._config.max_concurrency,
-                    memory_share=self._config.gpu_memory_share,
+                    gpu_memory_utilization=self._config.gpu_memory_share,
                     compiled=env.name == "gpu",
                     wait=False,
                 )
@@ -226,7 +231,7 @@ class ModelServer:
         self._check_rank(name, path)
         if self._config.url is not None and urlsplit(self._config.url).hostname not in _LOOPBACK:
             return  # a server elsewhere has its adapters already: those routes must not leave this machine
-        await asyncio.to_thread(hold, self._url, name, path)
+        await asyncio.to_thread(ensure_loaded, self._engines.server, self._url, name, path)
 
     def _check_rank(self, name: str, path: Path) -> None:
         config = path / "adapter_config.json"
@@ -242,7 +247,7 @@ class ModelServer:
     async def _unload(self, name: str) -> None:
         if self._config.url is not None and urlsplit(self._config.url).hostname not in _LOOPBACK:
             return
-        await asyncio.to_thread(drop, self._url, name)
+        await asyncio.to_thread(ensure_unloaded, self._engines.server, self._url, name)
 
 
 def _taken(starting: "asyncio.Task[None]") -> None:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from agent_assets.agent.loop import ChatModel
 from agent_assets.conversations.formats import to_swift
@@ -246,5 +245,5 @@ def _gold_values(exchange: Exchange) -> list[str]:
     return [value for value in dict.fromkeys(values) if states_value(value, exchange.answer)]
 
 
-def _write_lines(path: Path, values: Iterable[Any]) -> None:
+def _write_lines(path: Path, values: Iterable[object]) -> None:
     path.write_text("".join(canonical_json(value) + "\n" for value in values), encoding="utf-8")

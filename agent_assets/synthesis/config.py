@@ -1,11 +1,11 @@
 """Settings of the stages `questions` and `train_jsonl`. Defaults keep training on a CPU affordable."""
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from agent_assets.llm.config import TeacherChoice
-from agent_assets.strict_model import StrictModel
+from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
 from agent_assets.text.language import Language
 
 # Raised by hand when a prompt of llm_teacher or llm_questions changes: part of every fingerprint.
@@ -15,7 +15,8 @@ TEACHER_PROMPTS = "1"
 class QuestionsConfig(StrictModel):
     """What is asked, how much of it, and what is held out."""
 
-    teacher: TeacherChoice = Field(
+    # Who teaches in the end enters fingerprints instead (`teacher_identity`).
+    teacher: Annotated[TeacherChoice, NOT_IN_FINGERPRINT] = Field(
         "auto", description="`scripted`, `llm`, or `auto`: a language model where OPENAI_API_KEY is set."
     )
     wordings: str | None = Field(
@@ -84,7 +85,8 @@ class MixConfig(StrictModel):
 class RowsConfig(StrictModel):
     """How questions become rows."""
 
-    teacher: TeacherChoice = Field(
+    # Who teaches in the end enters fingerprints instead (`teacher_identity`).
+    teacher: Annotated[TeacherChoice, NOT_IN_FINGERPRINT] = Field(
         "auto", description="`scripted`, `llm`, or `auto`: a language model where OPENAI_API_KEY is set."
     )
     mix: MixConfig | None = Field(None, description="Shares of an elder's rows; None takes all that were made.")

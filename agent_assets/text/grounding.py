@@ -21,7 +21,6 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from agent_assets.text.answers import dates_in, says_never_told, with_iso_dates
 from agent_assets.text.own_words import read_result
@@ -102,7 +101,7 @@ def _is_known(number: Decimal, sources: str, evidence: Evidence) -> bool:
     return number in {Decimal(size) for result in evidence.results for size in _sizes(read_result(result))}
 
 
-def _sizes(value: Any) -> Iterator[int]:
+def _sizes(value: object) -> Iterator[int]:
     if isinstance(value, dict | list):
         yield len(value)
         for item in value.values() if isinstance(value, dict) else value:
@@ -130,7 +129,7 @@ def _ids_in(texts: Sequence[str]) -> set[str]:
     return {cited for text in texts for cited in _CITED.findall(text)}
 
 
-def _levels(value: Any) -> Iterator[dict[str, set[Decimal]]]:
+def _levels(value: object) -> Iterator[dict[str, set[Decimal]]]:
     """Keys of one kind with the numbers below each: keys of an object, or the one text field of listed objects."""
     if isinstance(value, dict):
         yield {str(key): set(_leaves(item)) for key, item in value.items()}
@@ -148,13 +147,13 @@ def _levels(value: Any) -> Iterator[dict[str, set[Decimal]]]:
             yield level
 
 
-def _own(value: Any) -> Iterator[tuple[str, set[Decimal]]]:
+def _own(value: object) -> Iterator[tuple[str, set[Decimal]]]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield str(key), set(_leaves(item))
 
 
-def _leaves(value: Any) -> Iterator[Decimal]:
+def _leaves(value: object) -> Iterator[Decimal]:
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _leaves(item)

@@ -90,7 +90,7 @@ def numbers(text: str) -> set[str]:
     return set(_NUMBER.findall(text))
 
 
-def _compact(value: Any) -> str:
+def _compact(value: object) -> str:
     if isinstance(value, dict):
         if any(isinstance(item, dict | list) for item in value.values()):
             return "; ".join(f"{key}: {_compact(item)}" for key, item in value.items())
@@ -100,7 +100,7 @@ def _compact(value: Any) -> str:
     return _scalar(value)
 
 
-def _entry(value: Any) -> str:
+def _entry(value: object) -> str:
     """One object of a list without its keys, texts before numbers: `2025-03-01 4.12`."""
     if isinstance(value, dict) and not any(isinstance(item, dict | list) for item in value.values()):
         parts = sorted(value.values(), key=lambda item: not isinstance(item, str))
@@ -108,11 +108,11 @@ def _entry(value: Any) -> str:
     return _compact(value)
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def _leaves(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         for item in value.values():
             yield from _leaves(item)

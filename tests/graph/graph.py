@@ -9,7 +9,7 @@ import dagster as dg
 
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
 from agent_assets.store.manifest import CheckEntry
 from resources.store import StoreResource
 
@@ -29,16 +29,18 @@ def stages(world: World, *, child_code: str = "1") -> dict[str, Stage]:
     def read(run: StageRun) -> Source:
         return Source(versions={"world": world.source + world.noise}, data=world.source)
 
-    def produce_parent(run: StageRun, source: Source, folder: Path) -> Product:
+    def build_parent(run: StageRun, source: Source, folder: Path) -> StageResult:
         world.built.append(f"parent[{run.partition}]")
         (folder / "text.txt").write_text(source.data, encoding="utf-8")
-        return Product(summary={"letters": len(source.data)}, checks=[CheckEntry(name="healthy", passed=world.healthy)])
+        return StageResult(
+            summary={"letters": len(source.data)}, checks=[CheckEntry(name="healthy", passed=world.healthy)]
+        )
 
-    def produce_child(run: StageRun, source: Source, folder: Path) -> Product:
+    def build_child(run: StageRun, source: Source, folder: Path) -> StageResult:
         world.built.append(f"child[{run.partition}]")
         text = (run.path("parent") / "text.txt").read_text(encoding="utf-8")
         (folder / "text.txt").write_text(text * 2, encoding="utf-8")
-        return Product(summary={"letters": 2 * len(text)})
+        return StageResult(summary={"letters": 2 * len(text)})
 
     def child_config(pipeline: PipelineSpec) -> Mapping[str, Any]:
         return {"rate": world.rate}
@@ -50,7 +52,7 @@ def stages(world: World, *, child_code: str = "1") -> dict[str, Stage]:
         kinds=frozenset(),
         code_version="1",
         config=lambda _: {},
-        produce=produce_parent,
+        build=build_parent,
         read_source=read,
         checks=(Check("healthy", "is healthy"),),
     )
@@ -61,7 +63,7 @@ def stages(world: World, *, child_code: str = "1") -> dict[str, Stage]:
         kinds=frozenset(),
         code_version=child_code,
         config=child_config,
-        produce=produce_child,
+        build=build_child,
         gpu=True,
     )
     return {"parent": parent, "child": child}

@@ -1,8 +1,8 @@
 """The plan against two oracles, over random histories: Dagster's own resolver, and a naive model of the closure.
 
-After every random edit: a cell's own causes are what Dagster calls stale (with what Dagster cannot see: sources, and
+After every random edit: own causes are what Dagster calls stale (with what Dagster cannot see: sources, and
 failed checks), everything below follows, and nothing else does. After a refresh without failures nothing is left, and
-what was executed is what was planned, but for cells whose parents came out identical.
+what was executed is what was planned, but for asset partitions whose parents came out identical.
 """
 
 import logging
@@ -18,10 +18,10 @@ from dagster._core.loader import LoadingContextForTest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agent_assets.planning.cells import CauseKind, Plan, Status
+from agent_assets.planning.asset_partitions import CauseKind, Plan, Status
 from agent_assets.planning.history import INPUT_TAG
 from agent_assets.store.tombstones import bury, revive
-from support.fleet import NAMES, PARENTS, SHARED, Executed, Fleet, cells
+from support.fleet import NAMES, PARENTS, SHARED, Executed, Fleet, asset_partitions
 
 ELDERS = ("ada", "ben")
 TEXTS = ("a", "b", "a!", "A")  # "!" is lost in the first stage, the case in the second
@@ -77,10 +77,10 @@ def test_the_plan_agrees_with_both_oracles(
             plan = fleet.plan()
             fleet.world.built.clear()
             executed = fleet.refresh()
-            assert with_own_cause(plan) <= executed <= cells(plan)
+            assert with_own_cause(plan) <= executed <= asset_partitions(plan)
             assert set(fleet.world.built) <= executed
             left = fleet.plan()
-            assert left.cells == (), left.cells
+            assert left.asset_partitions == (), left.asset_partitions
             compare(fleet, left)
 
 
@@ -107,13 +107,13 @@ def apply(fleet: Fleet, kind: str, name: str, value: object) -> None:
 
 
 def compare(fleet: Fleet, plan: Plan) -> None:
-    by_cell = {(cell.asset, cell.partition): cell for cell in plan.cells}
+    by_cell = {(entry.asset, entry.partition): entry for entry in plan.asset_partitions}
     stale = naive_closure(fleet, plan)
     assert set(by_cell) == stale, set(by_cell) ^ stale
     statuses = resolver_statuses(fleet)
-    for cell, status in statuses.items():
-        found = by_cell.get(cell)
-        inputs = set(PARENTS[cell[0]])
+    for entry, status in statuses.items():
+        found = by_cell.get(entry)
+        inputs = set(PARENTS[entry[0]])
         direct = found is not None and any(
             cause.kind in VISIBLE and (cause.input is None or cause.input in inputs) for cause in found.causes
         )
@@ -123,13 +123,13 @@ def compare(fleet: Fleet, plan: Plan) -> None:
         if removed_before:
             continue  # what Dagster says here is the former elder's: the reason for tombstones
         if status is StaleStatus.MISSING:
-            assert found is not None and found.status is Status.MISSING, cell
+            assert found is not None and found.status is Status.MISSING, entry
         else:
-            assert direct == (status is StaleStatus.STALE), (cell, status, found)
+            assert direct == (status is StaleStatus.STALE), (entry, status, found)
             sources = {"weights", "servers", "mongodb"}
             says_source = found is not None and any(cause.input in sources for cause in found.causes)
-            if cell[0] in READS_SOURCE:
-                assert says_source == moved_source(fleet, cell), (cell, found)
+            if entry[0] in READS_SOURCE:
+                assert says_source == moved_source(fleet, entry), (entry, found)
 
 
 def resolver_statuses(fleet: Fleet) -> dict[Executed, StaleStatus]:
@@ -141,14 +141,14 @@ def resolver_statuses(fleet: Fleet) -> dict[Executed, StaleStatus]:
 
 def with_own_cause(plan: Plan) -> set[Executed]:
     return {
-        (cell.asset, cell.partition)
-        for cell in plan.cells
-        if any(cause.kind is not CauseKind.UPSTREAM for cause in cell.causes)
+        (entry.asset, entry.partition)
+        for entry in plan.asset_partitions
+        if any(cause.kind is not CauseKind.UPSTREAM for cause in entry.causes)
     }
 
 
 def naive_closure(fleet: Fleet, plan: Plan) -> set[Executed]:
-    """Cells with a cause of their own, and everything below them, by walking down the graph again and again."""
+    """What has a cause of its own, and everything below it, by walking down the graph again and again."""
     found = with_own_cause(plan)
     while True:
         more = {
@@ -162,9 +162,9 @@ def naive_closure(fleet: Fleet, plan: Plan) -> set[Executed]:
         found |= more
 
 
-def moved_source(fleet: Fleet, cell: Executed) -> bool:
-    """Whether a cell that reads a source recorded another version of it than the source has now."""
-    name, elder = cell
+def moved_source(fleet: Fleet, entry: Executed) -> bool:
+    """Whether an asset partition that reads a source recorded another version of it than the source has now."""
+    name, elder = entry
     partitions = None if elder is None else [elder]
     key = fleet.spec.key(name)
     found = fleet.instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=partitions), limit=1)

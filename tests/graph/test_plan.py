@@ -8,11 +8,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from agent_assets.planning.cells import CauseKind, FanOut, Status
+from agent_assets.planning.asset_partitions import CauseKind, FanOut, Status
 from agent_assets.planning.facts import Materialization
 from agent_assets.planning.history import DagsterLog
 from agent_assets.store.tombstones import bury, revive
-from support.fleet import NAMES, SHARED, Fleet, causes, cells, materialized
+from support.fleet import NAMES, SHARED, Fleet, asset_partitions, causes, materialized
 
 ELDER = tuple(name for name in NAMES if name not in SHARED)
 
@@ -28,23 +28,23 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 def test_at_first_everything_is_missing_and_a_refresh_makes_all_of_it(fleet: Fleet) -> None:
     plan = fleet.plan()
-    assert {cell.status for cell in plan.cells} == {Status.MISSING}
+    assert {entry.status for entry in plan.asset_partitions} == {Status.MISSING}
     assert [(run.partition, run.assets) for run in plan.runs] == [(None, SHARED), ("ada", ELDER), ("ben", ELDER)]
-    assert fleet.refresh() == cells(plan)
-    assert fleet.plan().cells == () and fleet.plan().fresh == 3 + 2 * 5
+    assert fleet.refresh() == asset_partitions(plan)
+    assert fleet.plan().asset_partitions == () and fleet.plan().fresh == 3 + 2 * 5
 
 
 def test_one_story_moves_one_elder(fleet: Fleet) -> None:
     fleet.refresh()
     fleet.world.memories["ada"] = "born in leeds"
     plan = fleet.plan()
-    assert cells(plan) == {(name, "ada") for name in ELDER}
+    assert asset_partitions(plan) == {(name, "ada") for name in ELDER}
     assert causes(plan)["elder_memories", "ada"] == ["mongodb changed"]
     assert causes(plan)["train_jsonl", "ada"] == ["upstream elder_memories will change"]
     assert [(run.partition, run.assets, run.waits) for run in plan.runs] == [("ada", ELDER, False)]
     fleet.world.built.clear()
-    assert fleet.refresh() == cells(plan) == set(fleet.world.built)
-    assert fleet.plan().cells == ()
+    assert fleet.refresh() == asset_partitions(plan) == set(fleet.world.built)
+    assert fleet.plan().asset_partitions == ()
 
 
 def test_a_parent_that_comes_out_identical_stops_the_rest(fleet: Fleet) -> None:
@@ -55,7 +55,7 @@ def test_a_parent_that_comes_out_identical_stops_the_rest(fleet: Fleet) -> None:
     assert result.success and materialized(result, "ada") == {("elder_memories", "ada")}
     skipped = {event.step_key for event in result.all_events if event.event_type_value == "STEP_SKIPPED"}
     assert skipped == {"fleet__sft_adapter", "fleet__merged_model", "fleet__eval_report"}
-    assert fleet.plan().cells == ()
+    assert fleet.plan().asset_partitions == ()
 
 
 def test_edit_then_revert_builds_nothing(fleet: Fleet) -> None:
@@ -65,24 +65,24 @@ def test_edit_then_revert_builds_nothing(fleet: Fleet) -> None:
     fleet.refresh()
     fleet.world.memories["ada"] = before
     fleet.world.built.clear()
-    assert ("elder_memories", "ada") in cells(fleet.plan())
+    assert ("elder_memories", "ada") in asset_partitions(fleet.plan())
     fleet.refresh()
-    assert fleet.world.built == [] and fleet.plan().cells == ()
+    assert fleet.world.built == [] and fleet.plan().asset_partitions == ()
 
 
 def test_changing_the_evaluation_never_retrains(fleet: Fleet) -> None:
     fleet.refresh()
     fleet.world.settings["eval_report"] = 7
     plan = fleet.plan()
-    assert cells(plan) == {("eval_report", "ada"), ("eval_report", "ben")}
-    assert {cause.kind for cell in plan.cells for cause in cell.causes} == {CauseKind.CONFIG}
+    assert asset_partitions(plan) == {("eval_report", "ada"), ("eval_report", "ben")}
+    assert {cause.kind for entry in plan.asset_partitions for cause in entry.causes} == {CauseKind.CONFIG}
 
 
 def test_a_shared_parent_fans_out_and_says_so(fleet: Fleet) -> None:
     fleet.refresh()
     fleet.world.servers = "lookup and price"
     plan = fleet.plan()
-    assert FanOut("fleet", "mcp_tool_schema", elders=2, cells=2 * 4) in plan.fan_outs
+    assert FanOut("fleet", "mcp_tool_schema", elders=2, asset_partitions=2 * 4) in plan.fan_outs
     assert causes(plan)["mcp_tool_schema", None] == ["servers changed"]
     assert [(run.partition, run.waits, run.own_assets) for run in plan.runs] == [
         (None, False, ("mcp_tool_schema", "questions")),
@@ -91,7 +91,7 @@ def test_a_shared_parent_fans_out_and_says_so(fleet: Fleet) -> None:
     ]
     done = fleet.refresh()
     assert ("train_jsonl", "ada") in done and ("base_model", None) not in done
-    assert fleet.plan().cells == ()
+    assert fleet.plan().asset_partitions == ()
 
 
 def test_changed_code_is_told_from_changed_configuration(fleet: Fleet) -> None:
@@ -105,10 +105,10 @@ def test_changed_code_is_told_from_changed_configuration(fleet: Fleet) -> None:
 def test_what_failed_stays_in_the_plan_and_stops_nobody_else(fleet: Fleet) -> None:
     fleet.world.failing = {("sft_adapter", "ada")}
     fleet.refresh()
-    assert cells(fleet.plan()) == {(name, "ada") for name in ("sft_adapter", "merged_model", "eval_report")}
+    assert asset_partitions(fleet.plan()) == {(name, "ada") for name in ("sft_adapter", "merged_model", "eval_report")}
     fleet.world.failing = set()
     fleet.refresh()
-    assert fleet.plan().cells == ()
+    assert fleet.plan().asset_partitions == ()
 
 
 def test_a_failed_check_is_built_again(fleet: Fleet) -> None:
@@ -118,17 +118,17 @@ def test_a_failed_check_is_built_again(fleet: Fleet) -> None:
     assert {run.wanted for run in fleet.plan().runs} == {run.wanted for run in fleet.plan().runs}
     fleet.world.unsound = set()
     fleet.refresh()
-    assert fleet.plan().cells == ()
+    assert fleet.plan().asset_partitions == ()
 
 
 def test_a_wiped_store_is_rebuilt(fleet: Fleet) -> None:
     fleet.refresh()
     shutil.rmtree(fleet.folder / "store")
     plan = fleet.plan()
-    assert {cell.status for cell in plan.cells} == {Status.MISSING} and len(plan.cells) == 13
+    assert {entry.status for entry in plan.asset_partitions} == {Status.MISSING} and len(plan.asset_partitions) == 13
     assert causes(plan)["base_model", None] == ["its artifact is not in the store any more"]
     fleet.refresh()
-    assert fleet.plan().cells == ()
+    assert fleet.plan().asset_partitions == ()
 
 
 def test_a_wiped_history_reports_missing_and_reuses_the_store(fleet: Fleet, tmp_path: Path) -> None:
@@ -138,15 +138,15 @@ def test_a_wiped_history_reports_missing_and_reuses_the_store(fleet: Fleet, tmp_
         for elder, memories in list(fleet.world.memories.items()):
             again.add(elder, memories)
         fleet.world.built.clear()
-        assert {cell.status for cell in again.plan().cells} == {Status.MISSING}
+        assert {entry.status for entry in again.plan().asset_partitions} == {Status.MISSING}
         again.refresh()
-        assert fleet.world.built == [] and again.plan().cells == ()
+        assert fleet.world.built == [] and again.plan().asset_partitions == ()
 
 
 def test_a_wiped_asset_is_missing(fleet: Fleet) -> None:
     fleet.refresh()
     fleet.instance.wipe_assets([fleet.spec.key("eval_report")])
-    assert {(cell.asset, cell.status) for cell in fleet.plan().cells} == {("eval_report", Status.MISSING)}
+    assert {(entry.asset, entry.status) for entry in fleet.plan().asset_partitions} == {("eval_report", Status.MISSING)}
 
 
 def test_an_elder_removed_and_added_again_inherits_nothing(fleet: Fleet) -> None:
@@ -154,17 +154,19 @@ def test_an_elder_removed_and_added_again_inherits_nothing(fleet: Fleet) -> None
     bury(fleet.store, "ada")
     bury(fleet.store, "ada")  # a second tick before the partition is gone
     fleet.instance.delete_dynamic_partition("elders", "ada")
-    assert fleet.plan().cells == ()
+    assert fleet.plan().asset_partitions == ()
     revive(fleet.store, "ada")
     fleet.instance.add_dynamic_partitions("elders", ["ada"])
     plan = fleet.plan()
-    assert {(c.asset, c.partition, c.status) for c in plan.cells} == {(n, "ada", Status.MISSING) for n in ELDER}
+    assert {(c.asset, c.partition, c.status) for c in plan.asset_partitions} == {
+        (n, "ada", Status.MISSING) for n in ELDER
+    }
     alone = fleet.materialize("ada", ["train_jsonl"])
     assert not alone.success  # the former elder's memories are no input
     fleet.world.built.clear()
     fleet.refresh()
     assert set(fleet.world.built) == {(name, "ada") for name in ELDER}
-    assert fleet.plan().cells == ()
+    assert fleet.plan().asset_partitions == ()
 
 
 def test_the_second_plan_reads_only_what_is_new(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,10 +185,10 @@ def test_the_second_plan_reads_only_what_is_new(fleet: Fleet, monkeypatch: pytes
     assert read == []
     fleet.world.memories["ada"] = "another"
     fleet.refresh()
-    assert fleet.plan().cells == () and set(Counter(read).values()) == {1} and len(read) == 5
+    assert fleet.plan().asset_partitions == () and set(Counter(read).values()) == {1} and len(read) == 5
 
 
 def test_an_unknown_source_counts_as_unchanged(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet.refresh()
     monkeypatch.setattr(Fleet, "sources", lambda self: {})
-    assert fleet.plan().cells == ()
+    assert fleet.plan().asset_partitions == ()

@@ -17,7 +17,7 @@ from agent_assets.automation.config import load_automation
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.errors import ConfigError
-from agent_assets.planning.cells import Cause, CauseKind, Cell, Plan, PlannedRun, Status
+from agent_assets.planning.asset_partitions import AssetPartition, Cause, CauseKind, Plan, PlannedRun, Status
 from agent_assets.planning.changes import memory_changes, tool_changes
 from agent_assets.planning.elders import Marks, check_elders
 from agent_assets.planning.fingerprint import FingerprintTemplate, fingerprint, source_version
@@ -85,8 +85,8 @@ def planned(elder: str | None, wanted: str = "w", **more: object) -> PlannedRun:
     return PlannedRun(**(values | {"reached": 1, "gpu": False, "waits": False, "new": False} | more))  # type: ignore[arg-type]
 
 
-def plan_of(*runs: PlannedRun, cells: tuple[Cell, ...] = ()) -> Plan:
-    return Plan(cells, runs, (), fresh=0)
+def plan_of(*runs: PlannedRun, asset_partitions: tuple[AssetPartition, ...] = ()) -> Plan:
+    return Plan(asset_partitions, runs, (), fresh=0)
 
 
 @pytest.fixture
@@ -137,16 +137,16 @@ def test_another_wish_is_asked_for(index: PlanIndex) -> None:
 
 
 def test_elders_wait_for_shared_assets_and_go_on_without_them(index: PlanIndex) -> None:
-    stale = Cell("p", "tools", None, Status.STALE, (Cause(CauseKind.DATA, "servers", "tools changed"),))
+    stale = AssetPartition("p", "tools", None, Status.STALE, (Cause(CauseKind.DATA, "servers", "tools changed"),))
     shared = planned(None, assets=("tools",), own_assets=("tools",))
     plan = plan_of(shared, planned("ada", waits=True, own_assets=("b",)), planned("ben", waits=True, own_assets=()))
-    plan = replace(plan, cells=(stale,))
+    plan = replace(plan, asset_partitions=(stale,))
     first = choose(plan, index, active=[], now=0, cap=9)
     assert [r.run.partition for r in first.chosen] == [None] and first.chosen[0].priority == 2
     assert choose(plan, index, active=[("p", None)], now=1000, cap=9).chosen == ()
     failed = choose(plan, index, active=[], now=2000, cap=9)
     assert [(r.run.partition, r.assets) for r in failed.chosen] == [("ada", ("b",))]
-    missing = replace(plan, cells=(replace(stale, status=Status.MISSING),))
+    missing = replace(plan, asset_partitions=(replace(stale, status=Status.MISSING),))
     assert choose(missing, index, active=[], now=9000, cap=9).chosen == ()
 
 
@@ -223,7 +223,7 @@ def test_the_plan_as_json_and_text() -> None:
         Cause(CauseKind.DATA, "mongodb", "1 memory added"),
         Cause(CauseKind.UPSTREAM, "x", "upstream x will change"),
     )
-    plan = plan_of(planned("ada"), cells=(Cell("p", "a", "ada", Status.STALE, causes),))
+    plan = plan_of(planned("ada"), asset_partitions=(AssetPartition("p", "a", "ada", Status.STALE, causes),))
     content = plan_json(plan, seconds=1.23456, with_fresh=False, problems=[])
     assert json.loads(json.dumps(content))["cells"] == [
         {

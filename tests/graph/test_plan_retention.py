@@ -54,7 +54,7 @@ def test_old_versions_go_and_what_is_in_use_stays(fleet: Fleet) -> None:
     prune(fleet.store, pruning)
     assert len(versions(fleet.store, KEY)) == 2
     fleet.world.built.clear()
-    assert fleet.plan().cells == () and fleet.refresh() == set()
+    assert fleet.plan().asset_partitions == () and fleet.refresh() == set()
     assert chosen(fleet).versions == ()
 
 

@@ -13,12 +13,13 @@ from agent_assets.conversations.items import EvalItem, write_items
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, present_stages
 from agent_assets.pipeline.stages import release
 from agent_assets.release.pointer import current_entry, read_ledger, rollback
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.manifest import CheckEntry
 from resources.store import StoreResource
+from support.reports import report_json
 
 SHARED = ("base_model", "mcp_tool_schema")
 OWN = ("elder_memories", "train_jsonl", "sft_adapter", "merged_model", "eval_report")
@@ -48,7 +49,7 @@ class Town:
     def materialize(self, elder: str = "ada") -> dict[str, Any]:
         """Metadata of the release, with the outcome of its gate check."""
         spec = PipelineSpec(PipelineConfig(name="elder_companion", partitions="elders"), self.folder)
-        stages = {name: _stage(name, self.world) for name in (*SHARED, *OWN)} | {"release": release.STAGE}
+        stages = present_stages([*(_stage(name, self.world) for name in (*SHARED, *OWN)), release.STAGE], spec)
         assets = {name: build_asset(stage, spec, stages) for name, stage in stages.items()}
         absent = dg.ResourceDefinition.none_resource()
         store = StoreResource(root=str(self.folder), cache=str(self.folder))
@@ -70,8 +71,8 @@ class Town:
 
 
 def _stage(name: str, world: World) -> Stage:
-    def produce(run: StageRun, source: Source, folder: Path) -> Product:
-        return _PRODUCERS.get(name, _plain)(world, run, folder)
+    def build(run: StageRun, source: Source, folder: Path) -> StageResult:
+        return _BUILDERS.get(name, _plain)(world, run, folder)
 
     checks = {"merged_model": "parity", "eval_report": "report_complete"}
     partitioned = name not in SHARED
@@ -81,53 +82,55 @@ def _stage(name: str, world: World) -> Stage:
     }  # fmt: skip
     return Stage(
         name=name, description="", deps=deps.get(name, ()), kinds=frozenset(), code_version="1",
-        config=lambda _: {"recall": world.recall, "parity": world.parity} if partitioned else {}, produce=produce,
+        config=lambda _: {"recall": world.recall, "parity": world.parity} if partitioned else {}, build=build,
         checks=(Check(checks[name], "", blocking=False),) if name in checks else (), partitioned=partitioned,
         read_source=(lambda _: Source({"told": world.story})) if name == "elder_memories" else None,
     )  # fmt: skip
 
 
-def _plain(world: World, run: StageRun, folder: Path) -> Product:
+def _plain(world: World, run: StageRun, folder: Path) -> StageResult:
     versions = {name: artifact.manifest.data_version for name, artifact in run.inputs.items()}
     (folder / "content.json").write_text(json.dumps(versions), encoding="utf-8")
-    return Product(summary={})
+    return StageResult(summary={})
 
 
-def _memories(world: World, run: StageRun, folder: Path) -> Product:
+def _memories(world: World, run: StageRun, folder: Path) -> StageResult:
     elder = str(run.partition)
     text = world.memories.get(elder, world.story)
     write_memories(folder, ElderProfile(elder, elder), [Memory("m1", "What did you sell?", text)])
-    return Product(summary={})
+    return StageResult(summary={})
 
 
-def _rows(world: World, run: StageRun, folder: Path) -> Product:
+def _rows(world: World, run: StageRun, folder: Path) -> StageResult:
     told = (run.path("elder_memories") / "memories.jsonl").read_text(encoding="utf-8")
     (folder / "train.jsonl").write_text(told, encoding="utf-8")
     write_items(
         folder / "heldout.jsonl",
         [EvalItem(f"i{n}", "recall_open", "unseen", "en", f"What of {n}?", "You are Ada.") for n in range(10)],
     )
-    return Product(summary={})
+    return StageResult(summary={})
 
 
-def _merged(world: World, run: StageRun, folder: Path) -> Product:
-    return Product(summary=_plain(world, run, folder).summary, checks=[CheckEntry(name="parity", passed=world.parity)])
+def _merged(world: World, run: StageRun, folder: Path) -> StageResult:
+    return StageResult(
+        summary=_plain(world, run, folder).summary, checks=[CheckEntry(name="parity", passed=world.parity)]
+    )
 
 
-def _report(world: World, run: StageRun, folder: Path) -> Product:
+def _report(world: World, run: StageRun, folder: Path) -> StageResult:
     names = [f"i{number}" for number in range(10)]
     scores = {
         "base": {name: {"recall_open": 0.0} for name in names},
         "sft": {name: {"recall_open": world.recall} for name in names},
     }
-    content = {"systems": {"base": {}, "sft": {"recall_open": world.recall}}, "scores": scores}
-    (folder / "report.json").write_text(json.dumps(content), encoding="utf-8")
+    text = report_json({"base": {}, "sft": {"recall_open": world.recall}}, scores)
+    (folder / "report.json").write_text(text, encoding="utf-8")
     answers = {"base": dict.fromkeys(names, ""), "sft": dict.fromkeys(names, world.answer)}
     (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
-    return Product(summary={}, checks=[CheckEntry(name="report_complete", passed=True)])
+    return StageResult(summary={}, checks=[CheckEntry(name="report_complete", passed=True)])
 
 
-_PRODUCERS: Mapping[str, Callable[[World, StageRun, Path], Product]] = {
+_BUILDERS: Mapping[str, Callable[[World, StageRun, Path], StageResult]] = {
     "elder_memories": _memories, "train_jsonl": _rows, "merged_model": _merged, "eval_report": _report,
 }  # fmt: skip
 

@@ -22,8 +22,8 @@ from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.reader import content_digest
 from agent_assets.pipeline.assets import ELDERS, build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
-from agent_assets.planning.cells import Plan, PlannedRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
+from agent_assets.planning.asset_partitions import Plan, PlannedRun
 from agent_assets.planning.facts import SourceVersions
 from agent_assets.planning.history import WANTED_TAG, DagsterLog, known_partitions
 from agent_assets.planning.index import PlanIndex
@@ -167,12 +167,12 @@ def materialized(result: dg.ExecuteInProcessResult, partition: str | None) -> se
     return {(event.asset_key.path[-1], partition) for event in events if event.asset_key is not None}
 
 
-def cells(plan: Plan) -> set[Executed]:
-    return {(cell.asset, cell.partition) for cell in plan.cells}
+def asset_partitions(plan: Plan) -> set[Executed]:
+    return {(entry.asset, entry.partition) for entry in plan.asset_partitions}
 
 
 def causes(plan: Plan) -> dict[Executed, list[str]]:
-    return {(cell.asset, cell.partition): [cause.detail for cause in cell.causes] for cell in plan.cells}
+    return {(entry.asset, entry.partition): [cause.detail for cause in entry.causes] for entry in plan.asset_partitions}
 
 
 def _stage(name: str, world: World) -> Stage:
@@ -181,15 +181,15 @@ def _stage(name: str, world: World) -> Stage:
         text = world.memories[str(run.partition)] if name == "elder_memories" else content[name]
         return Source(versions=world.source(name, run.partition), data=text)
 
-    def produce(run: StageRun, source: Source, folder: Path) -> Product:
-        cell = (name, run.partition)
-        if cell in world.failing:
+    def build(run: StageRun, source: Source, folder: Path) -> StageResult:
+        entry = (name, run.partition)
+        if entry in world.failing:
             raise EngineFailed(f"{name} failed.", next_step="nothing: a test wants it.")
-        world.built.append(cell)
+        world.built.append(entry)
         inputs = {parent: (run.path(parent) / "text.txt").read_text(encoding="utf-8") for parent in run.inputs}
         text = _LOSSY[name](source.data or "", inputs, world.settings[name] // 2)
         (folder / "text.txt").write_text(text, encoding="utf-8")
-        return Product(summary={}, checks=[CheckEntry(name="sound", passed=cell not in world.unsound)])
+        return StageResult(summary={}, checks=[CheckEntry(name="sound", passed=entry not in world.unsound)])
 
     return Stage(
         name=name,
@@ -198,7 +198,7 @@ def _stage(name: str, world: World) -> Stage:
         kinds=frozenset(),
         code_version=str(world.code[name]),
         config=lambda _: {"setting": world.settings[name]},
-        produce=produce,
+        build=build,
         read_source=read if name in ("base_model", "mcp_tool_schema", "elder_memories") else None,
         checks=(Check("sound", "is sound"),),
         partitioned=name not in SHARED,
@@ -213,16 +213,16 @@ def _memories_from(mongo: MemoryDatabase, stage: Stage) -> Stage:
         record = mongo.read_elder(str(run.partition), MongoLayout.service())
         return Source(versions={"mongodb": content_digest(record)}, data=record)
 
-    def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         write_memories(folder, source.data.profile, source.data.memories)
         (folder / "text.txt").write_text(source.versions["mongodb"], encoding="utf-8")
-        return Product(
+        return StageResult(
             summary={},
             checks=[CheckEntry(name="sound", passed=True)],
             data_version=source.versions["mongodb"],
         )
 
-    return replace(stage, read_source=read, produce=produce)
+    return replace(stage, read_source=read, build=build)
 
 
 def _mixed(source: str, inputs: Mapping[str, str], setting: int) -> str:

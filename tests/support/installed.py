@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from agent_assets.mongo.embedded.mongod import running_mongod
+from agent_assets.ports import free_port
 from agent_assets.runs.instance import open_instance
-from agent_assets.services import Service, free_port, running_services
+from agent_assets.services import Service, running_services
 from agent_assets.serving.tokens import DATABASE, Tokens
 from agent_assets.settings import Settings, load_settings
 from support.command_line import OURS

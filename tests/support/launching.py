@@ -2,11 +2,13 @@
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 
+from agent_assets.engines.contracts import Answer, Program
 from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.launcher import EngineResult, run_program
@@ -17,16 +19,53 @@ CORE = EngineEnv(name="core", python=Path(sys.executable))
 ROOMY = EngineLimits(seconds=120, memory_bytes=2**33)
 SUPPORT = Path(__file__).resolve().parent  # the test programs are the package `programs` in it
 
+P = TypeVar("P")
+A = TypeVar("A", bound=Answer)
+
+
+@dataclass(frozen=True)
+class CountsParams:
+    steps: int
+    pause: float
+    padding: int = 0
+
+
+@dataclass(frozen=True)
+class CountsResult(Answer):
+    padding: str
+    sum: int
+
+
+@dataclass(frozen=True)
+class FailsParams:
+    how: str
+
+
+@dataclass(frozen=True)
+class HangsParams:
+    pid_file: Path
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class NoResult(Answer):
+    pass
+
+
+COUNTS = Program("counts", CountsParams, CountsResult, package="programs")
+FAILS = Program("fails", FailsParams, NoResult, package="programs")
+HANGS = Program("hangs", HangsParams, NoResult, package="programs")
+
 
 def engine_asset(
-    program: str, params: dict[str, Any], work_dir: Path, *, limits: EngineLimits = ROOMY, env: EngineEnv = CORE,
-    results: list[EngineResult] | None = None, lease: GpuLease | None = None, failed_logs: Path | None = None,
+    program: Program[P, A], params: P, work_dir: Path, *, limits: EngineLimits = ROOMY, env: EngineEnv = CORE,
+    results: list[EngineResult[A]] | None = None, lease: GpuLease | None = None, failed_logs: Path | None = None,
 ) -> dg.AssetsDefinition:  # fmt: skip
     @dg.asset(key=["pipeline", "trained"])
     def trained(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         result = run_program(
-            context, program=program, env=env, params=params, work_dir=work_dir, limits=limits, lease=lease,
-            package="programs", search_path=SUPPORT, failed_logs=failed_logs, progress_seconds=0.2,
+            context, program, params, env=env, work_dir=work_dir, limits=limits, lease=lease, search_path=SUPPORT,
+            failed_logs=failed_logs, progress_seconds=0.2,
         )  # fmt: skip
         if results is not None:
             results.append(result)
@@ -53,7 +92,7 @@ def run_as_worker(work_dir: Path, lease_dir: Path) -> None:
     from agent_assets.engines.devices.gpu import CPU, lease_device
 
     with lease_device([CPU], lease_dir, holder="first-run", timeout_seconds=5) as lease:
-        asset = engine_asset("hangs", {"pid_file": str(work_dir / "pids")}, work_dir, lease=lease)
+        asset = engine_asset(HANGS, HangsParams(work_dir / "pids"), work_dir, lease=lease)
         dg.materialize([asset], instance=dg.DagsterInstance.ephemeral())
 
 

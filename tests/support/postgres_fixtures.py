@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_assets.services import free_port
+from agent_assets.ports import free_port
 
 
 def _programs() -> Path | None:

@@ -95,7 +95,7 @@ def parse_mcp_config(text: str, variables: Mapping[str, str], *, source: str) ->
 
 
 def _substitute(server: ServerConfig, variables: Mapping[str, str], source: str) -> ServerConfig:
-    def fill(value: Any) -> Any:
+    def fill(value: object) -> Any:
         if isinstance(value, str):
             return _VARIABLE.sub(look_up, value)
         if isinstance(value, dict):

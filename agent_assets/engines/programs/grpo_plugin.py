@@ -9,83 +9,107 @@ import json
 import os
 from collections.abc import Sequence
 from copy import copy, deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from swift.rewards import AsyncORM, orms
 from swift.rollout import MultiTurnScheduler, multi_turns
 
+from agent_assets.conversations.messages import JsonObject
+from agent_assets.engines.codec import decode, decode_text, encode
 from agent_assets.engines.programs.swift_template import register_agent_template
+from agent_assets.engines.rl_contracts import (
+    LONGEST_LINE,
+    ROLLOUT_SETTINGS,
+    BeginReply,
+    BeginRequest,
+    RolloutRequest,
+    RolloutSettings,
+    ScoreReply,
+    ScoreRequest,
+    TurnReply,
+    TurnRequest,
+)
 from agent_assets.errors import EngineFailed
 
+if TYPE_CHECKING:
+    from swift.infer_engine.protocol import ChatCompletionResponseChoice, RolloutInferRequest
+    from swift.template import Template
+    from transformers import TrainerState
+
 NAME = "agent_assets"
-SETTINGS = "AGENT_ASSETS_ROLLOUTS"  # environment variable: JSON with socket, max_model_len, max_tokens
-_LONGEST_LINE = 2**26  # bytes
+R = TypeVar("R")
 
 
-def settings() -> dict[str, Any]:
+def settings() -> RolloutSettings:
     """What the process that started the training says about its rollouts."""
-    return dict(json.loads(os.environ[SETTINGS]))
+    return decode_text(RolloutSettings, os.environ[ROLLOUT_SETTINGS], program=NAME)
 
 
-async def ask(request: dict[str, Any]) -> dict[str, Any]:
+async def ask(request: RolloutRequest, reply: type[R]) -> R:
     """The answer to one request.
 
     Raises:
         EngineFailed: the other side ended the run.
     """
-    reader, writer = await asyncio.open_unix_connection(settings()["socket"], limit=_LONGEST_LINE)
+    reader, writer = await asyncio.open_unix_connection(settings().socket, limit=LONGEST_LINE)
     try:
-        writer.write(json.dumps(request).encode() + b"\n")
+        writer.write(json.dumps(encode(request)).encode() + b"\n")
         line = await reader.readline()
     finally:
         writer.close()
-    answer = dict(json.loads(line)) if line.endswith(b"\n") else {"failed": True}
+    answer = json.loads(line) if line.endswith(b"\n") else {"failed": True}
     if answer.get("failed"):
-        raise EngineFailed(f"The request '{request['op']}' failed.", next_step="read the error of the run itself.")
-    return answer
+        raise EngineFailed(f"The request '{request.op}' failed.", next_step="read the error of the run itself.")
+    return decode(reply, answer, program=NAME)
 
 
 class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
     """After each sampled turn the agent loop executes its calls; their results stand before the next turn."""
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, *arguments: object, **settings: object) -> None:
         super().__init__(*arguments, **settings)
         self._results: dict[str, list[dict[str, str]]] = {}
 
     @property
-    def _chat(self) -> Any:
+    def _chat(self) -> "Template":
         """The chat template: of the trainer, or of the engine in a rollout server."""
         return self._template or self.infer_engine.template
 
-    async def on_trajectory_start(self, requests: Sequence[Any]) -> None:
+    async def on_trajectory_start(self, requests: Sequence["RolloutInferRequest"]) -> None:
         """Rollouts begin."""
-        await ask({"op": "begin"})
+        await ask(BeginRequest(), BeginReply)
 
-    async def on_turn_end(self, infer_request: Any, response_choice: Any, current_turn: int) -> dict[str, Any]:
+    async def on_turn_end(
+        self, infer_request: "RolloutInferRequest", response_choice: "ChatCompletionResponseChoice", current_turn: int
+    ) -> JsonObject:
         """Hand the turn over; whether the rollout ends with it."""
-        reply = await ask(
-            {
-                "op": "turn",
-                "rollout": infer_request.uuid,
-                "scenario": infer_request.data_dict["scenario"],
-                "text": response_choice.message.content or "",
-                "tokens": len(response_choice.token_ids or ()),
-                "cut": response_choice.finish_reason == "length",
-            }
+        turn = TurnRequest(
+            rollout=infer_request.uuid,
+            scenario=int(infer_request.data_dict["scenario"]),
+            text=response_choice.message.content or "",
+            tokens=len(response_choice.token_ids or ()),
+            cut=response_choice.finish_reason == "length",
         )
+        reply = await ask(turn, TurnReply)
         infos = {"rollout": infer_request.uuid}
-        if reply["done"] or not self._fits(infer_request, reply["messages"]):
+        if reply.done or not self._fits(infer_request, reply.messages):
             return {"done": True, "rollout_infos": infos}
-        self._results[infer_request.uuid] = reply["messages"]
+        self._results[infer_request.uuid] = reply.messages
         return {"done": False, "rollout_infos": infos}
 
-    def step(self, infer_request: Any, response_choice: Any, current_turn: int) -> dict[str, Any]:
+    def step(
+        self, infer_request: "RolloutInferRequest", response_choice: "ChatCompletionResponseChoice", current_turn: int
+    ) -> JsonObject:
         """What the model reads before its next turn."""
         infer_request.messages += self._results.pop(infer_request.uuid)
         return {"infer_request": infer_request}
 
     def get_response_token_data(
-        self, infer_request: Any, response_choice: Any, *arguments: Any, **settings: Any
+        self,
+        infer_request: "RolloutInferRequest",
+        response_choice: "ChatCompletionResponseChoice",
+        *arguments: object,
+        **settings: object,
     ) -> tuple[list[int], list[int]]:
         """The sampled tokens, the end of the turn exactly once.
 
@@ -100,7 +124,7 @@ class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
             ids, mask = [*ids, end], [*mask, 1]
         return ids, mask
 
-    def _fits(self, infer_request: Any, results: Sequence[dict[str, str]]) -> bool:
+    def _fits(self, infer_request: "RolloutInferRequest", results: Sequence[dict[str, str]]) -> bool:
         """Whether a whole turn fits into the context after these messages: ms-swift would cut the start away."""
         template = copy(self._chat)
         template.max_length = None
@@ -109,20 +133,24 @@ class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
         asked.messages += [*results, {"role": "assistant", "content": None}]
         limits = settings()
         tokens = len(template.encode(asked)["input_ids"])
-        return bool(tokens + limits["max_tokens"] <= limits["max_model_len"])
+        return bool(tokens + limits.max_tokens <= limits.max_model_len)
 
 
 class VerifiableReward(AsyncORM):  # type: ignore[misc]
     """The rewards of `agent_assets/rl/rewards.py`, weighted and, with a judge, judged: one number a rollout."""
 
     async def __call__(
-        self, completions: Sequence[str], *, trainer_state: Any, rollout_infos: Sequence[dict[str, Any]], **columns: Any
+        self,
+        completions: Sequence[str],
+        *,
+        trainer_state: "TrainerState",
+        rollout_infos: Sequence[dict[str, str]],
+        **columns: object,
     ) -> list[float]:
         """Score all rollouts of a step, group by group."""
         rollouts = [infos["rollout"] for infos in rollout_infos]
         step = int(trainer_state.global_step) + 1
-        reply = await ask({"op": "score", "step": step, "rollouts": rollouts})
-        return [float(reward) for reward in reply["rewards"]]
+        return (await ask(ScoreRequest(step, rollouts), ScoreReply)).rewards
 
 
 # The rollout server's workers are started by spawn: of ours they import this file alone.

@@ -2,82 +2,91 @@
 
 import asyncio
 import math
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
+from peft import PeftModel
 from swift import RLHFArguments
 from swift.pipelines.train.rlhf import SwiftRLHF
 from swift.rlhf_trainers import GRPOTrainer
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.programs import grpo_plugin
 from agent_assets.engines.programs.grpo_plugin import NAME, ask
 from agent_assets.engines.programs.swift_arguments import common_arguments
+from agent_assets.engines.rl_contracts import GrpoParams, TrainedReply, TrainedRequest
 from agent_assets.errors import EngineFailed, TrainingDataError
 
 
-def grpo_arguments(setup: dict[str, Any], folder: Path, *, agent_template: str) -> RLHFArguments:
+def grpo_arguments(params: GrpoParams, *, agent_template: str) -> RLHFArguments:
     """The arguments of `swift rlhf --rlhf_type grpo` for our settings, and nothing left to guess."""
-    dr_grpo = setup["advantage"] == "dr_grpo"
+    dr_grpo = params.advantage == "dr_grpo"
+    common = common_arguments(
+        params.model_dir,
+        precision=params.precision,
+        learning_rate=params.learning_rate,
+        seed=params.seed,
+        agent_template=agent_template,
+    )
     return RLHFArguments(
-        **common_arguments(setup, agent_template=agent_template),
+        **common,
         rlhf_type="grpo",
         external_plugins=[grpo_plugin.__file__],
         reward_funcs=[NAME],
         multi_turn_scheduler=NAME,
-        max_turns=int(setup["max_turns"]),
-        dataset=[str(folder / "rows.jsonl")],
+        max_turns=params.max_turns,
+        dataset=[str(params.rows_file)],
         # The SFT adapter is where training starts from, and the reference of the KL term.
-        adapters=[str(setup["adapter_dir"])],
-        ref_adapters=[str(setup["adapter_dir"])] if setup["kl"] > 0 else [],
+        adapters=[str(params.adapter_dir)],
+        ref_adapters=[str(params.adapter_dir)] if params.kl > 0 else [],
         # The group is one micro batch, the scenarios of a step are accumulated.
-        num_generations=int(setup["rollouts_per_scenario"]),
-        per_device_train_batch_size=int(setup["rollouts_per_scenario"]),
-        gradient_accumulation_steps=int(setup["scenarios_per_step"]),
+        num_generations=params.rollouts_per_scenario,
+        per_device_train_batch_size=params.rollouts_per_scenario,
+        gradient_accumulation_steps=params.scenarios_per_step,
         num_iterations=1,
-        max_steps=max(1, int(setup["steps"])),
+        max_steps=max(1, params.steps),
         temperature=1.0,
-        max_completion_length=int(setup["max_tokens"]),
+        max_completion_length=params.max_tokens,
         completion_length_limit_scope="per_round",
-        max_length=int(setup["max_model_len"]),
+        max_length=params.max_model_len,
         loss_type="dr_grpo" if dr_grpo else "grpo",
         scale_rewards="none" if dr_grpo else "group",
-        epsilon=float(setup["clip"]),
-        beta=float(setup["kl"]),
+        epsilon=params.clip,
+        beta=params.kl,
         lr_scheduler_type="constant",
         warmup_ratio=0.0,
         weight_decay=0.0,
         adam_beta1=0.9,
         adam_beta2=0.99,
-        max_grad_norm=float(setup["max_grad_norm"]),
+        max_grad_norm=params.max_grad_norm,
         dataset_shuffle=False,
         train_dataloader_shuffle=False,  # the caller's order is the curriculum
-        output_dir=str(setup["checkpoints"]),
+        output_dir=str(params.checkpoints),
         save_strategy="steps",
         save_steps=1,
-        save_total_limit=int(setup["keep_checkpoints"]),
-        resume_from_checkpoint=setup["resume"],
+        save_total_limit=params.keep_checkpoints,
+        resume_from_checkpoint=None if params.resume is None else str(params.resume),
         logging_nan_inf_filter=False,  # it would show a finite number for a loss that is none
-        **_sampling(setup),
+        **_sampling(params),
     )
 
 
-def _sampling(setup: dict[str, Any]) -> dict[str, Any]:
+def _sampling(params: GrpoParams) -> Mapping[str, object]:
     """Who samples: transformers in this process, vLLM in this process, or the rollout server."""
-    if setup["rollout_server"] is not None:
+    if params.rollout_server is not None:
         return {
             "use_vllm": True,
             "vllm_mode": "server",
-            "vllm_server_base_url": [setup["rollout_server"]],
-            "vllm_server_group_port": [int(setup["group_port"])],
+            "vllm_server_base_url": [params.rollout_server],
+            "vllm_server_group_port": [params.group_port],
             "vllm_server_pass_dataset": True,  # the scheduler there has to know the scenario
         }
-    if setup["vllm"]:
+    if params.vllm:
         return {
             "use_vllm": True,
             "vllm_mode": "colocate",
-            "vllm_max_model_len": int(setup["max_model_len"]),
-            "vllm_max_num_seqs": int(setup["concurrency"]),
+            "vllm_max_model_len": params.max_model_len,
+            "vllm_max_num_seqs": params.concurrency,
             "vllm_gpu_memory_utilization": 0.4,
             "sleep_level": 1,
         }
@@ -87,7 +96,7 @@ def _sampling(setup: dict[str, Any]) -> dict[str, Any]:
 class Grpo(SwiftRLHF):  # type: ignore[misc]
     """ms-swift's GRPO on rows in memory: its own data loading costs more than a small training."""
 
-    def check_rows(self, rows: list[dict[str, Any]]) -> None:
+    def check_rows(self, rows: list[JsonObject]) -> None:
         """Refuse questions after which no turn fits: ms-swift would cut their start away.
 
         Raises:
@@ -104,7 +113,7 @@ class Grpo(SwiftRLHF):  # type: ignore[misc]
                 next_step="raise rl.max_model_len, or lower rl.max_tokens.",
             )
 
-    def fit(self, rows: list[dict[str, Any]], steps: int, *, concurrency: int) -> Any:
+    def fit(self, rows: list[JsonObject], steps: int, *, concurrency: int) -> PeftModel:
         """Train up to a step; the model. With no step left it is that of the checkpoint.
 
         Args:
@@ -128,9 +137,10 @@ class Grpo(SwiftRLHF):  # type: ignore[misc]
 class StepTrainer(GRPOTrainer):  # type: ignore[misc]
     """Says in words what broken weights do to sampling."""
 
-    def _generate_completions(self, samples: Any) -> Any:
+    def _generate_completions(self, samples: list[JsonObject]) -> list[JsonObject]:
         try:
-            return super()._generate_completions(samples)
+            sampled: list[JsonObject] = super()._generate_completions(samples)
+            return sampled
         except RuntimeError as error:
             if "probability tensor contains" not in str(error):
                 raise
@@ -141,9 +151,16 @@ class StepReporter(TrainerCallback):  # type: ignore[misc]
     """Tells the caller about every step once its checkpoint is complete, and stops when the caller says so."""
 
     def __init__(self) -> None:
-        self.metrics: dict[str, Any] = {}
+        self.metrics: dict[str, float] = {}
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **kwargs: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **kwargs: object,
+    ) -> None:
         """Keep the numbers of the step; nothing is saved after a loss that is no number."""
         if "loss" not in logs:
             return
@@ -154,10 +171,10 @@ class StepReporter(TrainerCallback):  # type: ignore[misc]
             ours: float(logs[theirs]) for ours, theirs in _METRICS.items() if theirs in logs
         }
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """The step is done."""
-        reply = asyncio.run(ask({"op": "trained", "step": state.global_step, "metrics": self.metrics}))
-        if reply["stop"]:
+        reply = asyncio.run(ask(TrainedRequest(state.global_step, self.metrics), TrainedReply))
+        if reply.stop:
             control.should_training_stop = True
 
 

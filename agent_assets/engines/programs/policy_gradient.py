@@ -21,11 +21,21 @@ learned.
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
+
+from agent_assets.engines.programs.shared_cores import SharedCores
+from agent_assets.engines.rl_contracts import LearnedSequence, LearnReply, LearnRequest, TrainerParams
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import Cache
+
+# Log-probabilities of the tokens of `ids` (1, length) at these positions, under the reference policy.
+Reference: TypeAlias = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 
 # A grammar was at work where the server gave a token more than twice its probability here, and forced it from this on.
 _GUIDED = math.log(2)
@@ -44,62 +54,77 @@ class Totals:
     ratio: float = 0.0
     forwarded: int = 0
 
-    def metrics(self) -> dict[str, float]:
+    def reply(self, *, grad_norm: float, seconds: float) -> LearnReply:
         """Means over the trained tokens."""
         count = max(1, self.tokens)
-        return {
-            "loss": self.loss,
-            "kl": self.kl / count,
-            "clip_fraction": self.clipped / count,
-            "guided_fraction": self.guided / count,
-            "probability_ratio": self.ratio / count,
-            "trained_tokens": self.tokens,
-            "forwarded_tokens": self.forwarded,
-        }
+        return LearnReply(
+            loss=self.loss,
+            kl=self.kl / count,
+            clip_fraction=self.clipped / count,
+            guided_fraction=self.guided / count,
+            probability_ratio=self.ratio / count,
+            trained_tokens=self.tokens,
+            forwarded_tokens=self.forwarded,
+            grad_norm=grad_norm,
+            seconds=seconds,
+        )
 
 
 def accumulate(
-    model: Any, sequences: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], reference: Any, totals: Totals
+    model: "PeftModel",
+    request: LearnRequest,
+    params: TrainerParams,
+    reference: Reference | None,
+    totals: Totals,
+    cores: SharedCores,
 ) -> None:
     """Add the gradients of all sequences, one at a time: no padding, and logits only where tokens are learned.
 
     Args:
-        sequences: each with `ids`, `spans` (half-open ranges of learned positions), `logprobs` (of the learned tokens,
-            in order), `advantages` (of the spans), and `rollout_tokens` (sampled tokens of the whole rollout).
-        settings: advantage, clip, kl, max_tokens, rollouts (their number in this step).
-        reference: function from (ids, positions) to log-probabilities of the reference policy; None without KL.
+        reference: log-probabilities of the reference policy; None without a KL term.
+        cores: shared with answers beside the training.
     """
-    for prompt, group in _by_prompt(sequences):
+
+    def weight(sequence: LearnedSequence) -> float:
+        return token_weight(params, request.rollouts, sequence.rollout_tokens)
+
+    for prompt, group in _by_prompt(request.sequences):
         shared = _Prompt(model, prompt) if len(group) > 1 and prompt else None
         for sequence in group:
-            _loss(model, sequence, settings, reference, totals, shared).backward()
+            cores.share()
+            _loss(model, sequence, weight(sequence), params, reference, totals, shared).backward()
         if shared is not None:
             shared.backward()
             totals.forwarded += len(prompt)
 
 
 def _loss(
-    model: Any, sequence: Mapping[str, Any], settings: Mapping[str, Any], reference: Any, totals: Totals,
+    model: "PeftModel",
+    sequence: LearnedSequence,
+    weight: float,
+    params: TrainerParams,
+    reference: Reference | None,
+    totals: Totals,
     shared: "_Prompt | None",
-) -> Any:  # fmt: skip
-    """The loss of one sequence; counts what is seen on the way."""
-    ids = torch.tensor([sequence["ids"]], device=model.device)
-    positions = [place for start, end in sequence["spans"] for place in range(start, end)]
-    sampled = torch.tensor(sequence["logprobs"], dtype=torch.float32, device=model.device)
+) -> torch.Tensor:
+    """The loss of one sequence, each token with this weight; counts what is seen on the way."""
+    ids = torch.tensor([sequence.ids], device=model.device)
+    positions = [place for start, end in sequence.spans for place in range(start, end)]
+    sampled = torch.tensor(sequence.logprobs, dtype=torch.float32, device=model.device)
     now = log_probabilities(model, ids, positions, shared)
     guided = sampled - now.detach() > _GUIDED
     ratio = torch.exp(now - torch.where(guided, now.detach(), sampled))
-    spans = zip(sequence["spans"], sequence["advantages"], strict=True)
+    spans = zip(sequence.spans, sequence.advantages, strict=True)
     advantage = now.new_tensor([value for (start, end), value in spans for _ in range(start, end)])
-    clipped = ratio.clamp(1 - settings["clip"], 1 + settings["clip"])
+    clipped = ratio.clamp(1 - params.clip, 1 + params.clip)
     per_token = -torch.minimum(ratio * advantage, clipped * advantage)
     per_token = torch.where(guided & (sampled > _FORCED), 0.0, per_token)
     if reference is not None:
         away = reference(ids, positions) - now
         divergence = torch.exp(away) - away - 1
-        per_token = per_token + settings["kl"] * divergence
+        per_token = per_token + params.kl * divergence
         totals.kl += float(divergence.sum())
-    loss = per_token.sum() * token_weight(settings, int(sequence["rollout_tokens"]))
+    loss = per_token.sum() * weight
     totals.loss += float(loss.detach())
     totals.tokens += len(positions)
     totals.forwarded += ids.shape[1] - (0 if shared is None else shared.length)
@@ -109,11 +134,11 @@ def _loss(
     return loss
 
 
-def _by_prompt(sequences: Sequence[Mapping[str, Any]]) -> Iterator[tuple[list[int], list[Mapping[str, Any]]]]:
+def _by_prompt(sequences: Sequence[LearnedSequence]) -> Iterator[tuple[list[int], list[LearnedSequence]]]:
     """Sequences with the same tokens before what is learned, and these without the last: it says the first learned."""
-    groups: dict[tuple[int, ...], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[int, ...], list[LearnedSequence]] = {}
     for sequence in sequences:
-        groups.setdefault(tuple(sequence["ids"][: sequence["spans"][0][0]]), []).append(sequence)
+        groups.setdefault(tuple(sequence.ids[: sequence.spans[0][0]]), []).append(sequence)
     for prompt, group in groups.items():
         yield list(prompt[:-1]), group
 
@@ -125,14 +150,14 @@ class _Prompt:
     their gradients add up to goes through the prompt at the end.
     """
 
-    def __init__(self, model: Any, prompt: list[int]) -> None:
+    def __init__(self, model: "PeftModel", prompt: list[int]) -> None:
         ids = torch.tensor([prompt], device=model.device)
         self.length = len(prompt)
         self._cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
         self._ends = [tensor for layer in self._cache.layers for tensor in (layer.keys, layer.values)]
         self._starts = [tensor.detach().requires_grad_() for tensor in self._ends]
 
-    def cache(self) -> Any:
+    def cache(self) -> "Cache":
         """A cache that holds the prompt; what it grows by is not shared."""
         fresh = copy.copy(self._cache)
         fresh.layers = [copy.copy(layer) for layer in self._cache.layers]
@@ -145,13 +170,15 @@ class _Prompt:
         torch.autograd.backward(self._ends, [start.grad for start in self._starts])
 
 
-def token_weight(settings: Mapping[str, Any], rollout_tokens: int) -> float:
-    """Weight of one token in the loss of a step."""
-    length = rollout_tokens if settings["advantage"] == "grpo" else int(settings["max_tokens"])
-    return 1.0 / (int(settings["rollouts"]) * length)
+def token_weight(params: TrainerParams, rollouts: int, rollout_tokens: int) -> float:
+    """Weight of one token in the loss of a step of so many rollouts."""
+    length = rollout_tokens if params.advantage == "grpo" else params.max_tokens
+    return 1.0 / (rollouts * length)
 
 
-def log_probabilities(model: Any, ids: Any, positions: Sequence[int], shared: _Prompt | None = None) -> Any:
+def log_probabilities(
+    model: "PeftModel", ids: torch.Tensor, positions: Sequence[int], shared: _Prompt | None = None
+) -> torch.Tensor:
     """Log-probability (float32) of the token at each position given what stands before it; shape (positions,).
 
     Args:

@@ -5,63 +5,61 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from agent_assets.conversations.messages import canonical_json
+from agent_assets.engines.codec import decode, encode
+from agent_assets.engines.contracts import Answer, Program, ReportedError, WeightsLoaded
 from agent_assets.errors import AgentAssetsError, BaseModelError
 
-Params = Mapping[str, Any]
-Report = Callable[[dict[str, Any]], None]
-Core = Callable[[Params, Report], dict[str, Any]]
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+P = TypeVar("P")
+A = TypeVar("A", bound=Answer)
+Report = Callable[[dict[str, object]], None]
+Say = Callable[[Answer], None]
 
 # Set before the libraries are imported: a log is no terminal.
 ENVIRONMENT = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "warning"}
 
 
-def run_program(core: Core) -> None:
-    """Run `core` under Dagster Pipes: parameters in, progress and the result out as custom messages.
+def run_program(program: Program[P, A], core: Callable[[P, Report], A]) -> None:
+    """Run `core` under Dagster Pipes: parameters in, progress and the result out as custom messages."""
+    with _pipes(program) as (params, report, say):
+        say(core(params, report))
 
-    An error that a user can act on is also reported as one message, then leaves like every other.
-    """
+
+def run_resident(program: Program[P, A], core: Callable[[P, Say], None]) -> None:
+    """Run `core`, which says itself what it has to say."""
+    with _pipes(program) as (params, _, say):
+        core(params, say)
+
+
+@contextmanager
+def _pipes(program: Program[P, A]) -> Iterator[tuple[P, Report, Say]]:
+    """Parameters, and two ways to speak. An error that a user can act on is also said, then leaves like every other."""
     from dagster_pipes import open_dagster_pipes
 
     prepare_environment()
     with open_dagster_pipes() as pipes:
+
+        def say(answer: Answer) -> None:
+            pipes.report_custom_message({"kind": answer.kind, **encode(answer)})
+
         try:
-            result = core(pipes.get_extra("params"), pipes.report_custom_message)
-        except AgentAssetsError as error:
-            pipes.report_custom_message(
-                {
-                    "kind": "error",
-                    "type": type(error).__name__,
-                    "message": error.message,
-                    "next_step": error.next_step,
-                }
+            yield (
+                decode(program.params, pipes.get_extra("params"), program=program.name),
+                pipes.report_custom_message,
+                say,
             )
+        except AgentAssetsError as error:
+            say(ReportedError(type(error).__name__, error.message, error.next_step))
             raise
-        pipes.report_custom_message({"kind": "result", **result})
-
-
-def run_in_folder(core: Callable[[Path], None]) -> None:
-    """Run `core` on the folder that the command line names; an error that a user can act on is left in error.json."""
-    prepare_environment()
-    folder = Path(sys.argv[1])
-    try:
-        core(folder)
-    except AgentAssetsError as error:
-        told = {"type": type(error).__name__, "message": error.message, "next_step": error.next_step}
-        answer(folder / "error.json", told)
-        raise
-
-
-def answer(path: Path, value: dict[str, Any]) -> None:
-    """Write JSON so that a reader sees all of it or nothing."""
-    partial = path.with_name(f".{path.name}")
-    write_json(partial, value)
-    partial.rename(path)
 
 
 def prepare_environment() -> None:
@@ -70,25 +68,37 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def progress(report: Report, stage: str, **fields: Any) -> None:
+def progress(report: Report, stage: str, **fields: float | None) -> None:
     """Report one step of live progress."""
     known = {"step": 0, "total_steps": 0, "loss": None, "tokens": None, "eta_seconds": None}
     report({"kind": "progress", "stage": stage, **known, **fields})
 
 
-def facts(*libraries: str) -> dict[str, Any]:
+class FactFields(TypedDict):
+    """The fields of `contracts.Facts`."""
+
+    versions: dict[str, str]
+    device: str
+    peak_memory_bytes: int
+    peak_gpu_memory_bytes: int | None
+
+
+def facts(*libraries: str) -> FactFields:
     """What every result states: library versions, Python's included, the device, and peak memory in bytes."""
     import torch
 
     gpu = torch.cuda.is_available()
-    found = {
+    return {
         "device": torch.cuda.get_device_name(0) if gpu else "cpu",
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": peak_memory_bytes(),
         "versions": {name: version(name) for name in sorted(libraries)} | {"python": sys.version.split()[0]},
+        "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if gpu else None,
     }
-    if gpu:
-        found["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()
-    return found
+
+
+def peak_memory_bytes() -> int:
+    """Resident peak of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def sha256_file(path: Path) -> str:
@@ -114,17 +124,17 @@ def weights_sha256(folder: Path) -> str:
     return hashlib.sha256(canonical_json(hashes).encode()).hexdigest()
 
 
-def loaded_weights(folder: Path, model: Any) -> dict[str, Any]:
+def loaded_weights(folder: Path, model: "PreTrainedModel") -> WeightsLoaded:
     """The weights really loaded, read from the loaded model: a swapped or quantized copy shows."""
     quantization = getattr(model.config, "quantization_config", None)
-    return {
-        "name": model.config.name_or_path if not Path(model.config.name_or_path).is_absolute() else "base_model",
-        "sha256": weights_sha256(folder),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "quantization": None if quantization is None else str(getattr(quantization, "quant_method", quantization)),
-    }
+    return WeightsLoaded(
+        name=model.config.name_or_path if not Path(model.config.name_or_path).is_absolute() else "base_model",
+        sha256=weights_sha256(folder),
+        dtype=str(model.dtype).removeprefix("torch."),
+        quantization=None if quantization is None else str(getattr(quantization, "quant_method", quantization)),
+    )
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write JSON with sorted keys, so that equal values are equal bytes."""
     path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

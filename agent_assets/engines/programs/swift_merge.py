@@ -3,11 +3,6 @@
 The proof has two halves. Merging is done in float32, where merged equals base + adapter up to 1e-4 or so; and the files
 hold exactly those weights, rounded to the type of the base model. In bfloat16 the rounding itself moves logits by about
 1, whoever merges: that is told beside the proof, and decides nothing.
-
-params: model_dir, adapter_dir, out_dir; optional: prompts (list of conversations in OpenAI form)
-result: parity {prompts, positions, max_logit_difference, token_agreement, greedy_agreement, files_exact,
-        stored_dtype, stored_logit_difference, stored_token_agreement}, weights_loaded, files,
-        tokens (read and written for the proof), tokens_per_s, seconds, versions, device, peak_memory_bytes
 """
 
 import json
@@ -15,13 +10,20 @@ import time
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
-from agent_assets.engines.programs.runtime import Params, Report, facts, loaded_weights, progress, run_program
+from agent_assets.engines.contracts import SWIFT_MERGE, Agreement, MergeParams, MergeResult, Parity
+from agent_assets.engines.programs.runtime import Report, facts, loaded_weights, progress, run_program
 from agent_assets.engines.programs.swift_sft import ADAPTER_CONFIG, BASE_PREFIX
 from agent_assets.engines.programs.swift_template import check_template
 from agent_assets.engines.templates import TEMPLATE_FILE, chat_template
 from agent_assets.errors import BaseModelError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    Answered: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # logits (length, vocabulary), and answer (tokens,)
 
 PROMPTS: tuple[list[dict[str, str]], ...] = (
     [{"role": "user", "content": "What is the capital of France?"}],
@@ -35,7 +37,7 @@ PROMPTS: tuple[list[dict[str, str]], ...] = (
 GREEDY_TOKENS = 16
 
 
-def merge(params: Params, report: Report) -> dict[str, Any]:
+def merge(params: MergeParams, report: Report) -> MergeResult:
     """Merge and prove.
 
     Raises:
@@ -45,7 +47,7 @@ def merge(params: Params, report: Report) -> dict[str, Any]:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model_dir, adapter_dir, out_dir = (Path(params[name]) for name in ("model_dir", "adapter_dir", "out_dir"))
+    model_dir, adapter_dir, out_dir = params.model_dir, params.adapter_dir, params.out_dir
     started = time.monotonic()
     check_template(model_dir)
     progress(report, "load", total_steps=4)
@@ -54,9 +56,9 @@ def merge(params: Params, report: Report) -> dict[str, Any]:
     base = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype="auto")
     weights, stored = loaded_weights(model_dir, base), base.dtype
     types = {name: value.dtype for name, value in base.state_dict().items()}  # some models keep a few in float32
-    check_base(adapter_dir, str(weights["sha256"]))
+    check_base(adapter_dir, weights.sha256)
     adapted = PeftModel.from_pretrained(base.float().to(device), str(adapter_dir)).eval()
-    prompts = [tokenize(tokenizer, prompt).to(device) for prompt in params.get("prompts") or PROMPTS]
+    prompts = [tokenize(tokenizer, prompt).to(device) for prompt in params.prompts or PROMPTS]
     progress(report, "base + adapter", step=1, total_steps=4)
     proof = time.monotonic()
     expected = answers(adapted, prompts)
@@ -64,7 +66,7 @@ def merge(params: Params, report: Report) -> dict[str, Any]:
     progress(report, "merge", step=2, total_steps=4)
     merged = adapted.merge_and_unload()
     proof = time.monotonic()
-    parity = compare(expected, answers(merged, prompts))
+    exact = compare(expected, answers(merged, prompts))
     proof_seconds += time.monotonic() - proof
     for name, tensor in chain(merged.named_parameters(), merged.named_buffers()):
         tensor.data = tensor.data.to(types.get(name, tensor.dtype))
@@ -77,28 +79,30 @@ def merge(params: Params, report: Report) -> dict[str, Any]:
     # The files are loaded again: a mistake in writing them would show, too.
     reloaded = AutoModelForCausalLM.from_pretrained(str(out_dir), dtype="auto").to(device).eval()
     read = reloaded.state_dict()
-    parity["files_exact"] = rounded.keys() == read.keys() and all(
+    files_exact = rounded.keys() == read.keys() and all(
         value.dtype == rounded[name].dtype and torch.equal(value.cpu(), rounded[name]) for name, value in read.items()
     )
     proof = time.monotonic()
-    found = compare(expected, answers(reloaded, prompts))
+    rounding = compare(expected, answers(reloaded, prompts))
     proof_seconds += time.monotonic() - proof
-    parity |= {
-        "stored_dtype": str(stored).removeprefix("torch."),
-        "stored_logit_difference": found["max_logit_difference"],
-        "stored_token_agreement": found["token_agreement"],
-    }
-    tokens = 3 * (parity["positions"] + len(prompts) * GREEDY_TOKENS)
+    parity = Parity(
+        **vars(exact),
+        files_exact=files_exact,
+        stored_dtype=str(stored).removeprefix("torch."),
+        stored_logit_difference=rounding.max_logit_difference,
+        stored_token_agreement=rounding.token_agreement,
+    )
+    tokens = 3 * (parity.positions + len(prompts) * GREEDY_TOKENS)
     progress(report, "done", step=4, total_steps=4)
-    return {
-        "parity": parity,
-        "files": sorted(path.name for path in out_dir.iterdir() if path.is_file()),
-        "seconds": round(time.monotonic() - started, 2),
-        "tokens": tokens,
-        "tokens_per_s": round(tokens / proof_seconds, 1),
-        "weights_loaded": weights,
+    return MergeResult(
+        parity=parity,
+        files=sorted(path.name for path in out_dir.iterdir() if path.is_file()),
+        seconds=round(time.monotonic() - started, 2),
+        tokens=tokens,
+        tokens_per_s=round(tokens / proof_seconds, 1),
+        weights_loaded=weights,
         **facts("torch", "transformers", "peft", "safetensors"),
-    }
+    )
 
 
 def check_base(adapter_dir: Path, base_sha256: str) -> None:
@@ -115,14 +119,14 @@ def check_base(adapter_dir: Path, base_sha256: str) -> None:
         )
 
 
-def tokenize(tokenizer: Any, messages: Sequence[dict[str, str]]) -> Any:
+def tokenize(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[dict[str, str]]) -> "torch.Tensor":
     """Token ids of a conversation, shape (1, length), ready for an answer."""
     return tokenizer.apply_chat_template(
         list(messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
     )["input_ids"]
 
 
-def answers(model: Any, prompts: Sequence[Any]) -> list[tuple[Any, Any]]:
+def answers(model: "PreTrainedModel", prompts: Sequence["torch.Tensor"]) -> list["Answered"]:
     """For each prompt: logits of every position (float32, length x vocabulary), and the tokens of a greedy answer."""
     import torch
 
@@ -143,20 +147,20 @@ def answers(model: Any, prompts: Sequence[Any]) -> list[tuple[Any, Any]]:
     return found
 
 
-def compare(expected: list[tuple[Any, Any]], found: list[tuple[Any, Any]]) -> dict[str, Any]:
+def compare(expected: list["Answered"], found: list["Answered"]) -> Agreement:
     """How far two models are apart: largest logit difference, agreement of most likely tokens, of greedy answers."""
     pairs = list(zip(expected, found, strict=True))
     positions = sum(logits.shape[0] for logits, _ in expected)
     same_top = sum(int((one[0].argmax(-1) == two[0].argmax(-1)).sum()) for one, two in pairs)
     same_greedy = sum(int((one[1] == two[1]).sum()) for one, two in pairs)
-    return {
-        "prompts": len(pairs),
-        "positions": positions,
-        "max_logit_difference": max(float((one[0] - two[0]).abs().max()) for one, two in pairs),
-        "token_agreement": same_top / positions,
-        "greedy_agreement": same_greedy / (len(pairs) * GREEDY_TOKENS),
-    }
+    return Agreement(
+        prompts=len(pairs),
+        positions=positions,
+        max_logit_difference=max(float((one[0] - two[0]).abs().max()) for one, two in pairs),
+        token_agreement=same_top / positions,
+        greedy_agreement=same_greedy / (len(pairs) * GREEDY_TOKENS),
+    )
 
 
 if __name__ == "__main__":
-    run_program(merge)
+    run_program(SWIFT_MERGE, merge)

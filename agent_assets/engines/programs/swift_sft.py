@@ -1,39 +1,29 @@
 """Program `swift_sft`: a LoRA adapter from training rows, by ms-swift.
 
-params: model_dir, train_file (JSONL rows in the swift format), out_dir, seed, epochs, learning_rate, lora_rank,
-        lora_alpha, lora_dropout, batch_size, grad_accum, max_length, warmup_ratio, precision ("bf16" | "fp32");
-        optional: loss_scale, micro_batch (rows computed at once; batch_size rows make one step in any case),
-        checkpoint_dir and save_steps (checkpoints to resume from; training goes on from the last one there)
-result: rows, rows_too_long, steps, tokens, tokens_per_s, loss_first, loss_last, seconds {load, encode, train, save},
-        weights_loaded, versions, device, peak_memory_bytes
-files:  adapter_model.safetensors, adapter_config.json (no machine paths), loss.jsonl
+It writes adapter_model.safetensors, adapter_config.json (no machine paths) and loss.jsonl.
 """
 
 import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import read_json_lines
-from agent_assets.engines.programs.runtime import (
-    Params,
-    Report,
-    facts,
-    loaded_weights,
-    progress,
-    run_program,
-    write_json,
-)
+from agent_assets.engines.contracts import SWIFT_SFT, SftParams, SftResult
+from agent_assets.engines.programs.runtime import Report, facts, loaded_weights, progress, run_program, write_json
 from agent_assets.engines.programs.swift_template import check_template, register_agent_template
 from agent_assets.errors import TrainingDataError
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 ADAPTER_CONFIG = "adapter_config.json"
 BASE_PREFIX = "base:"
 LOSS_FILE = "loss.jsonl"
 
 
-def train(params: Params, report: Report) -> dict[str, Any]:
+def train(params: SftParams, report: Report) -> SftResult:
     """Train one adapter.
 
     Raises:
@@ -41,9 +31,9 @@ def train(params: Params, report: Report) -> dict[str, Any]:
         TrainingDataError: no row fits into `max_length`.
         EngineFailed: the loss is not a number.
     """
-    model_dir, out_dir = Path(params["model_dir"]), Path(params["out_dir"])
+    model_dir, out_dir = params.model_dir, params.out_dir
     check_template(model_dir)
-    rows = read_json_lines(Path(params["train_file"]))
+    rows = read_json_lines(params.train_file)
     out_dir.mkdir(parents=True, exist_ok=True)
     clock = [time.monotonic()]
     progress(report, "load")
@@ -58,36 +48,36 @@ def train(params: Params, report: Report) -> dict[str, Any]:
     too_long = pipeline.encode(rows)
     if not pipeline.encoded:
         raise TrainingDataError(
-            f"None of the {len(rows)} training rows fits into {params['max_length']} tokens.",
+            f"None of the {len(rows)} training rows fits into {params.max_length} tokens.",
             next_step="Raise `sft_adapter.max_length`, or make the rows shorter.",
         )
     clock.append(time.monotonic())
     trainer = pipeline.fit(report, out_dir / LOSS_FILE)
     clock.append(time.monotonic())
     progress(report, "save", step=trainer.state.global_step, total_steps=trainer.state.max_steps)
-    save_adapter(trainer.model, out_dir, str(weights["sha256"]))
+    save_adapter(trainer.model, out_dir, weights.sha256)
     shutil.rmtree(scratch, ignore_errors=True)
     clock.append(time.monotonic())
-    losses = [entry["loss"] for entry in pipeline.history]
-    return {
-        "rows": len(rows),
-        "rows_too_long": too_long,
-        "steps": trainer.state.global_step,
-        "tokens": pipeline.tokens,
-        "tokens_per_s": round(pipeline.speed, 1),
-        "loss_first": losses[0],
-        "loss_last": losses[-1],
-        "seconds": {
+    losses = [point.loss for point in pipeline.history]
+    return SftResult(
+        rows=len(rows),
+        rows_too_long=too_long,
+        steps=trainer.state.global_step,
+        tokens=pipeline.tokens,
+        tokens_per_s=round(pipeline.speed, 1),
+        loss_first=losses[0],
+        loss_last=losses[-1],
+        seconds={
             name: round(end - start, 2)
             for name, start, end in zip(("load", "encode", "train", "save"), clock, clock[1:], strict=False)
         },
-        "kernels": pipeline.kernels,
-        "weights_loaded": weights,
+        kernels=pipeline.kernels,
+        weights_loaded=weights,
         **facts("torch", "transformers", "peft", "ms-swift"),
-    }
+    )
 
 
-def save_adapter(model: Any, out_dir: Path, base_sha256: str) -> None:
+def save_adapter(model: "PeftModel", out_dir: Path, base_sha256: str) -> None:
     """Save with peft, then name the base by its content: a path of this machine means nothing elsewhere."""
     model.save_pretrained(str(out_dir), selected_adapters=["default"])
     for name in ("README.md", "additional_config.json"):
@@ -99,4 +89,4 @@ def save_adapter(model: Any, out_dir: Path, base_sha256: str) -> None:
 
 
 if __name__ == "__main__":
-    run_program(train)
+    run_program(SWIFT_SFT, train)

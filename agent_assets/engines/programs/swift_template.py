@@ -2,8 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
+from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.templates import HERMES, TEMPLATE_FILE, chat_template
 from agent_assets.errors import BaseModelError
 
@@ -35,13 +35,13 @@ def register_agent_template() -> str:
     class AgentAssetsTemplate(HermesAgentTemplate):  # type: ignore[misc]
         """Hermes tool calls and results, with the tool block of our chat template."""
 
-        def _format_tools(self, tools: list[Any], system: str | None = None, user_message: Any = None) -> str:
+        def _format_tools(self, tools: list[JsonObject], system: str | None = None, user_message: object = None) -> str:
             # The chat template itself renders the block: what it says is defined in one place.
             messages = [{"role": "system", "content": system or ""}]
             texts, _ = render_jinja_template([messages], tools=tools, chat_template=chat_template(HERMES))
             return str(texts[0]).removeprefix(_SYSTEM_START).removesuffix(_SYSTEM_END)
 
-        def _format_tool_calls(self, tool_call_messages: list[dict[str, Any]]) -> str:
+        def _format_tool_calls(self, tool_call_messages: list[JsonObject]) -> str:
             calls = []
             for message in tool_call_messages:
                 call = self._parse_tool_call(message["content"])
@@ -50,7 +50,7 @@ def register_agent_template() -> str:
                 calls.append(f'<tool_call>\n{{"name": {name}, "arguments": {arguments}}}\n</tool_call>')
             return "\n".join(calls)
 
-        def _add_tool_call_prefix(self, tool_content: str, pre_message: dict[str, Any] | None = None) -> str:
+        def _add_tool_call_prefix(self, tool_content: str, pre_message: JsonObject | None = None) -> str:
             """Text and the call after it stand on lines of their own."""
             said = pre_message["content"] if pre_message is not None and pre_message["role"] == "assistant" else ""
             return "\n" + tool_content if said and not said.endswith("\n") else tool_content

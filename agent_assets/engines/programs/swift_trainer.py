@@ -3,70 +3,102 @@
 import json
 import math
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Self
 
+import torch
+from peft import PeftModel
 from swift import SftArguments
 from swift.pipelines.train.sft import SwiftSft
 from swift.template import MaxLengthError
 from swift.trainers import Seq2SeqTrainer
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from agent_assets.conversations.messages import JsonObject
+from agent_assets.engines.contracts import SftParams
 from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
-from agent_assets.engines.programs.runtime import Params, Report, progress
+from agent_assets.engines.programs.runtime import Report, progress
+from agent_assets.engines.programs.shared_cores import SharedCores
 from agent_assets.engines.programs.swift_arguments import common_arguments
 from agent_assets.errors import EngineFailed
 
 
-def sft_arguments(params: Params, *, agent_template: str, scratch: Path) -> SftArguments:
+def sft_arguments(params: SftParams, *, agent_template: str, scratch: Path) -> SftArguments:
     """The arguments of `swift sft` for our parameters: what a command line would say, and nothing left to guess."""
-    common = common_arguments(params, agent_template=agent_template)
-    batch = int(params["batch_size"])
+    common = common_arguments(
+        params.model_dir,
+        precision=params.precision,
+        learning_rate=params.learning_rate,
+        seed=params.seed,
+        agent_template=agent_template,
+    )
     # Rows computed one by one need no padding, and logits only where there are labels: on a CPU that is faster. The
     # loss is a mean over the tokens of the whole step, so the gradient is the same.
-    micro_batch = int(params.get("micro_batch") or (1 if common["use_cpu"] else batch))
-    checkpoints = params.get("checkpoint_dir")
+    micro_batch = params.micro_batch or (1 if common["use_cpu"] else params.batch_size)
     return SftArguments(
         **common,
-        loss_scale=str(params.get("loss_scale", "hermes")),
-        dataset=[str(params["train_file"])],
-        max_length=int(params["max_length"]),
+        loss_scale=params.loss_scale,
+        dataset=[str(params.train_file)],
+        max_length=params.max_length,
         truncation_strategy="raise",
-        lora_rank=int(params["lora_rank"]),
-        lora_alpha=int(params["lora_alpha"]),
-        lora_dropout=float(params["lora_dropout"]),
+        lora_rank=params.lora_rank,
+        lora_alpha=params.lora_alpha,
+        lora_dropout=params.lora_dropout,
         target_modules=["all-linear"],
-        num_train_epochs=float(params["epochs"]),
-        warmup_ratio=float(params["warmup_ratio"]),
+        num_train_epochs=params.epochs,
+        warmup_ratio=params.warmup_ratio,
         per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=max(1, batch // micro_batch) * int(params["grad_accum"]),
+        gradient_accumulation_steps=max(1, params.batch_size // micro_batch) * params.grad_accum,
         use_logits_to_keep=True,
-        output_dir=str(checkpoints or scratch),
-        save_strategy="steps" if checkpoints else "no",
-        save_steps=int(params.get("save_steps", 50)),
+        output_dir=str(params.checkpoint_dir or scratch),
+        save_strategy="steps" if params.checkpoint_dir else "no",
+        save_steps=params.save_steps,
         save_total_limit=1,
-        resume_from_checkpoint=last_checkpoint(checkpoints),
+        resume_from_checkpoint=last_checkpoint(params.checkpoint_dir),
     )
 
 
-def last_checkpoint(folder: str | None) -> str | None:
+def last_checkpoint(folder: Path | None) -> str | None:
     """The newest complete checkpoint of a folder, or None."""
-    if folder is None or not Path(folder).is_dir():
+    if folder is None or not folder.is_dir():
         return None
-    found = [path for path in Path(folder).glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
     return str(max(found, key=lambda path: int(path.name.rpartition("-")[2]))) if found else None
+
+
+@dataclass(frozen=True)
+class LossPoint:
+    """One line of loss.jsonl; `tokens` counts from the start."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens: int
+
+    @classmethod
+    def of(cls, logged: dict[str, float]) -> Self:
+        """What transformers logged of a step."""
+        return cls(
+            step=int(logged["step"]),
+            loss=float(logged["loss"]),
+            learning_rate=float(logged["learning_rate"]),
+            grad_norm=float(logged["grad_norm"]),
+            tokens=int(logged["tokens"]),
+        )
 
 
 class Sft(SwiftSft):  # type: ignore[misc]
     """ms-swift's SFT pipeline, with rows encoded here: its own data loading costs more than a small training."""
 
-    encoded: list[dict[str, Any]]
-    history: list[dict[str, Any]]
+    encoded: list[JsonObject]
+    history: list["LossPoint"]
     kernels: list[str]
     tokens = 0
     speed = 0.0  # tokens a second
 
-    def encode(self, rows: list[dict[str, Any]]) -> int:
+    def encode(self, rows: list[JsonObject]) -> int:
         """Encode the rows by the template; returns how many are too long. Those are left out, never cut."""
         self.encoded = []
         too_long = 0
@@ -77,7 +109,7 @@ class Sft(SwiftSft):  # type: ignore[misc]
                 too_long += 1
         return too_long
 
-    def fit(self, report: Report, loss_file: Path) -> Any:
+    def fit(self, report: Report, loss_file: Path) -> "CountingTrainer":
         """Train; returns the trainer. The loss of every step goes to `loss_file`."""
         self.kernels = []
         model = self.prepare_model(self.args, self.model, template=self.template, train_dataset=self.encoded)
@@ -100,12 +132,19 @@ class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
     tokens = 0
 
-    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._cores = SharedCores()
+
+    def training_step(
+        self, model: PeftModel, inputs: dict[str, torch.Tensor], *args: object, **kwargs: object
+    ) -> torch.Tensor:
         """One forward and backward pass."""
         self.tokens += inputs["input_ids"].numel()
+        self._cores.share()
         return super().training_step(model, inputs, *args, **kwargs)
 
-    def _compute_acc(self, *args: Any, **kwargs: Any) -> None:
+    def _compute_acc(self, *args: object, **kwargs: object) -> None:
         """Token accuracy over a 49k vocabulary costs time at every step and decides nothing."""
 
 
@@ -114,32 +153,41 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, trainer: CountingTrainer, report: Report, loss_file: Path) -> None:
         self.trainer, self.report, self.loss_file = trainer, report, loss_file
-        self.history: list[dict[str, Any]] = []
+        self.history: list[LossPoint] = []
         self.started = time.monotonic()
         self.first_step = self.first_token = 0
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Take over the history of a resumed training."""
-        self.history = [_entry(logged) for logged in state.log_history if "loss" in logged]
-        self.trainer.tokens = self.first_token = self.history[-1]["tokens"] if self.history else 0
+        self.history = [LossPoint.of(logged) for logged in state.log_history if "loss" in logged]
+        self.trainer.tokens = self.first_token = self.history[-1].tokens if self.history else 0
         self.started, self.first_step = time.monotonic(), state.global_step
-        self.loss_file.write_text("".join(json.dumps(entry) + "\n" for entry in self.history), encoding="utf-8")
+        self.loss_file.write_text("".join(json.dumps(asdict(entry)) + "\n" for entry in self.history), encoding="utf-8")
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **kwargs: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **kwargs: object,
+    ) -> None:
         """Report one step."""
         if "loss" not in logs:
             return
         logged = state.log_history[-1]  # kept in checkpoints: a resumed training goes on counting
         logged["tokens"] = self.trainer.tokens
-        entry = _entry(logged)
-        if not (math.isfinite(entry["loss"]) and math.isfinite(entry["grad_norm"])):
+        entry = LossPoint.of(logged)
+        if not (math.isfinite(entry.loss) and math.isfinite(entry.grad_norm)):
             raise EngineFailed(
-                f"The loss is {entry['loss']} at step {state.global_step} of {state.max_steps}.",
+                f"The loss is {entry.loss} at step {state.global_step} of {state.max_steps}.",
                 next_step="Lower `sft_adapter.learning_rate`, or train with `precision: fp32`.",
             )
         self.history.append(entry)
         with self.loss_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps(asdict(entry)) + "\n")
         seconds = time.monotonic() - self.started
         done = state.global_step - self.first_step
         progress(
@@ -147,19 +195,9 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
             "train",
             step=state.global_step,
             total_steps=state.max_steps,
-            loss=entry["loss"],
+            loss=entry.loss,
             tokens=self.trainer.tokens,
             eta_seconds=round(seconds / done * (state.max_steps - state.global_step), 1),
             tokens_per_s=round((self.trainer.tokens - self.first_token) / seconds, 1),
             epoch=round(state.epoch or 0.0, 3),
         )
-
-
-def _entry(logged: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "step": logged["step"],
-        "loss": float(logged["loss"]),
-        "learning_rate": float(logged["learning_rate"]),
-        "grad_norm": float(logged["grad_norm"]),
-        "tokens": int(logged["tokens"]),
-    }

@@ -11,11 +11,14 @@ import itertools
 import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 from vllm.platforms.cpu import CpuPlatform
+
+if TYPE_CHECKING:
+    from vllm.lora.layers import LoRAMapping
 
 MODULE = "agent_assets.engines.programs.vllm_cpu"
 SERVER = "vllm.entrypoints.openai.api_server"
@@ -31,18 +34,20 @@ class MatrixAdapters(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typ
     part; an adapter with many (a prompt) has its own.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._layers: dict[int, tuple[Any, _Layer]] = {}
+        self._layers: dict[int, tuple[tuple[torch.Tensor, ...], _Layer]] = {}
 
-    def update_metadata(self, mapping: Any, lora_index_to_id: list[int | None], *args: Any, **kwargs: Any) -> None:
+    def update_metadata(
+        self, mapping: "LoRAMapping", lora_index_to_id: list[int | None], *args: object, **kwargs: object
+    ) -> None:
         """Note which slot each token of the next step uses; -1 is the base model."""
         super().update_metadata(mapping, lora_index_to_id, *args, **kwargs)
         self._alone, self._shared = _grouped(self.token_lora_indices.tolist(), len(lora_index_to_id))
 
     def add_lora_linear(
         self, y: torch.Tensor, x: torch.Tensor, lora_a_stacked: tuple[torch.Tensor, ...],
-        lora_b_stacked: tuple[torch.Tensor, ...], scale: float, output_slices: tuple[int, ...], **_: Any,
+        lora_b_stacked: tuple[torch.Tensor, ...], scale: float, output_slices: tuple[int, ...], **_: object,
     ) -> None:  # fmt: skip
         """y += scale * (x A^T) B^T in place, with the A and B of each token's slot.
 
@@ -61,13 +66,15 @@ class MatrixAdapters(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typ
 
     def add_lora_logits(
         self, y: torch.Tensor, x: torch.Tensor, lora_a_stacked: torch.Tensor, lora_b_stacked: torch.Tensor,
-        scale: float, **more: Any,
+        scale: float, **more: object,
     ) -> None:  # fmt: skip
         """As vLLM does it, where an adapter has a part for the output layer at all: it is as wide as the vocabulary."""
         if torch.nn.functional.linear(x, lora_a_stacked.view(-1, x.shape[-1])).any():
             super().add_lora_logits(y, x, lora_a_stacked, lora_b_stacked, scale, **more)
 
-    def add_lora_embedding(self, y: torch.Tensor, x: torch.Tensor, lora_b_stacked: torch.Tensor, **more: Any) -> None:
+    def add_lora_embedding(
+        self, y: torch.Tensor, x: torch.Tensor, lora_b_stacked: torch.Tensor, **more: object
+    ) -> None:
         """As vLLM does it, where an adapter has a part for the embeddings at all."""
         if x.any():
             super().add_lora_embedding(y, x, lora_b_stacked, **more)

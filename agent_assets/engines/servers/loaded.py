@@ -8,33 +8,33 @@ from pathlib import Path
 
 import httpx
 
-from agent_assets.engines.servers.adapters import load_adapter, unload_adapter
+from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.errors import EngineFailed
 
 _SECONDS = 30.0
 
 
-def hold(base_url: str, name: str, folder: Path) -> None:
+def ensure_loaded(server: InferenceServer, base_url: str, name: str, folder: Path) -> None:
     """Make the server hold an adapter.
 
     Raises:
         EngineFailed: it does not take it, or does not answer.
     """
     try:
-        load_adapter(base_url, name, folder)
+        server.load_adapter(base_url, name, folder)
     except EngineFailed:
         if name not in _held(base_url):
             raise
 
 
-def drop(base_url: str, name: str) -> None:
+def ensure_unloaded(server: InferenceServer, base_url: str, name: str) -> None:
     """Make the server hold an adapter no more.
 
     Raises:
         EngineFailed: it does not let it go, or does not answer.
     """
     try:
-        unload_adapter(base_url, name)
+        server.unload_adapter(base_url, name)
     except EngineFailed:
         if name in _held(base_url):
             raise

@@ -2,19 +2,20 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from agent_assets.engines.contracts import BASE_MODEL, BaseModelParams
 from agent_assets.engines.templates import chat_template
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the base model depends on: its source, and the text of its chat template."""
     settings = pipeline.config.base_model
     template = chat_template(settings.chat_template)
-    return settings.model_dump() | {"template_sha256": hashlib.sha256(template.encode()).hexdigest()}
+    return settings.fingerprint_settings() | {"template_sha256": hashlib.sha256(template.encode()).hexdigest()}
 
 
 def read_source(run: SourceContext) -> Source:
@@ -28,30 +29,30 @@ def source_location(pipeline: PipelineSpec) -> str:
     return source if source.startswith("pypi:") else str((pipeline.folder / source).resolve())
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Convert the weights to safetensors and give them the chat template."""
     settings = run.config.base_model
     made = run.engines.run(
         run.context,
-        program="base_model",
+        BASE_MODEL,
+        BaseModelParams(
+            source=source_location(run.pipeline),
+            sha256=settings.sha256,
+            chat_template=settings.chat_template,
+            out_dir=folder,
+        ),
         work_dir=folder / "logs",
         failed_logs=run.logs,
         max_minutes=30,
         max_memory_gb=64,
-        params={
-            "source": source_location(run.pipeline),
-            "sha256": settings.sha256,
-            "chat_template": settings.chat_template,
-            "out_dir": str(folder),
-        },
     )
     weights = sorted(folder.glob("*.safetensors"))
     complete = bool(weights) and (folder / "config.json").is_file() and (folder / "chat_template.jinja").is_file()
-    return Product(
-        summary={"parameters": made.result.get("parameters"), "weight_files": len(weights)},
+    return StageResult(
+        summary={"parameters": made.result.parameters, "weight_files": len(weights)},
         checks=[CheckEntry(name="weights_complete", passed=complete)],
-        engine=EngineEntry(name="base_model", versions=made.result["versions"]),
-        weights_loaded=made.result["weights_loaded"],
+        engine=EngineEntry(name="base_model", versions=made.result.versions),
+        weights_loaded=asdict(made.result.weights_loaded),
         version_suffixes=(".safetensors", ".jinja"),
     )
 
@@ -65,7 +66,7 @@ STAGE = Stage(
     code_version="1",
     config=config,
     read_source=read_source,
-    produce=produce,
+    build=build,
     checks=(Check("weights_complete", "Weights, configuration and chat template are all there."),),
     partitioned=False,
 )

@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
 from agent_assets.store.manifest import CheckEntry
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the memories depend on besides the database."""
-    return pipeline.config.elder_memories.model_dump()
+    return pipeline.config.elder_memories.fingerprint_settings()
 
 
 def read_source(run: SourceContext) -> Source:
@@ -22,14 +21,19 @@ def read_source(run: SourceContext) -> Source:
     return Source(versions={"mongodb": content_digest(record)}, data=record)
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def present(pipeline: PipelineSpec) -> bool:
+    """Only where there are elders."""
+    return pipeline.partitioned
+
+
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write elder.json and memories.jsonl."""
     from agent_assets.conversations.memories import write_memories
 
     record = source.data
     write_memories(folder, record.profile, record.memories)
     enough = len(record.memories) >= run.config.elder_memories.min_memories
-    return Product(
+    return StageResult(
         summary={
             "memories": len(record.memories),
             "language": record.profile.language,
@@ -61,6 +65,7 @@ STAGE = Stage(
     code_version="1",
     config=config,
     read_source=read_source,
-    produce=produce,
+    present=present,
+    build=build,
     checks=(Check("memories_usable", "At least `min_memories` answers can be used."),),
 )

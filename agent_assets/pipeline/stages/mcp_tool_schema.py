@@ -5,16 +5,15 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry
 
 SCHEMA_FILE = "tool_schema.json"
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the snapshot depends on besides the servers themselves."""
     return {"mcp_config": servers_version(pipeline)}
 
@@ -31,7 +30,7 @@ def read_source(run: SourceContext) -> Source:
     return Source(versions={"servers": sha256(text.encode()).hexdigest()[:32]}, data=text)
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write the snapshot."""
     from agent_assets.conversations.tools import check_schema
 
@@ -39,7 +38,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     tools = read_tools(folder)
     problems = {tool.name: check_schema(tool) for tool in tools}
     broken = {name: found for name, found in problems.items() if found}
-    return Product(
+    return StageResult(
         summary={"tools": [tool.name for tool in tools], "tool_count": len(tools)},
         checks=[
             CheckEntry(
@@ -60,7 +59,7 @@ STAGE = Stage(
     code_version="1",
     config=config,
     read_source=read_source,
-    produce=produce,
+    build=build,
     checks=(Check("schema_valid", "Every tool has a valid JSON Schema, and there is at least one."),),
     partitioned=False,
 )

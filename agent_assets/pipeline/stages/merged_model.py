@@ -3,45 +3,42 @@
 The stage `rl_merged_model` is the same for the adapter of reinforcement learning.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.engines.contracts import SWIFT_MERGE, MergeParams
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, always
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the merged model depends on."""
-    return pipeline.config.merged_model.model_dump(exclude={"max_minutes", "max_memory_gb"})
+    return pipeline.config.merged_model.fingerprint_settings()
 
 
-def merge(run: StageRun, folder: Path, adapter: str) -> Product:
+def merge(run: StageRun, folder: Path, adapter: str) -> StageResult:
     """Merge, and compare the logits of merged and base + adapter on fixed prompts."""
     settings = run.config.merged_model
     made = run.engines.run(
         run.context,
-        program="swift_merge",
+        SWIFT_MERGE,
+        MergeParams(model_dir=run.path("base_model"), adapter_dir=run.path(adapter), out_dir=folder),
         work_dir=folder / "logs",
         failed_logs=run.logs,
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
-        params={
-            "model_dir": str(run.path("base_model")),
-            "adapter_dir": str(run.path(adapter)),
-            "out_dir": str(folder),
-        },
     )
-    parity = made.result["parity"]
-    equal = parity["max_logit_difference"] <= settings.max_logit_difference and parity["token_agreement"] == 1.0
-    return Product(
+    parity = made.result.parity
+    equal = parity.max_logit_difference <= settings.max_logit_difference and parity.token_agreement == 1.0
+    return StageResult(
         summary={
-            "max_logit_difference": parity["max_logit_difference"],
-            "token_agreement": parity["token_agreement"],
-            "stored_dtype": parity["stored_dtype"],
-            "stored_token_agreement": parity["stored_token_agreement"],
-            "tokens": made.result["tokens"],
-            "tokens_per_s": made.result["tokens_per_s"],
+            "max_logit_difference": parity.max_logit_difference,
+            "token_agreement": parity.token_agreement,
+            "stored_dtype": parity.stored_dtype,
+            "stored_token_agreement": parity.stored_token_agreement,
+            "tokens": made.result.tokens,
+            "tokens_per_s": made.result.tokens_per_s,
             "peak_memory_mb": made.peak_memory_bytes // 2**20,
             "merge_seconds": round(made.seconds, 1),
         },
@@ -49,23 +46,25 @@ def merge(run: StageRun, folder: Path, adapter: str) -> Product:
             CheckEntry(name="adapter_loads", passed=True, description="the adapter loaded on this base model"),
             CheckEntry(
                 name="parity",
-                passed=equal and parity["files_exact"],
-                metadata=parity,
-                description=f"largest logit difference {parity['max_logit_difference']:.2e} in float32; the files hold "
-                f"{'' if parity['files_exact'] else 'NOT '}exactly these weights in {parity['stored_dtype']}",
+                passed=equal and parity.files_exact,
+                metadata=asdict(parity),
+                description=f"largest logit difference {parity.max_logit_difference:.2e} in float32; the files hold "
+                f"{'' if parity.files_exact else 'NOT '}exactly these weights in {parity.stored_dtype}",
             ),
         ],
-        engine=EngineEntry(name="swift", versions=made.result["versions"]),
-        device=made.result["device"],
-        weights_loaded=made.result["weights_loaded"],
+        engine=EngineEntry(name="swift", versions=made.result.versions),
+        device=made.result.device,
+        weights_loaded=asdict(made.result.weights_loaded),
         version_suffixes=(".safetensors", ".jinja"),
     )
 
 
-def merging_stage(*, name: str, adapter: str, description: str) -> Stage:
-    """A stage that merges the adapter of the stage `adapter` into the base model."""
+def merging_stage(
+    *, name: str, adapter: str, description: str, present: Callable[[PipelineSpec], bool] = always
+) -> Stage:
+    """A stage that merges the adapter of the stage `adapter` into the base model, where both are `present`."""
 
-    def produce(run: StageRun, source: Source, folder: Path) -> Product:
+    def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         return merge(run, folder, adapter)
 
     return Stage(
@@ -75,7 +74,7 @@ def merging_stage(*, name: str, adapter: str, description: str) -> Stage:
         kinds=frozenset({"pytorch", "huggingface"}),
         code_version="2",
         config=config,
-        produce=produce,
+        build=build,
         checks=(
             Check("adapter_loads", "The adapter loads on this base model."),
             Check(
@@ -85,6 +84,7 @@ def merging_stage(*, name: str, adapter: str, description: str) -> Stage:
             ),
         ),
         gpu=True,
+        present=present,
     )
 
 

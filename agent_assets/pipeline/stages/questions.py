@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from agent_assets.conversations.messages import JsonObject
 from agent_assets.errors import ConfigError
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, SourceContext, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.pipeline.stages.tools import open_tools, read_tools
 from agent_assets.store.manifest import CheckEntry
@@ -19,13 +21,26 @@ if TYPE_CHECKING:
 MAX_MATERIAL_CHARS = 60_000  # of the source file, and of each resource
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class AskedFrom:
+    """What questions are made from besides the tools; None where it is not asked for.
+
+    Args:
+        questionnaire: questions of the collection in MongoDB.
+        resources: text resources of the MCP servers by name.
+    """
+
+    questionnaire: Sequence[str] | None = None
+    resources: Mapping[str, str] | None = None
+
+
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the questions depend on: their configuration, the teacher, the wordings and the source file."""
     settings = pipeline.config.questions
-    files = {"wordings_sha256": settings.wordings, "source_sha256": settings.source_file}
-    return settings.model_dump(exclude={"teacher"}) | {
+    return settings.fingerprint_settings() | {
         "teacher": teacher_identity(settings.teacher, pipeline.config.llm),
-        **{key: None if name is None else pipeline.file_hash(name) for key, name in files.items()},
+        "wordings_sha256": pipeline.hash_of(settings.wordings),
+        "source_sha256": pipeline.hash_of(settings.source_file),
     }
 
 
@@ -37,40 +52,41 @@ def has_source(pipeline: PipelineSpec) -> bool:
 def read_source(run: SourceContext) -> Source:
     """The questionnaire in MongoDB and the servers' resources, where they are asked for."""
     settings = run.config.questions
-    found: dict[str, Any] = {}
+    data = AskedFrom()
     if settings.questionnaire:
         from agent_assets.mongo.reader import read_questionnaire
 
-        found["questionnaire"] = read_questionnaire(run.mongo.db, run.config.elder_memories.layout)
+        data = replace(data, questionnaire=read_questionnaire(run.mongo.db, run.config.elder_memories.layout))
     by_llm = teacher_identity(settings.teacher, run.config.llm) != SCRIPTED
     if settings.resources and by_llm:
-        found["resources"] = asyncio.run(_resources(run))
-    texts = {name: json.dumps(value, sort_keys=True, ensure_ascii=False) for name, value in found.items()}
-    return Source({name: sha256(text.encode()).hexdigest()[:32] for name, text in texts.items()}, found)
+        data = replace(data, resources=asyncio.run(_resources(run)))
+    read = {name: value for name, value in vars(data).items() if value is not None}
+    texts = {name: json.dumps(value, sort_keys=True, ensure_ascii=False) for name, value in read.items()}
+    return Source({name: sha256(text.encode()).hexdigest()[:32] for name, text in texts.items()}, data)
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write questions.jsonl, questions.txt and questions.<language>.json."""
     from agent_assets.synthesis.questions.questions import make_questions
 
     settings = run.config.questions
-    data: Mapping[str, Any] = source.data or {}
+    data: AskedFrom = source.data or AskedFrom()
     asked, spent = _ask(run, data)
     summary = make_questions(
         folder,
         tools=read_tools(run.path("mcp_tool_schema")),
         config=settings,
-        wordings=_file(run, settings.wordings),
+        wordings=run.pipeline.path_of(settings.wordings),
         asked=asked,
-        questionnaire=data.get("questionnaire", ()),
+        questionnaire=data.questionnaire or (),
     )
-    return Product(
+    return StageResult(
         summary=summary | {"teacher": dict(teacher_identity(settings.teacher, run.config.llm)), **spent},
         checks=[CheckEntry(name="questions_valid", passed=summary["questions"] > 0)],
     )
 
 
-def _ask(run: StageRun, data: Mapping[str, Any]) -> "tuple[LlmQuestions | None, dict[str, Any]]":
+def _ask(run: StageRun, data: AskedFrom) -> "tuple[LlmQuestions | None, JsonObject]":
     """A language model's questions and what they cost; none and nothing with the scripted teacher."""
     settings = run.config.questions
     client = llm_client(run, settings.teacher)
@@ -79,7 +95,7 @@ def _ask(run: StageRun, data: Mapping[str, Any]) -> "tuple[LlmQuestions | None, 
     from agent_assets.synthesis.questions.llm import Material
     from agent_assets.synthesis.questions.questions import ask_llm
 
-    material = Material(_source_text(run), data.get("resources", {}))
+    material = Material(_source_text(run), data.resources or {})
 
     async def ask() -> "LlmQuestions":
         async with client:
@@ -87,7 +103,7 @@ def _ask(run: StageRun, data: Mapping[str, Any]) -> "tuple[LlmQuestions | None, 
                 client,
                 tools=read_tools(run.path("mcp_tool_schema")),
                 config=settings,
-                wordings=_file(run, settings.wordings),
+                wordings=run.pipeline.path_of(settings.wordings),
                 material=material,
             )
 
@@ -102,7 +118,7 @@ async def _resources(run: SourceContext) -> dict[str, str]:
 
 
 def _source_text(run: StageRun) -> str:
-    path = _file(run, run.config.questions.source_file)
+    path = run.pipeline.path_of(run.config.questions.source_file)
     if path is None:
         return ""
     try:
@@ -117,10 +133,6 @@ def _source_text(run: StageRun) -> str:
     return text
 
 
-def _file(run: StageRun, name: str | None) -> Path | None:
-    return None if name is None else run.pipeline.file(name)
-
-
 STAGE = Stage(
     name="questions",
     description="Questions that the tools can answer (and some they cannot), by a language model or from wordings, "
@@ -129,7 +141,9 @@ STAGE = Stage(
     kinds=frozenset({"python", "text"}),
     code_version="2",
     config=config,
-    produce=produce,
+    read_source=read_source,
+    has_source=has_source,
+    build=build,
     checks=(Check("questions_valid", "There are questions, and no two are the same."),),
     partitioned=False,
 )

@@ -10,15 +10,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import ReleaseConflict, ReleaseError
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Settled, Source, Stage, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, PostBuildResult, Source, Stage, StageResult, StageRun
 from agent_assets.pipeline.stages.eval_report import ANSWERS_FILE
 from agent_assets.release.records import CANDIDATE_FILE, ITEMS_FILE, Candidate, Items, Ledger, Part, Verdict
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry
+
+if TYPE_CHECKING:
+    from agent_assets.evaluation.report_schema import SystemScores
 
 AUTHOR = "gate"
 # By system of the report: the adapter that serving loads, and the merge that carries the parity proof.
@@ -26,21 +29,29 @@ ADAPTERS: Mapping[str, tuple[str, str]] = {
     "sft": ("sft_adapter", "merged_model"),
     "rl": ("rl_checkpoint", "rl_merged_model"),
 }
-_VERDICT_OF_SETTINGS = {"keep_versions"}
+# By role in a candidate: artifacts that serving or the gate reads besides adapter and merge.
+ROLES: Mapping[str, str] = {
+    "base": "base_model",
+    "tools": "mcp_tool_schema",
+    "rows": "train_jsonl",
+    "report": "eval_report",
+    "memories": "elder_memories",
+}
 _ATTEMPTS = 5
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the candidate and its verdict depend on."""
-    return pipeline.config.release.model_dump(exclude=_VERDICT_OF_SETTINGS)
+    return pipeline.config.release.fingerprint_settings()
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write candidate.json and items.json."""
     from agent_assets.conversations.items import read_items
+    from agent_assets.evaluation.report_schema import read_report
 
-    report = json.loads((run.path("eval_report") / "report.json").read_text(encoding="utf-8"))
-    system = report["rl"]["candidate"] if "rl" in report["systems"] else "sft"
+    report = read_report(run.path("eval_report"))
+    system, reference = report.candidate, report.reference
     adapter, merged = (run.inputs[name] for name in ADAPTERS[system])
     held = read_items(run.path("train_jsonl") / "heldout.jsonl")
     prompts = sorted({item.system for item in held})
@@ -49,18 +60,15 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
             f"The held-out items have {len(prompts)} system prompts; an agent answers under one.",
             next_step="materialize train_jsonl again.",
         )
-    reference = next(iter(report["systems"]))
     items: Items = {
         item.id: {
             "digest": hashlib.sha256(canonical_json(asdict(item)).encode()).hexdigest()[:32],
-            "base": report["scores"][reference][item.id],
-            "candidate": report["scores"][system][item.id],
+            "base": report.scores[reference][item.id],
+            "candidate": report.scores[system][item.id],
         }
         for item in held
     }
-    roles = {"base": "base_model", "tools": "mcp_tool_schema", "rows": "train_jsonl", "report": "eval_report"}
-    roles |= {"memories": "elder_memories"} if "elder_memories" in run.inputs else {}
-    parts = {role: Part.of(run.inputs[asset]) for role, asset in roles.items()}
+    parts = {role: Part.of(run.inputs[asset]) for role, asset in run.having(ROLES).items()}
     parts |= {"adapter": Part.of(adapter), "merged": Part.of(merged)}
     candidate = Candidate(
         pipeline=run.config.name,
@@ -69,14 +77,14 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
         system=system,
         system_prompt=prompts[0],
         parts=parts,
-        scores={name: value for name, value in report["systems"][system].items() if isinstance(value, float | None)},
+        scores=_scores(report.systems[system]),
         incomplete=tuple(_incomplete(run.inputs["eval_report"], merged)),
         leaks=_leaks(run, system, reference, [item.question for item in held], prompts),
         generation=run.generation,
     )
     (folder / CANDIDATE_FILE).write_text(candidate.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (folder / ITEMS_FILE).write_text(json.dumps(items, sort_keys=True, indent=1) + "\n", encoding="utf-8")
-    return Product(
+    return StageResult(
         summary={
             "name": candidate.name,
             "system": system,
@@ -93,7 +101,14 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     )  # fmt: skip
 
 
-def settle(run: StageRun, artifact: Artifact) -> Settled:
+def _scores(system: "SystemScores") -> dict[str, float | None]:
+    """What a candidate says of itself: every figure of its system, tables only where there is none."""
+    tables = system.model_dump(include={"tool_call_accuracy_by_tool", "tool_call_accuracy_by_tool_unseen_wording"})
+    absent = {name: None for name, table in tables.items() if table is None}
+    return {**system.means, **absent, "majority_baseline": system.majority_baseline}
+
+
+def on_materialized(run: StageRun, artifact: Artifact) -> PostBuildResult:
     """Judge the candidate against what is released now, and move the pointer if it passes.
 
     Another promotion may come in between: then the candidate is judged again, against that one.
@@ -152,10 +167,10 @@ def _judge_and_move(
     return verdict, None if answering is None else answering.name
 
 
-def _shown(decision: str, reasons: Sequence[str], answers: str | None, verdict: Verdict | None) -> Settled:
+def _shown(decision: str, reasons: Sequence[str], answers: str | None, verdict: Verdict | None) -> PostBuildResult:
     numbers = {} if verdict is None else verdict.model_dump(mode="json", include={"metrics", "leaks", "shared_items"})
     against = {} if verdict is None else {"compared_with": verdict.compared_with}
-    return Settled(
+    return PostBuildResult(
         metadata={
             "verdict": decision,
             "reasons": list(reasons),
@@ -232,11 +247,11 @@ STAGE = Stage(
     kinds=frozenset({"python"}),
     code_version="4",
     config=config,
-    produce=produce,
+    build=build,
     checks=(
         Check("candidate_complete", "The report is complete and the parity proof is there.", blocking=False),
         Check("no_leak", "No answer repeats another elder's memories or a planted canary.", blocking=False),
     ),
-    settle=settle,
-    settled_checks=(Check("gate", "The candidate answers from now on.", blocking=False),),
+    on_materialized=on_materialized,
+    post_build_checks=(Check("gate", "The candidate answers from now on.", blocking=False),),
 )  # fmt: skip

@@ -6,9 +6,10 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, resume_folder
+from agent_assets.conversations.messages import JsonObject
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, resume_folder
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
@@ -16,30 +17,24 @@ if TYPE_CHECKING:
     from agent_assets.rl.engines import Trained
     from agent_assets.rl.scenarios import Scenario
 
-# How a run is carried out never changes what it makes.
-_LIMITS = {
-    "enabled", "max_minutes", "max_memory_gb", "concurrency", "keep_checkpoints", "in_process", "server_memory_share",
-}  # fmt: skip
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the checkpoint depends on: hyper-parameters, rewards, wordings, the servers that answer."""
-    wordings = pipeline.config.questions.wordings
-    rl = pipeline.config.rl
-    left_out = set(_LIMITS)
-    if rl.engine == "swift_grpo":  # draws a batch of rollouts from one stream of random numbers: its size counts
-        left_out.remove("concurrency")
-    if rl.backend == "engine":  # checkpoints from before there was a choice stay current
-        left_out.add("backend")
-    return rl.model_dump(exclude=left_out) | {
+    return pipeline.config.rl.fingerprint_settings() | {
         "system_prompt": pipeline.config.system_prompt,
-        "wordings_sha256": None if wordings is None else pipeline.file_hash(wordings),
+        "wordings_sha256": pipeline.hash_of(pipeline.config.questions.wordings),
         "mcp_config": servers_version(pipeline),
     }
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def present(pipeline: PipelineSpec) -> bool:
+    """Only where reinforcement learning is wanted."""
+    return pipeline.config.rl.enabled
+
+
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Make scenarios, train on them, and draw the reward curve."""
     from agent_assets.conversations.items import write_items
     from agent_assets.evaluation.plots import reward_curve
@@ -72,7 +67,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     }
     (folder / "rl.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     shutil.rmtree(work)
-    return Product(
+    return StageResult(
         summary=facts,
         checks=[
             CheckEntry(
@@ -93,16 +88,14 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
     from agent_assets.rl.engines import train
     from agent_assets.rl.scenarios import hold_out, make_scenarios
 
-    memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
     tools = read_tools(run.path("mcp_tool_schema"))
-    wordings = run.config.questions.wordings
-    async with open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox:
+    async with open_tools(run.pipeline, memories=run.memories, log_dir=run.logs) as toolbox:
         scenarios = await make_scenarios(
             run.config.rl,
             questions_folder=run.path("questions"),
             rows_folder=run.path("train_jsonl"),
-            memories_folder=memories,
-            wordings=None if wordings is None else run.pipeline.file(wordings),
+            memories_folder=run.memories,
+            wordings=run.pipeline.path_of(run.config.questions.wordings),
             tools=tools,
             toolbox=toolbox,
             questions=run.config.questions,
@@ -138,7 +131,7 @@ def _copy_adapter(checkpoint: Path, folder: Path, *, like: Path) -> None:
     (folder / settings).write_text(text + "\n", encoding="utf-8")
 
 
-def _counts(curve: list[dict[str, Any]]) -> dict[str, Any]:
+def _counts(curve: list[JsonObject]) -> JsonObject:
     """Totals over the steps, as the UI shows them."""
     groups = sum(step["groups"] for step in curve)
     excluded: dict[str, int] = {}
@@ -165,10 +158,11 @@ STAGE = Stage(
     kinds=frozenset({"pytorch", "vllm"}),
     code_version="5",
     config=config,
-    produce=produce,
+    build=build,
     checks=(
         Check("adapter_complete", "Adapter weights and configuration are there; merging proves that they load."),
         Check("learned", "Rewards differed within groups, so that there was something to learn.", blocking=False),
     ),
     gpu=True,
+    present=present,
 )

@@ -3,65 +3,73 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.engines.contracts import SWIFT_SFT, SftParams
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 LOSS_FILE = "loss.jsonl"
 
-# How a program is run never changes what it makes.
-_LIMITS = {"max_minutes", "max_memory_gb"}
 
-
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the adapter depends on: the hyper-parameters.
 
     Not the device, though a GPU rounds otherwise than a CPU: an adapter made on one stands for both, and says on which.
     """
-    return pipeline.config.sft_adapter.model_dump(exclude=_LIMITS)
+    return pipeline.config.sft_adapter.fingerprint_settings()
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Train, and draw the loss curve."""
     from agent_assets.evaluation.plots import loss_curve
 
     settings = run.config.sft_adapter
     made = run.engines.run(
         run.context,
-        program="swift_sft",
+        SWIFT_SFT,
+        SftParams(
+            model_dir=run.path("base_model"),
+            train_file=run.path("train_jsonl") / "train.jsonl",
+            out_dir=folder,
+            seed=settings.seed,
+            epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
+            lora_rank=settings.lora_rank,
+            lora_alpha=settings.lora_alpha,
+            lora_dropout=settings.lora_dropout,
+            batch_size=settings.batch_size,
+            grad_accum=settings.grad_accum,
+            max_length=settings.max_length,
+            warmup_ratio=settings.warmup_ratio,
+            precision=settings.precision,
+        ),
         work_dir=folder / "logs",
         failed_logs=run.logs,
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
-        params=settings.model_dump(exclude=_LIMITS | {"engine"})
-        | {
-            "model_dir": str(run.path("base_model")),
-            "train_file": str(run.path("train_jsonl") / "train.jsonl"),
-            "out_dir": str(folder),
-        },
     )
     curve = [json.loads(line) for line in (folder / LOSS_FILE).read_text(encoding="utf-8").splitlines()]
     losses = [float(point["loss"]) for point in curve]
     (folder / "plots").mkdir()
     (folder / "plots" / "loss.png").write_bytes(loss_curve([int(point["step"]) for point in curve], losses))
-    return Product(
+    return StageResult(
         summary={
-            "rows": made.result["rows"],
-            "rows_too_long": made.result["rows_too_long"],
+            "rows": made.result.rows,
+            "rows_too_long": made.result.rows_too_long,
             "steps": len(curve),
             "loss_first": losses[0],
             "loss_last": losses[-1],
-            "tokens": made.result["tokens"],
-            "tokens_per_s": made.result["tokens_per_s"],
+            "tokens": made.result.tokens,
+            "tokens_per_s": made.result.tokens_per_s,
             "training_seconds": round(made.seconds, 1),
             "peak_memory_mb": made.peak_memory_bytes // 2**20,
         },
-        checks=[loss_check(losses), _loads(folder), _fit(made.result["rows"], made.result["rows_too_long"])],
-        engine=EngineEntry(name="swift", versions=made.result["versions"]),
-        device=made.result["device"],
-        weights_loaded=made.result["weights_loaded"],
+        checks=[loss_check(losses), _loads(folder), _fit(made.result.rows, made.result.rows_too_long)],
+        engine=EngineEntry(name="swift", versions=made.result.versions),
+        device=made.result.device,
+        weights_loaded=asdict(made.result.weights_loaded),
         version_suffixes=(".safetensors",),
     )
 
@@ -96,7 +104,7 @@ STAGE = Stage(
     kinds=frozenset({"pytorch", "huggingface"}),
     code_version="2",
     config=config,
-    produce=produce,
+    build=build,
     checks=(
         Check("loss_falls", "Every loss is finite, and the loss at the end is below the one at the start."),
         Check("rows_fit", "No row was left out because it is longer than max_length.", blocking=False),

@@ -5,7 +5,7 @@ answers. Never the key, nor where the model is asked.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_assets.errors import ConfigError
 from agent_assets.llm.config import LlmConfig, TeacherChoice
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from agent_assets.llm.client import LlmClient
     from agent_assets.pipeline.stage import StageRun
 
-SCRIPTED: Mapping[str, Any] = {"kind": "scripted"}
+SCRIPTED: Mapping[str, object] = {"kind": "scripted"}
 
 
-def teacher_identity(choice: TeacherChoice, config: LlmConfig) -> Mapping[str, Any]:
+def teacher_identity(choice: TeacherChoice, config: LlmConfig) -> Mapping[str, object]:
     """The teacher as fingerprints and metadata name it."""
     environment = teacher_environment()
     if choice == "scripted" or (choice == "auto" and environment.api_key is None):
         return SCRIPTED
     # A missing name is an error when the stage runs, not when the code location loads.
-    return {"kind": "llm", "model": environment.model, "prompts": TEACHER_PROMPTS, **config.content_settings()}
+    return {"kind": "llm", "model": environment.model, "prompts": TEACHER_PROMPTS, **config.fingerprint_settings()}
 
 
 def llm_client(run: "StageRun", choice: TeacherChoice) -> "LlmClient | None":

@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from agent_assets.conversations.messages import read_json_lines
+from agent_assets.conversations.messages import JsonObject, read_json_lines
 from agent_assets.errors import ToolServerError
-from agent_assets.pipeline.stage import Check, PipelineSpec, Product, Source, Stage, StageRun, resume_folder
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, resume_folder
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry
@@ -21,21 +21,20 @@ if TYPE_CHECKING:
 TOOL_RESTARTS = 4  # of dying tool servers in one materialization, with a language model as the teacher
 
 
-def config(pipeline: PipelineSpec) -> Mapping[str, Any]:
+def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the rows depend on: their configuration, the wordings file, the servers that answered."""
-    wordings = pipeline.config.questions.wordings
     settings = pipeline.config.train_jsonl
     general = None if settings.mix is None else settings.mix.general_rows
-    return settings.model_dump(exclude={"teacher"}) | {
+    return settings.fingerprint_settings() | {
         "teacher": teacher_identity(settings.teacher, pipeline.config.llm),
-        "general_sha256": None if general is None else pipeline.file_hash(general),
+        "general_sha256": pipeline.hash_of(general),
         "system_prompt": pipeline.config.system_prompt,
-        "wordings_sha256": None if wordings is None else pipeline.file_hash(wordings),
+        "wordings_sha256": pipeline.hash_of(pipeline.config.questions.wordings),
         "mcp_config": servers_version(pipeline),
     }
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write train.jsonl, heldout.jsonl, rejects.jsonl and coverage.json."""
     from agent_assets.evaluation.plots import coverage_bars
 
@@ -45,7 +44,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     summary |= _write_report(run, folder)
     (folder / "plots").mkdir()
     (folder / "plots" / "coverage.png").write_bytes(coverage_bars(summary["calls_by_tool"]))
-    return Product(
+    return StageResult(
         summary=summary,
         checks=[
             CheckEntry(
@@ -66,7 +65,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
     )
 
 
-async def _synthesize(run: StageRun, folder: Path) -> dict[str, Any]:
+async def _synthesize(run: StageRun, folder: Path) -> JsonObject:
     """Rows by the teacher of this pipeline. Only a language model's work is kept across restarts: it was paid for."""
     from agent_assets.synthesis.teachers.journal import Journal
     from agent_assets.synthesis.teachers.run import LlmTeaching
@@ -93,28 +92,27 @@ async def _synthesize(run: StageRun, folder: Path) -> dict[str, Any]:
     return summary | {"teacher": teacher, "resumed_questions": resumed, "llm": client.spending.summary()}
 
 
-async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> dict[str, Any]:
+async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> JsonObject:
     from agent_assets.synthesis.build import make_rows
 
-    memories = run.path("elder_memories") if "elder_memories" in run.inputs else None
-    settings, wordings = run.config.train_jsonl, run.config.questions.wordings
+    settings = run.config.train_jsonl
     general = None if settings.mix is None else settings.mix.general_rows
-    async with open_tools(run.pipeline, memories=memories, log_dir=run.logs) as toolbox:
+    async with open_tools(run.pipeline, memories=run.memories, log_dir=run.logs) as toolbox:
         return await make_rows(
             folder,
             questions_folder=run.path("questions"),
             tools=read_tools(run.path("mcp_tool_schema")),
             toolbox=toolbox,
-            memories_folder=memories,
+            memories_folder=run.memories,
             config=settings,
             system_prompt=run.config.system_prompt,
-            wordings=None if wordings is None else run.pipeline.file(wordings),
+            wordings=run.pipeline.path_of(run.config.questions.wordings),
             llm=llm,
-            general=None if general is None else run.pipeline.file(general),
+            general=run.pipeline.path_of(general),
         )
 
 
-def _mix_check(run: StageRun, summary: Mapping[str, Any]) -> CheckEntry:
+def _mix_check(run: StageRun, summary: JsonObject) -> CheckEntry:
     config = run.config.train_jsonl.mix
     if config is None:
         return CheckEntry(name="mix", passed=True, description="no mix is configured")
@@ -123,7 +121,7 @@ def _mix_check(run: StageRun, summary: Mapping[str, Any]) -> CheckEntry:
     return CheckEntry(name="mix", passed=farthest <= config.tolerance, description=words)
 
 
-def _write_report(run: StageRun, folder: Path) -> dict[str, Any]:
+def _write_report(run: StageRun, folder: Path) -> dict[str, object]:
     """Write report.html; returns the lengths in tokens, which only the base model's own tokenizer can tell.
 
     The base model is no input: rows do not depend on it. A report made before there is one says so, without lengths.
@@ -155,7 +153,7 @@ STAGE = Stage(
     kinds=frozenset({"python", "mcp"}),
     code_version="7",
     config=config,
-    produce=produce,
+    build=build,
     checks=(
         Check("rows_valid", "There are rows, and every one of them passed validation."),
         Check("coverage", "Every tool that can be asked about has enough calls.", blocking=False),

@@ -65,7 +65,7 @@ class MemoryArguments:
         empty = sorted(name for name in wanted if not self._choices.get(name))
         return f"the memories name no {', '.join(empty)}" if empty else None
 
-    def sample(self, sources: Mapping[str, MemorySource], rng: Random) -> dict[str, Any]:
+    def sample(self, sources: Mapping[str, MemorySource], rng: Random) -> dict[str, object]:
         """One set of arguments; both years of a span lie around one year that is mentioned."""
         years_found = self._choices["year"]
         year = rng.choice(years_found) if years_found else 0

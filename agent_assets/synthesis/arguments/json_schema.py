@@ -60,7 +60,7 @@ def _stem(name: str, words: tuple[str, ...]) -> str | None:
     return "_".join(kept) if len(kept) == len(parts) - 1 else None
 
 
-def _is_null(branch: Any, root: JsonObject) -> bool:
+def _is_null(branch: object, root: JsonObject) -> bool:
     return bool(resolve(branch, root).get("type") == "null")
 
 

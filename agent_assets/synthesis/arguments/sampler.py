@@ -87,7 +87,7 @@ def _sample(schema: Any, root: JsonObject, pool: Pool, rng: Random, name: str, d
         return rng.choice(values) if values else None
     match schema.get("type") or ("object" if "properties" in schema else "string"):
         case "object":
-            value: Any = _sample_object(schema, root, rng, depth)
+            value: object = _sample_object(schema, root, rng, depth)
         case "array":
             value = _sample_array(schema, root, pool, rng, name, depth)
         case "boolean":

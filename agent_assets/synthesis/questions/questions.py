@@ -10,9 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from agent_assets.conversations.messages import ToolSchema
+from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.errors import ConfigError, TrainingDataError
 from agent_assets.llm.client import LlmClient
 from agent_assets.synthesis.arguments.sampler import CannotSample
@@ -101,7 +100,7 @@ def make_questions(
     wordings: Path | None,
     asked: LlmQuestions | None = None,
     questionnaire: Iterable[str] = (),
-) -> dict[str, Any]:
+) -> JsonObject:
     """Write questions.jsonl, questions.txt and questions.<language>.json into `folder`; returns counts.
 
     Raises:

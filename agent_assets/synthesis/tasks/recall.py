@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from agent_assets.conversations.items import ItemKind
 from agent_assets.conversations.memories import Memory
@@ -32,17 +31,17 @@ def _pick(wordings: Sequence[Question], key: str, number: int) -> Question:
     return others[(stable_hash("wording", key) + number) % len(others)]
 
 
-def _asked(wording: Question, query: str, elder: Elder, use: str, key: str, **changes: Any) -> Question:
-    """A recall template with its query; `changes` are of its fields."""
+def _asked(wording: Question, query: str, elder: Elder, use: str, key: str) -> Question:
+    """A recall template with its query."""
     parameter = elder.recall.parameter
     call = {"name": elder.recall.tool, "arguments": {parameter: query}}
-    asked = {
-        "id": f"{use}-{key}-{wording.wording.rsplit('.', 1)[-1]}",
-        "text": wording.text.format_map({parameter: query}),
-        "gold_calls": (call,),
-        "kind": "tool",
-    }
-    return replace(wording, **(asked | changes))
+    return replace(
+        wording,
+        id=f"{use}-{key}-{wording.wording.rsplit('.', 1)[-1]}",
+        text=wording.text.format_map({parameter: query}),
+        gold_calls=(call,),
+        kind="tool",
+    )
 
 
 def _query(memory: Memory) -> str:
@@ -57,7 +56,7 @@ def _recall_task(elder: Elder, memory: Memory, wording: Question, kind: ItemKind
         question = _asked(wording, _query(memory), elder, use, memory.memory_id)
         script = Script(question.gold_calls, memory_answer(memory.memory_id, before, max_words=most))
         return Task(question, kind, elder.system, elder.tools, script, (memory.memory_id,))
-    question = _asked(wording, _query(memory), elder, use, memory.memory_id, tools=(), gold_calls=())
+    question = replace(_asked(wording, _query(memory), elder, use, memory.memory_id), tools=(), gold_calls=())
     script = Script((), fixed_answer(before + own_words(memory.answer, max_words=most)))
     return Task(question, kind, elder.system, (), script, (memory.memory_id,), told=memory.answer)
 
@@ -119,6 +118,7 @@ def never_told_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Ta
                 continue
             held += split == "heldout"
             wording = _pick(wordings[split], question.id, number)
-            told = _asked(wording, question.text, elder, "never", question.id.rsplit(".", 1)[-1], split=split)
+            told = _asked(wording, question.text, elder, "never", question.id.rsplit(".", 1)[-1])
+            told = replace(told, split=split)
             answer = answers[stable_hash("never", question.id, number) % len(answers)]
             yield Task(told, "abstention", elder.system, elder.tools, Script(told.gold_calls, fixed_answer(answer)))

@@ -9,9 +9,8 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from agent_assets.conversations.messages import Message, ToolCall, canonical_json
+from agent_assets.conversations.messages import JsonObject, Message, ToolCall, canonical_json
 from agent_assets.conversations.validation import Rejection, RejectReason
 from agent_assets.synthesis.rows.example import Exchange
 from agent_assets.synthesis.tasks.task import Task
@@ -79,7 +78,7 @@ class Journal:
             with self._path.open("r+b") as file:
                 file.truncate(len(whole) + (1 if whole else 0))
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def _append(self, entry: JsonObject) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
             file.flush()
@@ -93,9 +92,9 @@ def _key(task: Task) -> str:
     )
 
 
-def _plain(message: Message) -> dict[str, Any]:
+def _plain(message: Message) -> JsonObject:
     return {name: value for name, value in asdict(message).items() if value and name != "usage"}
 
 
-def _message(entry: dict[str, Any]) -> Message:
+def _message(entry: JsonObject) -> Message:
     return Message(**{**entry, "tool_calls": tuple(ToolCall(**call) for call in entry.get("tool_calls", ()))})

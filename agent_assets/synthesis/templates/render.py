@@ -97,13 +97,13 @@ def fill(text: str, arguments: JsonObject, words: WordingsFile, tool: ToolSchema
     return text.format_map(said)
 
 
-def say(value: Any, words: WordingsFile, tool: str, parameter: str, language: Language) -> str:
+def say(value: object, words: WordingsFile, tool: str, parameter: str, language: Language) -> str:
     """A value in words: lists as in a sentence, names as the file translates them."""
     known = words.tools.get(tool, ToolWords()).parameters.get(parameter, ParameterWords()).said.get(language, {})
     return say_value(value, language, known)
 
 
-def say_value(value: Any, language: Language, names: Mapping[str, str]) -> str:
+def say_value(value: object, language: Language, names: Mapping[str, str]) -> str:
     """A value in words, `names` translating texts."""
     if isinstance(value, list):
         parts = [say_value(item, language, names) for item in value]

@@ -9,7 +9,7 @@ from agent_assets.planning.index import PlanIndex
 
 
 def test_an_elder_who_left_loses_the_partition_and_leaves_nothing_to_inherit(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     answers = list(town.db.answers.find({"elderId": ADA}))
     town.db.answers.delete_many({"elderId": ADA})
     tick = town.watch()
@@ -23,14 +23,14 @@ def test_an_elder_who_left_loses_the_partition_and_leaves_nothing_to_inherit(tow
     tick = town.watch()
     assert known_partitions(town.instance, "elders") == [BEN, ADA]
     assert {request.run.partition for request in tick.requests} == {ADA}
-    assert {cell.status.value for cell in tick.snapshot.plan.cells} == {"missing"}
+    assert {entry.status.value for entry in tick.snapshot.plan.asset_partitions} == {"missing"}
     town.world.built.clear()
     town.execute(tick)
     assert {(name, ADA) for name in ELDER - {"elder_memories"}} == set(town.world.built)
 
 
 def test_removal_can_be_switched_off_and_never_takes_everybody(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.db.answers.delete_many({})
     town.config = AutomationConfig.model_validate({"removed_elders": {"policy": "keep"}})
     town.watch()
@@ -42,7 +42,7 @@ def test_removal_can_be_switched_off_and_never_takes_everybody(town: Town) -> No
 
 
 def test_an_elder_deleted_while_the_run_is_going(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.tell(ADA, "The last story.")
     town.watch()
     town.wait(minutes=10)
@@ -62,15 +62,15 @@ def test_odd_ids_are_counted_once_per_tick_and_others_go_on(town: Town) -> None:
     town.db.elders.insert_one({"elderId": BEN, "name": "Ben again"})
     for silent in ("silent", "Silent"):  # one folder on some file systems
         town.db.answers.insert_one({"elderId": silent, "questionId": "q", "answer": ""})
-    town.settle()
+    town.on_materialized()
     tick = town.night()
-    assert tick.snapshot.plan.cells == () and tick.snapshot.plan.fresh == 3 + 2 * 5
+    assert tick.snapshot.plan.asset_partitions == () and tick.snapshot.plan.fresh == 3 + 2 * 5
     for words in ("5 ids that cannot be used", "3 ids or profiles twice", "2 elders without a usable answer"):
         assert tick.message.count(f"fleet: {words}") == 1
 
 
 def test_an_elder_who_left_while_the_index_was_lost_is_removed_as_well(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.db.answers.delete_many({"elderId": ADA})
     town.index.path.unlink()
     town.index = PlanIndex(town.folder / "plan")
@@ -80,7 +80,7 @@ def test_an_elder_who_left_while_the_index_was_lost_is_removed_as_well(town: Tow
 
 
 def test_nobody_is_removed_while_mongodb_is_away(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.db.answers.delete_many({"elderId": ADA})
     town.watch()
     town.wait(days=8)

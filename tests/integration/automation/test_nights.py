@@ -23,13 +23,13 @@ def test_a_new_database_is_built_by_ticks_alone(town: Town) -> None:
 
 
 def test_a_quiet_night_starts_nothing(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     tick = town.night()
-    assert tick.requests == () and tick.snapshot.plan.cells == ()
+    assert tick.requests == () and tick.snapshot.plan.asset_partitions == ()
 
 
 def test_one_new_story_moves_one_elder_and_the_tick_says_why(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.tell(ADA, "I learned to read from the boys of the street.")
     assert town.watch().requests == ()  # still writing
     town.wait(minutes=5)
@@ -47,14 +47,14 @@ def test_one_new_story_moves_one_elder_and_the_tick_says_why(town: Town) -> None
 
 
 def test_touch_without_change_rebuilds_nothing(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.db.answers.update_many({}, {"$set": {"updatedAt": town.clock}})
     town.wait(minutes=5)
-    assert town.watch().requests == () and town.watch().snapshot.plan.cells == ()
+    assert town.watch().requests == () and town.watch().snapshot.plan.asset_partitions == ()
 
 
 def test_the_night_finds_what_writers_forgot_to_date(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.tell(ADA, "Nobody moved the date of this one.", moved=False)
     town.wait(minutes=5)
     assert town.watch().requests == ()
@@ -64,7 +64,7 @@ def test_the_night_finds_what_writers_forgot_to_date(town: Town) -> None:
 
 
 def test_deletes_profiles_and_questions_are_seen(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.db.answers.delete_one({"elderId": ADA})
     town.db.elders.update_one({"elderId": BEN}, {"$set": {"hobby": "chess"}})
     town.wait(minutes=5)
@@ -84,7 +84,7 @@ def test_deletes_profiles_and_questions_are_seen(town: Town) -> None:
 
 
 def test_edit_then_revert_rebuilds_nothing(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     before = town.db.answers.find_one({"elderId": ADA})
     assert before is not None
     town.tell(ADA, "Something else.")
@@ -101,11 +101,11 @@ def test_edit_then_revert_rebuilds_nothing(town: Town) -> None:
     town.execute(tick)
     assert town.world.built == []
     town.wait(minutes=10)
-    assert town.watch().snapshot.plan.cells == ()
+    assert town.watch().snapshot.plan.asset_partitions == ()
 
 
 def test_a_clock_set_back_delays_nobody(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.tell(ADA, "Told before the clock was set back.")
     town.watch()
     town.wait(days=-30)
@@ -122,14 +122,14 @@ def test_mongodb_away_is_said_and_the_rest_goes_on(town: Town) -> None:
 
 
 def test_the_plan_in_words_and_its_summary_in_the_ui(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.world.settings["sft_adapter"] = 4
     town.db.answers.insert_one(
         {"elderId": ADA, "questionId": town.db.questions.find_one()["_id"], "answer": "More.", "userId": "x"}  # type: ignore[index]
     )
     installation = town.installation()
     snapshot = current_plan(installation, town.instance, now=town.clock.timestamp(), options=Options())
-    words = {(c.asset, c.partition): c.causes[0].detail for c in with_words(installation, snapshot).cells}
+    words = {(c.asset, c.partition): c.causes[0].detail for c in with_words(installation, snapshot).asset_partitions}
     assert words["elder_memories", ADA].startswith(("1 memory", "profile"))
     assert words["sft_adapter", BEN] == "sft_adapter.setting 0 -> 4"
     town.night()

@@ -10,7 +10,7 @@ from agent_assets.automation.summary import report_summary
 from agent_assets.planning.history import DagsterLog, active_runs, started_keys
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import load_settings
-from support.fleet import NAMES, SHARED, Fleet, cells
+from support.fleet import NAMES, SHARED, Fleet, asset_partitions
 
 
 def test_plan_refresh_and_plan_again(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,21 +23,21 @@ def test_plan_refresh_and_plan_again(postgres_url: str, tmp_path: Path, monkeypa
         fleet = Fleet(instance, tmp_path)
         for elder in ("ada", "ben"):
             fleet.add(elder, "a story")
-        assert len(fleet.plan().cells) == 13
+        assert len(fleet.plan().asset_partitions) == 13
         assert len(fleet.refresh()) == 13
-        assert fleet.plan().cells == () and fleet.plan().fresh == 13
+        assert fleet.plan().asset_partitions == () and fleet.plan().fresh == 13
         fleet.world.memories["ada"] = "another story"
         plan = fleet.plan()
-        assert cells(plan) == {(name, "ada") for name in NAMES if name not in SHARED}
+        assert asset_partitions(plan) == {(name, "ada") for name in NAMES if name not in SHARED}
         assert report_summary(instance, fleet.index, plan) == 8
         (run,) = plan.runs
         fleet.materialize("ada", run.assets, tags={"dagster/run_key": "key"})
         assert started_keys(instance, ["key", "other"]) == {"key"}
         assert active_runs(instance) == []
-        assert fleet.plan().cells == ()
+        assert fleet.plan().asset_partitions == ()
         before = DagsterLog(instance).database_id
         fleet.instance.wipe_assets([fleet.spec.key("eval_report")])
-        assert {cell.asset for cell in fleet.plan().cells} == {"eval_report"}
+        assert {entry.asset for entry in fleet.plan().asset_partitions} == {"eval_report"}
     with open_instance(settings) as instance:
         assert DagsterLog(instance).database_id == before
         assert isinstance(instance.run_coordinator, dg.QueuedRunCoordinator)

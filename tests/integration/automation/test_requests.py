@@ -29,7 +29,7 @@ def test_two_schedules_at_once_ask_for_nothing_twice(town: Town) -> None:
 
 
 def test_a_run_that_fails_is_tried_once_per_change_and_once_per_night(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.world.failing = {("sft_adapter", ADA)}
     town.tell(ADA, "A story that cannot be trained on.")
     town.watch()
@@ -51,7 +51,7 @@ def test_a_run_that_fails_is_tried_once_per_change_and_once_per_night(town: Town
 
 
 def test_a_shared_asset_that_cannot_be_renewed_does_not_stop_elders(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     town.world.servers = "lookup and price"
     town.world.failing = {("mcp_tool_schema", None)}
     town.tell(ADA, "A new story.")
@@ -75,7 +75,7 @@ def test_a_tick_that_was_cut_short_is_made_up_for(town: Town) -> None:
 
 
 def test_a_run_whose_process_was_killed_does_not_block_its_elder(town: Town) -> None:
-    town.settle()
+    town.on_materialized()
     job = town.definitions().resolve_job_def("fleet_job")
     dead = f"{socket.gethostname()}/999999-1.00"  # no process has this id and start
     run = town.instance.create_run_for_job(

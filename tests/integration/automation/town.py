@@ -48,7 +48,7 @@ class Town(Fleet):
             done[elder] = materialized(result, elder)
         return done
 
-    def settle(self) -> None:
+    def on_materialized(self) -> None:
         """Nights until nothing is left to do."""
         for _ in range(4):
             self.wait(days=1)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from agent_assets.mongo.embedded.mongod import find_mongod
-from agent_assets.services import free_port
+from agent_assets.ports import free_port
 from support.command_line import OURS, ROOT, agent_assets, error_of
 from support.waiting import wait_for
 

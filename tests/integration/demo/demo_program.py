@@ -1,7 +1,6 @@
 """`agent-assets demo` over stages that take no time, except one that starts an engine program which never ends while
 there is a file `hang` in the folder of the first argument."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ from agent_assets.cli.main import main
 from agent_assets.engines.launch.launcher import run_program
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import PipelineSpec, Source, Stage, StageResult, StageRun
 from agent_assets.settings import load_settings
 from resources.engines import EnginesResource
 from resources.mongo import MongoResource
 from resources.store import StoreResource
-from support.launching import CORE, ROOMY, SUPPORT
+from support.launching import CORE, HANGS, ROOMY, SUPPORT, HangsParams
+from support.reports import report_json
 
 FOLDER = Path(sys.argv[1])
 METRICS = (
@@ -26,33 +26,33 @@ METRICS = (
 )  # fmt: skip
 
 
-def rows(run: StageRun, source: Source, folder: Path) -> Product:
+def rows(run: StageRun, source: Source, folder: Path) -> StageResult:
     (folder / "train.jsonl").write_text("{}\n", encoding="utf-8")
-    return Product(summary={"rows": 1, "rejected": 0})
+    return StageResult(summary={"rows": 1, "rejected": 0})
 
 
-def train(run: StageRun, source: Source, folder: Path) -> Product:
+def train(run: StageRun, source: Source, folder: Path) -> StageResult:
     if (FOLDER / "hang").exists():
         run_program(
-            run.context, program="hangs", env=CORE, params={"pid_file": str(FOLDER / "pids")}, work_dir=folder / "logs",
-            limits=ROOMY, lease=None, package="programs", search_path=SUPPORT,
+            run.context, HANGS, HangsParams(FOLDER / "pids"), env=CORE, work_dir=folder / "logs", limits=ROOMY,
+            lease=None, search_path=SUPPORT,
         )  # fmt: skip
     (folder / "weights.txt").write_text("w", encoding="utf-8")
-    return Product(summary={})
+    return StageResult(summary={})
 
 
-def report(run: StageRun, source: Source, folder: Path) -> Product:
+def report(run: StageRun, source: Source, folder: Path) -> StageResult:
     systems = {"base": dict.fromkeys(METRICS, 0.0), "sft": dict.fromkeys(METRICS, 1.0)}
     if run.config.name == "energy_expert":
         systems["rl"] = dict.fromkeys(METRICS, 0.5)
-    (folder / "report.json").write_text(json.dumps({"systems": systems}), encoding="utf-8")
-    return Product(summary={})
+    (folder / "report.json").write_text(report_json(systems), encoding="utf-8")
+    return StageResult(summary={})
 
 
-def stage(name: str, deps: tuple[str, ...], produce: Any, *, gpu: bool = False) -> Stage:
+def stage(name: str, deps: tuple[str, ...], build: Any, *, gpu: bool = False) -> Stage:
     return Stage(
         name=name, description="", deps=deps, kinds=frozenset(), code_version="1", config=lambda _: {},
-        produce=produce, gpu=gpu,
+        build=build, gpu=gpu,
     )  # fmt: skip
 
 

@@ -8,7 +8,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from agent_assets.engines.codec import decode, encode
+from agent_assets.engines.contracts import BaseModelParams, MergeParams, SftParams
 from agent_assets.engines.programs.runtime import prepare_environment
+from agent_assets.engines.rl_contracts import LearnedSequence, LearnRequest, TrainerParams
 
 
 class Crash(Exception):
@@ -20,7 +23,6 @@ def call(program: str, params: dict[str, Any], crash_at_step: int = 0) -> dict[s
     from agent_assets.engines.programs import base_model, swift_merge, swift_sft
     from agent_assets.errors import AgentAssetsError
 
-    core = {"base_model": base_model.prepare, "swift_sft": swift_sft.train, "swift_merge": swift_merge.merge}[program]
     messages: list[dict[str, Any]] = []
 
     def report(message: dict[str, Any]) -> None:
@@ -28,8 +30,15 @@ def call(program: str, params: dict[str, Any], crash_at_step: int = 0) -> dict[s
         if message["step"] == crash_at_step != 0:
             raise Crash
 
+    def run() -> object:
+        if program == "base_model":
+            return base_model.prepare(decode(BaseModelParams, params, program=program), report)
+        if program == "swift_sft":
+            return swift_sft.train(decode(SftParams, params, program=program), report)
+        return swift_merge.merge(decode(MergeParams, params, program=program), report)
+
     try:
-        return {"result": core(params, report), "messages": messages}
+        return {"result": encode(run()), "messages": messages}
     except Crash:
         return {"messages": messages}
     except AgentAssetsError as error:
@@ -116,25 +125,29 @@ def policy_gradients(model_dir: str) -> dict[str, Any]:
 
     from agent_assets.engines.programs.cpu_kernels import speed_up
     from agent_assets.engines.programs.policy_gradient import Totals, accumulate, log_probabilities
+    from agent_assets.engines.programs.shared_cores import SharedCores
 
     model = _lora_model(model_dir)
     speed_up(model)
-    settings = {"advantage": "dr_grpo", "clip": 0.2, "kl": 0.0, "max_tokens": 8, "rollouts": 3}
+    nowhere = Path(model_dir)
+    params = TrainerParams(
+        model_dir=nowhere, checkpoints=nowhere, start_step=0, requests=nowhere, precision="fp32", learning_rate=0.1,
+        advantage="dr_grpo", clip=0.2, kl=0.0, max_grad_norm=1.0, max_tokens=8, seed=0,
+    )  # fmt: skip
 
-    def rollout(ids: list[int], spans: list[list[int]], advantage: float, **given: float) -> dict[str, Any]:
+    def rollout(ids: list[int], spans: list[list[int]], advantage: float, **given: float) -> LearnedSequence:
         places = [place for start, end in spans for place in range(start, end)]
         with torch.no_grad():
             logprobs = log_probabilities(model, torch.tensor([ids]), places).tolist()
         logprobs = [given.get(f"at_{place}", own) for place, own in zip(places, logprobs, strict=True)]
-        learned = {"spans": spans, "logprobs": logprobs, "rollout_tokens": len(places)}
-        return learned | {"ids": ids, "advantages": [advantage] * len(spans)}
+        return LearnedSequence(ids, spans, logprobs, [advantage] * len(spans), len(places))
 
-    def run(*batches: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, float]]:
+    def run(*batches: list[LearnedSequence]) -> tuple[dict[str, Any], Totals]:
         model.zero_grad()
         totals = Totals()
         for batch in batches:
-            accumulate(model, batch, settings, None, totals)
-        return _gradients(model), totals.metrics()
+            accumulate(model, LearnRequest(batch, rollouts=3), params, None, totals, SharedCores())
+        return _gradients(model), totals
 
     prompt = torch.randint(0, 49152, (500,)).tolist()  # two blocks of keys
     one = rollout([*prompt, 1, 2, 3, 4, 5, 6], [[500, 502], [504, 506]], 0.5)  # a tool's result between two turns
@@ -146,8 +159,8 @@ def policy_gradients(model_dir: str) -> dict[str, Any]:
     guided, seen = run([rollout(short, [[20, 22]], 0.5, at_20=-1.0, at_21=0.0)])
     free, _ = run([rollout(short, [[20, 21]], 0.5)])
     return {
-        "shared": _differences(together, alone), "forwarded": counted["forwarded_tokens"],
-        "guided": _differences(guided, free), "guided_fraction": seen["guided_fraction"],
+        "shared": _differences(together, alone), "forwarded": counted.forwarded,
+        "guided": _differences(guided, free), "guided_fraction": seen.guided / seen.tokens,
     }  # fmt: skip
 
 

@@ -19,7 +19,20 @@ from agent_assets.errors import (
     EngineTimeout,
     StoreFull,
 )
-from support.launching import CORE, ROOMY, alive, engine_asset, read_pids
+from support.launching import (
+    CORE,
+    COUNTS,
+    FAILS,
+    HANGS,
+    ROOMY,
+    CountsParams,
+    CountsResult,
+    FailsParams,
+    HangsParams,
+    alive,
+    engine_asset,
+    read_pids,
+)
 from support.waiting import wait_for
 
 
@@ -31,12 +44,12 @@ def observations(instance: dg.DagsterInstance) -> list[dict[str, object]]:
 
 
 def test_result_and_a_long_message_come_back(tmp_path: Path) -> None:
-    results: list[EngineResult] = []
-    asset = engine_asset("counts", {"steps": 3, "pause": 0, "padding": 200_000}, tmp_path / "work", results=results)
+    results: list[EngineResult[CountsResult]] = []
+    asset = engine_asset(COUNTS, CountsParams(3, 0, 200_000), tmp_path / "work", results=results)
     assert dg.materialize([asset], instance=dg.DagsterInstance.ephemeral()).success
     (result,) = results
-    assert result.result["sum"] == 3
-    assert len(result.result["padding"]) == 200_000
+    assert result.result.sum == 3
+    assert len(result.result.padding) == 200_000
     assert result.peak_memory_bytes > 1_000_000
     assert result.log_path == tmp_path / "work" / "engine.log"
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["engine.log", "progress.json"]
@@ -44,7 +57,7 @@ def test_result_and_a_long_message_come_back(tmp_path: Path) -> None:
 
 def test_progress_is_seen_before_the_end(tmp_path: Path) -> None:
     instance = dg.DagsterInstance.ephemeral()
-    asset = engine_asset("counts", {"steps": 40, "pause": 0.1}, tmp_path)
+    asset = engine_asset(COUNTS, CountsParams(40, 0.1), tmp_path)
     run = threading.Thread(target=dg.materialize, args=([asset],), kwargs={"instance": instance})
     run.start()
     seen = wait_for(lambda: len(observations(instance)) >= 3 and observations(instance))
@@ -64,14 +77,14 @@ def test_progress_is_seen_before_the_end(tmp_path: Path) -> None:
     ("how", "error", "says"),
     [
         ("reported", BaseModelError, "the weights changed"),
-        ("quoting", EngineFailed, "ValueError at engines/programs/fails.py line"),
+        ("quoting", EngineFailed, "ValueError at support/programs/fails.py line"),
         ("full disk", StoreFull, "no space left"),
         ("signal", EngineFailed, "SIGSEGV"),
         ("silent", EngineFailed, "without a result"),
     ],
 )
 def test_failures_say_what_happened(tmp_path: Path, how: str, error: type[AgentAssetsError], says: str) -> None:
-    asset = engine_asset("fails", {"how": how}, tmp_path / "work", failed_logs=tmp_path / "kept")
+    asset = engine_asset(FAILS, FailsParams(how), tmp_path / "work", failed_logs=tmp_path / "kept")
     with pytest.raises(error, match=says) as caught:
         dg.materialize([asset], instance=dg.DagsterInstance.ephemeral())
     assert caught.value.next_step
@@ -82,7 +95,7 @@ def test_failures_say_what_happened(tmp_path: Path, how: str, error: type[AgentA
 
 def test_rows_quoted_by_an_exception_stay_in_the_log_file(tmp_path: Path) -> None:
     instance = dg.DagsterInstance.ephemeral()
-    asset = engine_asset("fails", {"how": "quoting"}, tmp_path)
+    asset = engine_asset(FAILS, FailsParams("quoting"), tmp_path)
     result = dg.materialize([asset], instance=instance, raise_on_error=False)
     assert not result.success
     events = "".join(str(record) for record in instance.all_logs(result.run_id))
@@ -102,7 +115,7 @@ def test_a_passed_limit_ends_the_program_and_its_children(
     tmp_path: Path, limits: EngineLimits, size: int, error: type[AgentAssetsError]
 ) -> None:
     pids = tmp_path / "pids"
-    asset = engine_asset("hangs", {"pid_file": str(pids), "bytes": size}, tmp_path, limits=limits)
+    asset = engine_asset(HANGS, HangsParams(pids, size), tmp_path, limits=limits)
     with pytest.raises(error, match="limit"):
         dg.materialize([asset], instance=dg.DagsterInstance.ephemeral())
     assert not any(alive(pid) for pid in read_pids(pids))

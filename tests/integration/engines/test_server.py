@@ -17,7 +17,8 @@ from agent_assets.conversations.rendered import RowRenderer
 from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.process import EngineLimits
-from agent_assets.engines.servers.vllm import Endpoint, serve_model
+from agent_assets.engines.servers.choice import SERVER
+from agent_assets.engines.servers.serve import Endpoint, serve_model
 from agent_assets.errors import EngineFailed, EngineOutOfMemory
 from support.launching import CORE, alive
 from support.tiny_model import make_tiny_adapter
@@ -34,7 +35,7 @@ def processes_of(tiny_model: Path) -> list[psutil.Process]:
 def test_it_answers_and_ends_with_the_block(engine_env: EngineEnv, tiny_model: Path, tmp_path: Path) -> None:
     adapter = make_tiny_adapter(tmp_path / "adapter", tiny_model, engine_env)
     with serve_model(
-        env=engine_env, model_dir=tiny_model, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=512,
+        SERVER, env=engine_env, model_dir=tiny_model, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=512,
         adapters={"elder-1a2b3c4d": adapter},
     ) as endpoint:  # fmt: skip
         client = OpenAI(base_url=endpoint.base_url, api_key="local", timeout=60)
@@ -122,7 +123,7 @@ def test_long_prompts_with_seeds_are_answered_side_by_side(
         return [answer.status_code for answer in answers]
 
     with serve_model(
-        env=engine_env, model_dir=tiny_model, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=2048
+        SERVER, env=engine_env, model_dir=tiny_model, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=2048
     ) as endpoint:
         assert asyncio.run(ask(endpoint.base_url, endpoint.model)) == [200] * 8
 
@@ -134,7 +135,9 @@ def test_a_taken_port_is_an_error_at_once(tiny_model: Path, tmp_path: Path) -> N
         port = taken.getsockname()[1]
         with (
             pytest.raises(EngineFailed, match=f"Port {port}"),
-            serve_model(env=CORE, model_dir=tiny_model, log_dir=tmp_path, limits=LIMITS, max_model_len=512, port=port),
+            serve_model(
+                SERVER, env=CORE, model_dir=tiny_model, log_dir=tmp_path, limits=LIMITS, max_model_len=512, port=port
+            ),
         ):
             pass
 
@@ -142,7 +145,7 @@ def test_a_taken_port_is_an_error_at_once(tiny_model: Path, tmp_path: Path) -> N
 def test_a_server_that_cannot_start_names_its_log(tiny_model: Path, tmp_path: Path) -> None:
     with (
         pytest.raises(EngineFailed, match="vllm ended with exit code 1") as caught,
-        serve_model(env=CORE, model_dir=tiny_model, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=512,
+        serve_model(SERVER, env=CORE, model_dir=tiny_model, log_dir=tmp_path / "logs", limits=LIMITS, max_model_len=512,
                     failed_logs=tmp_path / "kept"),
     ):  # fmt: skip
         pass
@@ -155,7 +158,7 @@ def test_memory_limit_ends_the_server(engine_env: EngineEnv, tiny_model: Path, t
     tight = EngineLimits(seconds=300, memory_bytes=200 * 2**20)
     with (
         pytest.raises(EngineOutOfMemory, match="limit"),
-        serve_model(env=engine_env, model_dir=tiny_model, log_dir=tmp_path, limits=tight, max_model_len=512),
+        serve_model(SERVER, env=engine_env, model_dir=tiny_model, log_dir=tmp_path, limits=tight, max_model_len=512),
     ):
         pass
     wait_for(lambda: not processes_of(tiny_model), 5)

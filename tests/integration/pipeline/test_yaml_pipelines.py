@@ -19,6 +19,7 @@ from agent_assets.pipeline.yaml_errors import yaml_errors_told
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from resources.engines import EnginesResource
 from resources.store import StoreResource
+from support.recorded_versions import check_recorded, made_in
 from support.yaml_pipelines import assets_of, loaded
 
 ENERGY = {
@@ -148,6 +149,7 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
         for event in again.get_asset_materialization_events()
     }
     assert set(outcomes.values()) == {"reused"} and len(outcomes) == 10
+    check_recorded("tiny_expert", made_in(store / "tiny_expert", tuple(outcomes)))
     (report,) = (store / "tiny_expert" / "eval_report").rglob("report.json")
     made = json.loads(report.read_text(encoding="utf-8"))
     systems = made["systems"]

@@ -13,6 +13,7 @@ from two_doors import ANSWER, TOOLS, Doors, scenario
 from agent_assets.agent.trace_store import list_traces
 from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
 from agent_assets.conversations.messages import ToolCall, ToolResult
+from agent_assets.engines.servers.choice import SERVER
 from agent_assets.errors import EngineFailed, ToolServerError
 from agent_assets.rl.config import JudgeConfig, RlConfig
 from agent_assets.rl.judge import Judge
@@ -52,7 +53,8 @@ class Recorder:
     """A backend that keeps what it was given and copies checkpoints."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self.extra_body: dict[str, Any] = {}
+        self.server = SERVER
+        self.extra_body: dict[str, bool] = {}
         self._folder, self._url = folder, url
         self.groups: list[Any] = []
 

@@ -11,7 +11,8 @@ import pytest
 from two_doors import LIMITS
 
 from agent_assets.engines.environment import EngineEnv, find_engine_env
-from agent_assets.engines.launch.folder import Trainer
+from agent_assets.engines.launch.resident import Trainer
+from agent_assets.engines.rl_contracts import LearnedSequence, LearnReply, LearnRequest, TrainerParams
 from agent_assets.errors import BaseModelError, EngineFailed
 from support.tiny_model import make_neutral_adapter
 
@@ -30,19 +31,18 @@ def places(tiny_model: Path, engine_env: EngineEnv, tmp_path_factory: pytest.Tem
     return tiny_model, make_neutral_adapter(folder, tiny_model, engine_env)
 
 
-def batch(*, logprob: float = GUESS) -> dict[str, Any]:
+def batch(*, logprob: float = GUESS) -> LearnRequest:
     """Two rollouts of one question: the first answer was good, the second bad."""
     made = [
-        {"ids": [10, 20, 30, answer, answer + 1], "spans": [[3, 5]], "logprobs": [logprob] * 2,
-         "advantages": [advantage], "rollout_tokens": 2}
+        LearnedSequence([10, 20, 30, answer, answer + 1], [[3, 5]], [logprob] * 2, [advantage], rollout_tokens=2)
         for answer, advantage in ((100, 0.5), (200, -0.5))
-    ]  # fmt: skip
-    return {"sequences": made, "rollouts": 2}
+    ]
+    return LearnRequest(made, rollouts=2)
 
 
 def train(
-    work: Path, places: tuple[Path, Path], batches: Mapping[int, dict[str, Any]], **changed: Any
-) -> list[dict[str, Any]]:
+    work: Path, places: tuple[Path, Path], batches: Mapping[int, LearnRequest], **changed: Any
+) -> list[LearnReply]:
     """Make the given steps, from the latest checkpoint in `work` or from the adapter; metrics of each."""
     model, adapter = places
     checkpoints = work / "checkpoints"
@@ -51,10 +51,13 @@ def train(
         for name in ("adapter_model.safetensors", "adapter_config.json"):
             (checkpoints / "0000" / name).write_bytes((adapter / name).read_bytes())
     start = max(int(path.name) for path in checkpoints.glob("0*"))
-    setup = SETTINGS | {"model_dir": str(model), "checkpoints": str(checkpoints), "start_step": start} | changed
-    trainer = Trainer(work / "files", setup, env=find_engine_env("cpu"), limits=LIMITS, lease=None)
+    files = work / "files"
+    params = TrainerParams(
+        model_dir=model, checkpoints=checkpoints, start_step=start, requests=files, **SETTINGS | changed
+    )
+    trainer = Trainer(files, params, env=find_engine_env("cpu"), limits=LIMITS, lease=None)
 
-    async def run() -> list[dict[str, Any]]:
+    async def run() -> list[LearnReply]:
         await trainer.ready()
         return [await trainer.learn(step, request) for step, request in batches.items()]
 
@@ -74,8 +77,8 @@ def test_good_answers_become_likelier_and_a_resumed_training_ends_in_the_same_by
     steps = {step: batch() for step in range(1, 5)}
     whole = train(tmp_path / "whole", places, steps)
     # The mean ratio of both would stay where it was; the loss says that the good one gained on the bad one.
-    assert whole[-1]["loss"] < whole[0]["loss"]
-    assert all(step["trained_tokens"] == 4 for step in whole) and whole[0]["grad_norm"] > 0
+    assert whole[-1].loss < whole[0].loss
+    assert all(step.trained_tokens == 4 for step in whole) and whole[0].grad_norm > 0
     train(tmp_path / "halves", places, {1: batch(), 2: batch()})
     train(tmp_path / "halves", places, {3: batch(), 4: batch()})
     for step in (1, 2, 3, 4):
@@ -93,7 +96,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_keeps_the_last_checkpoint(
 
 def test_the_kl_term_is_zero_at_the_reference_and_grows_away_from_it(places: tuple[Path, Path], tmp_path: Path) -> None:
     first, *_, last = train(tmp_path / "kl", places, {step: batch() for step in (1, 2, 3)}, kl=0.1, advantage="grpo")
-    assert abs(first["kl"]) < 1e-6 < last["kl"]
+    assert abs(first.kl) < 1e-6 < last.kl
 
 
 def test_what_sft_dropped_out_is_not_dropped_out_here(places: tuple[Path, Path], tmp_path: Path) -> None:
@@ -108,7 +111,7 @@ def test_what_sft_dropped_out_is_not_dropped_out_here(places: tuple[Path, Path],
     dropped = train(tmp_path / "dropped", (model, dropping), steps, kl=0.1)
     for one, other in zip(plain, dropped, strict=True):
         for name in ("loss", "kl", "grad_norm", "probability_ratio"):
-            assert other[name] == pytest.approx(one[name], rel=1e-2, abs=1e-6), name
+            assert getattr(other, name) == pytest.approx(getattr(one, name), rel=1e-2, abs=1e-6), name
 
 
 def test_an_adapter_of_another_base_is_refused(places: tuple[Path, Path], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import dagster as dg
 
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import PipelineSpec, Product, Source, Stage, StageRun
+from agent_assets.pipeline.stage import PipelineSpec, Source, Stage, StageResult, StageRun
 from resources.engines import EnginesResource
 from resources.store import StoreResource
 
@@ -21,7 +21,7 @@ NAMES = ("elder_memories", "sft_adapter", "eval_report", "release")
 ON_DEVICE = ("sft_adapter", "eval_report")
 
 
-def produce(run: StageRun, source: Source, folder: Path) -> Product:
+def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     stage, elder = run.context.asset_key.path[-1], str(run.partition)
     if stage in ON_DEVICE:
         with run.engines.lease(run.context):
@@ -29,7 +29,7 @@ def produce(run: StageRun, source: Source, folder: Path) -> Product:
             while not (FOLDER / "go").exists() and not (FOLDER / f"go-{elder}").exists():
                 time.sleep(0.2)
     (folder / "text.txt").write_text(f"{elder} {stage}", encoding="utf-8")
-    return Product(summary={})
+    return StageResult(summary={})
 
 
 @dg.definitions
@@ -44,7 +44,7 @@ def defs() -> dg.Definitions:
             kinds=frozenset(),
             code_version="1",
             config=lambda _: {},
-            produce=produce,
+            build=build,
             gpu=name in ON_DEVICE,
         )
     return dg.Definitions(

@@ -18,6 +18,7 @@ import pytest
 from agent_assets import services
 from agent_assets.automation.execute import Order
 from agent_assets.automation.queue import open_queue
+from agent_assets.ports import free_port
 from agent_assets.runs.device_queue import DEVICE_TAG, announce, holds_device, is_waiting, read_queue
 from agent_assets.runs.instance import open_instance
 from agent_assets.runs.orphans import PROCESS_TAG, release_abandoned_runs
@@ -102,7 +103,7 @@ def machine(tmp_path: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> 
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(services, "CODE_LOCATION", "device_location")
-    settings, port = load_settings(), services.free_port()
+    settings, port = load_settings(), free_port()
     with services.running_services(settings, port=port), open_instance(settings) as instance:
         instance.add_dynamic_partitions("elders", list(ELDERS))
         yield Machine(instance, settings, tmp_path, f"http://127.0.0.1:{port}")

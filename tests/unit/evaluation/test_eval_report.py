@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable
 from html.parser import HTMLParser
-from typing import Any
+from pathlib import Path
 
 import pytest
 
 from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import Usage
 from agent_assets.evaluation import plots
+from agent_assets.evaluation.bootstrap import Interval
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.report import (
     Serving,
@@ -17,11 +18,11 @@ from agent_assets.evaluation.report import (
     build_report,
     headline_rows,
     markdown_summary,
-    report_digest,
     speed_summary,
     speed_totals,
 )
 from agent_assets.evaluation.report_html import render_report
+from agent_assets.evaluation.report_schema import Report, read_report
 from support.evaluation_cases import TOOLS, call, item, rollout
 
 SECRET = "the-blue-boat-at-Tuckahoe"
@@ -52,7 +53,7 @@ def report_of(
     results: dict[str, list[ItemResult]],
     seconds: float = 9.0,
     serving: dict[str, Serving] | None = None,
-) -> dict[str, Any]:
+) -> Report:
     return build_report(
         pipeline="elder_companion", partition="e1", items=items, results=results, tools=TOOLS, seconds=seconds, seed=1,
         samples=200, serving=serving,
@@ -61,20 +62,19 @@ def report_of(
 
 def test_report_has_the_promised_shape(items: list[EvalItem], results: dict[str, list[ItemResult]]) -> None:
     report = report_of(items, results)
-    assert {"pipeline", "partition", "items", "systems", "deltas", "seconds"} <= set(report)
-    assert report["items"] == {
+    assert report.items == {
         "total": 12, "abstention": 1, "recall_open": 1, "tool": 10, "tool_seen_wording": 6, "tool_unseen_wording": 4,
     }  # fmt: skip
     for system in ("base", "sft"):
         assert {"tool_call_accuracy", "tool_call_accuracy_unseen_wording", "tool_call_accuracy_by_tool",
                 "majority_baseline", "answer_accuracy", "recall_open", "recall_closed",
-                "abstention"} <= set(report["systems"][system])  # fmt: skip
-    assert report["systems"]["base"]["recall_closed"] is None
-    assert report["systems"]["sft"]["tool_call_accuracy_by_tool"] == {"get_current_date": 1.0}
-    delta = report["deltas"]["sft_vs_base"]
-    assert delta["tool_call_accuracy"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+                "abstention"} <= report.systems[system].model_dump().keys()  # fmt: skip
+    assert report.systems["base"].means["recall_closed"] is None
+    assert report.systems["sft"].tool_call_accuracy_by_tool == {"get_current_date": 1.0}
+    delta = report.deltas["sft_vs_base"]
+    assert delta["tool_call_accuracy"] == Interval(1.0, 1.0, 1.0)
     assert delta["recall_closed"] is None
-    assert json.loads(json.dumps(report)) == report
+    assert Report.model_validate_json(report.to_json()) == report
 
 
 def test_speed_and_memory_are_told_by_system_and_are_no_content(items: list[EvalItem]) -> None:
@@ -82,7 +82,7 @@ def test_speed_and_memory_are_told_by_system_and_are_no_content(items: list[Eval
     plain = report_of(items, results)
     serving = {"base": Serving(6.0, 300 * 2**20), "sft": Serving(12.0, 200 * 2**20)}
     report = report_of(items, results, serving=serving)
-    assert report["timings"]["base"] | {"item_seconds_median": 0, "item_seconds_max": 0} == {
+    assert report.timings["base"].model_dump() | {"item_seconds_median": 0, "item_seconds_max": 0} == {
         "items": 12, "item_seconds_median": 0, "item_seconds_max": 0, "seconds": 6.0, "prompt_tokens": 120,
         "completion_tokens": 36, "tokens_per_s": 6.0, "peak_memory_mb": 300,
     }  # fmt: skip
@@ -92,16 +92,16 @@ def test_speed_and_memory_are_told_by_system_and_are_no_content(items: list[Eval
     assert "| SFT | 12 | 12.0 | 120 | 36 | 3.0 | 200 |" in speed_summary(report)
     assert "| Base | 12 | – | 120 | 36 | – | – |" in speed_summary(plain)  # not measured
     assert speed_totals(plain, 12.0)["peak_memory_mb"] is None
-    assert report_digest(report) == report_digest(plain)
+    assert report.digest() == plain.digest()
 
 
 def test_failed_items_are_named_and_neither_scored_nor_paired(
     items: list[EvalItem], results: dict[str, list[ItemResult]]
 ) -> None:
     report = report_of(items, results)
-    assert report["failures"] == {"base": {}, "sft": {"seen-0": "EngineFailed"}}
-    assert report["scored"]["sft"]["tool_call_accuracy"] == 5
-    assert report["systems"]["sft"]["tool_call_accuracy"] == 1.0
+    assert report.failures == {"base": {}, "sft": {"seen-0": "EngineFailed"}}
+    assert report.scored["sft"]["tool_call_accuracy"] == 5
+    assert report.systems["sft"].means["tool_call_accuracy"] == 1.0
     assert answered_share(report) == pytest.approx(11 / 12)
     assert headline_rows(report)[0].items == 5
 
@@ -110,24 +110,35 @@ def test_later_systems_are_compared_with_every_earlier_one(
     items: list[EvalItem], results: dict[str, list[ItemResult]]
 ) -> None:
     report = report_of(items, results | {"rl": results["sft"]})
-    assert list(report["deltas"]) == ["sft_vs_base", "rl_vs_base", "rl_vs_sft"]
+    assert list(report.deltas) == ["sft_vs_base", "rl_vs_base", "rl_vs_sft"]
     assert set(headline_rows(report)[0].changes) == {"sft", "rl"}
 
 
 def test_digest_depends_on_findings_and_not_on_time(
     items: list[EvalItem], results: dict[str, list[ItemResult]]
 ) -> None:
-    digest = report_digest(report_of(items, results))
-    assert digest == report_digest(report_of(items, results, seconds=99.0))
-    assert digest != report_digest(report_of(items, results | {"sft": results["base"]}))
+    digest = report_of(items, results).digest()
+    assert digest == report_of(items, results, seconds=99.0).digest()
+    assert digest != report_of(items, results | {"sft": results["base"]}).digest()
 
 
 def test_short_forms_hold_no_memory_text(items: list[EvalItem], results: dict[str, list[ItemResult]]) -> None:
     report = report_of(items, results)
     summary = markdown_summary(report)
     assert "| Tool calls exactly right | 5 | 0.0% | 100.0% | +100.0 [+100.0, +100.0] |" in summary
-    for shown in (json.dumps(report), summary, repr(headline_rows(report))):
+    for shown in (report.to_json(), summary, repr(headline_rows(report))):
         assert SECRET not in shown and "alert" not in shown and "Where?" not in shown
+
+
+def test_a_report_of_version_0_1_is_read_and_still_has_its_data_version(tmp_path: Path) -> None:
+    """Recorded before reports were typed: `release` reads them for as long as a store keeps them."""
+    recorded = Path(__file__).with_name("report_0_1.json").read_text(encoding="utf-8")
+    (tmp_path / "report.json").write_text(recorded, encoding="utf-8")
+    report = read_report(tmp_path)
+    assert report.digest() == "bb416b04a24077d935f08f8a5be1a8950c08e704541842a6ca9483e83ac7bd32"
+    assert json.loads(report.to_json()) == json.loads(recorded)
+    assert (report.reference, report.candidate) == ("base", "sft")
+    assert report.scores["sft"]["told"]["recall_open"] == 1.0 and report.scores["sft"]["seen-0"] == {}
 
 
 class _Page(HTMLParser):
@@ -166,7 +177,7 @@ def test_page_of_one_system_alone(items: list[EvalItem], results: dict[str, list
 
 
 CURVE = [2.0 / (1 + step / 20) + (step * 37 % 11) / 50 for step in range(400)]
-PLOTS: dict[str, Callable[[dict[str, Any]], bytes]] = {
+PLOTS: dict[str, Callable[[Report], bytes]] = {
     "before_after": plots.before_after,
     "loss": lambda _: plots.loss_curve(list(range(400)), CURVE),
     "loss of one step": lambda _: plots.loss_curve([1], [0.5]),

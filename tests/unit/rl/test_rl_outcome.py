@@ -11,6 +11,7 @@ from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.plots import reward_curve
 from agent_assets.evaluation.report import build_report, markdown_summary
 from agent_assets.evaluation.report_html import render_report
+from agent_assets.evaluation.report_schema import Report, RlComparison
 from agent_assets.rl.comparison import compare_rewards
 from agent_assets.rl.config import RewardWeights
 from agent_assets.rl.records import Step, equal_share, read_steps, write_outcome, write_step
@@ -32,17 +33,17 @@ def results(items: list[EvalItem], right: int) -> list[ItemResult]:
 def compared(
     items: list[EvalItem], sft: int, rl: int, training: dict[str, Any] = LEARNED,
     scenarios: tuple[int, int] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> RlComparison:  # fmt: skip
     """The comparison with so many items (and scenarios) right under SFT and RL."""
     systems = {"base": results(items, 0), "sft": results(items, sft), "rl": results(items, rl)}
     harder = {} if scenarios is None else dict(zip(("sft", "rl"), (results(items, n) for n in scenarios), strict=True))
-    changes = report_of(items, systems)["deltas"]["rl_vs_sft"]
+    changes = report_of(items, systems).deltas["rl_vs_sft"]
     return compare_rewards(
         systems, {"base": []} | harder, TOOLS, RewardWeights(), changes=changes, training=training, seed=1, samples=500
     )
 
 
-def report_of(items: list[EvalItem], systems: dict[str, list[ItemResult]]) -> dict[str, Any]:
+def report_of(items: list[EvalItem], systems: dict[str, list[ItemResult]]) -> Report:
     return build_report(
         pipeline="p", partition=None, items=items, results=systems, tools=TOOLS, seconds=1.0, seed=1, samples=200
     )
@@ -50,25 +51,27 @@ def report_of(items: list[EvalItem], systems: dict[str, list[ItemResult]]) -> di
 
 def test_the_line_says_helped_hurt_or_cannot_be_told_with_its_interval(items: list[EvalItem]) -> None:
     better = compared(items, 8, 16)
-    assert better["line"].startswith("RL helped: reward against SFT +0.400 [+0.2")
-    assert "] on 20 held-out items (0.400 to 0.800) (95% intervals)" in better["line"]
-    assert better["rewards"] == {"base": 0.0, "sft": 0.4, "rl": 0.8}
-    assert compared(items, 16, 8)["line"].startswith("RL hurt: reward against SFT -0.400")
-    assert compared(items, 10, 10)["line"].startswith(
-        "RL made no difference that can be told: reward against SFT +0.000"
-    )
+    assert better.line.startswith("RL helped: reward against SFT +0.400 [+0.2")
+    assert "] on 20 held-out items (0.400 to 0.800) (95% intervals)" in better.line
+    assert better.rewards == {"base": 0.0, "sft": 0.4, "rl": 0.8}
+    assert compared(items, 16, 8).line.startswith("RL hurt: reward against SFT -0.400")
+    assert compared(items, 10, 10).line.startswith("RL made no difference that can be told: reward against SFT +0.000")
 
 
 def test_held_out_scenarios_decide_and_held_out_items_are_told_beside_them(items: list[EvalItem]) -> None:
     found = compared(items, 20, 19, scenarios=(4, 16))
-    assert found["line"].startswith("RL helped: reward against SFT +0.600 [+0.")
-    assert "] on 20 held-out scenarios (0.200 to 0.800); -0.050 [" in found["line"]
-    assert "] on 20 held-out items (1.000 to 0.950) (95% intervals)" in found["line"]
-    assert found["scenarios"]["rewards"] == {"sft": 0.2, "rl": 0.8} and found["rewards"]["rl"] == 0.95
+    assert found.line.startswith("RL helped: reward against SFT +0.600 [+0.")
+    assert "] on 20 held-out scenarios (0.200 to 0.800); -0.050 [" in found.line
+    assert "] on 20 held-out items (1.000 to 0.950) (95% intervals)" in found.line
+    assert (
+        found.scenarios is not None
+        and found.scenarios.rewards == {"sft": 0.2, "rl": 0.8}
+        and found.rewards["rl"] == 0.95
+    )
 
 
 def test_the_line_does_not_hide_what_was_lost_on_ordinary_items(items: list[EvalItem]) -> None:
-    same, more = (compared(items, 20, 10, scenarios=(4, right))["line"] for right in (4, 16))
+    same, more = (compared(items, 20, 10, scenarios=(4, right)).line for right in (4, 16))
     lost = "on scenarios, and hurt ordinary held-out items: reward against SFT"
     assert same.startswith(f"RL made no difference that can be told {lost}")
     assert more.startswith(f"RL helped {lost}")
@@ -76,15 +79,15 @@ def test_the_line_does_not_hide_what_was_lost_on_ordinary_items(items: list[Eval
 
 def test_a_run_that_learned_nothing_says_why_instead_of_a_difference(items: list[EvalItem]) -> None:
     verdict = "learned nothing: 97% of groups had equal rewards (step 3 of 8); mean reward 0.99"
-    line = compared(items, 8, 8, {"learned": False, "verdict": verdict})["line"]
+    line = compared(items, 8, 8, {"learned": False, "verdict": verdict}).line
     assert line == f"RL {verdict}. To be released: SFT."
 
 
 def test_only_rl_that_helped_and_hurt_nothing_is_to_be_released(items: list[EvalItem]) -> None:
     def candidate(*figures: Any, **more: Any) -> str:
         found = compared(items, *figures, **more)
-        assert ("To be released: SFT." in found["line"]) == (found["candidate"] == "sft")
-        return str(found["candidate"])
+        assert ("To be released: SFT." in found.line) == (found.candidate == "sft")
+        return str(found.candidate)
 
     assert candidate(8, 16) == "rl" and candidate(10, 10) == candidate(16, 8) == "sft"
     assert candidate(20, 20, scenarios=(4, 16)) == "rl" and candidate(20, 19, scenarios=(4, 16)) == "rl"
@@ -98,27 +101,28 @@ def test_rl_that_calls_better_and_answers_worse_is_not_released(items: list[Eval
     silent = [rollout(one, RIGHT, "Blah blah.") for one in items]
     systems = {"sft": results(items, 20), "rl": silent}
     harder = {"sft": results(items, 4), "rl": silent}
-    changes = report_of(items, systems)["deltas"]["rl_vs_sft"]
+    changes = report_of(items, systems).deltas["rl_vs_sft"]
     found = compare_rewards(systems, harder, TOOLS, calls_only, changes=changes, training=LEARNED, seed=1, samples=500)
-    assert found["line"].startswith("RL helped") and found["candidate"] == "sft"
-    assert "Worse than SFT: Answer states every value -1.000 [-1.000, -1.000]. To be released: SFT." in found["line"]
+    assert found.line.startswith("RL helped") and found.candidate == "sft"
+    assert "Worse than SFT: Answer states every value -1.000 [-1.000, -1.000]. To be released: SFT." in found.line
 
 
 def test_items_that_one_system_failed_on_are_not_paired(items: list[EvalItem]) -> None:
     rl = [rollout(items[0], error="EngineFailed"), *results(items, 20)[1:]]
     systems = {"sft": results(items, 20), "rl": rl}
     found = compare_rewards(systems, {}, TOOLS, RewardWeights(), changes={}, training=LEARNED, seed=1, samples=100)
-    assert found["items"] == 19
+    assert found.items == 19
 
 
 def test_the_report_shows_the_line_and_the_change_from_sft_to_rl(items: list[EvalItem]) -> None:
     systems = {"base": results(items, 0), "sft": results(items, 8), "rl": results(items, 16)}
-    report = report_of(items, systems)
-    report["rl"] = compared(items, 8, 16)
-    assert report["deltas"]["rl_vs_sft"]["tool_call_accuracy"]["mean"] == 0.4
-    assert report["rl"]["line"] in markdown_summary(report)
+    comparison = compared(items, 8, 16)
+    report = report_of(items, systems).with_rl(comparison)
+    change = report.deltas["rl_vs_sft"]["tool_call_accuracy"]
+    assert change is not None and change.mean == 0.4
+    assert comparison.line in markdown_summary(report)
     page = render_report(report, items, systems, training_data={})
-    assert report["rl"]["line"] in page and "RL" in page
+    assert comparison.line in page and "RL" in page
 
 
 def step(number: int, rewards: list[float], equal: int = 0) -> Step:

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from agent_assets.engines.environment import EngineEnv
-from agent_assets.engines.servers import vllm as engine_server
+from agent_assets.engines.servers import serve as engine_server
+from agent_assets.engines.servers.base import InferenceServer
+from agent_assets.engines.servers.choice import SERVER
 from agent_assets.errors import EngineFailed, ServingError
 from agent_assets.serving import model_server
 from agent_assets.serving.config import InferenceConfig
@@ -53,7 +55,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
     made = Processes()
 
     @contextmanager
-    def serve(*, wait: bool = True, **_: Any) -> Iterator[Any]:
+    def serve(server: InferenceServer, *, wait: bool = True, **_: Any) -> Iterator[Any]:
         process = Process(made.ready)
         made.started.append(process)
         try:
@@ -86,6 +88,8 @@ def _server(folder: Path, **config: Any) -> ModelServer:
 
 
 class _Engines:
+    server = SERVER
+
     def environment(self) -> EngineEnv:
         return EngineEnv("cpu", Path("python"))
 

@@ -1,4 +1,4 @@
-"""What a plan consists of: cells with their status and causes, runs, and how far a shared change may reach."""
+"""What a plan consists of: asset partitions with status and causes, runs, and how far a shared change may reach."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +15,7 @@ class Status(StrEnum):
 
 
 class CauseKind(StrEnum):
-    """Why a cell is not fresh."""
+    """Why an asset partition is not fresh."""
 
     DATA = "data"  # an input or a source has another version
     CODE = "code"  # the code of the stage changed
@@ -36,7 +36,7 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Cell:
+class AssetPartition:
     """One (asset, partition). `own` is False when nothing but a shared asset makes it stale."""
 
     pipeline: str
@@ -74,29 +74,29 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class FanOut:
-    """A shared asset that is not fresh, and how many elders' cells may follow."""
+    """A shared asset that is not fresh, and how many elders' asset partitions may follow."""
 
     pipeline: str
     asset: str
     elders: int
-    cells: int
+    asset_partitions: int
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Cells that are not fresh (sorted by pipeline, partition, parents first), the runs, and the count of the rest."""
+    """What is not fresh (sorted by pipeline, partition, parents first), the runs, and the count of the rest."""
 
-    cells: tuple[Cell, ...]
+    asset_partitions: tuple[AssetPartition, ...]
     runs: tuple[PlannedRun, ...]
     fan_outs: tuple[FanOut, ...]
     fresh: int
     pipelines: tuple[PipelineFacts, ...] = ()
 
-    def fresh_cells(self) -> list[Cell]:
-        """The cells that are fresh, which `cells` leaves out."""
-        known = {(cell.pipeline, cell.asset, cell.partition) for cell in self.cells}
+    def fresh_asset_partitions(self) -> list[AssetPartition]:
+        """The asset partitions that are fresh, which `asset_partitions` leaves out."""
+        known = {(entry.pipeline, entry.asset, entry.partition) for entry in self.asset_partitions}
         return [
-            Cell(pipeline.name, stage.name, partition, Status.FRESH)
+            AssetPartition(pipeline.name, stage.name, partition, Status.FRESH)
             for pipeline in self.pipelines
             for stage in pipeline.stages
             for partition in (pipeline.partitions if stage.partitioned else (None,))

@@ -1,0 +1,152 @@
+"""`report.json` as types: what an evaluation writes, and what release, the page and the terminal read.
+
+A report has item ids, tool names and numbers; no memory text, so every part of it may be shown anywhere. Reports are
+kept for as long as their release, so a field that is added later needs a default, and none changes its meaning.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent_assets.conversations.messages import canonical_json
+from agent_assets.evaluation.bootstrap import Interval
+
+REPORT_FILE = "report.json"
+_NOT_CONTENT = {"seconds", "timings"}
+
+System = Annotated[str, Field(description="`base`, `sft` or `rl`; the first of a report is the reference.")]
+Metric = Annotated[str, Field(description="Name of a `metrics.Metric`.")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SystemScores(BaseModel):
+    """Mean score of every metric for one system (an extra field each; None where it does not apply), and tables.
+
+    Args:
+        tool_call_accuracy_by_tool: by gold tool, wordings that training also used; None without tool items.
+        tool_call_accuracy_by_tool_unseen_wording: the same for wordings it never saw.
+        majority_baseline: accuracy of always calling the most common tool, by its name alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, float | None] = Field(init=False)
+
+    tool_call_accuracy_by_tool: dict[str, float] | None = None
+    tool_call_accuracy_by_tool_unseen_wording: dict[str, float] | None = None
+    majority_baseline: float | None = None
+
+    @property
+    def means(self) -> dict[Metric, float | None]:
+        """Mean score by metric."""
+        return dict(self.__pydantic_extra__)
+
+
+class Timings(_Record):
+    """What serving one system took. Seconds are wall-clock time, memory is the most its processes held together; None
+    for what was not measured.
+    """
+
+    items: int
+    item_seconds_median: float | None
+    item_seconds_max: float | None
+    seconds: float | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    tokens_per_s: float | None
+    peak_memory_mb: int | None
+
+
+class Bootstrap(_Record):
+    """How the intervals were drawn."""
+
+    samples: int
+    seed: int
+
+
+class RewardComparison(_Record):
+    """Mean verifiable reward by system, and the paired change from SFT to RL over `items` both answered."""
+
+    rewards: dict[System, float | None]
+    items: int
+    interval: Interval | None
+
+
+class RlComparison(RewardComparison):
+    """Whether reinforcement learning helped, on held-out items and, where there are some, on held-out scenarios.
+
+    Args:
+        line: the same in a sentence.
+        candidate: the system to release.
+    """
+
+    scenarios: RewardComparison | None = None
+    line: str
+    candidate: System
+
+
+class Report(_Record):
+    """The comparison of systems on the same held-out items.
+
+    Args:
+        partition: the elder, None in an unpartitioned pipeline.
+        items: number of items in all (`total`), by kind, and of the tool items by wording.
+        deltas: `<later>_vs_<earlier>` -> metric -> mean difference over items both answered.
+        seconds: wall-clock time of the whole evaluation.
+        scored: number of items behind each mean.
+        confusion: gold tool -> called tool -> items.
+        failures: item id -> name of the error; such an item is not scored.
+        stop_reasons: why the agent loop ended -> items.
+        models: data version of the weights that answered.
+        scores: item id -> metric -> score: what a later system is paired with.
+        rl: only with reinforcement learning.
+    """
+
+    pipeline: str
+    partition: str | None
+    items: dict[str, int]
+    systems: dict[System, SystemScores]
+    deltas: dict[str, dict[Metric, Interval | None]]
+    seconds: float
+    scored: dict[System, dict[Metric, int]]
+    confusion: dict[System, dict[str, dict[str, int]]]
+    failures: dict[System, dict[str, str]]
+    stop_reasons: dict[System, dict[str, int]]
+    timings: dict[System, Timings]
+    models: dict[System, str]
+    bootstrap: Bootstrap
+    scores: dict[System, dict[str, dict[Metric, float]]]
+    rl: RlComparison | None = None
+
+    @property
+    def reference(self) -> System:
+        """The system that the others are compared with."""
+        return next(iter(self.systems))
+
+    @property
+    def candidate(self) -> System:
+        """The trained system to release."""
+        return "sft" if self.rl is None else self.rl.candidate
+
+    def to_json(self) -> str:
+        """The text of `report.json`."""
+        # Absent is not null: a report without RL has no key `rl`, today as in every store before.
+        return self.model_dump_json(indent=2, exclude_unset=True) + "\n"
+
+    def digest(self) -> str:
+        """Hex sha256 of what the report says, times left out: equal findings give an equal data version."""
+        content = self.model_dump(mode="json", exclude_unset=True, exclude=_NOT_CONTENT)
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+    def with_rl(self, comparison: RlComparison) -> Self:
+        """The report with what reinforcement learning brought."""
+        return self.model_copy(update={"rl": comparison})
+
+
+def read_report(folder: Path) -> Report:
+    """The report of an eval_report artifact."""
+    return Report.model_validate_json((folder / REPORT_FILE).read_bytes())

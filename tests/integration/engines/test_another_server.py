@@ -1,0 +1,93 @@
+"""Evaluation and serving on another inference server than vLLM: nothing but its one file knows its name and routes."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import dagster as dg
+from openai import OpenAI
+
+from agent_assets.conversations.items import EvalItem, write_items
+from agent_assets.conversations.tools import schema_snapshot
+from agent_assets.engines.local import LocalEngines
+from agent_assets.evaluation.report_schema import read_report
+from agent_assets.pipeline.assets import build_asset
+from agent_assets.pipeline.config import PipelineConfig
+from agent_assets.pipeline.stage import PipelineSpec, Source, Stage, StageResult, StageRun, present_stages
+from agent_assets.pipeline.stages import eval_report
+from agent_assets.serving.config import InferenceConfig
+from agent_assets.serving.model_server import ModelServer
+from resources.store import StoreResource
+from support.echo_server import EchoServer, standard_library_environment
+from support.yaml_pipelines import CLOCK
+
+ANSWERS = {"base_model": "In Boston, I think.", "merged_model": "I was never told about that."}
+
+
+def engines_of(folder: Path) -> LocalEngines:
+    environments = standard_library_environment(folder / "environments")
+    return LocalEngines(environments=str(environments), device="cpu", home=str(folder), server=EchoServer())
+
+
+def input_stage(name: str) -> Stage:
+    """What evaluation is given: two models that always answer the same, no tools, questions about what nobody told."""
+
+    def build(run: StageRun, source: Source, folder: Path) -> StageResult:
+        if name == "mcp_tool_schema":
+            (folder / "tool_schema.json").write_text(schema_snapshot([]), encoding="utf-8")
+        elif name == "train_jsonl":
+            asked = [EvalItem(f"i{n}", "abstention", "unseen", "en", f"Where was {n}?", "You are Ada.") for n in (1, 2)]
+            write_items(folder / "heldout.jsonl", asked)
+        else:
+            (folder / "answer.txt").write_text(ANSWERS[name], encoding="utf-8")
+        return StageResult(summary={})
+
+    return Stage(
+        name=name, description="", deps=(), kinds=frozenset(), code_version="1", config=lambda _: {}, build=build
+    )
+
+
+def test_the_graph_evaluates_on_it(tmp_path: Path) -> None:
+    (tmp_path / "mcp_config.json").write_text(json.dumps(CLOCK), encoding="utf-8")
+    spec = PipelineSpec(PipelineConfig(name="agent"), tmp_path)
+    inputs = [input_stage(name) for name in (*ANSWERS, "mcp_tool_schema", "train_jsonl")]
+    stages = present_stages([*inputs, eval_report.STAGE], spec)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            [build_asset(stage, spec, stages) for stage in stages.values()],
+            instance=instance,
+            resources={
+                "store": StoreResource(root=str(tmp_path / "store"), cache=str(tmp_path)),
+                "mongo": dg.ResourceDefinition.none_resource(),
+                "engines": engines_of(tmp_path),
+            },
+        )
+    assert result.success
+    (manifest,) = (tmp_path / "store" / "agent" / "eval_report").rglob("manifest.json")
+    report = read_report(manifest.parent)
+    assert {name: system.means["abstention"] for name, system in report.systems.items()} == {"base": 0.0, "sft": 1.0}
+    assert report.timings["sft"].completion_tokens == 6 and not any(report.failures.values())
+    assert json.loads(manifest.read_text(encoding="utf-8"))["engine"] == {"name": "echo", "versions": {"echo": "1.5"}}
+
+
+def test_the_api_loads_and_unloads_adapters_on_it(tmp_path: Path) -> None:
+    base, first, second = (tmp_path / name for name in ("base", "first", "second"))
+    for folder in (base, first, second):
+        folder.mkdir()
+        (folder / "answer.txt").write_text(f"I am {folder.name}.", encoding="utf-8")
+
+    async def answer(server: ModelServer, name: str, adapter: Path) -> tuple[str | None, list[str]]:
+        async with server.use(name, adapter) as served:
+            with OpenAI(base_url=served.base_url, api_key="local") as client:
+                reply = client.chat.completions.create(model=served.model, messages=[{"role": "user", "content": "?"}])
+                held = sorted(model.id for model in client.models.list() if not model.id.startswith("model-"))
+        return reply.choices[0].message.content, held
+
+    async def run() -> list[tuple[str | None, list[str]]]:
+        server = ModelServer(engines_of(tmp_path), InferenceConfig(slots=1), base, "abc", tmp_path / "logs")
+        try:
+            return [await answer(server, "ada-1", first), await answer(server, "ben-2", second)]
+        finally:
+            await server.close()
+
+    assert asyncio.run(run()) == [("I am first.", ["ada-1"]), ("I am second.", ["ben-2"])]

@@ -1,0 +1,48 @@
+"""Which settings make an artifact another one."""
+
+from typing import Annotated
+
+from agent_assets.pipeline.config import PipelineConfig
+from agent_assets.rl.config import RlConfig
+from agent_assets.strict_model import NOT_IN_FINGERPRINT, NotInFingerprint, StrictModel
+
+
+class Inner(StrictModel):
+    rate: float = 0.5
+    limit: Annotated[int, NOT_IN_FINGERPRINT] = 3
+
+
+class Outer(StrictModel):
+    kind: str = "a"
+    width: Annotated[int, NotInFingerprint(unless=("kind", "b"))] = 1
+    inner: Inner = Inner()
+
+
+def test_marked_fields_stay_out_also_of_models_inside() -> None:
+    assert Outer().fingerprint_settings() == {"kind": "a", "inner": {"rate": 0.5}}
+    assert Outer(kind="b").fingerprint_settings() == {"kind": "b", "width": 1, "inner": {"rate": 0.5}}
+
+
+def test_limits_of_a_run_rebuild_nothing_and_hyper_parameters_do() -> None:
+    usual = PipelineConfig(name="x")
+    limited = PipelineConfig.model_validate(
+        {
+            "name": "x",
+            "sft_adapter": {"max_minutes": 1, "max_memory_gb": 1},
+            "merged_model": {"max_minutes": 1},
+            "eval_report": {"gpu_memory_share": 0.1, "max_minutes": 1},
+            "release": {"keep_versions": 1},
+            "llm": {"timeout_s": 1, "max_requests": 1, "concurrency": 1},
+        }
+    )
+    for name in ("sft_adapter", "merged_model", "eval_report", "release", "llm"):
+        assert getattr(limited, name).fingerprint_settings() == getattr(usual, name).fingerprint_settings(), name
+    changed = PipelineConfig.model_validate({"name": "x", "sft_adapter": {"epochs": 3}})
+    assert changed.sft_adapter.fingerprint_settings() != usual.sft_adapter.fingerprint_settings()
+
+
+def test_how_many_rollouts_at_once_counts_only_where_it_changes_what_is_sampled() -> None:
+    assert "concurrency" not in RlConfig(concurrency=3).fingerprint_settings()
+    assert RlConfig(engine="swift_grpo", concurrency=3).fingerprint_settings()["concurrency"] == 3
+    assert "backend" not in RlConfig().fingerprint_settings()
+    assert RlConfig(backend="local").fingerprint_settings()["backend"] == "local"
