@@ -19,7 +19,7 @@ from agent_assets.errors import EngineFailed
 from agent_assets.rl import learning
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.learning import Outcome
-from agent_assets.rl.rollouts import Attempt
+from agent_assets.rl.rollouts import Trajectory
 
 pytestmark = pytest.mark.engine
 CONFIG = RlConfig(**SETTINGS)
@@ -61,7 +61,7 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
 
     honest = learning.roll_out_groups
 
-    async def shuffled(*arguments: Any, **settings: Any) -> list[list[Attempt]]:
+    async def shuffled(*arguments: Any, **settings: Any) -> list[list[Trajectory]]:
         """The same rewards, each given to the rollout after the one that earned it."""
         groups = await honest(*arguments, **settings)
         return [
