@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent_assets.engines.context import EngineContext
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS
 from agent_assets.engines.launch.resident import Trainer
-from agent_assets.engines.machine import Machine
 from agent_assets.engines.rl_contracts import LearnedSequence, LearnRequest, TrainerParams
 from agent_assets.engines.servers.serve import Endpoint, serve_model
 from agent_assets.errors import ConfigError, EngineFailed
@@ -43,16 +43,18 @@ class EngineBackend:
             be given the one in here.
     """
 
-    def __init__(self, *, path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig, machine: Machine) -> None:
+    def __init__(
+        self, *, path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig, context: EngineContext
+    ) -> None:
         self._path, self._model_dir, self._adapter_dir = path, model_dir, adapter_dir
-        self._config, self._machine = config, machine
+        self._config, self._context = config, context
         self._stack = ExitStack()
         self._endpoint: Endpoint | None = None
         self._trainer: Trainer | None = None
         self.loaded: Loaded | None = None
-        self.server = machine.server
+        self.server = context.server
         self.extra_body: dict[str, bool] = dict(
-            machine.server.token_ids_body
+            context.server.token_ids_body
         )  # what rollouts have to ask the server for
 
     @property
@@ -82,34 +84,34 @@ class EngineBackend:
             EngineError: one of them did not start.
         """
         step = await self._get_step(model)
-        machine, settings = self._machine, self._config
-        folder = machine.log_dir / "trainer"
+        context, settings = self._context, self._config
+        folder = context.log_dir / "trainer"
         trainer = Trainer(
             folder,
             self._trainer_params(model, step, folder),
-            env=machine.env,
-            limits=machine.limits,
-            lease=machine.lease,
+            env=context.env,
+            limits=context.limits,
+            lease=context.lease,
         )
         self._trainer = trainer
         self._stack.callback(trainer.stop)
-        if machine.env.name == "gpu":
+        if context.env.name == "gpu":
             # vLLM measures the GPU while it starts, and fails or takes less when somebody else's share moves meanwhile.
             await trainer.ready()
         name = self._model_inference_name(model, step)
         self._endpoint = self._stack.enter_context(
             serve_model(
-                machine.server,
-                env=machine.env,
+                context.server,
+                env=context.env,
                 model_dir=self._model_dir,
-                log_dir=machine.log_dir / "server",
-                limits=machine.limits,
+                log_dir=context.log_dir / "server",
+                limits=context.limits,
                 max_model_len=settings.max_model_len,
                 adapters={name: self.checkpoint(model, step)},
                 max_loras=1,
-                lease=machine.lease,
+                lease=context.lease,
                 max_concurrency=settings.concurrency,
-                failed_logs=machine.failed_logs,
+                failed_logs=context.failed_logs,
                 gpu_memory_utilization=settings.server_memory_share,
                 niceness=BACKGROUND_NICENESS,
             )

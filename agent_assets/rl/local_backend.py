@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.engines.machine import Machine
+from agent_assets.engines.context import EngineContext
 from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.vllm import Vllm
 from agent_assets.errors import BaseModelError, EngineFailed, EngineMissing, EngineTimeout
@@ -68,16 +68,16 @@ def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> Jso
 
 
 @asynccontextmanager
-async def kept_to(machine: Machine) -> AsyncIterator[None]:
+async def kept_to(context: EngineContext) -> AsyncIterator[None]:
     """Keep what this process does in the block to the leased device and the time limit. torch has to be imported in it.
 
     Raises:
         EngineTimeout: the limit was passed.
     """
-    device = {} if machine.lease is None else machine.lease.device.environment
+    device = {} if context.lease is None else context.lease.device.environment
     before = {name: os.environ.get(name) for name in device}
     os.environ.update(device)
-    clock = asyncio.timeout(machine.limits.seconds)
+    clock = asyncio.timeout(context.limits.seconds)
     try:
         async with clock:
             yield
@@ -85,7 +85,7 @@ async def kept_to(machine: Machine) -> AsyncIterator[None]:
         if not clock.expired():
             raise
         raise EngineTimeout(
-            f"Reinforcement learning was ended: it ran past its limit of {machine.limits.seconds / 60:.1f} minutes.",
+            f"Reinforcement learning was ended: it ran past its limit of {context.limits.seconds / 60:.1f} minutes.",
             next_step="raise rl.max_minutes, or lower rl.steps; the next run goes on from the last checkpoint.",
         ) from error
     finally:

@@ -112,7 +112,7 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
                 scenarios=scenarios,
                 tools=tools,
                 toolbox=toolbox,
-                machine=run.engines.machine(
+                context=run.engines.engine_context(
                     lease, run.config.rl.max_minutes, run.config.rl.max_memory_gb, work, run.logs
                 ),
                 work=work,
