@@ -36,11 +36,11 @@ from agent_assets.engines.rl_contracts import (
 )
 from agent_assets.errors import EngineFailed
 from agent_assets.rl.config import RlConfig
+from agent_assets.rl.early_stopping import no_signal, progress, reached
 from agent_assets.rl.records import Step, describe_step, total, write_step
 from agent_assets.rl.rollouts import OverLength, Trajectory, roll_out
 from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.scoring import Scoring
-from agent_assets.rl.verdicts import hopeless, progress, reached
 
 if TYPE_CHECKING:
     from openai.types.chat.chat_completion import Choice
@@ -215,7 +215,7 @@ class RolloutService:
         write_step(self._records, self._entry)
         self._steps.append(self._entry)
         self._report(progress(self._steps, self._config))
-        return hopeless(self._steps, self._config) is not None or reached(self._steps, self._config)
+        return no_signal(self._steps, self._config) is not None or reached(self._steps, self._config)
 
 
 async def _asked(live: _Live) -> Sequence[Message] | None:

@@ -32,13 +32,13 @@ from agent_assets.engines.rl_contracts import (
 )
 from agent_assets.errors import ConfigError
 from agent_assets.rl.config import RlConfig
+from agent_assets.rl.early_stopping import no_signal, reached, verdict
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.learning import Outcome
 from agent_assets.rl.records import equal_share, read_steps
 from agent_assets.rl.rollout_service import RolloutService
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
-from agent_assets.rl.verdicts import hopeless, reached, verdict
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ async def train_swift(
         config, plan, Scoring(config, tools, judge), toolbox, steps=steps, records=records, report=report
     )
     report({"stage": "reinforcement learning: starting"})
-    done = last == config.steps or hopeless(steps, config) is not None or reached(steps, config)
+    done = last == config.steps or no_signal(steps, config) is not None or reached(steps, config)
     second = on_gpu and not config.in_process
     folder = work / "trainer"
     async with service.open() as socket:
@@ -134,7 +134,7 @@ async def train_swift(
                 ready = await program.ready()
             finally:
                 program.stop()
-    why = hopeless(steps, config) if len(steps) < config.steps or equal_share(steps) == 1.0 else None
+    why = no_signal(steps, config) if len(steps) < config.steps or equal_share(steps) == 1.0 else None
     outcome = Outcome(steps, why is None, why or verdict(steps, config), params.out_dir)
     return SwiftRun(outcome, ready, max(program.peak_memory_bytes, ready.peak_memory_bytes))
 

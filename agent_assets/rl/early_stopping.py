@@ -6,7 +6,7 @@ from agent_assets.rl.config import RlConfig
 from agent_assets.rl.records import Step, equal_share
 
 
-def hopeless(steps: Sequence[Step], config: RlConfig) -> str | None:
+def no_signal(steps: Sequence[Step], config: RlConfig) -> str | None:
     """Why going on would teach nothing, in words; None when it may."""
     if len(steps) < min(config.equal_patience, config.steps):
         return None
