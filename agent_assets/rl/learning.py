@@ -19,7 +19,7 @@ from agent_assets.engines.rl_contracts import GrpoReady, TrainerReady
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.early_stopping import no_signal, progress, reached, verdict
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.records import Step, describe_step, equal_share, read_steps, total, write_step
+from agent_assets.rl.records import Step, describe_step, read_steps, total, write_step, zero_variance_share
 from agent_assets.rl.rollouts import OVER_LENGTH, Trajectory, roll_out_groups
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
@@ -148,7 +148,7 @@ async def learn(
         step += 1
         report(progress(steps, config))
     else:
-        why = no_signal(steps, config) if equal_share(steps) == 1.0 else None
+        why = no_signal(steps, config) if zero_variance_share(steps) == 1.0 else None
     checkpoint = path / project / "models" / name / "checkpoints" / f"{step:04d}"
     return Outcome(steps, why is None, why or verdict(steps, config), checkpoint)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.conversations.messages import JsonObject, canonical_json
-from agent_assets.rl.batches import is_equal
+from agent_assets.rl.batches import has_zero_variance
 from agent_assets.rl.rollouts import OVER_LENGTH, Trajectory
 
 CURVE_FILE, TRAJECTORIES_FILE = "curve.jsonl", "trajectories.jsonl"
@@ -44,7 +44,7 @@ def describe_step(
         "reward": _mean(flat),
         "group_spread": _mean([max(group) - min(group) for group in rewards]),
         "groups": len(groups),
-        "equal_groups": sum(map(is_equal, rewards)),
+        "equal_groups": sum(map(has_zero_variance, rewards)),
         "rollouts": len(trajectories),
         "answer_tokens": _mean([trajectory.tokens for trajectory in trajectories]),
         "over_length": sum(trajectory.stop_reason == OVER_LENGTH for trajectory in trajectories),
@@ -90,7 +90,7 @@ def write_outcome(folder: Path, steps: Sequence[Step]) -> None:
     _write_lines(folder / TRAJECTORIES_FILE, kept)
 
 
-def equal_share(steps: Sequence[Step]) -> float:
+def zero_variance_share(steps: Sequence[Step]) -> float:
     """Share of the groups so far whose rewards were all equal."""
     groups = sum(step.numbers["groups"] for step in steps)
     return sum(step.numbers["equal_groups"] for step in steps) / groups if groups else 1.0

@@ -35,7 +35,7 @@ from agent_assets.rl.config import RlConfig
 from agent_assets.rl.early_stopping import no_signal, reached, verdict
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.learning import Outcome
-from agent_assets.rl.records import equal_share, read_steps
+from agent_assets.rl.records import read_steps, zero_variance_share
 from agent_assets.rl.rollout_service import RolloutService
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
@@ -134,7 +134,7 @@ async def train_swift(
                 ready = await program.ready()
             finally:
                 program.stop()
-    why = no_signal(steps, config) if len(steps) < config.steps or equal_share(steps) == 1.0 else None
+    why = no_signal(steps, config) if len(steps) < config.steps or zero_variance_share(steps) == 1.0 else None
     outcome = Outcome(steps, why is None, why or verdict(steps, config), params.out_dir)
     return SwiftRun(outcome, ready, max(program.peak_memory_bytes, ready.peak_memory_bytes))
 
