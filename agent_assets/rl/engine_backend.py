@@ -21,9 +21,9 @@ from agent_assets.engines.launch.resident import Trainer
 from agent_assets.engines.rl_contracts import LearnedSequence, LearnRequest, TrainerParams
 from agent_assets.engines.servers.serve import Endpoint, serve_model
 from agent_assets.errors import ConfigError, EngineFailed
-from agent_assets.rl.batches import sequences, turn_advantages
+from agent_assets.rl.advantages import sequences, turn_advantages
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.learning import Loaded, loaded_of
+from agent_assets.rl.train_loop import Loaded, loaded_of
 
 if TYPE_CHECKING:
     from art import dev

@@ -13,13 +13,13 @@ from agent_assets.engines.context import EngineContext
 from agent_assets.errors import ConfigError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.learning import Loaded, Outcome, learn, loaded_of
 from agent_assets.rl.local_backend import internal_config, kept_to, open_local_backend
 from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.swift_engine import train_swift
+from agent_assets.rl.train_loop import Loaded, Outcome, learn, loaded_of
 
 if TYPE_CHECKING:
-    from agent_assets.rl.learning import TrainingBackend
+    from agent_assets.rl.train_loop import TrainingBackend
 
 ART_PROJECT = "agent-assets"
 ART_NAME = "rl"

@@ -28,7 +28,7 @@ from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.vllm import Vllm
 from agent_assets.errors import BaseModelError, EngineFailed, EngineMissing, EngineTimeout
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.learning import Loaded
+from agent_assets.rl.train_loop import Loaded
 from agent_assets.store.manifest import content_version, hash_files
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from art.trajectories import TrajectoryGroup
     from art.types import LocalTrainResult
 
-    from agent_assets.rl.learning import TrainingBackend
+    from agent_assets.rl.train_loop import TrainingBackend
 
 RUNTIME_VARIABLE = "ART_VLLM_RUNTIME_BIN"
 _ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.conversations.messages import JsonObject, canonical_json
-from agent_assets.rl.batches import has_zero_variance
+from agent_assets.rl.advantages import has_zero_variance
 from agent_assets.rl.rollouts import OVER_LENGTH, Trajectory
 
 CURVE_FILE, TRAJECTORIES_FILE = "curve.jsonl", "trajectories.jsonl"

@@ -17,7 +17,7 @@ from agent_assets.engines.servers.choice import SERVER
 from agent_assets.errors import EngineFailed, ToolServerError
 from agent_assets.rl.config import JudgeConfig, RlConfig
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.learning import Outcome, learn
+from agent_assets.rl.train_loop import Outcome, learn
 
 SETTINGS: dict[str, Any] = {
     "steps": 4, "scenarios_per_step": 2, "rollouts_per_scenario": 4, "max_turns": 2, "concurrency": 1,
