@@ -13,7 +13,7 @@ from agent_assets.engines.context import EngineContext
 from agent_assets.errors import ConfigError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.local_backend import internal_config, kept_to, open_local_backend
+from agent_assets.rl.local_backend import enforce_limits, internal_config, open_local_backend
 from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.swift_engine import train_swift
 from agent_assets.rl.train_loop import Loaded, Outcome, learn, loaded_of
@@ -78,7 +78,7 @@ async def train(
         )
         return _trained(run.outcome, loaded_of(run.ready), run.peak_memory_bytes, judge)
     # The other backend's programs are held to lease and limits where they are started.
-    async with kept_to(context) if config.backend == "local" else nullcontext():
+    async with enforce_limits(context) if config.backend == "local" else nullcontext():
         backend, internal = _backend(config, model_dir, adapter_dir, context, work / "art")
         try:
             outcome = await learn(

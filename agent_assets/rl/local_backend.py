@@ -7,7 +7,7 @@ Written from the source of openpipe-art 0.5.18 and not yet run on a GPU. What is
 - unsloth loads 4-bit weights by default and exchanges names for its own uploads: both are turned off, and what was
   loaded is read back from the adapters that it saves. Other weights are an error unless `rl.allow_weight_swap`.
 - It starts from the adapter in checkpoint 0000, whose configuration has to name the base by its folder.
-- It works in this process, outside of lease and limits: `kept_to` holds it to both.
+- It works in this process, outside of lease and limits: `enforce_limits` holds it to both.
 - It saves a checkpoint after a loss that is no number: that one is deleted, and the run ends.
 - Its sequences, at most as long as the context, have to be a whole number of chunks: the chunk is made to fit.
 """
@@ -68,7 +68,7 @@ def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> Jso
 
 
 @asynccontextmanager
-async def kept_to(context: EngineContext) -> AsyncIterator[None]:
+async def enforce_limits(context: EngineContext) -> AsyncIterator[None]:
     """Keep what this process does in the block to the leased device and the time limit. torch has to be imported in it.
 
     Raises:
