@@ -53,7 +53,7 @@ class LocalEngines:
 
     @property
     def logs(self) -> Path:
-        """Folder for logs that belong to no artifact; those of one agent lie below it (`store.data_locations.agent_logs`)."""
+        """Folder for logs that belong to no artifact; those of one agent lie below it (`data_locations.agent_logs`)."""
         folder = Path(self.home) / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -1,6 +1,7 @@
 """Reinforcement learning on a GPU: which backend, how memory is shared, and a training where there is a GPU."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,19 @@ from support.fake_gpu import printing_env
 
 LIMITS = EngineLimits(60, 2**30)
 # The trainer takes a moment until it is ready; whatever else is started says whether it was.
-PROGRAMS = """
+READY = {
+    "method": "report_custom_message",
+    "params": {
+        "payload": {
+            "kind": "ready", "versions": {}, "device": "cpu", "peak_memory_bytes": 0, "kernels": [],
+            "weights_loaded": {"name": "base_model", "sha256": "0", "dtype": "float32"},
+        }
+    },
+}  # fmt: skip
+PROGRAMS = f"""
 case "$*" in
-  *rl_trainer*) for folder; do :; done; sleep 0.5; echo '{}' > "$folder/ready.json"; exec sleep 60 ;;
-  *) if [ -e ../trainer/ready.json ]; then echo "after the trainer"; fi ;;
+  *rl_trainer*) sleep 0.5; touch ready; echo '{json.dumps(READY)}' >> .pipes-messages; exec sleep 60 ;;
+  *) if [ -e ../trainer/ready ]; then echo "after the trainer"; fi ;;
 esac
 """
 
