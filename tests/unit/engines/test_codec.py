@@ -13,10 +13,21 @@ from agent_assets.engines.rl_contracts import LearnedSequence, LearnRequest
 from agent_assets.errors import EngineFailed
 
 PARAMS = SftParams(
-    model_dir=Path("/models/base"), train_file=Path("train.jsonl"), out_dir=Path("out"), seed=1, epochs=2,
-    learning_rate=1e-3, lora_rank=8, lora_alpha=16, lora_dropout=0.0, batch_size=1, grad_accum=1, max_length=64, warmup_ratio=0.0,
+    model_dir=Path("/models/base"),
+    train_file=Path("train.jsonl"),
+    out_dir=Path("out"),
+    seed=1,
+    epochs=2,
+    learning_rate=1e-3,
+    lora_rank=8,
+    lora_alpha=16,
+    lora_dropout=0.0,
+    batch_size=1,
+    grad_accum=1,
+    max_length=64,
+    warmup_ratio=0.0,
     precision="fp32",
-)  # fmt: skip
+)
 
 
 def test_what_was_sent_arrives() -> None:
