@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from agent_assets.engines.context import EngineContext
-from agent_assets.engines.contracts import Answer, Program
+from agent_assets.engines.contracts import PACKAGE_PREFIX, Answer, Program
 from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
 from agent_assets.engines.devices.run_lease import RunLease
 from agent_assets.engines.environment import EngineEnv, find_engine_env, installed_version, site_packages
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 A = TypeVar("A", bound=Answer)
-PACKAGE_PREFIX = "pypi:"
 _CPU_SERVERS = 3
 _LEASE_SECONDS = 24 * 3600.0
 _SECOND_LEASE_SECONDS = 60.0

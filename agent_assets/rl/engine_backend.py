@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.engines.context import EngineContext
+from agent_assets.engines.contracts import ADAPTER_FILES
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS
 from agent_assets.engines.launch.resident import Trainer
 from agent_assets.engines.rl_contracts import LearnedSequence, LearnRequest, TrainerParams
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from art.backend import AnyModel, AnyTrainableModel
     from art.trajectories import Trajectory, TrajectoryGroup
     from art.types import LocalTrainResult, TrainSFTConfig
-
-_ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
 class EngineBackend:
@@ -71,7 +70,7 @@ class EngineBackend:
             partial = first.with_name(".0000")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            for name in _ADAPTER_FILES:
+            for name in ADAPTER_FILES:
                 shutil.copyfile(self._adapter_dir / name, partial / name)
             partial.rename(first)
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.context import EngineContext
+from agent_assets.engines.contracts import ADAPTER_CONFIG, ADAPTER_FILES
 from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.vllm import Vllm
 from agent_assets.errors import BaseModelError, EngineFailed, EngineMissing, EngineTimeout
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from agent_assets.rl.train_loop import TrainingBackend
 
 RUNTIME_VARIABLE = "ART_VLLM_RUNTIME_BIN"
-_ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 _BASE = "base_model_name_or_path"
 _CHUNK = 1024  # tokens whose log-probabilities ART computes at once, where it is not told another number
 
@@ -188,7 +188,7 @@ def place_adapter(adapter_dir: Path, target: Path, base: str) -> None:
     partial = target.with_name(f".{target.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name in _ADAPTER_FILES:
+    for name in ADAPTER_FILES:
         shutil.copyfile(adapter_dir / name, partial / name)
     place_base(partial, base)
     partial.rename(target)
@@ -203,7 +203,7 @@ def place_base(adapter_dir: Path, base: str) -> None:
 
 def config_file(adapter_dir: Path) -> Path:
     """The configuration of an adapter."""
-    return adapter_dir / _ADAPTER_FILES[1]
+    return adapter_dir / ADAPTER_CONFIG
 
 
 def _checkpoint(path: Path, model: "AnyModel", step: int) -> Path:
