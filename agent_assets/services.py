@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.mongo.embedded.mongod import running_mongod, start_mongod
 from agent_assets.ports import free_port
-from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
 
@@ -112,11 +112,14 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
             web = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
             services.append(_start("webserver", web, environment, logs))
             daemon = ["dagster-daemon", "run", "-w", str(workspace)]
+            started = time.time()
             services.append(_start("daemon", daemon, environment, logs, niceness=_DAEMON_NICENESS))
+            runner = services[-1]
             if api_port is not None:
                 reach = environment | {"AGENT_ASSETS_DAGSTER_URL": f"http://127.0.0.1:{port}"}
                 services.append(_start("api", ["agent-assets", "serve", "--port", str(api_port)], reach, logs))
             _wait_for_port(services[1], port)
+            _wait_for_daemon(runner, settings, started)
             yield services
         finally:
             _stop(services)
@@ -215,14 +218,27 @@ def _start(name: str, command: list[str], environment: Mapping[str, str], logs: 
 
 
 def _wait_for_port(service: Service, port: int) -> None:
+    def answers() -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1.0)
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    _wait_until(service, answers)
+
+
+def _wait_for_daemon(service: Service, settings: Settings, since: float) -> None:
+    """Until the daemon says that it takes runs from the queue: before that, `refresh` would run in its own terminal."""
+    with open_instance(settings) as instance:
+        _wait_until(service, lambda: heartbeat_at(instance) >= since)
+
+
+def _wait_until(service: Service, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         if service.process.poll() is not None:
             break
-        with socket.socket() as probe:
-            probe.settimeout(1.0)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if ready():
+            return
         time.sleep(0.2)
     raise EngineFailed(f"The {service.name} did not start.", next_step=f"read {service.log}.")
 

@@ -1,6 +1,6 @@
 """What a backfill of elders costs: the real graph, daemon and queue as `agent-assets up` has them, a tiny model.
 
-python benchmarks/backfill.py [--quick]       about 20 minutes; --quick under 4, with two elders instead of eight
+python benchmarks/backfill.py [--quick]    about 25 minutes; --quick under 4, with two elders instead of eight
 
 Needs the CPU engine environment (`make setup`). The last line is one JSON object:
 quiet_cpu_share       CPU seconds per second of `up` with its MongoDB when nothing happens
@@ -11,9 +11,10 @@ cancel_s              the longest time from POST /train/cancel to the end of a r
 elders, elders_per_hour
 device_busy_share     time for which a run held the device, by the wall time of the backfill from its request
 first_released_share  time until the first elder is released, by the N-th part of the whole backfill
-chat_first_s          median time to the first event of /chat/stream, nothing else going on; chat_training_first_s the
-                      same while an elder trains, one question after the other
-chat_training_slowdown  steps per second of that training, by the median of the other elders' trainings
+chat_first_s          median time from a question to the first words of its answer (/chat/stream), nothing else
+                      going on; chat_whole_s to its end; chat_training_first_s and chat_training_whole_s the same while an elder
+                      trains on the same cores, one question after the other without a pause
+chat_training_slowdown  steps per second of that training, by those of a training alone
 """
 
 import argparse
@@ -75,6 +76,7 @@ class Installation:
     """A running `up` over a copy of the code whose pipeline trains a tiny model."""
 
     tree: Path
+    home: Path
     environment: dict[str, str]
     instance: dg.DagsterInstance
     api: httpx.Client
@@ -151,7 +153,14 @@ def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Instal
                     if up.poll() is not None:
                         raise RuntimeError((folder / "up.log").read_text(encoding="utf-8"))
                     yield Installation(
-                        tree, environment, instance, api, psutil.Process(up.pid), psutil.Process(mongod.pid), mongod.uri
+                        tree,
+                        settings.home,
+                        environment,
+                        instance,
+                        api,
+                        psutil.Process(up.pid),
+                        psutil.Process(mongod.pid),
+                        mongod.uri,
                     )
             finally:
                 up.send_signal(signal.SIGINT)
@@ -260,15 +269,18 @@ def op_pool_share(folder: Path, seconds: float) -> float:
     return share
 
 
-def waiting_figures(made: Installation, alone: str, four: list[str], watch_seconds: float) -> dict[str, Any]:
-    """One training alone, the same with three runs waiting, then the end of all four."""
-    assert made.backfill([alone]).wait(LIMIT_SECONDS) == 0
+def waiting_figures(made: Installation, four: list[str], alone: float, watch_seconds: float) -> dict[str, Any]:
+    """One training with three runs waiting, then the end of all four.
+
+    Args:
+        alone: steps per second of such a training while nothing waits.
+    """
     following = made.backfill(four)
     working = until(lambda: next((run for run in made.runs(four).values() if holds_device(run)), None), 180)
     waiting = until(lambda: next((run for run in made.runs(four).values() if _prepared(run)), None), 180)
     share = cpu_share(watch_seconds, process_of(waiting))
     until(lambda: _stage_done(made.instance, working, "sft_adapter"), LIMIT_SECONDS)
-    slowdown = steps_per_second(made.instance, working) / steps_per_second(made.instance, made.runs([alone])[alone])
+    slowdown = steps_per_second(made.instance, working) / alone
     queued = next(run for run in made.runs(four).values() if run.status is dg.DagsterRunStatus.QUEUED)
     cancel = {name: cancel_seconds(made, run) for name, run in
               (("queued", queued), ("prepared", waiting), ("working", working))}  # fmt: skip
@@ -305,38 +317,57 @@ def cancel_seconds(made: Installation, run: dg.DagsterRun) -> float:
     return round(seconds, 2)
 
 
-def first_event_seconds(made: Installation, elder: str) -> float:
-    """From a question to the first event of its answer."""
-    started = time.monotonic()
+def chat_seconds(made: Installation, elder: str) -> tuple[float, float]:
+    """From a question to the first words of its answer, and to its end."""
+    started, first = time.monotonic(), None
     question = {"elder_id": elder, "message": "Where were you born, and who was with you?"}
     with made.api.stream("POST", "/chat/stream", json=question) as answer:
         answer.raise_for_status()
-        lines = answer.iter_lines()
-        next(lines)
-        seconds = time.monotonic() - started
-        for _ in lines:
-            pass
-    return seconds
+        for line in answer.iter_lines():
+            if first is None and line == "event: text_chunk":
+                first = time.monotonic() - started
+    assert first is not None, "the answer has no words"
+    return first, time.monotonic() - started
 
 
-def chat_while_training(made: Installation, elder: str, elders: list[str]) -> tuple[dg.DagsterRun, list[float]]:
-    """Ask one question after the other while the first of these elders trains; which run that was, and the times."""
+def chat_figures(made: Installation, elder: str, elders: list[str], alone: float, seconds: float) -> dict[str, Any]:
+    """One question after the other while nothing else goes on is `quiet`; the same while one of `elders` trains.
+
+    Args:
+        elder: who is asked.
+        alone: steps per second of such a training while nobody asks.
+        seconds: how long to ask beside it.
+    """
+    chat_seconds(made, elder)  # starts the model server
+    quiet = [chat_seconds(made, elder) for _ in range(5)]
+    following = made.backfill(elders)
     working = until(lambda: next((run for run in made.runs(elders).values() if holds_device(run)), None), 180)
     until(lambda: _reports(made.instance, working), 180)
-    taken = []
-    while not _stage_done(made.instance, working, "sft_adapter"):
-        taken.append(first_event_seconds(made, elder))
-    return working, taken
+    before, since, beside = training_step(made), time.monotonic(), []
+    while time.monotonic() - since < seconds:
+        beside.append(chat_seconds(made, elder))
+    pace = (training_step(made) - before) / (time.monotonic() - since)
+    cancel_seconds(made, working)
+    following.wait(60)
+    return {
+        "chat_first_s": round(statistics.median(first for first, _ in quiet), 3),
+        "chat_training_first_s": round(statistics.median(first for first, _ in beside), 3),
+        "chat_whole_s": round(statistics.median(whole for _, whole in quiet), 3),
+        "chat_training_whole_s": round(statistics.median(whole for _, whole in beside), 3),
+        "chat_training_slowdown": round(pace / alone, 3),
+    }
 
 
-def backfill_figures(made: Installation, elders: list[str], asked: str) -> dict[str, Any]:
-    """All elders, from the request to the last release; `asked` answers questions during the first training."""
-    first_event_seconds(made, asked)  # starts the model server
-    alone = [first_event_seconds(made, asked) for _ in range(10)]
+def training_step(made: Installation) -> int:
+    """The step at which the training is now: written down at every step, while events are rarer."""
+    newest = max(made.home.rglob("progress.json"), key=lambda path: path.stat().st_mtime)
+    return int(json.loads(newest.read_text(encoding="utf-8"))["step"])
+
+
+def backfill_figures(made: Installation, elders: list[str]) -> dict[str, Any]:
+    """All elders, from the request to the last release."""
     started = time.time()
-    following = made.backfill(elders)
-    chatted, beside = chat_while_training(made, asked, elders)
-    assert following.wait(LIMIT_SECONDS * len(elders)) == 0
+    assert made.backfill(elders).wait(LIMIT_SECONDS * len(elders)) == 0
     ends, held = [], 0.0
     for elder, run in sorted(made.runs(elders).items()):
         (record,) = made.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
@@ -345,17 +376,11 @@ def backfill_figures(made: Installation, elders: list[str], asked: str) -> dict[
         held += float(run.tags[DEVICE_TAG].rsplit(", ", 1)[1].removesuffix(" s"))
         print(f"{elder}: ended after {ends[-1]:.1f} s; {run.tags[DEVICE_TAG]}", flush=True)
     whole = max(ends)
-    pace = {run_id: steps_per_second(made.instance, run) for run_id, run in
-            ((run.run_id, run) for run in made.runs(elders).values())}  # fmt: skip
-    other = statistics.median(steps for run_id, steps in pace.items() if run_id != chatted.run_id)
     return {
         "elders": len(elders),
         "elders_per_hour": round(3600 * len(elders) / whole, 1),
         "device_busy_share": round(held / whole, 3),
         "first_released_share": round(min(ends) / (whole / len(elders)), 3),
-        "chat_first_s": round(statistics.median(alone), 2),
-        "chat_training_first_s": round(statistics.median(beside), 2),
-        "chat_training_slowdown": round(pace[chatted.run_id] / other, 3),
     }
 
 
@@ -365,19 +390,23 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two elders and short trainings")
     quick = parser.parse_args().quick
     number, epochs, seconds = (2, 2.0, 15.0) if quick else (8, 8.0, 60.0)
-    alone, four = "alone", [f"waiting-{n}" for n in range(4)]
+    four, last = [f"waiting-{n}" for n in range(4)], ["last"]
     elders = [f"elder-{n:02d}" for n in range(number)]
     figures: dict[str, Any] = {"benchmark": "backfill", "quick": quick, **machine()}
     folder = Path(tempfile.mkdtemp(prefix="backfill-"))
     try:
         figures["op_pool_cpu_share"] = op_pool_share(folder, seconds / 3)
-        with installed(folder, [alone, *four, *elders], epochs) as made:
-            time.sleep(20)  # imports, first ticks
+        with installed(folder, [*elders, *four, *last], epochs) as made:
+            time.sleep(10)  # imports, first ticks
             figures["quiet_cpu_share"] = cpu_share(seconds, made.up, made.mongod)
             print(json.dumps(figures), flush=True)
-            figures |= waiting_figures(made, alone, four, seconds / 3)
+            figures |= backfill_figures(made, elders)
+            # Of the elder who came last: nothing waited while it trained.
+            alone = steps_per_second(made.instance, next(iter(made.runs(elders).values())))
             print(json.dumps(figures), flush=True)
-            figures |= backfill_figures(made, elders, alone)
+            figures |= waiting_figures(made, four, alone, seconds / 3)
+            print(json.dumps(figures), flush=True)
+            figures |= chat_figures(made, elders[0], last, alone, seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(figures))

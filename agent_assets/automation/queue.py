@@ -12,10 +12,10 @@ import dagster as dg
 from dagster._core.execution.submit_asset_runs import RunRequestExecutionData, submit_asset_run
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from agent_assets.automation.execute import Order, Outcome, failure_message, progress_line, report_outcome, show_lines
 from agent_assets.runs.device_queue import WAITING_STAGE, DeviceQueue, is_waiting, read_queue
+from agent_assets.runs.instance import heartbeat_at
 from agent_assets.runs.progress import RunProgress, words
 from agent_assets.settings import Settings
 
@@ -121,15 +121,10 @@ def open_queue(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Run
     """The queue of this installation, None when no daemon is alive to run what is in it."""
     with ExitStack() as stack:
         file = settings.workspace
-        if not file.exists() or not _daemon_alive(instance):
+        if not file.exists() or time.time() - heartbeat_at(instance) > _HEARTBEAT_SECONDS:
             yield None
             return
         workspace = stack.enter_context(WorkspaceProcessContext(instance, WorkspaceFileTarget([str(file)])))
         entries = workspace.create_request_context().get_code_location_entries().values()
         answering = all(entry.load_error is None for entry in entries)
         yield RunQueue(instance, workspace) if answering else None
-
-
-def _daemon_alive(instance: dg.DagsterInstance) -> bool:
-    heartbeat = instance.get_daemon_heartbeats().get(QueuedRunCoordinatorDaemon.daemon_type())
-    return heartbeat is not None and time.time() - heartbeat.timestamp < _HEARTBEAT_SECONDS

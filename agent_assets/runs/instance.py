@@ -11,6 +11,9 @@ import dagster as dg
 from agent_assets.runs.device_queue import GPU_POOL
 from agent_assets.settings import REPOSITORY, Settings, make_home
 
+# QueuedRunCoordinatorDaemon.daemon_type(), whose module takes a second to import.
+_QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
+
 
 def prepare_dagster_home(settings: Settings, *, devices: int | None = None) -> None:
     """Make DAGSTER_HOME with our dagster.yaml, and its databases.
@@ -66,3 +69,9 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance in DAGSTER_HOME."""
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         yield instance
+
+
+def heartbeat_at(instance: dg.DagsterInstance) -> float:
+    """When the daemon last said that it takes runs from the queue, in seconds since 1970; 0 when it never did."""
+    heartbeat = instance.get_daemon_heartbeats().get(_QUEUE_DAEMON)
+    return 0.0 if heartbeat is None else heartbeat.timestamp

@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "engines": "engines.devices engines.launch engines.servers errors runs settings store",
     "engines.devices": "errors",
     "engines.launch": "conversations engines engines.devices errors settings",
-    "engines.programs": "conversations engines engines.templates errors",
+    "engines.programs": "conversations engines engines.devices engines.templates errors",
     "engines.servers": "engines engines.devices engines.launch errors",
     "engines.templates": "errors",
     # Training data.
@@ -70,8 +70,8 @@ MAY_IMPORT = {
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages planning release runs "
     "services settings store strict_model",
     "services": "automation engines.devices errors mongo mongo.embedded ports runs serving settings",
-    "serving": "agent agent.mcp automation conversations engines engines.launch engines.servers errors mongo pipeline "
-    "pipeline.stages planning release runs services serving.routes settings store strict_model text",
+    "serving": "agent agent.mcp automation conversations engines engines.devices engines.launch engines.servers errors "
+    "mongo pipeline pipeline.stages planning release runs services serving.routes settings store strict_model text",
     "serving.routes": "conversations errors release runs serving store",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices engines.launch engines.servers "
     "errors mongo mongo.embedded pipeline pipeline.stages planning release runs services serving settings store",
@@ -87,7 +87,12 @@ KNOW_DAGSTER |= {"planning.history", "serving.jobs", "serving.progress", "servin
 KNOW_WEAVE = {"agent.weave_tracing"}
 # What runs in an engine environment, with the libraries that are there.
 IN_ENGINES = ("engines.programs", "engines.launch.supervisor")
-CONTRACTS = {"engines.codec", "engines.contracts", "engines.rl_contracts"}  # what both sides import
+CONTRACTS = {
+    "engines.codec",
+    "engines.contracts",
+    "engines.devices.answering",
+    "engines.rl_contracts",
+}  # what both sides import
 PROGRAMS_MAY_IMPORT = {"conversations", "engines.programs", "engines.templates", "errors", "text"}
 NOT_IN_ENGINES = {"dagster", "pymongo", "fastmcp", "openai", "pandas", "pydantic", "weave"}
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent_assets.engines.devices.answering import VARIABLE as ANSWERING
+from agent_assets.engines.devices.answering import answering_file
 from agent_assets.errors import ConfigError, EngineMissing, EngineTimeout
 
 _POLL_SECONDS = 1.0
@@ -48,11 +50,23 @@ CPU = Device(name="cpu", uuid="cpu", index=None)
 
 @dataclass(frozen=True)
 class GpuLease:
-    """The right to use a device. `fd` is the locked file: whoever holds it open holds the lease."""
+    """The right to use a device.
+
+    Args:
+        fd: the locked file: whoever holds it open holds the lease.
+        answering: the file that is locked while somebody is answered on the same cores; None on a GPU.
+    """
 
     device: Device
     fd: int
     holder: str
+    answering: Path | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of an engine under this lease: its device, and where it sees who is answered beside it."""
+        answering = {} if self.answering is None else {ANSWERING: str(self.answering)}
+        return self.device.environment | answering
 
     def note_engine(self, pid: int) -> None:
         """Write down which engine process uses the device, for whoever waits for it."""
@@ -133,7 +147,8 @@ def _try_all(devices: Sequence[Device], folder: Path, holder: str) -> GpuLease |
             os.close(fd)
             continue
         _write_note(fd, {"holder": holder, "pid": os.getpid()})
-        return GpuLease(device=device, fd=fd, holder=holder)
+        answering = answering_file(folder) if device == CPU else None
+        return GpuLease(device=device, fd=fd, holder=holder, answering=answering)
     return None
 
 

@@ -88,7 +88,7 @@ class EngineProcess:
             *(str(env.python), "-m", "agent_assets.engines.launch.supervisor", "--parent", str(os.getpid())),
             *("--grace", str(grace_seconds), "--nice", str(niceness), "--module", module, *arguments),
         ]
-        device = {} if lease is None else lease.device.environment
+        device = {} if lease is None else lease.environment
         with log_path.open("ab") as log:
             process = subprocess.Popen(
                 command,

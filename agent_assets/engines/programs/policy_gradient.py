@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
+from agent_assets.engines.programs.shared_cores import SharedCores
 from agent_assets.engines.rl_contracts import LearnedSequence, LearnReply, LearnRequest, TrainerParams
 
 if TYPE_CHECKING:
@@ -70,12 +71,18 @@ class Totals:
 
 
 def accumulate(
-    model: "PeftModel", request: LearnRequest, params: TrainerParams, reference: Reference | None, totals: Totals
+    model: "PeftModel",
+    request: LearnRequest,
+    params: TrainerParams,
+    reference: Reference | None,
+    totals: Totals,
+    cores: SharedCores,
 ) -> None:
     """Add the gradients of all sequences, one at a time: no padding, and logits only where tokens are learned.
 
     Args:
         reference: log-probabilities of the reference policy; None without a KL term.
+        cores: shared with answers beside the training.
     """
 
     def weight(sequence: LearnedSequence) -> float:
@@ -84,6 +91,7 @@ def accumulate(
     for prompt, group in _by_prompt(request.sequences):
         shared = _Prompt(model, prompt) if len(group) > 1 and prompt else None
         for sequence in group:
+            cores.share()
             _loss(model, sequence, weight(sequence), params, reference, totals, shared).backward()
         if shared is not None:
             shared.backward()

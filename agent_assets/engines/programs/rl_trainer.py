@@ -43,8 +43,10 @@ class Learner:
         from transformers import AutoModelForCausalLM
 
         from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
+        from agent_assets.engines.programs.shared_cores import SharedCores
 
         self.params = params
+        self.cores = SharedCores()
         self.step = params.start_step
         self.checkpoints = params.checkpoints
         torch.manual_seed(params.seed)
@@ -85,7 +87,7 @@ class Learner:
         step = self.step + 1
         self.optimizer.zero_grad(set_to_none=True)
         totals = Totals()
-        accumulate(self.model, request, self.params, self.reference, totals)
+        accumulate(self.model, request, self.params, self.reference, totals, self.cores)
         norm = float(torch.nn.utils.clip_grad_norm_(list(self.trainable.values()), self.params.max_grad_norm))
         if not finite(totals.loss, norm):
             raise EngineFailed(

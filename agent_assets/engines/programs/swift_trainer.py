@@ -19,6 +19,7 @@ from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.contracts import SftParams
 from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
 from agent_assets.engines.programs.runtime import Report, progress
+from agent_assets.engines.programs.shared_cores import SharedCores
 from agent_assets.engines.programs.swift_arguments import common_arguments
 from agent_assets.errors import EngineFailed
 
@@ -131,11 +132,16 @@ class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
     tokens = 0
 
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._cores = SharedCores()
+
     def training_step(
         self, model: PeftModel, inputs: dict[str, torch.Tensor], *args: object, **kwargs: object
     ) -> torch.Tensor:
         """One forward and backward pass."""
         self.tokens += inputs["input_ids"].numel()
+        self._cores.share()
         return super().training_step(model, inputs, *args, **kwargs)
 
     def _compute_acc(self, *args: object, **kwargs: object) -> None:

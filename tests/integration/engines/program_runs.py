@@ -125,6 +125,7 @@ def policy_gradients(model_dir: str) -> dict[str, Any]:
 
     from agent_assets.engines.programs.cpu_kernels import speed_up
     from agent_assets.engines.programs.policy_gradient import Totals, accumulate, log_probabilities
+    from agent_assets.engines.programs.shared_cores import SharedCores
 
     model = _lora_model(model_dir)
     speed_up(model)
@@ -145,7 +146,7 @@ def policy_gradients(model_dir: str) -> dict[str, Any]:
         model.zero_grad()
         totals = Totals()
         for batch in batches:
-            accumulate(model, LearnRequest(batch, rollouts=3), params, None, totals)
+            accumulate(model, LearnRequest(batch, rollouts=3), params, None, totals, SharedCores())
         return _gradients(model), totals
 
     prompt = torch.randint(0, 49152, (500,)).tolist()  # two blocks of keys

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from agent_assets.engines.local import LocalEngines
@@ -34,7 +35,9 @@ def test_serving_compiles_and_takes_the_share_of_memory_it_is_told(engines: Loca
 
 
 def test_servers_of_a_stage_take_the_share_of_memory_they_are_told(engines: LocalEngines, tmp_path: Path) -> None:
-    context: Any = SimpleNamespace(run=SimpleNamespace(run_id="test"), log=SimpleNamespace(info=print))
+    instance = dg.DagsterInstance.ephemeral()
+    run = instance.add_run(dg.DagsterRun("job"))
+    context: Any = SimpleNamespace(run=run, instance=instance, log=SimpleNamespace(info=print))
     with pytest.raises(EngineFailed), engines.serve(
         context, {"base": tmp_path}, log_dir=tmp_path / "logs", failed_logs=tmp_path / "failed", max_model_len=512,
         max_minutes=1, max_memory_gb=1, memory_share=0.3,
