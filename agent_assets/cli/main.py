@@ -7,6 +7,7 @@ from typing import TextIO
 import click
 
 from agent_assets.errors import AgentAssetsError
+from agent_assets.privacy import be_private
 from agent_assets.settings import load_settings
 
 _PORT, _COUNT, _DAYS = click.IntRange(1, 65_535), click.IntRange(1), click.FloatRange(0, 36_500, min_open=True)
@@ -16,6 +17,7 @@ _PORT, _COUNT, _DAYS = click.IntRange(1, 65_535), click.IntRange(1), click.Float
 @click.version_option(package_name="agent-assets")
 def commands() -> None:
     """Train, evaluate and serve agents from people's memories and MCP tools."""
+    be_private()
 
 
 @commands.command()
@@ -45,6 +47,15 @@ def serve(host: str, port: int) -> None:
     from agent_assets.serving.run import serve as run_server
 
     sys.exit(run_server(load_settings(), host=host, port=port))
+
+
+@commands.command(hidden=True)
+@click.option("--port", type=_PORT, default=3000, show_default=True)
+def ui(port: int) -> None:
+    """Serve the Dagster UI behind its guard: what `up` starts, beside the code server that it has started."""
+    from agent_assets.serving.ui.run import run_ui
+
+    sys.exit(run_ui(load_settings(), port=port))
 
 
 @commands.command()
@@ -99,16 +110,17 @@ def revoke_token(token_id: str) -> None:
 
 @commands.command()
 def doctor() -> None:
-    """List what is present, what is missing, and the command that fixes it."""
+    """List what is present, what is missing or open to others, and the command that fixes it."""
     from agent_assets.cli.doctor import examine
 
     findings = examine(load_settings())
     for finding in findings:
-        state = "ok" if finding.ok else "absent" if finding.optional else "MISSING"
-        click.echo(f"{state:<8} {finding.name:<12} {finding.detail}")
-        if state == "MISSING" and finding.fix:
+        click.echo(f"{finding.state:<8} {finding.name:<12} {finding.detail}")
+        if finding.state in {"MISSING", "OPEN"} and finding.fix:
             click.echo(f"{'':<21} fix: {finding.fix}")
-    missing = [finding.name for finding in findings if not finding.ok and not finding.optional]
+    if exposed := [finding.name for finding in findings if finding.state == "OPEN"]:
+        click.echo(f"Open to others: {', '.join(exposed)}.")
+    missing = [finding.name for finding in findings if finding.state == "MISSING"]
     click.echo(f"Missing: {', '.join(missing)}." if missing else "Everything that is needed is there.")
     sys.exit(1 if missing else 0)
 
