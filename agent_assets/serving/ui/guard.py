@@ -72,12 +72,14 @@ class UiGuard:
         return caller
 
     async def _log_in_or_out(self, request: Request) -> Response:
+        asked = ("GET" if request.method in _READING else request.method, request.scope["path"])
         try:
-            if request.method in _READING and request.url.path == LOGIN:
+            if asked == ("GET", LOGIN):
                 return await login_page(request, self._door, home="/")
-            if request.method == "POST":
-                answer = log_in(request, self._door, home="/") if request.url.path == LOGIN else None
-                return await (answer or log_out(request, self._door))
+            if asked == ("POST", LOGIN):
+                return await log_in(request, self._door, home="/")
+            if asked == ("POST", LOGOUT):
+                return await log_out(request, self._door)
         except AgentAssetsError as error:
             return self._denial(request, error)
         return _plain(405, "This page takes a form.")
