@@ -18,9 +18,10 @@ import yaml
 
 from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
-from agent_assets.mongo.embedded.mongod import port_of_earlier_version, running_mongod, start_mongod
+from agent_assets.mongo.embedded.mongod import port_of_earlier_version, running_mongod
 from agent_assets.ports import port_free
-from agent_assets.privacy import be_private, close_home, socket_folder
+from agent_assets.privacy import close_home, socket_folder
+from agent_assets.runs.installation import mongodb
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
@@ -135,44 +136,6 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
         finally:
             _stop(services)
             workspace.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
-    """The environment of our processes, with MONGODB_URI pointing at the user's MongoDB or at the embedded one.
-
-    Raises:
-        ConfigError: the home cannot be written to, there is no MongoDB to run, or the URI is malformed.
-        MongoUnavailable: the user's does not answer, or the embedded one does not start.
-    """
-    be_private()
-    make_home(settings)
-    environment = os.environ | {
-        "DAGSTER_HOME": str(settings.dagster_home),
-        "AGENT_ASSETS_HOME": str(settings.home),
-        "AGENT_ASSETS_STORE": settings.store,
-    }
-    if settings.mongodb_uri:
-        from agent_assets.mongo.retry import ping
-
-        ping(settings.mongodb_uri)
-        yield environment
-        return
-    with start_mongod(settings.mongo_data) as mongod:
-        yield environment | {"MONGODB_URI": mongod.uri}
-
-
-@contextlib.contextmanager
-def mongodb_environment(settings: Settings) -> Iterator[Settings]:
-    """As `mongodb`, for work in this process: the code location reads its settings from the environment everywhere."""
-    with mongodb(settings) as environment:
-        before = dict(os.environ)
-        os.environ.update(environment)
-        try:
-            yield load_settings()
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
 
 
 @contextlib.contextmanager

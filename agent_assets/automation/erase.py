@@ -19,7 +19,7 @@ from agent_assets.planning.elders import UNUSABLE, ElderSource, forget_elder
 from agent_assets.planning.history import active_runs, known_partitions
 from agent_assets.release import pointer
 from agent_assets.settings import Settings
-from agent_assets.store.places import ElderPlaces, elder_places, erase
+from agent_assets.store.data_locations import ElderDataLocations, elder_data_locations, erase
 from agent_assets.store.tombstones import bury
 
 _ELSEWHERE = "Not here to erase: MongoDB, traces that were sent to W&B, exported files, backups."
@@ -35,7 +35,7 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
     """
     check_elder_id(elder, "string")
     with opened(settings) as (installation, instance):
-        places = elder_places(installation.store, settings.home / "logs", elder)
+        places = elder_data_locations(installation.store, settings.home / "logs", elder)
         if elder in {graph.name for graph in installation.graphs}:
             raise ConfigError(f"'{elder}' is a pipeline, not an elder.", next_step="name an elder.")
         agents = pointer.agents_of_elder(installation.store, elder)
@@ -83,13 +83,13 @@ def _erase(installation: Installation, instance: dg.DagsterInstance, elder: str,
     if elder in known_partitions(instance, PARTITIONS):
         instance.delete_dynamic_partition(PARTITIONS, elder)
     pointer.erase(store, elder)
-    erase(store, elder_places(store, logs, elder))
+    erase(store, elder_data_locations(store, logs, elder))
     for graph in installation.graphs:
         if graph.spec.partitioned:
             forget_elder(installation.index, installation.elder_source(graph).scope, elder)
 
 
-def _counts(places: ElderPlaces, releases: int) -> str:
+def _counts(places: ElderDataLocations, releases: int) -> str:
     files = [file for path in places.local for file in ([path] if path.is_file() else path.rglob("*"))]
     size = sum(file.stat().st_size for file in files if file.is_file())
     remote = f", {len(places.remote)} folders of the remote store" if places.remote else ""

@@ -26,7 +26,7 @@ from agent_assets.release.records import read_candidate
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings, teacher_environment
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from agent_assets.store.places import agent_logs
+from agent_assets.store.data_locations import agent_logs
 
 if TYPE_CHECKING:
     from agent_assets.agent.loop import ChatModel, Rollout

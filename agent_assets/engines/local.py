@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from agent_assets.engines.contracts import Answer, Program
+from agent_assets.engines.context import EngineContext
+from agent_assets.engines.contracts import PACKAGE_PREFIX, Answer, Program
 from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
 from agent_assets.engines.devices.run_lease import RunLease
 from agent_assets.engines.environment import EngineEnv, find_engine_env, installed_version, site_packages
 from agent_assets.engines.launch.launcher import EngineResult, run_program
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits
-from agent_assets.engines.machine import Machine
 from agent_assets.engines.progress import ProgressReporter
 from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.choice import SERVER
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 A = TypeVar("A", bound=Answer)
-PACKAGE_PREFIX = "pypi:"
 _CPU_SERVERS = 3
 _LEASE_SECONDS = 24 * 3600.0
 _SECOND_LEASE_SECONDS = 60.0
@@ -53,7 +52,7 @@ class LocalEngines:
 
     @property
     def logs(self) -> Path:
-        """Folder for logs that belong to no artifact; those of one agent lie below it (`store.places.agent_logs`)."""
+        """Folder for logs that belong to no artifact; those of one agent lie below it (`data_locations.agent_logs`)."""
         folder = Path(self.home) / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -216,9 +215,9 @@ class LocalEngines:
         """A function that shows a progress message (see `ProgressReporter.update`) of work done in this process."""
         return ProgressReporter(context, folder=None).update
 
-    def machine(
+    def engine_context(
         self, lease: GpuLease, max_minutes: float, max_memory_gb: float, work_dir: Path, failed_logs: Path
-    ) -> Machine:
+    ) -> EngineContext:
         """What engines need that a stage runs side by side under one lease."""
         limits = _limits(max_minutes, max_memory_gb)
         others = [device for device in self.devices() if device != lease.device]
@@ -228,7 +227,7 @@ class LocalEngines:
             # Two runs that each hold one device must not wait for the other's for long.
             return lease_device(others, folder, holder=lease.holder, timeout_seconds=_SECOND_LEASE_SECONDS)
 
-        return Machine(
+        return EngineContext(
             self.environment(),
             lease,
             limits,

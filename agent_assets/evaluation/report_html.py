@@ -44,7 +44,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class SystemAnswer:
     """One system on one item: `right` is None when it was not scored."""
 
     system: str
@@ -57,13 +57,13 @@ class Attempt:
 
 @dataclass(frozen=True)
 class ItemView:
-    """One item with every system's attempt; `outcome` compares the first system with the last."""
+    """One item with every system's answer; `outcome` compares the first system with the last."""
 
     item: EvalItem
     kind: str
     outcome: str
     gold_calls: list[Step]
-    attempts: list[Attempt]
+    answers: list[SystemAnswer]
 
 
 def render_report(
@@ -111,16 +111,16 @@ def _item_views(
     by_system = {system: {result.item.id: result for result in outcome} for system, outcome in results.items()}
     views = []
     for item in items:
-        attempts = [_attempt(report, system, by_system[system][item.id]) for system in by_system]
+        answers = [_system_answer(report, system, by_system[system][item.id]) for system in by_system]
         gold = [Step(call["name"], _pretty(call["arguments"])) for call in item.gold_calls]
-        views.append(ItemView(item, _KINDS.get(item.kind, item.kind), _outcome(attempts), gold, attempts))
+        views.append(ItemView(item, _KINDS.get(item.kind, item.kind), _outcome(answers), gold, answers))
     return views
 
 
-def _attempt(report: Report, system: str, result: ItemResult) -> Attempt:
+def _system_answer(report: Report, system: str, result: ItemResult) -> SystemAnswer:
     scores = report.scores[system][result.item.id]
     if result.error is not None:
-        return Attempt(system, None, _steps(result.messages), "", f"not scored: {result.error}")
+        return SystemAnswer(system, None, _steps(result.messages), "", f"not scored: {result.error}")
     # The last text is shown as the answer, everything before it as steps.
     steps = _steps(result.messages[:-1] if result.answer else result.messages)
     note = f"{result.stop_reason}, {result.seconds:.1f} s"
@@ -132,7 +132,7 @@ def _attempt(report: Report, system: str, result: ItemResult) -> Attempt:
         labels[name]: percent(value) if name.endswith("_share") else "yes" if value else "no"
         for name, value in scores.items()
     }
-    return Attempt(system, None if right is None else right == 1.0, steps, result.answer, note, shown)
+    return SystemAnswer(system, None if right is None else right == 1.0, steps, result.answer, note, shown)
 
 
 def _steps(messages: Sequence[Message]) -> list[Step]:
@@ -149,8 +149,8 @@ def _steps(messages: Sequence[Message]) -> list[Step]:
     return steps
 
 
-def _outcome(attempts: Sequence[Attempt]) -> str:
-    first, last = attempts[0].right, attempts[-1].right
+def _outcome(answers: Sequence[SystemAnswer]) -> str:
+    first, last = answers[0].right, answers[-1].right
     if first is None or last is None:
         return "failed"
     return {(False, True): "gained", (True, False): "lost", (True, True): "right", (False, False): "wrong"}[first, last]

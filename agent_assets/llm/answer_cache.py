@@ -1,6 +1,6 @@
 """Answers of language models on disk, one file each, named by the hash of (model, settings, prompt).
 
-The files hold what was asked about, so they lie where an elder's content is known to lie (store/places.py).
+The files hold what was asked about, so they lie where an elder's content is known to lie (store/data_locations.py).
 """
 
 import hashlib

@@ -27,8 +27,8 @@ from agent_assets.planning.history import (
 from agent_assets.runs.orphans import process_tag
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from agent_assets.store.data_locations import llm_folder, trace_file
 from agent_assets.store.manifest import Manifest, content_version, hash_files
-from agent_assets.store.places import llm_folder, trace_file
 from agent_assets.store.tombstones import generation
 
 DEVICE_TAG = "agent_assets/device"

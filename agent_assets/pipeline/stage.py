@@ -11,8 +11,8 @@ from agent_assets.errors import ConfigError
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.planning.history import latest_materialization
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from agent_assets.store.data_locations import agent_logs
 from agent_assets.store.manifest import CheckEntry, EngineEntry, hash_file
-from agent_assets.store.places import agent_logs
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

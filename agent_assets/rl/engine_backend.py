@@ -15,23 +15,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent_assets.engines.context import EngineContext
+from agent_assets.engines.contracts import ADAPTER_FILES
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS
 from agent_assets.engines.launch.resident import Trainer
-from agent_assets.engines.machine import Machine
 from agent_assets.engines.rl_contracts import LearnedSequence, LearnRequest, TrainerParams
 from agent_assets.engines.servers.serve import Endpoint, serve_model
 from agent_assets.errors import ConfigError, EngineFailed
-from agent_assets.rl.batches import sequences, turn_advantages
+from agent_assets.rl.advantages import sequences, turn_advantages
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.learning import Loaded, loaded_of
+from agent_assets.rl.train_loop import Loaded, loaded_of
 
 if TYPE_CHECKING:
     from art import dev
     from art.backend import AnyModel, AnyTrainableModel
     from art.trajectories import Trajectory, TrajectoryGroup
     from art.types import LocalTrainResult, TrainSFTConfig
-
-_ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
 class EngineBackend:
@@ -43,16 +42,18 @@ class EngineBackend:
             be given the one in here.
     """
 
-    def __init__(self, *, path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig, machine: Machine) -> None:
+    def __init__(
+        self, *, path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig, context: EngineContext
+    ) -> None:
         self._path, self._model_dir, self._adapter_dir = path, model_dir, adapter_dir
-        self._config, self._machine = config, machine
+        self._config, self._context = config, context
         self._stack = ExitStack()
         self._endpoint: Endpoint | None = None
         self._trainer: Trainer | None = None
         self.loaded: Loaded | None = None
-        self.server = machine.server
+        self.server = context.server
         self.extra_body: dict[str, bool] = dict(
-            machine.server.token_ids_body
+            context.server.token_ids_body
         )  # what rollouts have to ask the server for
 
     @property
@@ -69,7 +70,7 @@ class EngineBackend:
             partial = first.with_name(".0000")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            for name in _ADAPTER_FILES:
+            for name in ADAPTER_FILES:
                 shutil.copyfile(self._adapter_dir / name, partial / name)
             partial.rename(first)
 
@@ -82,34 +83,34 @@ class EngineBackend:
             EngineError: one of them did not start.
         """
         step = await self._get_step(model)
-        machine, settings = self._machine, self._config
-        folder = machine.log_dir / "trainer"
+        context, settings = self._context, self._config
+        folder = context.log_dir / "trainer"
         trainer = Trainer(
             folder,
             self._trainer_params(model, step, folder),
-            env=machine.env,
-            limits=machine.limits,
-            lease=machine.lease,
+            env=context.env,
+            limits=context.limits,
+            lease=context.lease,
         )
         self._trainer = trainer
         self._stack.callback(trainer.stop)
-        if machine.env.name == "gpu":
+        if context.env.name == "gpu":
             # vLLM measures the GPU while it starts, and fails or takes less when somebody else's share moves meanwhile.
             await trainer.ready()
         name = self._model_inference_name(model, step)
         self._endpoint = self._stack.enter_context(
             serve_model(
-                machine.server,
-                env=machine.env,
+                context.server,
+                env=context.env,
                 model_dir=self._model_dir,
-                log_dir=machine.log_dir / "server",
-                limits=machine.limits,
+                log_dir=context.log_dir / "server",
+                limits=context.limits,
                 max_model_len=settings.max_model_len,
                 adapters={name: self.checkpoint(model, step)},
                 max_loras=1,
-                lease=machine.lease,
+                lease=context.lease,
                 max_concurrency=settings.concurrency,
-                failed_logs=machine.failed_logs,
+                failed_logs=context.failed_logs,
                 gpu_memory_utilization=settings.server_memory_share,
                 niceness=BACKGROUND_NICENESS,
             )

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.messages import JsonObject, ToolSchema
-from agent_assets.engines.machine import Machine
+from agent_assets.engines.context import EngineContext
 from agent_assets.errors import ConfigError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.learning import Loaded, Outcome, learn, loaded_of
-from agent_assets.rl.local_backend import internal_config, kept_to, open_local_backend
+from agent_assets.rl.local_backend import enforce_limits, internal_config, open_local_backend
 from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.swift_engine import train_swift
+from agent_assets.rl.train_loop import Loaded, Outcome, learn, loaded_of
 
 if TYPE_CHECKING:
-    from agent_assets.rl.learning import TrainingBackend
+    from agent_assets.rl.train_loop import TrainingBackend
 
 ART_PROJECT = "agent-assets"
 ART_NAME = "rl"
@@ -50,7 +50,7 @@ async def train(
     scenarios: Sequence[Scenario],
     tools: Sequence[ToolSchema],
     toolbox: ToolCaller,
-    machine: Machine,
+    context: EngineContext,
     work: Path,
     report: Callable[[Mapping[str, object]], None],
 ) -> Trained:
@@ -72,14 +72,14 @@ async def train(
             tools=tools,
             toolbox=toolbox,
             judge=judge,
-            machine=machine,
+            context=context,
             work=work / "swift",
             report=report,
         )
         return _trained(run.outcome, loaded_of(run.ready), run.peak_memory_bytes, judge)
     # The other backend's programs are held to lease and limits where they are started.
-    async with kept_to(machine) if config.backend == "local" else nullcontext():
-        backend, internal = _backend(config, model_dir, adapter_dir, machine, work / "art")
+    async with enforce_limits(context) if config.backend == "local" else nullcontext():
+        backend, internal = _backend(config, model_dir, adapter_dir, context, work / "art")
         try:
             outcome = await learn(
                 backend,
@@ -115,15 +115,15 @@ def _trained(outcome: Outcome, loaded: Loaded, peak_memory_bytes: int, judge: Ju
 
 
 def _backend(
-    config: RlConfig, model_dir: Path, adapter_dir: Path, machine: Machine, path: Path
+    config: RlConfig, model_dir: Path, adapter_dir: Path, context: EngineContext, path: Path
 ) -> "tuple[TrainingBackend, JsonObject | None]":
     from agent_assets.rl.engine_backend import EngineBackend
 
     if config.backend == "engine":
         return EngineBackend(
-            path=path, model_dir=model_dir, adapter_dir=adapter_dir, config=config, machine=machine
+            path=path, model_dir=model_dir, adapter_dir=adapter_dir, config=config, context=context
         ), None
-    if machine.env.name != "gpu":
+    if context.env.name != "gpu":
         raise ConfigError(
             "rl.backend is local, ART's LocalBackend, and there is no GPU.",
             next_step="leave it out: the backend `engine` trains on a CPU, too.",

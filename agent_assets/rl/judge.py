@@ -26,7 +26,7 @@ from agent_assets.conversations.row_parts import openai_tools
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.llm.answer_cache import AnswerCache
 from agent_assets.rl.config import JudgeConfig, RewardWeights
-from agent_assets.rl.rollouts import Attempt
+from agent_assets.rl.rollouts import Trajectory
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -71,7 +71,7 @@ class Usage:
 
 
 class Judge:
-    """Scores groups of attempts.
+    """Scores groups of trajectories.
 
     Args:
         cache: folder of earlier judgements, by content of the question.
@@ -93,8 +93,8 @@ class Judge:
         self._gate: asyncio.Semaphore | None = None
 
     async def score_groups(
-        self, groups: Sequence[Sequence[Attempt]], tools: Sequence[ToolSchema]
-    ) -> list[list[Attempt] | None]:
+        self, groups: Sequence[Sequence[Trajectory]], tools: Sequence[ToolSchema]
+    ) -> list[list[Trajectory] | None]:
         """The groups with the judge's scores among their components; None for a group that could not be judged.
 
         Raises:
@@ -113,10 +113,10 @@ class Judge:
         return list(found)
 
     async def _score_group(
-        self, client: "AsyncOpenAI", group: Sequence[Attempt], tools: Sequence[ToolSchema]
-    ) -> list[Attempt] | None:
+        self, client: "AsyncOpenAI", group: Sequence[Trajectory], tools: Sequence[ToolSchema]
+    ) -> list[Trajectory] | None:
         ids = [f"t{number}" for number in range(1, len(group) + 1)]
-        texts = {key: _text(attempt) for key, attempt in zip(ids, group, strict=True)}
+        texts = {key: _text(trajectory) for key, trajectory in zip(ids, group, strict=True)}
         orders = [ids, ids[::-1]] if self.config.two_orders else [ids]
         judged = [await self._judge(client, {key: texts[key] for key in order}, tools) for order in orders]
         scores = [judgement for judgement in judged if judgement is not None]
@@ -125,10 +125,10 @@ class Judge:
         if len(scores) == 2:
             self._differences += [abs(scores[0][key] - scores[1][key]) for key in ids]
         found = []
-        for key, attempt in zip(ids, group, strict=True):
-            assert attempt.reward is not None
+        for key, trajectory in zip(ids, group, strict=True):
+            assert trajectory.reward is not None
             mean = statistics.fmean(judgement[key] for judgement in scores)
-            found.append(replace(attempt, reward=attempt.reward.with_judge(mean, self._weights)))
+            found.append(replace(trajectory, reward=trajectory.reward.with_judge(mean, self._weights)))
         return found
 
     async def _judge(
@@ -193,7 +193,7 @@ class Judge:
         ]
 
 
-def _text(attempt: Attempt) -> str:
+def _text(trajectory: Trajectory) -> str:
     """A rollout as JSON; angle brackets escaped, so that no text can close its own marker."""
-    text = canonical_json(request_body(attempt.messages, ())["messages"])
+    text = canonical_json(request_body(trajectory.messages, ())["messages"])
     return text.replace("<", "\\u003c").replace(">", "\\u003e")

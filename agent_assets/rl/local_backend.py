@@ -7,7 +7,7 @@ Written from the source of openpipe-art 0.5.18 and not yet run on a GPU. What is
 - unsloth loads 4-bit weights by default and exchanges names for its own uploads: both are turned off, and what was
   loaded is read back from the adapters that it saves. Other weights are an error unless `rl.allow_weight_swap`.
 - It starts from the adapter in checkpoint 0000, whose configuration has to name the base by its folder.
-- It works in this process, outside of lease and limits: `kept_to` holds it to both.
+- It works in this process, outside of lease and limits: `enforce_limits` holds it to both.
 - It saves a checkpoint after a loss that is no number: that one is deleted, and the run ends.
 - Its sequences, at most as long as the context, have to be a whole number of chunks: the chunk is made to fit.
 """
@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.engines.machine import Machine
+from agent_assets.engines.context import EngineContext
+from agent_assets.engines.contracts import ADAPTER_CONFIG, ADAPTER_FILES
 from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.vllm import Vllm
 from agent_assets.errors import BaseModelError, EngineFailed, EngineMissing, EngineTimeout
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.learning import Loaded
+from agent_assets.rl.train_loop import Loaded
 from agent_assets.store.manifest import content_version, hash_files
 
 if TYPE_CHECKING:
@@ -36,10 +37,9 @@ if TYPE_CHECKING:
     from art.trajectories import TrajectoryGroup
     from art.types import LocalTrainResult
 
-    from agent_assets.rl.learning import TrainingBackend
+    from agent_assets.rl.train_loop import TrainingBackend
 
 RUNTIME_VARIABLE = "ART_VLLM_RUNTIME_BIN"
-_ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 _BASE = "base_model_name_or_path"
 _CHUNK = 1024  # tokens whose log-probabilities ART computes at once, where it is not told another number
 
@@ -68,16 +68,16 @@ def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> Jso
 
 
 @asynccontextmanager
-async def kept_to(machine: Machine) -> AsyncIterator[None]:
+async def enforce_limits(context: EngineContext) -> AsyncIterator[None]:
     """Keep what this process does in the block to the leased device and the time limit. torch has to be imported in it.
 
     Raises:
         EngineTimeout: the limit was passed.
     """
-    device = {} if machine.lease is None else machine.lease.device.environment
+    device = {} if context.lease is None else context.lease.device.environment
     before = {name: os.environ.get(name) for name in device}
     os.environ.update(device)
-    clock = asyncio.timeout(machine.limits.seconds)
+    clock = asyncio.timeout(context.limits.seconds)
     try:
         async with clock:
             yield
@@ -85,7 +85,7 @@ async def kept_to(machine: Machine) -> AsyncIterator[None]:
         if not clock.expired():
             raise
         raise EngineTimeout(
-            f"Reinforcement learning was ended: it ran past its limit of {machine.limits.seconds / 60:.1f} minutes.",
+            f"Reinforcement learning was ended: it ran past its limit of {context.limits.seconds / 60:.1f} minutes.",
             next_step="raise rl.max_minutes, or lower rl.steps; the next run goes on from the last checkpoint.",
         ) from error
     finally:
@@ -188,7 +188,7 @@ def place_adapter(adapter_dir: Path, target: Path, base: str) -> None:
     partial = target.with_name(f".{target.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name in _ADAPTER_FILES:
+    for name in ADAPTER_FILES:
         shutil.copyfile(adapter_dir / name, partial / name)
     place_base(partial, base)
     partial.rename(target)
@@ -203,7 +203,7 @@ def place_base(adapter_dir: Path, base: str) -> None:
 
 def config_file(adapter_dir: Path) -> Path:
     """The configuration of an adapter."""
-    return adapter_dir / _ADAPTER_FILES[1]
+    return adapter_dir / ADAPTER_CONFIG
 
 
 def _checkpoint(path: Path, model: "AnyModel", step: int) -> Path:

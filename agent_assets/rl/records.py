@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.conversations.messages import JsonObject, canonical_json
-from agent_assets.rl.batches import is_equal
-from agent_assets.rl.rollouts import OVER_LENGTH, Attempt
+from agent_assets.rl.advantages import has_zero_variance
+from agent_assets.rl.rollouts import OVER_LENGTH, Trajectory
 
 CURVE_FILE, TRAJECTORIES_FILE = "curve.jsonl", "trajectories.jsonl"
 KEPT = 5  # best, and worst, of a run
@@ -26,39 +26,41 @@ class Step:
     trajectories: list[JsonObject]
 
 
-def describe_step(step: int, groups: Sequence[Sequence[Attempt]], excluded: Mapping[str, int], seconds: float) -> Step:
+def describe_step(
+    step: int, groups: Sequence[Sequence[Trajectory]], excluded: Mapping[str, int], seconds: float
+) -> Step:
     """Numbers and trajectories of the rollouts of one step.
 
     Args:
-        groups: the scored attempts of each scenario that is learned from.
+        groups: the scored trajectories of each scenario that is learned from.
         excluded: why rollouts and groups were left out, counted.
         seconds: wall-clock time of the rollouts and their scoring.
     """
-    attempts = [attempt for group in groups for attempt in group]
-    rewards = [[total(attempt) for attempt in group] for group in groups]
+    trajectories = [trajectory for group in groups for trajectory in group]
+    rewards = [[total(trajectory) for trajectory in group] for group in groups]
     flat = [value for group in rewards for value in group]
     numbers: JsonObject = {
         "step": step,
         "reward": _mean(flat),
         "group_spread": _mean([max(group) - min(group) for group in rewards]),
         "groups": len(groups),
-        "equal_groups": sum(map(is_equal, rewards)),
-        "rollouts": len(attempts),
-        "answer_tokens": _mean([attempt.tokens for attempt in attempts]),
-        "over_length": sum(attempt.stop_reason == OVER_LENGTH for attempt in attempts),
-        "tool_errors": sum(attempt.tool_errors for attempt in attempts),
-        "components": _components(attempts),
+        "equal_groups": sum(map(has_zero_variance, rewards)),
+        "rollouts": len(trajectories),
+        "answer_tokens": _mean([trajectory.tokens for trajectory in trajectories]),
+        "over_length": sum(trajectory.stop_reason == OVER_LENGTH for trajectory in trajectories),
+        "tool_errors": sum(trajectory.tool_errors for trajectory in trajectories),
+        "components": _components(trajectories),
         "excluded": dict(excluded),
         "rollout_seconds": round(seconds, 2),
     }
     numbers["call_validity"] = numbers["components"].get("schema_valid")
-    return Step(numbers, [_trajectory(step, attempt) for attempt in attempts])
+    return Step(numbers, [_trajectory(step, trajectory) for trajectory in trajectories])
 
 
-def total(attempt: Attempt) -> float:
-    """Reward of an attempt that has one."""
-    assert attempt.reward is not None, "attempts without a reward are left out before"
-    return attempt.reward.total
+def total(trajectory: Trajectory) -> float:
+    """Reward of a trajectory that has one."""
+    assert trajectory.reward is not None, "trajectories without a reward are left out before"
+    return trajectory.reward.total
 
 
 def write_step(folder: Path, step: Step) -> None:
@@ -88,29 +90,29 @@ def write_outcome(folder: Path, steps: Sequence[Step]) -> None:
     _write_lines(folder / TRAJECTORIES_FILE, kept)
 
 
-def equal_share(steps: Sequence[Step]) -> float:
+def zero_variance_share(steps: Sequence[Step]) -> float:
     """Share of the groups so far whose rewards were all equal."""
     groups = sum(step.numbers["groups"] for step in steps)
     return sum(step.numbers["equal_groups"] for step in steps) / groups if groups else 1.0
 
 
-def _components(attempts: Sequence[Attempt]) -> dict[str, float | None]:
+def _components(trajectories: Sequence[Trajectory]) -> dict[str, float | None]:
     found: dict[str, list[float]] = {}
-    for attempt in attempts:
-        for name, value in (attempt.reward.components if attempt.reward is not None else {}).items():
+    for trajectory in trajectories:
+        for name, value in (trajectory.reward.components if trajectory.reward is not None else {}).items():
             found.setdefault(name, []).append(value)
     return {name: _mean(values) for name, values in sorted(found.items())}
 
 
-def _trajectory(step: int, attempt: Attempt) -> JsonObject:
+def _trajectory(step: int, trajectory: Trajectory) -> JsonObject:
     return {
         "step": step,
-        "scenario": attempt.scenario.item.id,
-        "number": attempt.number,
-        "reward": total(attempt),
-        "components": dict(attempt.reward.components) if attempt.reward is not None else {},
-        "stop_reason": attempt.stop_reason,
-        "gold_calls": attempt.scenario.item.gold_calls,
+        "scenario": trajectory.scenario.item.id,
+        "number": trajectory.number,
+        "reward": total(trajectory),
+        "components": dict(trajectory.reward.components) if trajectory.reward is not None else {},
+        "stop_reason": trajectory.stop_reason,
+        "gold_calls": trajectory.scenario.item.gold_calls,
         "messages": [
             {"role": message.role, "content": message.content}
             | (
@@ -118,7 +120,7 @@ def _trajectory(step: int, attempt: Attempt) -> JsonObject:
                 if message.tool_calls
                 else {}
             )
-            for message in attempt.messages
+            for message in trajectory.messages
         ],
     }
 

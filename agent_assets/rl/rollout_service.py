@@ -36,11 +36,11 @@ from agent_assets.engines.rl_contracts import (
 )
 from agent_assets.errors import EngineFailed
 from agent_assets.rl.config import RlConfig
+from agent_assets.rl.early_stopping import no_signal, progress, reached
 from agent_assets.rl.records import Step, describe_step, total, write_step
-from agent_assets.rl.rollouts import Attempt, OverLength, roll_out
+from agent_assets.rl.rollouts import OverLength, Trajectory, roll_out
 from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.scoring import Scoring
-from agent_assets.rl.verdicts import hopeless, progress, reached
 
 if TYPE_CHECKING:
     from openai.types.chat.chat_completion import Choice
@@ -87,7 +87,7 @@ class _Live:
     """A rollout that goes on. `shown` counts the messages that the other side has, or has sampled."""
 
     policy: SocketPolicy
-    task: "asyncio.Task[Attempt]"
+    task: "asyncio.Task[Trajectory]"
     shown: int
 
 
@@ -186,11 +186,11 @@ class RolloutService:
 
     async def _score(self, step: int, rollouts: Sequence[str]) -> list[float]:
         """Reward of every rollout. One that is left out gets the mean of its group: an advantage of nothing."""
-        attempts = [await self._ended(rollout) for rollout in rollouts]
+        trajectories = [await self._ended(rollout) for rollout in rollouts]
         size = self._config.rollouts_per_scenario
         groups = [
-            [replace(attempt, number=number) for number, attempt in enumerate(attempts[start : start + size])]
-            for start in range(0, len(attempts), size)
+            [replace(trajectory, number=number) for number, trajectory in enumerate(trajectories[start : start + size])]
+            for start in range(0, len(trajectories), size)
         ]
         kept, excluded = await self._scoring.keep(groups, step)
         assert self._rollouts_began is not None, "rollouts begin before they are scored"
@@ -201,8 +201,8 @@ class RolloutService:
         self._training_began = time.monotonic()
         return [reward for group, scored in zip(groups, kept, strict=True) for reward in _rewards(group, scored)]
 
-    async def _ended(self, rollout: str) -> Attempt:
-        """The attempt of a rollout that gets no further turn; one that waits for a turn would not fit the context."""
+    async def _ended(self, rollout: str) -> Trajectory:
+        """The trajectory of a rollout that gets no further turn; one that waits for one would not fit the context."""
         live = self._live[rollout]
         if not live.task.done():
             await live.policy.turns.put(SampledTurn("", 0, cut=True))
@@ -215,7 +215,7 @@ class RolloutService:
         write_step(self._records, self._entry)
         self._steps.append(self._entry)
         self._report(progress(self._steps, self._config))
-        return hopeless(self._steps, self._config) is not None or reached(self._steps, self._config)
+        return no_signal(self._steps, self._config) is not None or reached(self._steps, self._config)
 
 
 async def _asked(live: _Live) -> Sequence[Message] | None:
@@ -228,7 +228,7 @@ async def _asked(live: _Live) -> Sequence[Message] | None:
     return None
 
 
-def _rewards(group: Sequence[Attempt], scored: Sequence[Attempt]) -> list[float]:
-    found = {attempt.number: total(attempt) for attempt in scored}
+def _rewards(group: Sequence[Trajectory], scored: Sequence[Trajectory]) -> list[float]:
+    found = {trajectory.number: total(trajectory) for trajectory in scored}
     mean = statistics.fmean(found.values()) if found else 0.0
-    return [found.get(attempt.number, mean) for attempt in group]
+    return [found.get(trajectory.number, mean) for trajectory in group]

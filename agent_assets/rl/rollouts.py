@@ -28,7 +28,7 @@ UNSCORED = {TOOL_SERVER_FAILED: "tool server failed", StopReason.TIMEOUT: "timed
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Trajectory:
     """One rollout of a scenario.
 
     Args:
@@ -63,7 +63,7 @@ class Policy(ChatModel, Protocol):
 
     @property
     def choices(self) -> Sequence["Choice"]:
-        """What was sampled, as `Attempt` has it."""
+        """What was sampled, as `Trajectory` has it."""
         ...
 
     @property
@@ -131,11 +131,11 @@ def _said(reply: "ChatCompletion") -> JsonObject:
 
 async def roll_out(
     policy: Policy, toolbox: ToolCaller, tools: Sequence[ToolSchema], scenario: Scenario, number: int, config: RlConfig
-) -> Attempt:
+) -> Trajectory:
     """One rollout, scored. Errors of the policy pass through.
 
     Args:
-        policy: fresh; what it sampled ends in the attempt.
+        policy: fresh; what it sampled ends in the trajectory.
         number: place in the group.
     """
     item = scenario.item
@@ -157,7 +157,7 @@ async def roll_out(
         messages, reason = policy.history, TOOL_SERVER_FAILED
     earned = None if reason in UNSCORED else reward(item, messages, reason, offered, config.rewards)
     choices = tuple(policy.choices)
-    return Attempt(scenario, number, messages, reason, choices, earned, seconds, errors, policy.tokens)
+    return Trajectory(scenario, number, messages, reason, choices, earned, seconds, errors, policy.tokens)
 
 
 async def roll_out_groups(
@@ -171,7 +171,7 @@ async def roll_out_groups(
     step: int,
     extra_body: Mapping[str, bool],
     is_over_length: Callable[[str], bool],
-) -> list[list[Attempt]]:
+) -> list[list[Trajectory]]:
     """A group of rollouts per scenario, in the order of the scenarios; a few at a time.
 
     Raises:

@@ -82,9 +82,9 @@ async def make_scenarios(
         run_task, teacher=teacher, toolbox=toolbox, rules=Rules(rows.max_row_tokens, replay=False),
         limits=Limits(rows.max_turns, rows.max_tool_calls, rows.question_seconds),
     )  # fmt: skip
-    exchanges = await in_order([partial(run, task) for task in tasks], concurrency=rows.concurrency)
+    examples = await in_order([partial(run, task) for task in tasks], concurrency=rows.concurrency)
     schemas = {tool.name: tool for tool in tools}
-    items = [heldout_item(exchange) for exchange in exchanges if not exchange.rejections]
+    items = [heldout_item(example) for example in examples if not example.rejections]
     found = [Scenario(item, difficulty(item, schemas)) for item in items]
     kept = [one for one in found if config.min_difficulty <= one.difficulty <= config.max_difficulty]
     if not kept:

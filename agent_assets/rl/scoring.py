@@ -8,7 +8,7 @@ from agent_assets.conversations.messages import ToolSchema
 from agent_assets.errors import EngineFailed
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.rollouts import UNSCORED, Attempt
+from agent_assets.rl.rollouts import UNSCORED, Trajectory
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,12 @@ class Scoring:
     tools: Sequence[ToolSchema]
     judge: Judge | None
 
-    async def keep(self, groups: Sequence[Sequence[Attempt]], step: int) -> tuple[list[list[Attempt]], Counter[str]]:
+    async def keep(
+        self, groups: Sequence[Sequence[Trajectory]], step: int
+    ) -> tuple[list[list[Trajectory]], Counter[str]]:
         """The scored groups of one step, in their order, and what was left out.
 
-        A group of which nothing can be learned is empty; attempts that say nothing are missing in theirs.
+        A group of which nothing can be learned is empty; trajectories that say nothing are missing in theirs.
 
         Args:
             step: from 1.
@@ -31,10 +33,10 @@ class Scoring:
             EngineFailed: too many rollouts met a broken tool server, or the judge failed on every group.
         """
         excluded: Counter[str] = Counter()
-        kept: list[list[Attempt]] = []
+        kept: list[list[Trajectory]] = []
         for group in groups:
-            scored = [attempt for attempt in group if attempt.reward is not None]
-            lost = [attempt.stop_reason for attempt in group if attempt.reward is None]
+            scored = [trajectory for trajectory in group if trajectory.reward is not None]
+            lost = [trajectory.stop_reason for trajectory in group if trajectory.reward is None]
             excluded.update(f"rollouts: {UNSCORED[reason]}" for reason in lost)
             excluded["groups: fewer than 2 rollouts"] += len(scored) < 2
             kept.append(scored if len(scored) >= 2 else [])

@@ -16,8 +16,8 @@ from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.formats import to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolSchema, canonical_json
 from agent_assets.engines.codec import encode
+from agent_assets.engines.context import EngineContext
 from agent_assets.engines.launch.resident import ResidentProgram
-from agent_assets.engines.machine import Machine
 from agent_assets.engines.rl_contracts import (
     ROLLOUT_SETTINGS,
     SWIFT_GRPO,
@@ -32,13 +32,13 @@ from agent_assets.engines.rl_contracts import (
 )
 from agent_assets.errors import ConfigError
 from agent_assets.rl.config import RlConfig
+from agent_assets.rl.early_stopping import no_signal, reached, verdict
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.learning import Outcome
-from agent_assets.rl.records import equal_share, read_steps
+from agent_assets.rl.records import read_steps, zero_variance_share
 from agent_assets.rl.rollout_service import RolloutService
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
-from agent_assets.rl.verdicts import hopeless, reached, verdict
+from agent_assets.rl.train_loop import Outcome
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ async def train_swift(
     tools: Sequence[ToolSchema],
     toolbox: ToolCaller,
     judge: Judge | None,
-    machine: Machine,
+    context: EngineContext,
     work: Path,
     report: Callable[[Mapping[str, object]], None],
 ) -> SwiftRun:
@@ -72,7 +72,7 @@ async def train_swift(
         ConfigError: a setting that this engine cannot honour on this machine.
         AgentAssetsError: the engine, the judge or too many tool servers failed.
     """
-    on_gpu = machine.env.name == "gpu"
+    on_gpu = context.env.name == "gpu"
     if config.in_process and not on_gpu:
         raise ConfigError(
             "rl.in_process asks swift_grpo for vLLM in the trainer's process, and there is no GPU.",
@@ -86,13 +86,13 @@ async def train_swift(
         config, plan, Scoring(config, tools, judge), toolbox, steps=steps, records=records, report=report
     )
     report({"stage": "reinforcement learning: starting"})
-    done = last == config.steps or hopeless(steps, config) is not None or reached(steps, config)
+    done = last == config.steps or no_signal(steps, config) is not None or reached(steps, config)
     second = on_gpu and not config.in_process
     folder = work / "trainer"
     async with service.open() as socket:
         settings = RolloutSettings(socket, config.max_model_len, config.max_tokens)
         environment = {ROLLOUT_SETTINGS: canonical_json(encode(settings))}
-        async with _rollout_server(config, model_dir, machine, work, environment, wanted=second) as server:
+        async with _rollout_server(config, model_dir, context, work, environment, wanted=second) as server:
             params = GrpoParams(
                 model_dir=model_dir,
                 adapter_dir=adapter_dir,
@@ -123,9 +123,9 @@ async def train_swift(
                 SWIFT_GRPO,
                 folder,
                 params,
-                env=machine.env,
-                limits=machine.limits,
-                lease=machine.lease,
+                env=context.env,
+                limits=context.limits,
+                lease=context.lease,
                 environment=environment,
             )
             try:
@@ -134,7 +134,7 @@ async def train_swift(
                 ready = await program.ready()
             finally:
                 program.stop()
-    why = hopeless(steps, config) if len(steps) < config.steps or equal_share(steps) == 1.0 else None
+    why = no_signal(steps, config) if len(steps) < config.steps or zero_variance_share(steps) == 1.0 else None
     outcome = Outcome(steps, why is None, why or verdict(steps, config), params.out_dir)
     return SwiftRun(outcome, ready, max(program.peak_memory_bytes, ready.peak_memory_bytes))
 
@@ -149,7 +149,13 @@ class _RolloutServer:
 
 @asynccontextmanager
 async def _rollout_server(
-    config: RlConfig, model_dir: Path, machine: Machine, work: Path, environment: Mapping[str, str], *, wanted: bool
+    config: RlConfig,
+    model_dir: Path,
+    context: EngineContext,
+    work: Path,
+    environment: Mapping[str, str],
+    *,
+    wanted: bool,
 ) -> AsyncIterator[_RolloutServer | None]:
     """`swift rollout` on a second GPU during the block; None where none is wanted.
 
@@ -159,7 +165,7 @@ async def _rollout_server(
     if not wanted:
         yield None
         return
-    if machine.another is None:
+    if context.another is None:
         raise ConfigError(
             "swift_grpo samples on a second GPU, and this machine has one.",
             next_step="set rl.in_process to true: vLLM then shares the GPU with the trainer.",
@@ -171,13 +177,13 @@ async def _rollout_server(
         seed=config.seed,
         concurrency=config.concurrency,
     )
-    with machine.another() as lease:
+    with context.another() as lease:
         server = ResidentProgram(
             SWIFT_ROLLOUT,
             work / "server",
             params,
-            env=machine.env,
-            limits=machine.limits,
+            env=context.env,
+            limits=context.limits,
             lease=lease,
             environment=environment,
         )

@@ -3,7 +3,7 @@
 import click
 
 from agent_assets.errors import ServingError
-from agent_assets.services import mongodb
+from agent_assets.runs.installation import mongodb
 from agent_assets.serving.tokens import DATABASE, Scope, Tokens
 from agent_assets.settings import Settings
 

@@ -10,7 +10,7 @@ import uvicorn
 
 from agent_assets.errors import ConfigError
 from agent_assets.ports import port_free
-from agent_assets.services import mongodb
+from agent_assets.runs.installation import mongodb
 from agent_assets.serving.app import create_app
 from agent_assets.serving.config import load_serving
 from agent_assets.serving.earlier_versions import seal_older_tokens

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
-from agent_assets.store.places import Version, artifact_keys, local_folders, temporary_folders, versions
+from agent_assets.store.data_locations import Version, artifact_keys, local_folders, temporary_folders, versions
 
 Reference = tuple[ArtifactKey, str]  # a version, by artifact and fingerprint
 

@@ -3,8 +3,8 @@
 Files: train.jsonl (ms-swift rows with `id`, `kind`, `sources`: memory ids, `question_ids`), heldout.jsonl (one
 `EvalItem` a line), rejects.jsonl (rows with `reasons`), coverage.json. Same inputs, same bytes.
 
-A row packs several independent exchanges under one system prompt and one tool list: reading the tools is most of what
-an exchange costs a small model. Rows with tools have kind `tools`, those without `closed_book`, replayed `general`.
+A row packs several independent examples under one system prompt and one tool list: reading the tools is most of what
+an example costs a small model. Rows with tools have kind `tools`, those without `closed_book`, replayed `general`.
 """
 
 import json
@@ -29,7 +29,7 @@ from agent_assets.errors import TrainingDataError
 from agent_assets.synthesis.config import RowsConfig
 from agent_assets.synthesis.questions.question import read_questions, read_uncovered
 from agent_assets.synthesis.rows.coverage import count, coverage
-from agent_assets.synthesis.rows.example import Exchange
+from agent_assets.synthesis.rows.example import Example
 from agent_assets.synthesis.rows.mixture import Mixed, general_rows, mix_rows
 from agent_assets.synthesis.tasks.elder_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Tools
@@ -86,17 +86,17 @@ async def make_rows(
             questions, words, tools, profile, memories, config=config, system_prompt=system_prompt
         )
         uncovered |= lacking
-    exchanges = await teach(tasks, toolbox, config, persona=memories_folder is not None, llm=llm, teacher=teacher)
+    examples = await teach(tasks, toolbox, config, persona=memories_folder is not None, llm=llm, teacher=teacher)
     if llm is not None:
-        exchanges = _without_trained_calls(exchanges)
-    kept = [exchange for exchange in exchanges if not exchange.rejections]
-    train = [exchange for exchange in kept if exchange.task.question.split == "train"]
-    heldout = [exchange for exchange in kept if exchange.task.question.split == "heldout"]
-    rejected = [exchange for exchange in exchanges if exchange.rejections]
+        examples = _without_trained_calls(examples)
+    kept = [example for example in examples if not example.rejections]
+    train = [example for example in kept if example.task.question.split == "train"]
+    heldout = [example for example in kept if example.task.question.split == "heldout"]
+    rejected = [example for example in examples if example.rejections]
     mixed = Mixed(train)
     if config.mix is not None:
         mixed = mix_rows(train, general_rows(general, language), config.mix, seed=config.seed)
-    train, rows = mixed.exchanges, [*pack_rows(mixed.exchanges, config), *mixed.general]
+    train, rows = mixed.examples, [*pack_rows(mixed.examples, config), *mixed.general]
     rows.sort(key=lambda row: stable_hash("order", config.seed, row["id"]))
     uncovered |= dict.fromkeys(sorted(forbidden_tools(toolbox, config)), "its server says that it changes things")
     report = coverage(train, heldout, rejected, tools, uncovered=uncovered)
@@ -119,7 +119,7 @@ async def make_rows(
     }  # fmt: skip
     return {
         "rows": len(rows),
-        "approximate_tokens": sum(exchange.tokens for exchange in train),
+        "approximate_tokens": sum(example.tokens for example in train),
         "rows_by_kind": count(row["kind"] for row in rows),
         **{key: report[key] for key in _SUMMARY},
         "below_floor": {name: calls for name, calls in coverable.items() if calls < config.min_calls_per_tool},
@@ -133,22 +133,22 @@ _SUMMARY = (
 )  # fmt: skip
 
 
-def pack_rows(exchanges: Iterable[Exchange], config: RowsConfig) -> list[JsonObject]:
-    """Rows in the swift format, several exchanges each, in an order that mixes tools and depends on the seed alone."""
-    shuffled = sorted(exchanges, key=lambda exchange: stable_hash("row", config.seed, exchange.task.question.id))
+def pack_rows(examples: Iterable[Example], config: RowsConfig) -> list[JsonObject]:
+    """Rows in the swift format, several examples each, in an order that mixes tools and depends on the seed alone."""
+    shuffled = sorted(examples, key=lambda example: stable_hash("row", config.seed, example.task.question.id))
     rows = []
     for kind in ("tools", "closed_book"):
-        alike = [exchange for exchange in shuffled if bool(exchange.task.tools) is (kind == "tools")]
+        alike = [example for example in shuffled if bool(example.task.tools) is (kind == "tools")]
         for number, packed in enumerate(_packs(alike, config)):
             rows.append(_row(f"{kind}-{number:04d}", kind, packed))
     return sorted(rows, key=lambda row: stable_hash("order", config.seed, row["id"]))
 
 
-def heldout_item(exchange: Exchange) -> EvalItem:
-    """The held-out item of an exchange."""
-    task = exchange.task
+def heldout_item(example: Example) -> EvalItem:
+    """The held-out item of an example."""
+    task = example.task
     recall = task.kind in {"recall_open", "recall_closed"}
-    values = [] if task.kind != "tool" else _gold_values(exchange)
+    values = [] if task.kind != "tool" else _gold_values(example)
     return EvalItem(
         id=task.question.id,
         kind=task.kind,
@@ -156,74 +156,74 @@ def heldout_item(exchange: Exchange) -> EvalItem:
         language=task.question.language,
         question=task.question.text,
         system=task.system,
-        gold_calls=[] if recall else _gold_calls(exchange),
-        gold_answer=exchange.answer,
+        gold_calls=[] if recall else _gold_calls(example),
+        gold_answer=example.answer,
         gold_values=values,
         memory_ids=list(task.memory_ids),
         tool=task.question.tools[0] if task.tools and task.question.tools else None,
     )
 
 
-def _gold_calls(exchange: Exchange) -> list[JsonObject]:
+def _gold_calls(example: Example) -> list[JsonObject]:
     """The calls that are right: known before, or, where a language model asked and answered, those it made."""
-    made = [{"name": call.name, "arguments": call.arguments} for call in exchange.calls]
-    return list(exchange.task.question.gold_calls) or made
+    made = [{"name": call.name, "arguments": call.arguments} for call in example.calls]
+    return list(example.task.question.gold_calls) or made
 
 
-def _without_trained_calls(exchanges: Sequence[Exchange]) -> list[Exchange]:
+def _without_trained_calls(examples: Sequence[Example]) -> list[Example]:
     """A language model's held-out questions may need the very calls that training makes: those are rejected."""
-    trained = {_calls_key(one) for one in exchanges if one.task.question.split == "train" and not one.rejections}
+    trained = {_calls_key(one) for one in examples if one.task.question.split == "train" and not one.rejections}
     why = (Rejection(RejectReason.DUPLICATE, "training makes the same calls"),)
     return [
         replace(one, rejections=one.rejections or why)
         if one.task.question.split == "heldout" and one.task.kind == "tool" and _calls_key(one) in trained
         else one
-        for one in exchanges
+        for one in examples
     ]
 
 
-def _calls_key(exchange: Exchange) -> str:
-    """The calls of an exchange; one without arguments has a key of its own: there is nothing to vary."""
-    calls = [{"name": call.name, "arguments": call.arguments} for call in exchange.calls]
+def _calls_key(example: Example) -> str:
+    """The calls of an example; one without arguments has a key of its own: there is nothing to vary."""
+    calls = [{"name": call.name, "arguments": call.arguments} for call in example.calls]
     varied = any(call["arguments"] for call in calls)
-    return canonical_json(sorted(map(canonical_json, calls))) if varied else exchange.task.question.id
+    return canonical_json(sorted(map(canonical_json, calls))) if varied else example.task.question.id
 
 
-def _packs(exchanges: Sequence[Exchange], config: RowsConfig) -> list[list[Exchange]]:
-    packs: list[list[Exchange]] = []
+def _packs(examples: Sequence[Example], config: RowsConfig) -> list[list[Example]]:
+    packs: list[list[Example]] = []
     size = 0
-    for exchange in exchanges:
-        if not packs or len(packs[-1]) == config.exchanges_per_row or size + exchange.tokens > config.max_row_tokens:
+    for example in examples:
+        if not packs or len(packs[-1]) == config.exchanges_per_row or size + example.tokens > config.max_row_tokens:
             packs.append([])
             size = 0
-        packs[-1].append(exchange)
-        size += exchange.tokens
+        packs[-1].append(example)
+        size += example.tokens
     return packs
 
 
-def _row(row_id: str, kind: str, packed: Sequence[Exchange]) -> JsonObject:
+def _row(row_id: str, kind: str, packed: Sequence[Example]) -> JsonObject:
     task = packed[0].task
     messages = [Message("system", task.system)] if task.system else []
-    for exchange in packed:
-        messages += exchange.messages
-    # Swift rows pair calls and results by position, so equal call ids of two exchanges do not meet.
+    for example in packed:
+        messages += example.messages
+    # Swift rows pair calls and results by position, so equal call ids of two examples do not meet.
     row = _swift(messages, task.tools)
     row["id"], row["kind"] = row_id, kind
-    row["sources"] = sorted({source for exchange in packed for source in exchange.sources})
-    row["question_ids"] = [exchange.task.question.id for exchange in packed]
+    row["sources"] = sorted({source for example in packed for source in example.sources})
+    row["question_ids"] = [example.task.question.id for example in packed]
     return row
 
 
-def _reject(exchange: Exchange) -> JsonObject:
+def _reject(example: Example) -> JsonObject:
     """What was rejected, in whatever state it is: a list of messages, not a row."""
-    task = exchange.task
+    task = example.task
     return {
         "id": task.question.id,
         "kind": task.kind,
         "split": task.question.split,
-        "sources": exchange.sources,
-        "reasons": [{"reason": reason.reason, "detail": reason.detail} for reason in exchange.rejections],
-        "messages": [_plain(message) for message in exchange.messages],
+        "sources": example.sources,
+        "reasons": [{"reason": reason.reason, "detail": reason.detail} for reason in example.rejections],
+        "messages": [_plain(message) for message in example.messages],
     }
 
 
@@ -238,11 +238,11 @@ def _swift(messages: Sequence[Message], tools: tuple[ToolSchema, ...]) -> JsonOb
     return to_swift(Conversation(tuple(messages), tools))
 
 
-def _gold_values(exchange: Exchange) -> list[str]:
-    if exchange.task.needs_result:  # memories: the answer cites all of them
-        return exchange.sources
-    values = [value for result in exchange.results for value in result_values(result)]
-    return [value for value in dict.fromkeys(values) if states_value(value, exchange.answer)]
+def _gold_values(example: Example) -> list[str]:
+    if example.task.needs_result:  # memories: the answer cites all of them
+        return example.sources
+    values = [value for result in example.results for value in result_values(result)]
+    return [value for value in dict.fromkeys(values) if states_value(value, example.answer)]
 
 
 def _write_lines(path: Path, values: Iterable[object]) -> None:

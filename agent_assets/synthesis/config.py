@@ -59,7 +59,7 @@ class QuestionsConfig(StrictModel):
 
 
 class MixConfig(StrictModel):
-    """Shares of an elder's training exchanges. What there is too much of is left out; nothing is repeated."""
+    """Shares of an elder's training examples. What there is too much of is left out; nothing is repeated."""
 
     persona: float = Field(0.5, ge=0, le=1, description="Memories told, looked up or not.")
     tools: float = Field(0.3, ge=0, le=1, description="Other tool calls.")
@@ -94,7 +94,7 @@ class RowsConfig(StrictModel):
         [], description="Tools replayed although their server does not say that they only read."
     )
     allow_writing: list[str] = Field([], description="Tools called although their server says that they change things.")
-    banned: list[str] = Field([], description="Regular expressions; an exchange in which one occurs is rejected.")
+    banned: list[str] = Field([], description="Regular expressions; an example in which one occurs is rejected.")
     min_calls_per_tool: int = Field(
         1, ge=0, description="Coverage floor: fewer training calls of a tool fail the check `coverage`."
     )
@@ -106,10 +106,10 @@ class RowsConfig(StrictModel):
     )
 
     exchanges_per_row: int = Field(
-        4, ge=1, description="Independent exchanges packed into one row: they share the cost of the tool list."
+        4, ge=1, description="Independent examples packed into one row: they share the cost of the tool list."
     )
     max_row_tokens: int = Field(
-        1400, ge=64, description="Approximate tokens of one row without its tool list; longer exchanges are rejected."
+        1400, ge=64, description="Approximate tokens of one row without its tool list; longer examples are rejected."
     )
     replay: bool = Field(True, description="Call read-only tools twice and reject rows whose second result differs.")
     min_rows: int = Field(1, ge=1, description="Fewer rows are an error.")

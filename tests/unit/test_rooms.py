@@ -25,8 +25,8 @@ MAY_IMPORT = {
     # What everything stands on.
     "errors": "",
     "ports": "",
-    "privacy": "errors",
     "settings": "errors privacy",
+    "privacy": "errors",
     "strict_model": "",
     "conversations": "errors",
     "store": "errors",
@@ -63,17 +63,18 @@ MAY_IMPORT = {
     "synthesis.templates text",
     "release": "errors evaluation settings store strict_model",
     # The graph, and what runs it.
-    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release rl runs "
-    "settings store strict_model synthesis",
-    "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates errors evaluation llm "
-    "mongo pipeline release rl settings store synthesis synthesis.questions synthesis.teachers",
-    "runs": "privacy settings",
+    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release "
+    "rl runs settings store strict_model synthesis",
+    "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates errors "
+    "evaluation llm mongo pipeline release rl settings store synthesis "
+    "synthesis.questions synthesis.teachers",
+    "runs": "mongo mongo.embedded privacy settings",
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages planning release runs "
-    "services settings store strict_model",
-    "services": "automation engines.devices errors mongo mongo.embedded ports privacy runs serving settings",
+    "settings store strict_model",
+    "services": "automation engines.devices errors mongo.embedded ports privacy runs serving settings",
     "serving": "agent agent.mcp automation conversations engines engines.devices engines.launch engines.servers errors "
-    "mongo pipeline pipeline.stages planning ports privacy release runs services serving.routes settings store "
-    "strict_model text",
+    "mongo pipeline pipeline.stages planning ports privacy release runs serving.routes settings store strict_model "
+    "text",
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices engines.launch engines.servers "
@@ -81,8 +82,6 @@ MAY_IMPORT = {
     "settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
 }
-# The circle that is left: `services` opens an installation for these rooms, and checks their configuration.
-BACKWARD = {("services", "automation"), ("services", "serving")}
 
 # Rooms, and modules of other rooms, that know Dagster. Everything else is plain Python.
 KNOW_DAGSTER = {"automation", "cli", "definitions", "defs", "demo", "pipeline", "pipeline.stages", "resources", "runs"}
@@ -194,9 +193,6 @@ def test_there_is_no_circle_between_neighbours(folder: str) -> None:
     for module, targets in IMPORTS.items():
         if start := neighbour(module):
             graph[start] |= {end for target in targets if (end := neighbour(target)) and end != start}
-    if not folder:
-        for start, end in BACKWARD:
-            graph[start].remove(end)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

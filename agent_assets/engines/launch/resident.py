@@ -45,7 +45,7 @@ class ResidentProgram(Generic[P, R]):
             env,
             f"{program.package}.{program.name}",
             name=program.name,
-            log_path=folder / "trainer.log",
+            log_path=folder / f"{program.name}.log",
             limits=limits,
             lease=lease,
             environment={**environment, **pipes},

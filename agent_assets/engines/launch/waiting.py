@@ -12,7 +12,10 @@ def ended_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
     """
     if process.poll() is not None:
         return True
-    ended = os.pidfd_open(process.pid)  # the id cannot belong to anyone else before `poll` has collected it
+    try:
+        ended = os.pidfd_open(process.pid)  # the id cannot belong to anyone else before `poll` has collected it
+    except ProcessLookupError:  # another thread of this process did, a moment ago
+        return True
     try:
         poller = select.poll()
         poller.register(ended, select.POLLIN)

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from agent_assets.engines.contracts import BASE_MODEL, BaseModelParams, BaseModelResult, WeightsLoaded
+from agent_assets.engines.contracts import BASE_MODEL, PACKAGE_PREFIX, BaseModelParams, BaseModelResult, WeightsLoaded
 from agent_assets.engines.programs.runtime import Report, facts, progress, run_program, sha256_file, weights_sha256
 from agent_assets.engines.templates import TEMPLATE_FILE, chat_template
 from agent_assets.errors import BaseModelError
-
-PACKAGE_PREFIX = "pypi:"
 
 
 def prepare(params: BaseModelParams, report: Report) -> BaseModelResult:

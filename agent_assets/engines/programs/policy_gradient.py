@@ -1,6 +1,6 @@
 """The policy-gradient step: clipped probability ratios, group-relative advantages, an optional KL term.
 
-For a token of a turn with advantage A (`rl/batches.py`), with ratio r = exp(logp_now - logp_sampled) and reference
+For a token of a turn with advantage A (`rl/advantages.py`), with ratio r = exp(logp_now - logp_sampled) and reference
 log-probability q:
 
     loss = sum over tokens of w * ( -min(r A, clip(r, 1 - e, 1 + e) A) + kl (exp(q - p) - (q - p) - 1) )

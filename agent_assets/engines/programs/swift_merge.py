@@ -12,9 +12,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from agent_assets.engines.contracts import SWIFT_MERGE, Agreement, MergeParams, MergeResult, Parity
+from agent_assets.engines.contracts import ADAPTER_CONFIG, SWIFT_MERGE, Agreement, MergeParams, MergeResult, Parity
 from agent_assets.engines.programs.runtime import Report, facts, loaded_weights, progress, run_program
-from agent_assets.engines.programs.swift_sft import ADAPTER_CONFIG, BASE_PREFIX
+from agent_assets.engines.programs.swift_sft import BASE_PREFIX
 from agent_assets.engines.programs.swift_template import check_template
 from agent_assets.engines.templates import TEMPLATE_FILE, chat_template
 from agent_assets.errors import BaseModelError

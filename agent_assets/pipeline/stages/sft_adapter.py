@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from agent_assets.engines.contracts import SWIFT_SFT, SftParams
+from agent_assets.engines.contracts import ADAPTER_FILES, SWIFT_SFT, SftParams
 from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
@@ -93,7 +93,7 @@ def _fit(rows: int, too_long: int) -> CheckEntry:
 
 
 def _loads(folder: Path) -> CheckEntry:
-    written = (folder / "adapter_model.safetensors").is_file() and (folder / "adapter_config.json").is_file()
+    written = all((folder / name).is_file() for name in ADAPTER_FILES)
     return CheckEntry(name="adapter_complete", passed=written)
 
 

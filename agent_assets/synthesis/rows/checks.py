@@ -1,4 +1,4 @@
-"""Every reason not to train on an exchange that only synthesis can see: see docs/training-data.md for the codes."""
+"""Every reason not to train on an example that only synthesis can see: see docs/training-data.md for the codes."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ _NO_SIGNS = (ascii_letters + digits + whitespace).encode()
 
 @dataclass(frozen=True)
 class Rules:
-    """What an exchange is held to.
+    """What an example is held to.
 
     Args:
-        max_tokens: approximate tokens; a longer exchange is rejected, never cut.
+        max_tokens: approximate tokens; a longer example is rejected, never cut.
         replay: read-only tools are called again, and have to answer the same.
         read_only: tools that only read, although their server does not say so.
         banned: patterns that must occur nowhere.

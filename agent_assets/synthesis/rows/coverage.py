@@ -4,43 +4,41 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent_assets.conversations.messages import JsonObject, ToolCall, ToolSchema, canonical_json
-from agent_assets.synthesis.rows.example import Exchange
+from agent_assets.synthesis.rows.example import Example
 
 
 def coverage(
-    kept: Sequence[Exchange],
-    heldout: Sequence[Exchange],
-    rejected: Sequence[Exchange],
+    kept: Sequence[Example],
+    heldout: Sequence[Example],
+    rejected: Sequence[Example],
     tools: Sequence[ToolSchema],
     *,
     uncovered: Mapping[str, str],
 ) -> JsonObject:
-    """Counts over the exchanges; free-text arguments are counted, never quoted."""
-    calls = [call for exchange in kept for call in exchange.calls]
+    """Counts over the examples; free-text arguments are counted, never quoted."""
+    calls = [call for example in kept for call in example.calls]
     return {
         "exchanges": len(kept),
         "heldout": len(heldout),
         "rejected": len(rejected),
-        "rejected_by_reason": count(reason.reason for exchange in rejected for reason in exchange.rejections),
+        "rejected_by_reason": count(reason.reason for example in rejected for reason in example.rejections),
         "calls_by_tool": {tool.name: sum(call.name == tool.name for call in calls) for tool in tools},
         "parameters": {
             tool.name: _parameters(tool, [call.arguments for call in calls if call.name == tool.name])
             for tool in tools
             if tool.parameters.get("properties")
         },
-        "by_kind": count(exchange.task.kind for exchange in kept),
-        "by_language": count(exchange.task.question.language for exchange in kept),
-        "by_wording": count(exchange.task.question.wording for exchange in kept),
-        "heldout_by_kind": count(exchange.task.kind for exchange in heldout),
-        "heldout_by_wording": count(
-            "seen" if exchange.task.question.wording_seen else "unseen" for exchange in heldout
-        ),
+        "by_kind": count(example.task.kind for example in kept),
+        "by_language": count(example.task.question.language for example in kept),
+        "by_wording": count(example.task.question.wording for example in kept),
+        "heldout_by_kind": count(example.task.kind for example in heldout),
+        "heldout_by_wording": count("seen" if example.task.question.wording_seen else "unseen" for example in heldout),
         "uncovered": dict(sorted({**_without_calls(tools, calls, rejected), **uncovered}.items())),
     }
 
 
 def _without_calls(
-    tools: Sequence[ToolSchema], calls: Sequence[ToolCall], rejected: Sequence[Exchange]
+    tools: Sequence[ToolSchema], calls: Sequence[ToolCall], rejected: Sequence[Example]
 ) -> dict[str, str]:
     """Why tools are in no row."""
     found = {}
@@ -48,9 +46,9 @@ def _without_calls(
         if not any(call.name == tool.name for call in calls):
             reasons = count(
                 reason.reason
-                for exchange in rejected
-                if tool.name in exchange.task.question.tools
-                for reason in exchange.rejections
+                for example in rejected
+                if tool.name in example.task.question.tools
+                for reason in example.rejections
             )
             said = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
             found[tool.name] = f"every question was rejected: {said}" if said else "no question asks for it"

@@ -14,7 +14,7 @@ from agent_assets.text.answers import offered_ids
 
 
 @dataclass(frozen=True)
-class Exchange:
+class Example:
     """A task as it went: the messages after the system prompt, and why it is rejected, if it is."""
 
     task: Task
@@ -48,29 +48,29 @@ class Exchange:
         return approximate_tokens(self.messages)
 
 
-async def run_task(task: Task, teacher: ChatModel, toolbox: Tools, *, limits: Limits, rules: Rules) -> Exchange:
+async def run_task(task: Task, teacher: ChatModel, toolbox: Tools, *, limits: Limits, rules: Rules) -> Example:
     """Ask the teacher, and check what came of it."""
     first = [Message("system", task.system)] if task.system else []
     asked = [*first, Message("user", task.question.text)]
     rollout = await run_agent(teacher, toolbox, asked, task.tools, limits)
     found = rejections(task, rollout, rules)
-    return Exchange(task, _in_order(rollout.messages[len(first) :], task.tools), tuple(dict.fromkeys(found)))
+    return Example(task, _in_order(rollout.messages[len(first) :], task.tools), tuple(dict.fromkeys(found)))
 
 
-async def replayed(exchange: Exchange, toolbox: Tools, *, rules: Rules) -> Exchange:
-    """The exchange, rejected if what only reads now answers otherwise. After all others were made: a clock, a counter
+async def replayed(example: Example, toolbox: Tools, *, rules: Rules) -> Example:
+    """The example, rejected if what only reads now answers otherwise. After all others were made: a clock, a counter
     or a time of last access has moved by then."""
-    if exchange.rejections or not rules.replay:
-        return exchange
-    return replace(exchange, rejections=tuple(await replay(exchange.messages, toolbox, rules.read_only)))
+    if example.rejections or not rules.replay:
+        return example
+    return replace(example, rejections=tuple(await replay(example.messages, toolbox, rules.read_only)))
 
 
-def told_exchange(task: Task, rules: Rules) -> Exchange:
+def told_example(task: Task, rules: Rules) -> Example:
     """A task without tools as its script answers it: there is nothing to roll out, and elders have many of these."""
     first = (Message("system", task.system),) if task.system else ()
-    exchange = (Message("user", task.question.text), Message("assistant", task.script.answer(())))
-    rollout = Rollout(first + exchange, StopReason.ANSWERED, seconds=0.0)
-    return Exchange(task, exchange, tuple(dict.fromkeys(rejections(task, rollout, rules))))
+    example = (Message("user", task.question.text), Message("assistant", task.script.answer(())))
+    rollout = Rollout(first + example, StopReason.ANSWERED, seconds=0.0)
+    return Example(task, example, tuple(dict.fromkeys(rejections(task, rollout, rules))))
 
 
 def _in_order(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> tuple[Message, ...]:

@@ -1,6 +1,6 @@
-"""The mix of an elder's rows: shares of persona, tool, abstention and general exchanges, so that one keeps the others.
+"""The mix of an elder's rows: shares of persona, tool, abstention and general examples, so that one keeps the others.
 
-Parts of which there are too many are cut down to the configured shares, by a hash of each exchange's id: the largest
+Parts of which there are too many are cut down to the configured shares, by a hash of each example's id: the largest
 mix without repeating anything. General conversations are replayed as they stand, under no elder's prompt.
 """
 
@@ -15,7 +15,7 @@ from agent_assets.conversations.formats import from_openai, from_sharegpt, from_
 from agent_assets.conversations.messages import Conversation, JsonObject, Message
 from agent_assets.errors import ConfigError, TrainingDataError
 from agent_assets.synthesis.config import MixConfig
-from agent_assets.synthesis.rows.example import Exchange
+from agent_assets.synthesis.rows.example import Example
 from agent_assets.text.seeds import short_hash, stable_hash
 
 GENERAL = "general"
@@ -25,9 +25,9 @@ _OURS = Path(__file__).with_name("general_rows.yaml")
 
 @dataclass(frozen=True)
 class Mixed:
-    """What is trained on: exchanges, general rows; shares as they are, and how many of each part were left out."""
+    """What is trained on: examples, general rows; shares as they are, and how many of each part were left out."""
 
-    exchanges: list[Exchange]
+    examples: list[Example]
     general: list[JsonObject] = field(default_factory=list)
     shares: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -37,15 +37,15 @@ class Mixed:
         return max(abs(self.shares[part] - share) for part, share in config.shares().items())
 
 
-def mix_rows(exchanges: Sequence[Exchange], general: Sequence[JsonObject], config: MixConfig, *, seed: int) -> Mixed:
+def mix_rows(examples: Sequence[Example], general: Sequence[JsonObject], config: MixConfig, *, seed: int) -> Mixed:
     """Cut every part down to its share.
 
     Raises:
         TrainingDataError: a part with a share has nothing.
     """
-    parts: dict[str, list[tuple[int, Exchange | JsonObject]]] = {part: [] for part in config.shares()}
-    for exchange in exchanges:
-        parts[_PARTS[exchange.task.kind]].append((stable_hash("mix", seed, exchange.task.question.id), exchange))
+    parts: dict[str, list[tuple[int, Example | JsonObject]]] = {part: [] for part in config.shares()}
+    for example in examples:
+        parts[_PARTS[example.task.kind]].append((stable_hash("mix", seed, example.task.question.id), example))
     parts[GENERAL] = [(stable_hash("mix", seed, row["id"]), row) for row in general]
     shares = {part: share for part, share in config.shares().items() if share}
     empty = sorted(part for part in shares if not parts[part])
@@ -55,14 +55,14 @@ def mix_rows(exchanges: Sequence[Exchange], general: Sequence[JsonObject], confi
             next_step="set their share to 0, or ask more questions of that kind.",
         )
     total = min(len(parts[part]) / share for part, share in shares.items())
-    kept: dict[str, list[Exchange | JsonObject]] = {}
+    kept: dict[str, list[Example | JsonObject]] = {}
     for part, found in parts.items():
         count = round(total * shares.get(part, 0.0))
         kept[part] = [one for _, one in sorted(found, key=lambda entry: entry[0])[:count]]
     chosen = {id(one) for one_part in kept.values() for one in one_part}
     size = sum(map(len, kept.values()))
     return Mixed(
-        exchanges=[exchange for exchange in exchanges if id(exchange) in chosen],
+        examples=[example for example in examples if id(example) in chosen],
         general=[row for row in general if id(row) in chosen],
         shares={part: len(found) / size for part, found in kept.items()},
         left_out={part: len(found) - len(kept[part]) for part, found in parts.items()},

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent_assets.conversations.messages import JsonObject, Message, ToolCall, canonical_json
 from agent_assets.conversations.validation import Rejection, RejectReason
-from agent_assets.synthesis.rows.example import Exchange
+from agent_assets.synthesis.rows.example import Example
 from agent_assets.synthesis.tasks.task import Task
 from agent_assets.text.seeds import short_hash
 
@@ -26,7 +26,7 @@ class _Done:
 
 
 class Journal:
-    """Finished exchanges, and how often a tool server died on a question.
+    """Finished examples, and how often a tool server died on a question.
 
     Args:
         path: made when the first question is finished.
@@ -42,19 +42,19 @@ class Journal:
     def __len__(self) -> int:
         return len(self._done)
 
-    def find(self, task: Task) -> Exchange | None:
-        """The exchange of a task, None when it was not finished."""
+    def find(self, task: Task) -> Example | None:
+        """The example of a task, None when it was not finished."""
         done = self._done.get(_key(task))
-        return None if done is None else Exchange(task, done.messages, done.rejections)
+        return None if done is None else Example(task, done.messages, done.rejections)
 
-    def keep(self, exchange: Exchange) -> None:
-        """Keep a finished exchange."""
+    def keep(self, example: Example) -> None:
+        """Keep a finished example."""
         entry = {
-            "messages": [_plain(message) for message in exchange.messages],
-            "rejections": [[rejection.reason, rejection.detail] for rejection in exchange.rejections],
+            "messages": [_plain(message) for message in example.messages],
+            "rejections": [[rejection.reason, rejection.detail] for rejection in example.rejections],
         }
-        self._done[_key(exchange.task)] = _Done(exchange.messages, exchange.rejections)
-        self._append({"key": _key(exchange.task), **entry})
+        self._done[_key(example.task)] = _Done(example.messages, example.rejections)
+        self._append({"key": _key(example.task), **entry})
 
     def deaths(self, task: Task) -> int:
         """How often a tool server died while this task was at work."""

@@ -12,7 +12,7 @@ from agent_assets.errors import ConfigError, LlmUnavailable, ToolServerError
 from agent_assets.llm.client import LlmClient
 from agent_assets.synthesis.config import RowsConfig
 from agent_assets.synthesis.rows.checks import Rules
-from agent_assets.synthesis.rows.example import Exchange, replayed, run_task, told_exchange
+from agent_assets.synthesis.rows.example import Example, replayed, run_task, told_example
 from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.synthesis.teachers.journal import MAX_DEATHS, Journal
 from agent_assets.synthesis.teachers.llm import LlmTeacher
@@ -55,8 +55,8 @@ async def teach(
     persona: bool,
     llm: LlmTeaching | None = None,
     teacher: ChatModel | None = None,
-) -> list[Exchange]:
-    """All exchanges; a text asked before in the same way is rejected, and so is what would call a forbidden tool.
+) -> list[Example]:
+    """All examples; a text asked before in the same way is rejected, and so is what would call a forbidden tool.
 
     Args:
         persona: the agent speaks as an elder.
@@ -71,7 +71,7 @@ async def teach(
     forbidden = forbidden_tools(toolbox, config)
     safe = SafeTools(toolbox, forbidden)
     rules = _rules(config, by_script=llm is None)
-    known = {id(task): told_exchange(task, rules) for task in first if not task.tools and teacher is None}
+    known = {id(task): told_example(task, rules) for task in first if not task.tools and teacher is None}
     known |= {id(task): _refused(task, RejectReason.WRITES, "its tool") for task in first if _calls(task) & forbidden}
     asked = [task for task in first if id(task) not in known]
     limits = Limits(
@@ -99,7 +99,7 @@ async def teach(
             "defs.yaml (answers are kept).",
         )
     journal = None if llm is None else llm.journal
-    again = [partial(_again, exchange, toolbox=safe, rules=rules, journal=journal) for exchange in rolled_out]
+    again = [partial(_again, example, toolbox=safe, rules=rules, journal=journal) for example in rolled_out]
     checked = iter(await in_order(again, concurrency=config.concurrency))
     found = [known[id(task)] if id(task) in known else next(checked) for task in first]
     return found + [_refused(task, RejectReason.DUPLICATE, "this question is asked before") for task in repeated]
@@ -107,36 +107,36 @@ async def teach(
 
 async def _resume(
     task: Task, *, journal: Journal, teacher: ChatModel, toolbox: Tools, limits: Limits, rules: Rules
-) -> Exchange:
-    """The exchange of the journal, or a new one, which is kept unless it was the time that ran out."""
+) -> Example:
+    """The example of the journal, or a new one, which is kept unless it was the time that ran out."""
     if journal.deaths(task) >= MAX_DEATHS:
         return _refused(task, RejectReason.TOOL_SERVER_FAILED, f"a tool server died {MAX_DEATHS} times on it")
     done = journal.find(task)
     if done is not None:
         return done
     try:
-        exchange = await run_task(task, teacher, toolbox, limits=limits, rules=rules)
+        example = await run_task(task, teacher, toolbox, limits=limits, rules=rules)
     except ToolServerError:
         journal.died(task)
         raise
-    if not _ran_out_of_time(exchange):
-        journal.keep(exchange)
-    return exchange
+    if not _ran_out_of_time(example):
+        journal.keep(example)
+    return example
 
 
-def _ran_out_of_time(exchange: Exchange) -> bool:
+def _ran_out_of_time(example: Example) -> bool:
     return any(
         rejection.reason is RejectReason.TEACHER_FAILED and rejection.detail.endswith(StopReason.TIMEOUT)
-        for rejection in exchange.rejections
+        for rejection in example.rejections
     )
 
 
-async def _again(exchange: Exchange, *, toolbox: Tools, rules: Rules, journal: Journal | None) -> Exchange:
+async def _again(example: Example, *, toolbox: Tools, rules: Rules, journal: Journal | None) -> Example:
     try:
-        return await replayed(exchange, toolbox, rules=rules)
+        return await replayed(example, toolbox, rules=rules)
     except ToolServerError:
         if journal is not None:
-            journal.died(exchange.task)
+            journal.died(example.task)
         raise
 
 
@@ -166,6 +166,6 @@ def _calls(task: Task) -> set[str]:
     return {call["name"] for call in task.question.gold_calls}
 
 
-def _refused(task: Task, reason: RejectReason, detail: str) -> Exchange:
+def _refused(task: Task, reason: RejectReason, detail: str) -> Example:
     """A task that was not asked."""
-    return Exchange(task, (Message("user", task.question.text),), (Rejection(reason, detail),))
+    return Example(task, (Message("user", task.question.text),), (Rejection(reason, detail),))

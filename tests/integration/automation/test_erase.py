@@ -14,7 +14,7 @@ from agent_assets.planning.history import known_partitions
 from agent_assets.release.pointer import current_entry, move, released_agents
 from agent_assets.runs.instance import open_instance
 from agent_assets.settings import load_settings
-from agent_assets.store.places import agent_logs, elder_places, trace_file
+from agent_assets.store.data_locations import agent_logs, elder_data_locations, trace_file
 from support.release_cases import release
 
 VERSION = {ADA: "a" * 32, BEN: "b" * 32}
@@ -40,7 +40,7 @@ def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
     commanded: Town, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs = lived(commanded)
-    others = elder_places(commanded.store, logs, BEN)
+    others = elder_data_locations(commanded.store, logs, BEN)
     commanded.db.answers.delete_many({"elderId": ADA})
     with pytest.raises(ConfigError, match="'fleet' is a pipeline, not an elder"):
         erase.erase_elder(load_settings(), "fleet", dry_run=False, confirmed=True)
@@ -58,7 +58,7 @@ def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
         assert known_partitions(instance, "elders") == [BEN]
     kept = [path for path in naming(commanded.folder, ADA) if not {".tombstones", ".locks"} & set(path.parts)]
     assert kept == []
-    assert elder_places(commanded.store, logs, BEN) == others
+    assert elder_data_locations(commanded.store, logs, BEN) == others
     with pytest.raises(ConfigError, match="Nothing is kept"):
         erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
     assert refresh(load_settings(), Scope(), dry_run=False) == 0
@@ -79,14 +79,14 @@ def test_who_comes_back_after_it_inherits_nothing(commanded: Town) -> None:
 
 def test_memories_still_there_or_a_no_erase_nothing(commanded: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     logs = lived(commanded)
-    before = elder_places(commanded.store, logs, ADA)
+    before = elder_data_locations(commanded.store, logs, ADA)
     with pytest.raises(ConfigError, match="MongoDB still has memories") as refused:
         erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
     assert "delete the elder's answers" in str(refused.value.next_step)
     commanded.db.answers.delete_many({"elderId": ADA})
     asked = CliRunner().invoke(commands, ["erase", ADA], input="n\n")
     assert asked.exit_code == 1 and "nothing brings it back" in asked.output
-    assert elder_places(commanded.store, logs, ADA) == before
+    assert elder_data_locations(commanded.store, logs, ADA) == before
 
 
 @pytest.mark.parametrize("name", ["_", "*", "..", "a/b"])

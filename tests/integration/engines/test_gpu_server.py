@@ -40,7 +40,7 @@ def test_servers_of_a_stage_take_the_share_of_memory_they_are_told(engines: Loca
     context: Any = SimpleNamespace(run=run, instance=instance, log=SimpleNamespace(info=print))
     with pytest.raises(EngineFailed), engines.serve(
         context, {"base": tmp_path}, log_dir=tmp_path / "logs", failed_logs=tmp_path / "failed", max_model_len=512,
-        max_minutes=1, max_memory_gb=1, memory_share=0.3,
+        max_minutes=1, max_memory_gb=1, gpu_memory_utilization=0.3,
     ):  # fmt: skip
         pass
     text = (tmp_path / "logs" / "base" / "server.log").read_text(encoding="utf-8")

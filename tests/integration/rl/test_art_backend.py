@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from agent_assets.engines.context import EngineContext
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.process import EngineLimits
-from agent_assets.engines.machine import Machine
 from agent_assets.errors import BaseModelError, ConfigError, EngineMissing
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.engine_backend import EngineBackend
@@ -24,8 +24,8 @@ PROTOCOL = {
 
 
 def backend_of(tmp_path: Path, adapter: Path, config: RlConfig) -> EngineBackend:
-    machine = Machine(EngineEnv("cpu", tmp_path), None, EngineLimits(60, 2**30), tmp_path, tmp_path)
-    return EngineBackend(path=tmp_path / "art", model_dir=tmp_path, adapter_dir=adapter, config=config, machine=machine)
+    context = EngineContext(EngineEnv("cpu", tmp_path), None, EngineLimits(60, 2**30), tmp_path, tmp_path)
+    return EngineBackend(path=tmp_path / "art", model_dir=tmp_path, adapter_dir=adapter, config=config, context=context)
 
 
 def test_the_protocol_is_the_one_our_backend_was_written_for() -> None:

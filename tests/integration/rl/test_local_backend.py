@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from two_doors import TOOLS, Doors, scenario
 
+from agent_assets.engines.context import EngineContext
 from agent_assets.engines.devices.gpu import Device, GpuLease
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.process import EngineLimits
-from agent_assets.engines.machine import Machine
 from agent_assets.errors import EngineFailed, EngineTimeout
 from agent_assets.rl import engines
 from agent_assets.rl.config import RlConfig
@@ -59,11 +59,11 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
+def context(tmp_path: Path) -> Iterator[EngineContext]:
     with (tmp_path / "lock").open("w") as lock:
         lease = GpuLease(Device("NVIDIA H100", "GPU-bbbb", "1"), lock.fileno(), "test")
         limits = EngineLimits(60, 2**30)
-        yield Machine(EngineEnv("gpu", tmp_path), lease, limits, tmp_path / "logs", tmp_path / "failed")
+        yield EngineContext(EngineEnv("gpu", tmp_path), lease, limits, tmp_path / "logs", tmp_path / "failed")
 
 
 def test_a_step_whose_loss_is_no_number_leaves_no_checkpoint(tmp_path: Path, adapter: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_step_whose_loss_is_no_number_leaves_no_checkpoint(tmp_path: Path, ada
 
 
 def test_it_keeps_to_its_lease_and_its_time_and_opens_no_run_of_its_own(
-    tmp_path: Path, adapter: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, adapter: Path, context: EngineContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "a key for traces")
     opened = SimpleNamespace(init=lambda **_: pytest.fail("a run at W&B was opened"))
@@ -105,7 +105,7 @@ def test_it_keeps_to_its_lease_and_its_time_and_opens_no_run_of_its_own(
     (tmp_path / "model.safetensors").write_bytes(b"base")
     training = engines.train(
         CONFIG, model_dir=tmp_path, adapter_dir=adapter, scenarios=[scenario()], tools=TOOLS, toolbox=Doors(),
-        machine=replace(machine, limits=EngineLimits(2, 2**30)), work=tmp_path / "work", report=lambda message: None,
+        context=replace(context, limits=EngineLimits(2, 2**30)), work=tmp_path / "work", report=lambda message: None,
     )  # fmt: skip
     with pytest.raises(EngineTimeout, match="past its limit") as caught:
         asyncio.run(training)

@@ -16,10 +16,10 @@ import pytest
 from two_doors import SETTINGS, train
 
 from agent_assets.errors import EngineFailed
-from agent_assets.rl import learning
+from agent_assets.rl import train_loop
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.learning import Outcome
-from agent_assets.rl.rollouts import Attempt
+from agent_assets.rl.rollouts import Trajectory
+from agent_assets.rl.train_loop import Outcome
 
 pytestmark = pytest.mark.engine
 CONFIG = RlConfig(**SETTINGS)
@@ -59,9 +59,9 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
     before, after = opened_right(outcome, slice(0, 1)), opened_right(outcome, slice(-LAST, None))
     assert after[0] / after[1] > 0.7, (before, after)
 
-    honest = learning.roll_out_groups
+    honest = train_loop.roll_out_groups
 
-    async def shuffled(*arguments: Any, **settings: Any) -> list[list[Attempt]]:
+    async def shuffled(*arguments: Any, **settings: Any) -> list[list[Trajectory]]:
         """The same rewards, each given to the rollout after the one that earned it."""
         groups = await honest(*arguments, **settings)
         return [
@@ -69,7 +69,7 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
             for group in groups
         ]
 
-    monkeypatch.setattr(learning, "roll_out_groups", shuffled)
+    monkeypatch.setattr(train_loop, "roll_out_groups", shuffled)
     control = opened_right(train(folder / "control", model, adapter, CONFIG), slice(-LAST, None))
     assert fisher(*after, *control) < 0.01, (after, control)
 

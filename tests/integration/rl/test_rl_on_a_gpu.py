@@ -1,16 +1,17 @@
 """Reinforcement learning on a GPU: which backend, how memory is shared, and a training where there is a GPU."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from two_doors import SETTINGS, train
 
+from agent_assets.engines.context import EngineContext
 from agent_assets.engines.devices.gpu import detect_gpus, lease_device
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.process import EngineLimits
-from agent_assets.engines.machine import Machine
 from agent_assets.errors import ConfigError, EngineFailed, EngineMissing
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
@@ -22,16 +23,25 @@ from support.fake_gpu import printing_env
 
 LIMITS = EngineLimits(60, 2**30)
 # The trainer takes a moment until it is ready; whatever else is started says whether it was.
-PROGRAMS = """
+READY = {
+    "method": "report_custom_message",
+    "params": {
+        "payload": {
+            "kind": "ready", "versions": {}, "device": "cpu", "peak_memory_bytes": 0, "kernels": [],
+            "weights_loaded": {"name": "base_model", "sha256": "0", "dtype": "float32"},
+        }
+    },
+}  # fmt: skip
+PROGRAMS = f"""
 case "$*" in
-  *rl_trainer*) for folder; do :; done; sleep 0.5; echo '{}' > "$folder/ready.json"; exec sleep 60 ;;
-  *) if [ -e ../trainer/ready.json ]; then echo "after the trainer"; fi ;;
+  *rl_trainer*) sleep 0.5; touch ready; echo '{json.dumps(READY)}' >> .pipes-messages; exec sleep 60 ;;
+  *) if [ -e ../trainer/ready ]; then echo "after the trainer"; fi ;;
 esac
 """
 
 
-def machine_of(env: EngineEnv, work: Path) -> Machine:
-    return Machine(env, None, LIMITS, work / "logs", work / "failed")
+def context_of(env: EngineEnv, work: Path) -> EngineContext:
+    return EngineContext(env, None, LIMITS, work / "logs", work / "failed")
 
 
 def test_the_engine_environment_is_all_that_training_needs_on_cpu_and_gpu(
@@ -39,13 +49,13 @@ def test_the_engine_environment_is_all_that_training_needs_on_cpu_and_gpu(
 ) -> None:
     monkeypatch.delenv("ART_VLLM_RUNTIME_BIN", raising=False)
     for name in ("cpu", "gpu"):
-        machine = machine_of(EngineEnv(name, tmp_path), tmp_path)
-        assert isinstance(_backend(RlConfig(), tmp_path, adapter, machine, tmp_path / "art")[0], EngineBackend)
+        context = context_of(EngineEnv(name, tmp_path), tmp_path)
+        assert isinstance(_backend(RlConfig(), tmp_path, adapter, context, tmp_path / "art")[0], EngineBackend)
     local = RlConfig(backend="local")
     with pytest.raises(ConfigError, match=r"rl\.backend is local.*no GPU"):
-        _backend(local, tmp_path, adapter, machine_of(EngineEnv("cpu", tmp_path), tmp_path), tmp_path / "art")
+        _backend(local, tmp_path, adapter, context_of(EngineEnv("cpu", tmp_path), tmp_path), tmp_path / "art")
     with pytest.raises(EngineMissing, match="ART_VLLM_RUNTIME_BIN") as caught:
-        _backend(local, tmp_path, adapter, machine_of(EngineEnv("gpu", tmp_path), tmp_path), tmp_path / "art")
+        _backend(local, tmp_path, adapter, context_of(EngineEnv("gpu", tmp_path), tmp_path), tmp_path / "art")
     assert "art-vllm-runtime-server" in str(caught.value.next_step)
 
 
@@ -53,9 +63,9 @@ def test_on_a_gpu_the_server_takes_its_share_when_the_trainer_has_its_own(tmp_pa
     import art
 
     config = RlConfig(server_memory_share=0.3)
-    machine = machine_of(printing_env(tmp_path / "envs", PROGRAMS), tmp_path)
+    context = context_of(printing_env(tmp_path / "envs", PROGRAMS), tmp_path)
     backend = EngineBackend(
-        path=tmp_path / "art", model_dir=tmp_path, adapter_dir=adapter, config=config, machine=machine
+        path=tmp_path / "art", model_dir=tmp_path, adapter_dir=adapter, config=config, context=context
     )
     model: Any = art.TrainableModel(
         name="rl", project="p", base_model="base", base_path=str(tmp_path), report_metrics=[]

@@ -18,10 +18,10 @@ from two_doors import ANSWER, LIMITS, QUESTION, SETTINGS, TOOLS, Doors, scenario
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.engines.context import EngineContext
 from agent_assets.engines.devices.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import engine_environment, find_engine_env
 from agent_assets.engines.local import LocalEngines
-from agent_assets.engines.machine import Machine
 from agent_assets.errors import BaseModelError, ConfigError, EngineFailed
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.engines import Trained, train
@@ -51,10 +51,10 @@ def second_gpu() -> AbstractContextManager[GpuLease]:
 
 def run(work: Path, doors: Path, *, env: str = "cpu", adapter: Path | None = None, **changed: Any) -> Trained:
     """Train on the doors."""
-    machine = Machine(find_engine_env(env), None, LIMITS, work / "logs", work / "failed", another=second_gpu)
+    context = EngineContext(find_engine_env(env), None, LIMITS, work / "logs", work / "failed", another=second_gpu)
     training = train(
         RlConfig(**GRPO | changed), model_dir=doors / "model", adapter_dir=adapter or doors / "adapter",
-        scenarios=[scenario()], tools=TOOLS, toolbox=Doors(), machine=machine, work=work, report=lambda message: None,
+        scenarios=[scenario()], tools=TOOLS, toolbox=Doors(), context=context, work=work, report=lambda message: None,
     )  # fmt: skip
     return asyncio.run(training)
 

@@ -12,14 +12,14 @@ from typing import Any
 from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema
 from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.engines.context import EngineContext
 from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.environment import EngineEnv, find_engine_env
 from agent_assets.engines.launch.process import EngineLimits
-from agent_assets.engines.machine import Machine
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.engine_backend import EngineBackend
-from agent_assets.rl.learning import Outcome, learn
 from agent_assets.rl.scenarios import Scenario
+from agent_assets.rl.train_loop import Outcome, learn
 from support.tiny_model import make_neutral_adapter, make_tool_model
 
 TOOLS = tuple(
@@ -74,7 +74,7 @@ def train(
 ) -> Outcome:  # fmt: skip
     backend = EngineBackend(
         path=work / "art", model_dir=model, adapter_dir=adapter, config=config,
-        machine=Machine(find_engine_env(env), lease, LIMITS, work / "logs", work / "failed"),
+        context=EngineContext(find_engine_env(env), lease, LIMITS, work / "logs", work / "failed"),
     )  # fmt: skip
 
     async def run() -> Outcome:

@@ -14,7 +14,7 @@ from agent_assets.evaluation.report_html import render_report
 from agent_assets.evaluation.report_schema import Report, RlComparison
 from agent_assets.rl.comparison import compare_rewards
 from agent_assets.rl.config import RewardWeights
-from agent_assets.rl.records import Step, equal_share, read_steps, write_outcome, write_step
+from agent_assets.rl.records import Step, read_steps, write_outcome, write_step, zero_variance_share
 from support.evaluation_cases import TOOLS, call, item, rollout
 
 RIGHT = [call("get_current_date")]
@@ -147,8 +147,8 @@ def test_records_of_a_step_that_was_not_finished_are_left_out(tmp_path: Path) ->
     for number in (1, 2, 3):
         write_step(tmp_path, step(number, [1.0], equal=number - 1))
     assert [one.numbers["step"] for one in read_steps(tmp_path, last=2)] == [1, 2]
-    assert equal_share(read_steps(tmp_path, last=3)) == 0.5
-    assert equal_share([]) == 1.0
+    assert zero_variance_share(read_steps(tmp_path, last=3)) == 0.5
+    assert zero_variance_share([]) == 1.0
 
 
 def test_the_reward_curve_is_a_small_repeatable_png() -> None:

@@ -84,11 +84,13 @@ class Adapters:
 
 
 def _server(folder: Path, **config: Any) -> ModelServer:
-    return ModelServer(_Engines(), InferenceConfig(**config), folder, "abc", folder)
+    return ModelServer(_Engines(str(folder)), InferenceConfig(**config), folder, "abc", folder)
 
 
+@dataclass
 class _Engines:
-    server = SERVER
+    home: str
+    server: InferenceServer = SERVER
 
     def environment(self) -> EngineEnv:
         return EngineEnv("cpu", Path("python"))
@@ -139,7 +141,7 @@ def test_another_base_model_does_not_take_over_while_the_first_is_starting(
     tmp_path: Path, processes: Processes
 ) -> None:
     async def run() -> None:
-        inference = Inference(_Engines(), InferenceConfig(), tmp_path)
+        inference = Inference(_Engines(str(tmp_path)), InferenceConfig(), tmp_path)
         first = await inference.server(tmp_path, "a")
         asked = asyncio.create_task(first.ensure())
         await _until(lambda: processes.started)
@@ -167,7 +169,7 @@ def test_a_switch_of_base_models_that_nobody_waits_for_any_more_is_ended(
         stop(self)
 
     async def run() -> None:
-        inference = Inference(_Engines(), InferenceConfig(), tmp_path)
+        inference = Inference(_Engines(str(tmp_path)), InferenceConfig(), tmp_path)
         await (await inference.server(tmp_path, "a")).ensure()
         asked = asyncio.create_task(inference.server(tmp_path, "b"))
         await _until(stopping.is_set)

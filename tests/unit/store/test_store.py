@@ -11,8 +11,8 @@ import pytest
 
 from agent_assets.errors import CorruptArtifact, StoreFull
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from agent_assets.store.data_locations import damaged_folders, temporary_folders
 from agent_assets.store.manifest import Manifest, content_version, hash_files
-from agent_assets.store.places import damaged_folders, temporary_folders
 
 KEY = ArtifactKey("elder_companion", "train_jsonl", "shen-fu")
 FINGERPRINT = "f" * 32

@@ -14,19 +14,19 @@ from agent_assets.conversations.messages import Message
 from agent_assets.errors import ConfigError, TrainingDataError
 from agent_assets.synthesis.config import MixConfig
 from agent_assets.synthesis.questions.question import Question
-from agent_assets.synthesis.rows.example import Exchange
+from agent_assets.synthesis.rows.example import Example
 from agent_assets.synthesis.rows.mixture import general_rows, mix_rows
 from agent_assets.synthesis.tasks.script import Script, fixed_answer
 from agent_assets.synthesis.tasks.task import Task
 from support.synthesis_cases import PRICE
 
 
-def exchanges(kind: ItemKind, count: int) -> list[Exchange]:
+def examples(kind: ItemKind, count: int) -> list[Example]:
     found = []
     for number in range(count):
         question = Question(f"{kind}-{number}", f"{number}?", "en", (), "train", "w", True)
         task = Task(question, kind, "", (PRICE,), Script((), fixed_answer("")))
-        found.append(Exchange(task, (Message("user", "?"), Message("assistant", "!")), ()))
+        found.append(Example(task, (Message("user", "?"), Message("assistant", "!")), ()))
     return found
 
 
@@ -34,13 +34,13 @@ GENERAL = general_rows(None, "en")
 
 
 def test_parts_come_out_in_their_shares() -> None:
-    made = exchanges("recall_open", 100) + exchanges("tool", 80) + exchanges("abstention", 30)
+    made = examples("recall_open", 100) + examples("tool", 80) + examples("abstention", 30)
     mixed = mix_rows(made, GENERAL, MixConfig(), seed=1)
     assert mixed.farthest(MixConfig()) < 0.01
     assert mixed.left_out["persona"] == 0 and mixed.left_out["tools"] == 20
     assert len(mixed.general) == 20
     again = mix_rows(made[::-1], GENERAL, MixConfig(), seed=1)
-    assert {one.task.question.id for one in again.exchanges} == {one.task.question.id for one in mixed.exchanges}
+    assert {one.task.question.id for one in again.examples} == {one.task.question.id for one in mixed.examples}
 
 
 @given(
@@ -52,24 +52,24 @@ def test_any_shares_are_kept_as_far_as_whole_rows_can(counts: tuple[int, ...], w
     shares[weights.index(max(weights))] += 1 - sum(shares)
     config = MixConfig(persona=shares[0], tools=shares[1], abstention=shares[2], general=shares[3])
     kinds: tuple[ItemKind, ...] = ("recall_open", "tool", "abstention")
-    made = [one for kind, count in zip(kinds, counts, strict=True) for one in exchanges(kind, count)]
+    made = [one for kind, count in zip(kinds, counts, strict=True) for one in examples(kind, count)]
     mixed = mix_rows(made, GENERAL, config, seed=1)
-    size = len(mixed.exchanges) + len(mixed.general)
+    size = len(mixed.examples) + len(mixed.general)
     assert mixed.farthest(config) <= 2 / size
     # Nothing more fits: one part is used up, or all but a rounding of it.
     assert min(left for part, left in mixed.left_out.items() if config.shares()[part]) <= 1
 
 
 def test_one_more_row_moves_few_others() -> None:
-    others = exchanges("tool", 80) + exchanges("abstention", 30)
-    before, after = (mix_rows(exchanges("recall_open", n) + others, GENERAL, MixConfig(), seed=1) for n in (60, 61))
-    gone = {one.task.question.id for one in before.exchanges} - {one.task.question.id for one in after.exchanges}
+    others = examples("tool", 80) + examples("abstention", 30)
+    before, after = (mix_rows(examples("recall_open", n) + others, GENERAL, MixConfig(), seed=1) for n in (60, 61))
+    gone = {one.task.question.id for one in before.examples} - {one.task.question.id for one in after.examples}
     assert not gone
 
 
 def test_a_part_that_is_missing_is_said() -> None:
     with pytest.raises(TrainingDataError, match="wants rows of abstention"):
-        mix_rows(exchanges("recall_open", 5) + exchanges("tool", 5), GENERAL, MixConfig(), seed=1)
+        mix_rows(examples("recall_open", 5) + examples("tool", 5), GENERAL, MixConfig(), seed=1)
     with pytest.raises(ValidationError, match=r"make 1\.1, not 1"):
         MixConfig(persona=0.6)
 

@@ -18,13 +18,13 @@ EQUAL = 1e-6  # a smaller spread of rewards is none
 def advantages(rewards: Sequence[float], kind: Advantage) -> list[float]:
     """Reward minus the mean of its group; for `grpo` divided by the group's standard deviation. All 0 when equal."""
     mean = statistics.fmean(rewards)
-    if is_equal(rewards):
+    if has_zero_variance(rewards):
         return [0.0] * len(rewards)
     scale = statistics.pstdev(rewards) if kind == "grpo" else 1.0
     return [(reward - mean) / scale for reward in rewards]
 
 
-def is_equal(rewards: Sequence[float]) -> bool:
+def has_zero_variance(rewards: Sequence[float]) -> bool:
     """Whether a group teaches nothing: all its rewards are the same."""
     return max(rewards) - min(rewards) < EQUAL
 

@@ -9,7 +9,7 @@
 | `.llm/<pipeline>/<elder>` | answers of language models |
 
 Below the folder of logs, `agents/<pipeline>/<elder>` holds what tool servers wrote to their standard error, and the
-logs of programs that failed: what they print is not ours to know. `elder_places` lists all of it.
+logs of programs that failed: what they print is not ours to know. `elder_data_locations` lists all of it.
 
 Elsewhere: MongoDB, where content comes from; W&B, where its key sends traces to; files that somebody exported; the
 memory of running servers. Release pointers, tombstones, locks, the plan's index and Dagster's storage hold ids, hashes
@@ -37,14 +37,14 @@ class Version:
 
 
 @dataclass(frozen=True)
-class ElderPlaces:
+class ElderDataLocations:
     """Where content of one elder lies: folders and files of this machine, and folders of a remote store's root."""
 
     local: tuple[Path, ...]
     remote: tuple[str, ...]
 
 
-def elder_places(store: ArtifactStore, logs: Path, partition: str) -> ElderPlaces:
+def elder_data_locations(store: ArtifactStore, logs: Path, partition: str) -> ElderDataLocations:
     """Every folder and file with content of one elder, of all pipelines, sorted; only what is there.
 
     Args:
@@ -60,13 +60,13 @@ def elder_places(store: ArtifactStore, logs: Path, partition: str) -> ElderPlace
     traces = [file for path in trace_files(store, partition=partition) for file in _with_sidecars(path)]
     local = [*artifacts, *others, *traces, *llm_folders(store, partition=partition)]
     if store.local:
-        return ElderPlaces(tuple(sorted(local)), ())
+        return ElderDataLocations(tuple(sorted(local)), ())
     remote = [f"{store.root}/{key.folder}" for key in artifact_keys(store, partition=partition)]
     remote += map(str, store.filesystem.glob(f"{store.root}/{CORRUPT}/*/*/{elder}"))
-    return ElderPlaces(tuple(sorted(local)), tuple(sorted(remote)))
+    return ElderDataLocations(tuple(sorted(local)), tuple(sorted(remote)))
 
 
-def erase(store: ArtifactStore, places: ElderPlaces) -> None:
+def erase(store: ArtifactStore, places: ElderDataLocations) -> None:
     """Remove everything at these places; what went already is no error."""
     for path in places.local:
         if path.is_dir():

@@ -13,7 +13,7 @@ from agent_assets.engines.servers.choice import SERVER
 
 
 @dataclass(frozen=True)
-class Machine:
+class EngineContext:
     """A place for several engines.
 
     Args:

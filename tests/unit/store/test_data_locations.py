@@ -12,16 +12,16 @@ from agent_assets.errors import MemoryDataError
 from agent_assets.mongo.layout import check_elder_id
 from agent_assets.pipeline.stage import resume_folder
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
-from agent_assets.store.manifest import Manifest, content_version, hash_files
-from agent_assets.store.places import (
-    ElderPlaces,
+from agent_assets.store.data_locations import (
+    ElderDataLocations,
     agent_logs,
-    elder_places,
+    elder_data_locations,
     erase,
     llm_folder,
     temporary_folders,
     trace_file,
 )
+from agent_assets.store.manifest import Manifest, content_version, hash_files
 
 # Ids that begin alike, or are called like other folders of the store.
 ELDERS = ("ada", "ada.b", "ada-2", "train_jsonl", "one", ".llm", "...")
@@ -83,7 +83,7 @@ def holding(store: ArtifactStore, elder: str | None) -> set[str]:
     return {name for name, content in files.items() if told(elder) in content}
 
 
-def listed(places: ElderPlaces, files: set[str]) -> set[str]:
+def listed(places: ElderDataLocations, files: set[str]) -> set[str]:
     roots = [*map(str, places.local), *(f"remote:{path}" for path in places.remote)]
     return {name for name in files if any(name == root or name.startswith(f"{root}/") for root in roots)}
 
@@ -100,9 +100,9 @@ def test_every_place_of_an_elder_is_known(store: ArtifactStore) -> None:
     for elder in ELDERS:
         files = holding(store, elder)
         assert len(files) >= 2 * (8 if store.local else 11), files  # of two pipelines
-        assert listed(elder_places(store, logs_of(store), elder), files) == files
+        assert listed(elder_data_locations(store, logs_of(store), elder), files) == files
         for other in {*ELDERS, None} - {elder}:
-            assert listed(elder_places(store, logs_of(store), elder), holding(store, other)) == set()
+            assert listed(elder_data_locations(store, logs_of(store), elder), holding(store, other)) == set()
     for connection in open_traces:
         connection.close()
 
@@ -112,12 +112,12 @@ def test_removing_what_is_listed_removes_all_of_an_elder_and_nothing_else(store:
         for elder in ("ada", "ben", None):
             fill(store, pipeline, elder).close()
     others = holding(store, "ben"), holding(store, None)
-    places = elder_places(store, logs_of(store), "ada")
+    places = elder_data_locations(store, logs_of(store), "ada")
     erase(store, places)
     erase(store, places)
     assert holding(store, "ada") == set()
     assert (holding(store, "ben"), holding(store, None)) == others
-    assert elder_places(store, logs_of(store), "ada") == ElderPlaces((), ())
+    assert elder_data_locations(store, logs_of(store), "ada") == ElderDataLocations((), ())
 
 
 def test_a_half_done_download_belongs_to_its_elder(tmp_path: Path) -> None:
@@ -127,7 +127,9 @@ def test_a_half_done_download_belongs_to_its_elder(tmp_path: Path) -> None:
     partial.mkdir()
     (partial / "rows.jsonl").write_bytes(told("ada"))
     assert temporary_folders(store) == [partial]
-    assert str(partial / "rows.jsonl") in listed(elder_places(store, logs_of(store), "ada"), holding(store, "ada"))
+    assert str(partial / "rows.jsonl") in listed(
+        elder_data_locations(store, logs_of(store), "ada"), holding(store, "ada")
+    )
 
 
 @pytest.mark.parametrize("text", ["*", "ad?", "[a]da", "a/b", "_", ".", "..", ""])
@@ -137,4 +139,4 @@ def test_no_text_stands_for_other_elders(tmp_path: Path, text: str) -> None:
     with pytest.raises(MemoryDataError):
         check_elder_id(text, "string")
     if os.sep not in text and text not in ("_", ".", "..", ""):
-        assert elder_places(store, logs_of(store), text) == ElderPlaces((), ())
+        assert elder_data_locations(store, logs_of(store), text) == ElderDataLocations((), ())

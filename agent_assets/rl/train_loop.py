@@ -17,12 +17,12 @@ from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.messages import JsonObject, Message, ToolSchema
 from agent_assets.engines.rl_contracts import GrpoReady, TrainerReady
 from agent_assets.rl.config import RlConfig
+from agent_assets.rl.early_stopping import no_signal, progress, reached, verdict
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.records import Step, describe_step, equal_share, read_steps, total, write_step
-from agent_assets.rl.rollouts import OVER_LENGTH, Attempt, roll_out_groups
+from agent_assets.rl.records import Step, describe_step, read_steps, total, write_step, zero_variance_share
+from agent_assets.rl.rollouts import OVER_LENGTH, Trajectory, roll_out_groups
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
-from agent_assets.rl.verdicts import hopeless, progress, reached, verdict
 
 if TYPE_CHECKING:
     import art
@@ -134,7 +134,7 @@ async def learn(
     plan = schedule(scenarios, config)
     run = _Run(model, backend, config, toolbox, Scoring(config, tools, judge))
     while step < config.steps:
-        if (why := hopeless(steps, config)) is not None or reached(steps, config):
+        if (why := no_signal(steps, config)) is not None or reached(steps, config):
             break
         started = time.monotonic()
         groups, excluded = await run.rollouts(plan[step], step)
@@ -148,7 +148,7 @@ async def learn(
         step += 1
         report(progress(steps, config))
     else:
-        why = hopeless(steps, config) if equal_share(steps) == 1.0 else None
+        why = no_signal(steps, config) if zero_variance_share(steps) == 1.0 else None
     checkpoint = path / project / "models" / name / "checkpoints" / f"{step:04d}"
     return Outcome(steps, why is None, why or verdict(steps, config), checkpoint)
 
@@ -161,7 +161,7 @@ class _Run:
     toolbox: ToolCaller
     scoring: Scoring
 
-    async def rollouts(self, scenarios: Sequence[Scenario], step: int) -> tuple[list[list[Attempt]], Counter[str]]:
+    async def rollouts(self, scenarios: Sequence[Scenario], step: int) -> tuple[list[list[Trajectory]], Counter[str]]:
         """Scored groups of one step, and what was left out."""
         async with self._client() as client:
             groups = await roll_out_groups(
@@ -178,11 +178,11 @@ class _Run:
         kept, excluded = await self.scoring.keep(groups, step + 1)
         return [group for group in kept if group], excluded
 
-    async def train(self, groups: Sequence[Sequence[Attempt]]) -> dict[str, float]:
+    async def train(self, groups: Sequence[Sequence[Trajectory]]) -> dict[str, float]:
         """One step of the backend; its metrics. ART's own log is not written: the step records hold more."""
         import art
 
-        made = [art.TrajectoryGroup([self._trajectory(attempt) for attempt in group]) for group in groups]
+        made = [art.TrajectoryGroup([self._trajectory(trajectory) for trajectory in group]) for group in groups]
         result = await self.backend.train(self.model, made, **self._arguments())
         return dict(result.metrics)
 
@@ -196,23 +196,23 @@ class _Run:
             "kl_penalty_coef": config.kl,
         }
 
-    def _trajectory(self, attempt: Attempt) -> "art.Trajectory":
+    def _trajectory(self, trajectory: Trajectory) -> "art.Trajectory":
         """As ART wants it: sampled turns as choices, everything else as messages."""
         import art
 
-        choices = iter(attempt.choices)
+        choices = iter(trajectory.choices)
         entries: list[MessageOrChoice] = []
-        for message in attempt.messages:
+        for message in trajectory.messages:
             sampled = next(choices, None) if message.role == "assistant" else None
             entries.append(_entry(message) if sampled is None else sampled)
-        assert attempt.reward is not None
-        components = {name: float(value) for name, value in attempt.reward.components.items()}
+        assert trajectory.reward is not None
+        components = {name: float(value) for name, value in trajectory.reward.components.items()}
         return art.Trajectory(
             messages_and_choices=entries,
             tools=request_body([], self.scoring.tools).get("tools"),
-            reward=total(attempt),
-            metrics=components | {"over_length": attempt.stop_reason == OVER_LENGTH},
-            metadata={"scenario": attempt.scenario.item.id, "number": attempt.number},
+            reward=total(trajectory),
+            metrics=components | {"over_length": trajectory.stop_reason == OVER_LENGTH},
+            metadata={"scenario": trajectory.scenario.item.id, "number": trajectory.number},
         )
 
     def _client(self) -> "AsyncOpenAI":

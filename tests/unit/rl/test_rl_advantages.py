@@ -6,7 +6,7 @@ import pytest
 from openai.types.chat.chat_completion import Choice
 
 from agent_assets.errors import EngineFailed
-from agent_assets.rl.batches import advantages, sequences, turn_advantages
+from agent_assets.rl.advantages import advantages, sequences, turn_advantages
 
 
 def choice(prompt: list[int], output: list[int]) -> Choice:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.records import Step, equal_share
+from agent_assets.rl.records import Step, zero_variance_share
 
 
-def hopeless(steps: Sequence[Step], config: RlConfig) -> str | None:
+def no_signal(steps: Sequence[Step], config: RlConfig) -> str | None:
     """Why going on would teach nothing, in words; None when it may."""
     if len(steps) < min(config.equal_patience, config.steps):
         return None
-    share = equal_share(steps)
+    share = zero_variance_share(steps)
     if share <= config.max_equal_share and share < 1.0:
         return None
     rollouts = sum(step.numbers["rollouts"] for step in steps)
@@ -24,7 +24,7 @@ def hopeless(steps: Sequence[Step], config: RlConfig) -> str | None:
 
 def reached(steps: Sequence[Step], config: RlConfig) -> bool:
     """Whether the last step earned the target, and something was learned: training on would only cost."""
-    if config.target_reward is None or not steps or equal_share(steps) == 1.0:
+    if config.target_reward is None or not steps or zero_variance_share(steps) == 1.0:
         return False
     reward = steps[-1].numbers["reward"]
     return reward is not None and reward >= config.target_reward
