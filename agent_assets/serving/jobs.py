@@ -188,8 +188,8 @@ class Jobs:
     def ping(self) -> bool:
         """Whether Dagster's web server answers."""
         try:
-            headers = service_headers(self._seal)
-            return httpx.get(f"{self._url}/server_info", headers=headers, timeout=2.0).status_code == 200
+            reply = httpx.get(f"{self._url}/server_info", headers=service_headers(self._seal), timeout=2.0)
+            return reply.status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -281,13 +281,10 @@ class Jobs:
             )
 
     def _ask(self, query: str, variables: dict[str, Any]) -> Any:
+        asked = {"query": query, "variables": variables}
         try:
-            reply = httpx.post(
-                f"{self._url}/graphql",
-                json={"query": query, "variables": variables},
-                headers=service_headers(self._seal),
-                timeout=_SECONDS,
-            )
+            headers = service_headers(self._seal)
+            reply = httpx.post(f"{self._url}/graphql", json=asked, headers=headers, timeout=_SECONDS)
             body = reply.json()
         except (httpx.HTTPError, ValueError) as error:
             raise DagsterUnavailable(
