@@ -18,8 +18,10 @@ import yaml
 
 from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
-from agent_assets.mongo.embedded.mongod import running_mongod, start_mongod
-from agent_assets.ports import free_port
+from agent_assets.mongo.embedded.mongod import port_of_earlier_version, running_mongod
+from agent_assets.ports import port_free
+from agent_assets.privacy import close_home, socket_folder
+from agent_assets.runs.installation import mongodb
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
@@ -51,6 +53,8 @@ def run_services(settings: Settings, *, port: int, api_port: int) -> int:
             be found.
     """
     check_configuration(settings)
+    if found := close_home(settings.home):
+        _say_closed(f"{len(found)} files and folders of the home that others could reach, such as {found[0]}")
     with _alone(settings):
         for number, option in ((port, "--port"), (api_port, "--api-port")):
             if not port_free(number):
@@ -94,23 +98,31 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
 
     With an `api_port` the HTTP API starts as well; nobody waits for it, and its model server starts when first asked.
     """
+    from agent_assets.serving.earlier_versions import close_what_earlier_versions_left
+
+    open_port = None if settings.mongodb_uri else port_of_earlier_version(settings.mongo_data)
     with mongodb(settings) as environment:
+        if open_port is not None:
+            _say_closed(f"MongoDB, which listened on port {open_port} and let everybody of this machine in")
         prepare_dagster_home(settings, devices=_devices(settings))
+        for what in close_what_earlier_versions_left(load_settings(environment)):
+            _say_closed(what)
         with open_instance(settings) as instance:
             release_abandoned_runs(instance, code_server_gone=True)
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        code_port = free_port()
+        # Who reaches a code server executes what he likes: it listens on a socket that others cannot reach.
+        socket_path = socket_folder(settings.home / "run") / "code-server.sock"
+        socket_path.unlink(missing_ok=True)
         workspace = settings.workspace
-        server = {"host": "127.0.0.1", "port": code_port, "location_name": "agent_assets"}
+        server = {"socket": str(socket_path), "location_name": "agent_assets"}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
         services: list[Service] = []
         try:
-            code = ["dagster", "code-server", "start", "-m", CODE_LOCATION, "-h", "127.0.0.1"]
-            services.append(_start("code server", [*code, "-p", str(code_port)], environment, logs))
-            _wait_for_port(services[-1], code_port)
-            web = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
-            services.append(_start("webserver", web, environment, logs))
+            code = ["dagster", "code-server", "start", "-m", CODE_LOCATION, "--socket", str(socket_path)]
+            services.append(_start("code server", code, environment, logs))
+            _wait_until(services[-1], lambda: _listens(socket.AF_UNIX, str(socket_path)))
+            services.append(_start("webserver", ["agent-assets", "ui", "--port", str(port)], environment, logs))
             daemon = ["dagster-daemon", "run", "-w", str(workspace)]
             started = time.time()
             services.append(_start("daemon", daemon, environment, logs, niceness=_DAEMON_NICENESS))
@@ -118,49 +130,12 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
             if api_port is not None:
                 reach = environment | {"AGENT_ASSETS_DAGSTER_URL": f"http://127.0.0.1:{port}"}
                 services.append(_start("api", ["agent-assets", "serve", "--port", str(api_port)], reach, logs))
-            _wait_for_port(services[1], port)
+            _wait_until(services[1], lambda: _listens(socket.AF_INET, ("127.0.0.1", port)))
             _wait_for_daemon(runner, settings, started)
             yield services
         finally:
             _stop(services)
             workspace.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
-    """The environment of our processes, with MONGODB_URI pointing at the user's MongoDB or at the embedded one.
-
-    Raises:
-        ConfigError: the home cannot be written to, there is no MongoDB to run, or the URI is malformed.
-        MongoUnavailable: the user's does not answer, or the embedded one does not start.
-    """
-    make_home(settings)
-    environment = os.environ | {
-        "DAGSTER_HOME": str(settings.dagster_home),
-        "AGENT_ASSETS_HOME": str(settings.home),
-        "AGENT_ASSETS_STORE": settings.store,
-    }
-    if settings.mongodb_uri:
-        from agent_assets.mongo.retry import ping
-
-        ping(settings.mongodb_uri)
-        yield environment
-        return
-    with start_mongod(settings.mongo_data) as mongod:
-        yield environment | {"MONGODB_URI": mongod.uri}
-
-
-@contextlib.contextmanager
-def mongodb_environment(settings: Settings) -> Iterator[Settings]:
-    """As `mongodb`, for work in this process: the code location reads its settings from the environment everywhere."""
-    with mongodb(settings) as environment:
-        before = dict(os.environ)
-        os.environ.update(environment)
-        try:
-            yield load_settings()
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
 
 
 @contextlib.contextmanager
@@ -182,20 +157,13 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
+def _say_closed(what: str) -> None:
+    click.echo(f"closed: {what}")
+
+
 def _devices(settings: Settings) -> int:
     """How many runs this machine can have on a device at once: one per GPU, or one on the CPU."""
     return max(1, len(detect_gpus())) if settings.device != "cpu" else 1
-
-
-def port_free(port: int) -> bool:
-    """Whether nothing listens on a loopback port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _start(name: str, command: list[str], environment: Mapping[str, str], logs: Path, *, niceness: int = 0) -> Service:
@@ -217,15 +185,6 @@ def _start(name: str, command: list[str], environment: Mapping[str, str], logs: 
     return Service(name, process, log)
 
 
-def _wait_for_port(service: Service, port: int) -> None:
-    def answers() -> bool:
-        with socket.socket() as probe:
-            probe.settimeout(1.0)
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    _wait_until(service, answers)
-
-
 def _wait_for_daemon(service: Service, settings: Settings, since: float) -> None:
     """Until the daemon says that it takes runs from the queue: before that, `refresh` would run in its own terminal."""
     with open_instance(settings) as instance:
@@ -241,6 +200,12 @@ def _wait_until(service: Service, ready: Callable[[], bool]) -> None:
             return
         time.sleep(0.2)
     raise EngineFailed(f"The {service.name} did not start.", next_step=f"read {service.log}.")
+
+
+def _listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
+    with socket.socket(family) as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(address) == 0
 
 
 def _watch(services: list[Service], settings: Settings) -> int:

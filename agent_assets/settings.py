@@ -10,6 +10,7 @@
 | MONGODB_URI | MongoDB to read from; unset starts the embedded one | |
 | MONGOD_BIN | the mongod that the embedded MongoDB runs | one on PATH, or the one in the `embedded` extra |
 | AGENT_ASSETS_DAGSTER_URL | Dagster's web server, which the HTTP API starts runs with | `http://127.0.0.1:3000` |
+| AGENT_ASSETS_SECRET | seals tokens and log-ins; the same on all hosts that share a MongoDB | a file in the home |
 | MONGODB_DATABASE | database with the elders' answers | `afs` |
 | OPENAI_API_KEY | lets a language model write training data (any text where the endpoint wants no key) | |
 | OPENAI_BASE_URL | its OpenAI-compatible endpoint: vLLM, Ollama, a gateway | `https://api.openai.com/v1` |
@@ -26,6 +27,7 @@ from tempfile import TemporaryFile
 from typing import Literal, cast
 
 from agent_assets.errors import ConfigError
+from agent_assets.privacy import private_folder
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -41,9 +43,15 @@ class Settings:
     engines: Path
     device: DeviceChoice
     automation: Path
-    mongodb_uri: str | None
+    mongodb_uri: str | None = field(repr=False)
     mongodb_database: str
     wandb_project: str | None = None
+    secret: str | None = field(default=None, repr=False)
+
+    @property
+    def secrets(self) -> Path:
+        """Folder of this installation's keys."""
+        return self.home / "secrets"
 
     @property
     def dagster_home(self) -> Path:
@@ -82,17 +90,18 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         mongodb_uri=environment.get("MONGODB_URI") or None,
         mongodb_database=environment.get("MONGODB_DATABASE") or "afs",
         wandb_project=wandb if environment.get("WANDB_API_KEY") else None,
+        secret=environment.get("AGENT_ASSETS_SECRET") or None,
     )
 
 
 def make_home(settings: Settings) -> None:
-    """Make the folder of this installation's state, and see that files can be written there.
+    """Make the folder of this installation's state, closed to other users, and see that files can be written there.
 
     Raises:
         ConfigError: they cannot.
     """
     try:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        private_folder(settings.home)
         with TemporaryFile(dir=settings.home):
             pass
     except OSError as error:

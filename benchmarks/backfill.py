@@ -12,8 +12,9 @@ elders, elders_per_hour
 device_busy_share     time for which a run held the device, by the wall time of the backfill from its request
 first_released_share  time until the first elder is released, by the N-th part of the whole backfill
 chat_first_s          median time from a question to the first words of its answer (/chat/stream), nothing else
-                      going on; chat_whole_s to its end; chat_training_first_s and chat_training_whole_s the same while an elder
-                      trains on the same cores, one question after the other without a pause
+                      going on; chat_whole_s to its end
+chat_training_first_s  the same while an elder trains on the same cores, one question after the other without a pause;
+                      chat_training_whole_s to the end of the answer
 chat_training_slowdown  steps per second of that training, by those of a training alone
 """
 

@@ -23,7 +23,7 @@ def cli_reference() -> str:
     """The command reference: `--help` of every command."""
     parts = ["# Commands\n\nGenerated from the commands themselves: `python docs/check.py --write`.\n"]
     context = click.Context(commands, info_name="agent-assets")
-    for name in sorted(commands.commands):
+    for name in sorted(name for name, command in commands.commands.items() if not command.hidden):
         command = commands.commands[name]
         with click.Context(command, parent=context, info_name=name) as own:
             parts.append(f"## agent-assets {name}\n\n```\n{command.get_help(own)}\n```\n")

@@ -4,26 +4,31 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import dagster as dg
-from pydantic import Field
 
 from agent_assets.mongo.database import MemoryDatabase
+from resources.fixed import NO_CONFIG
 
 
-class MongoResource(dg.ConfigurableResource[MemoryDatabase]):
-    """The database with the elders' answers."""
+class MongoResource(dg.ResourceDefinition):
+    """`context.resources.mongo` is the `MemoryDatabase` of one run: its first use opens a client, the end of the run
+    closes it.
 
-    uri: str = Field(description="Connection string; a user with the role `read` suffices.")
-    database: str = Field("afs", description="Database with the elders' answers.")
+    Args:
+        uri: connection string; a user with the role `read` suffices.
+        database: with the elders' answers.
+    """
 
-    def create_resource(self, context: dg.InitResourceContext) -> MemoryDatabase:
-        """What `context.resources.mongo` is. Its first use opens a client."""
-        return MemoryDatabase(uri=self.uri, database=self.database)
+    def __init__(self, *, uri: str, database: str = "afs") -> None:
+        @contextmanager
+        def opened(_: dg.InitResourceContext) -> Generator[MemoryDatabase]:
+            memories = MemoryDatabase(uri=uri, database=database)
+            try:
+                yield memories
+            finally:
+                memories.close()
 
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[MemoryDatabase]:
-        """The database of one run; its client is closed at the run's end."""
-        database = self.create_resource(context)
-        try:
-            yield database
-        finally:
-            database.close()
+        super().__init__(
+            resource_fn=opened,
+            config_schema=NO_CONFIG,
+            description="The database with the elders' answers (MONGODB_URI, MONGODB_DATABASE).",
+        )

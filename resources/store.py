@@ -5,14 +5,21 @@ from pathlib import Path
 import dagster as dg
 
 from agent_assets.store.artifact_store import ArtifactStore
+from resources.fixed import NO_CONFIG
 
 
-class StoreResource(dg.ConfigurableResource[ArtifactStore]):
-    """Where artifacts live: a local folder or an fsspec URL, and a cache folder for the latter."""
+class StoreResource(dg.ResourceDefinition):
+    """`context.resources.store` is an `ArtifactStore`.
 
-    root: str
-    cache: str
+    Args:
+        root: where artifacts live: a local folder or an fsspec URL.
+        cache: a local folder for copies of the latter.
+    """
 
-    def open(self) -> ArtifactStore:
-        """The store. Cheap: nothing is read until an artifact is looked up."""
-        return ArtifactStore(self.root, cache=Path(self.cache))
+    def __init__(self, *, root: str, cache: str) -> None:
+        super().__init__(
+            # Cheap: nothing is read until an artifact is looked up.
+            resource_fn=lambda _: ArtifactStore(root, cache=Path(cache)),
+            config_schema=NO_CONFIG,
+            description="Where artifacts live (AGENT_ASSETS_STORE).",
+        )

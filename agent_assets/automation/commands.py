@@ -27,9 +27,9 @@ from agent_assets.planning.asset_partitions import Plan, PlannedRun
 from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG, WANTED_TAG, active_runs, known_partitions
 from agent_assets.planning.render import plan_json, plan_text, runs_text
 from agent_assets.planning.requests import Agent
+from agent_assets.runs.installation import mongodb_environment
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
-from agent_assets.services import mongodb_environment
 from agent_assets.settings import Settings, load_settings
 from agent_assets.store.artifact_store import ArtifactKey
 

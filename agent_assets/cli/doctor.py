@@ -2,11 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
+from agent_assets.cli.doctor_privacy import examine_privacy
+from agent_assets.cli.finding import Finding
 from agent_assets.errors import AgentAssetsError
 from agent_assets.settings import Settings
 
@@ -18,21 +19,11 @@ if TYPE_CHECKING:
 _ROOM_BYTES = 10 * 2**30
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `fix` is a command or an action; an optional thing may be absent."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
-    optional: bool = False
-
-
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything a run needs. Changes nothing."""
     findings = [*_engines(settings), _mongo(settings), *_answer_indexes(settings)]
-    return [*findings, _pipelines(), *_other_files(settings), _home(settings), _store(settings)]
+    findings += [_pipelines(), *_other_files(settings), _home(settings), _store(settings)]
+    return [*findings, *examine_privacy(settings)]
 
 
 def _engines(settings: Settings) -> list[Finding]:

@@ -50,7 +50,7 @@ def materialize_stage(
     Raises:
         AgentAssetsError: an input is missing or broken, a source cannot be read, or the stage itself failed.
     """
-    store: ArtifactStore = context.resources.store.open()
+    store: ArtifactStore = context.resources.store
     partition = _partition(context) if stage.partitioned else None
     _expect_device(stage, pipeline, stages, context)
     _tag_run(context, stage, pipeline, partition)

@@ -117,7 +117,7 @@ class StageRun(SourceContext):
         """The artifact of an unpartitioned asset that is no input, as it was last materialized; None without one."""
         recorded = latest_materialization(self.context.instance, self.pipeline.key(asset), None)
         key = ArtifactKey(self.config.name, asset, None)
-        store: ArtifactStore = self.context.resources.store.open()
+        store: ArtifactStore = self.context.resources.store
         return None if recorded is None else store.find(key, recorded.fingerprint)
 
     def traced(self) -> "AbstractContextManager[TraceFigures]":

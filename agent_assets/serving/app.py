@@ -13,15 +13,18 @@ from starlette.middleware.cors import CORSMiddleware
 
 from agent_assets.release.commands import open_store
 from agent_assets.serving.answering import Answering
+from agent_assets.serving.browsers import Pages
 from agent_assets.serving.config import ServingConfig
 from agent_assets.serving.context import Services
+from agent_assets.serving.door import Door
 from agent_assets.serving.guard import Guard, Metrics, RateLimit
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.jobs import Jobs, dagster_url
 from agent_assets.serving.problems import add_handlers
 from agent_assets.serving.released import Released
-from agent_assets.serving.routes import chat, models, status, training
+from agent_assets.serving.routes import chat, login, models, status, training
 from agent_assets.serving.schemas import Problem
+from agent_assets.serving.seals import Seal
 from agent_assets.serving.tokens import DATABASE, Tokens
 from agent_assets.settings import Settings, load_settings
 
@@ -59,15 +62,14 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
     )
     app.state.services = services
     add_handlers(app)
-    for routes in (status.router, chat.router, training.router, models.router):
+    for routes in (status.router, login.router, chat.router, training.router, models.router):
         app.include_router(routes)
     if config.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=config.cors_origins, allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(
         Guard,
         metrics=services.metrics,
-        tokens_made=services.tokens.any,
-        origins=config.cors_origins,
+        pages=Pages(services.tokens.any, config.cors_origins),
         max_body_bytes=config.max_body_bytes,
     )
     return app
@@ -76,7 +78,8 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
 def _services(settings: Settings, config: ServingConfig) -> Services:
     from agent_assets.engines.local import LocalEngines
 
-    released = Released(open_store(settings))
+    released, seal = Released(open_store(settings)), Seal.of(settings)
+    tokens = Tokens(settings.mongodb_uri or "", settings, DATABASE)
     engines = LocalEngines(environments=str(settings.engines), device=settings.device, home=str(settings.home))
     logs = settings.home / "logs"
     inference = Inference(engines, config.inference, logs)
@@ -86,8 +89,9 @@ def _services(settings: Settings, config: ServingConfig) -> Services:
         released=released,
         inference=inference,
         answering=Answering(released, inference, config.answers, pipeline_of, logs),
-        jobs=Jobs(settings, dagster_url()),
-        tokens=Tokens(settings.mongodb_uri or "", DATABASE),
+        jobs=Jobs(settings, dagster_url(), seal),
+        tokens=tokens,
+        door=Door(tokens, seal),
         metrics=Metrics(),
         limit=RateLimit(config.requests_per_minute),
     )
@@ -116,5 +120,5 @@ def _pipelines() -> "dict[str, PipelineSpec]":
 
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document, without starting anything."""
-    settings = replace(load_settings({}), store="memory://")
+    settings = replace(load_settings({}), store="memory://", secret="0" * 32)
     return create_app(settings, ServingConfig()).openapi()

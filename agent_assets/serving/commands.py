@@ -3,7 +3,7 @@
 import click
 
 from agent_assets.errors import ServingError
-from agent_assets.services import mongodb
+from agent_assets.runs.installation import mongodb
 from agent_assets.serving.tokens import DATABASE, Scope, Tokens
 from agent_assets.settings import Settings
 
@@ -11,7 +11,7 @@ from agent_assets.settings import Settings
 def create_token(settings: Settings, scope: Scope, elder: str | None, name: str, days: float | None) -> int:
     """Make a token and print it: the only time it can be seen."""
     with mongodb(settings) as environment:
-        tokens = Tokens(environment["MONGODB_URI"], DATABASE)
+        tokens = Tokens(environment["MONGODB_URI"], settings, DATABASE)
         first = not tokens.any()
         click.echo(tokens.create(scope, elder=elder, name=name, days=days))
         tokens.close()
@@ -24,10 +24,10 @@ def create_token(settings: Settings, scope: Scope, elder: str | None, name: str,
 def list_tokens(settings: Settings) -> int:
     """Print all tokens without their secrets."""
     with mongodb(settings) as environment:
-        tokens = Tokens(environment["MONGODB_URI"], DATABASE)
+        tokens = Tokens(environment["MONGODB_URI"], settings, DATABASE)
         for token in tokens.all():
             until = f"until {token['expires_at']:%Y-%m-%d}" if token["expires_at"] else ""
-            state = "revoked" if token["revoked_at"] else until
+            state = "revoked" if token["revoked_at"] else until if token["believed"] else "not made here: refused"
             who = token["elder"] or token["scope"]
             click.echo(f"{token['_id']}  {who}  {token['created_at']:%Y-%m-%d}  {token['name']}  {state}".rstrip())
         tokens.close()
@@ -41,7 +41,7 @@ def revoke_token(settings: Settings, number: str) -> int:
         ServingError: there is none of that id.
     """
     with mongodb(settings) as environment:
-        tokens = Tokens(environment["MONGODB_URI"], DATABASE)
+        tokens = Tokens(environment["MONGODB_URI"], settings, DATABASE)
         done = tokens.revoke(number)
         tokens.close()
     if not done:

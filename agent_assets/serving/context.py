@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from agent_assets.serving.answering import Answering
 from agent_assets.serving.config import ServingConfig
+from agent_assets.serving.door import Door
 from agent_assets.serving.guard import Metrics, RateLimit
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.jobs import Jobs
@@ -29,6 +30,7 @@ class Services:
     answering: Answering
     jobs: Jobs
     tokens: Tokens
+    door: Door
     metrics: Metrics
     limit: RateLimit
 
@@ -44,7 +46,8 @@ class Services:
         return found
 
 
-_bearer = HTTPBearer(auto_error=False, description="Made with `agent-assets token create`.")
+# For the OpenAPI document and its page; the door reads the header itself.
+_bearer = HTTPBearer(auto_error=False, description="Made with `agent-assets token create`; or log in at /login.")
 
 
 def services(request: Request) -> Services:
@@ -52,9 +55,7 @@ def services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
-async def known_caller(
-    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Caller:
+async def known_caller(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
     """Who asks, within the rate limit.
 
     Raises:
@@ -62,12 +63,8 @@ async def known_caller(
     """
     found = services(request)
     address = request.client.host if request.client is not None else "unknown"
-    if given is None and request.headers.get("authorization"):
-        token: str | None = ""
-    else:
-        token = None if given is None else given.credentials
     try:
-        caller = await run_in_threadpool(found.tokens.check, token)
+        caller = await run_in_threadpool(found.door.caller, request)
     except Denied:
         if not found.limit.take(f"denied {address}"):
             raise HTTPException(429) from None

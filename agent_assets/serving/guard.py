@@ -1,8 +1,4 @@
-"""Around every request: an id, a log line without content, metrics, limits, and the rule that pages cannot reach us.
-
-Without tokens the API serves whoever is on this machine. A web page in a browser here is not: its requests come with
-the name of its own site in `Host` (DNS rebinding) or with an `Origin`, and are refused.
-"""
+"""Around every request: an id, a log line without content, metrics, limits, and the rule that pages cannot reach us."""
 
 import json
 import logging
@@ -11,20 +7,18 @@ import time
 import traceback
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent_assets.errors import AgentAssetsError
+from agent_assets.serving.browsers import Pages
 from agent_assets.serving.problems import problem, status_of
 
 log = logging.getLogger("agent_assets.serving")
-_LOCAL_HOSTS = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\]|testserver)(?::\d+)?", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CALLERS = 10_000
 _NOTHING_SENT = 499  # in log and metrics: the client went away
@@ -73,8 +67,7 @@ class Guard:
     """ASGI middleware.
 
     Args:
-        tokens_made: whether a token was ever made; before that, requests without one are served and pages of browsers
-            are refused. It may block.
+        pages: which web pages may reach us.
     """
 
     def __init__(
@@ -82,11 +75,10 @@ class Guard:
         app: ASGIApp,
         *,
         metrics: Metrics,
-        tokens_made: Callable[[], bool],
-        origins: list[str],
+        pages: Pages,
         max_body_bytes: int,
     ) -> None:
-        self._app, self._metrics, self._tokens_made, self._origins = app, metrics, tokens_made, origins
+        self._app, self._metrics, self._pages = app, metrics, pages
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,7 +116,7 @@ class Guard:
             if self._too_big(request):
                 refused = problem(request, 413, "The request is too big.", "send less.")
                 await refused(scope, receive, observed)
-            elif await self._foreign(request):
+            elif await self._pages.foreign(request):
                 refused = problem(request, 403, "Web pages may not call this API.", "list the page in cors_origins.")
                 await refused(scope, receive, observed)
             else:
@@ -147,14 +139,6 @@ class Guard:
         """What a request says of itself; one that says nothing is cut off when it has sent too much."""
         length = request.headers.get("content-length", "")
         return length.isdigit() and int(length) > self._max_body_bytes
-
-    async def _foreign(self, request: Request) -> bool:
-        origin = request.headers.get("origin")
-        if origin is not None and origin not in self._origins and origin != str(request.base_url).rstrip("/"):
-            return True
-        if _LOCAL_HOSTS.fullmatch(request.headers.get("host", "")):
-            return False
-        return not await run_in_threadpool(self._tokens_made)
 
     def _note(self, request: Request, status: int, seconds: float) -> None:
         route = getattr(request.scope.get("route"), "path", "(none)")

@@ -14,8 +14,10 @@ from dagster import DagsterRunStatus
 
 from agent_assets.errors import ServingError
 from agent_assets.runs.device_queue import DeviceQueue, read_queue
+from agent_assets.serving.door import service_headers
 from agent_assets.serving.progress import job_progress, status_of, waiting_message, waits_for_device
 from agent_assets.serving.runs import agent_of, open_runs, open_runs_of
+from agent_assets.serving.seals import Seal
 from agent_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,10 +69,11 @@ class Jobs:
 
     Args:
         dagster_url: of the Dagster web server, whose GraphQL starts and ends runs.
+        seal: by which that server knows a service of its own installation.
     """
 
-    def __init__(self, settings: Settings, dagster_url: str) -> None:
-        self._settings, self._url = settings, dagster_url.rstrip("/")
+    def __init__(self, settings: Settings, dagster_url: str, seal: Seal) -> None:
+        self._settings, self._url, self._seal = settings, dagster_url.rstrip("/"), seal
         self._starting = threading.Lock()
         # Starts wait for their turn outside of threads: the few that all routes share must not be full of them.
         self._turn = anyio.CapacityLimiter(1)
@@ -185,7 +188,8 @@ class Jobs:
     def ping(self) -> bool:
         """Whether Dagster's web server answers."""
         try:
-            return httpx.get(f"{self._url}/server_info", timeout=2.0).status_code == 200
+            headers = service_headers(self._seal)
+            return httpx.get(f"{self._url}/server_info", headers=headers, timeout=2.0).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -278,7 +282,12 @@ class Jobs:
 
     def _ask(self, query: str, variables: dict[str, Any]) -> Any:
         try:
-            reply = httpx.post(f"{self._url}/graphql", json={"query": query, "variables": variables}, timeout=_SECONDS)
+            reply = httpx.post(
+                f"{self._url}/graphql",
+                json={"query": query, "variables": variables},
+                headers=service_headers(self._seal),
+                timeout=_SECONDS,
+            )
             body = reply.json()
         except (httpx.HTTPError, ValueError) as error:
             raise DagsterUnavailable(

@@ -1,6 +1,5 @@
 """`agent-assets serve`: the API on one address, with its log on standard output."""
 
-import ipaddress
 import logging
 import os
 import signal
@@ -10,14 +9,18 @@ from typing import TextIO
 import uvicorn
 
 from agent_assets.errors import ConfigError
-from agent_assets.services import mongodb, port_free
+from agent_assets.ports import port_free
+from agent_assets.runs.installation import mongodb
 from agent_assets.serving.app import create_app
 from agent_assets.serving.config import load_serving
+from agent_assets.serving.earlier_versions import seal_older_tokens
 from agent_assets.serving.guard import JsonLines
+from agent_assets.serving.neighbours import is_loopback
 from agent_assets.serving.tokens import DATABASE, Tokens
 from agent_assets.settings import Settings, load_settings
 
 _DRAIN_SECONDS = 30
+log = logging.getLogger("agent_assets.serving")
 
 
 def serve(settings: Settings, *, host: str, port: int) -> int:
@@ -26,7 +29,7 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
     Raises:
         ConfigError: the port is taken, or the address is not loopback and no token was ever made.
     """
-    if is_loopback(host) and not port_free(port):
+    if (host == "localhost" or is_loopback(host)) and not port_free(port):
         raise ConfigError(f"Port {port} is taken.", next_step="stop what uses it, or choose another with --port.")
     _log_to(sys.stdout)
     # uvicorn drains on a signal and then raises it again: as it stood before, that ended this process (and left the
@@ -36,8 +39,10 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
     with mongodb(settings) as environment:
         os.environ.update(environment)
         settings = load_settings()
-        if not is_loopback(host):
-            tokens = Tokens(settings.mongodb_uri or "", DATABASE)
+        if ids := seal_older_tokens(settings):  # `up` has done it already
+            log.warning("tokens of an earlier version are sealed now", extra={"fields": {"tokens": ids}})
+        if not (host == "localhost" or is_loopback(host)):
+            tokens = Tokens(settings.mongodb_uri or "", settings, DATABASE)
             try:
                 allowed = tokens.any()
             finally:
@@ -49,20 +54,11 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
                 )
         uvicorn.run(
             create_app(settings, load_serving()), host=host, port=port, log_config=None, access_log=False,
-            server_header=False, timeout_graceful_shutdown=_DRAIN_SECONDS, timeout_keep_alive=30,
+            # Whose a connection is decides who is let in: no header of a proxy may say something else.
+            proxy_headers=False, server_header=False, timeout_graceful_shutdown=_DRAIN_SECONDS, timeout_keep_alive=30,
             h11_max_incomplete_event_size=65_536,
         )  # fmt: skip
     return 0
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can only be reached from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _log_to(stream: TextIO) -> None:

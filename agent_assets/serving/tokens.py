@@ -2,16 +2,22 @@
 
 Collection `tokens` of the database `agent_assets`, on the MongoDB of this installation. A token is `aa_<id>_<secret>`;
 the secret has 256 random bits, so its plain sha256 cannot be guessed back. Once one token was ever made, every request
-needs one: revoking the last does not open the door again.
+needs one: revoking the last does not open the door again, nor does emptying the collection.
+
+Every record is sealed (`seals.py`): one that somebody else wrote or changed in the database is not believed. An older
+record of ours can still be put back in its place, so write access to the database can undo a revocation, and no more.
 """
 
 import hashlib
 import hmac
+import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from pymongo import MongoClient
 from pymongo.collection import Collection
@@ -19,9 +25,14 @@ from pymongo.errors import PyMongoError
 
 from agent_assets.errors import AgentAssetsError, MongoUnavailable, ServingError
 from agent_assets.mongo.retry import connect
+from agent_assets.privacy import private_folder
+from agent_assets.serving.seals import Seal
+from agent_assets.settings import Settings
 
 DATABASE = "agent_assets"
 Scope = Literal["admin", "elder", "read"]
+Record = dict[str, Any]
+Result = TypeVar("Result")
 _CACHE_SECONDS = 5.0
 
 
@@ -46,15 +57,24 @@ class Caller:
         return self.scope != "elder" or agent == self.elder
 
 
-LOCAL = Caller("local", "admin")
+LOCAL = Caller("local", "admin")  # the user who runs this installation, before there are tokens
+SERVICE = Caller("service", "admin")  # a service of this installation
 
 
 class Tokens:
-    """Makes, checks and revokes tokens. Answers are remembered for some seconds: so long a revoked one may live."""
+    """Makes, checks and revokes tokens. Answers are remembered for some seconds: so long a revoked one may live.
 
-    def __init__(self, uri: str, database: str = DATABASE) -> None:
+    Args:
+        uri: of the MongoDB they lie in.
+        settings: of the installation, whose key seals them; its home remembers that there are tokens.
+    """
+
+    def __init__(self, uri: str, settings: Settings, database: str = DATABASE) -> None:
         self._uri, self._database = uri, database
-        self._client: MongoClient[dict[str, Any]] | None = None
+        self._seal = Seal.of(settings)
+        self._made = settings.secrets / f"tokens-made-{database}"
+        self._sealed = settings.secrets / f"tokens-sealed-{database}"
+        self._client: MongoClient[Record] | None = None
         self._cache: dict[str, tuple[float, Caller]] = {}
         self._any: tuple[float, bool] = (float("-inf"), False)
 
@@ -68,53 +88,90 @@ class Tokens:
         if (scope == "elder") != (elder is not None):
             raise ServingError("A token of scope elder names one elder, others name none.", next_step="use --elder.")
         number, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-        now = datetime.now(UTC)
-        document = {
-            "_id": number, "hash": _hash(secret), "scope": scope, "elder": elder, "name": name, "created_at": now,
-            "expires_at": None if days is None else now + timedelta(days=days), "revoked_at": None,
-        }  # fmt: skip
-        self._run(lambda: self._tokens.insert_one(document))
+        now = _milliseconds(datetime.now(UTC))
+        record = {
+            "_id": number,
+            "hash": _hash(secret),
+            "scope": scope,
+            "elder": elder,
+            "name": name,
+            "created_at": now,
+            "expires_at": None if days is None else _milliseconds(now + timedelta(days=days)),
+            "revoked_at": None,
+        }
+        self._run(lambda: self._tokens.insert_one(record | {"seal": self._seal_of(record)}))
+        _note(self._made)
         return f"aa_{number}_{secret}"
 
-    def all(self) -> list[dict[str, Any]]:
-        """All tokens without their hashes, the oldest first."""
-        found: list[dict[str, Any]] = self._run(lambda: list(self._tokens.find({}, {"hash": 0}).sort("created_at")))
-        return found
+    def all(self) -> list[Record]:
+        """All tokens without their hashes, the oldest first. `believed` tells whether this installation sealed it."""
+        found = self._run(lambda: list(self._tokens.find({}).sort("created_at")))
+        hidden = {"hash", "seal"}
+        return [
+            {name: value for name, value in record.items() if name not in hidden}
+            | {"believed": self._is_sealed(record)}
+            for record in found
+        ]
 
     def revoke(self, number: str) -> bool:
         """End a token; whether there was one."""
-        change = {"$set": {"revoked_at": datetime.now(UTC)}}
-        done = self._run(lambda: self._tokens.update_one({"_id": str(number), "revoked_at": None}, change))
+        record = self._run(lambda: self._tokens.find_one({"_id": str(number), "revoked_at": None}))
+        if record is None:
+            return False
+        revoked = record | {"revoked_at": _milliseconds(datetime.now(UTC))}
+        # What is sealed by somebody else stays so: revoked, and not believed.
+        seal = self._seal_of(revoked) if self._is_sealed(record) else record.get("seal")
+        change = {"$set": {"revoked_at": revoked["revoked_at"], "seal": seal}}
+        done = self._run(lambda: self._tokens.update_one({"_id": record["_id"], "revoked_at": None}, change))
         return bool(done.modified_count)
+
+    def seal_older(self) -> list[str]:
+        """Seal the tokens of versions that sealed none, once per installation; returns their ids.
+
+        Until then every user of the machine could write to an embedded database. A token that a stranger put there
+        looks like any other, so the caller has to show the ids to an operator.
+        """
+        if self._sealed.exists():
+            return []
+        found = self._run(lambda: list(self._tokens.find({"seal": {"$exists": False}}).sort("created_at")))
+        for record in found:
+            change = {"$set": {"seal": self._seal_of(record)}}
+            self._run(lambda: self._tokens.update_one({"_id": record["_id"]}, change))  # noqa: B023  called at once
+        _note(self._sealed)
+        return [str(record["_id"]) for record in found]
 
     def any(self) -> bool:
         """Whether a token was ever made."""
         at, found = self._any
         if not found and time.monotonic() - at > _CACHE_SECONDS:
-            found = self._run(lambda: self._tokens.find_one({}, {"_id": 1})) is not None
+            found = self._made.exists()
+            if not found and self._run(lambda: self._tokens.find_one({}, {"_id": 1})) is not None:
+                found = True
+                _note(self._made)
             self._any = (time.monotonic(), found)
         return found
 
-    def check(self, token: str | None) -> Caller:
-        """Who a token stands for; without any token in the installation, the local user.
+    @property
+    def known_to_exist(self) -> bool:
+        """Whether `any` found some already; asks nobody."""
+        return self._any[1]
+
+    def check(self, token: str) -> Caller:
+        """Who a token stands for.
 
         Raises:
-            Denied: it is missing, unknown, expired or revoked.
+            Denied: it is unknown, expired or revoked.
         """
-        if token is None:
-            if self.any():
-                raise _denied()
-            return LOCAL
         digest = _hash(token)
-        at, caller = self._cache.get(digest, (float("-inf"), LOCAL))
-        if time.monotonic() - at <= _CACHE_SECONDS:
-            return caller
-        caller = self._look_up(token)
-        self._any = (time.monotonic(), True)
-        if len(self._cache) > 10_000:
-            self._cache.clear()
-        self._cache[digest] = (time.monotonic(), caller)
-        return caller
+        return self._remembered(digest, lambda: self._look_up(token))
+
+    def holder(self, number: str) -> Caller:
+        """Who the token of an id stands for, for one who has shown it before.
+
+        Raises:
+            Denied: it is unknown, expired or revoked.
+        """
+        return self._remembered(f"id {number}", lambda: self._valid(self._find(number)))
 
     def ping(self) -> None:
         """Ask MongoDB whether it is there.
@@ -131,24 +188,49 @@ class Tokens:
             self._client = None
 
     @property
-    def _tokens(self) -> "Collection[dict[str, Any]]":
+    def _tokens(self) -> "Collection[Record]":
         if self._client is None:
             self._client = connect(self._uri)
         return self._client[self._database]["tokens"]
+
+    def _remembered(self, key: str, look_up: Callable[[], Caller]) -> Caller:
+        at, caller = self._cache.get(key, (float("-inf"), LOCAL))
+        if time.monotonic() - at <= _CACHE_SECONDS:
+            return caller
+        caller = look_up()
+        self._any = (time.monotonic(), True)
+        if len(self._cache) > 10_000:
+            self._cache.clear()
+        self._cache[key] = (time.monotonic(), caller)
+        return caller
 
     def _look_up(self, token: str) -> Caller:
         parts = token.split("_", 2)
         if len(parts) != 3 or parts[0] != "aa" or not parts[1].isalnum() or not token.isascii():
             raise _denied()
-        found = self._run(lambda: self._tokens.find_one({"_id": parts[1]}))
-        if found is None or not hmac.compare_digest(found["hash"], _hash(parts[2])) or found["revoked_at"]:
+        record = self._find(parts[1])
+        if record is None or not hmac.compare_digest(str(record["hash"]), _hash(parts[2])):
             raise _denied()
-        expires = found["expires_at"]
+        return self._valid(record)
+
+    def _find(self, number: str) -> Record | None:
+        return self._run(lambda: self._tokens.find_one({"_id": number}))
+
+    def _valid(self, record: Record | None) -> Caller:
+        if record is None or not self._is_sealed(record) or record["revoked_at"]:
+            raise _denied()
+        expires = record["expires_at"]
         if expires is not None and expires.replace(tzinfo=UTC) <= datetime.now(UTC):
             raise _denied()
-        return Caller(parts[1], found["scope"], found["elder"])
+        return Caller(str(record["_id"]), record["scope"], record["elder"])
 
-    def _run(self, work: Any) -> Any:
+    def _is_sealed(self, record: Record) -> bool:
+        return self._seal.holds("token", _sealed_text(record), record.get("seal"))
+
+    def _seal_of(self, record: Record) -> str:
+        return self._seal.sign("token", _sealed_text(record))
+
+    def _run(self, work: Callable[[], Result]) -> Result:
         try:
             return work()
         except PyMongoError as error:
@@ -156,6 +238,26 @@ class Tokens:
                 f"The tokens cannot be read or written ({type(error).__name__}).",
                 next_step=f"check MongoDB; the user of MONGODB_URI needs readWrite on the database {DATABASE}.",
             ) from None
+
+
+def _sealed_text(record: Record) -> str:
+    """Everything of a record that decides who may do what. MongoDB keeps times in milliseconds, without a zone."""
+    names = ("_id", "hash", "scope", "elder", "expires_at", "revoked_at")
+    values = [record.get(name) for name in names]
+    return json.dumps([_epoch(value) if isinstance(value, datetime) else value for value in values], default=str)
+
+
+def _epoch(moment: datetime) -> int:
+    return round(moment.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def _milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _note(marker: Path) -> None:
+    private_folder(marker.parent)
+    marker.touch()
 
 
 def _denied() -> Denied:

@@ -66,7 +66,7 @@ def ui(home: Path) -> Iterator[str]:
         finally:
             process.kill()
     assert process.returncode == 0
-    # mongod, the code server, the webserver and the daemon all had this folder on their command line or open.
+    # mongod, the code server and the daemon all had this folder on their command line or open.
     left = subprocess.run(["pgrep", "-f", str(home)], capture_output=True, text=True, check=False).stdout.split()
     assert left == []
 

@@ -19,13 +19,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MAY_IMPORT = {
     # The code location: alone in knowing the Dagster resources.
-    "definitions": "resources settings",
+    "definitions": "privacy resources settings",
     "defs": "automation settings",
     "resources": "engines mongo store",
     # What everything stands on.
     "errors": "",
     "ports": "",
-    "settings": "errors",
+    "settings": "errors privacy",
+    "privacy": "errors",
     "strict_model": "",
     "conversations": "errors",
     "store": "errors",
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     "llm": "agent conversations errors strict_model",
     "tool_servers": "conversations",
     "mongo": "conversations errors store strict_model",
-    "mongo.embedded": "errors mongo ports",
+    "mongo.embedded": "errors mongo privacy",
     # Programs of other environments, and what starts them.
     "engines": "engines.devices engines.launch engines.servers errors runs settings store",
     "engines.devices": "errors",
@@ -62,28 +63,30 @@ MAY_IMPORT = {
     "synthesis.templates text",
     "release": "errors evaluation settings store strict_model",
     # The graph, and what runs it.
-    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release rl runs "
-    "settings store strict_model synthesis",
-    "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates errors evaluation llm "
-    "mongo pipeline release rl settings store synthesis synthesis.questions synthesis.teachers",
-    "runs": "settings",
+    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release "
+    "rl runs settings store strict_model synthesis",
+    "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates errors "
+    "evaluation llm mongo pipeline release rl settings store synthesis "
+    "synthesis.questions synthesis.teachers",
+    "runs": "mongo mongo.embedded privacy settings",
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages planning release runs "
-    "services settings store strict_model",
-    "services": "automation engines.devices errors mongo mongo.embedded ports runs serving settings",
+    "settings store strict_model",
+    "services": "automation engines.devices errors mongo.embedded ports privacy runs serving settings",
     "serving": "agent agent.mcp automation conversations engines engines.devices engines.launch engines.servers errors "
-    "mongo pipeline pipeline.stages planning release runs services serving.routes settings store strict_model text",
+    "mongo pipeline pipeline.stages planning ports privacy release runs serving.routes settings store strict_model "
+    "text",
     "serving.routes": "conversations errors release runs serving store",
+    "serving.ui": "errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices engines.launch engines.servers "
-    "errors mongo mongo.embedded pipeline pipeline.stages planning release runs services serving settings store",
+    "errors mongo mongo.embedded pipeline pipeline.stages planning privacy release runs services serving serving.ui "
+    "settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
 }
-# The circle that is left: `services` opens an installation for these rooms, and checks their configuration.
-BACKWARD = {("services", "automation"), ("services", "serving")}
 
 # Rooms, and modules of other rooms, that know Dagster. Everything else is plain Python.
 KNOW_DAGSTER = {"automation", "cli", "definitions", "defs", "demo", "pipeline", "pipeline.stages", "resources", "runs"}
 KNOW_DAGSTER |= {"engines.launch.dagster_messages", "engines.launch.launcher", "engines.local", "engines.progress"}
-KNOW_DAGSTER |= {"planning.history", "serving.jobs", "serving.progress", "serving.runs"}
+KNOW_DAGSTER |= {"planning.history", "serving.jobs", "serving.progress", "serving.runs", "serving.ui"}
 KNOW_WEAVE = {"agent.weave_tracing"}
 # What runs in an engine environment, with the libraries that are there.
 IN_ENGINES = ("engines.programs", "engines.launch.supervisor")
@@ -190,9 +193,6 @@ def test_there_is_no_circle_between_neighbours(folder: str) -> None:
     for module, targets in IMPORTS.items():
         if start := neighbour(module):
             graph[start] |= {end for target in targets if (end := neighbour(target)) and end != start}
-    if not folder:
-        for start, end in BACKWARD:
-            graph[start].remove(end)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -1,8 +1,8 @@
-"""An embedded MongoDB: a real mongod on loopback, as a one-node replica set, with its data in one folder.
+"""An embedded MongoDB: a real mongod on a socket, as a one-node replica set, with its data in one private folder.
 
 `start_mongod(folder)` starts it, or joins the one that already runs on that folder. It belongs to all its users: it
 runs on when the one that started it ends, and ends with the last, also when that one is killed outright. The folder can
-be moved, and is opened again on the port it had if that is free.
+be moved. Who may enter it may use the database; nobody else can (`access.py`).
 """
 
 import fcntl
@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,8 +20,9 @@ import psutil
 from pymongo.errors import PyMongoError
 
 from agent_assets.errors import ConfigError, MongoUnavailable
-from agent_assets.mongo.embedded.process import direct_client, mongod_uri, spawn, wait_until_writable
-from agent_assets.ports import free_port
+from agent_assets.mongo.embedded.access import Access
+from agent_assets.mongo.embedded.process import spawn, wait_until_writable
+from agent_assets.privacy import private_folder
 
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -35,7 +35,7 @@ class MongodHandle:
     `use` is the locked file of a user, None for one who only looks.
     """
 
-    uri: str
+    uri: str = field(repr=False)
     pid: int
     started: bool
     use: TextIO | None = field(default=None, repr=False, compare=False)
@@ -115,30 +115,29 @@ def start_mongod(
     data_dir: Path,
     *,
     binary: Path | None = None,
-    port: int | None = None,
     timeout_s: float = 60.0,
 ) -> MongodHandle:
     """Start mongod on `data_dir`, or join the one that runs there; it stays until the handle's block ends.
 
     Args:
-        data_dir: holds the database (`db`), `mongod.log`, `mongod.json` and two lock files; made if absent.
+        data_dir: holds the database (`db`), its secrets, a log, `mongod.json` and two lock files; made if absent.
         binary: None takes the one of `find_mongod`.
-        port: None takes the port of the last time, or a free one.
         timeout_s: longest wait until it takes writes.
 
     Raises:
-        ConfigError: there is no mongod to run.
+        ConfigError: there is no mongod to run, or one of an earlier version runs, which is open to others.
         MongoUnavailable: it ended while starting, or did not take writes in time.
     """
-    data_dir = data_dir.resolve()
-    (data_dir / "db").mkdir(parents=True, exist_ok=True, mode=0o700)
+    data_dir = private_folder(data_dir.resolve())
+    private_folder(data_dir / "db")
     with _lock(data_dir / "start.lock", fcntl.LOCK_EX, timeout_s):
         use = _lock(data_dir / "users.lock", fcntl.LOCK_SH, timeout_s)
         try:
             running = running_mongod(data_dir)
             if running is not None:
                 return replace(running, use=use)
-            return _start(data_dir, binary or find_mongod(), port, timeout_s, use)
+            _refuse_open_one(data_dir)
+            return _start(data_dir, binary or find_mongod(), timeout_s, use)
         except BaseException:  # also on Ctrl-C
             use.close()
             raise
@@ -147,29 +146,62 @@ def start_mongod(
 def running_mongod(data_dir: Path) -> MongodHandle | None:
     """The mongod that runs on `data_dir` and answers, None if there is none."""
     state = _state(data_dir)
-    if state is None or not psutil.pid_exists(state["pid"]):
+    if state is None or "port" in state or not psutil.pid_exists(state["pid"]):
         return None
+    access = Access.of(data_dir)
     try:
-        with direct_client(state["port"]) as client:
+        with access.client() as client:
             options = client.admin.command("getCmdLineOpts")["parsed"]
     except PyMongoError:
         return None
     if Path(options.get("storage", {}).get("dbPath", "")) != data_dir.resolve() / "db":
-        return None  # the port belongs to another MongoDB by now
-    return MongodHandle(mongod_uri(state["port"]), state["pid"], started=False)
+        return None  # the folder was moved, and the process still works on another
+    return MongodHandle(access.uri, state["pid"], started=False)
 
 
-def _start(data_dir: Path, binary: Path, port: int | None, timeout_s: float, use: TextIO) -> MongodHandle:
-    chosen = port or _port_of_last_time(data_dir) or free_port()
-    keeper = spawn(data_dir, binary, chosen, users=data_dir / "users.lock")
+def open_mongod(data_dir: Path) -> int | None:
+    """Process id of a mongod of an earlier version that runs on `data_dir`: it listens on a port, and lets anybody of
+    this machine in. None if there is none.
+    """
+    state = _state(data_dir)
+    if state is None or "port" not in state:
+        return None
     try:
-        pid = wait_until_writable(keeper, chosen, data_dir, time.monotonic() + timeout_s)
+        command = psutil.Process(state["pid"]).cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    return state["pid"] if str(data_dir.resolve() / "db") in command else None
+
+
+def port_of_earlier_version(data_dir: Path) -> int | None:
+    """The port on which an earlier version last opened the database of `data_dir` to everybody of this machine; None
+    where this version opened it last, or nobody.
+    """
+    state = _state(data_dir)
+    return None if state is None else state.get("port")
+
+
+def _refuse_open_one(data_dir: Path) -> None:
+    pid = open_mongod(data_dir)
+    if pid is not None:
+        raise ConfigError(
+            f"The MongoDB of an earlier version still runs (process {pid}), open to everybody on this machine.",
+            next_step="end what uses it (`agent-assets up` or `make demo` of that version), then start again.",
+        )
+
+
+def _start(data_dir: Path, binary: Path, timeout_s: float, use: TextIO) -> MongodHandle:
+    access = Access.of(data_dir)
+    access.socket.unlink(missing_ok=True)  # of one that was killed
+    keeper = spawn(data_dir, binary, access, users=data_dir / "users.lock")
+    try:
+        pid = wait_until_writable(keeper, access, data_dir, time.monotonic() + timeout_s)
     except BaseException:  # also on Ctrl-C: a mongod nobody knows about would hold the data folder
         keeper.terminate()
         keeper.wait()
         raise
-    (data_dir / "mongod.json").write_text(json.dumps({"port": chosen, "pid": pid}) + "\n", encoding="utf-8")
-    return MongodHandle(mongod_uri(chosen), pid, started=True, use=use)
+    (data_dir / "mongod.json").write_text(json.dumps({"pid": pid}) + "\n", encoding="utf-8")
+    return MongodHandle(access.uri, pid, started=True, use=use)
 
 
 def _mongod_of_wheel() -> Path | None:
@@ -212,21 +244,9 @@ def _locked(lock: TextIO, kind: int) -> bool:
 
 
 def _state(data_dir: Path) -> dict[str, int] | None:
+    """`pid`, and the `port` of an earlier version."""
     try:
         state = json.loads((data_dir / "mongod.json").read_text(encoding="utf-8"))
-        return {"port": int(state["port"]), "pid": int(state["pid"])}
+        return {name: int(state[name]) for name in ("pid", "port") if name == "pid" or name in state}
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # absent, or cut short by a crash: begin anew
         return None
-
-
-def _port_of_last_time(data_dir: Path) -> int | None:
-    state = _state(data_dir)
-    if state is None:
-        return None
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", state["port"]))
-        except OSError:
-            return None
-    return state["port"]

@@ -115,7 +115,7 @@ def on_materialized(run: StageRun, artifact: Artifact) -> PostBuildResult:
     """
     from agent_assets.release.pointer import agent_of, read_ledger
 
-    store: ArtifactStore = run.context.resources.store.open()
+    store: ArtifactStore = run.context.resources.store
     agent = agent_of(run.config.name, run.partition)
     for attempt in range(_ATTEMPTS):
         ledger = read_ledger(store, agent)
@@ -218,7 +218,7 @@ def _others(run: StageRun) -> Iterator[list[str]]:
     from agent_assets.conversations.memories import MEMORIES_FILE, read_memories
     from agent_assets.store.data_locations import versions
 
-    store: ArtifactStore = run.context.resources.store.open()
+    store: ArtifactStore = run.context.resources.store
     folder = f"{store.root}/{run.config.name}/elder_memories"
     names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in store.filesystem.glob(f"{folder}/*")} - {
         run.partition

@@ -1,20 +1,25 @@
 """The embedded mongod: found, started once per folder, reopened with its data, ended with its last user."""
 
-import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 import pytest
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
 from agent_assets.errors import ConfigError, MongoUnavailable
+from agent_assets.mongo.embedded.access import Access
 from agent_assets.mongo.embedded.mongod import find_mongod, running_mongod, start_mongod
 from agent_assets.mongo.retry import connect
+from support.older_home import open_mongod
 
 # Uses the mongod on argv[1], says which, and stays until its input ends.
 USER = """
@@ -47,7 +52,7 @@ def ended_within(pid: int, seconds: float) -> bool:
     return False
 
 
-def test_data_and_port_survive_a_restart(tmp_path: Path) -> None:
+def test_data_and_address_survive_a_restart(tmp_path: Path) -> None:
     with start_mongod(tmp_path) as mongod, connect(mongod.uri) as client:
         client.afs.answers.insert_one({"_id": 1, "answer": "沧浪亭"})
     assert running_mongod(tmp_path) is None
@@ -66,17 +71,43 @@ def test_acknowledged_writes_survive_kill_nine(tmp_path: Path) -> None:
         assert client.afs.answers.count_documents({}) == 1000
 
 
-def test_other_port_and_moved_folder_keep_the_data(tmp_path: Path) -> None:
+def test_a_moved_folder_keeps_the_data_however_long_its_path(tmp_path: Path) -> None:
     with start_mongod(tmp_path / "a") as mongod, connect(mongod.uri) as client:
         client.afs.answers.insert_one({"_id": 1})
-    shutil.move(tmp_path / "a", tmp_path / "b")
-    with start_mongod(tmp_path / "other") as squatter:  # takes the port of the moved one
-        squatter.stop()
-    port = json.loads((tmp_path / "b" / "mongod.json").read_text())["port"]
-    with start_mongod(tmp_path / "squatter", port=port), start_mongod(tmp_path / "b") as moved:
+    far = tmp_path / ("b" * 120)  # no socket's path is that long
+    shutil.move(tmp_path / "a", far)
+    with start_mongod(far) as moved, connect(moved.uri) as client:
         assert moved.uri != mongod.uri and moved.started
-        with connect(moved.uri) as client:
-            assert client.afs.answers.find_one() == {"_id": 1}
+        assert client.afs.answers.find_one() == {"_id": 1}
+        folder = Access.of(far).socket.parent
+        assert not folder.is_relative_to(far) and stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_it_listens_on_no_port_and_asks_for_its_password(tmp_path: Path) -> None:
+    with start_mongod(tmp_path) as mongod:
+        assert psutil.Process(mongod.pid).net_connections("tcp") == []
+        socket = Access.of(tmp_path).socket
+        assert socket.is_socket() and stat.S_IMODE(socket.stat().st_mode) & 0o077 == 0
+        uri = f"mongodb://{quote(str(socket), safe='')}/?directConnection=true"
+        with MongoClient(uri) as stranger, pytest.raises(OperationFailure):
+            stranger.afs.list_collection_names()
+        assert Access.of(tmp_path).password not in " ".join(psutil.Process(mongod.pid).cmdline())
+    closed = (tmp_path, tmp_path / "keyfile", tmp_path / "password")
+    assert [path.name for path in closed if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+
+
+def test_the_database_of_an_earlier_version_is_opened_and_closed_to_others(tmp_path: Path) -> None:
+    """It listened on a port and asked nobody who he was."""
+    data = tmp_path / "mongodb"
+    with open_mongod(data) as earlier:
+        earlier.afs.answers.insert_one({"_id": 1, "answer": "沧浪亭"})
+        with pytest.raises(ConfigError, match="open to everybody"):
+            start_mongod(data)
+    with start_mongod(data) as mongod, connect(mongod.uri) as client:
+        assert client.afs.answers.find_one() == {"_id": 1, "answer": "沧浪亭"}
+        assert psutil.Process(mongod.pid).net_connections("tcp") == []
+        with client.start_session() as session, session.start_transaction():  # still a replica set
+            client.afs.answers.insert_one({"_id": 2}, session=session)
 
 
 def test_the_last_user_ends_it(tmp_path: Path) -> None:

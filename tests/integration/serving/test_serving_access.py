@@ -113,7 +113,8 @@ def test_tokens_are_made_listed_and_revoked_in_a_terminal(
     monkeypatch.setattr(serving_commands, "DATABASE", world.services.tokens._database)
 
     def run(*arguments: str) -> str:
-        done = CliRunner().invoke(commands, ["token", *arguments], env={"MONGODB_URI": mongo_uri})
+        variables = {"MONGODB_URI": mongo_uri, "AGENT_ASSETS_HOME": str(world.settings.home)}
+        done = CliRunner().invoke(commands, ["token", *arguments], env=variables)
         assert done.exit_code == 0, done.output
         told.append(done.stderr)
         return done.stdout.strip()

@@ -1,0 +1,59 @@
+"""What an installation needs and runs: services, sample elders, the look around."""
+
+import sys
+
+import click
+
+from agent_assets.settings import load_settings
+
+_PORT = click.IntRange(1, 65_535)
+
+
+@click.command()
+@click.option("--elder", "elders", multiple=True, help="Only these sample elders (repeatable). Default: all three.")
+def demo(elders: tuple[str, ...]) -> None:
+    """Train and score the sample agents through Dagster; again at once, everything is reused."""
+    from agent_assets.demo.run import run_demo
+
+    sys.exit(run_demo(load_settings(), elders=list(elders) or None))
+
+
+@click.command()
+@click.option("--port", type=_PORT, default=3000, show_default=True, help="Port of the Dagster UI on loopback.")
+@click.option("--api-port", type=_PORT, default=8000, show_default=True, help="Port of the HTTP API on loopback.")
+def up(port: int, api_port: int) -> None:
+    """Start MongoDB (unless MONGODB_URI is set), the Dagster UI, its daemon and the HTTP API; Ctrl-C stops all."""
+    from agent_assets.services import run_services
+
+    sys.exit(run_services(load_settings(), port=port, api_port=api_port))
+
+
+@click.command()
+@click.option("--elder", "elders", multiple=True, help="Only these sample elders (repeatable). Default: all three.")
+def seed(elders: tuple[str, ...]) -> None:
+    """Write the sample elders into MongoDB; documents that are already there unchanged are left alone."""
+    from agent_assets.demo.run import seed_sample_elders
+
+    for elder_id, count in seed_sample_elders(load_settings(), list(elders) or None).items():
+        click.echo(f"{elder_id}: {count} memories")
+    click.echo("Next: make demo, or make up and materialize an elder in the UI.")
+
+
+@click.command()
+def doctor() -> None:
+    """List what is present, what is missing or open to others, and the command that fixes it."""
+    from agent_assets.cli.doctor import examine
+
+    findings = examine(load_settings())
+    for finding in findings:
+        click.echo(f"{finding.state:<8} {finding.name:<12} {finding.detail}")
+        if finding.state in {"MISSING", "OPEN"} and finding.fix:
+            click.echo(f"{'':<21} fix: {finding.fix}")
+    if exposed := [finding.name for finding in findings if finding.state == "OPEN"]:
+        click.echo(f"Open to others: {', '.join(exposed)}.")
+    missing = [finding.name for finding in findings if finding.state == "MISSING"]
+    click.echo(f"Missing: {', '.join(missing)}." if missing else "Everything that is needed is there.")
+    sys.exit(1 if missing else 0)
+
+
+COMMANDS = (demo, up, seed, doctor)

@@ -1,0 +1,83 @@
+"""The HTTP API, its tokens, and the Dagster UI behind its guard."""
+
+import math
+import sys
+
+import click
+
+from agent_assets.settings import load_settings
+
+_PORT = click.IntRange(1, 65_535)
+_DAYS = click.FloatRange(0, 36_500, min_open=True)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Other addresses need a token to exist.")
+@click.option("--port", type=_PORT, default=8000, show_default=True)
+def serve(host: str, port: int) -> None:
+    """Serve released agents over HTTP; `up` does this, too. The model server starts with the first answer."""
+    from agent_assets.serving.run import serve as run_server
+
+    sys.exit(run_server(load_settings(), host=host, port=port))
+
+
+@click.command(hidden=True)
+@click.option("--port", type=_PORT, default=3000, show_default=True)
+def ui(port: int) -> None:
+    """Serve the Dagster UI behind its guard: what `up` starts, beside the code server that it has started."""
+    from agent_assets.serving.ui.run import run_ui
+
+    sys.exit(run_ui(load_settings(), port=port))
+
+
+@click.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the HTTP API."""
+    import json
+
+    from agent_assets.serving.app import openapi_document
+
+    click.echo(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
+
+
+@click.group()
+def token() -> None:
+    """Bearer tokens of the HTTP API. Once one exists, every request needs one."""
+
+
+@token.command("create")
+@click.option("--elder", help="It reaches this elder alone.")
+@click.option("--admin", is_flag=True, help="It may do everything.")
+@click.option("--read", is_flag=True, help="It may look, and do nothing.")
+@click.option("--name", default="", help="Whose it is, for the list.")
+@click.option("--days", type=_DAYS, help="How long it lives. Default: until it is revoked.")
+def create_token(elder: str | None, admin: bool, read: bool, name: str, days: float | None) -> None:
+    """Make a token and print it, once."""
+    from agent_assets.serving.commands import create_token as create
+
+    if days is not None and math.isnan(days):
+        raise click.UsageError("--days is no number.")
+    if (elder is not None) + admin + read != 1:
+        raise click.UsageError("give one of --elder, --admin, --read.")
+    scope = "elder" if elder is not None else "admin" if admin else "read"
+    sys.exit(create(load_settings(), scope, elder, name, days))  # type: ignore[arg-type]
+
+
+@token.command("list")
+def list_tokens() -> None:
+    """List tokens, without their secrets."""
+    from agent_assets.serving.commands import list_tokens as show
+
+    sys.exit(show(load_settings()))
+
+
+@token.command("revoke")
+@click.argument("token_id")
+def revoke_token(token_id: str) -> None:
+    """End a token, named by its id."""
+    from agent_assets.serving.commands import revoke_token as revoke
+
+    sys.exit(revoke(load_settings(), token_id))
+
+
+COMMANDS = (serve, ui, openapi, token)

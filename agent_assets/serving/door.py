@@ -1,0 +1,104 @@
+"""Who is asking: one rule for the HTTP API and the Dagster UI.
+
+1. A bearer token, or a ticket of this installation's own services.
+2. A log-in: a ticket in a cookie, which counts for requests of our own pages. Cookies do not know ports, so one log-in
+   serves API and UI of a host.
+3. Neither: before there are tokens, the user who runs this process; afterwards nobody.
+"""
+
+import os
+from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection
+
+from agent_assets.serving.browsers import is_own_page
+from agent_assets.serving.neighbours import is_loopback, owner
+from agent_assets.serving.seals import Seal, is_ticket
+from agent_assets.serving.tokens import LOCAL, SERVICE, Caller, Denied, Tokens
+
+LOGIN_SECONDS = 12 * 3600.0
+_SERVICE_SECONDS = 60.0
+_ANYWHERE = "any"
+
+
+@dataclass(frozen=True)
+class Door:
+    """Identifies the caller of a request."""
+
+    tokens: Tokens
+    seal: Seal
+
+    @property
+    def cookie(self) -> str:
+        """Name of the cookie with a log-in. Installations on one host have names of their own."""
+        return f"agent_assets_{self.seal.name}"
+
+    def caller(self, connection: HTTPConnection) -> Caller:
+        """Who asks. It blocks.
+
+        Raises:
+            Denied: nobody we know.
+            MongoUnavailable: the tokens cannot be read.
+        """
+        given = connection.headers.get("authorization")
+        if given is not None:
+            scheme, _, credential = given.partition(" ")
+            return self.holder(credential.strip() if scheme.lower() == "bearer" else "")
+        ticket = connection.cookies.get(self.cookie)
+        if ticket and is_own_page(connection):
+            return self.tokens.holder(self._bearer(ticket, _peer(connection)))
+        if self.tokens.any():
+            raise Denied("A valid bearer token is needed.", next_step="make one with `agent-assets token create`.")
+        if _peer(connection) == f"u{os.getuid()}":
+            return LOCAL
+        raise Denied(
+            "Before there are tokens, only the user who runs this installation is let in, from the same machine.",
+            next_step="that user makes one with `agent-assets token create`.",
+        )
+
+    def holder(self, credential: str) -> Caller:
+        """Who a token or a service's ticket stands for.
+
+        Raises:
+            Denied: nobody.
+        """
+        if not is_ticket(credential):
+            return self.tokens.check(credential)
+        if self._bearer(credential, _ANYWHERE) != SERVICE.id:
+            raise _over()
+        return SERVICE
+
+    def log_in(self, token: str, connection: HTTPConnection) -> str:
+        """A ticket for a token. It is good for the user of the machine who logs in: other local servers get the same
+        cookies, because those do not know ports, and must not be able to use them.
+
+        Raises:
+            Denied: the token is not valid.
+        """
+        return self.seal.ticket(self.tokens.check(token).id, _peer(connection), LOGIN_SECONDS)
+
+    def _bearer(self, ticket: str, place: str) -> str:
+        bearer = self.seal.bearer(ticket, place)
+        if bearer is None:
+            raise _over()
+        return bearer
+
+
+def service_headers(seal: Seal) -> dict[str, str]:
+    """What a service of this installation shows another: a ticket that lives for a minute."""
+    return {"Authorization": f"Bearer {seal.ticket(SERVICE.id, _ANYWHERE, _SERVICE_SECONDS)}"}
+
+
+def _peer(connection: HTTPConnection) -> str:
+    """Where a connection comes from: `u1000`, a user of this machine, or `remote`. It is what the server saw: a header
+    that a proxy or a neighbour adds says nothing here.
+    """
+    client, server = connection.scope.get("client"), connection.scope.get("server")
+    if client is None or server is None or not is_loopback(client[0]):
+        return "remote"
+    user = owner((client[0], client[1]), (server[0], server[1]))
+    return "gone" if user is None else f"u{user}"
+
+
+def _over() -> Denied:
+    return Denied("The log-in is over.", next_step="log in again.")

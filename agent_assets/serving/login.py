@@ -1,0 +1,128 @@
+"""The page that asks a person for a token, and the log-in in a cookie. The HTTP API and the Dagster UI share both."""
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from agent_assets.serving.door import LOGIN_SECONDS, Door
+from agent_assets.serving.tokens import Caller, Denied
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+LOGIN, LOGOUT = "/login", "/logout"
+_TEMPLATES = Path(__file__).parent / "templates"
+_LONGEST_FORM = 8192  # bytes
+_ROLES = {"admin": "may do everything", "read": "may look, and change nothing", "elder": "one elder of the HTTP API"}
+
+
+async def login_page(request: Request, door: Door, *, home: str) -> Response:
+    """GET /login: the form, or who is logged in.
+
+    Args:
+        home: where a log-in leads that was not asked for by a page.
+    """
+    try:
+        caller = await run_in_threadpool(door.caller, request)
+    except Denied:
+        caller = None
+    return _page(_local_path(request.query_params.get("next"), home), caller=caller)
+
+
+async def log_in(request: Request, door: Door, *, home: str) -> Response:
+    """POST /login: a cookie for a token, and the page that was asked for."""
+    form = await _form(request)
+    if form is None:
+        return _page(home, wrong="That is too much for a token.", status=413)
+    target = _local_path(form.get("next"), home)
+    try:
+        ticket = await run_in_threadpool(door.log_in, form.get("token", "").strip(), request)
+    except Denied:
+        return _page(target, wrong="This token is not valid, or not any more.", status=401)
+    response = RedirectResponse(target, status_code=303)
+    response.set_cookie(
+        door.cookie,
+        ticket,
+        max_age=int(LOGIN_SECONDS),
+        httponly=True,
+        samesite="strict",
+        # A proxy in front of us may speak TLS; the browser says so.
+        secure=request.headers.get("origin", "").startswith("https://"),
+    )
+    return response
+
+
+async def log_out(request: Request, door: Door) -> Response:
+    """POST /logout."""
+    response = RedirectResponse(LOGIN, status_code=303)
+    response.delete_cookie(door.cookie, httponly=True, samesite="strict")
+    return response
+
+
+def ask_to_log_in(request: HTTPConnection) -> Response:
+    """What a person gets who opens a page without a log-in: the form, which leads back to that page."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    # A link from another site comes without our cookie (SameSite): loaded once more by this page, it has it.
+    reload = request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+    return _page(_local_path(request.url.path + query, "/"), status=401, reload=reload)
+
+
+def wants_page(connection: HTTPConnection) -> bool:
+    """Whether an answer is for a person's eyes."""
+    mode = connection.headers.get("sec-fetch-mode", "navigate")
+    return mode == "navigate" and "text/html" in connection.headers.get("accept", "")
+
+
+def _page(target: str, *, status: int = 200, caller: Caller | None = None, **more: Any) -> Response:
+    from markupsafe import Markup
+
+    style = _style()
+    values: dict[str, Any] = {"style": Markup(style), "next": target, "login": LOGIN, "logout": LOGOUT}
+    values |= {"caller": caller, "role": None if caller is None else _ROLES[caller.scope]}
+    values |= {"goes_on": target != LOGIN, "wrong": None, "reload": False} | more
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; frame-ancestors 'none'"
+    headers = {"Content-Security-Policy": f"{policy}; base-uri 'none'", "Cache-Control": "no-store"}
+    # Not `no-referrer`: a browser then sends our own form with `Origin: null`, as of a page we do not know.
+    headers |= {"Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
+    return HTMLResponse(_template().render(values), status, headers)
+
+
+async def _form(request: Request) -> dict[str, str] | None:
+    """The fields of a form, None when it is too long."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _LONGEST_FORM:
+            return None
+    fields = parse_qs(body.decode("utf-8", "replace"))
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _local_path(given: str | None, otherwise: str) -> str:
+    """Where to go on: a path of this server, never another one's (`//evil.example`, `/\\evil.example`)."""
+    if not given or not given.startswith("/") or given[1:2] in {"/", "\\"} or not given.isprintable():
+        return otherwise
+    return otherwise if given.partition("?")[0] in {LOGIN, LOGOUT} else given
+
+
+@cache
+def _style() -> str:
+    return (_TEMPLATES / "login.css").read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> "Template":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("login.html.jinja")

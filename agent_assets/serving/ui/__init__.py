@@ -1,0 +1,1 @@
+"""The Dagster UI behind the door of the HTTP API."""

@@ -1,0 +1,83 @@
+"""What `agent-assets doctor` marks as open to others."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent_assets.cli.doctor_privacy import examine_privacy
+from agent_assets.settings import Settings, load_settings
+from support.local_http import LocalHandler, LocalServer
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("AGENT_ASSETS_DAGSTER_URL", "http://127.0.0.1:1")
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    return replace(load_settings({}), home=home, store=str(home / "store"), mongodb_uri="mongodb://u:p@127.0.0.1:1/")
+
+
+def open_things(settings: Settings) -> dict[str, str]:
+    return {found.name: found.detail for found in examine_privacy(settings) if found.state == "OPEN"}
+
+
+def test_a_closed_installation(settings: Settings) -> None:
+    (found,) = examine_privacy(settings)
+    assert (found.state, found.name) == ("ok", "privacy")
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("mongodb://127.0.0.1:27017/", ["every user of this machine"]),
+        ("mongodb://db.example.org/?tls=true", ["everybody who reaches it over the network"]),
+        ("mongodb://db.example.org/", ["over the network", "not encrypted"]),
+        ("mongodb://u:p@db.example.org/", ["db.example.org is not encrypted"]),
+        ("mongodb://u:p@db.example.org/?tls=true", []),
+        ("mongodb://db.example.org/?tls=true&authMechanism=MONGODB-X509", []),
+        ("mongodb://u:p@%2Frun%2Fmongod.sock/", []),
+        ("no address", []),  # a finding of its own, not one of privacy
+    ],
+)
+def test_a_mongodb_that_lets_others_in(settings: Settings, uri: str, expected: list[str]) -> None:
+    found = [one for one in examine_privacy(replace(settings, mongodb_uri=uri)) if one.state == "OPEN"]
+    assert len(found) == len(expected)
+    for one, words in zip(found, expected, strict=True):
+        assert words in one.detail and one.fix and "u:p" not in one.detail
+
+
+def test_modes(settings: Settings, tmp_path: Path) -> None:
+    (settings.home / "logs").mkdir(mode=0o755)
+    shared = tmp_path / "store"
+    shared.mkdir(mode=0o750)
+    found = open_things(replace(settings, store=str(shared)))
+    assert f"{settings.home / 'logs'} (mode 755)" in found["home"] and "mode 750" in found["store"]
+
+
+def test_a_code_server_on_a_port_and_a_ui_without_a_guard(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.workspace.write_text("load_from: [{grpc_server: {host: 127.0.0.1, port: 1}}]", encoding="utf-8")
+    settings.workspace.chmod(0o600)
+
+    class Bare(LocalHandler):
+        """As `dagster-webserver`: it answers to any name."""
+
+        def do_GET(self) -> None:
+            self.reply(200, {"dagster_webserver_version": "1.13.27"})
+
+    with LocalServer(Bare).running() as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("AGENT_ASSETS_DAGSTER_URL", url)
+        found = open_things(settings)
+    assert set(found) == {"code server", "Dagster UI"} and url in found["Dagster UI"]
+
+
+def test_a_mongod_of_an_earlier_version_that_runs(settings: Settings) -> None:
+    data = settings.mongo_data
+    data.mkdir(mode=0o700)
+    state = data / "mongod.json"
+    state.write_text(f'{{"port": 1, "pid": {os.getpid()}}}', encoding="utf-8")
+    state.chmod(0o600)
+    # The process id was used again: it is this test, which runs no database there.
+    assert open_things(replace(settings, mongodb_uri=None)) == {}
