@@ -17,8 +17,8 @@ def close_what_earlier_versions_left(settings: Settings) -> Iterator[str]:
         yield f"passwords in {count} entries of Dagster's history; change those passwords"
     if ids := seal_older_tokens(settings):
         yield (
-            f"tokens that whoever reached MongoDB could make: {', '.join(ids)} are sealed now. "
-            "`agent-assets token revoke` those you do not know"
+            f"tokens, which anyone who reached MongoDB could make; sealed now: {', '.join(ids)}. "
+            "End those you do not know with `agent-assets token revoke`"
         )
 
 

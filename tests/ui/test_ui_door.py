@@ -155,7 +155,8 @@ def test_a_link_of_another_site_leads_to_the_page_for_who_is_logged_in(up: Insta
     with LocalServer(Handler).running() as server:
         page.goto(server.url.replace("127.0.0.1", "localhost"))
         page.get_by_text("to the run").click()
-        expect(page.get_by_role("heading", name="Runs").first).to_be_visible()
+        expect(page).to_have_url(f"{base}/runs")
+        expect(page.get_by_role("link", name="Catalog")).to_be_visible()
 
 
 def _key(*parts: str) -> object:

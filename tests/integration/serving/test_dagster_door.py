@@ -14,6 +14,7 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from agent_assets.mongo.embedded.mongod import running_mongod
 from support.another_user import as_another_user, only_root
@@ -131,7 +132,7 @@ def test_a_run_config_that_names_a_resource_is_refused(up: Installation, resourc
 def socket(up: Installation, **headers: str) -> ClientConnection:
     origin = headers.pop("Origin", f"http://127.0.0.1:{up.ui}")
     address = f"ws://127.0.0.1:{up.ui}/graphql"
-    return connect(address, origin=origin, subprotocols=["graphql-ws"], additional_headers=headers)  # type: ignore[arg-type,list-item]
+    return connect(address, origin=origin, subprotocols=[Subprotocol("graphql-ws")], additional_headers=headers)  # type: ignore[arg-type]
 
 
 def test_a_websocket_of_another_origin_is_refused(up: Installation) -> None:
