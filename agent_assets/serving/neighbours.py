@@ -26,15 +26,16 @@ def owner(client: _Address, server: _Address) -> int | None:
         ConfigError: this system has no such tables.
     """
     ends = (_end(client), _end(server))
-    for local, remote, uid, inode in _connections():
+    for local, remote, uid, inode in _connections(client[1], server[1]):
         # A socket that its process has closed lingers with inode 0, and then the user reads 0, too: root's.
         if (local, remote) == ends and inode != 0:
             return uid
     return None
 
 
-def _connections() -> Iterator[tuple[tuple[int, int], tuple[int, int], int, int]]:
-    """Local end, remote end, user id and inode of every TCP connection of this network namespace."""
+def _connections(local_port: int, remote_port: int) -> Iterator[tuple[tuple[int, int], tuple[int, int], int, int]]:
+    """Local end, remote end, user id and inode of the TCP connections of this network namespace between two ports."""
+    local, remote = f":{local_port:04X}", f":{remote_port:04X}"
     for table in _TABLES:
         try:
             lines = table.read_text(encoding="ascii").splitlines()[1:]
@@ -47,7 +48,9 @@ def _connections() -> Iterator[tuple[tuple[int, int], tuple[int, int], int, int]
                 ) from None
             continue  # a kernel without IPv6
         for line in lines:
-            fields = line.split()
+            fields = line.split(maxsplit=10)
+            if not fields[1].endswith(local) or not fields[2].endswith(remote):
+                continue  # ports first: a busy machine has thousands of connections
             yield _listed(fields[1]), _listed(fields[2]), int(fields[7]), int(fields[9])
 
 
