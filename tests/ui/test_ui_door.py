@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launch_dialog import choose_partitions
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from agent_assets.demo.run import seed_sample_elders
 from support.installed import Installation, installation
+from support.launch_dialog import choose_partitions
 from support.local_http import LocalHandler, LocalServer
 from support.waiting import wait_for
 

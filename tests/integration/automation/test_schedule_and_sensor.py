@@ -5,7 +5,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from town import ADA, BEN, Db, Town
 
 from agent_assets.automation import planner
 from agent_assets.automation.config import AutomationConfig
@@ -13,6 +12,7 @@ from agent_assets.defs import automation
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.planning.history import known_partitions
+from support.town import ADA, BEN, Db, Town
 
 
 def test_dagster_takes_and_runs_what_schedule_and_sensor_ask_for(

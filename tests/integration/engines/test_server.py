@@ -10,7 +10,6 @@ import httpx
 import psutil
 import pytest
 from openai import OpenAI, omit
-from test_programs import conversations
 
 from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.rendered import RowRenderer
@@ -20,6 +19,7 @@ from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.servers.choice import SERVER
 from agent_assets.engines.servers.serve import Endpoint, serve_model
 from agent_assets.errors import EngineFailed, EngineOutOfMemory
+from support.engine_programs import conversations
 from support.launching import CORE, alive
 from support.tiny_model import make_tiny_adapter
 from support.waiting import wait_for

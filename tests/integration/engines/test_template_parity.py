@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 from dashscope.tokenizers.qwen_tokenizer import QwenTokenizer
-from qwen_tokenizer import ADDED, VOCABULARY, qwen_model, qwen_tokenizer
-from test_programs import Programs, conversations
 
 from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolCall
 from agent_assets.conversations.rendered import RowRenderer
 from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
+from support.engine_programs import Programs, conversations
+from support.qwen_tokenizer import ADDED, VOCABULARY, qwen_model, qwen_tokenizer
 
 pytestmark = pytest.mark.engine
 

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from two_doors import TOOLS, Doors, scenario
 
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.devices.gpu import Device, GpuLease
@@ -20,6 +19,7 @@ from agent_assets.errors import EngineFailed, EngineTimeout
 from agent_assets.rl import engines
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.local_backend import open_local_backend
+from support.two_doors import TOOLS, Doors, scenario
 
 MODEL: Any = SimpleNamespace(project="p", name="rl")
 CONFIG = RlConfig(backend="local", max_model_len=1536)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_llm_odd import build, odd, question, script
 
 from agent_assets.errors import LlmUnavailable
 from support.fake_openai import FakeOpenAI, Reply, calls, fake_openai, says, status
+from support.odd_tools import build, odd, question, script
 
 WORDS = calls(("report", {"kind": "words"}))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from openai import APIStatusError
-from test_loop import Server, Tools
 
 from agent_assets.agent.chat_model import OpenAIChatModel
 from agent_assets.agent.loop import Limits, run_agent
@@ -20,6 +19,7 @@ from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import run_items
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.data_locations import elder_data_locations, erase, trace_file, trace_files
+from support.loop_doubles import Server, Tools
 from support.synthesis_cases import PRICE, TODAY
 
 SECRET = "I was born by the river"
