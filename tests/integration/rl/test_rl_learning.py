@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from agent_assets.errors import EngineFailed
-from agent_assets.rl import train_loop
+from agent_assets.rl import rollouts, train_loop
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.rollouts import Trajectory
 from agent_assets.rl.train_loop import Outcome
@@ -60,7 +60,7 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
     before, after = opened_right(outcome, slice(0, 1)), opened_right(outcome, slice(-LAST, None))
     assert after[0] / after[1] > 0.7, (before, after)
 
-    honest = train_loop.roll_out_groups
+    honest = rollouts.roll_out_groups
 
     async def shuffled(*arguments: Any, **settings: Any) -> list[list[Trajectory]]:
         """The same rewards, each given to the rollout after the one that earned it."""

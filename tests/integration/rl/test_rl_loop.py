@@ -87,7 +87,7 @@ def run(
     backend = Recorder(folder / "art", url)
     outcome = asyncio.run(
         learn(
-            backend,
+            backend,  # type: ignore[arg-type]  # what of ART the loop calls
             name="rl",
             project="p",
             base_model=folder,

@@ -24,6 +24,7 @@ from agent_assets.runs.instance import open_instance
 from agent_assets.runs.orphans import PROCESS_TAG, release_abandoned_runs
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.progress import job_progress
+from agent_assets.serving.seals import Seal
 from agent_assets.settings import REPOSITORY, Settings, load_settings
 from support.waiting import wait_for
 
@@ -169,7 +170,7 @@ def test_cancelled_runs_end_at_once_and_read_cancelled(machine: Machine) -> None
     machine.submit(*ELDERS)
     holder, waiter = machine.first(working), machine.first(prepared)
     queued = machine.first(lambda run: run.status is STATUS.QUEUED)
-    jobs = Jobs(machine.settings, machine.url)
+    jobs = Jobs(machine.settings, machine.url, Seal.of(machine.settings))
     try:
         for run in (queued, waiter, holder):
             jobs.cancel(run.run_id)

@@ -29,7 +29,8 @@ def test_an_outage_ends_the_build_and_a_slow_model_does_not(server: FakeOpenAI, 
         reply = answers(request)
         return Reply(reply.body, delay_s=1.5)
 
-    asked, limits = [question("First?"), question("Second?")], {"question_seconds": 1.0, "concurrency": 1}
+    asked = [question("First?"), question("Second?")]
+    limits: dict[str, Any] = {"question_seconds": 1.0, "concurrency": 1}
     server.usual = outage
     with pytest.raises(LlmUnavailable, match="HTTP 503"):
         build(server, tmp_path / "b", odd(tmp_path), asked, **limits)

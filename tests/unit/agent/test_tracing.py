@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -58,7 +59,7 @@ def test_an_evaluation_is_a_tree_of_rollouts_model_and_tool_calls(
 
     (line,) = list_traces(trace_file(store, "p", "anna"))
     assert (line.kind, line.steps, line.failed, line.run_id) == ("evaluation", 5, 0, "run-1")
-    calls = read_trace(trace_file(store, "p", "anna"), line.trace_id)
+    calls: list[Any] = list(read_trace(trace_file(store, "p", "anna"), line.trace_id))
     above = {call.id: call.kind for call in calls}
     assert [(call.kind, above.get(call.parent_id or "")) for call in calls] == [
         ("evaluation", None),
