@@ -14,7 +14,7 @@ from agent_assets.cli.finding import Finding
 from agent_assets.mongo.embedded.mongod import open_mongod
 from agent_assets.privacy import exposures
 from agent_assets.runs.history_secrets import old_secrets
-from agent_assets.serving.jobs import dagster_url
+from agent_assets.serving.dagster_web import dagster_url
 from agent_assets.serving.neighbours import is_loopback
 from agent_assets.settings import Settings
 

@@ -1,6 +1,5 @@
 """Training jobs: what the plan says is stale for one elder, as a Dagster run. Everything about a job is in Dagster."""
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -9,15 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
-import httpx
 from dagster import DagsterRunStatus
 
 from agent_assets.errors import ServingError
 from agent_assets.runs.device_queue import DeviceQueue, read_queue
-from agent_assets.serving.door import service_headers
+from agent_assets.serving.dagster_web import DagsterUnavailable, DagsterWeb
 from agent_assets.serving.progress import job_progress, status_of, waiting_message, waits_for_device
 from agent_assets.serving.runs import agent_of, open_runs, open_runs_of
-from agent_assets.serving.seals import Seal
 from agent_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
 
 JOB_TAG = "agent_assets/job"
 _LOCATION, _REPOSITORY = "agent_assets", "__repository__"
-_SECONDS = 30.0
 _SHARED_AGE_SECONDS = 900.0
 
 _LAUNCH = """
@@ -60,20 +56,15 @@ class NoSuchElder(ServingError):
         )
 
 
-class DagsterUnavailable(ServingError):
-    """Dagster's web server does not take requests."""
-
-
 class Jobs:
     """Starts, follows and cancels jobs. All but `start_in_turn` block: call them from a thread.
 
     Args:
-        dagster_url: of the Dagster web server, whose GraphQL starts and ends runs.
-        seal: by which that server knows a service of its own installation.
+        web: Dagster's web server, whose GraphQL starts and ends runs.
     """
 
-    def __init__(self, settings: Settings, dagster_url: str, seal: Seal) -> None:
-        self._settings, self._url, self._seal = settings, dagster_url.rstrip("/"), seal
+    def __init__(self, settings: Settings, web: DagsterWeb) -> None:
+        self._settings, self.web = settings, web
         self._starting = threading.Lock()
         # Starts wait for their turn outside of threads: the few that all routes share must not be full of them.
         self._turn = anyio.CapacityLimiter(1)
@@ -166,7 +157,7 @@ class Jobs:
             # Dagster does not interrupt a run whose process is just being started; that one finds itself cancelled.
             starting = run.status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
             policy = "MARK_AS_CANCELED_IMMEDIATELY" if starting else "SAFE_TERMINATE"
-            answer = self._ask(_TERMINATE, {"runId": run.run_id, "policy": policy})["terminateRun"]
+            answer = self.web.ask(_TERMINATE, {"runId": run.run_id, "policy": policy})["terminateRun"]
             if answer["__typename"] == "TerminateRunSuccess":
                 break
             if time.monotonic() > deadline:  # between two states: it is asked once more
@@ -184,14 +175,6 @@ class Jobs:
             JobUnknown: there is none.
         """
         return agent_of(self._find(job))
-
-    def ping(self) -> bool:
-        """Whether Dagster's web server answers."""
-        try:
-            headers = service_headers(self._seal)
-            return httpx.get(f"{self._url}/server_info", headers=headers, timeout=2.0).status_code == 200
-        except httpx.HTTPError:
-            return False
 
     def close(self) -> None:
         """Close the instance."""
@@ -273,30 +256,12 @@ class Jobs:
             "runConfigData": {},
             "executionMetadata": {"tags": [{"key": name, "value": value} for name, value in all_tags.items()]},
         }  # fmt: skip
-        answer = self._ask(_LAUNCH, {"params": params})["launchRun"]
+        answer = self.web.ask(_LAUNCH, {"params": params})["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
             raise DagsterUnavailable(
                 f"Dagster refused to start the run ({answer['__typename']}).",
                 next_step="look at the code location in the Dagster UI.",
             )
-
-    def _ask(self, query: str, variables: dict[str, Any]) -> Any:
-        try:
-            reply = httpx.post(
-                f"{self._url}/graphql",
-                json={"query": query, "variables": variables},
-                headers=service_headers(self._seal),
-                timeout=_SECONDS,
-            )
-            body = reply.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise DagsterUnavailable(
-                f"Dagster does not answer ({type(error).__name__}).",
-                next_step="start it with `agent-assets up`, or set AGENT_ASSETS_DAGSTER_URL.",
-            ) from None
-        if "data" not in body or body.get("errors"):
-            raise DagsterUnavailable("Dagster refused the request.", next_step="look at its log.")
-        return body["data"]
 
     def _records(self, tags: dict[str, Any], *, limit: int) -> "list[dg.DagsterRun]":
         import dagster as dg
@@ -314,11 +279,6 @@ class Jobs:
         if not found:
             raise JobUnknown
         return found[0]
-
-
-def dagster_url() -> str:
-    """Where Dagster's web server is."""
-    return os.environ.get("AGENT_ASSETS_DAGSTER_URL") or "http://127.0.0.1:3000"
 
 
 def _reply(job: str | None, elder: str, message: str) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from agent_assets.errors import (
 )
 from agent_assets.serving.adapters import Busy
 from agent_assets.serving.answering import ModelUnavailable, TooLong
-from agent_assets.serving.jobs import DagsterUnavailable, JobUnknown, NoSuchElder
+from agent_assets.serving.dagster_web import DagsterUnavailable
+from agent_assets.serving.jobs import JobUnknown, NoSuchElder
 from agent_assets.serving.released import NotReleased
 from agent_assets.serving.tokens import Denied, Forbidden
 

@@ -31,7 +31,7 @@ async def health(serving: Serving, response: Response) -> dict[str, Any]:
     The model server is `cold` until somebody asks an agent: that is healthy.
     """
     store, mongo, dagster = await asyncio.gather(
-        _probe(lambda: _store_answers(serving.released.store)), _probe(_mongo(serving)), _probe(serving.jobs.ping)
+        _probe(lambda: _store_answers(serving.released.store)), _probe(_mongo(serving)), _probe(serving.jobs.web.ping)
     )
     server = serving.inference.current
     inference = "cold" if server is None else server.state

@@ -22,6 +22,7 @@ from agent_assets.ports import free_port
 from agent_assets.runs.device_queue import DEVICE_TAG, announce, holds_device, is_waiting, read_queue
 from agent_assets.runs.instance import open_instance
 from agent_assets.runs.orphans import PROCESS_TAG, release_abandoned_runs
+from agent_assets.serving.dagster_web import DagsterWeb
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.progress import job_progress
 from agent_assets.serving.seals import Seal
@@ -170,7 +171,7 @@ def test_cancelled_runs_end_at_once_and_read_cancelled(machine: Machine) -> None
     machine.submit(*ELDERS)
     holder, waiter = machine.first(working), machine.first(prepared)
     queued = machine.first(lambda run: run.status is STATUS.QUEUED)
-    jobs = Jobs(machine.settings, machine.url, Seal.of(machine.settings))
+    jobs = Jobs(machine.settings, DagsterWeb(machine.url, Seal.of(machine.settings)))
     try:
         for run in (queued, waiter, holder):
             jobs.cancel(run.run_id)

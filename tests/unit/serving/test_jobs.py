@@ -10,6 +10,7 @@ from dagster import DagsterRunStatus
 
 from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
 from agent_assets.serving import runs
+from agent_assets.serving.dagster_web import DagsterWeb
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.seals import Seal
 from agent_assets.settings import load_settings
@@ -42,7 +43,7 @@ class _Jobs(Jobs):
     """Everything is stale; nothing is started."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
-        super().__init__(load_settings({}), "http://127.0.0.1:1", Seal(b"key"))
+        super().__init__(load_settings({}), DagsterWeb("http://127.0.0.1:1", Seal(b"key")))
         self._instance = instance
         self.launched: list[str | None] = []
 

@@ -1,0 +1,61 @@
+"""Dagster's web server as the HTTP API uses it: GraphQL over HTTP, with the ticket of a service."""
+
+import os
+from typing import Any
+
+import httpx
+
+from agent_assets.errors import ServingError
+from agent_assets.serving.door import service_headers
+from agent_assets.serving.seals import Seal
+
+_SECONDS, _PING_SECONDS = 30.0, 2.0
+
+
+class DagsterUnavailable(ServingError):
+    """Dagster's web server does not take requests."""
+
+
+class DagsterWeb:
+    """The web server of one installation. Its methods block.
+
+    Args:
+        url: where it listens.
+        seal: by which it knows a service of its own installation.
+    """
+
+    def __init__(self, url: str, seal: Seal) -> None:
+        self._url, self._seal = url.rstrip("/"), seal
+
+    def ask(self, query: str, variables: dict[str, Any]) -> Any:
+        """The data of a GraphQL reply.
+
+        Raises:
+            DagsterUnavailable: it does not answer, or refuses the request.
+        """
+        asked = {"query": query, "variables": variables}
+        try:
+            headers = service_headers(self._seal)
+            reply = httpx.post(f"{self._url}/graphql", json=asked, headers=headers, timeout=_SECONDS)
+            body = reply.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise DagsterUnavailable(
+                f"Dagster does not answer ({type(error).__name__}).",
+                next_step="start it with `agent-assets up`, or set AGENT_ASSETS_DAGSTER_URL.",
+            ) from None
+        if "data" not in body or body.get("errors"):
+            raise DagsterUnavailable("Dagster refused the request.", next_step="look at its log.")
+        return body["data"]
+
+    def ping(self) -> bool:
+        """Whether it answers."""
+        headers = service_headers(self._seal)
+        try:
+            return httpx.get(f"{self._url}/server_info", headers=headers, timeout=_PING_SECONDS).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+def dagster_url() -> str:
+    """Where the web server of this installation listens (AGENT_ASSETS_DAGSTER_URL)."""
+    return os.environ.get("AGENT_ASSETS_DAGSTER_URL") or "http://127.0.0.1:3000"
