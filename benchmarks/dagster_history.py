@@ -172,4 +172,8 @@ def _template() -> str:
         event_specific_data=StepMaterializationData(materialization, []),
         step_key="STEP",
     )
-    return serialize_value(EventLogEntry(None, 10, "", _RUN, time.time(), "STEP", "job", dagster_event=event))
+    return serialize_value(
+        EventLogEntry(  # type: ignore[no-untyped-call]
+            None, 10, "", _RUN, time.time(), "STEP", "job", dagster_event=event
+        )
+    )

@@ -22,6 +22,7 @@ import statistics
 import tempfile
 import time
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def plan_figures(folder: Path, graph: Graph) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     warm: dict[int, float] = {}
     for elders in (100, 1_000, 10_000):
-        seconds, fleet = timed(lambda n=elders: Fleet(folder / str(n), graph, n))
+        seconds, fleet = timed(partial(Fleet, folder / str(elders), graph, elders))
         print(f"{elders} elders: history written in {seconds:.1f} s")
         cold, plan = timed(fleet.plan)
         assert plan.asset_partitions == (), plan.asset_partitions[:3]

@@ -38,7 +38,7 @@ FROM_PYPI = {
     "mcp-server-git": ["mcp-server-git==2026.10.19"],
 }
 # What no schema tells: where the data is. A user gives it in wordings.yaml, as here; a tool without gets nonsense.
-VALUES: dict[str, dict[str, list[Any]]] = {
+VALUES: dict[str, dict[str, dict[str, list[Any]]]] = {
     "time": {},
     "sqlite": {
         "read_query": {"query": ["SELECT * FROM price", "SELECT COUNT(*) FROM price"]},

@@ -43,6 +43,7 @@ from agent_assets.mongo.embedded.mongod import start_mongod
 from agent_assets.ports import free_port
 from agent_assets.serving.config import load_serving
 from agent_assets.serving.tokens import Tokens
+from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import ArtifactStore
 
 ELDERS, FLEET, CLIENTS = 32, 10_000, 16
@@ -219,7 +220,7 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
     print(f"merged model: {merged_speed:.1f} tokens/s, {merged_memory / 2**20:.0f} MiB")
     with ExitStack() as stack:
         mongod = stack.enter_context(start_mongod(folder / "mongodb"))
-        tokens = Tokens(mongod.uri)
+        tokens = Tokens(mongod.uri, load_settings({"AGENT_ASSETS_HOME": str(home)}))
         made = [tokens.create("admin") for _ in range(CLIENTS)]
         tokens.close()
         url, api = stack.enter_context(running_api(home, mongod.uri))

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from graph import World, materialize, outcome
+from support.graph_world import World, materialize, outcome
 
 
 @pytest.fixture

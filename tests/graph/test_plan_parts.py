@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -200,7 +200,11 @@ def test_a_check_writes_only_what_changed(index: PlanIndex) -> None:
         before = written()
         check_elders(source, index, now=1, full=True)
         assert written() == before
-        for number, change in enumerate((source.content.pop, lambda name: source.content.update({name: "new"}))):
+        changes: list[Callable[[str], object]] = [
+            source.content.pop,
+            lambda name: source.content.update({name: "new"}),
+        ]
+        for number, change in enumerate(changes):
             change("elder-7")
             check_elders(source, index, now=2 + number)
             assert written() > before

@@ -33,7 +33,10 @@ class OlderMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
 @dg.asset(key=KEY)
 def elder_memories(context: dg.AssetExecutionContext, mongo: OlderMongo) -> dg.MaterializeResult[None]:
     context.log.info(f"cannot read {mongo.uri} (code 18)")
-    metadata = {"proxy": dg.MetadataValue.text(f"https://proxy:{OTHER_SECRET}@example.org/x"), "count": 42}
+    metadata: dict[str, dg.MetadataValue[Any]] = {
+        "proxy": dg.MetadataValue.text(f"https://proxy:{OTHER_SECRET}@example.org/x"),
+        "count": dg.MetadataValue.int(42),
+    }
     tags = {FINGERPRINT_TAG: "ab12"}
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion("c0ffee"), tags=tags)
 

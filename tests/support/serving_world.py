@@ -126,7 +126,7 @@ class ScriptedModel:
         time.sleep(self.delay)
         message = self.answers.pop(0) if self.answers else {"role": "assistant", "content": "Yes."}
         if isinstance(message.get("status"), int):
-            return message["status"], {"error": {"message": "broken"}}
+            return int(message["status"]), {"error": {"message": "broken"}}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"], "choices": [choice]}
 
@@ -213,7 +213,7 @@ def problem_like(response: httpx.Response) -> Any:
             assert isinstance(other, dict)
             return {**self, "request_id": ""} == {**other, "request_id": ""}
 
-        __hash__ = None  # type: ignore[assignment]
+        __hash__ = None
 
     return Same(response.json())
 

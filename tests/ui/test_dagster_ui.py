@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from launch_dialog import choose_partitions
 from playwright.sync_api import Page, expect
+
+from support.launch_dialog import choose_partitions
 
 SHOTS = Path(__file__).resolve().parents[2] / "test-artifacts" / "ui"
 

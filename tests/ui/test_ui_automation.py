@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 
 import pytest
-from launch_dialog import choose_partitions
 from playwright.sync_api import Page, expect
 
 from agent_assets.mongo.embedded.mongod import running_mongod
 from agent_assets.mongo.retry import connect
+from support.launch_dialog import choose_partitions
 
 SHOTS = Path(__file__).resolve().parents[2] / "test-artifacts" / "ui"
 MEMORIES = "assets/elder_companion/elder_memories"

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
-from launch_dialog import choose_partitions
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from agent_assets.demo.run import seed_sample_elders
 from support.installed import Installation, installation
+from support.launch_dialog import choose_partitions
 from support.local_http import LocalHandler, LocalServer
 from support.waiting import wait_for
 
@@ -96,7 +97,12 @@ def test_the_stock_ui_launches_and_follows_a_run_through_the_guard(up: Installat
     page.on("websocket", lambda live: live.on("framereceived", lambda frame: frames.append(str(frame))))
     page.goto(f"{base}/runs/{run.run_id}")
     expect(page.get_by_text("ASSET_MATERIALIZATION").first).to_be_visible(timeout=90_000)
-    wait_for(lambda: page.wait_for_timeout(200) or any('"type":"data"' in frame for frame in frames), 60)
+
+    def told_live() -> bool:
+        page.wait_for_timeout(200)  # Playwright hands events over while it waits
+        return any('"type":"data"' in frame for frame in frames)
+
+    wait_for(told_live, 60)
     page.screenshot(path=str(SHOTS / "run-behind-the-guard.png"))
 
 
@@ -159,7 +165,7 @@ def test_a_link_of_another_site_leads_to_the_page_for_who_is_logged_in(up: Insta
         expect(page.get_by_role("link", name="Catalog")).to_be_visible()
 
 
-def _key(*parts: str) -> object:
+def _key(*parts: str) -> dg.AssetKey:
     import dagster as dg
 
     return dg.AssetKey([*parts])

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def work(folder: Path, reports: list[str], steps: int = 2) -> TraceFigures:
     ):
         for step in range(steps):
             asked = {"messages": [{"role": "user", "content": f"四川 {step}"}]}
-            with span("llm_call", lambda asked=asked: asked) as call:
+            with span("llm_call", partial(dict, asked)) as call:
                 call.finish({"content": "Monday."})
         rollout.finish({"answer": "Monday."})
     return figures

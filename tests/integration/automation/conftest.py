@@ -6,13 +6,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from town import ADA, BEN, Db, Town
 
 from agent_assets.automation import commands, prune
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.mongo.layout import MongoLayout
 from support.fleet import World
+from support.town import ADA, BEN, Db, Town
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from town import ADA, BEN, ELDER, Town
 
 from agent_assets.automation import commands, prune
 from agent_assets.automation.commands import Scope
 from agent_assets.errors import ConfigError
 from agent_assets.settings import load_settings
 from support.fleet import NAMES
+from support.town import ADA, BEN, ELDER, Town
 
 
 def test_plan_refresh_and_plan_again_from_the_terminal(commanded: Town, capsys: pytest.CaptureFixture[str]) -> None:

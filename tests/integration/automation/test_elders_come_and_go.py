@@ -1,11 +1,10 @@
 """Elders who are removed, come back, or cannot be used."""
 
-from town import ADA, BEN, ELDER, Town
-
 from agent_assets.automation.config import AutomationConfig
 from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.planning.history import known_partitions
 from agent_assets.planning.index import PlanIndex
+from support.town import ADA, BEN, ELDER, Town
 
 
 def test_an_elder_who_left_loses_the_partition_and_leaves_nothing_to_inherit(town: Town) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from town import ADA, BEN, Town
 
 from agent_assets.automation import erase
 from agent_assets.automation.commands import Scope, refresh
@@ -16,6 +15,7 @@ from agent_assets.runs.instance import open_instance
 from agent_assets.settings import load_settings
 from agent_assets.store.data_locations import agent_logs, elder_data_locations, trace_file
 from support.release_cases import release
+from support.town import ADA, BEN, Town
 
 VERSION = {ADA: "a" * 32, BEN: "b" * 32}
 

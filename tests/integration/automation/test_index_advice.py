@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from town import Town
 
 from agent_assets.automation import sources
 from agent_assets.cli.doctor import examine
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.signatures import recommended_index
 from agent_assets.settings import load_settings
+from support.town import Town
 
 
 def test_the_missing_index_is_named_with_the_command_that_makes_it(

@@ -1,10 +1,9 @@
 """Nights and the hours between them, over a real MongoDB and a real Dagster: who is refreshed, when, and why."""
 
-from town import ADA, BEN, ELDER, Town
-
 from agent_assets.automation.planner import Options, current_plan, with_words
 from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.planning.history import known_partitions
+from support.town import ADA, BEN, ELDER, Town
 
 
 def test_a_new_database_is_built_by_ticks_alone(town: Town) -> None:

@@ -3,10 +3,10 @@
 import socket
 
 import dagster as dg
-from town import ADA, BEN, CONFIG, Town
 
 from agent_assets.automation.config import AutomationConfig
 from agent_assets.planning.history import known_partitions
+from support.town import ADA, BEN, CONFIG, Town
 
 
 def test_the_cap_leaves_the_rest_to_the_next_tick(town: Town) -> None:

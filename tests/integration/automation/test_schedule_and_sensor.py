@@ -5,7 +5,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from town import ADA, BEN, Db, Town
 
 from agent_assets.automation import planner
 from agent_assets.automation.config import AutomationConfig
@@ -13,6 +12,7 @@ from agent_assets.defs import automation
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.planning.history import known_partitions
+from support.town import ADA, BEN, Db, Town
 
 
 def test_dagster_takes_and_runs_what_schedule_and_sensor_ask_for(
@@ -58,7 +58,8 @@ def test_dagster_takes_and_runs_what_schedule_and_sensor_ask_for(
                     tags=dict(request.tags),
                 )
                 assert result.success
-            return sorted(str(request.partition_key) for request in requests)
+            keys: list[str | None] = [request.partition_key for request in requests]
+            return sorted(keys, key=str)
 
         assert run(night(), "__anonymous_asset_job_nightly_refresh") == ["None"]
         assert run(watch(), "__anonymous_asset_job_elders_sensor") == [BEN, ADA]

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -60,7 +61,7 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
         assert f"{home} cannot hold the state of this installation" in said and "AGENT_ASSETS_HOME" in said
         doctor = agent_assets(home, "doctor")
         assert doctor.returncode == 1 and "MISSING  home" in doctor.stdout and "MISSING  store" in doctor.stdout
-    unknown = {"AGENT_ASSETS_STORE": "s4://bucket/store"}
+    unknown: dict[str, Any] = {"AGENT_ASSETS_STORE": "s4://bucket/store"}
     said = error_of(agent_assets(tmp_path, "releases", **unknown))
     assert "s4://bucket/store cannot be opened" in said and "AGENT_ASSETS_STORE" in said
     assert "MISSING  store" in agent_assets(tmp_path, "doctor", **unknown).stdout
@@ -70,7 +71,7 @@ def test_a_misspelt_setting_stops_up_before_anything_starts(tmp_path: Path) -> N
     misspelt = tmp_path / "automation.yaml"
     misspelt.write_text("{max_run_per_tick: 0}", encoding="utf-8")
     for file, says in ((misspelt, "max_run_per_tick"), (tmp_path / "nowhere.yaml", "is missing")):
-        named = {"AGENT_ASSETS_AUTOMATION": str(file)}
+        named: dict[str, Any] = {"AGENT_ASSETS_AUTOMATION": str(file)}
         done = agent_assets(tmp_path, "up", "--port", "3997", "--api-port", "3998", **named)
         assert says in error_of(done) and "starting" not in done.stdout
         assert "MISSING  automation" in agent_assets(tmp_path, "doctor", **named).stdout

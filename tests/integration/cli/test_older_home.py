@@ -112,8 +112,8 @@ def test_up_closes_what_it_finds_open_and_says_so(home: Path, tmp_path: Path) ->
         bearer = [("Authorization", f"Bearer {TOKEN}")]
         for port, path in ((ui, "/server_info"), (api, "/models")):
             assert (raw(port, "GET", path).status, raw(port, "GET", path, bearer).status) == (401, 200)
-    for path in (home, home / "dagster", home / "dagster" / "history" / "runs.db", home / "mongodb" / "mongod.log"):
-        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    for place in (home, home / "dagster", home / "dagster" / "history" / "runs.db", home / "mongodb" / "mongod.log"):
+        assert stat.S_IMODE(place.stat().st_mode) & 0o077 == 0, place
     for secret in (PASSWORD, json.dumps(PASSWORD).strip('"'), "the+hidden", OTHER_SECRET):
         assert places_of(secret, home) == []
     with open_instance(load_settings()) as instance:

@@ -81,6 +81,6 @@ def definitions() -> dg.Definitions:
 
 
 if __name__ == "__main__":
-    agent_assets.definitions.defs = definitions  # type: ignore[assignment]
+    agent_assets.definitions.defs = definitions
     sys.argv = ["agent-assets", "demo", "--elder", "shen-fu"]
     main()

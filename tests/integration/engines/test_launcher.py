@@ -3,6 +3,7 @@
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -36,11 +37,10 @@ from support.launching import (
 from support.waiting import wait_for
 
 
-def observations(instance: dg.DagsterInstance) -> list[dict[str, object]]:
+def observations(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
     records = instance.fetch_observations(dg.AssetKey(["pipeline", "trained"]), limit=100).records
-    return [
-        {name: value.value for name, value in record.asset_observation.metadata.items()} for record in reversed(records)
-    ]
+    seen = [record.asset_observation for record in reversed(records)]
+    return [{name: value.value for name, value in each.metadata.items()} for each in seen if each is not None]
 
 
 def test_result_and_a_long_message_come_back(tmp_path: Path) -> None:
@@ -60,7 +60,8 @@ def test_progress_is_seen_before_the_end(tmp_path: Path) -> None:
     asset = engine_asset(COUNTS, CountsParams(40, 0.1), tmp_path)
     run = threading.Thread(target=dg.materialize, args=([asset],), kwargs={"instance": instance})
     run.start()
-    seen = wait_for(lambda: len(observations(instance)) >= 3 and observations(instance))
+    wait_for(lambda: len(observations(instance)) >= 3)
+    seen = observations(instance)
     assert run.is_alive()
     shown = json.loads((tmp_path / "progress.json").read_text(encoding="utf-8"))
     run.join(timeout=60)

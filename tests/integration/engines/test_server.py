@@ -10,7 +10,6 @@ import httpx
 import psutil
 import pytest
 from openai import OpenAI, omit
-from test_programs import conversations
 
 from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.rendered import RowRenderer
@@ -20,6 +19,7 @@ from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.servers.choice import SERVER
 from agent_assets.engines.servers.serve import Endpoint, serve_model
 from agent_assets.errors import EngineFailed, EngineOutOfMemory
+from support.engine_programs import conversations
 from support.launching import CORE, alive
 from support.tiny_model import make_tiny_adapter
 from support.waiting import wait_for
@@ -66,7 +66,7 @@ def test_it_answers_and_ends_with_the_block(engine_env: EngineEnv, tiny_model: P
             for model in (endpoint.model, "elder-1a2b3c4d")
         }  # fmt: skip
         assert texts[endpoint.model] != texts["elder-1a2b3c4d"]
-        assert 0 < endpoint.startup_seconds < 300
+        assert endpoint.startup_seconds is not None and 0 < endpoint.startup_seconds < 300
         assert endpoint.peak_memory_bytes > 2**28
     assert len(descendants) >= 2
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in descendants)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 from dashscope.tokenizers.qwen_tokenizer import QwenTokenizer
-from qwen_tokenizer import ADDED, VOCABULARY, qwen_model, qwen_tokenizer
-from test_programs import Programs, conversations
 
 from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolCall
 from agent_assets.conversations.rendered import RowRenderer
 from agent_assets.conversations.tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
+from support.engine_programs import Programs, conversations
+from support.qwen_tokenizer import ADDED, VOCABULARY, qwen_model, qwen_tokenizer
 
 pytestmark = pytest.mark.engine
 
@@ -80,7 +80,7 @@ def test_training_serving_and_report_agree_token_for_token(
 
 
 def test_the_tokenizer_used_here_is_qwens() -> None:
-    made, own = qwen_tokenizer(), QwenTokenizer(str(VOCABULARY))
+    made, own = qwen_tokenizer(), QwenTokenizer(str(VOCABULARY))  # type: ignore[no-untyped-call]
     texts = [path.read_text(encoding="utf-8") for path in sorted(REPOSITORY.glob("agent_assets/defs/*/*.yaml"))]
     texts += [message.content for case in [*conversations(), *hard_cases()] for message in case.messages]
     assert len(texts) > 20 and any("四川" in text for text in texts)

@@ -158,7 +158,7 @@ def server_with_users(tmp_path: Path, free_address: str) -> Iterator[str]:
     """Address of a mongod with access control; `reader` may read the database afs, `outsider` another one."""
     (tmp_path / "db").mkdir()
     port = free_address.partition(":")[2]
-    command = [find_mongod(), "--auth", "--bind_ip", "127.0.0.1", "--port", port, "--dbpath", tmp_path / "db"]
+    command = [str(find_mongod()), "--auth", "--bind_ip", "127.0.0.1", "--port", port, "--dbpath", str(tmp_path / "db")]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen([*command, "--nounixsocket"], stdout=log)
     try:

@@ -89,7 +89,7 @@ def test_it_listens_on_no_port_and_asks_for_its_password(tmp_path: Path) -> None
         socket = Access.of(tmp_path).socket
         assert socket.is_socket() and stat.S_IMODE(socket.stat().st_mode) & 0o077 == 0
         uri = f"mongodb://{quote(str(socket), safe='')}/?directConnection=true"
-        with MongoClient(uri) as stranger, pytest.raises(OperationFailure):
+        with MongoClient[dict[str, object]](uri) as stranger, pytest.raises(OperationFailure):
             stranger.afs.list_collection_names()
         assert Access.of(tmp_path).password not in " ".join(psutil.Process(mongod.pid).cmdline())
     closed = (tmp_path, tmp_path / "keyfile", tmp_path / "password")

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import bson
 import pytest
-from answers_db import APP, SERVICE, T0, T1, Db, Document, answer, ask
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
@@ -17,6 +16,7 @@ from agent_assets.errors import MemoryDataError
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.reader import content_digest, iter_elders, read_elder
 from agent_assets.mongo.signatures import elder_signatures, list_elder_ids
+from support.answers_db import APP, SERVICE, T0, T1, Db, Document, answer, ask
 
 
 class Commands(CommandListener):

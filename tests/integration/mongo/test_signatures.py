@@ -1,12 +1,12 @@
 """Signatures of elders: what moves them, and that no index changes them."""
 
 import pytest
-from answers_db import APP, SERVICE, T0, T1, Db, Document, answer, ask
 from bson import ObjectId
 
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.reader import iter_elders
 from agent_assets.mongo.signatures import elder_signatures, has_recommended_index, list_elder_ids, recommended_index
+from support.answers_db import APP, SERVICE, T0, T1, Db, Document, answer, ask
 
 
 def test_signatures_see_additions_deletes_and_stored_collations(mongo_db: Db) -> None:

@@ -18,7 +18,8 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Made once, a minute of training, though each worker of pytest-xdist has its own session.
     """
     from filelock import FileLock
-    from two_doors import models
+
+    from support.two_doors import models
 
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "doors-model"

@@ -70,9 +70,9 @@ def drive(model_dir: str, script: dict[str, Any]) -> dict[str, Any]:
         learned = [token for token, label in zip(encoded["input_ids"], encoded["labels"], strict=True) if label != -100]
         texts.append({"all": tokenizer.decode(encoded["input_ids"]), "learned": tokenizer.decode(learned)})
     rows = [{"messages": [{"role": "user", "content": "Open. " * count}]} for count in (1, 100)]
-    short = SimpleNamespace(max_length=256, max_completion_length=128)
+    trainer: Any = SimpleNamespace(args=SimpleNamespace(max_length=256, max_completion_length=128), template=template)
     try:
-        Grpo.check_rows(SimpleNamespace(args=short, template=template), rows)
+        Grpo.check_rows(trainer, rows)
         too_long = ""
     except TrainingDataError as error:
         too_long = f"TrainingDataError: {error.message}"

@@ -49,7 +49,7 @@ def test_the_typed_model_carries_our_configuration_through_arts_own_code(tmp_pat
     async def prepared(*_: Any) -> tuple[str, str]:
         return "http://127.0.0.1:1/v1", "local"
 
-    backend._prepare_backend_for_training = prepared  # type: ignore[method-assign]  # no engine is started here
+    backend._prepare_backend_for_training = prepared  # type: ignore[method-assign, assignment]  # no engine is started here
     model = art.TrainableModel[RlConfig](
         name="rl", project="p", config=config, base_model="base", base_path=str(tmp_path), report_metrics=[]
     )

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from two_doors import TOOLS, Doors, scenario
 
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.devices.gpu import Device, GpuLease
@@ -20,6 +19,7 @@ from agent_assets.errors import EngineFailed, EngineTimeout
 from agent_assets.rl import engines
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.local_backend import open_local_backend
+from support.two_doors import TOOLS, Doors, scenario
 
 MODEL: Any = SimpleNamespace(project="p", name="rl")
 CONFIG = RlConfig(backend="local", max_model_len=1536)
@@ -29,7 +29,8 @@ class LocalBackend:
     """Takes what it is told, and saves a checkpoint at every step whatever the loss."""
 
     def __init__(self, in_process: bool, path: str) -> None:
-        self.path, self.metrics, self.told = Path(path), {"loss/train": 0.1, "loss/grad_norm": 0.2}, {}
+        self.path, self.metrics = Path(path), {"loss/train": 0.1, "loss/grad_norm": 0.2}
+        self.told: dict[str, Any] = {}
 
     async def train(self, model: Any, groups: Any, **told: Any) -> Any:
         self.told = told
@@ -68,7 +69,7 @@ def context(tmp_path: Path) -> Iterator[EngineContext]:
 
 def test_a_step_whose_loss_is_no_number_leaves_no_checkpoint(tmp_path: Path, adapter: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"base")
-    backend = open_local_backend(tmp_path / "art", tmp_path, adapter, CONFIG)
+    backend: Any = open_local_backend(tmp_path / "art", tmp_path, adapter, CONFIG)
 
     async def steps() -> None:
         await backend.register(MODEL)
@@ -90,7 +91,7 @@ def test_it_keeps_to_its_lease_and_its_time_and_opens_no_run_of_its_own(
     monkeypatch.setenv("WANDB_API_KEY", "a key for traces")
     opened = SimpleNamespace(init=lambda **_: pytest.fail("a run at W&B was opened"))
     monkeypatch.setitem(sys.modules, "wandb", opened)
-    seen = []
+    seen: list[object] = []
 
     async def prepared(self: Any, model: Any, config: Any = None) -> tuple[str, str]:
         seen.append((os.environ["CUDA_DEVICE_ORDER"], os.environ["CUDA_VISIBLE_DEVICES"]))

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_server import JudgeServer, judge_server, order_of, scores
-from two_doors import TOOLS, scenario
 
 from agent_assets.agent.trace_store import list_traces
 from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
@@ -18,6 +16,8 @@ from agent_assets.rl.config import JudgeConfig, RewardWeights
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.rewards import Reward
 from agent_assets.rl.rollouts import Trajectory
+from support.judge_server import JudgeServer, judge_server, order_of, scores
+from support.two_doors import TOOLS, scenario
 
 WEIGHTS = RewardWeights()
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import psutil
 import pytest
-from two_doors import SETTINGS, train
 
 from agent_assets.errors import EngineFailed
-from agent_assets.rl import train_loop
+from agent_assets.rl import rollouts, train_loop
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.rollouts import Trajectory
 from agent_assets.rl.train_loop import Outcome
+from support import two_doors
+from support.two_doors import SETTINGS, train
 
 pytestmark = pytest.mark.engine
 CONFIG = RlConfig(**SETTINGS)
@@ -59,7 +60,7 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
     before, after = opened_right(outcome, slice(0, 1)), opened_right(outcome, slice(-LAST, None))
     assert after[0] / after[1] > 0.7, (before, after)
 
-    honest = train_loop.roll_out_groups
+    honest = rollouts.roll_out_groups
 
     async def shuffled(*arguments: Any, **settings: Any) -> list[list[Trajectory]]:
         """The same rewards, each given to the rollout after the one that earned it."""
@@ -86,8 +87,8 @@ def killed(places: tuple[Path, Path, Path]) -> Iterator[Path]:
     """A training that was killed by signal 9 while it made its third step or a later one."""
     folder, _, _ = places
     work = folder / "work"
-    program = Path(__file__).with_name("two_doors.py")
-    paths = os.pathsep.join([str(program.parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])  # tests' modules
+    program = Path(two_doors.__file__)
+    paths = os.pathsep.join([str(program.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])  # tests' modules
     process = subprocess.Popen(
         [sys.executable, str(program), str(folder), str(SETTINGS["steps"])],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths},

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_server import judge_server, order_of, scores
-from two_doors import ANSWER, TOOLS, Doors, scenario
 
 from agent_assets.agent.trace_store import list_traces
 from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
@@ -18,6 +16,8 @@ from agent_assets.errors import EngineFailed, ToolServerError
 from agent_assets.rl.config import JudgeConfig, RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.train_loop import Outcome, learn
+from support.judge_server import judge_server, order_of, scores
+from support.two_doors import ANSWER, TOOLS, Doors, scenario
 
 SETTINGS: dict[str, Any] = {
     "steps": 4, "scenarios_per_step": 2, "rollouts_per_scenario": 4, "max_turns": 2, "concurrency": 1,
@@ -87,7 +87,7 @@ def run(
     backend = Recorder(folder / "art", url)
     outcome = asyncio.run(
         learn(
-            backend,
+            backend,  # type: ignore[arg-type]  # what of ART the loop calls
             name="rl",
             project="p",
             base_model=folder,

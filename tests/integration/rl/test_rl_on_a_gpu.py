@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from two_doors import SETTINGS, train
 
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.devices.gpu import detect_gpus, lease_device
@@ -20,6 +19,7 @@ from agent_assets.rl.config import RlConfig
 from agent_assets.rl.engine_backend import EngineBackend
 from agent_assets.rl.engines import _backend
 from support.fake_gpu import printing_env
+from support.two_doors import SETTINGS, train
 
 LIMITS = EngineLimits(60, 2**30)
 # The trainer takes a moment until it is ready; whatever else is started says whether it was.

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from two_doors import LIMITS
 
 from agent_assets.engines.environment import EngineEnv, find_engine_env
 from agent_assets.engines.launch.resident import Trainer
 from agent_assets.engines.rl_contracts import LearnedSequence, LearnReply, LearnRequest, TrainerParams
 from agent_assets.errors import BaseModelError, EngineFailed
 from support.tiny_model import make_neutral_adapter
+from support.two_doors import LIMITS
 
 pytestmark = pytest.mark.engine
 SETTINGS: dict[str, Any] = {

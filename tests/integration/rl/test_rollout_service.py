@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from two_doors import ANSWER, TOOLS, Doors, scenario
 
 from agent_assets.conversations.messages import ToolCall, ToolResult
 from agent_assets.errors import EngineFailed, ToolServerError
@@ -16,6 +15,7 @@ from agent_assets.rl.config import RlConfig
 from agent_assets.rl.records import Step, read_steps
 from agent_assets.rl.rollout_service import RolloutService
 from agent_assets.rl.scoring import Scoring
+from support.two_doors import ANSWER, TOOLS, Doors, opens, scenario
 
 SETTINGS: dict[str, Any] = {
     "engine": "swift_grpo", "steps": 3, "scenarios_per_step": 1, "rollouts_per_scenario": 4, "max_turns": 2,
@@ -23,10 +23,6 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 Ask = Callable[..., Awaitable[dict[str, Any]]]
-
-
-def opens(door: str) -> str:
-    return f'<tool_call>\n{{"name": "{door}", "arguments": {{}}}}\n</tool_call>'
 
 
 class Client:

@@ -13,8 +13,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from test_rollout_service import opens
-from two_doors import ANSWER, LIMITS, QUESTION, SETTINGS, TOOLS, Doors, scenario
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.conversations.row_parts import openai_tools
@@ -29,6 +27,7 @@ from agent_assets.rl.rollout_service import RolloutService
 from agent_assets.rl.scoring import Scoring
 from agent_assets.rl.swift_engine import last_checkpoint
 from resources.store import StoreResource
+from support.two_doors import ANSWER, LIMITS, QUESTION, SETTINGS, TOOLS, Doors, opens, scenario
 from support.yaml_pipelines import assets_of, loaded
 
 pytestmark = pytest.mark.engine

@@ -96,7 +96,7 @@ def process_of(run: dg.DagsterRun) -> psutil.Process:
 def machine(tmp_path: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     quiet = tmp_path / "automation.yaml"
     quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[2])
     variables = {
         "AGENT_ASSETS_HOME": str(tmp_path / "home"), "MONGODB_URI": mongo_uri, "AGENT_ASSETS_DEVICE": "cpu",
         "AGENT_ASSETS_AUTOMATION": str(quiet), "DEVICE_LOCATION_FOLDER": str(tmp_path),
@@ -104,7 +104,7 @@ def machine(tmp_path: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> 
     }  # fmt: skip
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(services, "CODE_LOCATION", "device_location")
+    monkeypatch.setattr(services, "CODE_LOCATION", "support.device_location")
     settings, port = load_settings(), free_port()
     with services.running_services(settings, port=port), open_instance(settings) as instance:
         instance.add_dynamic_partitions("elders", list(ELDERS))
@@ -211,7 +211,7 @@ def test_what_a_machine_without_power_left_behind_is_ended_on_the_next_start(
 
 
 IN_A_TERMINAL = """
-from device_location import NAMES, defs
+from support.device_location import NAMES, defs
 from agent_assets.automation.execute import Order, execute_here
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import load_settings
@@ -224,7 +224,7 @@ with open_instance(load_settings()) as instance:
 
 
 def test_ctrl_c_in_a_terminal_cancels_the_run(tmp_path: Path) -> None:
-    path = os.pathsep.join([str(Path(__file__).parent), str(REPOSITORY)])
+    path = os.pathsep.join([str(Path(__file__).parents[2]), str(REPOSITORY)])
     environment = {"AGENT_ASSETS_HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"], "PYTHONPATH": path}
     environment |= {"DEVICE_LOCATION_FOLDER": str(tmp_path)}
     terminal = subprocess.Popen(

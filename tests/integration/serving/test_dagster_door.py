@@ -14,7 +14,7 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
 from agent_assets.mongo.embedded.mongod import running_mongod
 from support.another_user import as_another_user, only_root
@@ -132,7 +132,8 @@ def test_a_run_config_that_names_a_resource_is_refused(up: Installation, resourc
 def socket(up: Installation, **headers: str) -> ClientConnection:
     origin = headers.pop("Origin", f"http://127.0.0.1:{up.ui}")
     address = f"ws://127.0.0.1:{up.ui}/graphql"
-    return connect(address, origin=origin, subprotocols=[Subprotocol("graphql-ws")], additional_headers=headers)  # type: ignore[arg-type]
+    spoken = [Subprotocol("graphql-ws")]
+    return connect(address, origin=Origin(origin), subprotocols=spoken, additional_headers=headers)
 
 
 def test_a_websocket_of_another_origin_is_refused(up: Installation) -> None:
@@ -142,8 +143,10 @@ def test_a_websocket_of_another_origin_is_refused(up: Installation) -> None:
         assert refused.value.response.status_code == 403
     with pytest.raises(InvalidStatus) as refused:
         connect(
-            f"ws://127.0.0.1:{up.ui}/graphql", origin="http://evil.example", additional_headers={"Host": "evil.example"}
-        )  # type: ignore[arg-type]
+            f"ws://127.0.0.1:{up.ui}/graphql",
+            origin=Origin("http://evil.example"),
+            additional_headers={"Host": "evil.example"},
+        )
     assert refused.value.response.status_code == 403
 
 
@@ -185,10 +188,10 @@ def test_nothing_but_the_ui_and_the_api_listens_and_they_do_on_loopback(up: Inst
     }
     assert listening == {("127.0.0.1", up.ui), ("127.0.0.1", up.api)}
     sockets = {
-        Path(connection.laddr)
+        Path(str(connection.laddr))
         for process in (*up.processes, psutil.Process(mongod.pid))
         for connection in process.net_connections("unix")
-        if connection.laddr.startswith("/")
+        if str(connection.laddr).startswith("/")
     }
     assert {path.name for path in sockets} >= {"code-server.sock", "mongod.sock"}
     assert [path for path in sockets if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077] == []

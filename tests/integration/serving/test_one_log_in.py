@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -33,7 +34,9 @@ def tokens(up: Installation) -> dict[str, str]:
     assert raw(up.ui, "GET", "/server_info").status == 200
     scopes: tuple[Scope, ...] = ("admin", "read", "elder")
     made = up.tokens()
-    found = {scope: made.create(scope, elder="shen-fu" if scope == "elder" else None) for scope in scopes}
+    found: dict[str, str] = {
+        scope: made.create(scope, elder="shen-fu" if scope == "elder" else None) for scope in scopes
+    }
     made.close()
     wait_for(lambda: raw(up.ui, "GET", "/server_info").status == 401, 30)
     wait_for(lambda: raw(up.api, "GET", "/models").status == 401, 30)
@@ -153,7 +156,7 @@ def test_tokens_that_somebody_writes_into_the_database_are_worth_nothing(
     assert collection.database.name == DATABASE
     (mine,) = collection.find({"scope": "read"})
     number, secret = tokens["read"].split("_", 2)[1:]
-    changes = [
+    changes: list[dict[str, Any]] = [
         {"scope": "admin"},  # more than it was made for
         {"scope": "admin", "seal": "0" * 64},
         {"scope": "admin", "seal": None},

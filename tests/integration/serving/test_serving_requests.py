@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from schemathesis.core.result import Ok
 
 from agent_assets.serving.jobs import Jobs
 from support.serving_world import World, problem
@@ -105,6 +106,7 @@ def test_schemathesis_finds_no_server_error(world: World) -> None:
     )  # fmt: skip
     tried = []
     for result in schema.get_all_operations():
+        assert isinstance(result, Ok), result
         operation = result.ok()
 
         @quick

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_llm_odd import build, odd, question, script
 
 from agent_assets.errors import LlmUnavailable
 from support.fake_openai import FakeOpenAI, Reply, calls, fake_openai, says, status
+from support.odd_tools import build, odd, question, script
 
 WORDS = calls(("report", {"kind": "words"}))
 
@@ -29,7 +29,8 @@ def test_an_outage_ends_the_build_and_a_slow_model_does_not(server: FakeOpenAI, 
         reply = answers(request)
         return Reply(reply.body, delay_s=1.5)
 
-    asked, limits = [question("First?"), question("Second?")], {"question_seconds": 1.0, "concurrency": 1}
+    asked = [question("First?"), question("Second?")]
+    limits: dict[str, Any] = {"question_seconds": 1.0, "concurrency": 1}
     server.usual = outage
     with pytest.raises(LlmUnavailable, match="HTTP 503"):
         build(server, tmp_path / "b", odd(tmp_path), asked, **limits)

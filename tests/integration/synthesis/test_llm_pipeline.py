@@ -8,13 +8,13 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from numbers_teacher import teach
 
 from agent_assets.engines.local import LocalEngines
 from agent_assets.errors import ConfigError, LlmModelChanged, LlmSpendCap
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from resources.store import StoreResource
 from support.fake_openai import FakeOpenAI, fake_openai, says
+from support.numbers_teacher import teach
 from support.synthesis_runs import read_lines
 from support.yaml_pipelines import assets_of, loaded
 

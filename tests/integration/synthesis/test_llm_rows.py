@@ -10,10 +10,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from numbers_teacher import teach
 
 from agent_assets.conversations.formats import from_swift
 from support.fake_openai import FakeOpenAI, fake_openai
+from support.numbers_teacher import teach
 from support.synthesis_runs import read_lines
 
 BUILD = Path(__file__).with_name("llm_build.py")

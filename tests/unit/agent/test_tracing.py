@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from openai import APIStatusError
-from test_loop import Server, Tools
 
 from agent_assets.agent.chat_model import OpenAIChatModel
 from agent_assets.agent.loop import Limits, run_agent
@@ -20,6 +20,7 @@ from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import run_items
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.data_locations import elder_data_locations, erase, trace_file, trace_files
+from support.loop_doubles import Server, Tools
 from support.synthesis_cases import PRICE, TODAY
 
 SECRET = "I was born by the river"
@@ -58,7 +59,7 @@ def test_an_evaluation_is_a_tree_of_rollouts_model_and_tool_calls(
 
     (line,) = list_traces(trace_file(store, "p", "anna"))
     assert (line.kind, line.steps, line.failed, line.run_id) == ("evaluation", 5, 0, "run-1")
-    calls = read_trace(trace_file(store, "p", "anna"), line.trace_id)
+    calls: list[Any] = list(read_trace(trace_file(store, "p", "anna"), line.trace_id))
     above = {call.id: call.kind for call in calls}
     assert [(call.kind, above.get(call.parent_id or "")) for call in calls] == [
         ("evaluation", None),

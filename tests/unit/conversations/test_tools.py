@@ -1,6 +1,7 @@
 """Tool schemas: broken ones are named, snapshots compare with diff, model servers get closed schemas."""
 
 import json
+from collections.abc import Mapping
 from difflib import unified_diff
 
 import pytest
@@ -17,8 +18,8 @@ from agent_assets.conversations.tools import (
 from agent_assets.errors import ToolServerError
 
 
-def tool(parameters: dict[str, object], name: str = "f") -> ToolSchema:
-    return ToolSchema(name, "says 中文", parameters)
+def tool(parameters: Mapping[str, object], name: str = "f") -> ToolSchema:
+    return ToolSchema(name, "says 中文", dict(parameters))
 
 
 @pytest.mark.parametrize(

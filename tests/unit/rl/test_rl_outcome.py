@@ -36,10 +36,12 @@ def compared(
 ) -> RlComparison:  # fmt: skip
     """The comparison with so many items (and scenarios) right under SFT and RL."""
     systems = {"base": results(items, 0), "sft": results(items, sft), "rl": results(items, rl)}
-    harder = {} if scenarios is None else dict(zip(("sft", "rl"), (results(items, n) for n in scenarios), strict=True))
+    harder: dict[str, list[ItemResult]] = (
+        {} if scenarios is None else dict(zip(("sft", "rl"), (results(items, n) for n in scenarios), strict=True))
+    )
     changes = report_of(items, systems).deltas["rl_vs_sft"]
     return compare_rewards(
-        systems, {"base": []} | harder, TOOLS, RewardWeights(), changes=changes, training=training, seed=1, samples=500
+        systems, {"base": [], **harder}, TOOLS, RewardWeights(), changes=changes, training=training, seed=1, samples=500
     )
 
 

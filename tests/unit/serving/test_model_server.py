@@ -83,8 +83,12 @@ class Adapters:
         self.held.add(name)
 
 
+def _engines(folder: Path) -> Any:
+    return _Engines(str(folder))
+
+
 def _server(folder: Path, **config: Any) -> ModelServer:
-    return ModelServer(_Engines(str(folder)), InferenceConfig(**config), folder, "abc", folder)
+    return ModelServer(_engines(folder), InferenceConfig(**config), folder, "abc", folder)
 
 
 @dataclass
@@ -141,7 +145,7 @@ def test_another_base_model_does_not_take_over_while_the_first_is_starting(
     tmp_path: Path, processes: Processes
 ) -> None:
     async def run() -> None:
-        inference = Inference(_Engines(str(tmp_path)), InferenceConfig(), tmp_path)
+        inference = Inference(_engines(tmp_path), InferenceConfig(), tmp_path)
         first = await inference.server(tmp_path, "a")
         asked = asyncio.create_task(first.ensure())
         await _until(lambda: processes.started)
@@ -169,7 +173,7 @@ def test_a_switch_of_base_models_that_nobody_waits_for_any_more_is_ended(
         stop(self)
 
     async def run() -> None:
-        inference = Inference(_Engines(str(tmp_path)), InferenceConfig(), tmp_path)
+        inference = Inference(_engines(tmp_path), InferenceConfig(), tmp_path)
         await (await inference.server(tmp_path, "a")).ensure()
         asked = asyncio.create_task(inference.server(tmp_path, "b"))
         await _until(stopping.is_set)

@@ -25,6 +25,10 @@ def tool(properties: JsonObject, *, required: list[str] | None = None, **rest: A
     return ToolSchema("t", "A tool.", {**schema, **rest})
 
 
+def definitions(**schemas: Any) -> dict[str, Any]:
+    return {"$defs": schemas}
+
+
 LEAVES: st.SearchStrategy[Any] = st.sampled_from(
     [
         {"type": "string"},
@@ -61,7 +65,7 @@ SCHEMAS = st.recursive(
     ),
     max_leaves=4,
 )
-DEFS = {"Place": {"type": "object", "properties": {"city": {"enum": ["Bonn", "Köln"]}}, "required": ["city"]}}
+DEFS: Any = {"Place": {"type": "object", "properties": {"city": {"enum": ["Bonn", "Köln"]}}, "required": ["city"]}}
 
 
 @settings(max_examples=150, deadline=None)
@@ -105,12 +109,12 @@ def test_values_given_for_a_parameter_are_used() -> None:
 
 
 def test_a_recursive_schema_ends() -> None:
-    node = {
+    node: Any = {
         "type": "object",
         "properties": {"child": {"$ref": "#/$defs/N"}, "v": {"type": "integer"}},
         "required": ["v"],
     }
-    schema = tool({"root": {"$ref": "#/$defs/N"}}, **{"$defs": {"N": node}})
+    schema = tool({"root": {"$ref": "#/$defs/N"}}, **definitions(N=node))
     Draft202012Validator(schema.parameters).validate(sample_arguments(schema, {}, seeded(1)))
 
 
@@ -124,6 +128,6 @@ def test_a_recursive_schema_ends() -> None:
     ],
 )
 def test_what_cannot_be_made_is_said_so(schema: JsonObject) -> None:
-    loop = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Loop"}}, "required": ["next"]}
+    loop: Any = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Loop"}}, "required": ["next"]}
     with pytest.raises(CannotSample):
-        sample_arguments(tool({"a": schema}, **{"$defs": {"Loop": loop}}), {}, seeded(1))
+        sample_arguments(tool({"a": schema}, **definitions(Loop=loop)), {}, seeded(1))

@@ -90,6 +90,10 @@ def train(
     return asyncio.run(run())
 
 
+def opens(door: str) -> str:
+    return f'<tool_call>\n{{"name": "{door}", "arguments": {{}}}}\n</tool_call>'
+
+
 if __name__ == "__main__":
     place, steps = Path(sys.argv[1]), int(sys.argv[2])
     outcome = train(place / "work", place / "model", place / "adapter", RlConfig(**SETTINGS | {"steps": steps}))

@@ -9,7 +9,7 @@ import dagster as dg
 
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
 from agent_assets.store.manifest import CheckEntry
 from resources.store import StoreResource
 
@@ -26,7 +26,7 @@ class World:
 
 
 def stages(world: World, *, child_code: str = "1") -> dict[str, Stage]:
-    def read(run: StageRun) -> Source:
+    def read(run: SourceContext) -> Source:
         return Source(versions={"world": world.source + world.noise}, data=world.source)
 
     def build_parent(run: StageRun, source: Source, folder: Path) -> StageResult:

@@ -36,7 +36,8 @@ def qwen_tokenizer() -> Tokenizer:
     def written(token: bytes) -> str:
         return "".join(letters[byte] for byte in token)
 
-    merges = [tuple(map(written, _halves(token, ranks))) for token in ranks if len(token) > 1]
+    halves = [_halves(token, ranks) for token in ranks if len(token) > 1]
+    merges = [(written(left), written(right)) for left, right in halves]
     tokenizer = Tokenizer(models.BPE({written(token): rank for token, rank in ranks.items()}, merges))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
