@@ -16,6 +16,7 @@ from agent_assets.engines.devices.gpu import Device, GpuLease
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.errors import EngineFailed, EngineTimeout
+from agent_assets.rl.backends import choice
 from agent_assets.rl.backends.art_local import open_local_backend
 from agent_assets.rl.config import RlConfig
 from support.two_doors import TOOLS, Doors, scenario
