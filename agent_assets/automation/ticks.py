@@ -120,7 +120,7 @@ def run_tags(request: Request, cause: str, config: AutomationConfig) -> dict[str
     """Tags of a run: whose it is, what it should reach, how it is queued and retried, and why it was asked for."""
     tags = {
         PIPELINE_TAG: request.run.pipeline,
-        WANTED_TAG: request.run.wanted,
+        WANTED_TAG: request.run.target_digest,
         "dagster/priority": str(request.priority),
         "dagster/max_retries": str(config.runs.max_retries),
     }
