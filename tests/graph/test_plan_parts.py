@@ -81,7 +81,13 @@ def test_tools_in_words() -> None:
 
 
 def planned(elder: str | None, wanted: str = "w", **more: object) -> PlannedRun:
-    values = {"pipeline": "p", "partition": elder, "assets": ("a", "b"), "own_assets": ("a", "b"), "target_digest": wanted}
+    values = {
+        "pipeline": "p",
+        "partition": elder,
+        "assets": ("a", "b"),
+        "own_assets": ("a", "b"),
+        "target_digest": wanted,
+    }
     return PlannedRun(**(values | {"base_event_id": 1, "gpu": False, "waits": False, "new": False} | more))  # type: ignore[arg-type]
 
 
