@@ -155,7 +155,7 @@ def _chosen(installation: Installation, snapshot: Snapshot, scope: Scope, patter
 
 
 def _order(run: PlannedRun) -> Order:
-    tags = {PIPELINE_TAG: run.pipeline, WANTED_TAG: run.wanted}
+    tags = {PIPELINE_TAG: run.pipeline, WANTED_TAG: run.target_digest}
     if run.partition:
         tags[ELDER_TAG] = run.partition
     return Order(run.pipeline, run.partition, run.assets, tags)

@@ -44,15 +44,8 @@ def night(
 ) -> Tick:
     """The nightly tick: contents of all elders are compared, what failed before `date` is tried again."""
     options = Options(full=True, shared_max_age_s=0.0, elders_budget_s=config.watch.read_seconds)
-    return _tick(
-        installation,
-        instance,
-        config,
-        now=at.timestamp(),
-        options=options,
-        cap=config.nightly.max_runs_per_tick,
-        new_round=date,
-    )
+    cap = config.nightly.max_runs_per_tick
+    return _tick(installation, instance, config, at.timestamp(), options, cap, new_round=date)
 
 
 def watch(installation: Installation, instance: dg.DagsterInstance, config: AutomationConfig, at: datetime) -> Tick:
@@ -62,25 +55,18 @@ def watch(installation: Installation, instance: dg.DagsterInstance, config: Auto
         elders_budget_s=config.watch.read_seconds,
         settled_s=config.watch.debounce_s,
     )
-    return _tick(
-        installation,
-        instance,
-        config,
-        now=at.timestamp(),
-        options=options,
-        cap=config.watch.max_runs_per_tick,
-        new_round=None,
-    )
+    cap = config.watch.max_runs_per_tick
+    return _tick(installation, instance, config, at.timestamp(), options, cap, new_round=None)
 
 
 def _tick(
     installation: Installation,
     instance: dg.DagsterInstance,
     config: AutomationConfig,
-    *,
     now: float,
     options: Options,
     cap: int,
+    *,
     new_round: str | None,
 ) -> Tick:
     snapshot = current_plan(installation, instance, now=now, options=options)
@@ -120,7 +106,7 @@ def run_tags(request: Request, cause: str, config: AutomationConfig) -> dict[str
     """Tags of a run: whose it is, what it should reach, how it is queued and retried, and why it was asked for."""
     tags = {
         PIPELINE_TAG: request.run.pipeline,
-        WANTED_TAG: request.run.wanted,
+        WANTED_TAG: request.run.target_digest,
         "dagster/priority": str(request.priority),
         "dagster/max_retries": str(config.runs.max_retries),
     }

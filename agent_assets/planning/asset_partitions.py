@@ -55,8 +55,8 @@ class PlannedRun:
     Args:
         assets: what it materializes, parents first.
         own_assets: the part that does not only wait for a shared asset; () when everything does.
-        wanted: digest of the state it should reach. Two plans that want the same have the same digest.
-        reached: id of the latest materialization of this elder: where the run starts from.
+        target_digest: digest of the state it should reach. Two plans that want the same have the same digest.
+        base_event_id: id of the latest materialization of this elder: where the run starts from.
         waits: a shared asset of the pipeline is not fresh; its run comes first and may make this one unnecessary.
         new: nothing was ever built for this elder.
     """
@@ -65,8 +65,8 @@ class PlannedRun:
     partition: str | None
     assets: tuple[str, ...]
     own_assets: tuple[str, ...]
-    wanted: str
-    reached: int
+    target_digest: str
+    base_event_id: int
     gpu: bool
     waits: bool
     new: bool

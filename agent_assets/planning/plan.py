@@ -138,14 +138,14 @@ class _PipelinePlan:
         pending = dict(self._shared_pending)
         own: set[str] = set()
         assets: list[str] = []
-        reached = 0
+        base_event_id = 0
         for stage in stages:
             recorded = self.latest.get((self.pipeline.name, stage.name), {}).get(partition)
             inherited = recorded is not None and recorded.generation != generation
             status, causes = self._direct(stage, partition, None if inherited else recorded, versions, generation)
             if inherited:
                 causes = [Cause(CauseKind.MISSING, None, "added again after a removal; nothing is inherited")]
-            reached = max(reached, recorded.storage_id if recorded is not None else 0)
+            base_event_id = max(base_event_id, recorded.storage_id if recorded is not None else 0)
             direct = bool(causes)
             for name in stage.deps:
                 if name in pending:
@@ -161,7 +161,7 @@ class _PipelinePlan:
             assets.append(stage.name)
             self._drafts.append((stage.name, partition, pending[stage.name], causes, stage.name in own, recorded))
         if assets:
-            self.runs.append(self._run(partition, stages, assets, own, reached, generation))
+            self.runs.append(self._run(partition, stages, assets, own, base_event_id, generation))
         if partition is None:
             self._shared_versions = versions
             self._shared_pending = pending
@@ -236,14 +236,14 @@ class _PipelinePlan:
         stages: list[StageFacts],
         assets: list[str],
         own: set[str],
-        reached: int,
+        base_event_id: int,
         generation: int,
     ) -> PlannedRun:
         gpu = {stage.name for stage in stages if stage.gpu}
         sources = {
             stage.name: dict(self.sources.get((stage.name, partition)) or {}) for stage in stages if stage.reads_source
         }
-        wanted = {
+        target = {
             "stages": {stage.name: self._versions[stage.name] for stage in stages},
             "shared": {} if partition is None else self._shared_versions,
             "sources": sources,
@@ -254,11 +254,11 @@ class _PipelinePlan:
             partition=partition,
             assets=tuple(assets),
             own_assets=tuple(name for name in assets if name in own),
-            wanted=hashlib.sha256(canonical_json(wanted).encode()).hexdigest()[:16],
-            reached=reached,
+            target_digest=hashlib.sha256(canonical_json(target).encode()).hexdigest()[:16],
+            base_event_id=base_event_id,
             gpu=not gpu.isdisjoint(assets),
             waits=partition is not None and bool(self._shared_pending),
-            new=reached == 0,
+            new=base_event_id == 0,
         )
 
 

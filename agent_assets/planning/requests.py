@@ -39,7 +39,7 @@ class Requests:
 
 @dataclass(frozen=True)
 class _Asked:
-    wanted: str
+    target_digest: str
     round: str
     run_key: str
     requested_at: float
@@ -106,14 +106,14 @@ def _reason(asked: _Asked | None, run: PlannedRun, busy: bool, number: str, now:
         return None
     if abs(now - asked.requested_at) < _LAUNCH_SECONDS:
         return "asked"
-    if asked.wanted == run.wanted and asked.round == number:
+    if asked.target_digest == run.target_digest and asked.round == number:
         return "tried"
     return None
 
 
 def _request(run: PlannedRun, assets: tuple[str, ...], number: str) -> Request:
     """The key names what is wanted, where it starts from, and the round: the same wish at another time is another."""
-    key = f"{run.pipeline}-{run.partition or '_'}-{run.wanted}-{run.reached}-{number}"
+    key = f"{run.pipeline}-{run.partition or '_'}-{run.target_digest}-{run.base_event_id}-{number}"
     shared, new = run.partition is None, run.new
     return Request(run, assets, key, priority=2 if shared else 1 if new else 0)
 
@@ -133,7 +133,7 @@ def _load(connection: sqlite3.Connection) -> dict[Agent, _Asked]:
 
 def _record(connection: sqlite3.Connection, request: Request, number: str, now: float) -> None:
     run = request.run
-    row = (run.pipeline, run.partition or "", run.wanted, number, request.run_key, now)
+    row = (run.pipeline, run.partition or "", run.target_digest, number, request.run_key, now)
     connection.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?)", row)
 
 

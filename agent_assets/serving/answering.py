@@ -27,7 +27,7 @@ from agent_assets.store.data_locations import agent_logs
 from agent_assets.text.answers import cited_ids, final_answer, offered_ids
 
 log = logging.getLogger("agent_assets.serving")
-Tell = Callable[[str, dict[str, object]], None]
+Emit = Callable[[str, dict[str, object]], None]
 _ATTEMPTS = 2
 
 
@@ -50,14 +50,15 @@ class Answer:
     tool_calls: int
 
 
-class _Told:
-    """A chat model that tells its text piece by piece."""
+class StreamingModel:
+    """A chat model that emits its text piece by piece."""
 
-    def __init__(self, model: OpenAIChatModel, tell: Tell) -> None:
-        self._model, self._tell = model, tell
+    def __init__(self, model: OpenAIChatModel, emit: Emit) -> None:
+        self._model, self._emit = model, emit
 
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
-        return await self._model.stream(messages, tools, lambda text: self._tell("text_chunk", {"text": text}))
+        """The next message of the assistant, emitted as it comes."""
+        return await self._model.stream(messages, tools, lambda text: self._emit("text_chunk", {"text": text}))
 
 
 class Answering:
@@ -96,12 +97,12 @@ class Answering:
             log.error("no warm-up", extra={"fields": {"error": type(error).__name__, "detail": error.message}})
 
     async def answer(
-        self, found: ReleasedAgent, message: str, history: Sequence[Message], tell: Tell | None = None
+        self, found: ReleasedAgent, message: str, history: Sequence[Message], emit: Emit | None = None
     ) -> Answer:
         """Answer one message. A server that died is started again and asked once more, unless something was told.
 
         Args:
-            tell: gets `text_chunk`, `tool_call` and `tool_response` events while the agent works.
+            emit: gets `text_chunk`, `tool_call` and `tool_response` events while the agent works.
 
         Raises:
             ModelUnavailable: the model server does not answer.
@@ -113,16 +114,16 @@ class Answering:
 
         def watch(kind: str, content: dict[str, object]) -> None:
             nonlocal told
-            if tell is not None:
+            if emit is not None:
                 told = True
-                tell(kind, content)
+                emit(kind, content)
 
         for attempt in range(_ATTEMPTS + len(kept).bit_length()):
             messages = [
                 Message("system", found.candidate.system_prompt), *kept, Message("user", message)
             ]  # fmt: skip
             try:
-                return await self._once(found, messages, watch, streaming=tell is not None)
+                return await self._once(found, messages, watch, streaming=emit is not None)
             except BadRequestError as error:
                 if "context length" not in str(error) and "max_model_len" not in str(error):
                     raise ServingError("The model server refused the request.", next_step="read its log.") from None
@@ -134,14 +135,14 @@ class Answering:
                     raise _unavailable(error) from None
         raise ModelUnavailable("The model server did not answer.", next_step="try again in a minute.")
 
-    async def _once(self, found: ReleasedAgent, messages: list[Message], tell: Tell, *, streaming: bool) -> Answer:
+    async def _once(self, found: ReleasedAgent, messages: list[Message], emit: Emit, *, streaming: bool) -> Answer:
         adapter, base, base_version = await asyncio.to_thread(self._released.adapter, found)
         server = await self._inference.server(base, base_version)
         tools_of, opened = _tools_of(found), partial(self._open_tools, found)
         async with server.use(found.entry.name, adapter) as served, self.sessions.use(tools_of, opened) as box:
             model = self._model(served)
-            asked = _Told(model, tell) if streaming else model
-            tools = WatchedTools(box, tell)
+            asked = StreamingModel(model, emit) if streaming else model
+            tools = WatchedTools(box, emit)
             settings = self._config
             limits = Limits(settings.max_turns, settings.max_tool_calls, settings.seconds)
             try:

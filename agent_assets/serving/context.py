@@ -75,28 +75,28 @@ async def known_caller(request: Request, _: Annotated[HTTPAuthorizationCredentia
     return caller
 
 
-Serving = Annotated[Services, Depends(services)]
-Known = Annotated[Caller, Depends(known_caller)]
+ServicesDep = Annotated[Services, Depends(services)]
+CallerDep = Annotated[Caller, Depends(known_caller)]
 
 
-async def _no_reader(caller: Known) -> Caller:
+async def _no_reader(caller: CallerDep) -> Caller:
     if caller.scope == "read":
         raise Forbidden("This token may look, and do nothing.", next_step="use a token of scope admin or elder.")
     return caller
 
 
-async def _admin(caller: Known) -> Caller:
+async def _admin(caller: CallerDep) -> Caller:
     if caller.scope != "admin":
         raise Forbidden("This takes a token of scope admin.", next_step="use one.")
     return caller
 
 
-async def _operator(caller: Known) -> Caller:
+async def _operator(caller: CallerDep) -> Caller:
     if caller.scope == "elder":
         raise Forbidden("This takes a token of scope admin or read.", next_step="use one.")
     return caller
 
 
-Acting = Annotated[Caller, Depends(_no_reader)]  # admin, or the elder
-Admin = Annotated[Caller, Depends(_admin)]
-Operator = Annotated[Caller, Depends(_operator)]  # admin or read
+WriterDep = Annotated[Caller, Depends(_no_reader)]  # admin, or the elder
+AdminDep = Annotated[Caller, Depends(_admin)]
+OperatorDep = Annotated[Caller, Depends(_operator)]  # admin or read

@@ -233,7 +233,7 @@ class Jobs:
                 next_step=f"materialize {', '.join(shared[0].assets)} of {pipeline} first, or wait for the night.",
             )
         assets = list(runs[0].own_assets or runs[0].assets)
-        return pipeline, partition, assets, tags | {WANTED_TAG: runs[0].wanted}
+        return pipeline, partition, assets, tags | {WANTED_TAG: runs[0].target_digest}
 
     def _whose(self, installation: "Installation", snapshot: "Snapshot", elder: str) -> tuple[str, str | None]:
         for graph in installation.graphs:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from agent_assets.engines.devices.answering import Answering, answering_file
+from agent_assets.engines.devices.answering import AnswerSignal, answering_file
 from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.servers.loaded import ensure_loaded, ensure_unloaded
 from agent_assets.errors import AgentAssetsError, ServingError
@@ -58,7 +58,7 @@ class ModelServer:
         self.pool = AdapterPool(config.slots, self._load, self._unload, wait_seconds=config.wait_seconds)
         self._places = asyncio.Semaphore(config.max_concurrency)
         self._users = 0
-        self._answering = Answering(answering_file(Path(engines.home) / "leases"))
+        self._answering = AnswerSignal(answering_file(Path(engines.home) / "leases"))
         self._starts = 0
         self._starting: asyncio.Task[None] | None = None
         self._closed = False

@@ -110,8 +110,8 @@ class ToolSessions:
 class WatchedTools:
     """A toolbox that tells what is called and what came back."""
 
-    def __init__(self, toolbox: Toolbox, tell: Callable[[str, dict[str, object]], None]) -> None:
-        self._toolbox, self._tell = toolbox, tell
+    def __init__(self, toolbox: Toolbox, emit: Callable[[str, dict[str, object]], None]) -> None:
+        self._toolbox, self._emit = toolbox, emit
 
     @property
     def tools(self) -> list[ToolSchema]:
@@ -119,8 +119,8 @@ class WatchedTools:
         return self._toolbox.tools
 
     async def call(self, call: ToolCall) -> ToolResult:
-        """Call, and tell."""
-        self._tell("tool_call", {"id": call.id, "name": call.name, "arguments": call.arguments})
+        """Call, and emit the call and its result."""
+        self._emit("tool_call", {"id": call.id, "name": call.name, "arguments": call.arguments})
         result = await self._toolbox.call(call)
-        self._tell("tool_response", {"id": call.id, "content": result.text, "is_error": result.is_error})
+        self._emit("tool_response", {"id": call.id, "content": result.text, "is_error": result.is_error})
         return result

@@ -115,7 +115,7 @@ def test_a_failed_check_is_built_again(fleet: Fleet) -> None:
     fleet.world.unsound = {("sft_adapter", "ada")}
     fleet.refresh()
     assert causes(fleet.plan())["sft_adapter", "ada"] == ["the last build failed its checks: sound"]
-    assert {run.wanted for run in fleet.plan().runs} == {run.wanted for run in fleet.plan().runs}
+    assert {run.target_digest for run in fleet.plan().runs} == {run.target_digest for run in fleet.plan().runs}
     fleet.world.unsound = set()
     fleet.refresh()
     assert fleet.plan().asset_partitions == ()

@@ -81,8 +81,14 @@ def test_tools_in_words() -> None:
 
 
 def planned(elder: str | None, wanted: str = "w", **more: object) -> PlannedRun:
-    values = {"pipeline": "p", "partition": elder, "assets": ("a", "b"), "own_assets": ("a", "b"), "wanted": wanted}
-    return PlannedRun(**(values | {"reached": 1, "gpu": False, "waits": False, "new": False} | more))  # type: ignore[arg-type]
+    values = {
+        "pipeline": "p",
+        "partition": elder,
+        "assets": ("a", "b"),
+        "own_assets": ("a", "b"),
+        "target_digest": wanted,
+    }
+    return PlannedRun(**(values | {"base_event_id": 1, "gpu": False, "waits": False, "new": False} | more))  # type: ignore[arg-type]
 
 
 def plan_of(*runs: PlannedRun, asset_partitions: tuple[AssetPartition, ...] = ()) -> Plan:
@@ -133,7 +139,7 @@ def test_active_agents_and_repeated_wishes_wait(index: PlanIndex) -> None:
 def test_another_wish_is_asked_for(index: PlanIndex) -> None:
     choose(plan_of(planned("ada", "one")), index, active=[], now=0, cap=9)
     found = choose(plan_of(planned("ada", "two")), index, active=[], now=1000, cap=9)
-    assert [request.run.wanted for request in found.chosen] == ["two"]
+    assert [request.run.target_digest for request in found.chosen] == ["two"]
 
 
 def test_elders_wait_for_shared_assets_and_go_on_without_them(index: PlanIndex) -> None:

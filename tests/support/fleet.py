@@ -126,7 +126,7 @@ class Fleet:
         return (self.folder / "store" / folder / fingerprint / "manifest.json").is_file()
 
     def start(self, run: PlannedRun, assets: Iterable[str] | None = None) -> dg.ExecuteInProcessResult:
-        return self.materialize(run.partition, assets or run.assets, tags={WANTED_TAG: run.wanted})
+        return self.materialize(run.partition, assets or run.assets, tags={WANTED_TAG: run.target_digest})
 
     def materialize(
         self, partition: str | None, assets: Iterable[str], tags: Mapping[str, str] | None = None

@@ -58,7 +58,8 @@ MAY_IMPORT = {
     "synthesis.templates": "conversations errors strict_model synthesis.arguments text",
     # Judging, learning, releasing.
     "evaluation": "agent conversations errors text",
-    "rl": "agent conversations engines engines.launch engines.servers errors evaluation llm store "
+    "rl.backends": "agent conversations engines engines.launch engines.servers errors rl store",
+    "rl": "agent conversations engines engines.servers errors evaluation llm "
     "strict_model synthesis synthesis.arguments synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers "
     "synthesis.templates text",
     "release": "errors evaluation settings store strict_model",
@@ -66,7 +67,7 @@ MAY_IMPORT = {
     "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release "
     "rl runs settings store strict_model synthesis",
     "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates errors "
-    "evaluation llm mongo pipeline release rl settings store synthesis "
+    "evaluation llm mongo pipeline release rl.backends rl settings store synthesis "
     "synthesis.questions synthesis.teachers",
     "runs": "mongo mongo.embedded privacy settings",
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages planning release runs "

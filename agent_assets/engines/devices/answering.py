@@ -18,7 +18,7 @@ def answering_file(leases: Path) -> Path:
     return leases / "answering.lock"
 
 
-class Answering:
+class AnswerSignal:
     """Says during every answer that it goes on. For one thread, such as an event loop's.
 
     Args:

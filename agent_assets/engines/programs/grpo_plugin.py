@@ -1,7 +1,8 @@
 """External plugin of ms-swift: rollouts with the agent's real tools, and verifiable rewards. Names: `agent_assets`.
 
 Tools and rewards are asked for in the process that started the training, through its socket; what can be asked is in
-`agent_assets/rl/rollout_service.py`. ms-swift imports this file, in the trainer and in `swift rollout`, by its path.
+`agent_assets/rl/backends/rollout_service.py`. ms-swift imports this file by its path, in the trainer and in
+`swift rollout`.
 """
 
 import asyncio

@@ -15,7 +15,7 @@ from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_v
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
-    from agent_assets.rl.engines import Trained
+    from agent_assets.rl.backends.choice import Trained
     from agent_assets.rl.scenarios import Scenario
 
 
@@ -84,7 +84,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 
 
 async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], list[Scenario]]":
-    from agent_assets.rl.engines import train
+    from agent_assets.rl.backends.choice import train
     from agent_assets.rl.scenarios import hold_out, make_scenarios
 
     tools = read_tools(run.path("mcp_tool_schema"))

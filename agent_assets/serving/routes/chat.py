@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from agent_assets.conversations.messages import Message
 from agent_assets.errors import AgentAssetsError, EngineFailed
 from agent_assets.serving.answering import Answer, ModelUnavailable
-from agent_assets.serving.context import Acting, Known, Services, Serving
+from agent_assets.serving.context import CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.released import ReleasedAgent
 from agent_assets.serving.schemas import ChatReply, ChatRequest, CompletionRequest
 
@@ -24,7 +24,7 @@ _ATTEMPTS = 2
 
 
 @router.post("/chat", response_model=ChatReply)
-async def chat(request: ChatRequest, serving: Serving, caller: Acting) -> ChatReply:
+async def chat(request: ChatRequest, serving: ServicesDep, caller: WriterDep) -> ChatReply:
     """Ask an agent: it answers as itself, looks its memories up, and names those it rests on."""
     found = await asyncio.to_thread(serving.find, caller, request.elder_id)
     answer = await serving.answering.answer(found, request.message, _history(request))
@@ -32,7 +32,7 @@ async def chat(request: ChatRequest, serving: Serving, caller: Acting) -> ChatRe
 
 
 @router.post("/chat/stream", response_class=StreamingResponse)
-async def chat_stream(request: ChatRequest, serving: Serving, caller: Acting) -> StreamingResponse:
+async def chat_stream(request: ChatRequest, serving: ServicesDep, caller: WriterDep) -> StreamingResponse:
     """As `/chat`, as server-sent events: `text_chunk`, `tool_call`, `tool_response`, then `result` or `error`."""
     found = await asyncio.to_thread(serving.find, caller, request.elder_id)
     events = _events(serving, found, request)
@@ -88,7 +88,7 @@ def _reply(serving: Services, request: ChatRequest, answer: Answer) -> ChatReply
 
 
 @router.get("/v1/models")
-async def openai_models(serving: Serving, caller: Known) -> dict[str, Any]:
+async def openai_models(serving: ServicesDep, caller: CallerDep) -> dict[str, Any]:
     """Released agents in OpenAI's form, the first thousand."""
 
     def read() -> list[dict[str, Any]]:
@@ -104,7 +104,7 @@ async def openai_models(serving: Serving, caller: Known) -> dict[str, Any]:
 
 
 @router.post("/v1/chat/completions")
-async def completions(request: CompletionRequest, serving: Serving, caller: Acting) -> Response:
+async def completions(request: CompletionRequest, serving: ServicesDep, caller: WriterDep) -> Response:
     """The model behind an agent, with the caller's own messages and tools; streams when asked to.
 
     Without a system message the agent's own stands first. Tools are the caller's: the agent's memories are not looked

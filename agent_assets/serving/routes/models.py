@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from agent_assets.errors import ReleaseError
 from agent_assets.release.pointer import drop, move, read_ledger
-from agent_assets.serving.context import Acting, Admin, Known, Services, Serving
+from agent_assets.serving.context import AdminDep, CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.released import ReleasedAgent
 from agent_assets.serving.schemas import CopyRequest, Done, ExportedRows, ModelDetails, ModelEntry, ModelList
 from agent_assets.store.artifact_store import Artifact
@@ -24,8 +24,8 @@ _CHUNK = 1 << 20
 
 @router.get("/models", response_model=ModelList)
 async def models(
-    serving: Serving,
-    caller: Known,
+    serving: ServicesDep,
+    caller: CallerDep,
     filter_afs_only: Annotated[bool, Query(description="Only agents of elders.")] = True,
     offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -50,13 +50,13 @@ async def models(
 
 
 @router.get("/models/{elder_id}", response_model=ModelDetails)
-async def model(elder_id: str, serving: Serving, caller: Known) -> ModelDetails:
+async def model(elder_id: str, serving: ServicesDep, caller: CallerDep) -> ModelDetails:
     """Versions, scores, sizes and lineage of an agent."""
     return await run_in_threadpool(lambda: _details(serving, serving.find(caller, elder_id)))
 
 
 @router.delete("/models/{elder_id}", response_model=Done)
-async def delete(elder_id: str, serving: Serving, caller: Admin) -> Done:
+async def delete(elder_id: str, serving: ServicesDep, caller: AdminDep) -> Done:
     """Take an agent out of service: unloaded, its release dropped.
 
     A rollback brings it back, and so does the next new version that passes the gate; this version stays held.
@@ -70,7 +70,7 @@ async def delete(elder_id: str, serving: Serving, caller: Admin) -> Done:
 
 
 @router.post("/models/{elder_id}/copy", response_model=Done)
-async def copy(elder_id: str, request: CopyRequest, serving: Serving, caller: Admin) -> Done:
+async def copy(elder_id: str, request: CopyRequest, serving: ServicesDep, caller: AdminDep) -> Done:
     """Let the present version of an agent answer under another id, too; later releases do not move the copy."""
 
     def work() -> None:
@@ -94,7 +94,7 @@ async def copy(elder_id: str, request: CopyRequest, serving: Serving, caller: Ad
 
 @router.get("/models/{elder_id}/export", response_class=StreamingResponse)
 async def export(
-    elder_id: str, serving: Serving, caller: Acting, form: Literal["adapter", "merged"] = "adapter"
+    elder_id: str, serving: ServicesDep, caller: WriterDep, form: Literal["adapter", "merged"] = "adapter"
 ) -> StreamingResponse:
     """The files of the adapter, or of the merged model (safetensors, tokenizer, template), as a tar."""
     found = await run_in_threadpool(serving.find, caller, elder_id)
@@ -105,7 +105,7 @@ async def export(
 
 
 @router.get("/export-jsonl/{elder_id}", response_model=ExportedRows)
-async def export_jsonl(elder_id: str, serving: Serving, caller: Acting) -> ExportedRows:
+async def export_jsonl(elder_id: str, serving: ServicesDep, caller: WriterDep) -> ExportedRows:
     """Where the training rows of the version that answers are."""
     found = await run_in_threadpool(serving.find, caller, elder_id)
     rows = await run_in_threadpool(serving.released.part, found, "rows")

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
 
 from agent_assets.errors import AgentAssetsError
-from agent_assets.serving.context import Operator, Serving
+from agent_assets.serving.context import OperatorDep, ServicesDep
 from agent_assets.store.artifact_store import ArtifactStore
 
 router = APIRouter(tags=["status"])
@@ -25,7 +25,7 @@ async def root() -> dict[str, Any]:
 
 
 @router.get("/health", responses={503: {"description": "One of what answering needs has failed."}})
-async def health(serving: Serving, response: Response) -> dict[str, Any]:
+async def health(serving: ServicesDep, response: Response) -> dict[str, Any]:
     """The state of each dependency, with 503 when one that answering needs has failed.
 
     The model server is `cold` until somebody asks an agent: that is healthy.
@@ -43,7 +43,7 @@ async def health(serving: Serving, response: Response) -> dict[str, Any]:
 
 
 @router.get("/config")
-async def config(serving: Serving, caller: Operator) -> dict[str, Any]:
+async def config(serving: ServicesDep, caller: OperatorDep) -> dict[str, Any]:
     """What is in effect; no secrets, no addresses of databases."""
     settings = serving.settings
     content = serving.config.model_dump(mode="json")
@@ -52,7 +52,7 @@ async def config(serving: Serving, caller: Operator) -> dict[str, Any]:
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(serving: Serving, caller: Operator) -> Response:
+async def metrics(serving: ServicesDep, caller: OperatorDep) -> Response:
     """Prometheus metrics."""
     server = serving.inference.current
     if server is not None:
@@ -74,5 +74,5 @@ def _store_answers(store: ArtifactStore) -> bool:
     return True
 
 
-def _mongo(serving: Serving) -> Any:
+def _mongo(serving: ServicesDep) -> Any:
     return serving.tokens.ping

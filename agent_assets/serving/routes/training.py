@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from agent_assets.runs.progress import words
-from agent_assets.serving.context import Acting, Known, Services, Serving
+from agent_assets.serving.context import CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.jobs import JobUnknown, NoSuchElder
 from agent_assets.serving.progress import OVER
 from agent_assets.serving.schemas import (
@@ -30,7 +30,7 @@ JobId = Annotated[str, Path(max_length=200)]
 
 
 @router.post("/train/start", response_model=TrainStarted)
-async def start(request: TrainStart, serving: Serving, caller: Acting) -> TrainStarted:
+async def start(request: TrainStart, serving: ServicesDep, caller: WriterDep) -> TrainStarted:
     """Start what is stale of an elder. Nothing stale, or one going on: success, and a message says so."""
     if not caller.may_see(request.elder_id):
         raise NoSuchElder
@@ -39,20 +39,20 @@ async def start(request: TrainStart, serving: Serving, caller: Acting) -> TrainS
 
 
 @router.get("/train/progress/{job_id}", response_model=JobProgress)
-async def progress(job_id: JobId, serving: Serving, caller: Known) -> JobProgress:
+async def progress(job_id: JobId, serving: ServicesDep, caller: CallerDep) -> JobProgress:
     """How far a job is; read from Dagster, so it survives restarts."""
     return await _progress(serving, caller, job_id)
 
 
 @router.get("/train/progress/{job_id}/events", response_class=StreamingResponse)
-async def progress_events(job_id: JobId, serving: Serving, caller: Known) -> StreamingResponse:
+async def progress_events(job_id: JobId, serving: ServicesDep, caller: CallerDep) -> StreamingResponse:
     """The same as server-sent events `progress`, one whenever something changed, until the job is over."""
     first = await _progress(serving, caller, job_id)
     return StreamingResponse(_follow(serving, caller, first), media_type="text/event-stream")
 
 
 @router.get("/train/progress/elder/{elder_id}", response_model=JobProgress | NoTraining)
-async def latest(elder_id: JobId, serving: Serving, caller: Known) -> JobProgress | NoTraining:
+async def latest(elder_id: JobId, serving: ServicesDep, caller: CallerDep) -> JobProgress | NoTraining:
     """The latest job of an elder."""
     found = await run_in_threadpool(serving.jobs.latest, elder_id) if caller.may_see(elder_id) else None
     if found is None:
@@ -61,7 +61,7 @@ async def latest(elder_id: JobId, serving: Serving, caller: Known) -> JobProgres
 
 
 @router.get("/jobs/active", response_model=ActiveJobs)
-async def active(serving: Serving, caller: Known) -> ActiveJobs:
+async def active(serving: ServicesDep, caller: CallerDep) -> ActiveJobs:
     """How many jobs wait or go on, and up to 200 of them: those that go on come first."""
     total, jobs = await run_in_threadpool(serving.jobs.active, caller.elder)
     queue = await run_in_threadpool(serving.jobs.queue)
@@ -76,7 +76,7 @@ async def active(serving: Serving, caller: Known) -> ActiveJobs:
 
 
 @router.post("/train/cancel/{job_id}", response_model=Done)
-async def cancel(job_id: JobId, serving: Serving, caller: Acting) -> Done:
+async def cancel(job_id: JobId, serving: ServicesDep, caller: WriterDep) -> Done:
     """End a job. What is finished stays; nothing half-made is used."""
     if not caller.may_see(await run_in_threadpool(serving.jobs.owner, job_id)):
         raise JobUnknown

@@ -13,9 +13,9 @@ from agent_assets.engines.context import EngineContext
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.errors import BaseModelError, ConfigError, EngineMissing
+from agent_assets.rl.backends.art_local import check_weights, internal_config, open_local_backend
+from agent_assets.rl.backends.engine import EngineBackend
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.engine_backend import EngineBackend
-from agent_assets.rl.local_backend import check_weights, internal_config, open_local_backend
 
 PROTOCOL = {
     "_delete_checkpoint_files", "_get_step", "_model_inference_name", "_prepare_backend_for_training", "_train_sft",

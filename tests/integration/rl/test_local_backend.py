@@ -16,9 +16,9 @@ from agent_assets.engines.devices.gpu import Device, GpuLease
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.errors import EngineFailed, EngineTimeout
-from agent_assets.rl import engines
+from agent_assets.rl.backends import choice
+from agent_assets.rl.backends.art_local import open_local_backend
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.local_backend import open_local_backend
 from support.two_doors import TOOLS, Doors, scenario
 
 MODEL: Any = SimpleNamespace(project="p", name="rl")
@@ -104,7 +104,7 @@ def test_it_keeps_to_its_lease_and_its_time_and_opens_no_run_of_its_own(
     monkeypatch.setattr(LocalBackend, "_prepare_backend_for_training", prepared, raising=False)
     monkeypatch.setattr(LocalBackend, "close", nothing, raising=False)
     (tmp_path / "model.safetensors").write_bytes(b"base")
-    training = engines.train(
+    training = choice.train(
         CONFIG, model_dir=tmp_path, adapter_dir=adapter, scenarios=[scenario()], tools=TOOLS, toolbox=Doors(),
         context=replace(context, limits=EngineLimits(2, 2**30)), work=tmp_path / "work", report=lambda message: None,
     )  # fmt: skip

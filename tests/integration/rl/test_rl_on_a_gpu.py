@@ -15,9 +15,9 @@ from agent_assets.errors import ConfigError, EngineFailed, EngineMissing
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.pipeline.stages import rl_checkpoint
+from agent_assets.rl.backends.choice import _backend
+from agent_assets.rl.backends.engine import EngineBackend
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.engine_backend import EngineBackend
-from agent_assets.rl.engines import _backend
 from support.fake_gpu import printing_env
 from support.two_doors import SETTINGS, train
 

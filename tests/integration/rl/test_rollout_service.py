@@ -11,9 +11,9 @@ import pytest
 
 from agent_assets.conversations.messages import ToolCall, ToolResult
 from agent_assets.errors import EngineFailed, ToolServerError
+from agent_assets.rl.backends.rollout_service import RolloutService
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.records import Step, read_steps
-from agent_assets.rl.rollout_service import RolloutService
 from agent_assets.rl.scoring import Scoring
 from support.two_doors import ANSWER, TOOLS, Doors, opens, scenario
 

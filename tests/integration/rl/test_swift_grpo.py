@@ -21,11 +21,11 @@ from agent_assets.engines.devices.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import engine_environment, find_engine_env
 from agent_assets.engines.local import LocalEngines
 from agent_assets.errors import BaseModelError, ConfigError, EngineFailed
+from agent_assets.rl.backends.choice import Trained, train
+from agent_assets.rl.backends.rollout_service import RolloutService
+from agent_assets.rl.backends.swift_grpo import last_checkpoint
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.engines import Trained, train
-from agent_assets.rl.rollout_service import RolloutService
 from agent_assets.rl.scoring import Scoring
-from agent_assets.rl.swift_engine import last_checkpoint
 from resources.store import StoreResource
 from support.two_doors import ANSWER, LIMITS, QUESTION, SETTINGS, TOOLS, Doors, opens, scenario
 from support.yaml_pipelines import assets_of, loaded

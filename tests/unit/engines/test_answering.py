@@ -4,14 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent_assets.engines.devices.answering import VARIABLE, Answering, answering_file, is_answering
+from agent_assets.engines.devices.answering import VARIABLE, AnswerSignal, answering_file, is_answering
 from agent_assets.engines.devices.gpu import CPU, Device, lease_device
 
 ANSWERS = """
 import sys
 from pathlib import Path
-from agent_assets.engines.devices.answering import Answering
-answering = Answering(Path(sys.argv[1]))
+from agent_assets.engines.devices.answering import AnswerSignal
+answering = AnswerSignal(Path(sys.argv[1]))
 answering.begin()
 print("answering", flush=True)
 sys.stdin.read()
@@ -20,7 +20,7 @@ sys.stdin.read()
 
 def test_answers_that_overlap_are_seen_until_the_last_has_ended(tmp_path: Path) -> None:
     file = answering_file(tmp_path / "leases")
-    answering = Answering(file)
+    answering = AnswerSignal(file)
     assert not is_answering(file)
     answering.begin()
     answering.begin()

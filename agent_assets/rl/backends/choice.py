@@ -11,11 +11,11 @@ from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.engines.context import EngineContext
 from agent_assets.errors import ConfigError
+from agent_assets.rl.backends.art_local import enforce_limits, internal_config, open_local_backend
+from agent_assets.rl.backends.swift_grpo import train_swift
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.local_backend import enforce_limits, internal_config, open_local_backend
 from agent_assets.rl.scenarios import Scenario
-from agent_assets.rl.swift_engine import train_swift
 from agent_assets.rl.train_loop import Loaded, Outcome, learn, loaded_of
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _trained(outcome: Outcome, loaded: Loaded, peak_memory_bytes: int, judge: Ju
 def _backend(
     config: RlConfig, model_dir: Path, adapter_dir: Path, context: EngineContext, path: Path
 ) -> "tuple[TrainingBackend, JsonObject | None]":
-    from agent_assets.rl.engine_backend import EngineBackend
+    from agent_assets.rl.backends.engine import EngineBackend
 
     if config.backend == "engine":
         return EngineBackend(

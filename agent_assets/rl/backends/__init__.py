@@ -1,0 +1,1 @@
+"""What trains a policy: our trainer, ART's LocalBackend, or ms-swift's GRPO."""
