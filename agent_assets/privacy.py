@@ -8,6 +8,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,19 +120,26 @@ def exposures(home: Path) -> list[Exposure]:
     """What others could reach in a home: its folder, what lies in its first two levels, and Dagster's databases. A
     closed home hides all that is below it; what is below is closed, too, lest a copy or a moved folder shows it.
     """
-    return [
-        Exposure(path, stat.S_IMODE(found.st_mode))
-        for path in _first_levels(home)
-        if (found := path.lstat()).st_mode & _OTHERS
-    ]
+    modes = [(path, _mode(path)) for path in _first_levels(home)]
+    return [Exposure(path, mode) for path, mode in modes if mode & _OTHERS]
 
 
 def close_home(home: Path) -> list[Exposure]:
     """Take every right of others away from what `exposures` finds and is ours, and return it as it was found."""
-    found = [exposure for exposure in exposures(home) if exposure.path.lstat().st_uid == os.getuid()]
-    for exposure in found:
-        exposure.path.chmod(exposure.mode & ~_OTHERS)
-    return found
+    closed = []
+    for exposure in exposures(home):
+        with suppress(FileNotFoundError):  # of a process that works in the home, and gone by now
+            if exposure.path.lstat().st_uid == os.getuid():
+                exposure.path.chmod(exposure.mode & ~_OTHERS)
+                closed.append(exposure)
+    return closed
+
+
+def _mode(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.lstat().st_mode)
+    except FileNotFoundError:  # of a process that works in the home, and gone by now
+        return 0
 
 
 def _first_levels(home: Path) -> Iterator[Path]:

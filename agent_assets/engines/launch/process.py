@@ -110,6 +110,11 @@ class EngineProcess:
         return time.monotonic() - self.started
 
     @property
+    def _pause(self) -> float:
+        """Seconds between two measurements: shorter at first, so that a short program is measured at all."""
+        return min(_MEASURE_SECONDS, max(0.1, self.seconds))
+
+    @property
     def ended(self) -> bool:
         """Whether it has ended."""
         return self.process.poll() is not None
@@ -123,7 +128,7 @@ class EngineProcess:
         while not self.ended:
             look()
             self.enforce_limits()
-            ended_within(self.process, _MEASURE_SECONDS)
+            ended_within(self.process, self._pause)
         look()
         return self.process.returncode
 
@@ -158,7 +163,7 @@ class EngineProcess:
             EngineTimeout, EngineOutOfMemory: a limit was passed; the engine was ended.
         """
         now = time.monotonic()
-        if now - self._measured < _MEASURE_SECONDS:
+        if now - self._measured < self._pause:
             return
         self._measured = now
         used = self._memory()

@@ -248,5 +248,6 @@ def _state(data_dir: Path) -> dict[str, int] | None:
     try:
         state = json.loads((data_dir / "mongod.json").read_text(encoding="utf-8"))
         return {name: int(state[name]) for name in ("pid", "port") if name == "pid" or name in state}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # absent, or cut short by a crash: begin anew
+    # Absent (also because the home is a file), or cut short by a crash: begin anew.
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
