@@ -241,8 +241,9 @@ def _swift(messages: Sequence[Message], tools: tuple[ToolSchema, ...]) -> JsonOb
 def _gold_values(example: Example) -> list[str]:
     if example.task.needs_result:  # memories: the answer cites all of them
         return example.sources
+    language = example.task.question.language
     values = [value for result in example.results for value in result_values(result)]
-    return [value for value in dict.fromkeys(values) if states_value(value, example.answer)]
+    return [value for value in dict.fromkeys(values) if states_value(value, example.answer, language)]
 
 
 def _write_lines(path: Path, values: Iterable[object]) -> None:

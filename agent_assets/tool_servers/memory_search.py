@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from agent_assets.conversations.memories import Memory
+from agent_assets.text import dates
+from agent_assets.text.numbers import ascii_digits
 
 MIN_COVERAGE = 0.4  # share of the query's weight that a memory must hold
 _K1, _B = 1.2, 0.5  # BM25; memories are short, so length counts less than the usual 0.75
 
 _RUN = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
-_YEAR = re.compile(r"(?<![0-9])(?:1[0-9]{3}|20[0-9]{2})(?![0-9])")
 
 # Words that say nothing of what a question is about.
 _STOP_WORDS = re.compile(
@@ -81,7 +82,7 @@ def terms(text: str) -> list[str]:
 
 def years(text: str) -> list[int]:
     """Four-digit years in a text, in order."""
-    return [int(year) for year in _YEAR.findall(unicodedata.normalize("NFKC", text))]
+    return dates.years(ascii_digits(unicodedata.normalize("NFKC", text)))
 
 
 class MemoryIndex:

@@ -26,17 +26,18 @@ MAY_IMPORT = {
     "errors": "",
     "ports": "",
     "settings": "errors",
-    "strict_model": "",
+    "strict_model": "text",
     "conversations": "errors",
     "store": "errors",
-    "text": "conversations",
+    "text": "conversations text.languages",
+    "text.languages": "text",
     "planning": "conversations errors store",
     # The run-time of an agent, and what it asks.
-    "agent": "conversations errors",
+    "agent": "conversations errors text.languages",
     "agent.mcp": "conversations errors strict_model",
     "llm": "agent conversations errors strict_model",
-    "tool_servers": "conversations",
-    "mongo": "conversations errors store strict_model",
+    "tool_servers": "conversations text",
+    "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors mongo ports",
     # Programs of other environments, and what starts them.
     "engines": "engines.devices engines.launch engines.servers errors runs settings store",
@@ -48,19 +49,20 @@ MAY_IMPORT = {
     # Training data.
     "synthesis": "agent conversations errors llm strict_model synthesis.questions synthesis.rows synthesis.tasks "
     "synthesis.teachers synthesis.templates text",
-    "synthesis.arguments": "conversations text",
-    "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments synthesis.templates text",
+    "synthesis.arguments": "conversations text text.languages",
+    "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments synthesis.templates text "
+    "text.languages",
     "synthesis.rows": "agent conversations errors synthesis synthesis.tasks text",
     "synthesis.tasks": "agent conversations errors synthesis synthesis.arguments synthesis.questions "
-    "synthesis.templates text",
-    "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows synthesis.tasks text",
-    "synthesis.templates": "conversations errors strict_model synthesis.arguments text",
+    "synthesis.templates text text.languages",
+    "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows synthesis.tasks text text.languages",
+    "synthesis.templates": "conversations errors strict_model synthesis.arguments text text.languages",
     # Judging, learning, releasing.
     "evaluation": "agent conversations errors text",
     "rl": "agent conversations engines engines.launch engines.servers errors evaluation llm store "
     "strict_model synthesis synthesis.arguments synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers "
     "synthesis.templates text",
-    "release": "errors evaluation settings store strict_model",
+    "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
     "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release rl runs "
     "settings store strict_model synthesis",

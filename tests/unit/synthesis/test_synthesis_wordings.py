@@ -98,5 +98,5 @@ def test_words_made_from_a_schema_name_task_and_arguments() -> None:
 @pytest.mark.parametrize("path", [ENERGY_WORDINGS, ELDER_WORDINGS])
 def test_shipped_files_are_rich_enough(path: Path) -> None:
     for name, tool in read_wordings(path).tools.items():
-        assert len(set(tool.en.questions)) >= 14, name
-        assert len(set(tool.zh.questions)) >= 8, name
+        assert len(set(tool.language("en").questions)) >= 14, name
+        assert len(set(tool.language("zh").questions)) >= 8, name
