@@ -1,7 +1,7 @@
 """Does an answer say only what results, question and prompt say, and nothing else than they do?
 
-Lexical and deterministic, by the rules of the language and of those it mixes in. Each rule looks at what can be compared
-without understanding:
+Lexical and deterministic, by the rules of the language and of those it mixes in. Each rule looks at what can be
+compared without understanding:
 
 | rule | rejects | example |
 |---|---|---|
@@ -13,8 +13,9 @@ without understanding:
 | denial | that nothing is known, where something was found | I cannot look it up. |
 
 The first four are "not grounded", the last two are "contradicts". Sums, averages and other computed values are not
-grounded: teachers are told to compute nothing. Denials are known only in languages whose rules list how they are said. A clause is what stands between commas, semicolons, full stops and line
-breaks; the rule on other values looks at clauses with exactly one number.
+grounded: teachers are told to compute nothing. Denials are known only in languages whose rules list how they are said.
+A clause is what stands between commas, semicolons, full stops and line breaks; the rule on other values looks at
+clauses with exactly one number.
 """
 
 import re

@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release rl runs "
     "settings store strict_model synthesis",
     "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates errors evaluation llm "
-    "mongo pipeline release rl settings store synthesis synthesis.questions synthesis.teachers",
+    "mongo pipeline release rl settings store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "settings",
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages planning release runs "
     "services settings store strict_model",

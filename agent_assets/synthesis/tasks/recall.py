@@ -121,6 +121,7 @@ def never_told_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Ta
             held += split == "heldout"
             wording = _pick(wordings[split], question.id, number)
             told = _asked(wording, question.text, elder, "never", question.id.rsplit(".", 1)[-1])
-            told = replace(told, split=split)
+            # The wording counts as the elder's language; the fixed reply is in that of the question.
+            told = replace(told, split=split, language=question.language)
             answer = answers[stable_hash("never", question.id, number) % len(answers)]
             yield Task(told, "abstention", elder.system, elder.tools, Script(told.gold_calls, fixed_answer(answer)))
