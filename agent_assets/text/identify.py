@@ -15,7 +15,7 @@ from agent_assets.text.scripts import HANGUL, KANA, LATIN, THAI
 
 MIN_STOP_SHARE = 0.2
 MIN_WORDS = 8  # of fewer, stop words say nothing
-SAMPLE_CHARS = 2000
+SAMPLE_CHARS = 1000  # some 180 words
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 _HAN, _KANA = re.compile("[\u4e00-\u9fff]+"), re.compile(f"[{KANA}]+")

@@ -29,8 +29,8 @@ PHRASES = Phrases(
     persona="Parlez à la première personne.",
 )
 
-_STOP_TEXT = """à au aux avec ce dans de des du elle en est et il je la le les ma me mes mon nous on par pas pour que qui sa
-se ses son sur un une vous"""
+_STOP_TEXT = """à au aux avec ce dans de des du elle en est et il je la le les ma me mes mon nous on par pas pour
+que qui sa se ses son sur un une vous"""
 _PERSON = re.compile("(?:mon frère|ma sœur|mon oncle) ([A-ZÉ][a-zé]+)")
 
 
