@@ -112,6 +112,13 @@ class LanguageRules(Protocol):
     def content(self, text: str) -> set[str]:
         """What carries content, numbers left out: two texts that share it say the same."""
 
+    def search_terms(self, text: str) -> list[str]:
+        """What a search compares, as often as it occurs; of a text without accents, in lower case."""
+
+    @property
+    def light_terms(self) -> Collection[str]:
+        """Search terms that many questions share: they help to rank, and hardly count as having been told."""
+
     def sentences(self, text: str) -> list[str]:
         """The sentences, each without the space around it."""
 

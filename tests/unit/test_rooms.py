@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "agent": "conversations errors text.languages",
     "agent.mcp": "conversations errors strict_model",
     "llm": "agent conversations errors strict_model",
-    "tool_servers": "conversations text",
+    "tool_servers": "conversations text text.languages",
     "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors mongo ports",
     # Programs of other environments, and what starts them.

@@ -12,7 +12,7 @@ from functools import cached_property
 from agent_assets.text.dates import DateNotation
 from agent_assets.text.language import UNKNOWN_LANGUAGE, LanguageCode, Phrases
 from agent_assets.text.languages.en import PHRASES
-from agent_assets.text.numbers import COMMA, POINT, NumberNotation
+from agent_assets.text.numbers import COMMA, POINT, NumberNotation, ascii_digits
 from agent_assets.text.quotations import unknown_quotations
 from agent_assets.text.scripts import KHMER, LAO, MYANMAR, THAI
 
@@ -27,6 +27,7 @@ class GenericRules:
 
     stop_words: frozenset[str] = frozenset()
     aliases: frozenset[str] = frozenset()
+    light_terms: frozenset[str] = frozenset()
     also_read: tuple[LanguageCode, ...] = ()
     never_told: tuple[re.Pattern[str], ...] = ()
     number_notations: tuple[NumberNotation, ...] = (POINT, COMMA)
@@ -55,6 +56,11 @@ class GenericRules:
         """Words without numbers and stop words."""
         words = (text[start:end] for start, end in self._words(text))
         return {word for word in words if not _NUMERAL.fullmatch(word)} - self.stop_words
+
+    def search_terms(self, text: str) -> list[str]:
+        """Words and numbers without stop words: stems and what else questions share are not known."""
+        words = (ascii_digits(text[start:end]) for start, end in self._words(text))
+        return [word for word in words if word not in self.stop_words]
 
     def sentences(self, text: str) -> list[str]:
         """Sentences of Unicode; abbreviations that its locale data knows end none. Thai has no signs that end one."""

@@ -65,6 +65,12 @@ _RUN = re.compile(f"[{HAN}{HAN_COMPATIBILITY}]+")
 _HAN = re.compile(f"[{HAN}]")
 _STOP_HAN = re.compile("[的了着过是在有和与及或也都就还又很而但被把给对从到向于以之其这那哪个们我你您他她它吗呢吧啊么]")
 
+_SEARCH_RUN = re.compile(f"[{HAN}]+")
+_SEARCH_STOP = re.compile(
+    "什么|怎么|怎样|喜欢|名字|最|叫|如何|哪里|哪儿|哪年|哪一年|哪个|哪些|哪|为什么|为何|多少|谁|时候|告诉|记得|知道|说说|讲讲|请问|"
+    "您|你|我|他|她|它|们|的|了|吗|呢|吧|啊|是|在|有|过|和|与|就|都|也|很|被|把|这|那|么|几|请|不|没|得|地|着|给|对"
+)
+
 # A relation, or a name before a title.
 _NAME = r"(?:(?![父母弟兄友儒她他我叫的是在有后病也])[\u4e00-\u9fff]){2,3}"
 _PERSON = re.compile(
@@ -83,6 +89,7 @@ class Chinese:
     phrases = PHRASES
     stop_words: frozenset[str] = frozenset()  # single characters, which are cut at (_STOP_HAN): no words to count
     never_told = tuple(map(re.compile, _NEVER_TOLD))
+    light_terms: frozenset[str] = frozenset()
     number_notations = (POINT,)
     date_notations: tuple[DateNotation, ...] = ()
     sentences = staticmethod(boundaries.sentences)
@@ -98,6 +105,11 @@ class Chinese:
         """Pairs of characters between those without content."""
         pieces = (piece for run in _RUN.findall(text) for piece in _STOP_HAN.split(run))
         return {piece[start : start + 2] for piece in pieces for start in range(len(piece) - 1)}
+
+    def search_terms(self, text: str) -> list[str]:
+        """Each character and each pair, between words that say nothing of what a question is about."""
+        parts = [part for run in _SEARCH_RUN.findall(text) for part in _SEARCH_STOP.split(run)]
+        return [part[at : at + size] for part in parts for size in (1, 2) for at in range(len(part) - size + 1)]
 
     def unknown_names(self, text: str, sources: str) -> set[str]:
         """Quotations: Chinese has no capital letters."""
