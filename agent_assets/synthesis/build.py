@@ -27,8 +27,9 @@ from agent_assets.conversations.messages import (
 from agent_assets.conversations.validation import Rejection, RejectReason
 from agent_assets.errors import TrainingDataError
 from agent_assets.synthesis.config import RowsConfig
+from agent_assets.synthesis.counts import count
 from agent_assets.synthesis.questions.question import read_questions, read_uncovered
-from agent_assets.synthesis.rows.coverage import count, coverage
+from agent_assets.synthesis.rows.coverage import coverage
 from agent_assets.synthesis.rows.example import Example
 from agent_assets.synthesis.rows.mixture import Mixed, general_rows, mix_rows
 from agent_assets.synthesis.tasks.elder_tasks import elder_tasks

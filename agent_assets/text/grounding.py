@@ -28,7 +28,7 @@ from agent_assets.text.answers import dates_in, says_never_told, with_iso_dates
 from agent_assets.text.language import LanguageCode
 from agent_assets.text.languages.registry import readers, rules_for
 from agent_assets.text.numbers import ascii_digits, magnitudes, ungrouped
-from agent_assets.text.own_words import read_result
+from agent_assets.text.own_words import read_result, scalars
 
 _CITED = re.compile(r"\[([A-Za-z0-9][\w.:-]*)\]")
 _CLAUSE_ENDS = re.compile(r"[,;，；。、\n]|[.!?](?=\s|$)|[！？]")
@@ -119,7 +119,7 @@ def _ids_in(texts: Sequence[str]) -> set[str]:
 def _levels(value: object) -> Iterator[dict[str, set[Decimal]]]:
     """Keys of one kind with the numbers below each: keys of an object, or the one text field of listed objects."""
     if isinstance(value, dict):
-        yield {str(key): set(_leaves(item)) for key, item in value.items()}
+        yield {str(key): set(_magnitudes_in(item)) for key, item in value.items()}
         inner: dict[str, set[Decimal]] = {}
         for item in value.values():
             for key, numbers in _own(item):
@@ -130,22 +130,20 @@ def _levels(value: object) -> Iterator[dict[str, set[Decimal]]]:
             level: dict[str, set[Decimal]] = {}
             for item in value:
                 if isinstance(item, dict) and isinstance(item.get(field), str):
-                    level.setdefault(item[field], set()).update(_leaves(item))
+                    level.setdefault(item[field], set()).update(_magnitudes_in(item))
             yield level
 
 
 def _own(value: object) -> Iterator[tuple[str, set[Decimal]]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield str(key), set(_leaves(item))
+            yield str(key), set(_magnitudes_in(item))
 
 
-def _leaves(value: object) -> Iterator[Decimal]:
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(item)
-    elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 10**15:
-        yield abs(Decimal(str(value)))
+def _magnitudes_in(value: object) -> Iterator[Decimal]:
+    for item in scalars(value):
+        if isinstance(item, int | float) and not isinstance(item, bool) and abs(item) < 10**15:
+            yield abs(Decimal(str(item)))
 
 
 def _clauses(answer: str, language: LanguageCode) -> list[str]:

@@ -24,6 +24,15 @@ def read_result(observation: str) -> Any:
         return observation.strip()
 
 
+def scalars(value: object) -> Iterator[object]:
+    """Every value inside objects and lists that is neither, in order."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from scalars(item)
+    else:
+        yield value
+
+
 def state_result(observation: str) -> str:
     """All values of a result in one line, cut where it grows long: `2025-03-01 4.12, 2025-03-02 4.2`."""
     text = " ".join(_compact(read_result(observation)).split())
@@ -35,7 +44,8 @@ def result_values(observation: str) -> list[str]:
 
     Dates are left out where other values stand beside them: the question named the days.
     """
-    values = list(dict.fromkeys(_leaves(read_result(observation))))
+    texts = (" ".join(_scalar(value).split()) for value in scalars(read_result(observation)) if value is not None)
+    values = list(dict.fromkeys(text for text in texts if 0 < len(text) <= MAX_SCALAR_CHARS))
     without_dates = [value for value in values if not is_iso_date(value)]
     return without_dates or values
 
@@ -89,17 +99,6 @@ def _entry(value: object) -> str:
 
 def _scalar(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _leaves(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from _leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-    elif value is not None and 0 < len(text := " ".join(_scalar(value).split())) <= MAX_SCALAR_CHARS:
-        yield text
 
 
 def _first_parts(text: str, parts: list[str], max_words: int, rules: LanguageRules) -> str:

@@ -24,7 +24,7 @@ from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.templates.file import RecallWords
 from agent_assets.text.language import LanguageCode
 from agent_assets.text.languages.registry import rules_for
-from agent_assets.text.seeds import short_hash, stable_hash
+from agent_assets.text.seeds import in_share, short_hash
 
 MAX_CHARS = 400
 SHOWN = 40  # earlier questions a model is told, the latest
@@ -198,7 +198,7 @@ def _problem(question: AskedQuestion, job: Job, names: frozenset[str]) -> str:
 
 def _question(asked: AskedQuestion, job: Job, config: QuestionsConfig, recall: RecallWords | None) -> Question:
     key = normal_text(asked.text)
-    held = stable_hash("split", key) / 2**64 < config.heldout_share
+    held = in_share(config.heldout_share, "split", key)
     tools = tuple(sorted(set(asked.tools)))
     calls: tuple[JsonObject, ...] = ()
     if job.need == "never_told" and recall is not None:

@@ -12,7 +12,7 @@ from agent_assets.synthesis.templates.fallback import fallback_wordings, fill_fa
 from agent_assets.synthesis.templates.file import LanguageWords, WordingsFile
 from agent_assets.synthesis.templates.render import Wording, fill, memory_sources, pools, split_wordings, tool_wordings
 from agent_assets.text.language import LanguageCode
-from agent_assets.text.seeds import seeded, short_hash, stable_hash
+from agent_assets.text.seeds import in_share, seeded, short_hash
 
 HELDOUT_ARGUMENTS_SHARE = 0.25
 ATTEMPTS = 50  # to find arguments that were not used yet
@@ -20,7 +20,7 @@ ATTEMPTS = 50  # to find arguments that were not used yet
 
 def heldout_side(tool: str, arguments: JsonObject) -> bool:
     """Whether arguments belong to held-out items."""
-    return stable_hash("side", tool, canonical_json(arguments)) / 2**64 < HELDOUT_ARGUMENTS_SHARE
+    return in_share(HELDOUT_ARGUMENTS_SHARE, "side", tool, canonical_json(arguments))
 
 
 def tool_questions(

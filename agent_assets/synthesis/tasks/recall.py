@@ -12,7 +12,7 @@ from agent_assets.synthesis.tasks.script import Script, fixed_answer, memory_ans
 from agent_assets.synthesis.tasks.task import Task
 from agent_assets.synthesis.templates.file import LanguageWords
 from agent_assets.text.own_words import own_words, told_by
-from agent_assets.text.seeds import stable_hash
+from agent_assets.text.seeds import in_share, stable_hash
 
 HELDOUT_WORDINGS_OF_NEVER_TOLD = 3
 
@@ -67,7 +67,7 @@ def open_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Task]:
     """Recall with tools: training looks up most memories, held-out items the others."""
     train, unseen = _wordings(questions, "train"), _wordings(questions, "heldout")
     share = elder.config.open_heldout_share
-    held = [memory for memory in elder.memories if stable_hash("open", memory.memory_id) / 2**64 < share]
+    held = [memory for memory in elder.memories if in_share(share, "open", memory.memory_id)]
     if len(held) == len(elder.memories):
         held = []
     held_ids = {memory.memory_id for memory in held}
