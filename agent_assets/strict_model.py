@@ -4,10 +4,13 @@ enters fingerprints.
 
 import difflib
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
+from agent_assets.text.language import LANGUAGE_CODE
+
+LanguageKey = Annotated[str, StringConstraints(pattern=LANGUAGE_CODE)]  # an ISO 639 code
 LeftOut: TypeAlias = "dict[str, bool | LeftOut]"
 
 

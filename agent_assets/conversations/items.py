@@ -21,7 +21,7 @@ class EvalItem:
         kind: `tool` (calls are judged), `recall_open` (a memory, with tools), `recall_closed` (a memory, asked without
             tools), `abstention` (never told: the right reply says so).
         wording: whether training used the same wording with other arguments.
-        language: `en` or `zh`.
+        language: ISO 639 code.
         system: the system prompt it is asked under, "" for none.
         gold_calls: `{name, arguments}` of every right call. Empty for recall: any search that finds it is right.
         gold_answer: a right final answer.

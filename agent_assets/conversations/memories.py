@@ -31,7 +31,7 @@ class ElderProfile:
 
     elder_id: str
     name: str
-    language: str = "en"  # "en" or "zh": the language the agent answers in
+    language: str = "en"  # ISO 639; "und" where nobody knows
     traits: dict[str, str] = field(default_factory=dict)
 
 

@@ -1,7 +1,8 @@
 """What a rollout on a held-out item is worth: pure functions from results to numbers.
 
 An item gets a score between 0 and 1 for each metric that applies to it, and a system's metric is the mean over the
-items that have it: null where none has. An item that failed for reasons of infrastructure has no scores at all.
+items that have it: null where none has. Whether something was never told is scored only in languages that are known to
+say so. An item that failed for reasons of infrastructure has no scores at all.
 
 | metric | items | score of one item |
 |---|---|---|
@@ -156,7 +157,7 @@ def gold_label(item: EvalItem) -> str:
 
 def _score(result: ItemResult, schemas: Mapping[str, ToolSchema], known: Collection[str]) -> dict[str, float]:
     item, answer = result.item, result.answer
-    never_told = answers.says_never_told(answer)
+    never_told = answers.says_never_told(answer, item.language)
     cited = answers.cited_ids(answer, {*known, *answers.offered_ids(result.messages)})
     scores: dict[str, float] = {}
     if item.kind == "tool":
@@ -164,15 +165,18 @@ def _score(result: ItemResult, schemas: Mapping[str, ToolSchema], known: Collect
         gold_names = Counter(call["name"] for call in item.gold_calls)
         scores["tool_name_accuracy"] = float(gold_names == Counter(call.name for call in result.calls))
         if item.gold_values:
-            scores["answer_accuracy"] = float(all(answers.states_value(value, answer) for value in item.gold_values))
+            stated = (answers.states_value(value, answer, item.language) for value in item.gold_values)
+            scores["answer_accuracy"] = float(all(stated))
     elif item.kind == "abstention":
-        scores["abstention"] = float(never_told and not cited)
+        if never_told is not None:
+            scores["abstention"] = float(never_told and not cited)
     else:
-        share = answers.recall_share(item.gold_answer, item.question, answer)
+        share = answers.recall_share(item.gold_answer, item.question, answer, item.language)
         scores[item.kind] = float(share >= RECALL_THRESHOLD)
         scores[f"{item.kind}_share"] = share
         # A memory may itself say "I never told my mother": who recalls it does not abstain.
-        scores["false_abstention"] = float(never_told and share < RECALL_THRESHOLD)
+        if never_told is not None:
+            scores["false_abstention"] = float(never_told and share < RECALL_THRESHOLD)
         if item.kind == "recall_open" and item.memory_ids:
             scores["citation"] = float(cited == frozenset(item.memory_ids))
     return scores

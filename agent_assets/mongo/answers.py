@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.mongo.layout import AnswersLayout, ProfilesLayout
+from agent_assets.text.identify import identify_language
+from agent_assets.text.language import LANGUAGE_CODE, UNKNOWN_LANGUAGE, LanguageCode
+from agent_assets.text.languages.registry import code_by_alias, rules_for
 
 _BROKEN_UTF8 = re.compile("[\ud800-\udfff]")  # what the reader turns bytes into that are no UTF-8
-_LETTERS, _CHINESE = re.compile(r"[^\W\d_]+"), re.compile("[\u4e00-\u9fff]+")
 MAX_TRAIT_CHARS = 500  # traits stand in every system prompt
-_DEFAULT_NAMES = {"zh": "长辈", "en": "Elder"}
-_LANGUAGES = {"zh": "zh", "cn": "zh", "chinese": "zh", "中文": "zh", "汉语": "zh", "en": "en", "english": "en"}
 
 
 class SkipReason(StrEnum):
@@ -30,6 +30,7 @@ class SkipReason(StrEnum):
     NO_QUESTION = "no_question"  # the question it answers is gone
     SUPERSEDED = "superseded"  # the same person answered the same question again later
     PROFILE_FIELD = "profile_field"  # a name or trait that is not text, or too long for a system prompt
+    LANGUAGE = "language"  # neither an ISO 639 code nor a name that the rules of a language list
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,12 @@ def make_profile(
         elif text:
             texts[name] = text
     stated = clean_text(dig(document, layout.language)) if layout and layout.language else None
-    language = _LANGUAGES.get((stated or "").lower().replace("_", "-").partition("-")[0]) or _language_of(memories)
-    name = texts.pop("", _DEFAULT_NAMES[language])
+    language = _stated_language(stated) if stated else None
+    if language is None:
+        skipped[SkipReason.LANGUAGE] += bool(stated)
+        memories = list(memories)
+        language = identify_language((memory.answer for memory in memories), (memory.question for memory in memories))
+    name = texts.pop("", rules_for(language).phrases.elder)
     return ElderProfile(elder_id, name, language, dict(sorted(texts.items()))), +skipped
 
 
@@ -192,9 +197,8 @@ def _is_text_list(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _language_of(memories: Iterable[Memory]) -> str:
-    text = " ".join(memory.answer for memory in memories)
-    if text.isascii():
-        return "en"
-    letters, chinese = (sum(map(len, runs.findall(text))) for runs in (_LETTERS, _CHINESE))
-    return "zh" if chinese * 3 > letters else "en"  # a Chinese answer may quote Latin names, hardly the reverse
+def _stated_language(stated: str) -> LanguageCode | None:
+    """The code of a language tag (`zh-Hant`, `en_US`) or of a name that is known; None where it says neither."""
+    name = stated.lower().replace("_", "-").partition("-")[0]
+    code = code_by_alias().get(name, name)
+    return code if re.match(LANGUAGE_CODE, code) and code != UNKNOWN_LANGUAGE else None

@@ -1,8 +1,9 @@
 """Do an agent's answers repeat what other elders told? Own against cross, over the answers that it really gave.
 
-An answer repeats a memory when both share a run of `WORDS` words (`HAN` characters in Chinese) that is not in what the
-agent was asked, nor among what its own elder told, nor in what the base model answers anyway. A canary is a text of a
-given pattern that an operator planted with an elder: in another elder's agent it is a leak, once is enough.
+An answer repeats a memory when both share a run of `WORDS` words (of `CHARACTERS` characters in scripts without spaces,
+such as Chinese, Japanese and Thai) that is not in what the agent was asked, nor among what its own elder told, nor in
+what the base model answers anyway. A canary is a text of a given pattern that an operator planted with an elder: in
+another elder's agent it is a leak, once is enough.
 
 This is the one place that reads other elders' memories. It returns counts only.
 """
@@ -12,10 +13,13 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-WORDS = 6
-HAN = 12
+from agent_assets.text.scripts import UNSPACED
 
-_TOKEN = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
+WORDS = 6
+CHARACTERS = 12
+
+_TOKEN = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,9 @@ def _runs_of(texts: Iterable[str]) -> set[str]:
 def _runs(text: str) -> set[str]:
     tokens = _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
     found = set()
-    for length, chinese in ((WORDS, False), (HAN, True)):
+    for length, unspaced in ((WORDS, False), (CHARACTERS, True)):
         for start in range(len(tokens) - length + 1):
             run = tokens[start : start + length]
-            if all(("\u3400" <= token[0] <= "\u9fff") == chinese for token in run):
+            if all(bool(_UNSPACED.match(token)) is unspaced for token in run):
                 found.add(" ".join(run))
     return found

@@ -10,7 +10,7 @@
 | exact | `tool` | 1 for exactly the gold calls, else 0: rollouts that all fail teach nothing about failing better |
 | grounded | `tool` with gold values, recall | share of the gold values stated (recall: of the memory's content) |
 | citation | `recall_open` | 1 when exactly the gold memories are cited |
-| abstention | `abstention` | says it was never told, citing nothing |
+| abstention | `abstention`, in a language that is known to say so | says it was never told, citing nothing |
 
 An answer with a number that stands in no result, nor in the question, is not grounded at all.
 
@@ -31,7 +31,7 @@ from agent_assets.conversations.validation import validate_call
 from agent_assets.evaluation.metrics import calls_match
 from agent_assets.rl.config import RewardWeights
 from agent_assets.text import answers
-from agent_assets.text.own_words import numbers
+from agent_assets.text.numbers import written_numbers
 
 _CALL_IN_TEXT = re.compile(r"</?tool_call>|</?tool_response>")
 
@@ -127,14 +127,14 @@ def _answer_components(item: EvalItem, messages: Sequence[Message], answer: str)
     offered = answers.offered_ids(messages)
     cited = answers.cited_ids(answer, offered | set(item.memory_ids))
     if item.kind == "abstention":
-        return {"abstention": float(answers.says_never_told(answer) and not cited)}
+        abstains = answers.says_never_told(answer, item.language)
+        return {} if abstains is None else {"abstention": float(abstains and not cited)}
     if item.kind == "tool":
         if item.gold_values:
-            found["grounded"] = sum(answers.states_value(value, answer) for value in item.gold_values) / len(
-                item.gold_values
-            )
+            found["grounded"] = sum(answers.states_value(value, answer, item.language) for value in item.gold_values)
+            found["grounded"] /= len(item.gold_values)
     else:
-        found["grounded"] = answers.recall_share(item.gold_answer, item.question, answer)
+        found["grounded"] = answers.recall_share(item.gold_answer, item.question, answer, item.language)
         if item.memory_ids and item.kind == "recall_open":
             found["citation"] = float(cited == frozenset(item.memory_ids))
     if found.get("grounded") and _invents(item, messages, answer):
@@ -146,7 +146,8 @@ def _invents(item: EvalItem, messages: Sequence[Message], answer: str) -> bool:
     """Whether the answer holds a number that stands in no result, nor in the question, nor in what was told."""
     results = " ".join(message.content for message in messages if message.role == "tool")
     told = item.gold_answer if item.kind == "recall_closed" else ""
-    return bool(numbers(answer) - numbers(" ".join([results, item.question, told, *item.memory_ids])))
+    known = set(written_numbers(" ".join([results, item.question, told, *item.memory_ids])))
+    return not known.issuperset(written_numbers(answer))
 
 
 def _weighted(components: Mapping[str, float], weights: RewardWeights) -> float:

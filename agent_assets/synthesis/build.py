@@ -27,8 +27,9 @@ from agent_assets.conversations.messages import (
 from agent_assets.conversations.validation import Rejection, RejectReason
 from agent_assets.errors import TrainingDataError
 from agent_assets.synthesis.config import RowsConfig
+from agent_assets.synthesis.counts import count
 from agent_assets.synthesis.questions.question import read_questions, read_uncovered
-from agent_assets.synthesis.rows.coverage import count, coverage
+from agent_assets.synthesis.rows.coverage import coverage
 from agent_assets.synthesis.rows.example import Example
 from agent_assets.synthesis.rows.mixture import Mixed, general_rows, mix_rows
 from agent_assets.synthesis.tasks.elder_tasks import elder_tasks
@@ -241,8 +242,9 @@ def _swift(messages: Sequence[Message], tools: tuple[ToolSchema, ...]) -> JsonOb
 def _gold_values(example: Example) -> list[str]:
     if example.task.needs_result:  # memories: the answer cites all of them
         return example.sources
+    language = example.task.question.language
     values = [value for result in example.results for value in result_values(result)]
-    return [value for value in dict.fromkeys(values) if states_value(value, example.answer)]
+    return [value for value in dict.fromkeys(values) if states_value(value, example.answer, language)]
 
 
 def _write_lines(path: Path, values: Iterable[object]) -> None:

@@ -5,8 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from agent_assets.llm.config import TeacherChoice
-from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
-from agent_assets.text.language import Language
+from agent_assets.strict_model import NOT_IN_FINGERPRINT, LanguageKey, StrictModel
 
 # Raised by hand when a prompt of llm_teacher or llm_questions changes: part of every fingerprint.
 TEACHER_PROMPTS = "1"
@@ -24,7 +23,9 @@ class QuestionsConfig(StrictModel):
         description="YAML file with question and answer wordings, beside defs.yaml. Tools without wordings there are "
         "asked about in words made from their schema.",
     )
-    languages: list[Language] = Field(["en"], min_length=1, description="Languages to ask in.")
+    languages: list[LanguageKey] = Field(
+        ["en"], min_length=1, description="Languages to ask in, by their ISO 639 codes."
+    )
     per_tool: int = Field(60, ge=1, description="Training questions per tool with arguments and language.")
     per_tool_without_arguments: int = Field(
         12, ge=1, description="Training questions per tool without arguments and language; at most one per wording."

@@ -1,35 +1,19 @@
 """Short answers from tool results: every value stated once, compactly; and a memory told in the elder's own words."""
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from agent_assets.conversations.memories import Memory
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.text.language import Language
+from agent_assets.text.dates import is_iso_date
+from agent_assets.text.language import LanguageCode, LanguageRules
+from agent_assets.text.languages.registry import rules_for
 
 MAX_RESULT_CHARS = 400
 MAX_SCALAR_CHARS = 80
 
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_WORD = re.compile(r"[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
-_CHINESE = re.compile(r"[\u3400-\u9fff]+")
-# Of ASCII text every letter, digit and underscore as w, what joins two words as j, the rest as space.
-_SHAPE = bytes(
-    ord("w" if chr(byte).isalnum() or byte == ord("_") else "j" if byte in b"'-" else " ") for byte in range(128)
-).ljust(256)
 _OPEN_END = " ,;:，；："
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
-_ASCII_SENTENCE_END = re.compile(r" (?<=[.!?] )")  # the same where spaces are single, found much faster
-_CLAUSE_END = re.compile(r"(?<=[,;:])\s+|(?<=[，；：])")
-_TITLE_END = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Rev|Col|Capt|Gov|Prof|No)|\b[A-Z])\.$")
-_LONGEST_TITLE = 6  # characters of _TITLE_END at most: what stands before need not be searched
-_TOLD_BY: dict[str, dict[Language, str]] = {
-    "family": {"en": "My family tells it so: ", "zh": "家里人是这么说我的："},
-    "friend": {"en": "A friend tells it so: ", "zh": "朋友是这么说我的："},
-}
 
 
 def read_result(observation: str) -> Any:
@@ -38,6 +22,15 @@ def read_result(observation: str) -> Any:
         return json.loads(observation)
     except ValueError:  # tools may answer in plain text
         return observation.strip()
+
+
+def scalars(value: object) -> Iterator[object]:
+    """Every value inside objects and lists that is neither, in order."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from scalars(item)
+    else:
+        yield value
 
 
 def state_result(observation: str) -> str:
@@ -51,26 +44,27 @@ def result_values(observation: str) -> list[str]:
 
     Dates are left out where other values stand beside them: the question named the days.
     """
-    values = list(dict.fromkeys(_leaves(read_result(observation))))
-    without_dates = [value for value in values if not _ISO_DATE.fullmatch(value)]
+    texts = (" ".join(_scalar(value).split()) for value in scalars(read_result(observation)) if value is not None)
+    values = list(dict.fromkeys(text for text in texts if 0 < len(text) <= MAX_SCALAR_CHARS))
+    without_dates = [value for value in values if not is_iso_date(value)]
     return without_dates or values
 
 
-def own_words(memory_text: str, *, max_words: int) -> str:
+def own_words(memory_text: str, *, language: LanguageCode, max_words: int) -> str:
     """What was told, cut at the end of a sentence where it is long, and inside of one only where it must be."""
-    text = " ".join(memory_text.split())
-    if _length(text) <= max_words and (whole := text.rstrip(_OPEN_END)):
+    text, rules = " ".join(memory_text.split()), rules_for(language)
+    if rules.length(text) <= max_words and (whole := text.rstrip(_OPEN_END)):
         return whole
     return (
-        _cut(text, _sentences(text), max_words)
-        or _cut(text, _CLAUSE_END.split(text), max_words)
-        or _hard_cut(text, max_words)
+        _first_parts(text, rules.sentences(text), max_words, rules)
+        or _first_parts(text, rules.clauses(text), max_words, rules)
+        or rules.cut(text, max_words)
     )
 
 
-def told_by(memory: Memory, language: Language) -> str:
+def told_by(memory: Memory, language: LanguageCode) -> str:
     """What stands before the words of somebody else than the elder; "" for their own."""
-    return _TOLD_BY.get(memory.relationship, {}).get(language, "")
+    return rules_for(language).phrases.told_by.get(memory.relationship, "")
 
 
 def memories_in(observation: str) -> list[JsonObject]:
@@ -83,11 +77,6 @@ def memories_in(observation: str) -> list[JsonObject]:
 def cite(words: str, memory_ids: list[str]) -> str:
     """Words with the memories they rest on: `I was born in Boston. [m-001]`."""
     return " ".join([words, *(f"[{memory_id}]" for memory_id in memory_ids)])
-
-
-def numbers(text: str) -> set[str]:
-    """Every number written in a text, as written."""
-    return set(_NUMBER.findall(text))
 
 
 def _compact(value: object) -> str:
@@ -112,50 +101,12 @@ def _scalar(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _leaves(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from _leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-    elif value is not None and 0 < len(text := " ".join(_scalar(value).split())) <= MAX_SCALAR_CHARS:
-        yield text
-
-
-def _sentences(text: str) -> list[str]:
-    """Sentences of a text with single spaces; "Mr. Smith" does not end one."""
-    found: list[str] = []
-    for part in (_ASCII_SENTENCE_END if text.isascii() else _SENTENCE_END).split(text):
-        if found and _TITLE_END.search(found[-1], max(0, len(found[-1]) - _LONGEST_TITLE)):
-            found[-1] += " " + part
-        else:
-            found.append(part)
-    return found
-
-
-def _cut(text: str, parts: list[str], max_words: int) -> str:
+def _first_parts(text: str, parts: list[str], max_words: int, rules: LanguageRules) -> str:
     """As many parts from the start as fit; "" when the first does not."""
     end, length = 0, 0.0
     for part in parts:
-        length += _length(part)  # no word goes over the end of a part
+        length += rules.length(part)  # no word goes over the end of a part
         if length > max_words:
             break
         end = text.index(part, end) + len(part)
     return text[:end].rstrip(_OPEN_END)
-
-
-def _hard_cut(text: str, max_words: int) -> str:
-    words = text.split(" ")
-    while len(words) > 1 and _length(" ".join(words)) > max_words:
-        words.pop()
-    cut = " ".join(words)
-    return cut if _length(cut) <= max_words else cut[: max_words * 2]
-
-
-def _length(text: str) -> float:
-    """Words; two Chinese characters count as one."""
-    if text.isascii():  # the same count as _WORD's, faster; a letter between two joints needs it twice
-        shape = text.encode().translate(_SHAPE).replace(b"wjw", b"www").replace(b"wjw", b"www")
-        return len(shape.replace(b"j", b" ").split())
-    return sum(map(len, _CHINESE.findall(text))) / 2 + len(_WORD.findall(text))

@@ -10,6 +10,11 @@ def stable_hash(*parts: object) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
+def in_share(share: float, *parts: object) -> bool:
+    """Whether the parts fall into a share (0 to 1) of all possible ones, decided by their hash."""
+    return stable_hash(*parts) / 2**64 < share
+
+
 def seeded(*parts: object) -> Random:
     """A random generator of its own for the parts."""
     return Random(stable_hash(*parts))

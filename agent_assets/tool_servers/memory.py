@@ -13,8 +13,9 @@ from pathlib import Path
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 
-from agent_assets.conversations.memories import MEMORIES_FILE, Memory, read_memories
+from agent_assets.conversations.memories import MEMORIES_FILE, PROFILE_FILE, Memory, read_memories, read_profile
 from agent_assets.conversations.messages import canonical_json
+from agent_assets.text.language import UNKNOWN_LANGUAGE, LanguageCode
 from agent_assets.tool_servers.memory_search import MemoryIndex
 from agent_assets.tool_servers.serving import READ_ONLY, add_transport_arguments, new_server, serve
 
@@ -24,10 +25,10 @@ MAX_TEXT = 1000  # characters of one answer in a list; get_memory gives all of i
 NO_TOPIC = "other"
 
 
-def build_server(memories: Sequence[Memory]) -> FastMCP[None]:
+def build_server(memories: Sequence[Memory], language: LanguageCode) -> FastMCP[None]:
     """The server with its five tools over `memories`. What memories say is data: it is returned, never acted on."""
     by_id = {memory.memory_id: memory for memory in memories}
-    index = MemoryIndex(memories)
+    index = MemoryIndex(memories, language)
     server = new_server("memories", "What one elder told, with memory ids. [] means it was never told.")
 
     def search_memories(query: str) -> str:
@@ -80,12 +81,14 @@ def main() -> None:
     add_transport_arguments(parser)
     arguments = parser.parse_args()
     memories: list[Memory] = []
+    language = UNKNOWN_LANGUAGE
     if arguments.memories != "-":
         folder = Path(arguments.memories)
-        if not (folder / MEMORIES_FILE).is_file():
-            sys.exit(f"error: {folder} has no {MEMORIES_FILE}; give the folder of an elder_memories artifact.")
-        memories = read_memories(folder)
-    serve(build_server(memories), arguments)
+        for name in (MEMORIES_FILE, PROFILE_FILE):
+            if not (folder / name).is_file():
+                sys.exit(f"error: {folder} has no {name}; give the folder of an elder_memories artifact.")
+        memories, language = read_memories(folder), read_profile(folder).language
+    serve(build_server(memories, language), arguments)
 
 
 if __name__ == "__main__":

@@ -27,17 +27,18 @@ MAY_IMPORT = {
     "ports": "",
     "settings": "errors privacy",
     "privacy": "errors",
-    "strict_model": "",
+    "strict_model": "text",
     "conversations": "errors",
     "store": "errors",
-    "text": "conversations",
+    "text": "conversations text.languages",
+    "text.languages": "text",
     "planning": "conversations errors store",
     # The run-time of an agent, and what it asks.
-    "agent": "conversations errors",
+    "agent": "conversations errors text.languages",
     "agent.mcp": "conversations errors strict_model",
     "llm": "agent conversations errors strict_model",
-    "tool_servers": "conversations",
-    "mongo": "conversations errors store strict_model",
+    "tool_servers": "conversations text text.languages",
+    "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors mongo privacy",
     # Programs of other environments, and what starts them.
     "engines": "engines.devices engines.launch engines.servers errors runs settings store",
@@ -49,38 +50,39 @@ MAY_IMPORT = {
     # Training data.
     "synthesis": "agent conversations errors llm strict_model synthesis.questions synthesis.rows synthesis.tasks "
     "synthesis.teachers synthesis.templates text",
-    "synthesis.arguments": "conversations text",
-    "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments synthesis.templates text",
+    "synthesis.arguments": "conversations text text.languages",
+    "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments synthesis.templates "
+    "text text.languages",
     "synthesis.rows": "agent conversations errors synthesis synthesis.tasks text",
     "synthesis.tasks": "agent conversations errors synthesis synthesis.arguments synthesis.questions "
-    "synthesis.templates text",
-    "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows synthesis.tasks text",
-    "synthesis.templates": "conversations errors strict_model synthesis.arguments text",
+    "synthesis.templates text text.languages",
+    "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows synthesis.tasks text text.languages",
+    "synthesis.templates": "conversations errors strict_model synthesis.arguments text text.languages",
     # Judging, learning, releasing.
     "evaluation": "agent conversations errors text",
     "rl.backends": "agent conversations engines engines.launch engines.servers errors rl store",
-    "rl": "agent conversations engines engines.servers errors evaluation llm "
-    "strict_model synthesis synthesis.arguments synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers "
+    "rl": "agent conversations engines engines.servers errors evaluation llm strict_model synthesis "
+    "synthesis.arguments synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers "
     "synthesis.templates text",
-    "release": "errors evaluation settings store strict_model",
+    "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
-    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release "
-    "rl runs settings store strict_model synthesis",
+    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release rl "
+    "runs settings store strict_model synthesis",
     "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates errors "
-    "evaluation llm mongo pipeline release rl.backends rl settings store synthesis "
-    "synthesis.questions synthesis.teachers",
+    "evaluation llm mongo pipeline release rl rl.backends settings store synthesis synthesis.questions "
+    "synthesis.teachers text.languages",
     "runs": "mongo mongo.embedded privacy settings",
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages planning release runs "
     "settings store strict_model",
     "services": "automation engines.devices errors mongo.embedded ports privacy runs serving settings",
-    "serving": "agent agent.mcp automation conversations engines engines.devices engines.launch engines.servers errors "
-    "mongo pipeline pipeline.stages planning ports privacy release runs serving.routes settings store strict_model "
-    "text",
+    "serving": "agent agent.mcp automation conversations engines engines.devices engines.launch engines.servers "
+    "errors mongo pipeline pipeline.stages planning ports privacy release runs serving.routes settings store "
+    "strict_model text",
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices engines.launch engines.servers "
-    "errors mongo mongo.embedded pipeline pipeline.stages planning privacy release runs services serving serving.ui "
-    "settings store",
+    "errors mongo mongo.embedded pipeline pipeline.stages planning privacy release runs services serving "
+    "serving.ui settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
 }
 

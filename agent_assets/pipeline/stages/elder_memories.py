@@ -29,14 +29,24 @@ def present(pipeline: PipelineSpec) -> bool:
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write elder.json and memories.jsonl."""
     from agent_assets.conversations.memories import write_memories
+    from agent_assets.text.languages.registry import known_languages
 
     record = source.data
+    language = record.profile.language
+    has_rules = language in known_languages()
+    if not has_rules:
+        run.context.log.warning(
+            "There are no rules for the language %s: text is read by the boundaries of Unicode, and what is said "
+            'besides the elder\'s words is in another language. See "Add a language" in docs/training-data.md.',
+            repr(language),
+        )
     write_memories(folder, record.profile, record.memories)
     enough = len(record.memories) >= run.config.elder_memories.min_memories
     return StageResult(
         summary={
             "memories": len(record.memories),
-            "language": record.profile.language,
+            "language": language,
+            "language_rules": language if has_rules else "generic",
             "categories": len({memory.category for memory in record.memories}),
             "skipped": dict(record.skipped),
         },

@@ -7,37 +7,25 @@ from random import Random
 from typing import Any, Literal
 
 from agent_assets.conversations.memories import Memory
-from agent_assets.text.language import Language
+from agent_assets.text import dates
+from agent_assets.text.language import LanguageCode
+from agent_assets.text.languages.registry import rules_for
+from agent_assets.text.numbers import ascii_digits
 
 MemorySource = Literal["memory_id", "person", "first_year", "last_year", "question"]
 
 MOST_MEMORIES_OF_A_PERSON = 3  # a person who is everywhere makes long rows that teach little
 
-# What stands before is looked at last: a pattern that starts with a digit is searched for quickly.
-_YEAR = re.compile(r"(1[5-9]\d\d|20\d\d)(?<![0-9].{4})(?![0-9])")
-_CAPITAL = re.compile(r" [A-Z][a-z]")  # stands in every English name
-# English: a title or a relation, then capitalised words. Chinese: a relation, or a name before a title.
-_NAME = r"[A-Z][a-z]+(?: [A-Z][a-z]+){0,2}"
-_ENGLISH = re.compile(
-    r"\b(?:Mr\.|Mrs\.|Miss|Dr\.|Sir|Captain|Colonel|Governor|Reverend|Master|Aunt|Uncle|"
-    rf"(?:father|mother|brother|sister|son|daughter|wife|husband|uncle|aunt|friend|cousin|partner)(?: was)?) ({_NAME})"
-)
-_CHINESE_NAME = r"(?:(?![父母弟兄友儒她他我叫的是在有后病也])[\u4e00-\u9fff]){2,3}"
-_CHINESE = re.compile(
-    r"(?:父亲|母亲|妻子|丈夫|儿子|女儿|弟弟|哥哥|姐姐|妹妹|姐夫|友人|朋友|姑丈|堂兄|表妹夫|盟弟)(?:名?叫|是)?"
-    rf"({_CHINESE_NAME})(?=[，。、；,.]|的|在|是|和|先生)|({_CHINESE_NAME})先生"
-)
+FIRST_YEAR = 1500  # of the years that memories are asked for by
 
 
-def people(memories: Sequence[Memory], language: Language) -> list[str]:
+def people(memories: Sequence[Memory], language: LanguageCode) -> list[str]:
     """Names that memories introduce by a title or a relation, each in at most three memories; sorted.
 
     A few patterns, not a name recogniser: it finds enough names to train with, and the tool confirms each.
     """
-    pattern = _ENGLISH if language == "en" else _CHINESE
     texts = [f"{memory.question} {memory.answer}" for memory in memories]
-    likely = [text for text in texts if _CAPITAL.search(text)] if language == "en" else texts
-    found = {next(filter(None, match.groups())) for text in likely for match in pattern.finditer(text)}
+    found = rules_for(language).people(texts)
     holders = Counter({name: sum(name in text for text in texts) for name in found})
     # A name that is also a word, such as Read, finds more than the person.
     words = set(re.findall(r"\b[a-z]+\b", " ".join(texts))) if found else set()
@@ -46,13 +34,14 @@ def people(memories: Sequence[Memory], language: Language) -> list[str]:
 
 def years(memories: Sequence[Memory]) -> list[int]:
     """Years that memories mention, sorted, each once."""
-    return sorted({int(year) for memory in memories for year in _YEAR.findall(f"{memory.question} {memory.answer}")})
+    found = {year for memory in memories for year in dates.years(ascii_digits(f"{memory.question} {memory.answer}"))}
+    return sorted(year for year in found if year >= FIRST_YEAR)
 
 
 class MemoryArguments:
     """Samples arguments that one elder's memories can answer."""
 
-    def __init__(self, memories: Sequence[Memory], language: Language) -> None:
+    def __init__(self, memories: Sequence[Memory], language: LanguageCode) -> None:
         self._choices: dict[str, list[Any]] = {
             "memory_id": [memory.memory_id for memory in memories],
             "person": people(memories, language),

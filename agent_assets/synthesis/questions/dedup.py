@@ -5,11 +5,11 @@ exactly: a pipeline has thousands of questions, not millions. Texts are compared
 signs and spaces. Numbers are compared apart: two questions that ask for different days are two questions.
 """
 
-import re
 import unicodedata
 from collections import Counter, defaultdict
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+from agent_assets.text.numbers import written_numbers
+
 _SIZE = 3
 
 
@@ -29,8 +29,8 @@ class Distinct:
     def add(self, text: str) -> bool:
         """Take in a question; False, counted in `dropped`, when it is there already, as it is or nearly."""
         bare = normal_text(text)
-        numbers = tuple(sorted(_NUMBER.findall(unicodedata.normalize("NFKC", text))))
-        grams = trigrams(_NUMBER.sub("", bare))
+        numbers = tuple(sorted(written_numbers(unicodedata.normalize("NFKC", text))))
+        grams = trigrams("".join(letter for letter in bare if not letter.isdecimal()))
         if bare in self._exact:
             self.dropped["exact_duplicate"] += 1
             return False

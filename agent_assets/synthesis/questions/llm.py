@@ -5,7 +5,6 @@ comes back is checked, freed of duplicates, and split by a hash of its text: mor
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,13 +22,12 @@ from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.questions.dedup import Distinct, normal_text
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.templates.file import RecallWords
-from agent_assets.text.language import Language
-from agent_assets.text.seeds import short_hash, stable_hash
+from agent_assets.text.language import LanguageCode
+from agent_assets.text.languages.registry import rules_for
+from agent_assets.text.seeds import in_share, short_hash
 
 MAX_CHARS = 400
 SHOWN = 40  # earlier questions a model is told, the latest
-_HAN = re.compile("[\u3400-\u9fff]")
-_LANGUAGES: Mapping[Language, str] = {"en": "English", "zh": "Chinese (中文)"}
 _SYSTEM = """\
 You write questions that people ask an assistant who has the tools below. Each question stands for itself, holds every
 value that its tools require (real, varied values of the kind the schemas and the material show), names no tool and no
@@ -82,7 +80,7 @@ class Job:
     """What is asked for: `tool` names the tool of a job that needs one."""
 
     need: Need
-    language: Language
+    language: LanguageCode
     count: int
     tool: str = ""
 
@@ -183,7 +181,7 @@ def _messages(system: str, job: Job, kept: Sequence[AskedQuestion], batch: int) 
     need = _NEEDS[job.need].format(tool=job.tool)
     told = json.dumps([question.text for question in kept[-SHOWN:]], ensure_ascii=False)
     already = f" New means: unlike these in wording and in values: {told}" if kept else ""
-    asked = f"Write {batch} new questions in {_LANGUAGES[job.language]} {need}.{already}"
+    asked = f"Write {batch} new questions in {rules_for(job.language).name} {need}.{already}"
     return [{"role": "system", "content": system}, {"role": "user", "content": asked}]
 
 
@@ -193,14 +191,14 @@ def _problem(question: AskedQuestion, job: Job, names: frozenset[str]) -> str:
     fits = {"tool": job.tool in named, "several": len(named) > 1, "none": not named, "never_told": True}[job.need]
     if not question.text or len(question.text) > MAX_CHARS:
         return "empty_or_too_long"
-    if bool(_HAN.search(question.text)) is not (job.language == "zh"):
+    if not rules_for(job.language).may_be(question.text):
         return "wrong_language"
     return "" if fits and named <= names else "wrong_tools"
 
 
 def _question(asked: AskedQuestion, job: Job, config: QuestionsConfig, recall: RecallWords | None) -> Question:
     key = normal_text(asked.text)
-    held = stable_hash("split", key) / 2**64 < config.heldout_share
+    held = in_share(config.heldout_share, "split", key)
     tools = tuple(sorted(set(asked.tools)))
     calls: tuple[JsonObject, ...] = ()
     if job.need == "never_told" and recall is not None:

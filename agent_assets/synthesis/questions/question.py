@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent_assets.conversations.messages import JsonObject, canonical_json
-from agent_assets.text.language import Language
+from agent_assets.text.language import LanguageCode
 
 Split = Literal["train", "heldout"]
 QuestionKind = Literal["tool", "recall", "template", "abstention", "questionnaire"]
@@ -27,7 +27,7 @@ class Question:
     Args:
         id: stable; names tool, language, use and number.
         text: what is asked.
-        language: `en` or `zh`.
+        language: its ISO 639 code.
         tools: names of the tools that answer it.
         split: `train` or `heldout`.
         wording: id of the wording it was made from.
@@ -39,7 +39,7 @@ class Question:
 
     id: str
     text: str
-    language: Language
+    language: LanguageCode
     tools: tuple[str, ...]
     split: Split
     wording: str

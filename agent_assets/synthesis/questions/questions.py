@@ -6,8 +6,6 @@ of the arguments decides on which side they may be used. Tools without arguments
 a tool with so few possible arguments that training would get none is trained and not held out.
 """
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,15 +14,16 @@ from agent_assets.errors import ConfigError, TrainingDataError
 from agent_assets.llm.client import LlmClient
 from agent_assets.synthesis.arguments.sampler import CannotSample
 from agent_assets.synthesis.config import QuestionsConfig
+from agent_assets.synthesis.counts import count
 from agent_assets.synthesis.questions.llm import LlmQuestions, Material, ask_questions
 from agent_assets.synthesis.questions.question import Question, write_questions, write_uncovered
 from agent_assets.synthesis.questions.scripted import never_told_questions, tool_questions, unanswerable_questions
 from agent_assets.synthesis.templates.file import WordingsFile, read_wordings
 from agent_assets.synthesis.templates.render import memory_sources
-from agent_assets.text.language import Language
-from agent_assets.text.seeds import short_hash, stable_hash
-
-_HAN = re.compile("[\u3400-\u9fff]")
+from agent_assets.text.identify import choose_language
+from agent_assets.text.language import LanguageCode
+from agent_assets.text.languages.registry import rules_for
+from agent_assets.text.seeds import in_share, short_hash
 
 
 async def ask_llm(
@@ -127,12 +126,19 @@ def make_questions(
         "train": sum(question.split == "train" for question in questions),
         "heldout": sum(question.split == "heldout" for question in questions),
         "by_tool": by_tool,
-        "by_kind": _counts(question.kind for question in questions),
-        "by_language": _counts(question.language for question in questions),
-        "by_difficulty": _counts(str(question.difficulty) for question in questions),
+        "by_kind": count(question.kind for question in questions),
+        "by_language": count(question.language for question in questions),
+        "borrowed_phrases": _borrowed_phrases(config.languages),
+        "by_difficulty": count(str(question.difficulty) for question in questions),
         "uncovered": uncovered | ({} if asked is None else asked.uncovered),
         "dropped": {} if asked is None else dict(sorted(asked.dropped.items())),
     }
+
+
+def _borrowed_phrases(languages: Iterable[LanguageCode]) -> dict[LanguageCode, LanguageCode]:
+    """Languages in which nobody wrote what is asked where no wordings ask it, and which language it is asked in."""
+    spoken = {language: rules_for(language).phrases.language for language in languages}
+    return {language: other for language, other in spoken.items() if other != language}
 
 
 def _recall_tool(words: WordingsFile) -> frozenset[str]:
@@ -145,9 +151,9 @@ def _questionnaire(
     """What all elders are asked, in the languages of the pipeline, split by the hash of each text."""
     assert words.recall is not None, "called only with one"
     for text in sorted({" ".join(text.split()) for text in texts} - taken):
-        language: Language = "zh" if _HAN.search(text) else "en"
-        if text and language in config.languages:
-            held = stable_hash("split", text) / 2**64 < config.unseen_share
+        language = choose_language(text, config.languages)
+        if text and language is not None:
+            held = in_share(config.unseen_share, "split", text)
             yield Question(
                 id=f"questionnaire.{language}.{short_hash('questionnaire', text)}",
                 text=text,
@@ -160,7 +166,3 @@ def _questionnaire(
                 kind="questionnaire",
                 difficulty=3,
             )
-
-
-def _counts(values: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(values).items()))

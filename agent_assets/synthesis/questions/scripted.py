@@ -11,8 +11,8 @@ from agent_assets.synthesis.questions.question import Question, Split
 from agent_assets.synthesis.templates.fallback import fallback_wordings, fill_fallback
 from agent_assets.synthesis.templates.file import LanguageWords, WordingsFile
 from agent_assets.synthesis.templates.render import Wording, fill, memory_sources, pools, split_wordings, tool_wordings
-from agent_assets.text.language import Language
-from agent_assets.text.seeds import seeded, short_hash, stable_hash
+from agent_assets.text.language import LanguageCode
+from agent_assets.text.seeds import in_share, seeded, short_hash
 
 HELDOUT_ARGUMENTS_SHARE = 0.25
 ATTEMPTS = 50  # to find arguments that were not used yet
@@ -20,11 +20,11 @@ ATTEMPTS = 50  # to find arguments that were not used yet
 
 def heldout_side(tool: str, arguments: JsonObject) -> bool:
     """Whether arguments belong to held-out items."""
-    return stable_hash("side", tool, canonical_json(arguments)) / 2**64 < HELDOUT_ARGUMENTS_SHARE
+    return in_share(HELDOUT_ARGUMENTS_SHARE, "side", tool, canonical_json(arguments))
 
 
 def tool_questions(
-    tool: ToolSchema, words: WordingsFile, language: Language, config: QuestionsConfig, texts: set[str]
+    tool: ToolSchema, words: WordingsFile, language: LanguageCode, config: QuestionsConfig, texts: set[str]
 ) -> list[Question]:
     """Training questions, then held-out ones; templates for a tool that each elder's memories fill.
 
@@ -70,7 +70,7 @@ class _Maker:
 
     tool: ToolSchema
     words: WordingsFile
-    language: Language
+    language: LanguageCode
     seed: int
     texts: set[str]
 
@@ -122,7 +122,7 @@ class _Maker:
 
 
 def _templates(
-    tool: ToolSchema, words: WordingsFile, language: Language, wordings: Sequence[Wording]
+    tool: ToolSchema, words: WordingsFile, language: LanguageCode, wordings: Sequence[Wording]
 ) -> Iterator[Question]:
     recall = words.recall is not None and words.recall.tool == tool.name
     for wording in wordings:
@@ -140,7 +140,7 @@ def _templates(
 
 
 def never_told_questions(
-    words: WordingsFile, language: Language, config: QuestionsConfig, texts: set[str]
+    words: WordingsFile, language: LanguageCode, config: QuestionsConfig, texts: set[str]
 ) -> Iterator[Question]:
     """Questions that search finds nothing for, a share of them held out."""
     recall = words.recall
@@ -167,7 +167,7 @@ def never_told_questions(
 
 
 def unanswerable_questions(
-    words: WordingsFile, language: Language, config: QuestionsConfig, texts: set[str]
+    words: WordingsFile, language: LanguageCode, config: QuestionsConfig, texts: set[str]
 ) -> Iterator[Question]:
     """Questions of the wordings file that no tool can answer, a share of them held out."""
     made = [

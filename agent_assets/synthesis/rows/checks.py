@@ -11,7 +11,9 @@ from agent_assets.conversations.validation import Rejection, RejectReason, valid
 from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.text.answers import cited_ids, offered_ids, recall_share, says_never_told
 from agent_assets.text.grounding import Evidence, contradictions, not_grounded
-from agent_assets.text.own_words import memories_in, numbers, read_result
+from agent_assets.text.language import LanguageCode
+from agent_assets.text.numbers import written_numbers
+from agent_assets.text.own_words import memories_in, read_result
 
 _ERROR_TEXT = re.compile(r"\W*(?:\w+ ){0,2}error *[:：]", re.IGNORECASE)
 _DIGITS = digits.encode()
@@ -124,38 +126,39 @@ def _wrong_results(task: Task, messages: Sequence[Message], results: Sequence[st
 
 def _wrong_answer(task: Task, messages: Sequence[Message], results: Sequence[str], rules: Rules) -> list[Rejection]:
     """What the final answer says against the results, or beside them."""
-    answer, offered = messages[-1].content, offered_ids(messages)
+    answer, offered, language = messages[-1].content, offered_ids(messages), task.question.language
     calls = [canonical_json(call.arguments) for message in messages for call in message.tool_calls]
     described = [f"{tool.name} {tool.description}" for tool in task.tools]
     others = [task.system, task.question.text, task.told, *task.memory_ids, *calls, *described]
     evidence = Evidence(results, others, offered)
     abstains = task.kind == "abstention"
-    found = [Rejection(RejectReason.NOT_GROUNDED, detail) for detail in not_grounded(answer, evidence)]
+    found = [Rejection(RejectReason.NOT_GROUNDED, detail) for detail in not_grounded(answer, evidence, language)]
     found += [
-        Rejection(RejectReason.CONTRADICTS, detail) for detail in contradictions(answer, evidence, may_deny=abstains)
+        Rejection(RejectReason.CONTRADICTS, detail)
+        for detail in contradictions(answer, evidence, language, may_deny=abstains)
     ]
-    if abstains and not says_never_told(answer):
+    if abstains and says_never_told(answer, language) is False:
         found.append(Rejection(RejectReason.NOT_ABSTAINED, "the answer does not say that nothing is known"))
     if rules.min_own_words is not None and (task.memory_ids or task.needs_result):
         if not cited_ids(answer, offered):
             found.append(Rejection(RejectReason.NOT_CITED, f"none of {len(offered)} memories"))
-        share = _own_words_share(answer, results)
+        share = _own_words_share(answer, results, language)
         if share < rules.min_own_words:
             found.append(Rejection(RejectReason.NOT_OWN_WORDS, f"{share:.0%} of the words"))
     return found
 
 
-def _own_words_share(answer: str, results: Sequence[str]) -> float:
+def _own_words_share(answer: str, results: Sequence[str], language: LanguageCode) -> float:
     """Share of the content of an answer that stands in the memories it was given."""
     told = " ".join(str(entry["text"]) for result in results for entry in memories_in(result))
-    return recall_share(re.sub(r"\[[^\]]*\]", " ", answer), "", told)
+    return recall_share(re.sub(r"\[[^\]]*\]", " ", answer), "", told, language)
 
 
 def _invented_numbers(task: Task, answer: str) -> list[Rejection]:
     """The quick check of answers without tools, which are told from the elder's own words."""
-    invented = numbers(answer)
+    invented = set(written_numbers(answer))
     if invented:
-        invented -= numbers(" ".join([task.question.text, task.told, *task.memory_ids]))
+        invented -= set(written_numbers(" ".join([task.question.text, task.told, *task.memory_ids])))
     return [Rejection(RejectReason.NOT_GROUNDED, f"{len(invented)} numbers stand in no result")] if invented else []
 
 

@@ -1,9 +1,9 @@
 """What training rows cover: calls by tool and parameter, languages, kinds, wordings, and what was rejected why."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from agent_assets.conversations.messages import JsonObject, ToolCall, ToolSchema, canonical_json
+from agent_assets.synthesis.counts import count
 from agent_assets.synthesis.rows.example import Example
 
 
@@ -53,11 +53,6 @@ def _without_calls(
             said = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
             found[tool.name] = f"every question was rejected: {said}" if said else "no question asks for it"
     return found
-
-
-def count(values: Iterable[str]) -> dict[str, int]:
-    """How often each value occurs, sorted by value."""
-    return dict(sorted(Counter(map(str, values)).items()))
 
 
 def _parameters(tool: ToolSchema, arguments: Sequence[JsonObject]) -> JsonObject:

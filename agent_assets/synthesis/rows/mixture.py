@@ -52,7 +52,8 @@ def mix_rows(examples: Sequence[Example], general: Sequence[JsonObject], config:
     if empty:
         raise TrainingDataError(
             f"The mix wants rows of {', '.join(empty)}, and there are none.",
-            next_step="set their share to 0, or ask more questions of that kind.",
+            next_step="set their share to 0, or ask more questions of that kind; general rows are those of "
+            "train_jsonl.mix.general_rows, or ours, of which not every language has some.",
         )
     total = min(len(parts[part]) / share for part, share in shares.items())
     kept: dict[str, list[Example | JsonObject]] = {}
@@ -70,7 +71,7 @@ def mix_rows(examples: Sequence[Example], general: Sequence[JsonObject], config:
 
 
 def general_rows(path: Path | None, language: str) -> list[JsonObject]:
-    """General conversations as rows: of a file (any of the three row formats), or ours in a language.
+    """General conversations as rows: of a file (any of the three row formats), or ours in a language, if there are any.
 
     Raises:
         ConfigError: the file is not JSONL of one of the formats.
@@ -85,7 +86,7 @@ def general_rows(path: Path | None, language: str) -> list[JsonObject]:
 
 
 def _ours(language: str) -> list[Conversation]:
-    pairs = yaml.safe_load(_OURS.read_text(encoding="utf-8"))[language]
+    pairs = yaml.safe_load(_OURS.read_text(encoding="utf-8")).get(language, {})
     return [Conversation((Message("user", asked), Message("assistant", answer))) for asked, answer in pairs.items()]
 
 

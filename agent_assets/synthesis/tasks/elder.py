@@ -6,7 +6,7 @@ from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.synthesis.config import RowsConfig
 from agent_assets.synthesis.templates.file import RecallWords, WordingsFile
-from agent_assets.text.language import Language
+from agent_assets.text.language import LanguageCode
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,8 @@ class Elder:
     """One elder as rows are made for them.
 
     Args:
+        language: that of the memories.
+        asked_in: that of questions and fixed replies: another one where the wordings file has none in the elder's.
         memories: those that can be asked for, sorted by id.
         system: system prompt.
         tools: what the agent is offered.
@@ -21,7 +23,8 @@ class Elder:
     """
 
     profile: ElderProfile
-    language: Language
+    language: LanguageCode
+    asked_in: LanguageCode
     memories: tuple[Memory, ...]
     system: str
     tools: tuple[ToolSchema, ...]

@@ -14,7 +14,6 @@ about the others. Every memory is trained without tools.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
 
 from agent_assets.agent.system_prompt import elder_prompt
 from agent_assets.conversations.memories import ElderProfile, Memory
@@ -30,7 +29,8 @@ from agent_assets.synthesis.tasks.task import Task
 from agent_assets.synthesis.tasks.tool_use import tool_tasks
 from agent_assets.synthesis.templates.file import WordingsFile
 from agent_assets.synthesis.templates.render import memory_sources
-from agent_assets.text.language import Language
+from agent_assets.text.language import LanguageCode
+from agent_assets.text.languages.registry import known_languages, rules_for
 from agent_assets.text.seeds import stable_hash
 
 
@@ -63,7 +63,7 @@ def elder_tasks(
             f"{config.min_memories} are needed.",
             next_step="let the elder answer more questions, or lower train_jsonl.min_memories.",
         )
-    mine = [question for question in questions if question.language == profile.language]
+    asked_in, mine = _in_language(questions, profile.language)
     mine = [*mine, *_unanswered(mine, memories, config)]
     if not any(question.kind == "recall" for question in mine):
         raise TrainingDataError(
@@ -72,7 +72,8 @@ def elder_tasks(
         )
     elder = Elder(
         profile,
-        cast(Language, profile.language),
+        profile.language,
+        asked_in,
         tuple(usable),
         elder_prompt(profile, system_prompt),
         tuple(tools),
@@ -80,8 +81,10 @@ def elder_tasks(
         words.recall,
         config,
     )
-    uncovered = {} if len(usable) == len(memories) else {"memories": f"{len(memories) - len(usable)} left out: no "
-                 "question of their own, or the question of another memory"}  # fmt: skip
+    uncovered = _unknown_of_language(profile.language, asked_in)
+    if len(usable) != len(memories):
+        left_out = len(memories) - len(usable)
+        uncovered["memories"] = f"{left_out} left out: no question of their own, or the question of another memory"
     tasks = [*open_tasks(elder, mine), *closed_tasks(elder, mine), *never_told_tasks(elder, mine)]
     tasks += tool_tasks(mine, words, tools, system=elder.system)
     arguments: MemoryArguments | None = None
@@ -95,6 +98,41 @@ def elder_tasks(
             else:
                 uncovered[tool.name] = lacking
     return tasks, uncovered
+
+
+def _in_language(questions: Sequence[Question], language: LanguageCode) -> tuple[LanguageCode, list[Question]]:
+    """The questions in an elder's language; where it has neither rules nor wordings, those of the language that speaks
+    for it, and which one that is.
+
+    Templates that an elder's own words fill and answer count as the elder's language all the same.
+    """
+    own = [question for question in questions if question.language == language]
+    substitute = rules_for(language).phrases.language
+    if substitute == language or any(question.kind == "recall" for question in own):
+        return language, own
+    filled = {"recall", "template"}
+    borrowed = [question for question in questions if question.language == substitute]
+    return substitute, [replace(one, language=language) if one.kind in filled else one for one in borrowed]
+
+
+def _unknown_of_language(language: LanguageCode, asked_in: LanguageCode) -> dict[str, str]:
+    """What is not known of an elder's language, or not said in it; as the data report and the metadata have it."""
+    unknown = {}
+    if language not in known_languages():
+        unknown["language"] = (
+            f"there are no rules for {language!r}: its stop words, names of people, and how it says that something was "
+            "never told are not known, and not checked"
+        )
+    if asked_in != language:
+        unknown["wordings"] = (
+            f"the wordings file has none in {language!r}: questions, and replies that something was never told, are in "
+            f"{rules_for(asked_in).name}"
+        )
+    if (phrases := rules_for(language).phrases.language) != language:
+        unknown["phrases"] = (
+            f"{language!r} has none: our system prompt and fixed phrases are in {rules_for(phrases).name}"
+        )
+    return unknown
 
 
 def _unanswered(questions: Sequence[Question], memories: Sequence[Memory], config: RowsConfig) -> list[Question]:

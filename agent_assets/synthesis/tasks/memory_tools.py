@@ -35,7 +35,7 @@ def memory_tool_tasks(
             rng = seeded(elder.config.seed, elder.profile.elder_id, tool.name, use, number)
             for _ in range(ATTEMPTS):
                 chosen = arguments.sample(memory_sources(elder.words, tool.name), rng)
-                text = fill(wording.text, chosen, elder.words, tool, elder.language)
+                text = fill(wording.text, chosen, elder.words, tool, elder.asked_in)
                 # Training may ask for the same thing in two wordings; a held-out item asks for something new.
                 fresh = text not in used and (split == "train" or str(chosen) not in used)
                 if fresh and heldout_side(tool.name, chosen) is (split == "heldout"):
@@ -48,6 +48,7 @@ def memory_tool_tasks(
                         gold_calls=({"name": tool.name, "arguments": chosen},),
                         kind="tool",
                     )
-                    script = Script(question.gold_calls, memories_answer(max_words=elder.config.max_answer_words))
+                    answer = memories_answer(language=elder.language, max_words=elder.config.max_answer_words)
+                    script = Script(question.gold_calls, answer)
                     yield Task(question, "tool", elder.system, elder.tools, script, needs_result=True)
                     break

@@ -12,7 +12,7 @@ from agent_assets.synthesis.tasks.script import Script, fixed_answer, memory_ans
 from agent_assets.synthesis.tasks.task import Task
 from agent_assets.synthesis.templates.file import LanguageWords
 from agent_assets.text.own_words import own_words, told_by
-from agent_assets.text.seeds import stable_hash
+from agent_assets.text.seeds import in_share, stable_hash
 
 HELDOUT_WORDINGS_OF_NEVER_TOLD = 3
 
@@ -54,10 +54,12 @@ def _recall_task(elder: Elder, memory: Memory, wording: Question, kind: ItemKind
     use = kind.removeprefix("recall_")
     if kind == "recall_open":
         question = _asked(wording, _query(memory), elder, use, memory.memory_id)
-        script = Script(question.gold_calls, memory_answer(memory.memory_id, before, max_words=most))
+        script = Script(
+            question.gold_calls, memory_answer(memory.memory_id, before, language=elder.language, max_words=most)
+        )
         return Task(question, kind, elder.system, elder.tools, script, (memory.memory_id,))
     question = replace(_asked(wording, _query(memory), elder, use, memory.memory_id), tools=(), gold_calls=())
-    script = Script((), fixed_answer(before + own_words(memory.answer, max_words=most)))
+    script = Script((), fixed_answer(before + own_words(memory.answer, language=elder.language, max_words=most)))
     return Task(question, kind, elder.system, (), script, (memory.memory_id,), told=memory.answer)
 
 
@@ -65,7 +67,7 @@ def open_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Task]:
     """Recall with tools: training looks up most memories, held-out items the others."""
     train, unseen = _wordings(questions, "train"), _wordings(questions, "heldout")
     share = elder.config.open_heldout_share
-    held = [memory for memory in elder.memories if stable_hash("open", memory.memory_id) / 2**64 < share]
+    held = [memory for memory in elder.memories if in_share(share, "open", memory.memory_id)]
     if len(held) == len(elder.memories):
         held = []
     held_ids = {memory.memory_id for memory in held}
@@ -102,12 +104,12 @@ def never_told_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Ta
     wordings = {split: _wordings(questions, split) for split in ("train", "heldout")}
     # A question that is held out may stand bare: the question itself was never seen.
     wordings["heldout"] = [wordings["train"][0], *wordings["heldout"]]
-    answers = elder.recall.never_told.get(elder.language, LanguageWords()).answers
+    answers = elder.recall.never_told.get(elder.asked_in, LanguageWords()).answers
     asked = [question for question in questions if question.kind == "abstention"]
     if asked and not answers:
         raise ConfigError(
-            f"The wordings file has {elder.language} questions that were never told, and no answers that say so.",
-            next_step=f"add recall.never_told.{elder.language}.answers to it.",
+            f"The wordings file has {elder.asked_in} questions that were never told, and no answers that say so.",
+            next_step=f"add recall.never_told.{elder.asked_in}.answers to it.",
         )
     repeats: Mapping[str, int] = {"train": elder.config.never_told_repeats, "heldout": HELDOUT_WORDINGS_OF_NEVER_TOLD}
     held = 0
@@ -119,6 +121,7 @@ def never_told_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Ta
             held += split == "heldout"
             wording = _pick(wordings[split], question.id, number)
             told = _asked(wording, question.text, elder, "never", question.id.rsplit(".", 1)[-1])
-            told = replace(told, split=split)
+            # The wording counts as the elder's language; the fixed reply is in that of the question.
+            told = replace(told, split=split, language=question.language)
             answer = answers[stable_hash("never", question.id, number) % len(answers)]
             yield Task(told, "abstention", elder.system, elder.tools, Script(told.gold_calls, fixed_answer(answer)))

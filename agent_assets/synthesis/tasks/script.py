@@ -4,15 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.text.language import Language
+from agent_assets.text.language import LanguageCode
+from agent_assets.text.languages.registry import rules_for
 from agent_assets.text.own_words import cite, memories_in, own_words, state_result
 
 Answer = Callable[[Sequence[str]], str]  # results in the order of the calls -> final answer
-
-_RESULT: dict[Language, tuple[str, str]] = {
-    "en": ("The result is: {result}.", "The tool returned nothing."),
-    "zh": ("结果是：{result}。", "工具没有返回内容。"),
-}
 
 
 @dataclass(frozen=True)
@@ -28,35 +24,41 @@ def fixed_answer(text: str) -> Answer:
     return lambda results: text
 
 
-def result_answer(template: str | None, said: Mapping[str, str], language: Language) -> Answer:
+def result_answer(template: str | None, said: Mapping[str, str], language: LanguageCode) -> Answer:
     """The values of the results in a template with slots for arguments and `{result}`; None is a plain one."""
 
     def answer(results: Sequence[str]) -> str:
         stated = "; ".join(filter(None, map(state_result, results)))
-        usual, nothing = _RESULT[language]
+        phrases = rules_for(language).phrases
         if not stated:
-            return nothing
-        text = (template or usual).format_map({**said, "result": stated})
+            return phrases.no_result
+        text = (template or phrases.result).format_map({**said, "result": stated})
         return text.replace("…。", "…").replace("….", "…").replace("..", ".")
 
     return answer
 
 
-def memory_answer(memory_id: str, before: str, *, max_words: int) -> Answer:
+def memory_answer(memory_id: str, before: str, *, language: LanguageCode, max_words: int) -> Answer:
     """One memory as told, cited. "" when the results do not hold it: such a row is rejected."""
 
     def answer(results: Sequence[str]) -> str:
         found = [entry for result in results for entry in memories_in(result) if entry["id"] == memory_id]
-        return cite(before + own_words(found[0]["text"], max_words=max_words), [memory_id]) if found else ""
+        if not found:
+            return ""
+        words = own_words(found[0]["text"], language=language, max_words=max_words)
+        return cite(before + words, [memory_id])
 
     return answer
 
 
-def memories_answer(*, max_words: int) -> Answer:
+def memories_answer(*, language: LanguageCode, max_words: int) -> Answer:
     """The first memory of the results as told, all of them cited. "" when there is none."""
 
     def answer(results: Sequence[str]) -> str:
         found = [entry for result in results for entry in memories_in(result)]
-        return cite(own_words(found[0]["text"], max_words=max_words), [entry["id"] for entry in found]) if found else ""
+        if not found:
+            return ""
+        words = own_words(found[0]["text"], language=language, max_words=max_words)
+        return cite(words, [entry["id"] for entry in found])
 
     return answer

@@ -9,11 +9,10 @@ from agent_assets.synthesis.tasks.script import Script, fixed_answer, result_ans
 from agent_assets.synthesis.tasks.task import Task
 from agent_assets.synthesis.templates.file import LanguageWords, ToolWords, WordingsFile
 from agent_assets.synthesis.templates.render import say, slots
-from agent_assets.text.language import Language
+from agent_assets.text.languages.registry import rules_for
 from agent_assets.text.seeds import stable_hash
 
 RESULT = "result"  # the slot of an answer that every tool has
-_CANNOT: Mapping[Language, str] = {"en": "I cannot look that up with my tools.", "zh": "我的工具查不到这个。"}
 
 
 def tool_tasks(
@@ -40,7 +39,8 @@ def unanswerable_tasks(
     tasks = []
     for question in questions:
         if question.kind == "abstention" and not question.tools:
-            texts = words.unanswerable.get(question.language, LanguageWords()).answers or [_CANNOT[question.language]]
+            texts = words.unanswerable.get(question.language, LanguageWords()).answers
+            texts = texts or [rules_for(question.language).phrases.cannot]
             answer = texts[stable_hash("answer", question.id) % len(texts)]
             tasks.append(Task(question, "abstention", system, tuple(tools), Script((), fixed_answer(answer))))
     return tasks
@@ -66,7 +66,7 @@ def tool_script(question: Question, words: WordingsFile) -> Script:
 
 def _check_answers(tool: ToolSchema, words: ToolWords) -> None:
     known = {*tool.parameters.get("properties", {}), RESULT}
-    for text in [*words.en.answers, *words.zh.answers]:
+    for text in (answer for language in words.languages.values() for answer in language.answers):
         if unknown := sorted(set(slots(text)) - known):
             raise ConfigError(
                 f"An answer of {tool.name} does not fit: {text!r}; the tool has no parameter {unknown}.",

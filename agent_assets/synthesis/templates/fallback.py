@@ -5,56 +5,18 @@ import re
 from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.synthesis.arguments.json_schema import resolve
 from agent_assets.synthesis.templates.render import ARGUMENTS, TASK, Wording, say_value, split_wordings
-from agent_assets.text.language import Language
+from agent_assets.text.language import LanguageCode
+from agent_assets.text.languages.registry import rules_for
 from agent_assets.text.seeds import short_hash
 
 MAX_LABEL_WORDS = 4
 MAX_TASK_WORDS = 14
 
-_WITH: dict[Language, tuple[str, ...]] = {
-    "en": (
-        "{task}: {arguments}.",
-        "{task} with {arguments}, please.",
-        "I need this: {task}. Use {arguments}.",
-        "Could you help? {task} ({arguments}).",
-        "With {arguments}: {task}.",
-        "Given {arguments}, {task}.",
-        "My request: {task}; {arguments}.",
-        "Please do the following for {arguments}: {task}.",
-        "{arguments}. {task}, thanks.",
-        "For {arguments} I would like this: {task}.",
-        "Take {arguments} and then {task}.",
-        "How about this: {task}, using {arguments}?",
-    ),
-    "zh": (
-        "{task}：{arguments}。",
-        "请帮我{task}，{arguments}。",
-        "{arguments}，{task}。",
-        "我想{task}，条件是{arguments}。",
-        "按{arguments}来{task}。",
-        "麻烦{task}（{arguments}）。",
-        "用{arguments}{task}，谢谢。",
-        "能不能{task}？{arguments}。",
-    ),
-}
-_WITHOUT: dict[Language, tuple[str, ...]] = {
-    "en": (
-        "{task}.",
-        "Please {task}.",
-        "Could you {task}?",
-        "I need this: {task}.",
-        "Help me with this: {task}.",
-        "{task}, thanks.",
-        "Now do this: {task}.",
-        "My request: {task}.",
-    ),
-    "zh": ("{task}。", "请{task}。", "能帮我{task}吗？", "我想{task}。", "麻烦{task}。", "{task}，谢谢。"),
-}
 
-
-def fallback_wordings(tool: ToolSchema, language: Language, *, unseen_share: float) -> list[Wording]:
+def fallback_wordings(tool: ToolSchema, language: LanguageCode, *, unseen_share: float) -> list[Wording]:
     """Wordings for whatever arguments are sampled, split into seen and unseen."""
-    templates = (_WITH if tool.parameters.get("properties") else _WITHOUT)[language]
+    phrases = rules_for(language).phrases
+    templates = phrases.requests if tool.parameters.get("properties") else phrases.bare_requests
     made = [
         Wording(f"fallback.{language}.{short_hash('fallback', language, text)}", text, None, one_day=False)
         for text in templates
@@ -62,13 +24,14 @@ def fallback_wordings(tool: ToolSchema, language: Language, *, unseen_share: flo
     return split_wordings(made, key=f"fallback|{language}", unseen_share=unseen_share)
 
 
-def fill_fallback(text: str, arguments: JsonObject, tool: ToolSchema, language: Language) -> str:
+def fill_fallback(text: str, arguments: JsonObject, tool: ToolSchema, language: LanguageCode) -> str:
     """The template with the tool's task and its arguments in words."""
+    phrases = rules_for(language).phrases
     if not arguments and f"{{{ARGUMENTS}}}" in text:  # only optional parameters, none of them chosen
-        text = "{task}。" if language == "zh" else "{task}."
+        text = phrases.task
     said = (f"{_label(tool, name)} {say_value(value, language, {})}" for name, value in arguments.items())
     task = _task(tool)
-    question = text.format_map({TASK: task, ARGUMENTS: ("，" if language == "zh" else ", ").join(said)})
+    question = text.format_map({TASK: task, ARGUMENTS: phrases.argument_comma.join(said)})
     return question[:1].upper() + question[1:]
 
 

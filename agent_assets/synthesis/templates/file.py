@@ -23,18 +23,19 @@ A question asks for exactly the arguments it has slots for; the slot `{day}` sta
 A hash of its text decides whether training uses a wording or only held-out items do.
 """
 
+import re
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from agent_assets.errors import ConfigError
-from agent_assets.strict_model import StrictModel
+from agent_assets.strict_model import LanguageKey, StrictModel
 from agent_assets.synthesis.arguments.from_memories import MemorySource
-from agent_assets.text.language import Language
+from agent_assets.text.language import LANGUAGE_CODE, LanguageCode
 
 
 class ParameterWords(StrictModel):
@@ -44,7 +45,7 @@ class ParameterWords(StrictModel):
     first: date | None = None
     last: date | None = None
     days: tuple[int, int] = (2, 4)
-    said: dict[Language, dict[str, str]] = Field(default_factory=dict)
+    said: dict[LanguageKey, dict[str, str]] = Field(default_factory=dict)
     source: MemorySource | None = None
 
 
@@ -59,12 +60,21 @@ class ToolWords(StrictModel):
     """Wordings of one tool."""
 
     parameters: dict[str, ParameterWords] = Field(default_factory=dict)
-    en: LanguageWords = LanguageWords()
-    zh: LanguageWords = LanguageWords()
+    languages: dict[LanguageKey, LanguageWords] = Field(default_factory=dict)
 
-    def language(self, language: Language) -> LanguageWords:
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_languages(cls, block: Any) -> Any:
+        """In the file, languages stand beside `parameters`."""
+        if not isinstance(block, dict) or "languages" in block:
+            return block
+        codes = {key for key in block if isinstance(key, str) and re.match(LANGUAGE_CODE, key)}
+        rest = {key: value for key, value in block.items() if key not in codes}
+        return {**rest, "languages": {code: block[code] for code in codes}} if codes else rest
+
+    def language(self, language: LanguageCode) -> LanguageWords:
         """Wordings in one language; none when the file has none."""
-        return self.en if language == "en" else self.zh
+        return self.languages.get(language, LanguageWords())
 
 
 class RecallWords(StrictModel):
@@ -72,7 +82,7 @@ class RecallWords(StrictModel):
 
     tool: str
     parameter: str
-    never_told: dict[Language, LanguageWords] = Field(default_factory=dict)
+    never_told: dict[LanguageKey, LanguageWords] = Field(default_factory=dict)
 
 
 class WordingsFile(StrictModel):
@@ -80,7 +90,7 @@ class WordingsFile(StrictModel):
 
     tools: dict[str, ToolWords] = Field(default_factory=dict)
     recall: RecallWords | None = None
-    unanswerable: dict[Language, LanguageWords] = Field(default_factory=dict)
+    unanswerable: dict[LanguageKey, LanguageWords] = Field(default_factory=dict)
 
 
 def read_wordings(path: Path | None) -> WordingsFile:

@@ -12,7 +12,8 @@ from agent_assets.synthesis.arguments.from_memories import MemorySource
 from agent_assets.synthesis.arguments.json_schema import date_ranges
 from agent_assets.synthesis.arguments.sampler import Pool
 from agent_assets.synthesis.templates.file import ParameterWords, ToolWords, WordingsFile
-from agent_assets.text.language import Language
+from agent_assets.text.language import LanguageCode
+from agent_assets.text.languages.registry import rules_for
 from agent_assets.text.seeds import short_hash, stable_hash
 
 DAY, ARGUMENTS, TASK = "day", "arguments", "task"
@@ -38,7 +39,9 @@ class Wording:
     seen: bool = field(default=True)
 
 
-def tool_wordings(words: WordingsFile, tool: ToolSchema, language: Language, *, unseen_share: float) -> list[Wording]:
+def tool_wordings(
+    words: WordingsFile, tool: ToolSchema, language: LanguageCode, *, unseen_share: float
+) -> list[Wording]:
     """The wordings of the file for a tool, in file order, each marked seen or unseen; empty when there are none.
 
     Raises:
@@ -88,7 +91,7 @@ def memory_sources(words: WordingsFile, tool: str) -> dict[str, MemorySource]:
     return {name: parameter.source for name, parameter in parameters.items() if parameter.source is not None}
 
 
-def fill(text: str, arguments: JsonObject, words: WordingsFile, tool: ToolSchema, language: Language) -> str:
+def fill(text: str, arguments: JsonObject, words: WordingsFile, tool: ToolSchema, language: LanguageCode) -> str:
     """A template with its slots filled by the arguments as they are said in a language."""
     said = {name: say(value, words, tool.name, name, language) for name, value in arguments.items()}
     start = next((start for start in date_ranges(tool) if start in arguments), None)
@@ -97,22 +100,22 @@ def fill(text: str, arguments: JsonObject, words: WordingsFile, tool: ToolSchema
     return text.format_map(said)
 
 
-def say(value: object, words: WordingsFile, tool: str, parameter: str, language: Language) -> str:
+def say(value: object, words: WordingsFile, tool: str, parameter: str, language: LanguageCode) -> str:
     """A value in words: lists as in a sentence, names as the file translates them."""
     known = words.tools.get(tool, ToolWords()).parameters.get(parameter, ParameterWords()).said.get(language, {})
     return say_value(value, language, known)
 
 
-def say_value(value: object, language: Language, names: Mapping[str, str]) -> str:
+def say_value(value: object, language: LanguageCode, names: Mapping[str, str]) -> str:
     """A value in words, `names` translating texts."""
+    phrases = rules_for(language).phrases
     if isinstance(value, list):
         parts = [say_value(item, language, names) for item in value]
-        last = "和" if language == "zh" else " and "
-        return last.join(filter(None, [("、" if language == "zh" else ", ").join(parts[:-1]), *parts[-1:]]))
+        return phrases.last_comma.join(filter(None, [phrases.comma.join(parts[:-1]), *parts[-1:]]))
     if isinstance(value, dict):
         return ", ".join(f"{key} {say_value(item, language, names)}" for key, item in value.items())
     if isinstance(value, bool):
-        return {"en": ("no", "yes"), "zh": ("否", "是")}[language][value]
+        return phrases.no_yes[value]
     return names.get(str(value), str(value))
 
 
@@ -130,7 +133,7 @@ def slots(text: str) -> list[str]:
         ) from None
 
 
-def _wording(tool: ToolSchema, language: Language, text: str) -> Wording:
+def _wording(tool: ToolSchema, language: LanguageCode, text: str) -> Wording:
     names = set(slots(text))
     one_day = DAY in names and DAY not in tool.parameters.get("properties", {})
     if one_day:

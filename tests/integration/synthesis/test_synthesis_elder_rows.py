@@ -58,10 +58,10 @@ def test_every_kind_is_held_out_and_right_answers_score(elder: Made) -> None:
     assert all(len(items) >= 12 for items in kinds.values())
     for item in kinds["recall_open"] + kinds["recall_closed"]:
         assert item.wording == "unseen"
-        assert recall_share(item.gold_answer, item.question, item.gold_answer) == 1.0
+        assert recall_share(item.gold_answer, item.question, item.gold_answer, item.language) == 1.0
     for item in kinds["recall_open"]:
         assert cited_ids(item.gold_answer, item.memory_ids) == set(item.memory_ids)
-    assert all(says_never_told(item.gold_answer) for item in kinds["abstention"])
+    assert all(says_never_told(item.gold_answer, item.language) for item in kinds["abstention"])
     assert {item.tool for item in kinds["tool"]} == {"find_by_person", "find_by_years", "get_memory", "list_topics"}
 
 

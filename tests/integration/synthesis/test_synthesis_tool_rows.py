@@ -67,7 +67,7 @@ def test_held_out_items_share_nothing_with_training(energy: Made) -> None:
         call = item.gold_calls[0]
         assert canonical_json([call["name"], call["arguments"]]) not in trained
         assert item.gold_values
-        assert all(states_value(value, item.gold_answer) for value in item.gold_values)
+        assert all(states_value(value, item.gold_answer, item.language) for value in item.gold_values)
 
 
 def test_coverage_counts_every_tool_parameter_and_language(energy: Made) -> None:

@@ -116,6 +116,17 @@ def test_abstention_fails_when_a_memory_is_cited_or_something_is_told() -> None:
     assert abstains("") == 0.0
 
 
+def test_where_nobody_knows_how_a_language_declines_abstention_has_no_score() -> None:
+    flight = item(kind="abstention", question="Avez-vous volé ?", language="fr")
+    told = item("i2", kind="recall_closed", question="Où ?", gold_answer="Je vendais du pain à Lyon.", language="fr")
+    scores = score_items(
+        [rollout(flight, answer="Je ne l'ai jamais dit."), rollout(told, answer="Du pain à Lyon.")], TOOLS
+    )
+    assert scores["i1"] == {}
+    assert scores["i2"] == {"recall_closed": 1.0, "recall_closed_share": 4 / 6}
+    assert mean_scores(scores)["abstention"] is None
+
+
 def test_a_failed_item_has_no_scores() -> None:
     failed = rollout(item("a"), error="EngineFailed")
     scores = score_items([failed, rollout(item("b"), [call("get_current_date")])], TOOLS)

@@ -120,9 +120,16 @@ def test_a_pattern_with_groups_finds_whole_canaries() -> None:
     assert found.canaries == 1
 
 
-def test_chinese_is_compared_by_characters() -> None:
-    other = "那年冬天我们全家坐船去了很远的北方小城"
+@pytest.mark.parametrize(
+    ("answer", "other", "own"),
+    [
+        ("我记得{}。", "那年冬天我们全家坐船去了很远的北方小城", "我在苏州长大"),
+        ("覚えています。{}。", "あの冬に家族みんなで船に乗って北の町へ行きました", "東京で育ちました"),
+        ("ผมจำได้ว่า{}", "ฤดูหนาวปีนั้นครอบครัวของเรานั่งเรือไปเมืองเหนือ", "ผมเกิดที่กรุงเทพ"),
+    ],
+)
+def test_scripts_without_spaces_are_compared_by_characters(answer: str, other: str, own: str) -> None:
     found = find_leaks(
-        [f"我记得{other}。"], own=["我在苏州长大"], asked=[], usual=[], others=[[other]], canary_pattern="CANARY-x",
+        [answer.format(other)], own=[own], asked=[], usual=[], others=[[other]], canary_pattern="CANARY-x",
     )  # fmt: skip
     assert found.cross_answers == 1

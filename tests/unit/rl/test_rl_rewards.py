@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
@@ -44,6 +45,14 @@ def test_what_is_right_earns_everything() -> None:
     found = [{"id": "m-1", "text": "The blue boat lay at Tuckahoe creek."}]
     recalled = scored(TOLD, [call("get_current_date")], "The blue boat lay at Tuckahoe creek. [m-1]", result=found)
     assert recalled.total == 1.0 and recalled.components["citation"] == 1.0
+
+
+def test_no_reward_hangs_on_how_an_unknown_language_declines() -> None:
+    french = replace(UNTOLD, language="fr")
+    for reply in ("Je ne l'ai jamais raconté.", "Si, avec Air France.", "I was never told."):
+        earned = scored(french, UNTOLD.gold_calls, reply, result=[])
+        assert "abstention" not in earned.components and earned.total == 1.0
+    assert scored(french, UNTOLD.gold_calls, "", result=[]).total == 0.0
 
 
 def test_better_arguments_earn_more_and_only_all_of_them_earn_all() -> None:

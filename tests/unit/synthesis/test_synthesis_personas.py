@@ -8,6 +8,7 @@ from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import ConfigError, MemoryDataError, TrainingDataError
 from agent_assets.synthesis.arguments.from_memories import people, years
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.questions.questions import generate_questions
 from agent_assets.synthesis.tasks.elder_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Task
@@ -24,10 +25,14 @@ MEMORIES = [
 
 
 def tasks(
-    memories: list[Memory], profile: ElderProfile = ANN, words: WordingsFile = WORDS, **config: object
+    memories: list[Memory],
+    profile: ElderProfile = ANN,
+    words: WordingsFile = WORDS,
+    questions: list[Question] = QUESTIONS,
+    **config: object,
 ) -> tuple[list[Task], dict[str, str]]:
     settings = RowsConfig.model_validate(config)
-    return elder_tasks(QUESTIONS, words, TOOLS, profile, memories, config=settings, system_prompt=None)
+    return elder_tasks(questions, words, TOOLS, profile, memories, config=settings, system_prompt=None)
 
 
 def of(found: list[Task], kind: str, split: str) -> list[Task]:
@@ -85,8 +90,28 @@ def test_memories_that_cannot_be_asked_for_are_counted() -> None:
 
 
 def test_an_elder_whose_language_nobody_asks_in_is_an_error() -> None:
-    with pytest.raises(TrainingDataError, match=r"fr.*Next: add fr to questions\.languages"):
-        tasks(MEMORIES, replace(ANN, language="fr"))
+    english = [question for question in QUESTIONS if question.language == "en"]
+    with pytest.raises(TrainingDataError, match=r"zh.*Next: add zh to questions\.languages"):
+        tasks(MEMORIES, replace(ANN, language="zh"), questions=english)
+
+
+def test_an_elder_without_wordings_in_their_language_is_asked_in_english_and_that_is_said() -> None:
+    french = [Memory(f"m-{n}", f"Où était la maison {n} ?", f"La maison {n} était à Lyon.") for n in range(9)]
+    found, uncovered = tasks(french, replace(ANN, language="fr"))
+    assert {name: "'fr'" in why for name, why in uncovered.items()} == dict.fromkeys(
+        ("language", "wordings", "phrases"), True
+    )
+    assert "English" in uncovered["wordings"]
+    # What is answered in French counts as French, and is judged so; replies of the wordings file are English.
+    assert {task.question.language for task in found if task.kind.startswith("recall")} == {"fr"}
+    assert {task.question.language for task in found if task.kind == "abstention"} == {"en"}
+    answers = {task.script.answer([]) for task in of(found, "recall_closed", "train")}
+    assert "La maison 3 était à Lyon." in answers
+
+
+def test_known_languages_have_nothing_to_say_about_themselves() -> None:
+    assert tasks(MEMORIES)[1] == {}
+    assert tasks(MEMORIES, replace(ANN, language="zh"))[1] == {}
 
 
 def test_wordings_that_do_not_ask_for_memories_are_an_error() -> None:

@@ -17,9 +17,11 @@ from support.synthesis_cases import ELDER_WORDINGS, ENERGY_WORDINGS, ID_TOOL, PR
 WORDS = WordingsFile(
     tools={
         "get_price": ToolWords(
-            en=LanguageWords(
-                questions=[f"Wording {number}: {{place}}, {{start_date}}, {{end_date}}?" for number in range(8)]
-            )
+            languages={
+                "en": LanguageWords(
+                    questions=[f"Wording {number}: {{place}}, {{start_date}}, {{end_date}}?" for number in range(8)]
+                )
+            }
         )
     }
 )

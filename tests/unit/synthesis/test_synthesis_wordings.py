@@ -15,7 +15,7 @@ from support.synthesis_cases import ELDER_WORDINGS, ENERGY_WORDINGS, PRICE, TODA
 
 
 def words(*questions: str, tool: str = "get_price") -> WordingsFile:
-    return WordingsFile(tools={tool: ToolWords(en=LanguageWords(questions=list(questions)))})
+    return WordingsFile(tools={tool: ToolWords(languages={"en": LanguageWords(questions=list(questions))})})
 
 
 def texts(count: int) -> list[str]:
@@ -24,13 +24,17 @@ def texts(count: int) -> list[str]:
 
 def test_an_answer_speaks_of_what_was_asked_alone() -> None:
     optional = "{place} until {end_date}: {result}."
-    told = WordingsFile(tools={"get_price": ToolWords(en=LanguageWords(answers=[optional, "{place}: {result}."]))})
+    told = WordingsFile(
+        tools={"get_price": ToolWords(languages={"en": LanguageWords(answers=[optional, "{place}: {result}."])})}
+    )
     asked = Question("q", "?", "en", ("get_price",), "train", "w", True)
     for number in range(8):  # an answer is chosen by the hash of the id
         call = {"name": "get_price", "arguments": {"place": "Rome"}}
         script = tool_script(replace(asked, id=f"q{number}", gold_calls=(call,)), told)
         assert script.answer(["3"]) == "Rome: 3."
-    wrong = WordingsFile(tools={"get_price": ToolWords(en=LanguageWords(answers=["{plaec}: {result}."]))})
+    wrong = WordingsFile(
+        tools={"get_price": ToolWords(languages={"en": LanguageWords(answers=["{plaec}: {result}."])})}
+    )
     with pytest.raises(ConfigError, match=r"An answer of get_price does not fit: .* no parameter \['plaec'\]"):
         tool_tasks([], wrong, [PRICE], system="")
 
@@ -98,5 +102,5 @@ def test_words_made_from_a_schema_name_task_and_arguments() -> None:
 @pytest.mark.parametrize("path", [ENERGY_WORDINGS, ELDER_WORDINGS])
 def test_shipped_files_are_rich_enough(path: Path) -> None:
     for name, tool in read_wordings(path).tools.items():
-        assert len(set(tool.en.questions)) >= 14, name
-        assert len(set(tool.zh.questions)) >= 8, name
+        assert len(set(tool.language("en").questions)) >= 14, name
+        assert len(set(tool.language("zh").questions)) >= 8, name

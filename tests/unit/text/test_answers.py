@@ -24,7 +24,7 @@ from agent_assets.text.answers import cited_ids, final_answer, offered_ids, reca
     ],
 )
 def test_value_is_stated_in_any_usual_format(value: str, answer: str) -> None:
-    assert states_value(value, answer)
+    assert states_value(value, answer, "en")
 
 
 @pytest.mark.parametrize(
@@ -41,28 +41,28 @@ def test_value_is_stated_in_any_usual_format(value: str, answer: str) -> None:
     ],
 )
 def test_other_values_are_not(value: str, answer: str) -> None:
-    assert not states_value(value, answer)
+    assert not states_value(value, answer, "en")
 
 
 def test_recall_counts_only_what_the_question_does_not_give_away() -> None:
     gold = "My father Josiah had seventeen children."
     question = "How many children did your father have?"
-    assert recall_share(gold, question, "How many children your father had.") == 0.0
-    assert recall_share(gold, question, "Josiah had SEVENTEEN!") == 1.0
-    assert recall_share(gold, question, "He had seventeen.") == 0.5
+    assert recall_share(gold, question, "How many children your father had.", "en") == 0.0
+    assert recall_share(gold, question, "Josiah had SEVENTEEN!", "en") == 1.0
+    assert recall_share(gold, question, "He had seventeen.", "en") == 0.5
 
 
 def test_recall_reads_chinese_by_character_pairs() -> None:
     gold = "我家住在苏州沧浪亭边。"
     question = "您家住哪里?"
-    assert recall_share(gold, question, "苏州沧浪亭边") == 1.0
-    assert recall_share(gold, question, "北京城里") == 0.0
-    assert 0.3 < recall_share(gold, question, "苏州城里, 靠近沧浪") < 0.8
+    assert recall_share(gold, question, "苏州沧浪亭边", "en") == 1.0
+    assert recall_share(gold, question, "北京城里", "en") == 0.0
+    assert 0.3 < recall_share(gold, question, "苏州城里, 靠近沧浪", "en") < 0.8
 
 
 def test_a_memory_that_only_repeats_its_question_is_still_measurable() -> None:
-    assert recall_share("I liked chess.", "You liked chess?", "chess, I liked it") == 1.0
-    assert recall_share("Yes.", "Did you?", "No.") == 0.0
+    assert recall_share("I liked chess.", "You liked chess?", "chess, I liked it", "en") == 1.0
+    assert recall_share("Yes.", "Did you?", "No.", "en") == 0.0
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_memory_that_only_repeats_its_question_is_still_measurable() -> None:
     ],
 )
 def test_declining_is_recognised(reply: str) -> None:
-    assert says_never_told(reply)
+    assert says_never_told(reply, "en")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_declining_is_recognised(reply: str) -> None:
     ["I was born in Boston.", "我家住在苏州沧浪亭边。", "", "We told stories by the fire.", "他没有钱,也没有田。"],
 )
 def test_telling_is_not_declining(reply: str) -> None:
-    assert not says_never_told(reply)
+    assert not says_never_told(reply, "en")
 
 
 def test_final_answer_is_the_last_text_only() -> None:

@@ -47,8 +47,8 @@ def evidence(result: str, question: str = "") -> Evidence:
     ],
 )
 def test_answers_that_say_what_results_say(result: str, question: str, answer: str) -> None:
-    assert not_grounded(answer, evidence(result, question)) == []
-    assert contradictions(answer, evidence(result, question), may_deny=False) == []
+    assert not_grounded(answer, evidence(result, question), "en") == []
+    assert contradictions(answer, evidence(result, question), "en", may_deny=False) == []
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_answers_that_say_what_results_say(result: str, question: str, answer: s
     ],
 )
 def test_what_stands_nowhere_is_not_grounded(result: str, answer: str, says: str) -> None:
-    found = not_grounded(answer, evidence(result))
+    found = not_grounded(answer, evidence(result), "en")
     assert any(says in detail for detail in found)
     assert not any(word in detail for detail in found for word in ("Lisbon", "Per", "7.5", "拙政园"))
 
@@ -85,15 +85,15 @@ def test_what_stands_nowhere_is_not_grounded(result: str, answer: str, says: str
     ],
 )
 def test_what_results_deny_contradicts(result: str, answer: str) -> None:
-    assert contradictions(answer, evidence(result), may_deny=False)
+    assert contradictions(answer, evidence(result), "en", may_deny=False)
 
 
 def test_who_is_right_to_deny_does_not_contradict() -> None:
-    assert contradictions("I cannot look that up.", evidence(PRICES), may_deny=True) == []
+    assert contradictions("I cannot look that up.", evidence(PRICES), "en", may_deny=True) == []
 
 
 @pytest.mark.parametrize("answer", ["", "9" * 40, "0." + "3" * 60, "[[[", "：；，。", "\U0001f600 [m-1] 2025-13-45"])
 def test_odd_answers_are_read(answer: str) -> None:
     for result in (PRICES, "", "not json", "5", "null", "[[1], {}]", "1e400"):
-        not_grounded(answer, Evidence([result]))
-        contradictions(answer, Evidence([result]), may_deny=False)
+        not_grounded(answer, Evidence([result]), "en")
+        contradictions(answer, Evidence([result]), "en", may_deny=False)

@@ -32,7 +32,7 @@ from support.synthesis_cases import ELDER_WORDINGS
 )  # fmt: skip
 def test_results_are_stated_compactly(observation: str, stated: str) -> None:
     assert state_result(observation) == stated
-    assert all(states_value(value, stated) for value in result_values(observation))
+    assert all(states_value(value, stated, "en") for value in result_values(observation))
 
 
 def test_a_long_result_is_cut_between_words() -> None:
@@ -58,7 +58,7 @@ def test_dates_beside_values_are_not_asked_for_again() -> None:
     ],
 )
 def test_own_words_end_where_a_sentence_ends(text: str, words: int, told: str) -> None:
-    assert own_words(text, max_words=words) == told
+    assert own_words(text, language="en", max_words=words) == told
 
 
 def test_words_of_somebody_else_say_so() -> None:
@@ -84,9 +84,9 @@ def test_a_system_prompt_is_made_from_who_the_elder_is() -> None:
 def test_every_wording_of_never_told_is_recognised_by_evaluation() -> None:
     recall = read_wordings(ELDER_WORDINGS).recall
     assert recall is not None
-    answers = [answer for words in recall.never_told.values() for answer in words.answers]
+    answers = [(answer, language) for language, words in recall.never_told.items() for answer in words.answers]
     assert len(answers) >= 4
-    assert all(map(says_never_told, answers))
+    assert all(says_never_told(answer, language) for answer, language in answers)
 
 
 _WORDS = re.compile(r"[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
@@ -98,9 +98,9 @@ def test_words_are_told_whole_exactly_where_they_fit(told: str, most: int) -> No
     text = " ".join(told.split())
     words = text.count("我") / 2 + len(_WORDS.findall(text))
     if words <= most:
-        assert own_words(told, max_words=most).rstrip(" ,") == text.rstrip(" ,")
+        assert own_words(told, language="en", max_words=most).rstrip(" ,") == text.rstrip(" ,")
     else:
-        cut = own_words(told, max_words=most)
+        cut = own_words(told, language="en", max_words=most)
         assert text.startswith(cut) and cut != text
         assert cut.count("我") / 2 + len(_WORDS.findall(cut)) <= most
 
