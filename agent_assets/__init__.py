@@ -1,1 +1,3 @@
-"""agent-assets: agents trained, evaluated and served from memories and tools, as a Dagster asset graph."""
+"""agent-assets: agents trained, evaluated and served from memories and tools, as a Dagster asset
+graph.
+"""

@@ -2,8 +2,8 @@
 
 dagster definitions validate -m agent_assets.definitions
 
-No resource has a configuration schema: who launches a run cannot change where it reads, writes or executes, and no
-secret stands in what Dagster records of a run (resources/fixed.py).
+No resource has a configuration schema: who launches a run cannot change where it reads, writes or
+executes, and no secret stands in what Dagster records of a run (resources/fixed.py).
 """
 
 from pathlib import Path
@@ -26,11 +26,14 @@ def defs() -> dg.Definitions:
     resources = {
         "store": StoreResource(root=settings.store, cache=str(settings.home / "store-cache")),
         "mongo": MongoResource(uri=settings.mongodb_uri or "", database=settings.mongodb_database),
-        "engines": EnginesResource(environments=str(settings.engines), device=settings.device, home=str(settings.home)),
+        "engines": EnginesResource(
+            environments=str(settings.engines), device=settings.device, home=str(settings.home)
+        ),
         "io_manager": ValuesResource(folder=settings.dagster_home / "storage"),
     }
     return dg.Definitions.merge(
         dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
-        # One process per run: the stages of a chain share it, and what is heavy runs in engine programs.
+        # One process per run: the stages of a chain share it, and what is heavy runs in engine
+        # programs.
         dg.Definitions(resources=resources, executor=dg.in_process_executor),
     )

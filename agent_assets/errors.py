@@ -55,7 +55,9 @@ class MongoUnavailable(SourceError):
 
 
 class MemoryDataError(SourceError):
-    """An elder's answers cannot be used: none there, a bad elder id, or answers that are not text."""
+    """An elder's answers cannot be used: none there, a bad elder id, or answers that are not
+    text.
+    """
 
 
 class BaseModelError(SourceError):
@@ -71,7 +73,9 @@ class TrainingDataError(AgentAssetsError):
 
 
 class LlmError(AgentAssetsError):
-    """A language model cannot be asked, or does not answer as it must. Every answer so far is kept."""
+    """A language model cannot be asked, or does not answer as it must. Every answer so far is
+    kept.
+    """
 
 
 class LlmUnavailable(LlmError):
@@ -79,7 +83,9 @@ class LlmUnavailable(LlmError):
 
 
 class LlmRefused(LlmError):
-    """The server of a language model refuses a request: a wrong key, an unknown model, a request it does not know."""
+    """The server of a language model refuses a request: a wrong key, an unknown model, a request it
+    does not know.
+    """
 
     def __init__(self, message: str, *, next_step: str | None = None, status: int = 0) -> None:
         self.status = status

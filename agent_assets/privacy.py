@@ -1,4 +1,5 @@
-"""Keeps other users of this machine out: modes of files and folders, secrets in files, places for sockets.
+"""Keeps other users of this machine out: modes of files and folders, secrets in files, places for
+sockets.
 
 root can read everything all the same, and so can programs of the same user.
 """
@@ -26,8 +27,8 @@ def be_private() -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only its owner may enter, and close it where it is open to others. One that belongs to another
-    user stays as it is: a mounted volume, which `exposures` names.
+    """Make a folder that only its owner may enter, and close it where it is open to others. One
+    that belongs to another user stays as it is: a mounted volume, which `exposures` names.
 
     Raises:
         OSError: it cannot be made.
@@ -66,13 +67,15 @@ def secret_file(path: Path) -> str:
         )
     found = path.read_text(encoding="ascii").strip()
     if not found:
-        raise ConfigError(f"{path} is empty.", next_step=f"remove it, so that another one is made: rm {path}")
+        raise ConfigError(
+            f"{path} is empty.", next_step=f"remove it, so that another one is made: rm {path}"
+        )
     return found
 
 
 def socket_folder(folder: Path) -> Path:
-    """Where sockets of a private folder lie: in it, or, where its path is too long for one (107 bytes), in a short
-    private folder that belongs to it.
+    """Where sockets of a private folder lie: in it, or, where its path is too long for one (107
+    bytes), in a short private folder that belongs to it.
 
     Raises:
         ConfigError: the short folder is there, and another user's.
@@ -81,12 +84,18 @@ def socket_folder(folder: Path) -> Path:
     if len(os.fsencode(folder)) + _LONGEST_NAME <= _LONGEST_SOCKET:
         return private_folder(folder)
     base = _runtime_folder()
-    short = base / f"agent-assets-{os.getuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
+    short = (
+        base / f"agent-assets-{os.getuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
+    )
     try:
         short.mkdir(mode=0o700)
     except FileExistsError:
         found = short.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & _OTHERS:
+        if (
+            not stat.S_ISDIR(found.st_mode)
+            or found.st_uid != os.getuid()
+            or found.st_mode & _OTHERS
+        ):
             raise ConfigError(
                 f"{short} is to hold sockets, and belongs to somebody else or is open to others.",
                 next_step="remove it, or set AGENT_ASSETS_HOME to a folder with a shorter path.",
@@ -95,13 +104,19 @@ def socket_folder(folder: Path) -> Path:
 
 
 def _runtime_folder() -> Path:
-    """XDG_RUNTIME_DIR where it is ours alone, else /tmp: TMPDIR may be as long as the path that did not fit."""
+    """XDG_RUNTIME_DIR where it is ours alone, else /tmp: TMPDIR may be as long as the path that did
+    not fit.
+    """
     given = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
     try:
         found = given.stat()
     except OSError:
         return Path("/tmp")
-    private = found.st_uid == os.getuid() and not found.st_mode & _OTHERS and len(os.fsencode(given)) <= 40
+    private = (
+        found.st_uid == os.getuid()
+        and not found.st_mode & _OTHERS
+        and len(os.fsencode(given)) <= 40
+    )
     return given if private else Path("/tmp")
 
 
@@ -117,15 +132,18 @@ class Exposure:
 
 
 def exposures(home: Path) -> list[Exposure]:
-    """What others could reach in a home: its folder, what lies in its first two levels, and Dagster's databases. A
-    closed home hides all that is below it; what is below is closed, too, lest a copy or a moved folder shows it.
+    """What others could reach in a home: its folder, what lies in its first two levels, and
+    Dagster's databases. A closed home hides all that is below it; what is below is closed, too,
+    lest a copy or a moved folder shows it.
     """
     modes = [(path, _mode(path)) for path in _first_levels(home)]
     return [Exposure(path, mode) for path, mode in modes if mode & _OTHERS]
 
 
 def close_home(home: Path) -> list[Exposure]:
-    """Take every right of others away from what `exposures` finds and is ours, and return it as it was found."""
+    """Take every right of others away from what `exposures` finds and is ours, and return it as it
+    was found.
+    """
     closed = []
     for exposure in exposures(home):
         with suppress(FileNotFoundError):  # of a process that works in the home, and gone by now
@@ -147,4 +165,8 @@ def _first_levels(home: Path) -> Iterator[Path]:
         return
     yield home
     for pattern in ("*", "*/*", "dagster/*/*"):
-        yield from (p for p in sorted(home.glob(pattern)) if not p.is_symlink() and (p.is_dir() or p.is_file()))
+        yield from (
+            p
+            for p in sorted(home.glob(pattern))
+            if not p.is_symlink() and (p.is_dir() or p.is_file())
+        )

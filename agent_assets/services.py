@@ -1,4 +1,6 @@
-"""`agent-assets up`: MongoDB, the code server, the Dagster UI and its daemon as children that live and die together."""
+"""`agent-assets up`: MongoDB, the code server, the Dagster UI and its daemon as children that live
+and die together.
+"""
 
 import contextlib
 import fcntl
@@ -49,28 +51,35 @@ def run_services(settings: Settings, *, port: int, api_port: int) -> int:
         0 after Ctrl-C, 1 when a child ended by itself.
 
     Raises:
-        ConfigError: a port is taken, a configuration file is wrong, this installation is up already, or no MongoDB can
-            be found.
+        ConfigError: a port is taken, a configuration file is wrong, this installation is up
+            already, or no MongoDB can be found.
     """
     check_configuration(settings)
     if found := close_home(settings.home):
-        _say_closed(f"{len(found)} files and folders of the home that others could reach, such as {found[0]}")
+        _say_closed(
+            f"{len(found)} files and folders of the home that others could reach, such as "
+            f"{found[0]}"
+        )
     with _alone(settings):
         for number, option in ((port, "--port"), (api_port, "--api-port")):
             if not port_free(number):
                 raise ConfigError(
-                    f"Port {number} is taken.", next_step=f"stop what uses it, or choose another with {option}."
+                    f"Port {number} is taken.",
+                    next_step=f"stop what uses it, or choose another with {option}.",
                 )
         return _run(settings, port=port, api_port=api_port)
 
 
 def _run(settings: Settings, *, port: int, api_port: int) -> int:
-    # SIGINT, too: a shell starts a background command with Ctrl-C ignored, and `kill -INT` has to end it all the same.
+    # SIGINT, too: a shell starts a background command with Ctrl-C ignored, and `kill -INT` has to
+    # end it all the same.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         with running_services(settings, port=port, api_port=api_port) as services:
-            click.echo(f"\nDagster UI: http://127.0.0.1:{port}    API: http://127.0.0.1:{api_port}/docs")
+            click.echo(
+                f"\nDagster UI: http://127.0.0.1:{port}    API: http://127.0.0.1:{api_port}/docs"
+            )
             click.echo("Ctrl-C stops everything")
             return _watch(services, settings)
     except KeyboardInterrupt:
@@ -78,7 +87,8 @@ def _run(settings: Settings, *, port: int, api_port: int) -> int:
 
 
 def check_configuration(settings: Settings) -> None:
-    """Read what the services would read: they would start with a mistake in it, and have nothing to show.
+    """Read what the services would read: they would start with a mistake in it, and have nothing to
+    show.
 
     Raises:
         ConfigError: a pipeline, the automation or the serving configuration is wrong.
@@ -93,17 +103,23 @@ def check_configuration(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def running_services(settings: Settings, *, port: int, api_port: int | None = None) -> Iterator[list[Service]]:
-    """MongoDB, code server, UI and daemon, ready for use; stopped in reverse order at the end of the block.
+def running_services(
+    settings: Settings, *, port: int, api_port: int | None = None
+) -> Iterator[list[Service]]:
+    """MongoDB, code server, UI and daemon, ready for use; stopped in reverse order at the end of
+    the block.
 
-    With an `api_port` the HTTP API starts as well; nobody waits for it, and its model server starts when first asked.
+    With an `api_port` the HTTP API starts as well; nobody waits for it, and its model server starts
+    when first asked.
     """
     from agent_assets.serving.earlier_versions import close_what_earlier_versions_left
 
     open_port = None if settings.mongodb_uri else port_of_earlier_version(settings.mongo_data)
     with mongodb(settings) as environment:
         if open_port is not None:
-            _say_closed(f"MongoDB, which listened on port {open_port} and let everybody of this machine in")
+            _say_closed(
+                f"MongoDB, which listened on port {open_port} and let everybody of this machine in"
+            )
         prepare_dagster_home(settings, devices=_devices(settings))
         for what in close_what_earlier_versions_left(load_settings(environment)):
             _say_closed(what)
@@ -111,25 +127,40 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
             release_abandoned_runs(instance, code_server_gone=True)
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        # Who reaches a code server executes what he likes: it listens on a socket that others cannot reach.
+        # Who reaches a code server executes what he likes: it listens on a socket that others
+        # cannot reach.
         socket_path = socket_folder(settings.home / "run") / "code-server.sock"
         socket_path.unlink(missing_ok=True)
         workspace = settings.workspace
         server = {"socket": str(socket_path), "location_name": "agent_assets"}
-        workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
+        workspace.write_text(
+            yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8"
+        )
         services: list[Service] = []
         try:
-            code = ["dagster", "code-server", "start", "-m", CODE_LOCATION, "--socket", str(socket_path)]
+            code = [
+                "dagster",
+                "code-server",
+                "start",
+                "-m",
+                CODE_LOCATION,
+                "--socket",
+                str(socket_path),
+            ]
             services.append(_start("code server", code, environment, logs))
             _wait_until(services[-1], lambda: _listens(socket.AF_UNIX, str(socket_path)))
-            services.append(_start("webserver", ["agent-assets", "ui", "--port", str(port)], environment, logs))
+            services.append(
+                _start("webserver", ["agent-assets", "ui", "--port", str(port)], environment, logs)
+            )
             daemon = ["dagster-daemon", "run", "-w", str(workspace)]
             started = time.time()
             services.append(_start("daemon", daemon, environment, logs, niceness=_DAEMON_NICENESS))
             runner = services[-1]
             if api_port is not None:
                 reach = environment | {"AGENT_ASSETS_DAGSTER_URL": f"http://127.0.0.1:{port}"}
-                services.append(_start("api", ["agent-assets", "serve", "--port", str(api_port)], reach, logs))
+                services.append(
+                    _start("api", ["agent-assets", "serve", "--port", str(api_port)], reach, logs)
+                )
             _wait_until(services[1], lambda: _listens(socket.AF_INET, ("127.0.0.1", port)))
             _wait_for_daemon(runner, settings, started)
             yield services
@@ -140,7 +171,9 @@ def running_services(settings: Settings, *, port: int, api_port: int | None = No
 
 @contextlib.contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """One set of services per home: a second would share the daemon's storage, and take the workspace along."""
+    """One set of services per home: a second would share the daemon's storage, and take the
+    workspace along.
+    """
     make_home(settings)
     with (settings.home / "up.lock").open("a+", encoding="utf-8") as lock:
         try:
@@ -166,11 +199,19 @@ def _devices(settings: Settings) -> int:
     return max(1, len(detect_gpus())) if settings.device != "cpu" else 1
 
 
-def _start(name: str, command: list[str], environment: Mapping[str, str], logs: Path, *, niceness: int = 0) -> Service:
+def _start(
+    name: str, command: list[str], environment: Mapping[str, str], logs: Path, *, niceness: int = 0
+) -> Service:
     log = logs / f"{name.replace(' ', '-')}.log"
     program = Path(sys.executable).parent / command[0]
     # The wrapper makes a child die with this process even when this process is killed outright.
-    supervisor = [sys.executable, "-m", "agent_assets.engines.launch.supervisor", "--nice", str(niceness)]
+    supervisor = [
+        sys.executable,
+        "-m",
+        "agent_assets.engines.launch.supervisor",
+        "--nice",
+        str(niceness),
+    ]
     wrapped = [*supervisor, "--exec", str(program), *command[1:]]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -186,7 +227,9 @@ def _start(name: str, command: list[str], environment: Mapping[str, str], logs: 
 
 
 def _wait_for_daemon(service: Service, settings: Settings, since: float) -> None:
-    """Until the daemon says that it takes runs from the queue: before that, `refresh` would run in its own terminal."""
+    """Until the daemon says that it takes runs from the queue: before that, `refresh` would run in
+    its own terminal.
+    """
     with open_instance(settings) as instance:
         _wait_until(service, lambda: heartbeat_at(instance) >= since)
 
@@ -212,7 +255,11 @@ def _watch(services: list[Service], settings: Settings) -> int:
     running = None if settings.mongodb_uri else running_mongod(settings.mongo_data)
     mongod = None if running is None else psutil.Process(running.pid)
     while True:
-        ended = [(f"The {service.name}", service.log) for service in services if service.process.poll() is not None]
+        ended = [
+            (f"The {service.name}", service.log)
+            for service in services
+            if service.process.poll() is not None
+        ]
         if mongod is not None and _gone(mongod):
             ended.append(("MongoDB", settings.mongo_data / "mongod.log"))
         for name, log in ended[:1]:

@@ -1,4 +1,5 @@
-"""Where this installation keeps things, from the environment. The only module that reads environment variables by name.
+"""Where this installation keeps things, from the environment. The only module that reads
+environment variables by name.
 
 | variable | meaning | default |
 |---|---|---|
@@ -17,7 +18,7 @@
 | TEACHER_MODEL | its name | |
 | WANDB_API_KEY | sends traces to W&B; weave itself reads the key. Unset keeps traces on this machine | |
 | WANDB_PROJECT | `project` or `entity/project` of traces at W&B | `agent-assets` |
-"""
+"""  # noqa: E501
 
 import os
 from collections.abc import Mapping
@@ -76,17 +77,29 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         ConfigError: AGENT_ASSETS_DEVICE is none of auto, cpu, gpu.
     """
     wandb = environment.get("WANDB_PROJECT") or "agent-assets"
-    home = Path(environment.get("AGENT_ASSETS_HOME") or REPOSITORY / ".agent_assets").expanduser().resolve()
+    home = (
+        Path(environment.get("AGENT_ASSETS_HOME") or REPOSITORY / ".agent_assets")
+        .expanduser()
+        .resolve()
+    )
     store = environment.get("AGENT_ASSETS_STORE") or str(home / "store")
     device = environment.get("AGENT_ASSETS_DEVICE") or "auto"
     if device not in ("auto", "cpu", "gpu"):
-        raise ConfigError(f"AGENT_ASSETS_DEVICE is '{device}'.", next_step="set it to auto, cpu or gpu, or unset it.")
+        raise ConfigError(
+            f"AGENT_ASSETS_DEVICE is '{device}'.",
+            next_step="set it to auto, cpu or gpu, or unset it.",
+        )
     return Settings(
         home=home,
         store=store if "://" in store else str(Path(store).expanduser().resolve()),
-        engines=Path(environment.get("AGENT_ASSETS_ENGINES") or REPOSITORY / ".venvs").expanduser().resolve(),
+        engines=Path(environment.get("AGENT_ASSETS_ENGINES") or REPOSITORY / ".venvs")
+        .expanduser()
+        .resolve(),
         device=cast(DeviceChoice, device),
-        automation=Path(environment.get("AGENT_ASSETS_AUTOMATION") or REPOSITORY / "agent_assets/defs/automation.yaml"),
+        automation=Path(
+            environment.get("AGENT_ASSETS_AUTOMATION")
+            or REPOSITORY / "agent_assets/defs/automation.yaml"
+        ),
         mongodb_uri=environment.get("MONGODB_URI") or None,
         mongodb_database=environment.get("MONGODB_DATABASE") or "afs",
         wandb_project=wandb if environment.get("WANDB_API_KEY") else None,
@@ -95,7 +108,8 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 
 def make_home(settings: Settings) -> None:
-    """Make the folder of this installation's state, closed to other users, and see that files can be written there.
+    """Make the folder of this installation's state, closed to other users, and see that files can
+    be written there.
 
     Raises:
         ConfigError: they cannot.

@@ -1,5 +1,5 @@
-"""Configuration models: a misspelt key is an error that names the nearest valid one, and every field says whether it
-enters fingerprints.
+"""Configuration models: a misspelt key is an error that names the nearest valid one, and every
+field says whether it enters fingerprints.
 """
 
 import difflib
@@ -16,7 +16,8 @@ LeftOut: TypeAlias = "dict[str, bool | LeftOut]"
 
 @dataclass(frozen=True)
 class NotInFingerprint:
-    """Marks a field (`Annotated[float, NotInFingerprint()]`) that says how a run is carried out, not what it makes.
+    """Marks a field (`Annotated[float, NotInFingerprint()]`) that says how a run is carried out,
+    not what it makes.
 
     Args:
         unless: name and value of another field of the model with which this one does count.
@@ -33,7 +34,9 @@ NOT_IN_FINGERPRINT = NotInFingerprint()
 
 
 class StrictModel(BaseModel):
-    """Base of every configuration model. Instances are frozen: configuration is an input, never state."""
+    """Base of every configuration model. Instances are frozen: configuration is an input, never
+    state.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,12 +49,18 @@ class StrictModel(BaseModel):
         for key in value:
             if key not in valid:
                 nearest = difflib.get_close_matches(str(key), valid, n=1)
-                hint = f"did you mean '{nearest[0]}'?" if nearest else f"valid keys are {', '.join(sorted(valid))}."
+                hint = (
+                    f"did you mean '{nearest[0]}'?"
+                    if nearest
+                    else f"valid keys are {', '.join(sorted(valid))}."
+                )
                 raise ValueError(f"unknown key '{key}': {hint}")
         return value
 
     def fingerprint_settings(self) -> dict[str, object]:
-        """What fingerprints hold of this configuration: every field but those marked `NotInFingerprint`."""
+        """What fingerprints hold of this configuration: every field but those marked
+        `NotInFingerprint`.
+        """
         return self.model_dump(exclude=self._left_out())
 
     def _left_out(self) -> LeftOut:

@@ -1,22 +1,23 @@
-"""What a backfill of elders costs: the real graph, daemon and queue as `agent-assets up` has them, a tiny model.
+"""What a backfill of elders costs: the real graph, daemon and queue as `agent-assets up` has them,
+a tiny model.
 
 python benchmarks/backfill.py [--quick]    about 25 minutes; --quick under 4, with two elders instead of eight
 
-Needs the CPU engine environment (`make setup`). The last line is one JSON object:
-quiet_cpu_share       CPU seconds per second of `up` with its MongoDB when nothing happens
-waiting_cpu_share     CPU seconds per second of a run that is prepared and waits for the device
-op_pool_cpu_share     the same of a run that waits for Dagster's own pool of steps (`granularity: op`): the peer
-slowdown              steps per second of a training with three runs waiting, by those of the same training alone
-cancel_s              the longest time from POST /train/cancel to the end of a run: queued, prepared, training
-elders, elders_per_hour
-device_busy_share     time for which a run held the device, by the wall time of the backfill from its request
-first_released_share  time until the first elder is released, by the N-th part of the whole backfill
-chat_first_s          median time from a question to the first words of its answer (/chat/stream), nothing else
+Needs the CPU engine environment (`make setup`). The last line is one JSON object: quiet_cpu_share
+CPU seconds per second of `up` with its MongoDB when nothing happens waiting_cpu_share     CPU
+seconds per second of a run that is prepared and waits for the device op_pool_cpu_share     the same
+of a run that waits for Dagster's own pool of steps (`granularity: op`): the peer slowdown
+steps per second of a training with three runs waiting, by those of the same training alone cancel_s
+the longest time from POST /train/cancel to the end of a run: queued, prepared, training elders,
+elders_per_hour device_busy_share     time for which a run held the device, by the wall time of the
+backfill from its request first_released_share  time until the first elder is released, by the N-th
+part of the whole backfill chat_first_s          median time from a question to the first words of
+its answer (/chat/stream), nothing else
                       going on; chat_whole_s to its end
 chat_training_first_s  the same while an elder trains on the same cores, one question after the other without a pause;
                       chat_training_whole_s to the end of the answer
 chat_training_slowdown  steps per second of that training, by those of a training alone
-"""
+"""  # noqa: E501
 
 import argparse
 import json
@@ -126,7 +127,11 @@ def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Instal
     quiet = folder / "automation.yaml"
     quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
     ports = {"--port": free_port(), "--api-port": free_port()}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MONGO", "DAGSTER"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MONGO", "DAGSTER"))
+    }
     environment |= {
         "PYTHONPATH": str(tree),
         "AGENT_ASSETS_HOME": str(folder / "home"),
@@ -149,7 +154,9 @@ def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Instal
                 stderr=subprocess.STDOUT,
             )
             try:
-                with httpx.Client(base_url=f"http://127.0.0.1:{ports['--api-port']}", timeout=60) as api:
+                with httpx.Client(
+                    base_url=f"http://127.0.0.1:{ports['--api-port']}", timeout=60
+                ) as api:
                     until(lambda: _answers(api) or up.poll() is not None, 180)
                     if up.poll() is not None:
                         raise RuntimeError((folder / "up.log").read_text(encoding="utf-8"))
@@ -172,7 +179,12 @@ def _configure(path: Path, model: Path, epochs: float) -> None:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     attributes = content["attributes"]
     attributes["base_model"] = {"source": str(model)}
-    attributes["sft_adapter"] = {"epochs": epochs, "batch_size": 1, "learning_rate": 1e-3, "precision": "fp32"}
+    attributes["sft_adapter"] = {
+        "epochs": epochs,
+        "batch_size": 1,
+        "learning_rate": 1e-3,
+        "precision": "fp32",
+    }
     attributes["eval_report"] = {"max_turns": 2, "max_tokens": 16}
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
 
@@ -236,7 +248,9 @@ def steps_per_second(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:
 
 def _reports(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[tuple[float, float]]:
     """When a training said that it had come to which step."""
-    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION).records
+    records = instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION
+    ).records
     seen = []
     for record in records:
         event = record.event_log_entry.dagster_event
@@ -251,7 +265,9 @@ def op_pool_share(folder: Path, seconds: float) -> float:
     """CPU share of a run that waits for a step of another under Dagster's own executor and pool."""
     home = folder / "op-pool"
     home.mkdir()
-    (home / "dagster.yaml").write_text("concurrency: {pools: {default_limit: 1, granularity: op}}", encoding="utf-8")
+    (home / "dagster.yaml").write_text(
+        "concurrency: {pools: {default_limit: 1, granularity: op}}", encoding="utf-8"
+    )
     with dg.DagsterInstance.from_config(str(home)) as instance:
         instance.get_run_records(limit=1)
 
@@ -270,21 +286,31 @@ def op_pool_share(folder: Path, seconds: float) -> float:
     return share
 
 
-def waiting_figures(made: Installation, four: list[str], alone: float, watch_seconds: float) -> dict[str, Any]:
+def waiting_figures(
+    made: Installation, four: list[str], alone: float, watch_seconds: float
+) -> dict[str, Any]:
     """One training with three runs waiting, then the end of all four.
 
     Args:
         alone: steps per second of such a training while nothing waits.
     """
     following = made.backfill(four)
-    working = until(lambda: next((run for run in made.runs(four).values() if holds_device(run)), None), 180)
-    waiting = until(lambda: next((run for run in made.runs(four).values() if _prepared(run)), None), 180)
+    working = until(
+        lambda: next((run for run in made.runs(four).values() if holds_device(run)), None), 180
+    )
+    waiting = until(
+        lambda: next((run for run in made.runs(four).values() if _prepared(run)), None), 180
+    )
     share = cpu_share(watch_seconds, process_of(waiting))
     until(lambda: _stage_done(made.instance, working, "sft_adapter"), LIMIT_SECONDS)
     slowdown = steps_per_second(made.instance, working) / alone
-    queued = next(run for run in made.runs(four).values() if run.status is dg.DagsterRunStatus.QUEUED)
-    cancel = {name: cancel_seconds(made, run) for name, run in
-              (("queued", queued), ("prepared", waiting), ("working", working))}  # fmt: skip
+    queued = next(
+        run for run in made.runs(four).values() if run.status is dg.DagsterRunStatus.QUEUED
+    )
+    cancel = {
+        name: cancel_seconds(made, run)
+        for name, run in (("queued", queued), ("prepared", waiting), ("working", working))
+    }
     for run in made.runs(four).values():
         if not run.is_finished:
             made.api.post(f"/train/cancel/{run.run_id}").raise_for_status()
@@ -302,9 +328,10 @@ def _prepared(run: dg.DagsterRun) -> bool:
 
 
 def _stage_done(instance: dg.DagsterInstance, run: dg.DagsterRun, stage: str) -> bool:
-    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS).records
-    keys = [str(record.event_log_entry.step_key or record.event_log_entry.dagster_event.step_key) for record in records]  # type: ignore[union-attr]
-    return any(key.endswith(stage) for key in keys)
+    records = instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS
+    ).records
+    return any(str(record.event_log_entry.step_key).endswith(stage) for record in records)
 
 
 def cancel_seconds(made: Installation, run: dg.DagsterRun) -> float:
@@ -331,8 +358,11 @@ def chat_seconds(made: Installation, elder: str) -> tuple[float, float]:
     return first, time.monotonic() - started
 
 
-def chat_figures(made: Installation, elder: str, elders: list[str], alone: float, seconds: float) -> dict[str, Any]:
-    """One question after the other while nothing else goes on is `quiet`; the same while one of `elders` trains.
+def chat_figures(
+    made: Installation, elder: str, elders: list[str], alone: float, seconds: float
+) -> dict[str, Any]:
+    """One question after the other while nothing else goes on is `quiet`; the same while one of
+    `elders` trains.
 
     Args:
         elder: who is asked.
@@ -342,7 +372,9 @@ def chat_figures(made: Installation, elder: str, elders: list[str], alone: float
     chat_seconds(made, elder)  # starts the model server
     quiet = [chat_seconds(made, elder) for _ in range(5)]
     following = made.backfill(elders)
-    working = until(lambda: next((run for run in made.runs(elders).values() if holds_device(run)), None), 180)
+    working = until(
+        lambda: next((run for run in made.runs(elders).values() if holds_device(run)), None), 180
+    )
     until(lambda: _reports(made.instance, working), 180)
     before, since, beside = training_step(made), time.monotonic(), []
     while time.monotonic() - since < seconds:
@@ -387,7 +419,9 @@ def backfill_figures(made: Installation, elders: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="two elders and short trainings")
     quick = parser.parse_args().quick
     number, epochs, seconds = (2, 2.0, 15.0) if quick else (8, 8.0, 60.0)

@@ -1,4 +1,6 @@
-"""A fleet of elders in which everything is fresh: store, index, and a Dagster history written in bulk."""
+"""A fleet of elders in which everything is fresh: store, index, and a Dagster history written in
+bulk.
+"""
 
 import hashlib
 import json
@@ -12,7 +14,11 @@ from typing import Any
 import dagster as dg
 from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log.schema import AssetEventTagsTable, AssetKeyTable, SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import (
+    AssetEventTagsTable,
+    AssetKeyTable,
+    SqlEventLogStorageTable,
+)
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._serdes import serialize_value
 
@@ -43,14 +49,19 @@ def elder_id(number: int) -> str:
 
 
 class Fleet:
-    """A Dagster instance, store and index in one folder, with a history in which everything is fresh."""
+    """A Dagster instance, store and index in one folder, with a history in which everything is
+    fresh.
+    """
 
-    def __init__(self, folder: Path, graph: Graph, elders: int, sources: Sources | None = None) -> None:
+    def __init__(
+        self, folder: Path, graph: Graph, elders: int, sources: Sources | None = None
+    ) -> None:
         self.folder, self.graph = folder, graph
         self.elders = [elder_id(number) for number in range(elders)]
         self.facts = graph.facts(self.elders)
         self.sources: Sources = {
-            ("elder_memories", elder): {"mongodb": digest("memories", elder)} for elder in self.elders
+            ("elder_memories", elder): {"mongodb": digest("memories", elder)}
+            for elder in self.elders
         }
         self.sources["base_model", None] = {"weights": digest("weights")}
         self.sources["mcp_tool_schema", None] = {"servers": digest("servers")}
@@ -75,29 +86,40 @@ class Fleet:
         versions: dict[tuple[str, str | None], str] = {}
         self._events: dict[tuple[str, str | None], int] = {}
         for stage in self.facts.stages:
-            template = FingerprintTemplate(asset=stage.name, code_version=stage.code_version, config=stage.config)
+            template = FingerprintTemplate(
+                asset=stage.name, code_version=stage.code_version, config=stage.config
+            )
             rows = []
             for elder in self.elders if stage.partitioned else [None]:
                 inputs = {
-                    name: versions.get((name, elder), versions.get((name, None), "")) for name in stage.deps
+                    name: versions.get((name, elder), versions.get((name, None), ""))
+                    for name in stage.deps
                 } | self.sources.get((stage.name, elder), {})
                 versions[stage.name, elder] = digest(stage.name, elder)
                 fingerprint = template.fingerprint(elder, inputs)
-                rows.append((elder, fingerprint, versions[stage.name, elder], stage.config_version, inputs))
+                rows.append(
+                    (elder, fingerprint, versions[stage.name, elder], stage.config_version, inputs)
+                )
                 key = ArtifactKey(PIPELINE, stage.name, elder)
                 artifact = self.folder / "store" / key.folder / fingerprint
                 artifact.mkdir(parents=True)
                 (artifact / "manifest.json").touch()
             self._insert(dg.AssetKey([PIPELINE, stage.name]), rows)
 
-    def _insert(self, key: dg.AssetKey, rows: Iterable[tuple[str | None, str, str, str, dict[str, str]]]) -> None:
+    def _insert(
+        self, key: dg.AssetKey, rows: Iterable[tuple[str | None, str, str, str, dict[str, str]]]
+    ) -> None:
         storage = self.instance.event_log_storage
         assert isinstance(storage, SqlEventLogStorage)
         now = datetime.now(UTC).replace(tzinfo=None)
         events, tags = [], []
         with storage.index_connection() as connection:
-            (last,) = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM event_logs").fetchone() or (0,)
-            for number, (partition, fingerprint, version, code, inputs) in enumerate(rows, start=last + 1):
+            (last,) = connection.exec_driver_sql(
+                "SELECT coalesce(max(id), 0) FROM event_logs"
+            ).fetchone() or (0,)
+            for number, (partition, fingerprint, version, code, inputs) in enumerate(
+                rows, start=last + 1
+            ):
                 entry_tags = {
                     FINGERPRINT_TAG: fingerprint,
                     "dagster/data_version": version,
@@ -143,7 +165,9 @@ class Fleet:
 
 def _event(key: dg.AssetKey, partition: str | None, tags: dict[str, str]) -> str:
     """The event as Dagster stores it, with the metadata that our stages report."""
-    text = _template().replace('{"TAGS": "x"}', json.dumps(tags)).replace("STEP", "__".join(key.path))
+    text = (
+        _template().replace('{"TAGS": "x"}', json.dumps(tags)).replace("STEP", "__".join(key.path))
+    )
     text = text.replace('"KEY0", "KEY1"', json.dumps(key.path)[1:-1])
     return text.replace('"PARTITION"', json.dumps(partition))
 
@@ -161,7 +185,9 @@ def _template() -> str:
         "bytes": 123456,
         "path": dg.MetadataValue.path("/somewhere/in/the/store"),
         "memories": 100,
-        "engine": dg.MetadataValue.json({"name": "swift", "versions": {"torch": "2", "transformers": "5"}}),
+        "engine": dg.MetadataValue.json(
+            {"name": "swift", "versions": {"torch": "2", "transformers": "5"}}
+        ),
     }
     materialization = dg.AssetMaterialization(
         asset_key=["KEY0", "KEY1"], partition="PARTITION", metadata=metadata, tags={"TAGS": "x"}

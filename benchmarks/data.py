@@ -2,25 +2,28 @@
 
 python benchmarks/data.py [--quick]        about 2 minutes; --quick under a minute, over fewer elders
 
-The last line is one JSON object:
-rollout_ratio        time of 64 rollouts (two model turns, one tool call) against a model server that answers after
-                     200 ms, 16 at a time, by the time one at a time (the mean of the first 8, times 64)
+The last line is one JSON object: rollout_ratio        time of 64 rollouts (two model turns, one
+tool call) against a model server that answers after
+                     200 ms, 16 at a time, by the time one at a time (the mean of the first 8, times
+                     64)
 raw_rows_s           answers a second of a bare find_raw_batches pass over the collection, batches not decoded
 raw_decoded_rows_s   the same, every document decoded
 read_rows_s          answers a second read into memories
 floor_rows_s         the least a program in Python can do: answers sorted by elder, each written as a JSON line into its
-                     elder's file, that elder's other files empty; no memories, no questions, no checks
+                     elder's file, that elder's other files empty; no memories, no questions, no
+                     checks
 jsonl_rows_s         closed-book rows a second from MongoDB to train.jsonl: read, write memories, build, check, write
 committed_rows_s     the same into the store: hashed, with a manifest, flushed to disk
 jsonl_vs_raw_ratio   jsonl_rows_s by raw_rows_s
 floor_vs_raw_ratio   floor_rows_s by raw_rows_s: what jsonl_vs_raw_ratio cannot exceed
 jsonl_vs_decoded_ratio  jsonl_rows_s by raw_decoded_rows_s
 unchanged_ratio      time to find every elder's rows unchanged, by the time to make and commit them: checksums of all
-                     answers as the nightly plan takes them, look up by fingerprint, verify the hash of every file
+                     answers as the nightly plan takes them, look up by fingerprint, verify the hash
+                     of every file
 reread_ratio         the same with every answer read and digested instead of summed up by checksums
 identical            whether rows made again from the database are the same bytes
 trace_ms             milliseconds of CPU that one traced step costs; untraced_us: microseconds of one nobody traces
-"""
+"""  # noqa: E501
 
 import argparse
 import asyncio
@@ -62,7 +65,13 @@ class SlowModel(BaseHTTPRequestHandler):
         if asked[-1]["role"] == "user":
             said = {"role": "assistant", "content": None, "tool_calls": [call]}
         choice = {"index": 0, "finish_reason": "stop", "message": said}
-        body = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+        body = {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "m",
+            "choices": [choice],
+        }
         data = json.dumps(body).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -112,8 +121,14 @@ def rollout_figures() -> dict[str, Any]:
     with model_server() as url:
         sequential = asyncio.run(run(url, SEQUENTIAL, 1)) * QUESTIONS / SEQUENTIAL
         concurrent = asyncio.run(run(url, QUESTIONS, CONCURRENCY))
-    print(f"{QUESTIONS} rollouts: {sequential:.1f} s one at a time, {concurrent:.2f} s at {CONCURRENCY}")
-    return {"rollout_ratio": round(concurrent / sequential, 4), "rollout_concurrent_s": round(concurrent, 2)}
+    print(
+        f"{QUESTIONS} rollouts: {sequential:.1f} s one at a time, {concurrent:.2f} s at "
+        f"{CONCURRENCY}"
+    )
+    return {
+        "rollout_ratio": round(concurrent / sequential, 4),
+        "rollout_concurrent_s": round(concurrent, 2),
+    }
 
 
 def trace_figures(folder: Path) -> dict[str, Any]:
@@ -131,16 +146,23 @@ def trace_figures(folder: Path) -> dict[str, Any]:
     for _ in range(100_000):
         with span("llm_call", lambda: messages):
             pass
-    return {"trace_ms": round(traced_ms, 3), "untraced_us": round(10 * (time.process_time() - started), 2)}
+    return {
+        "trace_ms": round(traced_ms, 3),
+        "untraced_us": round(10 * (time.process_time() - started), 2),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="under a minute: fewer elders")
     quick = parser.parse_args().quick
     folder = Path(tempfile.mkdtemp(prefix="data-"))
     try:
-        figures = rollout_figures() | row_figures(folder, 100 if quick else 1_000) | trace_figures(folder)
+        figures = (
+            rollout_figures() | row_figures(folder, 100 if quick else 1_000) | trace_figures(folder)
+        )
     finally:
         shutil.rmtree(folder)
     print(json.dumps(figures))

@@ -1,16 +1,17 @@
-"""Rows of the scripted teacher on MCP servers of other people: are they valid, and is every tool covered or named?
+"""Rows of the scripted teacher on MCP servers of other people: are they valid, and is every tool
+covered or named?
 
 python benchmarks/public_servers.py [--quick]      half a minute after the installs; --quick leaves out the one from npm
 
-Servers are installed into a temporary folder, in the versions below, and work on a repository, a database and a folder
-made for this. Every row that was kept is replayed: its calls are checked against the schema and executed once more.
+Servers are installed into a temporary folder, in the versions below, and work on a repository, a
+database and a folder made for this. Every row that was kept is replayed: its calls are checked
+against the schema and executed once more.
 
-The last line is one JSON object. For each server, and over all of them:
-valid_on_replay   share of kept rows whose calls are valid and whose read-only results come again, target >= 0.95
-covered           tools with training calls
-unnamed           tools that are neither covered nor named as uncoverable with a reason, target 0
-uncovered         reason by tool
-"""
+The last line is one JSON object. For each server, and over all of them: valid_on_replay   share of
+kept rows whose calls are valid and whose read-only results come again, target >= 0.95 covered
+tools with training calls unnamed           tools that are neither covered nor named as uncoverable
+with a reason, target 0 uncovered         reason by tool
+"""  # noqa: E501
 
 import argparse
 import asyncio
@@ -37,7 +38,8 @@ FROM_PYPI = {
     "mcp-server-sqlite": ["mcp-server-sqlite==2025.4.25", "mcp<2"],  # does not start with mcp 2
     "mcp-server-git": ["mcp-server-git==2026.10.19"],
 }
-# What no schema tells: where the data is. A user gives it in wordings.yaml, as here; a tool without gets nonsense.
+# What no schema tells: where the data is. A user gives it in wordings.yaml, as here; a tool without
+# gets nonsense.
 VALUES: dict[str, dict[str, dict[str, list[Any]]]] = {
     "time": {},
     "sqlite": {
@@ -45,7 +47,12 @@ VALUES: dict[str, dict[str, dict[str, list[Any]]]] = {
         "describe_table": {"table_name": ["price"]},
     },
     "git": {
-        tool: {"repo_path": ["{repository}"], "revision": ["HEAD"], "target": ["HEAD"], "branch_type": ["local", "all"]}
+        tool: {
+            "repo_path": ["{repository}"],
+            "revision": ["HEAD"],
+            "target": ["HEAD"],
+            "branch_type": ["local", "all"],
+        }
         for tool in (
             "git_status",
             "git_log",
@@ -60,7 +67,10 @@ VALUES: dict[str, dict[str, dict[str, list[Any]]]] = {
         tool: {"path": ["{files}/notes.txt", "{files}/second.txt"]}
         for tool in ("read_text_file", "read_file", "get_file_info")
     }
-    | {tool: {"path": ["{files}"]} for tool in ("list_directory", "list_directory_with_sizes", "directory_tree")},
+    | {
+        tool: {"path": ["{files}"]}
+        for tool in ("list_directory", "list_directory_with_sizes", "directory_tree")
+    },
 }
 FROM_NPM = "@modelcontextprotocol/server-filesystem@2026.8.31"
 
@@ -84,12 +94,27 @@ def install(folder: Path, *, npm: bool) -> dict[str, ServerConfig]:
     (files / "notes.txt").write_text("first line\nsecond line\n", encoding="utf-8")
     (files / "second.txt").write_text("third line\n", encoding="utf-8")
     servers = {
-        "time": ServerConfig(command=programs["mcp-server-time"], args=["--local-timezone", "Asia/Shanghai"]),
-        "sqlite": ServerConfig(command=programs["mcp-server-sqlite"], args=["--db-path", str(database)]),
-        "git": ServerConfig(command=programs["mcp-server-git"], args=["--repository", str(repository)]),
+        "time": ServerConfig(
+            command=programs["mcp-server-time"], args=["--local-timezone", "Asia/Shanghai"]
+        ),
+        "sqlite": ServerConfig(
+            command=programs["mcp-server-sqlite"], args=["--db-path", str(database)]
+        ),
+        "git": ServerConfig(
+            command=programs["mcp-server-git"], args=["--repository", str(repository)]
+        ),
     }
     if npm:
-        install_npm = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(folder), FROM_NPM]
+        install_npm = [
+            "npm",
+            "install",
+            "--silent",
+            "--no-fund",
+            "--no-audit",
+            "--prefix",
+            str(folder),
+            FROM_NPM,
+        ]
         subprocess.run(install_npm, check=True, stdout=subprocess.DEVNULL)
         program = folder / "node_modules" / ".bin" / "mcp-server-filesystem"
         servers["filesystem"] = ServerConfig(command=str(program), args=[str(files)])
@@ -104,11 +129,14 @@ def make_repository(folder: Path) -> None:
         subprocess.run(["git", *arguments], cwd=folder, check=True)
 
 
-def write_wordings(path: Path, tools: dict[str, dict[str, list[Any]]], places: dict[str, str]) -> Path:
+def write_wordings(
+    path: Path, tools: dict[str, dict[str, list[Any]]], places: dict[str, str]
+) -> Path:
     said = {
         tool: {
             "parameters": {
-                name: {"values": [value.format(**places) for value in values]} for name, values in parameters.items()
+                name: {"values": [value.format(**places) for value in values]}
+                for name, values in parameters.items()
             }
         }
         for tool, parameters in tools.items()
@@ -125,18 +153,34 @@ async def measure(server: ServerConfig, folder: Path, wordings: Path) -> dict[st
     async with open_toolbox(McpConfig({"server": server})) as toolbox:
         tools = sorted(toolbox.tools, key=lambda tool: tool.name)
         make_questions(
-            questions, tools=tools, config=QuestionsConfig(per_tool=12, heldout_per_tool=4), wordings=wordings
+            questions,
+            tools=tools,
+            config=QuestionsConfig(per_tool=12, heldout_per_tool=4),
+            wordings=wordings,
         )
         summary = await make_rows(
-            rows, questions_folder=questions, tools=tools, toolbox=toolbox, memories_folder=None,
-            config=RowsConfig(), system_prompt=None, wordings=wordings,
-        )  # fmt: skip
-        kept = [json.loads(line) for line in (rows / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+            rows,
+            questions_folder=questions,
+            tools=tools,
+            toolbox=toolbox,
+            memories_folder=None,
+            config=RowsConfig(),
+            system_prompt=None,
+            wordings=wordings,
+        )
+        kept = [
+            json.loads(line)
+            for line in (rows / "train.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
         valid = 0
         for row in kept:
             conversation = from_swift(row)
             messages = conversation.messages
-            results = {message.tool_call_id: message.content for message in messages if message.role == "tool"}
+            results = {
+                message.tool_call_id: message.content
+                for message in messages
+                if message.role == "tool"
+            }
             calls = [call for message in messages for call in message.tool_calls]
             good = not validate_conversation(conversation, max_chars=100_000)
             for call in calls:
@@ -146,12 +190,16 @@ async def measure(server: ServerConfig, folder: Path, wordings: Path) -> dict[st
     names = {tool.name for tool in tools}
     covered = {name for name, calls in summary["calls_by_tool"].items() if calls}
     return {
-        "tools": len(names), "rows": len(kept), "exchanges": summary["exchanges"], "rejected": summary["rejected"],
+        "tools": len(names),
+        "rows": len(kept),
+        "exchanges": summary["exchanges"],
+        "rejected": summary["rejected"],
         "rejected_by_reason": summary["rejected_by_reason"],
         "valid_on_replay": round(valid / len(kept), 4) if kept else None,
-        "covered": len(covered), "unnamed": len(names - covered - set(summary["uncovered"])),
+        "covered": len(covered),
+        "unnamed": len(names - covered - set(summary["uncovered"])),
         "uncovered": summary["uncovered"],
-    }  # fmt: skip
+    }
 
 
 def main() -> int:
@@ -167,9 +215,17 @@ def main() -> int:
             wordings = write_wordings(folder / f"{server}.yaml", VALUES[server], places)
             figures[server] = asyncio.run(measure(config, folder / server, wordings))
             print(server, json.dumps(figures[server], ensure_ascii=False))
-    shares = [found["valid_on_replay"] for found in figures.values() if found["valid_on_replay"] is not None]
+    shares = [
+        found["valid_on_replay"]
+        for found in figures.values()
+        if found["valid_on_replay"] is not None
+    ]
     unnamed = sum(found["unnamed"] for found in figures.values())
-    print(json.dumps({"valid_on_replay": min(shares), "unnamed": unnamed, **figures}, ensure_ascii=False))
+    print(
+        json.dumps(
+            {"valid_on_replay": min(shares), "unnamed": unnamed, **figures}, ensure_ascii=False
+        )
+    )
     return 0
 
 

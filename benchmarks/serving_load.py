@@ -8,8 +8,21 @@ from typing import Any
 
 import httpx
 
-_ANSWER_TOKEN = "260"  # " the" or whatever a vocabulary has there: log probabilities are those before the bias
-TOPICS = ["childhood", "work", "family", "music", "winter", "market", "school", "river", "harvest", "travel"]
+_ANSWER_TOKEN = (
+    "260"  # " the" or whatever a vocabulary has there: log probabilities are those before the bias
+)
+TOPICS = [
+    "childhood",
+    "work",
+    "family",
+    "music",
+    "winter",
+    "market",
+    "school",
+    "river",
+    "harvest",
+    "travel",
+]
 
 
 Trace = tuple[dict[str, float], ...]
@@ -17,7 +30,9 @@ Trace = tuple[dict[str, float], ...]
 
 @dataclass(frozen=True)
 class Reply:
-    """One completion. `trace`: for each answer token the log probabilities of the likeliest ones, if asked for."""
+    """One completion. `trace`: for each answer token the log probabilities of the likeliest ones,
+    if asked for.
+    """
 
     model: str
     tokens: int
@@ -27,24 +42,38 @@ class Reply:
 def completion(model: str, number: int, tokens: int, **more: Any) -> dict[str, Any]:
     """The body of a request that no prefix cache has seen in full."""
     topic = TOPICS[number % len(TOPICS)]
-    content = f"Story {number}: tell me a long story about {topic}, and what you remember of the people in it."
+    content = (
+        f"Story {number}: tell me a long story about {topic}, and what you remember of "
+        "the "
+        "people in it."
+    )
     return {
-        "model": model, "messages": [{"role": "user", "content": content}], "max_tokens": tokens, "temperature": 0,
+        "model": model,
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": tokens,
+        "temperature": 0,
         **more,
-    }  # fmt: skip
+    }
 
 
 def fingerprint_request(model: str, tokens: int) -> dict[str, Any]:
-    """The same question for everyone, and the same answer: one token again and again, however unlikely.
+    """The same question for everyone, and the same answer: one token again and again, however
+    unlikely.
 
-    Rounding differs from batch to batch, and a free answer that takes another token once goes on to say other things.
-    Here every token follows the same text, and its log probabilities can be compared with anybody's.
+    Rounding differs from batch to batch, and a free answer that takes another token once goes on to
+    say other things. Here every token follows the same text, and its log probabilities can be
+    compared with anybody's.
     """
     messages = [{"role": "user", "content": "Who are you, and what do you remember?"}]
     return {
-        "model": model, "messages": messages, "max_tokens": tokens, "temperature": 0, "logprobs": True,
-        "top_logprobs": 5, "logit_bias": {_ANSWER_TOKEN: 100},
-    }  # fmt: skip
+        "model": model,
+        "messages": messages,
+        "max_tokens": tokens,
+        "temperature": 0,
+        "logprobs": True,
+        "top_logprobs": 5,
+        "logit_bias": {_ANSWER_TOKEN: 100},
+    }
 
 
 async def ask(client: httpx.AsyncClient, body: dict[str, Any]) -> Reply:
@@ -53,7 +82,9 @@ async def ask(client: httpx.AsyncClient, body: dict[str, Any]) -> Reply:
     response.raise_for_status()
     content = response.json()
     found = (content["choices"][0].get("logprobs") or {}).get("content") or ()
-    trace = tuple({one["token"]: one["logprob"] for one in [*token["top_logprobs"], token]} for token in found)
+    trace = tuple(
+        {one["token"]: one["logprob"] for one in [*token["top_logprobs"], token]} for token in found
+    )
     return Reply(body["model"], content["usage"]["completion_tokens"], trace)
 
 
@@ -73,9 +104,11 @@ async def rate(
 
 
 def wrong_adapters(replies: Sequence[Reply], known: dict[str, Trace]) -> tuple[int, float]:
-    """How many replies are nearer to somebody else's fingerprint than to their own; and the smallest margin.
+    """How many replies are nearer to somebody else's fingerprint than to their own; and the
+    smallest margin.
 
-    The margin of a reply is its distance to the nearest other fingerprint by that to its own: below 1 it is wrong.
+    The margin of a reply is its distance to the nearest other fingerprint by that to its own: below
+    1 it is wrong.
     """
     margins = []
     for reply in replies:
@@ -87,11 +120,17 @@ def wrong_adapters(replies: Sequence[Reply], known: dict[str, Trace]) -> tuple[i
 
 def _distance(one: Trace, two: Trace) -> float:
     """Mean difference of the log probabilities that both name."""
-    gaps = [abs(a[token] - b[token]) for a, b in zip(one, two, strict=False) for token in a.keys() & b.keys()]
+    gaps = [
+        abs(a[token] - b[token])
+        for a, b in zip(one, two, strict=False)
+        for token in a.keys() & b.keys()
+    ]
     return sum(gaps) / len(gaps)
 
 
-async def chat(clients: Sequence[httpx.AsyncClient], elders: Sequence[str], seconds: float) -> dict[str, Any]:
+async def chat(
+    clients: Sequence[httpx.AsyncClient], elders: Sequence[str], seconds: float
+) -> dict[str, Any]:
     """Every client asks its elder again and again until the time is over."""
     taken: list[float] = []
     failed, lost = [0], [0]
@@ -104,7 +143,9 @@ async def chat(clients: Sequence[httpx.AsyncClient], elders: Sequence[str], seco
             asked += 1
             started = time.perf_counter()
             try:
-                response = await clients[number].post("/chat", json={"elder_id": elders[number], "message": message})
+                response = await clients[number].post(
+                    "/chat", json={"elder_id": elders[number], "message": message}
+                )
             except httpx.TransportError:
                 lost[0] += 1
                 continue

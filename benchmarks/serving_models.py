@@ -1,10 +1,11 @@
-"""The models of `serving.py`, made in the engine environment: base, random adapters, one of them merged.
+"""The models of `serving.py`, made in the engine environment: base, random adapters, one of them
+merged.
 
 python serving_models.py FOLDER ADAPTERS
 
-FOLDER/base is what the stage `base_model` writes, FOLDER/adapter-NN what `sft_adapter` writes at its default rank
-(random weights: speed and memory do not depend on what was learned), FOLDER/merged what `merged_model` writes for the
-first one.
+FOLDER/base is what the stage `base_model` writes, FOLDER/adapter-NN what `sft_adapter` writes at
+its default rank (random weights: speed and memory do not depend on what was learned), FOLDER/merged
+what `merged_model` writes for the first one.
 """
 
 import sys
@@ -22,12 +23,16 @@ RANK = 16  # `sft_adapter.lora_rank`
 
 
 def make_adapters(base: Path, folder: Path, number: int) -> None:
-    """Random adapters of every linear layer, strong enough that rounding does not make one look like another."""
+    """Random adapters of every linear layer, strong enough that rounding does not make one look
+    like another.
+    """
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
     digest = weights_sha256(base)
     for adapter in range(number):
@@ -50,7 +55,12 @@ def main() -> None:
 
     prepare(BaseModelParams(source=SOURCE, chat_template=HERMES, out_dir=folder / "base"), ignore)
     make_adapters(folder / "base", folder, number)
-    merge(MergeParams(model_dir=folder / "base", adapter_dir=folder / "adapter-00", out_dir=folder / "merged"), ignore)
+    merge(
+        MergeParams(
+            model_dir=folder / "base", adapter_dir=folder / "adapter-00", out_dir=folder / "merged"
+        ),
+        ignore,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Check that the documentation is true: links lead somewhere, rooms exist, the command reference matches the commands.
+"""Check that the documentation is true: links lead somewhere, rooms exist, the command reference
+matches the commands.
 
 python docs/check.py            exit 1 with a list of what is wrong
 python docs/check.py --write    write docs/cli.md anew from the commands
@@ -15,13 +16,17 @@ from agent_assets.cli.main import commands
 ROOT = Path(__file__).resolve().parent.parent
 CLI_PAGE = ROOT / "docs" / "cli.md"
 _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
-_ROOM = re.compile(r"^\| `((?:agent_assets|resources|tests|docs|deploy|benchmarks)[\w/.]*)` \|", re.MULTILINE)
+_ROOM = re.compile(
+    r"^\| `((?:agent_assets|resources|tests|docs|deploy|benchmarks)[\w/.]*)` \|", re.MULTILINE
+)
 _MAKE_TARGET = re.compile(r"`make (\w+)`")
 
 
 def cli_reference() -> str:
     """The command reference: `--help` of every command."""
-    parts = ["# Commands\n\nGenerated from the commands themselves: `python docs/check.py --write`.\n"]
+    parts = [
+        "# Commands\n\nGenerated from the commands themselves: `python docs/check.py --write`.\n"
+    ]
     context = click.Context(commands, info_name="agent-assets")
     for name in sorted(name for name, command in commands.commands.items() if not command.hidden):
         command = commands.commands[name]
@@ -33,23 +38,43 @@ def cli_reference() -> str:
 def broken_links(page: Path) -> list[str]:
     """Relative links of a page that lead nowhere."""
     targets = _LINK.findall(page.read_text(encoding="utf-8"))
-    local = [target for target in targets if "://" not in target and not target.startswith("mailto:")]
-    return [f"{page.relative_to(ROOT)}: {target}" for target in local if not (page.parent / target).exists()]
+    local = [
+        target for target in targets if "://" not in target and not target.startswith("mailto:")
+    ]
+    return [
+        f"{page.relative_to(ROOT)}: {target}"
+        for target in local
+        if not (page.parent / target).exists()
+    ]
 
 
 def missing_rooms(page: Path) -> list[str]:
-    """Folders and files a page's tables name that are not there, and packages of ours the page leaves out."""
+    """Folders and files a page's tables name that are not there, and packages of ours the page
+    leaves out.
+    """
     named = set(_ROOM.findall(page.read_text(encoding="utf-8")))
-    gone = [f"{page.relative_to(ROOT)}: {name} does not exist" for name in sorted(named) if not (ROOT / name).exists()]
-    rooms = {f"agent_assets/{path.parent.name}" for path in (ROOT / "agent_assets").glob("*/__init__.py")}
-    return gone + [f"{page.relative_to(ROOT)}: {room} is not described" for room in sorted(rooms - named)]
+    gone = [
+        f"{page.relative_to(ROOT)}: {name} does not exist"
+        for name in sorted(named)
+        if not (ROOT / name).exists()
+    ]
+    rooms = {
+        f"agent_assets/{path.parent.name}" for path in (ROOT / "agent_assets").glob("*/__init__.py")
+    }
+    return gone + [
+        f"{page.relative_to(ROOT)}: {room} is not described" for room in sorted(rooms - named)
+    ]
 
 
 def missing_targets(page: Path) -> list[str]:
     """`make` targets a page names that the Makefile lacks."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     named = set(_MAKE_TARGET.findall(page.read_text(encoding="utf-8")))
-    return [f"{page.relative_to(ROOT)}: make {name}" for name in sorted(named) if f"\n{name}:" not in makefile]
+    return [
+        f"{page.relative_to(ROOT)}: make {name}"
+        for name in sorted(named)
+        if f"\n{name}:" not in makefile
+    ]
 
 
 def main() -> int:

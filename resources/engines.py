@@ -11,7 +11,8 @@ from resources.fixed import NO_CONFIG
 
 
 class EnginesResource(dg.ResourceDefinition):
-    """`context.resources.engines` is a `LocalEngines`: engine programs and inference servers on this machine.
+    """`context.resources.engines` is a `LocalEngines`: engine programs and inference servers on
+    this machine.
 
     The device that a run holds is given back at its end.
 
@@ -21,7 +22,9 @@ class EnginesResource(dg.ResourceDefinition):
         home: AGENT_ASSETS_HOME, for leases and logs.
     """
 
-    def __init__(self, *, environments: str, device: Literal["auto", "cpu", "gpu"], home: str) -> None:
+    def __init__(
+        self, *, environments: str, device: Literal["auto", "cpu", "gpu"], home: str
+    ) -> None:
         @contextmanager
         def opened(_: dg.InitResourceContext) -> Generator[LocalEngines]:
             engines = LocalEngines(environments=environments, device=device, home=home)
@@ -33,5 +36,6 @@ class EnginesResource(dg.ResourceDefinition):
         super().__init__(
             resource_fn=opened,
             config_schema=NO_CONFIG,
-            description="Engine programs and inference servers (AGENT_ASSETS_ENGINES, AGENT_ASSETS_DEVICE).",
+            description="Engine programs and inference servers (AGENT_ASSETS_ENGINES, "
+            "AGENT_ASSETS_DEVICE).",
         )

@@ -10,8 +10,8 @@ from resources.fixed import NO_CONFIG
 
 
 class MongoResource(dg.ResourceDefinition):
-    """`context.resources.mongo` is the `MemoryDatabase` of one run: its first use opens a client, the end of the run
-    closes it.
+    """`context.resources.mongo` is the `MemoryDatabase` of one run: its first use opens a client,
+    the end of the run closes it.
 
     Args:
         uri: connection string; a user with the role `read` suffices.

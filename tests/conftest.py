@@ -13,10 +13,12 @@ for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TEACHER_MODEL"):
 
 @pytest.fixture(autouse=True)
 def no_instance_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dagster keeps the storage of the instance that was opened last, also when it is gone, and loads by it.
+    """Dagster keeps the storage of the instance that was opened last, also when it is gone, and
+    loads by it.
 
-    Instances closed in another order than they were opened leave one behind. So does the garbage collector, at any
-    time: it ends the context of an instance that nobody closed, which puts back what stood there before.
+    Instances closed in another order than they were opened leave one behind. So does the garbage
+    collector, at any time: it ends the context of an instance that nobody closed, which puts back
+    what stood there before.
     """
     from dagster._core.storage.defs_state.base import DefsStateStorage, _current_storage
 
@@ -25,5 +27,7 @@ def no_instance_left(monkeypatch: pytest.MonkeyPatch) -> None:
         instance = getattr(storage, "_instance_weakref", None)
         return None if instance is None or instance() is None else storage
 
-    _current_storage.set(None)  # fixtures of a module or a session close theirs after the last test's end
+    _current_storage.set(
+        None
+    )  # fixtures of a module or a session close theirs after the last test's end
     monkeypatch.setattr(DefsStateStorage, "get", of_an_instance_that_lives)

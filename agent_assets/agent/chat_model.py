@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class OpenAIChatModel:
-    """Asks `/chat/completions`; one client, safe to use from many tasks. `async with` closes its connections.
+    """Asks `/chat/completions`; one client, safe to use from many tasks. `async with` closes its
+    connections.
 
     Args:
         base_url: ends in `/v1`.
@@ -49,7 +50,11 @@ class OpenAIChatModel:
     ) -> None:
         self._shared = http_client is not None
         self._client = AsyncOpenAI(
-            base_url=base_url, api_key=api_key, timeout=timeout_s, max_retries=max_retries, http_client=http_client
+            base_url=base_url,
+            api_key=api_key,
+            timeout=timeout_s,
+            max_retries=max_retries,
+            http_client=http_client,
         )
         self._settings: dict[str, Any] = {
             "model": model,
@@ -62,9 +67,14 @@ class OpenAIChatModel:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        """Close the connections: left to the garbage collector, they outlive their event loop and complain."""
+        """Close the connections: left to the garbage collector, they outlive their event loop and
+        complain.
+        """
         if not self._shared:
             await self._client.close()
 
@@ -83,7 +93,10 @@ class OpenAIChatModel:
         return replace(read_reply(reply.choices[0]), usage=usage)
 
     async def stream(
-        self, messages: Sequence[Message], tools: Sequence[ToolSchema], on_text: Callable[[str], None]
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+        on_text: Callable[[str], None],
     ) -> Message:
         """As `complete`; `on_text` gets the text piece by piece while the model writes it.
 
@@ -104,7 +117,10 @@ class OpenAIChatModel:
                     if call.function is not None:
                         part[1] = part[1] or call.function.name or ""
                         part[2] += call.function.arguments or ""
-        calls = tuple(ToolCall(name, _arguments(arguments), number) for number, name, arguments in parts.values())
+        calls = tuple(
+            ToolCall(name, _arguments(arguments), number)
+            for number, name, arguments in parts.values()
+        )
         return Message("assistant", "".join(text).strip(), calls)
 
 
@@ -115,7 +131,9 @@ def request_body(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Js
 
 
 def read_reply(choice: "Choice") -> Message:
-    """The assistant message of a choice; arguments that are no JSON object are kept as text (see `UNPARSED`)."""
+    """The assistant message of a choice; arguments that are no JSON object are kept as text (see
+    `UNPARSED`).
+    """
     answer = choice.message
     calls = tuple(
         ToolCall(call.function.name, _arguments(call.function.arguments), call.id)
@@ -126,7 +144,9 @@ def read_reply(choice: "Choice") -> Message:
 
 
 def _arguments(text: str) -> JsonObject:
-    """The arguments of a call; NaN, infinity and half a surrogate pair, which no server can be sent, make them text."""
+    """The arguments of a call; NaN, infinity and half a surrogate pair, which no server can be
+    sent, make them text.
+    """
     try:
         value = json.loads(text or "{}")
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()

@@ -1,8 +1,9 @@
-"""The agent loop over tools: the one implementation for teachers, evaluation, reinforcement learning and serving.
+"""The agent loop over tools: the one implementation for teachers, evaluation, reinforcement
+learning and serving.
 
-A model is asked, its calls are executed (several at once), results and tool errors are fed back, until it answers
-without a call or a limit is reached. Nothing is reordered: text before a call stays before it, results stand in the
-order of their calls.
+A model is asked, its calls are executed (several at once), results and tool errors are fed back,
+until it answers without a call or a limit is reached. Nothing is reordered: text before a call
+stays before it, results stand in the order of their calls.
 """
 
 import asyncio
@@ -14,11 +15,19 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from agent_assets.agent.tracing import span
-from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolResult, ToolSchema, Usage
+from agent_assets.conversations.messages import (
+    JsonObject,
+    Message,
+    ToolCall,
+    ToolResult,
+    ToolSchema,
+    Usage,
+)
 
 T = TypeVar("T")
 
-# A model wrote arguments that are no JSON object: the call carries the raw text under this one name.
+# A model wrote arguments that are no JSON object: the call carries the raw text under this one
+# name.
 UNPARSED = "unparsed_arguments"
 ERROR_PREFIX = "Error: "
 
@@ -44,8 +53,12 @@ class StopReason(StrEnum):
 
     ANSWERED = "answered"  # the model answered without another call
     MAX_TURNS = "max_turns"  # it still called tools in its last turn
-    MAX_TOOL_CALLS = "max_tool_calls"  # its next calls would have been too many: they were not executed
-    MAX_TOKENS = "max_tokens"  # it had used its tokens and still wanted to call: the calls were not executed
+    MAX_TOOL_CALLS = (
+        "max_tool_calls"  # its next calls would have been too many: they were not executed
+    )
+    MAX_TOKENS = (
+        "max_tokens"  # it had used its tokens and still wanted to call: the calls were not executed
+    )
     TIMEOUT = "timeout"  # time ran out; the unfinished turn is left out
     TRUNCATED = "truncated"  # an answer was cut at the longest that is allowed; it is left out
     REFUSED = "refused"  # the model, or a filter of its server, refused to answer
@@ -66,8 +79,10 @@ class Limits:
         max_turns: model turns.
         max_tool_calls: tool calls in all turns together.
         seconds: wall-clock time.
-        max_tokens: tokens read and written in all turns together, as the server counts them; None: no limit.
-        model_counts: waiting for the model counts as time. Not where the model itself gives up at some time.
+        max_tokens: tokens read and written in all turns together, as the server counts them; None:
+            no limit.
+        model_counts: waiting for the model counts as time. Not where the model itself gives up at
+            some time.
     """
 
     max_turns: int = 6
@@ -82,8 +97,8 @@ class Rollout:
     """What happened: all messages, those given first included.
 
     Args:
-        messages: in order. Each call has its result right after the message that called, except the calls of the last
-            message after `max_tool_calls` or `max_tokens`.
+        messages: in order. Each call has its result right after the message that called, except the
+            calls of the last message after `max_tool_calls` or `max_tokens`.
         stop_reason: why it ended.
         seconds: wall-clock time.
         tool_errors: calls that a tool answered with an error.
@@ -106,7 +121,8 @@ async def run_agent(
 ) -> Rollout:
     """Let the model answer the messages, calling tools as it likes.
 
-    Errors of the model or of the connection to a tool server pass through; errors that a tool reports are fed back.
+    Errors of the model or of the connection to a tool server pass through; errors that a tool
+    reports are fed back.
     """
     with span("rollout", lambda: {"messages": [_plain(message) for message in messages]}) as traced:
         rollout = await _roll_out(model, toolbox, messages, tools, limits)
@@ -143,7 +159,10 @@ async def _roll_out(
                     return end(over)
                 results = await _execute(toolbox, reply.tool_calls, tools)
                 history.append(reply)
-                history += [_observation(call, result) for call, result in zip(reply.tool_calls, results, strict=True)]
+                history += [
+                    _observation(call, result)
+                    for call, result in zip(reply.tool_calls, results, strict=True)
+                ]
                 errors += sum(result.is_error for result in results)
     except StopRollout as stop:
         return end(stop.reason)
@@ -165,7 +184,9 @@ def _paused(limit: asyncio.Timeout) -> Iterator[None]:
 
 
 async def in_order(jobs: Sequence[Callable[[], Awaitable[T]]], *, concurrency: int) -> list[T]:
-    """Run jobs a few at a time; results stand in the order of the jobs. The first error ends the others."""
+    """Run jobs a few at a time; results stand in the order of the jobs. The first error ends the
+    others.
+    """
     gate = asyncio.Semaphore(concurrency)
 
     async def run(job: Callable[[], Awaitable[T]]) -> T:
@@ -180,14 +201,18 @@ async def in_order(jobs: Sequence[Callable[[], Awaitable[T]]], *, concurrency: i
     return [task.result() for task in tasks]
 
 
-async def _execute(toolbox: ToolCaller, calls: Sequence[ToolCall], tools: Sequence[ToolSchema]) -> list[ToolResult]:
+async def _execute(
+    toolbox: ToolCaller, calls: Sequence[ToolCall], tools: Sequence[ToolSchema]
+) -> list[ToolResult]:
     offered = {tool.name for tool in tools}
     return list(await asyncio.gather(*(_call(toolbox, call, offered) for call in calls)))
 
 
 async def _call(toolbox: ToolCaller, call: ToolCall, offered: set[str]) -> ToolResult:
     if call.name not in offered:
-        return ToolResult(f"unknown tool; there are: {', '.join(sorted(offered)) or 'none'}", is_error=True)
+        return ToolResult(
+            f"unknown tool; there are: {', '.join(sorted(offered)) or 'none'}", is_error=True
+        )
     if UNPARSED in call.arguments:
         return ToolResult("the arguments are not a JSON object", is_error=True)
     with span("tool_call", lambda: {"name": call.name, "arguments": call.arguments}) as traced:
@@ -206,7 +231,11 @@ def _over(limits: Limits, calls_left: int, usage: Usage | None) -> StopReason | 
         return StopReason.MAX_TOOL_CALLS
     if limits.max_tokens is None or usage is None:
         return None
-    return StopReason.MAX_TOKENS if usage.prompt_tokens + usage.completion_tokens >= limits.max_tokens else None
+    return (
+        StopReason.MAX_TOKENS
+        if usage.prompt_tokens + usage.completion_tokens >= limits.max_tokens
+        else None
+    )
 
 
 def _usage(turns: Sequence[Message]) -> Usage | None:

@@ -1,4 +1,6 @@
-"""System prompts: fixed for a tool agent; for an elder, made from who they are (never from what they told)."""
+"""System prompts: fixed for a tool agent; for an elder, made from who they are (never from what
+they told).
+"""
 
 from agent_assets.conversations.memories import ElderProfile
 from agent_assets.errors import ConfigError
@@ -9,7 +11,8 @@ def elder_prompt(profile: ElderProfile, template: str | None = None) -> str:
     """The system prompt of one elder; equal profiles give equal prompts.
 
     Args:
-        template: with the slots `{name}` and `{traits}`; None is ours, in the elder's language if it has phrases.
+        template: with the slots `{name}` and `{traits}`; None is ours, in the elder's language if
+            it has phrases.
 
     Raises:
         ConfigError: the template has another slot.

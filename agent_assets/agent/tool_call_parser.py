@@ -1,6 +1,8 @@
-"""Reads what a model wrote as an assistant message, with the calls that vLLM's Hermes parser would find in it.
+"""Reads what a model wrote as an assistant message, with the calls that vLLM's Hermes parser would
+find in it.
 
-An engine that samples without vLLM's server hands over plain text; rollouts have to mean the same in both.
+An engine that samples without vLLM's server hands over plain text; rollouts have to mean the same
+in both.
 """
 
 import json
@@ -28,6 +30,10 @@ def read_text(text: str, *, turn: int) -> Message:
             return Message("assistant", text.strip())
         if not isinstance(name, str):
             return Message("assistant", text.strip())
-        read = arguments if isinstance(arguments, dict) else {UNPARSED: json.dumps(arguments, ensure_ascii=False)}
+        read = (
+            arguments
+            if isinstance(arguments, dict)
+            else {UNPARSED: json.dumps(arguments, ensure_ascii=False)}
+        )
         calls.append(ToolCall(name, read, f"call_{turn}_{number}"))
     return Message("assistant", text.partition(_START)[0].strip(), tuple(calls))

@@ -1,7 +1,8 @@
-"""Traces on this machine: one SQLite file per agent, so that an elder's traces are removed by removing a file.
+"""Traces on this machine: one SQLite file per agent, so that an elder's traces are removed by
+removing a file.
 
-`TraceServer` answers the part of weave's trace server protocol (weave 0.54.0, pinned) that its client needs to record
-calls. Reading needs no weave.
+`TraceServer` answers the part of weave's trace server protocol (weave 0.54.0, pinned) that its
+client needs to record calls. Reading needs no weave.
 """
 
 import hashlib
@@ -29,7 +30,9 @@ _BUSY_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Call:
-    """One traced step. Times are ISO 8601 in UTC; `ended_at` is None for a step that never ended."""
+    """One traced step. Times are ISO 8601 in UTC; `ended_at` is None for a step that never
+    ended.
+    """
 
     id: str
     trace_id: str
@@ -56,7 +59,8 @@ class TraceLine:
 
 
 class TraceServer:
-    """Keeps what weave's client sends. It never raises: what cannot be written is counted, and the first error kept.
+    """Keeps what weave's client sends. It never raises: what cannot be written is counted, and the
+    first error kept.
 
     weave swallows errors of its server; counting here is what makes a full disk visible.
     """
@@ -91,12 +95,18 @@ class TraceServer:
         self._write(
             "INSERT INTO calls (id, trace_id, parent_id, op, started_at, attributes, inputs)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET trace_id = excluded.trace_id, parent_id = excluded.parent_id,"
+            " ON CONFLICT (id) DO UPDATE SET trace_id = excluded.trace_id, parent_id = "
+            "excluded.parent_id,"
             " op = excluded.op, started_at = excluded.started_at, attributes = excluded.attributes,"
             " inputs = excluded.inputs",
-            start["id"], start["trace_id"], start["parent_id"], _op_name(start["op_name"]), _text(start["started_at"]),
-            _json(start["attributes"]), _json(start["inputs"]),
-        )  # fmt: skip
+            start["id"],
+            start["trace_id"],
+            start["parent_id"],
+            _op_name(start["op_name"]),
+            _text(start["started_at"]),
+            _json(start["attributes"]),
+            _json(start["inputs"]),
+        )
         return _Answer(id=start["id"], trace_id=start["trace_id"])
 
     def call_end(self, req: JsonObject) -> Any:
@@ -104,10 +114,15 @@ class TraceServer:
         end = req["end"]
         self._write(
             "INSERT INTO calls (id, ended_at, output, exception, summary) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, output = excluded.output,"
+            " ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, output = "
+            "excluded.output,"
             " exception = excluded.exception, summary = excluded.summary",
-            end["id"], _text(end["ended_at"]), _json(end.get("output")), end.get("exception"), _json(end["summary"]),
-        )  # fmt: skip
+            end["id"],
+            _text(end["ended_at"]),
+            _json(end.get("output")),
+            end.get("exception"),
+            _json(end["summary"]),
+        )
         return _Answer()
 
     def obj_create(self, req: JsonObject) -> Any:
@@ -151,7 +166,8 @@ def list_traces(path: Path) -> list[TraceLine]:
     """The traces of one agent, the latest first."""
     query = (
         "SELECT trace_id, max(CASE WHEN parent_id IS NULL THEN op END), min(started_at),"
-        " max(CASE WHEN parent_id IS NULL THEN attributes END), count(*), sum(exception IS NOT NULL)"
+        " max(CASE WHEN parent_id IS NULL THEN attributes END), count(*), sum(exception IS NOT "
+        "NULL)"
         " FROM calls WHERE trace_id IS NOT NULL GROUP BY trace_id ORDER BY 3 DESC, 1"
     )
     with _open(path) as connection:
@@ -162,28 +178,40 @@ def list_traces(path: Path) -> list[TraceLine]:
 
 
 def read_trace(path: Path, trace_id: str) -> list[Call]:
-    """The steps of a trace whose id starts with `trace_id`, in the order they began; empty when there is none."""
+    """The steps of a trace whose id starts with `trace_id`, in the order they began; empty when
+    there is none.
+    """
     query = (
-        "SELECT id, trace_id, parent_id, op, started_at, ended_at, attributes, inputs, output, exception FROM calls"
+        "SELECT id, trace_id, parent_id, op, started_at, ended_at, attributes, inputs, output, "
+        "exception FROM calls"
         " WHERE trace_id >= ? AND trace_id < ? ORDER BY started_at, id"
     )
     with _open(path) as connection:
         rows = connection.execute(query, (trace_id, trace_id + "\uffff")).fetchall()
-    return [Call(*(json.loads(v or "null") if 6 <= n < 9 else v for n, v in enumerate(row))) for row in rows]
+    return [
+        Call(*(json.loads(v or "null") if 6 <= n < 9 else v for n, v in enumerate(row)))
+        for row in rows
+    ]
 
 
 def _create(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = OFF")  # a trace lost with the machine's power is a trace lost
+    connection.execute(
+        "PRAGMA synchronous = OFF"
+    )  # a trace lost with the machine's power is a trace lost
     connection.executescript(_SCHEMA)
     return connection
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as connection:
+    with closing(
+        sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+    ) as connection:
         yield connection
 
 

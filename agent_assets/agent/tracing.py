@@ -1,6 +1,8 @@
-"""Traces of what agents do, as a narrow interface: rollouts, model calls, judge calls and evaluations open spans.
+"""Traces of what agents do, as a narrow interface: rollouts, model calls, judge calls and
+evaluations open spans.
 
-Nothing is traced until `use_tracer` says where to (see weave_tracing.py); the code that opens spans does not know.
+Nothing is traced until `use_tracer` says where to (see weave_tracing.py); the code that opens spans
+does not know.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -48,7 +50,9 @@ def use_tracer(tracer: Tracer) -> Iterator[None]:
 
 @contextmanager
 def span(kind: SpanKind, inputs: Callable[[], Mapping[str, object]]) -> Iterator[Span]:
-    """Trace a step; costs next to nothing while nobody traces: `inputs` is only called when somebody does."""
+    """Trace a step; costs next to nothing while nobody traces: `inputs` is only called when
+    somebody does.
+    """
     tracer = _tracer.get()
     if tracer is None:
         yield _UNTRACED

@@ -1,7 +1,8 @@
 """Tracing on weave: to W&B with WANDB_API_KEY, else into the traces folder of the store.
 
-weave is imported when the first session opens, never with the code location. A tracer never stops the work it looks
-at: what it could not keep is counted, said once in the run's log, and stands in the session's figures.
+weave is imported when the first session opens, never with the code location. A tracer never stops
+the work it looks at: what it could not keep is counted, said once in the run's log, and stands in
+the session's figures.
 """
 
 import atexit
@@ -21,12 +22,19 @@ if TYPE_CHECKING:
     from weave.trace.weave_client import WeaveClient
 
 LOCAL_ENTITY = "local"
-# weave reports its own errors to its makers, prints links, and looks for git and pip: none of that belongs here. It
-# would keep what it cannot send in files of the working directory, and what it read in a cache: what people said.
-_QUIET = {"WANDB_ERROR_REPORTING": "false", "WEAVE_PRINT_CALL_LINK": "false", "WEAVE_CAPTURE_CODE": "false",
-          "WEAVE_IMPLICITLY_PATCH_INTEGRATIONS": "false", "WEAVE_ENABLE_WAL": "false",
-          "WEAVE_ENABLE_DISK_FALLBACK": "false", "WEAVE_USE_SERVER_CACHE": "false",
-          "WEAVE_RETRY_MAX_INTERVAL": "10"}  # fmt: skip
+# weave reports its own errors to its makers, prints links, and looks for git and pip: none of that
+# belongs here. It would keep what it cannot send in files of the working directory, and what it
+# read in a cache: what people said.
+_QUIET = {
+    "WANDB_ERROR_REPORTING": "false",
+    "WEAVE_PRINT_CALL_LINK": "false",
+    "WEAVE_CAPTURE_CODE": "false",
+    "WEAVE_IMPLICITLY_PATCH_INTEGRATIONS": "false",
+    "WEAVE_ENABLE_WAL": "false",
+    "WEAVE_ENABLE_DISK_FALLBACK": "false",
+    "WEAVE_USE_SERVER_CACHE": "false",
+    "WEAVE_RETRY_MAX_INTERVAL": "10",
+}
 _SEND_SECONDS = 60.0
 
 
@@ -40,7 +48,9 @@ class TraceFigures:
 
 @dataclass(frozen=True)
 class WeaveTracing:
-    """Where traces go. `wandb_project` (`project` or `entity/project`) is None without a key of W&B."""
+    """Where traces go. `wandb_project` (`project` or `entity/project`) is None without a key of
+    W&B.
+    """
 
     wandb_project: str | None = None
 
@@ -94,8 +104,8 @@ class WeaveTracing:
         import weave
         from weave.trace import weave_init
 
-        # It would send every OpenTelemetry span of this process to W&B from here on, also those of other libraries,
-        # which carry no elder to find them by.
+        # It would send every OpenTelemetry span of this process to W&B from here on, also those of
+        # other libraries, which carry no elder to find them by.
         weave_init._setup_conversation_tracing = lambda *_: None
         return weave.init(str(self.wandb_project))
 
@@ -103,7 +113,9 @@ class WeaveTracing:
 class WeaveTracer:
     """Spans as weave calls."""
 
-    def __init__(self, client: "WeaveClient", attributes: Mapping[str, str], figures: TraceFigures) -> None:
+    def __init__(
+        self, client: "WeaveClient", attributes: Mapping[str, str], figures: TraceFigures
+    ) -> None:
         self._client = client
         self._attributes = dict(attributes)
         self._figures = figures
@@ -145,7 +157,9 @@ class _WeaveSpan:
 
 @contextmanager
 def _problems_of_weave() -> Iterator[list[str]]:
-    """What weave only logs, where in its code: it sends from threads of its own, and says it nowhere else."""
+    """What weave only logs, where in its code: it sends from threads of its own, and says it
+    nowhere else.
+    """
     found: list[str] = []
 
     class Notes(logging.Handler):
@@ -169,7 +183,8 @@ def _close(client: "WeaveClient", problems: list[str], *, within: float | None) 
     from weave.trace.context.weave_client_context import set_weave_client_global
     from weave.trace_server_bindings import call_batch_processor
 
-    # Every step has ended: one whose start could not be sent has none to wait for, and weave waits five minutes.
+    # Every step has ended: one whose start could not be sent has none to wait for, and weave waits
+    # five minutes.
     call_batch_processor.FLUSH_TIMEOUT_SECONDS = 1
 
     def send() -> None:

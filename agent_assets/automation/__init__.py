@@ -1,1 +1,3 @@
-"""What starts runs: the plan of this installation, what the schedule and the sensor request, and the commands."""
+"""What starts runs: the plan of this installation, what the schedule and the sensor request, and
+the commands.
+"""

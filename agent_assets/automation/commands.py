@@ -24,7 +24,13 @@ from agent_assets.automation.queue import open_queue
 from agent_assets.automation.ticks import busy_agents
 from agent_assets.errors import ConfigError
 from agent_assets.planning.asset_partitions import Plan, PlannedRun
-from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG, WANTED_TAG, active_runs, known_partitions
+from agent_assets.planning.history import (
+    ELDER_TAG,
+    PIPELINE_TAG,
+    WANTED_TAG,
+    active_runs,
+    known_partitions,
+)
 from agent_assets.planning.render import plan_json, plan_text, runs_text
 from agent_assets.planning.requests import Agent
 from agent_assets.runs.installation import mongodb_environment
@@ -36,7 +42,9 @@ from agent_assets.store.artifact_store import ArtifactKey
 
 @dataclass(frozen=True)
 class Scope:
-    """What a command is about; () means all. `cached_sources` takes what tool servers and weights said last time."""
+    """What a command is about; () means all. `cached_sources` takes what tool servers and weights
+    said last time.
+    """
 
     pipelines: tuple[str, ...] = ()
     elders: tuple[str, ...] = ()
@@ -49,7 +57,9 @@ def show_plan(settings: Settings, scope: Scope, *, as_json: bool, with_fresh: bo
         snapshot = _look(installation, instance, scope)
         plan = with_words(installation, snapshot)
     if as_json:
-        content = plan_json(plan, seconds=snapshot.seconds, with_fresh=with_fresh, problems=snapshot.problems)
+        content = plan_json(
+            plan, seconds=snapshot.seconds, with_fresh=with_fresh, problems=snapshot.problems
+        )
         click.echo(json.dumps(content, ensure_ascii=False, indent=2))
     else:
         for line in [*plan_text(plan), *_fresh_lines(plan, with_fresh)]:
@@ -59,7 +69,9 @@ def show_plan(settings: Settings, scope: Scope, *, as_json: bool, with_fresh: bo
 
 
 def refresh(settings: Settings, scope: Scope, *, dry_run: bool) -> int:
-    """Start the runs of the plan, shared assets first, and show their progress. Exit code 1 when one failed."""
+    """Start the runs of the plan, shared assets first, and show their progress. Exit code 1 when
+    one failed.
+    """
     with opened(settings) as (installation, instance):
         snapshot = _look(installation, instance, scope)
         _report(snapshot)
@@ -72,14 +84,18 @@ def refresh(settings: Settings, scope: Scope, *, dry_run: bool) -> int:
         outcomes = _execute(installation, instance, shared)
         if shared:  # only what really changed goes on
             again = Scope(scope.pipelines, scope.elders, cached_sources=True)
-            plan = current_plan(installation, instance, now=time.time(), options=_options(again)).plan
+            plan = current_plan(
+                installation, instance, now=time.time(), options=_options(again)
+            ).plan
         elders = [_order(run) for run in plan.runs if run.partition is not None]
         outcomes += _execute(installation, instance, elders)
     return _finish(outcomes)
 
 
 def backfill(settings: Settings, scope: Scope, *, pattern: str | None, dry_run: bool) -> int:
-    """Materialize all assets of chosen elders; the store reuses what is fresh. Exit code 1 when a run failed."""
+    """Materialize all assets of chosen elders; the store reuses what is fresh. Exit code 1 when a
+    run failed.
+    """
     with opened(settings) as (installation, instance):
         snapshot = _look(installation, instance, scope)
         _report(snapshot)
@@ -88,14 +104,25 @@ def backfill(settings: Settings, scope: Scope, *, pattern: str | None, dry_run: 
             click.echo(f"{name}: {len(elders)} elders")
         if dry_run:
             return 0
-        shared = [_order(run) for run in snapshot.plan.runs if run.partition is None and run.pipeline in chosen]
+        shared = [
+            _order(run)
+            for run in snapshot.plan.runs
+            if run.partition is None and run.pipeline in chosen
+        ]
         outcomes = _execute(installation, instance, shared)
         assets = {
-            graph.name: tuple(stage.name for stage in graph.stages.values() if graph.partitioned(stage))
+            graph.name: tuple(
+                stage.name for stage in graph.stages.values() if graph.partitioned(stage)
+            )
             for graph in installation.graphs
         }
         orders = [
-            Order(name, elder, assets[name], {PIPELINE_TAG: name, ELDER_TAG: elder, "agent_assets/backfill": "true"})
+            Order(
+                name,
+                elder,
+                assets[name],
+                {PIPELINE_TAG: name, ELDER_TAG: elder, "agent_assets/backfill": "true"},
+            )
             for name, elders in chosen.items()
             for elder in elders
         ]
@@ -105,7 +132,9 @@ def backfill(settings: Settings, scope: Scope, *, pattern: str | None, dry_run: 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstance]]:
-    """The installation with its MongoDB (the embedded one is started if none is set) and its Dagster."""
+    """The installation with its MongoDB (the embedded one is started if none is set) and its
+    Dagster.
+    """
     with mongodb_environment(settings) as found:
         prepare_dagster_home(found)
         installation = load_installation(found)
@@ -126,7 +155,9 @@ def _look(installation: Installation, instance: dg.DagsterInstance, scope: Scope
     known = [graph.name for graph in installation.graphs]
     unknown = sorted(set(scope.pipelines) - set(known))
     if unknown:
-        raise ConfigError(f"There is no pipeline {unknown[0]!r}.", next_step=f"choose from {', '.join(known)}.")
+        raise ConfigError(
+            f"There is no pipeline {unknown[0]!r}.", next_step=f"choose from {', '.join(known)}."
+        )
     snapshot = current_plan(installation, instance, now=time.time(), options=_options(scope))
     here = {elder for found in snapshot.elders.values() for elder in found.digests}
     absent = sorted(set(scope.elders) - here)
@@ -138,18 +169,25 @@ def _look(installation: Installation, instance: dg.DagsterInstance, scope: Scope
     return snapshot
 
 
-def _chosen(installation: Installation, snapshot: Snapshot, scope: Scope, pattern: str | None) -> dict[str, list[str]]:
+def _chosen(
+    installation: Installation, snapshot: Snapshot, scope: Scope, pattern: str | None
+) -> dict[str, list[str]]:
     """Elders by partitioned pipeline."""
     chosen = {
         name: sorted(
             elder
             for elder in found.digests
-            if (not scope.elders or elder in scope.elders) and (pattern is None or fnmatch.fnmatch(elder, pattern))
+            if (not scope.elders or elder in scope.elders)
+            and (pattern is None or fnmatch.fnmatch(elder, pattern))
         )
         for name, found in snapshot.elders.items()
     }
     if not any(chosen.values()):
-        who = f"No elder matches '{pattern}'." if pattern else "There is no elder with a usable answer in MongoDB."
+        who = (
+            f"No elder matches '{pattern}'."
+            if pattern
+            else "There is no elder with a usable answer in MongoDB."
+        )
         raise ConfigError(who, next_step="`agent-assets plan --all` names everyone.")
     return chosen
 
@@ -161,8 +199,12 @@ def _order(run: PlannedRun) -> Order:
     return Order(run.pipeline, run.partition, run.assets, tags)
 
 
-def _execute(installation: Installation, instance: dg.DagsterInstance, orders: Sequence[Order]) -> list[Outcome]:
-    """In the queue of a daemon that is alive, else here, run after run. One that fails stops nobody else."""
+def _execute(
+    installation: Installation, instance: dg.DagsterInstance, orders: Sequence[Order]
+) -> list[Outcome]:
+    """In the queue of a daemon that is alive, else here, run after run. One that fails stops nobody
+    else.
+    """
     if not orders:
         return []
     elders = {order.partition for order in orders if order.partition}
@@ -170,7 +212,10 @@ def _execute(installation: Installation, instance: dg.DagsterInstance, orders: S
     names = [graph.name for graph in installation.graphs]
     with open_queue(instance, load_settings()) as queue:
         if queue is not None:
-            click.echo("A daemon is running: the runs go through its queue. Ctrl-C stops following, not the runs.")
+            click.echo(
+                "A daemon is running: the runs go through its queue. Ctrl-C stops following, not "
+                "the runs."
+            )
             busy = busy_agents(active_runs(instance), names)
             return queue.run([order for order in orders if _free(order, busy)])
     definitions = _definitions()
@@ -221,5 +266,8 @@ def _report(snapshot: Snapshot) -> None:
 def _fresh_lines(plan: Plan, with_fresh: bool) -> Iterable[str]:
     if not with_fresh:
         return []
-    keys = [ArtifactKey(entry.pipeline, entry.asset, entry.partition) for entry in plan.fresh_asset_partitions()]
+    keys = [
+        ArtifactKey(entry.pipeline, entry.asset, entry.partition)
+        for entry in plan.fresh_asset_partitions()
+    ]
     return [f"fresh: {key}" for key in keys]

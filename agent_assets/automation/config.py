@@ -1,4 +1,6 @@
-"""Settings of everything that happens by itself: `defs/automation.yaml` (or another file), one model per concern."""
+"""Settings of everything that happens by itself: `defs/automation.yaml` (or another file), one
+model per concern.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -20,7 +22,10 @@ class NightlyConfig(StrictModel):
     cron: str = Field("0 2 * * *", description="When.")
     timezone: str = Field("UTC", description="Time zone of `cron`, as in `Europe/Berlin`.")
     max_runs_per_tick: int = Field(
-        1000, ge=0, le=5000, description="More are left to the sensor's ticks. 0 looks and reports, and starts nothing."
+        1000,
+        ge=0,
+        le=5000,
+        description="More are left to the sensor's ticks. 0 looks and reports, and starts nothing.",
     )
 
     @field_validator("cron")
@@ -36,7 +41,9 @@ class NightlyConfig(StrictModel):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"'{name}' is no time zone; write one such as `Europe/Berlin`") from None
+            raise ValueError(
+                f"'{name}' is no time zone; write one such as `Europe/Berlin`"
+            ) from None
         return name
 
 
@@ -45,39 +52,63 @@ class WatchConfig(StrictModel):
 
     enabled: bool = Field(True, description="Whether it runs without being switched on in the UI.")
     interval_s: int = Field(60, ge=5, description="Seconds between two looks.")
-    debounce_s: float = Field(120.0, ge=0, description="An elder who is still writing is left alone for so long.")
+    debounce_s: float = Field(
+        120.0, ge=0, description="An elder who is still writing is left alone for so long."
+    )
     max_runs_per_tick: int = Field(
-        200, ge=0, le=5000, description="More are left to the next tick. 0 looks and reports, and starts nothing."
+        200,
+        ge=0,
+        le=5000,
+        description="More are left to the next tick. 0 looks and reports, and starts nothing.",
     )
     shared_sources_s: float = Field(
-        900.0, ge=0, description="Tool servers and weight files are looked at again after so long; at night always."
+        900.0,
+        ge=0,
+        description="Tool servers and weight files are looked at again after so long; at night "
+        "always.",
     )
     read_seconds: float = Field(
-        25.0, gt=0, description="Longest time a tick reads changed elders; Dagster ends a tick after 60 s."
+        25.0,
+        gt=0,
+        description="Longest time a tick reads changed elders; Dagster ends a tick after 60 s.",
     )
 
 
 class RemovalConfig(StrictModel):
     """What happens to elders who are gone from MongoDB."""
 
-    policy: Literal["remove", "keep"] = Field("remove", description="`keep` leaves their partitions alone.")
-    after_days: float = Field(7.0, ge=0, description="Days of absence before an elder's partition is removed.")
+    policy: Literal["remove", "keep"] = Field(
+        "remove", description="`keep` leaves their partitions alone."
+    )
+    after_days: float = Field(
+        7.0, ge=0, description="Days of absence before an elder's partition is removed."
+    )
     max_share: float = Field(
-        0.2, gt=0, le=1, description="If more elders than this share are due at once, none is: a database may be wrong."
+        0.2,
+        gt=0,
+        le=1,
+        description="If more elders than this share are due at once, none is: a database may be "
+        "wrong.",
     )
 
 
 class RunConfig(StrictModel):
     """How requested runs are made."""
 
-    max_retries: int = Field(1, ge=0, le=10, description="A run that fails is started again so often.")
+    max_retries: int = Field(
+        1, ge=0, le=10, description="A run that fails is started again so often."
+    )
 
 
 class RetentionConfig(StrictModel):
     """What `agent-assets prune` keeps."""
 
-    keep_versions: int = Field(3, ge=1, description="Latest versions kept of each artifact of each elder.")
-    temporary_hours: float = Field(24.0, gt=0, description="Temporary folders that nothing touched for so long go.")
+    keep_versions: int = Field(
+        3, ge=1, description="Latest versions kept of each artifact of each elder."
+    )
+    temporary_hours: float = Field(
+        24.0, gt=0, description="Temporary folders that nothing touched for so long go."
+    )
 
 
 class AutomationConfig(StrictModel):
@@ -98,9 +129,13 @@ def load_automation(path: Path | None = None) -> AutomationConfig:
     """
     path = path or load_settings().automation
     try:
-        return AutomationConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        return AutomationConfig.model_validate(
+            yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        )
     except FileNotFoundError:
-        raise ConfigError(f"{path} is missing.", next_step="restore it, or unset AGENT_ASSETS_AUTOMATION.") from None
+        raise ConfigError(
+            f"{path} is missing.", next_step="restore it, or unset AGENT_ASSETS_AUTOMATION."
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is no YAML: {error}.", next_step="correct the file.") from None
     except ValidationError as error:

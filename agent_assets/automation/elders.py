@@ -1,4 +1,6 @@
-"""Partitions follow the database: new elders get one, elders who stay away lose theirs and leave a tombstone."""
+"""Partitions follow the database: new elders get one, elders who stay away lose theirs and leave a
+tombstone.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -44,20 +46,29 @@ def follow_elders(
     partitioned = [graph for graph in installation.graphs if graph.spec.partitioned]
     before = set(known_partitions(instance, PARTITIONS))
     present = {elder for found in elders.values() for elder in found.settled}
-    added = add_elders(installation, instance, {e for found in elders.values() for e in found.digests} - before)
-    absent = {e: since for found in elders.values() for e, since in found.gone.items() if e not in present}
+    added = add_elders(
+        installation, instance, {e for found in elders.values() for e in found.digests} - before
+    )
+    absent = {
+        e: since for found in elders.values() for e, since in found.gone.items() if e not in present
+    }
     gone = {elder: since for elder, since in absent.items() if elder in before}
     due = sorted(elder for elder, since in gone.items() if now - since >= policy.after_days * _DAY)
     if policy.policy == "keep":
         return PartitionChanges(added, (), {"policy keep": len(gone)} if gone else {})
     if any(graph.name not in elders for graph in partitioned):
-        return PartitionChanges(added, (), {"not all elders could be read": len(gone)} if gone else {})
+        return PartitionChanges(
+            added, (), {"not all elders could be read": len(gone)} if gone else {}
+        )
     if len(due) > max(1.0, policy.max_share * len(before)):
-        return PartitionChanges(added, (), {f"more than {policy.max_share:.0%} are gone at once": len(due)})
+        return PartitionChanges(
+            added, (), {f"more than {policy.max_share:.0%} are gone at once": len(due)}
+        )
     busy = {run.partition for run in active}
     removed = tuple(elder for elder in due if elder not in busy)
     for elder in removed:
-        # The tombstone first: between the two steps the elder has an old partition and no fresh artifact.
+        # The tombstone first: between the two steps the elder has an old partition and no fresh
+        # artifact.
         bury(installation.store, elder)
         instance.delete_dynamic_partition(PARTITIONS, elder)
     scopes = {installation.elder_source(graph).scope for graph in partitioned}
@@ -65,10 +76,14 @@ def follow_elders(
         for scope in scopes:
             forget_elder(installation.index, scope, elder)
     waiting = {"absent for too short": len(gone) - len(due), "in a run": len(due) - len(removed)}
-    return PartitionChanges(added, removed, {reason: count for reason, count in waiting.items() if count})
+    return PartitionChanges(
+        added, removed, {reason: count for reason, count in waiting.items() if count}
+    )
 
 
-def add_elders(installation: Installation, instance: dg.DagsterInstance, elders: Collection[str]) -> tuple[str, ...]:
+def add_elders(
+    installation: Installation, instance: dg.DagsterInstance, elders: Collection[str]
+) -> tuple[str, ...]:
     """Give new elders a partition; of one who was removed before, nothing is inherited."""
     names = sorted(elders)
     for elder in sorted(generations(installation.store).keys() & set(names)) if names else ():

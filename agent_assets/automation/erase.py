@@ -1,8 +1,10 @@
-"""`agent-assets erase`: nothing that was made from an elder's memories stays, not even what is released.
+"""`agent-assets erase`: nothing that was made from an elder's memories stays, not even what is
+released.
 
-The memories themselves are in MongoDB, which this never writes to: they have to be deleted there first, because the
-next tick would make everything again. What is left are ids, hashes and counts: in Dagster's storage, and a tombstone,
-so that a later elder of this id inherits nothing.
+The memories themselves are in MongoDB, which this never writes to: they have to be deleted there
+first, because the
+next tick would make everything again. What is left are ids, hashes and counts: in Dagster's
+storage, and a tombstone, so that a later elder of this id inherits nothing.
 """
 
 from pathlib import Path
@@ -26,11 +28,12 @@ _ELSEWHERE = "Not here to erase: MongoDB, traces that were sent to W&B, exported
 
 
 def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: bool) -> int:
-    """Remove everything made from an elder, of all pipelines, after asking; or only say what would go.
+    """Remove everything made from an elder, of all pipelines, after asking; or only say what would
+    go.
 
     Raises:
-        ConfigError: nobody of this name is known, it is a pipeline, the memories are still in MongoDB, or a run is
-            going on.
+        ConfigError: nobody of this name is known, it is a pipeline, the memories are still in
+            MongoDB, or a run is going on.
         MemoryDataError: no elder can be called so.
     """
     check_elder_id(elder, "string")
@@ -42,7 +45,8 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
         known = elder in known_partitions(instance, PARTITIONS)
         if not (known or agents or places.local or places.remote):
             raise ConfigError(
-                f"Nothing is kept of an elder '{elder}'.", next_step="see `agent-assets plan --all` for who is known."
+                f"Nothing is kept of an elder '{elder}'.",
+                next_step="see `agent-assets plan --all` for who is known.",
             )
         for place in [*places.local, *places.remote]:
             click.echo(str(place))
@@ -54,31 +58,46 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
             return 0
         _check_nobody_needs_it(installation, instance, elder)
         if not confirmed:
-            click.confirm(f"Erase all of it? {elder} stops answering, and nothing brings it back", abort=True)
+            click.confirm(
+                f"Erase all of it? {elder} stops answering, and nothing brings it back", abort=True
+            )
         _erase(installation, instance, elder, settings.home / "logs")
     click.echo(f"{elder} is erased. {_ELSEWHERE}")
     return 0
 
 
-def _check_nobody_needs_it(installation: Installation, instance: dg.DagsterInstance, elder: str) -> None:
+def _check_nobody_needs_it(
+    installation: Installation, instance: dg.DagsterInstance, elder: str
+) -> None:
     partitioned = [graph for graph in installation.graphs if graph.spec.partitioned]
-    told = [graph.name for graph in partitioned if _has_memories(installation.elder_source(graph), elder)]
+    told = [
+        graph.name
+        for graph in partitioned
+        if _has_memories(installation.elder_source(graph), elder)
+    ]
     if told:
         raise ConfigError(
-            f"MongoDB still has memories of '{elder}' ({', '.join(told)}): all of it would be made again.",
+            f"MongoDB still has memories of '{elder}' ({', '.join(told)}): all of it would be made "
+            "again.",
             next_step="delete the elder's answers in MongoDB first.",
         )
     if any(run.partition == elder for run in active_runs(instance)):
-        raise ConfigError(f"A run of '{elder}' is going on.", next_step="terminate it in the UI, or wait for its end.")
+        raise ConfigError(
+            f"A run of '{elder}' is going on.",
+            next_step="terminate it in the UI, or wait for its end.",
+        )
 
 
 def _has_memories(source: ElderSource, elder: str) -> bool:
     return any(digest != UNUSABLE for _, digest in source.digests([elder]))
 
 
-def _erase(installation: Installation, instance: dg.DagsterInstance, elder: str, logs: Path) -> None:
+def _erase(
+    installation: Installation, instance: dg.DagsterInstance, elder: str, logs: Path
+) -> None:
     store = installation.store
-    # The tombstone first: from here on the elder does not answer, and nothing there counts as fresh.
+    # The tombstone first: from here on the elder does not answer, and nothing there counts as
+    # fresh.
     bury(store, elder)
     if elder in known_partitions(instance, PARTITIONS):
         instance.delete_dynamic_partition(PARTITIONS, elder)
@@ -90,7 +109,13 @@ def _erase(installation: Installation, instance: dg.DagsterInstance, elder: str,
 
 
 def _counts(places: ElderDataLocations, releases: int) -> str:
-    files = [file for path in places.local for file in ([path] if path.is_file() else path.rglob("*"))]
+    files = [
+        file for path in places.local for file in ([path] if path.is_file() else path.rglob("*"))
+    ]
     size = sum(file.stat().st_size for file in files if file.is_file())
     remote = f", {len(places.remote)} folders of the remote store" if places.remote else ""
-    return f"{len(places.local)} places on this machine ({size / 2**20:.1f} MB){remote}, {releases} releases"
+    return (
+        f"{len(places.local)} places on this machine ({size / 2**20:.1f} "
+        f"MB){remote}, "
+        f"{releases} releases"
+    )

@@ -1,4 +1,6 @@
-"""Runs started from a terminal: what one is, what came of it, and its progress; executed in this process."""
+"""Runs started from a terminal: what one is, what came of it, and its progress; executed in this
+process.
+"""
 
 import re
 import sys
@@ -20,7 +22,9 @@ from agent_assets.runs.orphans import process_tag
 from agent_assets.runs.progress import RunProgress
 
 # One event, one line, however wide the terminal. A log has room for whole tables.
-console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 180)
+console = Console(
+    highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 180
+)
 _LOOK_SECONDS = 1.0
 _INTERRUPTED = "DagsterExecutionInterruptedError"
 _OWN_CLASS = re.compile(r"^agent_assets\.errors\.\w+: ")
@@ -43,7 +47,9 @@ class Order:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run did: per stage "built" or "reused" and seconds; stages skipped; why it failed, if it did."""
+    """What one run did: per stage "built" or "reused" and seconds; stages skipped; why it failed,
+    if it did.
+    """
 
     pipeline: str
     partition: str | None
@@ -54,7 +60,11 @@ class Outcome:
     @classmethod
     def of(cls, order: Order, progress: RunProgress, failed: str | None) -> Self:
         """The outcome of a run whose events were all read."""
-        skipped = tuple(name for name in order.assets if name not in progress.outcomes) if failed is None else ()
+        skipped = (
+            tuple(name for name in order.assets if name not in progress.outcomes)
+            if failed is None
+            else ()
+        )
         return cls(order.pipeline, order.partition, dict(progress.outcomes), skipped, failed)
 
     def __str__(self) -> str:
@@ -66,7 +76,9 @@ class Outcome:
         return sum(kind == "built" for kind, _ in self.stages.values())
 
 
-def execute_here(instance: dg.DagsterInstance, definitions: dg.Definitions, order: Order) -> Outcome:
+def execute_here(
+    instance: dg.DagsterInstance, definitions: dg.Definitions, order: Order
+) -> Outcome:
     """Execute one run in this process. A failure is part of the outcome, not an exception.
 
     Raises:
@@ -102,7 +114,9 @@ def execute_here(instance: dg.DagsterInstance, definitions: dg.Definitions, orde
 def failure_message(errors: Sequence[Any]) -> str:
     """The innermost message of each failed step: ours says what to do next."""
     innermost = [_innermost(error) for error in errors if error is not None]
-    return "; ".join(_OWN_CLASS.sub("", str(error.message).strip()) for error in innermost) or "failed"
+    return (
+        "; ".join(_OWN_CLASS.sub("", str(error.message).strip()) for error in innermost) or "failed"
+    )
 
 
 def _innermost(error: Any) -> Any:
@@ -135,7 +149,9 @@ def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
 
 @contextmanager
 def show_lines() -> Iterator[Callable[[list[str]], None]]:
-    """A function that shows lines which change: in place on a terminal, elsewhere only those that are new."""
+    """A function that shows lines which change: in place on a terminal, elsewhere only those that
+    are new.
+    """
     last: list[str] = []
     with Live(Text(""), console=console, refresh_per_second=1, transient=True) as live:
 

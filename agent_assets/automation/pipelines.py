@@ -53,7 +53,8 @@ class Graph:
 def load_graphs() -> list[Graph]:
     """Every pipeline below `defs/`, read anew from its YAML, sorted by name.
 
-    Runs load the YAML anew as well: the plan and the run that follows it see the same configuration.
+    Runs load the YAML anew as well: the plan and the run that follows it see the same
+    configuration.
 
     Raises:
         ConfigError: a file is no YAML, or does not describe a pipeline, or two have one name.
@@ -62,7 +63,10 @@ def load_graphs() -> list[Graph]:
         tree = dg.ComponentTree.for_project(Path(__file__).resolve().parent.parent)
         specs = [component.spec for component in tree.get_all_components(AgentPipeline)]
     _check_names(specs)
-    return [Graph(spec, pipeline_stages(spec)) for spec in sorted(specs, key=lambda spec: spec.config.name)]
+    return [
+        Graph(spec, pipeline_stages(spec))
+        for spec in sorted(specs, key=lambda spec: spec.config.name)
+    ]
 
 
 def _check_names(specs: Iterable[PipelineSpec]) -> None:
@@ -71,6 +75,7 @@ def _check_names(specs: Iterable[PipelineSpec]) -> None:
         other = folders.setdefault(spec.config.name, spec.folder)
         if other != spec.folder:
             raise ConfigError(
-                f"Two pipelines have the name {spec.config.name}: those in {other} and {spec.folder}.",
+                f"Two pipelines have the name {spec.config.name}: those in {other} and "
+                f"{spec.folder}.",
                 next_step="give one of them another `name` in its defs.yaml.",
             )

@@ -1,4 +1,6 @@
-"""The plan of this installation: pipelines from `defs/`, history from Dagster, elders and tools from their sources."""
+"""The plan of this installation: pipelines from `defs/`, history from Dagster, elders and tools
+from their sources.
+"""
 
 import os
 import time
@@ -96,18 +98,28 @@ def load_installation(settings: Settings) -> Installation:
         graphs=tuple(load_graphs()),
         store=ArtifactStore(settings.store, cache=settings.home / "store-cache"),
         mongo=MemoryDatabase(uri=settings.mongodb_uri or "", database=settings.mongodb_database),
-        engines=LocalEngines(environments=str(settings.engines), device=settings.device, home=str(settings.home)),
+        engines=LocalEngines(
+            environments=str(settings.engines), device=settings.device, home=str(settings.home)
+        ),
         index=PlanIndex(settings.home / "plan"),
     )
 
 
 def current_plan(
-    installation: Installation, instance: dg.DagsterInstance, *, now: float, options: Options | None = None
+    installation: Installation,
+    instance: dg.DagsterInstance,
+    *,
+    now: float,
+    options: Options | None = None,
 ) -> Snapshot:
     """Look at the sources and at what Dagster recorded, and compare."""
     options = options or Options()
     clock = _Clock()
-    graphs = [graph for graph in installation.graphs if not options.pipelines or graph.name in options.pipelines]
+    graphs = [
+        graph
+        for graph in installation.graphs
+        if not options.pipelines or graph.name in options.pipelines
+    ]
     partitions = known_partitions(instance, str(ELDERS.name))
     elders, problems = _elders(installation, graphs, partitions, now, options)
     clock.lap("elders")
@@ -149,7 +161,9 @@ def with_words(installation: Installation, snapshot: Snapshot, *, limit: int = 2
     """The plan with causes in words; the memories of at most `limit` elders are compared."""
     graphs = {graph.name: graph for graph in installation.graphs}
 
-    def current(pipeline: str, elders: list[str]) -> Iterator[tuple[str, ElderProfile, Iterable[Memory]]]:
+    def current(
+        pipeline: str, elders: list[str]
+    ) -> Iterator[tuple[str, ElderProfile, Iterable[Memory]]]:
         for record in MongoElders(installation.mongo, graphs[pipeline]).records(elders):
             yield record.profile.elder_id, record.profile, record.memories
 
@@ -158,7 +172,9 @@ def with_words(installation: Installation, snapshot: Snapshot, *, limit: int = 2
 
 
 def presence(store: ArtifactStore, *, listing: bool) -> Present | None:
-    """Whether an artifact is there. A remote store is only asked when it may be listed as a whole."""
+    """Whether an artifact is there. A remote store is only asked when it may be listed as a
+    whole.
+    """
     if store.local:
         root = store.root
 
@@ -173,13 +189,20 @@ def presence(store: ArtifactStore, *, listing: bool) -> Present | None:
     found = {str(path) for path in store.filesystem.glob(f"{store.root}/*/*/*/*/{MANIFEST_FILE}")}
 
     def listed(pipeline: str, asset: str, partition: str | None, fingerprint: str) -> bool:
-        return f"{store.root}/{pipeline}/{asset}/{partition or UNPARTITIONED}/{fingerprint}/{MANIFEST_FILE}" in found
+        return (
+            f"{store.root}/{pipeline}/{asset}/{partition or UNPARTITIONED}/"
+            f"{fingerprint}/{MANIFEST_FILE}" in found
+        )
 
     return listed
 
 
 def _elders(
-    installation: Installation, graphs: Iterable[Graph], partitions: list[str], now: float, options: Options
+    installation: Installation,
+    graphs: Iterable[Graph],
+    partitions: list[str],
+    now: float,
+    options: Options,
 ) -> tuple[dict[str, Elders], list[str]]:
     """Elders by pipeline. Pipelines that read the same elders share one look."""
     found: dict[str, Elders] = {}
@@ -208,7 +231,9 @@ def _elders(
 
 def _settled(elders: Elders, now: float, options: Options) -> list[str]:
     chosen = set(options.elders) or elders.digests.keys()
-    return [e for e in elders.digests if e in chosen and now - elders.settled[e] >= options.settled_s]
+    return [
+        e for e in elders.digests if e in chosen and now - elders.settled[e] >= options.settled_s
+    ]
 
 
 def _versions(graph: Graph, elders: Elders | None, shared: SharedSources) -> SourceVersions:
@@ -217,7 +242,9 @@ def _versions(graph: Graph, elders: Elders | None, shared: SharedSources) -> Sou
         if pipeline == graph.name:
             versions[stage, None] = found
     if elders is not None:
-        versions |= {(MEMORIES.name, elder): {"mongodb": digest} for elder, digest in elders.digests.items()}
+        versions |= {
+            (MEMORIES.name, elder): {"mongodb": digest} for elder, digest in elders.digests.items()
+        }
     return versions
 
 

@@ -1,4 +1,6 @@
-"""`agent-assets prune`: old versions and unused temporary folders go; what is in use or released never does."""
+"""`agent-assets prune`: old versions and unused temporary folders go; what is in use or released
+never does.
+"""
 
 import click
 import dagster as dg
@@ -36,7 +38,9 @@ def prune_store(settings: Settings, *, dry_run: bool) -> int:
 
 
 def protected_versions(installation: Installation, instance: dg.DagsterInstance) -> set[Reference]:
-    """Versions that stay whatever their age: those the latest materializations name, and those that are released."""
+    """Versions that stay whatever their age: those the latest materializations name, and those that
+    are released.
+    """
     return _in_use(installation, instance) | released_fingerprints(installation.store)
 
 
@@ -56,4 +60,7 @@ def _lines(pruning: Pruning, dry_run: bool) -> list[str]:
     lines += [f"temporary folder {folder.name}" for folder in pruning.folders]
     what = "would be removed" if dry_run else "removed"
     counts = f"{len(pruning.versions)} versions and {len(pruning.folders)} temporary folders"
-    return [*lines, f"{counts} {what} ({pruning.bytes / 2**20:.1f} MB), {pruning.kept} versions kept"]
+    return [
+        *lines,
+        f"{counts} {what} ({pruning.bytes / 2**20:.1f} MB), {pruning.kept} versions kept",
+    ]

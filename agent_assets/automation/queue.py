@@ -1,4 +1,6 @@
-"""Runs handed to the daemon of this installation: they wait in Dagster's queue and run within its limits."""
+"""Runs handed to the daemon of this installation: they wait in Dagster's queue and run within its
+limits.
+"""
 
 import asyncio
 import logging
@@ -13,7 +15,14 @@ from dagster._core.execution.submit_asset_runs import RunRequestExecutionData, s
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
-from agent_assets.automation.execute import Order, Outcome, failure_message, progress_line, report_outcome, show_lines
+from agent_assets.automation.execute import (
+    Order,
+    Outcome,
+    failure_message,
+    progress_line,
+    report_outcome,
+    show_lines,
+)
 from agent_assets.runs.device_queue import WAITING_STAGE, DeviceQueue, is_waiting, read_queue
 from agent_assets.runs.instance import heartbeat_at
 from agent_assets.runs.progress import RunProgress, words
@@ -57,7 +66,9 @@ class RunQueue:
         return run.run_id
 
     def run(self, orders: Sequence[Order]) -> list[Outcome]:
-        """Submit all orders and follow them until the last one ends. Ctrl-C stops following, not the runs."""
+        """Submit all orders and follow them until the last one ends. Ctrl-C stops following, not
+        the runs.
+        """
         since = datetime.now(UTC) - _LATE
         waiting = {self.submit(order): order for order in orders}
         progress = {run_id: RunProgress(run_id) for run_id in waiting}
@@ -72,7 +83,9 @@ class RunQueue:
                         continue
                     if run.status in _FINISHED:
                         going.pop(run.run_id, None)
-                        outcomes.append(self._outcome(run, waiting.pop(run.run_id), progress[run.run_id]))
+                        outcomes.append(
+                            self._outcome(run, waiting.pop(run.run_id), progress[run.run_id])
+                        )
                         report_outcome(outcomes[-1])
                     elif run.status is dg.DagsterRunStatus.STARTED:
                         going[run.run_id] = run
@@ -83,7 +96,9 @@ class RunQueue:
                 for run_id, run in going.items():
                     progress[run_id].refresh(self.instance)
                     lines.append(_line(run, waiting[run_id], progress[run_id], queue))
-                show([*lines, _summary(len(outcomes), len(orders), len(waiting) - len(going), queue)])
+                show(
+                    [*lines, _summary(len(outcomes), len(orders), len(waiting) - len(going), queue)]
+                )
                 time.sleep(_POLL_SECONDS if waiting else 0)
         return outcomes
 
@@ -98,7 +113,11 @@ class RunQueue:
             failed = "cancelled"
         elif run.status is dg.DagsterRunStatus.FAILURE:
             events = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-            errors = [log.dagster_event.step_failure_data.error for log in events if log.dagster_event is not None]
+            errors = [
+                log.dagster_event.step_failure_data.error
+                for log in events
+                if log.dagster_event is not None
+            ]
             failed = failure_message(errors)
         return Outcome.of(order, progress, failed)
 
@@ -124,7 +143,9 @@ def open_queue(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Run
         if not file.exists() or time.time() - heartbeat_at(instance) > _HEARTBEAT_SECONDS:
             yield None
             return
-        workspace = stack.enter_context(WorkspaceProcessContext(instance, WorkspaceFileTarget([str(file)])))
+        workspace = stack.enter_context(
+            WorkspaceProcessContext(instance, WorkspaceFileTarget([str(file)]))
+        )
         entries = workspace.create_request_context().get_code_location_entries().values()
         answering = all(entry.load_error is None for entry in entries)
         yield RunQueue(instance, workspace) if answering else None

@@ -1,4 +1,6 @@
-"""What the pipelines read outside the graph, as the plan needs it: elders from MongoDB, tool servers, base weights."""
+"""What the pipelines read outside the graph, as the plan needs it: elders from MongoDB, tool
+servers, base weights.
+"""
 
 import hashlib
 import json
@@ -35,7 +37,12 @@ class MongoElders:
     @property
     def scope(self) -> str:
         """Hash of server, database, layout and the longest answer that counts."""
-        parts = [self._mongo.uri, self._mongo.database, self._layout.model_dump(), self._max_answer_chars]
+        parts = [
+            self._mongo.uri,
+            self._mongo.database,
+            self._layout.model_dump(),
+            self._max_answer_chars,
+        ]
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:16]
 
     def marks(self) -> Marks:
@@ -45,7 +52,8 @@ class MongoElders:
         signatures = self._mongo.elder_signatures(self._layout)
         profiles, twice = profile_marks(self._mongo.db, self._layout)
         elders = {
-            elder: f"{found.count}:{found.max_updated}:{found.sum_updated}:{profiles.get(elder, '')}"
+            elder: f"{found.count}:{found.max_updated}:{found.sum_updated}:"
+            f"{profiles.get(elder, '')}"
             for elder, found in signatures.items()
         }
         return Marks(
@@ -86,12 +94,16 @@ class MongoElders:
 
     def records(self, elders: Iterable[str]) -> "Iterator[ElderRecord]":
         """The elders themselves."""
-        return self._mongo.iter_elders(self._layout, elders, max_answer_chars=self._max_answer_chars)
+        return self._mongo.iter_elders(
+            self._layout, elders, max_answer_chars=self._max_answer_chars
+        )
 
 
 @dataclass(frozen=True)
 class SharedSources:
-    """Versions and data of sources that all elders share, by (pipeline, stage), and what could not be read."""
+    """Versions and data of sources that all elders share, by (pipeline, stage), and what could not
+    be read.
+    """
 
     versions: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
     data: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -107,9 +119,11 @@ def read_shared(
     now: float,
     max_age_s: float,
 ) -> SharedSources:
-    """Ask tool servers for their tools and hash base weights, or take what was read less than `max_age_s` ago.
+    """Ask tool servers for their tools and hash base weights, or take what was read less than
+    `max_age_s` ago.
 
-    A source that cannot be read is a problem to report, and counts as unchanged: its stage says why when it runs.
+    A source that cannot be read is a problem to report, and counts as unchanged: its stage says why
+    when it runs.
     """
     versions: dict[tuple[str, str], Mapping[str, str]] = {}
     data: dict[tuple[str, str], str] = {}
@@ -122,7 +136,9 @@ def read_shared(
             key = (graph.name, stage.name)
             read_at, found, text = known.get(key, (float("-inf"), {}, None))
             if not 0 <= now - read_at <= max_age_s:
-                context = SourceContext(pipeline=graph.spec, partition=None, mongo=mongo, engines=engines)
+                context = SourceContext(
+                    pipeline=graph.spec, partition=None, mongo=mongo, engines=engines
+                )
                 try:
                     source = stage.read_source(context)
                 except AgentAssetsError as error:
@@ -142,11 +158,22 @@ Known = dict[tuple[str, str], tuple[float, dict[str, str], str | None]]
 
 def _load(index: PlanIndex) -> Known:
     with index.open() as connection:
-        rows = connection.execute("SELECT pipeline, stage, read_at, versions, data FROM shared_sources").fetchall()
-    return {(pipeline, stage): (read_at, json.loads(text), data) for pipeline, stage, read_at, text, data in rows}
+        rows = connection.execute(
+            "SELECT pipeline, stage, read_at, versions, data FROM shared_sources"
+        ).fetchall()
+    return {
+        (pipeline, stage): (read_at, json.loads(text), data)
+        for pipeline, stage, read_at, text, data in rows
+    }
 
 
-def _store(index: PlanIndex, key: tuple[str, str], versions: Mapping[str, str], data: str | None, now: float) -> None:
+def _store(
+    index: PlanIndex,
+    key: tuple[str, str],
+    versions: Mapping[str, str],
+    data: str | None,
+    now: float,
+) -> None:
     with index.open() as connection:
         row = (*key, json.dumps(dict(versions)), data, now)
         connection.execute("INSERT OR REPLACE INTO shared_sources VALUES (?, ?, ?, ?, ?)", row)

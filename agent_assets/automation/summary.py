@@ -1,4 +1,6 @@
-"""The plan in the UI: an observation of each asset with how many of its partitions are fresh or not, and why."""
+"""The plan in the UI: an observation of each asset with how many of its partitions are fresh or
+not, and why.
+"""
 
 import hashlib
 from collections import Counter
@@ -22,17 +24,25 @@ class _Counts:
 
 
 def report_summary(instance: dg.DagsterInstance, index: PlanIndex, plan: Plan) -> int:
-    """Record the plan with each asset whose summary changed since the last time; returns how many did."""
+    """Record the plan with each asset whose summary changed since the last time; returns how many
+    did.
+    """
     changed = 0
     with index.open() as connection:
-        known = dict(connection.execute("SELECT name, value FROM meta WHERE name LIKE 'summary/%'").fetchall())
+        known = dict(
+            connection.execute(
+                "SELECT name, value FROM meta WHERE name LIKE 'summary/%'"
+            ).fetchall()
+        )
     for (pipeline, asset), counts in summarize(plan).items():
         name = f"summary/{pipeline}/{asset}"
         content: dict[str, int | list[str]] = {
             "planned_fresh": counts.total - counts.stale - counts.missing,
             "planned_stale": counts.stale,
             "planned_missing": counts.missing,
-            "planned_causes": [f"{words} ({count})" for words, count in counts.causes.most_common(_MOST)],
+            "planned_causes": [
+                f"{words} ({count})" for words, count in counts.causes.most_common(_MOST)
+            ],
         }
         digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
         if known.get(name) == digest:
@@ -48,7 +58,9 @@ def report_summary(instance: dg.DagsterInstance, index: PlanIndex, plan: Plan) -
 def summarize(plan: Plan) -> dict[tuple[str, str], _Counts]:
     """Counts by (pipeline, asset)."""
     found = {
-        (pipeline.name, stage.name): _Counts(total=len(pipeline.partitions) if stage.partitioned else 1)
+        (pipeline.name, stage.name): _Counts(
+            total=len(pipeline.partitions) if stage.partitioned else 1
+        )
         for pipeline in plan.pipelines
         for stage in pipeline.stages
     }

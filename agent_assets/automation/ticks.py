@@ -1,4 +1,6 @@
-"""What the schedule and the sensor do at each tick: follow the elders, plan, choose the runs to start, say why."""
+"""What the schedule and the sensor do at each tick: follow the elders, plan, choose the runs to
+start, say why.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +11,13 @@ import dagster as dg
 
 from agent_assets.automation.config import AutomationConfig
 from agent_assets.automation.elders import PartitionChanges, follow_elders
-from agent_assets.automation.planner import Installation, Options, Snapshot, current_plan, with_words
+from agent_assets.automation.planner import (
+    Installation,
+    Options,
+    Snapshot,
+    current_plan,
+    with_words,
+)
 from agent_assets.automation.summary import report_summary
 from agent_assets.planning.asset_partitions import CauseKind, Plan
 from agent_assets.planning.history import (
@@ -40,15 +48,24 @@ class Tick:
 
 
 def night(
-    installation: Installation, instance: dg.DagsterInstance, config: AutomationConfig, at: datetime, *, date: str
+    installation: Installation,
+    instance: dg.DagsterInstance,
+    config: AutomationConfig,
+    at: datetime,
+    *,
+    date: str,
 ) -> Tick:
-    """The nightly tick: contents of all elders are compared, what failed before `date` is tried again."""
+    """The nightly tick: contents of all elders are compared, what failed before `date` is tried
+    again.
+    """
     options = Options(full=True, shared_max_age_s=0.0, elders_budget_s=config.watch.read_seconds)
     cap = config.nightly.max_runs_per_tick
     return _tick(installation, instance, config, at.timestamp(), options, cap, new_round=date)
 
 
-def watch(installation: Installation, instance: dg.DagsterInstance, config: AutomationConfig, at: datetime) -> Tick:
+def watch(
+    installation: Installation, instance: dg.DagsterInstance, config: AutomationConfig, at: datetime
+) -> Tick:
     """A tick between nights: contents of elders whose mark moved and who stopped writing."""
     options = Options(
         shared_max_age_s=config.watch.shared_sources_s,
@@ -74,7 +91,12 @@ def _tick(
     announce(instance)
     active = active_runs(instance)
     changes = follow_elders(
-        installation, instance, snapshot.elders, policy=config.removed_elders, active=active, now=now
+        installation,
+        instance,
+        snapshot.elders,
+        policy=config.removed_elders,
+        active=active,
+        now=now,
     )
     plan = with_words(installation, snapshot, limit=_WORDS)
     report_summary(instance, installation.index, plan)
@@ -90,7 +112,9 @@ def _tick(
         new_round=new_round,
     )
     tags = {
-        request.run_key: run_tags(request, causes.get((request.run.pipeline, request.run.partition), ""), config)
+        request.run_key: run_tags(
+            request, causes.get((request.run.pipeline, request.run.partition), ""), config
+        )
         for request in chosen.chosen
     }
     message = _message(snapshot, changes, len(chosen.chosen), chosen.waiting, causes)
@@ -103,7 +127,9 @@ def busy_agents(active: list[ActiveRun], pipelines: list[str]) -> set[Agent]:
 
 
 def run_tags(request: Request, cause: str, config: AutomationConfig) -> dict[str, str]:
-    """Tags of a run: whose it is, what it should reach, how it is queued and retried, and why it was asked for."""
+    """Tags of a run: whose it is, what it should reach, how it is queued and retried, and why it
+    was asked for.
+    """
     tags = {
         PIPELINE_TAG: request.run.pipeline,
         WANTED_TAG: request.run.target_digest,
@@ -137,21 +163,32 @@ def _message(
 ) -> str:
     """One paragraph: what a person reads under the tick in the UI."""
     plan = snapshot.plan
-    parts = [f"{plan.fresh} fresh, {len(plan.asset_partitions)} stale or missing; {started} runs requested"]
+    parts = [
+        f"{plan.fresh} fresh, {len(plan.asset_partitions)} stale or missing; {started} runs "
+        "requested"
+    ]
     common = Counter(causes.values())
-    parts += [f"{cause} ({count} agents)" if count > 1 else cause for cause, count in common.most_common(3)]
+    parts += [
+        f"{cause} ({count} agents)" if count > 1 else cause
+        for cause, count in common.most_common(3)
+    ]
     parts += [f"{count} wait ({_REASONS[reason]})" for reason, count in sorted(waiting.items())]
     shared = [found for found in plan.fan_outs if found.elders]
     if shared:
         names = ", ".join(f"{found.pipeline}/{found.asset}" for found in shared)
-        parts.append(f"shared, a change may reach up to {max(found.elders for found in shared)} elders: {names}")
+        parts.append(
+            f"shared, a change may reach up to {max(found.elders for found in shared)} elders: "
+            f"{names}"
+        )
     if changes.added:
         parts.append(f"{len(changes.added)} elders added")
     if changes.removed:
         parts.append(f"{len(changes.removed)} elders removed")
     parts += [f"{count} elders gone but kept: {reason}" for reason, count in changes.kept.items()]
     if snapshot.unsettled:
-        parts.append(f"{snapshot.unsettled} elders changed a moment ago and are left to a later tick")
+        parts.append(
+            f"{snapshot.unsettled} elders changed a moment ago and are left to a later tick"
+        )
     for name, found in snapshot.elders.items():
         odd = {
             "ids that cannot be used": found.invalid_ids,

@@ -14,9 +14,19 @@ _COUNT = click.IntRange(1)
 @click.argument("question")
 @click.option("--model", help="Ask this model instead of the agent's trained one.")
 @click.option("--base-url", help="OpenAI-compatible endpoint of --model. Default: OPENAI_BASE_URL.")
-@click.option("--max-tokens", type=_COUNT, default=512, show_default=True, help="Most tokens of one model turn.")
-def ask(agent: str, question: str, model: str | None, base_url: str | None, max_tokens: int) -> None:
-    """Ask AGENT (`pipeline` or `pipeline/elder`) one QUESTION and print every step: text, calls, results, answer."""
+@click.option(
+    "--max-tokens",
+    type=_COUNT,
+    default=512,
+    show_default=True,
+    help="Most tokens of one model turn.",
+)
+def ask(
+    agent: str, question: str, model: str | None, base_url: str | None, max_tokens: int
+) -> None:
+    """Ask AGENT (`pipeline` or `pipeline/elder`) one QUESTION and print every step: text, calls,
+    results, answer.
+    """
     from agent_assets.cli.ask import Asked
     from agent_assets.cli.ask import ask as run_ask
 
@@ -26,7 +36,11 @@ def ask(agent: str, question: str, model: str | None, base_url: str | None, max_
 @click.command()
 @click.argument("agent")
 @click.option(
-    "--format", "form", type=click.Choice(["swift", "sharegpt", "openai"]), default="swift", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["swift", "sharegpt", "openai"]),
+    default="swift",
+    show_default=True,
 )
 @click.option(
     "--output",
@@ -35,7 +49,9 @@ def ask(agent: str, question: str, model: str | None, base_url: str | None, max_
     help="File to write. Default: standard output.",
 )
 def export(agent: str, form: str, output: TextIO) -> None:
-    """Export the latest training rows of AGENT (`pipeline` or `pipeline/elder`) in one of three row formats."""
+    """Export the latest training rows of AGENT (`pipeline` or `pipeline/elder`) in one of three row
+    formats.
+    """
     from agent_assets.cli.export import export_rows
 
     count = export_rows(load_settings(), agent, form, output)
@@ -46,9 +62,17 @@ def export(agent: str, form: str, output: TextIO) -> None:
 @click.argument("trace_id", required=False)
 @click.option("--elder", help="Only traces of this elder.")
 @click.option("--pipeline", help="Only traces of this pipeline.")
-@click.option("--limit", type=_COUNT, default=20, show_default=True, help="How many of the latest traces to list.")
+@click.option(
+    "--limit",
+    type=_COUNT,
+    default=20,
+    show_default=True,
+    help="How many of the latest traces to list.",
+)
 def traces(trace_id: str | None, elder: str | None, pipeline: str | None, limit: int) -> None:
-    """List traces of model calls, tool calls and evaluations, or show the one whose id starts with TRACE_ID."""
+    """List traces of model calls, tool calls and evaluations, or show the one whose id starts with
+    TRACE_ID.
+    """
     from agent_assets.cli.traces import show_traces
 
     show_traces(load_settings(), trace_id, elder=elder, pipeline=pipeline, limit=limit)

@@ -1,6 +1,7 @@
 """`agent-assets ask`: one question, put to an agent by hand, every step printed as it happens.
 
-The agent is the one of training and evaluation: same loop, same system prompt, the pipeline's own tool servers. What is
+The agent is the one of training and evaluation: same loop, same system prompt, the pipeline's own
+tool servers. What is
 printed holds memory text: it goes to the terminal of whoever asks, and nowhere else.
 """
 
@@ -38,7 +39,9 @@ _DEVICE_SECONDS = 600.0  # to wait for a device that trains
 
 @dataclass(frozen=True)
 class Asked:
-    """Where the question goes: an OpenAI-compatible endpoint, or, without one, the agent's own trained model."""
+    """Where the question goes: an OpenAI-compatible endpoint, or, without one, the agent's own
+    trained model.
+    """
 
     base_url: str | None = None
     model: str | None = None
@@ -61,14 +64,18 @@ def ask(settings: Settings, agent: str, question: str, asked: Asked) -> None:
     memories = _memories(settings, pipeline, elder)
     logs = agent_logs(settings.home / "logs", pipeline.config.name, elder)
     with _endpoint(settings, pipeline, elder, asked, logs) as (base_url, model, key):
-        asyncio.run(_ask(pipeline, memories, question, base_url, model, key, asked.max_tokens, logs))
+        asyncio.run(
+            _ask(pipeline, memories, question, base_url, model, key, asked.max_tokens, logs)
+        )
 
 
 def _agent(agent: str) -> tuple[PipelineSpec, str | None]:
     name, _, elder = agent.partition("/")
     pipelines = {graph.name: graph.spec for graph in load_graphs()}
     if name not in pipelines:
-        raise ConfigError(f"There is no pipeline {name!r}.", next_step=f"name one of {', '.join(pipelines)}.")
+        raise ConfigError(
+            f"There is no pipeline {name!r}.", next_step=f"name one of {', '.join(pipelines)}."
+        )
     if pipelines[name].partitioned is not bool(elder):
         wanted = f"{name}/ELDER" if pipelines[name].partitioned else name
         raise ConfigError(f"{agent!r} names no agent.", next_step=f"write {wanted}.")
@@ -87,7 +94,9 @@ def _memories(settings: Settings, pipeline: PipelineSpec, elder: str | None) -> 
     return found.path
 
 
-def _latest(settings: Settings, pipeline: PipelineSpec, asset: str, elder: str | None) -> Artifact | None:
+def _latest(
+    settings: Settings, pipeline: PipelineSpec, asset: str, elder: str | None
+) -> Artifact | None:
     """The artifact of the latest materialization."""
     key = ArtifactKey(pipeline.config.name, asset, elder)
     with open_instance(settings) as instance:
@@ -97,7 +106,9 @@ def _latest(settings: Settings, pipeline: PipelineSpec, asset: str, elder: str |
 
 
 def trained_model(settings: Settings, pipeline: PipelineSpec, elder: str | None) -> Artifact | None:
-    """The model that answers: the furthest trained one, unless the release stage found that RL did not help it."""
+    """The model that answers: the furthest trained one, unless the release stage found that RL did
+    not help it.
+    """
     found = _latest(settings, pipeline, "release", elder)
     took_sft = found is not None and read_candidate(found.path).system == "sft"
     assets = reversed(_TRAINED) if took_sft else _TRAINED
@@ -108,7 +119,9 @@ def trained_model(settings: Settings, pipeline: PipelineSpec, elder: str | None)
 def _endpoint(
     settings: Settings, pipeline: PipelineSpec, elder: str | None, asked: Asked, failed_logs: Path
 ) -> Iterator[tuple[str, str, str]]:
-    """Base URL, model and key: of the endpoint that was named, or of a server for the trained model."""
+    """Base URL, model and key: of the endpoint that was named, or of a server for the trained
+    model.
+    """
     environment = teacher_environment()
     if asked.model is not None:
         yield asked.base_url or environment.base_url, asked.model, environment.api_key or "none"
@@ -119,7 +132,8 @@ def _endpoint(
     if trained is None:
         raise StoreError(
             f"{'/'.join(filter(None, (pipeline.config.name, elder)))} was not trained.",
-            next_step="materialize its merged_model, or name a model with --model (and --base-url).",
+            next_step="materialize its merged_model, or name a model with --model (and "
+            "--base-url).",
         )
     from agent_assets.engines.devices.gpu import lease_device
     from agent_assets.engines.launch.process import EngineLimits
@@ -127,27 +141,46 @@ def _endpoint(
     from agent_assets.engines.servers.serve import serve_model
 
     config = pipeline.config.eval_report
-    engines = LocalEngines(environments=str(settings.engines), device=settings.device, home=str(settings.home))
+    engines = LocalEngines(
+        environments=str(settings.engines), device=settings.device, home=str(settings.home)
+    )
     click.echo(f"model     {trained.key} (starting its server)")
     with (
         TemporaryDirectory() as logs,
         lease_device(
-            engines.devices(), settings.home / "leases", holder="ask", timeout_seconds=_DEVICE_SECONDS,
+            engines.devices(),
+            settings.home / "leases",
+            holder="ask",
+            timeout_seconds=_DEVICE_SECONDS,
             report=lambda line: click.echo(f"          {line}"),
         ) as lease,
         serve_model(
-            engines.server, env=engines.environment(), model_dir=trained.path, log_dir=Path(logs), lease=lease,
-            limits=EngineLimits(seconds=60 * config.max_minutes, memory_bytes=int(config.max_memory_gb * 2**30)),
-            max_model_len=config.max_model_len, failed_logs=failed_logs, gpu_memory_utilization=config.gpu_memory_share,
+            engines.server,
+            env=engines.environment(),
+            model_dir=trained.path,
+            log_dir=Path(logs),
+            lease=lease,
+            limits=EngineLimits(
+                seconds=60 * config.max_minutes, memory_bytes=int(config.max_memory_gb * 2**30)
+            ),
+            max_model_len=config.max_model_len,
+            failed_logs=failed_logs,
+            gpu_memory_utilization=config.gpu_memory_share,
         ) as endpoint,
-    ):  # fmt: skip
+    ):
         yield endpoint.base_url, endpoint.model, "local"
 
 
 async def _ask(
-    pipeline: PipelineSpec, memories: Path | None, question: str, base_url: str, model: str, key: str,
-    max_tokens: int, logs: Path,
-) -> None:  # fmt: skip
+    pipeline: PipelineSpec,
+    memories: Path | None,
+    question: str,
+    base_url: str,
+    model: str,
+    key: str,
+    max_tokens: int,
+    logs: Path,
+) -> None:
     from openai import APIConnectionError, APIStatusError
 
     from agent_assets.agent.chat_model import OpenAIChatModel
@@ -165,11 +198,16 @@ async def _ask(
         click.echo(f"question  {question}")
         try:
             rollout = await run_agent(
-                _Shown(chat), _ShownTools(toolbox), [*messages, Message("user", question)], tools, Limits()
+                _Shown(chat),
+                _ShownTools(toolbox),
+                [*messages, Message("user", question)],
+                tools,
+                Limits(),
             )
         except APIConnectionError as error:
             raise LlmUnavailable(
-                f"{model} does not answer at {base_url} ({type(error).__name__}).", next_step="check --base-url."
+                f"{model} does not answer at {base_url} ({type(error).__name__}).",
+                next_step="check --base-url.",
             ) from None
         except APIStatusError as error:
             raise LlmRefused(
@@ -192,10 +230,16 @@ def _ending(rollout: "Rollout") -> str:
     turns = sum(message.role == "assistant" for message in rollout.messages)
     calls = sum(len(message.tool_calls) for message in rollout.messages)
     used = rollout.usage
-    counted = "tokens not counted" if used is None else (
-        f"{used.prompt_tokens} tokens read, {used.completion_tokens} written"
-    )  # fmt: skip
-    return f"stopped   {rollout.stop_reason}: {turns} turns, {calls} calls, {rollout.seconds:.1f} s, {counted}"
+    counted = (
+        "tokens not counted"
+        if used is None
+        else (f"{used.prompt_tokens} tokens read, {used.completion_tokens} written")
+    )
+    return (
+        f"stopped   {rollout.stop_reason}: {turns} turns, {calls} "
+        "calls, "
+        f"{rollout.seconds:.1f} s, {counted}"
+    )
 
 
 class _Shown:
@@ -207,7 +251,9 @@ class _Shown:
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
         reply = await self._model.complete(messages, tools)
         if reply.content or not reply.tool_calls:
-            click.echo(f"{'text' if reply.tool_calls else 'answer':<9} {reply.content or '(nothing)'}")
+            click.echo(
+                f"{'text' if reply.tool_calls else 'answer':<9} {reply.content or '(nothing)'}"
+            )
         return reply
 
 

@@ -12,9 +12,17 @@ from agent_assets.settings import load_settings
 @click.option("--elder", "elders", multiple=True, help="Only this elder (repeatable).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--all", "with_fresh", is_flag=True, help="Name the fresh artifacts, too.")
-@click.option("--cached-sources", is_flag=True, help="Ask no tool server and hash no weights: take the last answers.")
+@click.option(
+    "--cached-sources",
+    is_flag=True,
+    help="Ask no tool server and hash no weights: take the last answers.",
+)
 def plan(
-    pipelines: tuple[str, ...], elders: tuple[str, ...], as_json: bool, with_fresh: bool, cached_sources: bool
+    pipelines: tuple[str, ...],
+    elders: tuple[str, ...],
+    as_json: bool,
+    with_fresh: bool,
+    cached_sources: bool,
 ) -> None:
     """Say what is stale or missing and why, and which runs would make it fresh. Changes nothing."""
     from agent_assets.automation.commands import Scope, show_plan
@@ -30,7 +38,8 @@ def plan(
 def refresh(pipelines: tuple[str, ...], elders: tuple[str, ...], dry_run: bool) -> None:
     """Start the runs of the plan and show their progress; one that fails does not stop the others.
 
-    While a daemon is alive the runs go through its queue; otherwise they run here, one after the other.
+    While a daemon is alive the runs go through its queue; otherwise they run here, one after the
+    other.
     """
     from agent_assets.automation.commands import Scope
     from agent_assets.automation.commands import refresh as run_refresh
@@ -45,21 +54,31 @@ def refresh(pipelines: tuple[str, ...], elders: tuple[str, ...], dry_run: bool) 
 @click.option("--all", "everyone", is_flag=True, help="All elders.")
 @click.option("--dry-run", is_flag=True, help="Say who is chosen, and start nothing.")
 def backfill(
-    pipelines: tuple[str, ...], elders: tuple[str, ...], pattern: str | None, everyone: bool, dry_run: bool
+    pipelines: tuple[str, ...],
+    elders: tuple[str, ...],
+    pattern: str | None,
+    everyone: bool,
+    dry_run: bool,
 ) -> None:
-    """Materialize everything of chosen elders; what is fresh is reused. One that fails does not stop the others."""
+    """Materialize everything of chosen elders; what is fresh is reused. One that fails does not
+    stop the others.
+    """
     from agent_assets.automation.commands import Scope
     from agent_assets.automation.commands import backfill as run_backfill
 
     if not (elders or pattern or everyone):
         raise click.UsageError("give --elder, --match or --all.")
-    sys.exit(run_backfill(load_settings(), Scope(pipelines, elders), pattern=pattern, dry_run=dry_run))
+    sys.exit(
+        run_backfill(load_settings(), Scope(pipelines, elders), pattern=pattern, dry_run=dry_run)
+    )
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
 def prune(dry_run: bool) -> None:
-    """Remove old versions of artifacts (never one in use or released) and temporary folders nobody uses."""
+    """Remove old versions of artifacts (never one in use or released) and temporary folders nobody
+    uses.
+    """
     from agent_assets.automation.prune import prune_store
 
     sys.exit(prune_store(load_settings(), dry_run=dry_run))

@@ -1,4 +1,6 @@
-"""`agent-assets doctor`: what this installation has, what it lacks, and the command that fixes it."""
+"""`agent-assets doctor`: what this installation has, what it lacks, and the command that fixes
+it.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -35,13 +37,18 @@ def _engines(settings: Settings) -> list[Finding]:
         gpu = device_name()
     except AgentAssetsError as error:
         needed = "gpu" if settings.device == "auto" else settings.device
-        found = Finding("GPU", False, error.message, error.next_step or "", optional=needed == "cpu")
+        found = Finding(
+            "GPU", False, error.message, error.next_step or "", optional=needed == "cpu"
+        )
         return [found, *(_engine(settings, name, optional=name != needed) for name in ENGINE_NAMES)]
     needed = settings.device if settings.device != "auto" else "cpu" if gpu == "cpu" else "gpu"
     found = Finding(
-        "GPU", gpu != "cpu", "none: GPU stages run on the CPU" if needed == "cpu" else gpu.replace("cpu", "none"),
-        "check `nvidia-smi`, or set AGENT_ASSETS_DEVICE to auto or cpu", optional=needed == "cpu",
-    )  # fmt: skip
+        "GPU",
+        gpu != "cpu",
+        "none: GPU stages run on the CPU" if needed == "cpu" else gpu.replace("cpu", "none"),
+        "check `nvidia-smi`, or set AGENT_ASSETS_DEVICE to auto or cpu",
+        optional=needed == "cpu",
+    )
     return [found, *(_engine(settings, name, optional=name != needed) for name in ENGINE_NAMES)]
 
 
@@ -56,7 +63,13 @@ def _engine(settings: Settings, name: str, *, optional: bool) -> Finding:
         return Finding(title, False, why, "" if optional else "make setup", optional)
     folder = env.python.parent.parent
     if missing := missing_packages(env):
-        return Finding(title, False, f"{folder} lacks {', '.join(missing)}", f"rm -r {folder} && make setup", optional)
+        return Finding(
+            title,
+            False,
+            f"{folder} lacks {', '.join(missing)}",
+            f"rm -r {folder} && make setup",
+            optional,
+        )
     return Finding(title, True, str(folder))
 
 
@@ -78,7 +91,9 @@ def _mongo(settings: Settings) -> Finding:
 
 
 def _answer_indexes(settings: Settings) -> list[Finding]:
-    """The index that tells changed elders cheaply: without it the look of every minute reads every answer."""
+    """The index that tells changed elders cheaply: without it the look of every minute reads every
+    answer.
+    """
     from agent_assets.automation.pipelines import load_graphs
     from agent_assets.mongo.retry import connect
 
@@ -101,8 +116,13 @@ def _answer_index(db: "Database[dict[str, Any]]", graph: "Graph") -> Finding:
         return Finding(title, True, "changed elders are told from an index of the answers")
     keys = ", ".join(f'"{name}": 1' for name, _ in recommended_index(layout))
     place = f'db.getSiblingDB("{db.name}").getCollection("{layout.answers.collection}")'
-    fix = f"as a user who may write: mongosh \"$MONGODB_URI\" --eval '{place}.createIndex({{{keys}}})'"
-    return Finding(title, False, "none: every look for changed elders reads all answers", fix, optional=True)
+    fix = (
+        'as a user who may write: mongosh "$MONGODB_URI" --eval '
+        f"'{place}.createIndex({{{keys}}})'"
+    )
+    return Finding(
+        title, False, "none: every look for changed elders reads all answers", fix, optional=True
+    )
 
 
 def _pipelines() -> Finding:
@@ -112,14 +132,22 @@ def _pipelines() -> Finding:
         names = [graph.name for graph in load_graphs()]
     except AgentAssetsError as error:
         return Finding("pipelines", False, error.message, error.next_step or "")
-    return Finding("pipelines", bool(names), ", ".join(names), "add a folder with a defs.yaml below agent_assets/defs")
+    return Finding(
+        "pipelines",
+        bool(names),
+        ", ".join(names),
+        "add a folder with a defs.yaml below agent_assets/defs",
+    )
 
 
 def _other_files(settings: Settings) -> Iterator[Finding]:
     from agent_assets.automation.config import load_automation
     from agent_assets.serving.config import load_serving
 
-    for name, read in (("automation", lambda: load_automation(settings.automation)), ("serving", load_serving)):
+    for name, read in (
+        ("automation", lambda: load_automation(settings.automation)),
+        ("serving", load_serving),
+    ):
         try:
             read()
         except AgentAssetsError as error:
@@ -133,7 +161,9 @@ def _home(settings: Settings) -> Finding:
 
 
 def _refuses(folder: Path) -> str | None:
-    """Why files cannot be written in a folder, or in the nearest one above it that is there; None when they can."""
+    """Why files cannot be written in a folder, or in the nearest one above it that is there; None
+    when they can.
+    """
     try:
         while not folder.exists():
             folder = folder.parent
@@ -154,9 +184,13 @@ def _store(settings: Settings) -> Finding:
         return Finding("store", True, settings.store)
     folder = Path(settings.store)
     if (refused := _refuses(folder)) is not None:
-        return Finding("store", False, refused, "set AGENT_ASSETS_STORE to a folder you may write to")
+        return Finding(
+            "store", False, refused, "set AGENT_ASSETS_STORE to a folder you may write to"
+        )
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     detail = f"{settings.store}, {free / 2**30:.0f} GiB free"
-    return Finding("store", free >= _ROOM_BYTES, detail, "free at least 10 GiB or set AGENT_ASSETS_STORE")
+    return Finding(
+        "store", free >= _ROOM_BYTES, detail, "free at least 10 GiB or set AGENT_ASSETS_STORE"
+    )

@@ -1,4 +1,6 @@
-"""What `agent-assets doctor` looks at for the sake of privacy: who else of this machine or network gets in."""
+"""What `agent-assets doctor` looks at for the sake of privacy: who else of this machine or network
+gets in.
+"""
 
 import stat
 from collections.abc import Iterator
@@ -24,8 +26,16 @@ _open = partial(Finding, ok=False, exposed=True)
 
 def examine_privacy(settings: Settings) -> list[Finding]:
     """What others can reach. Changes nothing."""
-    findings = [*_home(settings), *_store(settings), *_mongodb(settings), *_listeners(settings), *_history(settings)]
-    return findings or [Finding("privacy", True, "home, databases and listeners are closed to others")]
+    findings = [
+        *_home(settings),
+        *_store(settings),
+        *_mongodb(settings),
+        *_listeners(settings),
+        *_history(settings),
+    ]
+    return findings or [
+        Finding("privacy", True, "home, databases and listeners are closed to others")
+    ]
 
 
 def _home(settings: Settings) -> Iterator[Finding]:
@@ -44,7 +54,9 @@ def _store(settings: Settings) -> Iterator[Finding]:
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         detail = f"{folder} holds what people told, and is open to other users (mode {mode:03o})"
-        yield _open(name="store", detail=detail, fix=f"chmod go= {folder}, unless they are to read it")
+        yield _open(
+            name="store", detail=detail, fix=f"chmod go= {folder}, unless they are to read it"
+        )
 
 
 def _mongodb(settings: Settings) -> Iterator[Finding]:
@@ -52,17 +64,29 @@ def _mongodb(settings: Settings) -> Iterator[Finding]:
         pid = open_mongod(settings.mongo_data)
         if pid is not None:
             detail = f"process {pid}, of an earlier version, lets everybody of this machine in"
-            yield _open(name="MongoDB", detail=detail, fix="stop that version, then `agent-assets up`")
+            yield _open(
+                name="MongoDB", detail=detail, fix="stop that version, then `agent-assets up`"
+            )
         return
     try:
         parsed = parse_uri(settings.mongodb_uri)
     except (PyMongoError, ConfigurationError, ValueError):
         return  # that is a finding of its own
-    far = [host for host, _ in parsed["nodelist"] if "/" not in host and host != "localhost" and not is_loopback(host)]
-    if not parsed["username"] and "authmechanism" not in {name.lower() for name in parsed["options"]}:
+    far = [
+        host
+        for host, _ in parsed["nodelist"]
+        if "/" not in host and host != "localhost" and not is_loopback(host)
+    ]
+    if not parsed["username"] and "authmechanism" not in {
+        name.lower() for name in parsed["options"]
+    }:
         who = "everybody who reaches it over the network" if far else "every user of this machine"
         detail = f"MONGODB_URI names no user: {who} may read all memories, and change tokens"
-        yield _open(name="MongoDB", detail=detail, fix="switch its authentication on, and put a user into MONGODB_URI")
+        yield _open(
+            name="MongoDB",
+            detail=detail,
+            fix="switch its authentication on, and put a user into MONGODB_URI",
+        )
     options = {name.lower(): value for name, value in parsed["options"].items()}
     if far and not (options.get("tls") or options.get("ssl")):
         detail = f"the connection to {', '.join(far)} is not encrypted"
@@ -71,12 +95,24 @@ def _mongodb(settings: Settings) -> Iterator[Finding]:
 
 def _listeners(settings: Settings) -> Iterator[Finding]:
     if _has_code_server_port(settings):
-        detail = "the code server listens on a port, where every user of this machine executes what he likes"
-        yield _open(name="code server", detail=detail, fix="stop that version of `agent-assets up`, and start this one")
+        detail = (
+            "the code server listens on a port, where every user of this machine "
+            "executes "
+            "what he likes"
+        )
+        yield _open(
+            name="code server",
+            detail=detail,
+            fix="stop that version of `agent-assets up`, and start this one",
+        )
     url = dagster_url()
     if _answers_to_any_name(url):
         detail = f"{url} answers to any Host: a web page can read it and start runs"
-        yield _open(name="Dagster UI", detail=detail, fix="start it with `agent-assets up`, not dagster-webserver")
+        yield _open(
+            name="Dagster UI",
+            detail=detail,
+            fix="start it with `agent-assets up`, not dagster-webserver",
+        )
 
 
 def _has_code_server_port(settings: Settings) -> bool:
@@ -99,4 +135,8 @@ def _history(settings: Settings) -> Iterator[Finding]:
     count = old_secrets(settings)
     if count:
         detail = f"{count} entries of Dagster's history hold passwords, left by an earlier version"
-        yield _open(name="history", detail=detail, fix="`agent-assets up` removes them; then change those passwords")
+        yield _open(
+            name="history",
+            detail=detail,
+            fix="`agent-assets up` removes them; then change those passwords",
+        )

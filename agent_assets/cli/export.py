@@ -35,10 +35,14 @@ def export_rows(settings: Settings, agent: str, form: str, output: TextIO) -> in
     artifact = None if recorded is None else store.find(key, recorded.fingerprint)
     if artifact is None:
         found = [found for found in artifact_keys(store) if found.asset == ROWS]
-        agents = ", ".join(f"{one.pipeline}/{one.partition}" if one.partition else one.pipeline for one in found)
+        agents = ", ".join(
+            f"{one.pipeline}/{one.partition}" if one.partition else one.pipeline for one in found
+        )
         raise StoreError(
             f"There are no training rows of {agent}.",
-            next_step=f"choose from {agents}." if agents else f"materialize {key} first, or run `make demo`.",
+            next_step=f"choose from {agents}."
+            if agents
+            else f"materialize {key} first, or run `make demo`.",
         )
     count = 0
     for row in read_json_lines(artifact.path / "train.jsonl"):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `fix` is a command or an action. An optional thing may be absent; an exposed one works, and
-    lets others in.
+    """One thing looked at. `fix` is a command or an action. An optional thing may be absent; an
+    exposed one works, and lets others in.
     """
 
     name: str

@@ -10,7 +10,12 @@ _PORT = click.IntRange(1, 65_535)
 
 
 @click.command()
-@click.option("--elder", "elders", multiple=True, help="Only these sample elders (repeatable). Default: all three.")
+@click.option(
+    "--elder",
+    "elders",
+    multiple=True,
+    help="Only these sample elders (repeatable). Default: all three.",
+)
 def demo(elders: tuple[str, ...]) -> None:
     """Train and score the sample agents through Dagster; again at once, everything is reused."""
     from agent_assets.demo.run import run_demo
@@ -19,19 +24,40 @@ def demo(elders: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.option("--port", type=_PORT, default=3000, show_default=True, help="Port of the Dagster UI on loopback.")
-@click.option("--api-port", type=_PORT, default=8000, show_default=True, help="Port of the HTTP API on loopback.")
+@click.option(
+    "--port",
+    type=_PORT,
+    default=3000,
+    show_default=True,
+    help="Port of the Dagster UI on loopback.",
+)
+@click.option(
+    "--api-port",
+    type=_PORT,
+    default=8000,
+    show_default=True,
+    help="Port of the HTTP API on loopback.",
+)
 def up(port: int, api_port: int) -> None:
-    """Start MongoDB (unless MONGODB_URI is set), the Dagster UI, its daemon and the HTTP API; Ctrl-C stops all."""
+    """Start MongoDB (unless MONGODB_URI is set), the Dagster UI, its daemon and the HTTP API;
+    Ctrl-C stops all.
+    """
     from agent_assets.services import run_services
 
     sys.exit(run_services(load_settings(), port=port, api_port=api_port))
 
 
 @click.command()
-@click.option("--elder", "elders", multiple=True, help="Only these sample elders (repeatable). Default: all three.")
+@click.option(
+    "--elder",
+    "elders",
+    multiple=True,
+    help="Only these sample elders (repeatable). Default: all three.",
+)
 def seed(elders: tuple[str, ...]) -> None:
-    """Write the sample elders into MongoDB; documents that are already there unchanged are left alone."""
+    """Write the sample elders into MongoDB; documents that are already there unchanged are left
+    alone.
+    """
     from agent_assets.demo.run import seed_sample_elders
 
     for elder_id, count in seed_sample_elders(load_settings(), list(elders) or None).items():
@@ -52,7 +78,9 @@ def doctor() -> None:
     if exposed := [finding.name for finding in findings if finding.state == "OPEN"]:
         click.echo(f"Open to others: {', '.join(exposed)}.")
     missing = [finding.name for finding in findings if finding.state == "MISSING"]
-    click.echo(f"Missing: {', '.join(missing)}." if missing else "Everything that is needed is there.")
+    click.echo(
+        f"Missing: {', '.join(missing)}." if missing else "Everything that is needed is there."
+    )
     sys.exit(1 if missing else 0)
 
 

@@ -1,4 +1,6 @@
-"""`agent-assets ...`: what is done from a terminal. Each command is a few lines over the room that does the work."""
+"""`agent-assets ...`: what is done from a terminal. Each command is a few lines over the room that
+does the work.
+"""
 
 import sys
 
@@ -22,7 +24,9 @@ for group in (installation, serving, automation, agents, releases):
 
 
 def main() -> None:
-    """Run a command; an expected error is one line on standard error and exit code 1, never a traceback."""
+    """Run a command; an expected error is one line on standard error and exit code 1, never a
+    traceback.
+    """
     try:
         commands()
     except AgentAssetsError as error:

@@ -11,7 +11,9 @@ from agent_assets.settings import load_settings
 @click.argument("agent", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def releases(agent: str | None, as_json: bool) -> None:
-    """List who is released; of AGENT (an elder, a pipeline, or `pipeline/elder`) the history and the verdicts."""
+    """List who is released; of AGENT (an elder, a pipeline, or `pipeline/elder`) the history and
+    the verdicts.
+    """
     from agent_assets.release.commands import show_releases
 
     sys.exit(show_releases(load_settings(), agent, as_json=as_json))
@@ -19,11 +21,19 @@ def releases(agent: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("agent")
-@click.option("--to", "to", help="Version or name (or the beginning of one). Default: the release before this one.")
+@click.option(
+    "--to",
+    "to",
+    help="Version or name (or the beginning of one). Default: the release before this one.",
+)
 @click.option("--author", help="Who decides. Default: the user of this terminal.")
-@click.option("--reason", default="rolled back by hand", show_default=True, help="Why, for the history.")
+@click.option(
+    "--reason", default="rolled back by hand", show_default=True, help="Why, for the history."
+)
 def rollback(agent: str, to: str | None, author: str | None, reason: str) -> None:
-    """Let an earlier release of AGENT answer again, at once: nothing is trained, nothing is restarted."""
+    """Let an earlier release of AGENT answer again, at once: nothing is trained, nothing is
+    restarted.
+    """
     from agent_assets.release.commands import roll_back
 
     sys.exit(roll_back(load_settings(), agent, to=to, author=author, reason=reason))
@@ -35,7 +45,9 @@ def rollback(agent: str, to: str | None, author: str | None, reason: str) -> Non
 @click.option("--author", help="Who decides. Default: the user of this terminal.")
 @click.option("--reason", required=True, help="Why, for the history.")
 def promote(agent: str, version: str, author: str | None, reason: str) -> None:
-    """Release VERSION of AGENT against the verdict of the gate; author and reason stay in the history."""
+    """Release VERSION of AGENT against the verdict of the gate; author and reason stay in the
+    history.
+    """
     from agent_assets.release.commands import promote as promote_version
 
     sys.exit(promote_version(load_settings(), agent, version, author=author, reason=reason))

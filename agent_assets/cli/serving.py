@@ -12,10 +12,14 @@ _DAYS = click.FloatRange(0, 36_500, min_open=True)
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Other addresses need a token to exist.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Other addresses need a token to exist."
+)
 @click.option("--port", type=_PORT, default=8000, show_default=True)
 def serve(host: str, port: int) -> None:
-    """Serve released agents over HTTP; `up` does this, too. The model server starts with the first answer."""
+    """Serve released agents over HTTP; `up` does this, too. The model server starts with the first
+    answer.
+    """
     from agent_assets.serving.run import serve as run_server
 
     sys.exit(run_server(load_settings(), host=host, port=port))
@@ -24,7 +28,9 @@ def serve(host: str, port: int) -> None:
 @click.command(hidden=True)
 @click.option("--port", type=_PORT, default=3000, show_default=True)
 def ui(port: int) -> None:
-    """Serve the Dagster UI behind its guard: what `up` starts, beside the code server that it has started."""
+    """Serve the Dagster UI behind its guard: what `up` starts, beside the code server that it has
+    started.
+    """
     from agent_assets.serving.ui.run import run_ui
 
     sys.exit(run_ui(load_settings(), port=port))

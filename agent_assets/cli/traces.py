@@ -32,16 +32,23 @@ def show_traces(
             next_step="look there, or unset WANDB_API_KEY to see the traces of this machine.",
         )
     store = ArtifactStore(settings.store, cache=settings.home / "store-cache")
-    files = [path for path in trace_files(store, partition=elder) if pipeline in (None, path.parent.name)]
+    files = [
+        path for path in trace_files(store, partition=elder) if pipeline in (None, path.parent.name)
+    ]
     if trace_id is not None:
         _show_one(files, trace_id)
         return
-    lines = sorted(((line, path) for path in files for line in list_traces(path)), key=lambda pair: pair[0].started_at)
+    lines = sorted(
+        ((line, path) for path in files for line in list_traces(path)),
+        key=lambda pair: pair[0].started_at,
+    )
     for line, path in lines[-limit:]:
         agent = path.parent.name + ("" if path.stem == "_" else f"/{path.stem}")
         failed = f", {line.failed} failed" if line.failed else ""
         started = line.started_at[:19].replace("T", " ")
-        click.echo(f"{line.trace_id}  {started}  {agent:<32} {line.kind:<11} {line.steps} steps{failed}")
+        click.echo(
+            f"{line.trace_id}  {started}  {agent:<32} {line.kind:<11} {line.steps} steps{failed}"
+        )
     if not lines:
         click.echo("No traces. A materialization of eval_report writes some.", err=True)
 
@@ -50,11 +57,19 @@ def _show_one(files: list[Path], trace_id: str) -> None:
     calls = [call for path in files for call in read_trace(path, trace_id)]
     found = sorted({call.trace_id for call in calls})
     if len(found) != 1:
-        what = f"{len(found)} traces have ids that start" if found else "No trace has an id that starts"
-        raise ConfigError(f"{what} with {trace_id[:40]!r}.", next_step="`agent-assets traces` lists them.")
+        what = (
+            f"{len(found)} traces have ids that start"
+            if found
+            else "No trace has an id that starts"
+        )
+        raise ConfigError(
+            f"{what} with {trace_id[:40]!r}.", next_step="`agent-assets traces` lists them."
+        )
     for depth, call in _tree(calls, None, 0):
         seconds = "" if call.ended_at is None else f" {_seconds(call):.2f} s"
-        failed = "" if call.exception is None else "  FAILED " + call.exception.strip().splitlines()[-1]
+        failed = (
+            "" if call.exception is None else "  FAILED " + call.exception.strip().splitlines()[-1]
+        )
         click.echo(f"{'  ' * depth}{call.kind}{seconds}{failed}")
         for name, value in (("in", call.inputs), ("out", call.output)):
             if value:
@@ -69,7 +84,9 @@ def _tree(calls: list[Call], parent: str | None, depth: int) -> Iterator[tuple[i
 
 
 def _seconds(call: Call) -> float:
-    return (datetime.fromisoformat(str(call.ended_at)) - datetime.fromisoformat(call.started_at)).total_seconds()
+    return (
+        datetime.fromisoformat(str(call.ended_at)) - datetime.fromisoformat(call.started_at)
+    ).total_seconds()
 
 
 def _one_line(value: object) -> str:

@@ -1,1 +1,3 @@
-"""Message and tool-call types, row formats, tool schemas, row validation. Engines import this room too."""
+"""Message and tool-call types, row formats, tool schemas, row validation. Engines import this room
+too.
+"""

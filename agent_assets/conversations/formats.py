@@ -1,16 +1,23 @@
 """The three row formats, converted both ways: ms-swift, ShareGPT and OpenAI chat.
 
-ms-swift and ShareGPT rows are a flat list in which calls and results pair by position, so they carry no call ids:
-reading them numbers the calls `call_1`, `call_2`, ... in order. `canonical` does that to any conversation, and
-`from_x(to_x(conversation)) == canonical(conversation)` holds for all three. Rows keep order: text, then its calls,
-then their results, then the next message. What a format cannot say is an error, never a silent change.
+ms-swift and ShareGPT rows are a flat list in which calls and results pair by position, so they
+carry no call ids: reading them numbers the calls `call_1`, `call_2`, ... in order. `canonical` does
+that to any conversation, and `from_x(to_x(conversation)) == canonical(conversation)` holds for all
+three. Rows keep order: text, then its calls, then their results, then the next message. What a
+format cannot say is an error, never a silent change.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Literal
 
-from agent_assets.conversations.messages import Conversation, JsonObject, Message, ToolSchema, canonical_json
+from agent_assets.conversations.messages import (
+    Conversation,
+    JsonObject,
+    Message,
+    ToolSchema,
+    canonical_json,
+)
 from agent_assets.conversations.row_parts import (
     bad_row,
     encode,
@@ -38,11 +45,14 @@ _SHAREGPT: dict[_Kind, str] = {
     "call": "function_call",
     "result": "observation",
 }
-_SHAREGPT_KINDS: dict[str, _Kind] = {role: kind for kind, role in _SHAREGPT.items()} | {"system": "system"}
+_SHAREGPT_KINDS: dict[str, _Kind] = {role: kind for kind, role in _SHAREGPT.items()} | {
+    "system": "system"
+}
 
 
 def canonical(conversation: Conversation) -> Conversation:
-    """The same conversation with calls named `call_1`, ... in order, and results in the order of their calls.
+    """The same conversation with calls named `call_1`, ... in order, and results in the order of
+    their calls.
 
     Raises:
         TrainingDataError: calls and results do not pair, or call ids repeat within one message.
@@ -51,12 +61,16 @@ def canonical(conversation: Conversation) -> Conversation:
     count = 0
     for message, results in _batches(conversation):
         calls = tuple(
-            replace(call, id=f"call_{count + number}") for number, call in enumerate(message.tool_calls, start=1)
+            replace(call, id=f"call_{count + number}")
+            for number, call in enumerate(message.tool_calls, start=1)
         )
         count += len(calls)
         messages.append(replace(message, tool_calls=calls))
         if results:
-            messages += [replace(result, tool_call_id=call.id) for result, call in zip(results, calls, strict=True)]
+            messages += [
+                replace(result, tool_call_id=call.id)
+                for result, call in zip(results, calls, strict=True)
+            ]
     return Conversation(tuple(messages), conversation.tools)
 
 
@@ -66,7 +80,11 @@ def to_swift(conversation: Conversation) -> JsonObject:
     Raises:
         TrainingDataError: the conversation cannot be written as a flat list.
     """
-    row: JsonObject = {"messages": [{"role": _SWIFT[kind], "content": text} for kind, text in _flatten(conversation)]}
+    row: JsonObject = {
+        "messages": [
+            {"role": _SWIFT[kind], "content": text} for kind, text in _flatten(conversation)
+        ]
+    }
     if conversation.tools:
         row["tools"] = canonical_json(openai_tools(conversation.tools))
     return row
@@ -104,7 +122,9 @@ def from_sharegpt(row: JsonObject) -> Conversation:
     Raises:
         TrainingDataError: the row is not in this format.
     """
-    system: list[tuple[_Kind, str]] = [("system", row["system"])] if isinstance(row.get("system"), str) else []
+    system: list[tuple[_Kind, str]] = (
+        [("system", row["system"])] if isinstance(row.get("system"), str) else []
+    )
     pairs = _read_pairs(row, "conversations", "from", "value", _SHAREGPT_KINDS)
     return _unflatten(system + pairs, read_tools(row.get("tools") or []))
 
@@ -115,7 +135,9 @@ def to_openai(conversation: Conversation) -> JsonObject:
     Raises:
         TrainingDataError: calls and results do not pair.
     """
-    row: JsonObject = {"messages": [openai_message(message) for message in canonical(conversation).messages]}
+    row: JsonObject = {
+        "messages": [openai_message(message) for message in canonical(conversation).messages]
+    }
     if conversation.tools:
         row["tools"] = openai_tools(conversation.tools)
     return row
@@ -127,12 +149,17 @@ def from_openai(row: JsonObject) -> Conversation:
     Raises:
         TrainingDataError: the row is not in this format.
     """
-    messages = [_read_openai_message(entry, number) for number, entry in enumerate(entries(row, "messages"), start=1)]
+    messages = [
+        _read_openai_message(entry, number)
+        for number, entry in enumerate(entries(row, "messages"), start=1)
+    ]
     return canonical(Conversation(tuple(messages), read_tools(row.get("tools") or [])))
 
 
 def _batches(conversation: Conversation) -> Iterator[tuple[Message, list[Message]]]:
-    """Each message that is no result, with the results of its calls in call order (none at all, or all of them)."""
+    """Each message that is no result, with the results of its calls in call order (none at all, or
+    all of them).
+    """
     messages = conversation.messages
     index = 0
     while index < len(messages):
@@ -153,7 +180,9 @@ def _batches(conversation: Conversation) -> Iterator[tuple[Message, list[Message
 
 
 def _flatten(conversation: Conversation) -> Iterator[tuple[_Kind, str]]:
-    open_turn = False  # an assistant message without results: what an assistant says next would run into it
+    open_turn = (
+        False  # an assistant message without results: what an assistant says next would run into it
+    )
     for number, (message, results) in enumerate(_batches(conversation), start=1):
         if message.role == "system" and number > 1:
             raise bad_row(number, "a system prompt that is not first")
@@ -195,7 +224,9 @@ def _unflatten(pairs: Iterable[tuple[_Kind, str]], tools: tuple[ToolSchema, ...]
     return conversation
 
 
-def _read_pairs(row: JsonObject, key: str, role: str, content: str, kinds: dict[str, _Kind]) -> list[tuple[_Kind, str]]:
+def _read_pairs(
+    row: JsonObject, key: str, role: str, content: str, kinds: dict[str, _Kind]
+) -> list[tuple[_Kind, str]]:
     pairs: list[tuple[_Kind, str]] = []
     for number, entry in enumerate(entries(row, key), start=1):
         name, text = entry.get(role), entry.get(content)
@@ -212,15 +243,22 @@ def _read_openai_message(entry: JsonObject, number: int) -> Message:
     calls = entry.get("tool_calls") or []
     if isinstance(content, list):  # content parts
         content = "".join(
-            str(part["text"]) for part in content if isinstance(part, dict) and part.get("type") == "text"
+            str(part["text"])
+            for part in content
+            if isinstance(part, dict) and part.get("type") == "text"
         )
     if role not in {"system", "user", "assistant", "tool"}:
-        raise bad_row(number, f"role is {str(role)[:40]!r}, not one of system, user, assistant, tool")
+        raise bad_row(
+            number, f"role is {str(role)[:40]!r}, not one of system, user, assistant, tool"
+        )
     if not isinstance(content, str) and not (content is None and calls):
         raise bad_row(number, "content is not text")
     read = []
     for call in calls:
         if not isinstance(call, dict) or not isinstance(call.get("id"), str):
             raise bad_row(number, "a call without an id")
-        read += [replace(item, id=call["id"]) for item in read_calls(encode(call.get("function")), number, first_id=1)]
+        read += [
+            replace(item, id=call["id"])
+            for item in read_calls(encode(call.get("function")), number, first_id=1)
+        ]
     return Message(role, content or "", tuple(read), entry.get("tool_call_id"))

@@ -18,12 +18,13 @@ class EvalItem:
 
     Args:
         id: unique within a file.
-        kind: `tool` (calls are judged), `recall_open` (a memory, with tools), `recall_closed` (a memory, asked without
-            tools), `abstention` (never told: the right reply says so).
+        kind: `tool` (calls are judged), `recall_open` (a memory, with tools), `recall_closed` (a
+            memory, asked without tools), `abstention` (never told: the right reply says so).
         wording: whether training used the same wording with other arguments.
         language: ISO 639 code.
         system: the system prompt it is asked under, "" for none.
-        gold_calls: `{name, arguments}` of every right call. Empty for recall: any search that finds it is right.
+        gold_calls: `{name, arguments}` of every right call. Empty for recall: any search that finds
+            it is right.
         gold_answer: a right final answer.
         gold_values: texts a right answer states: the values that the tools return.
         memory_ids: memories the answer rests on, to be cited.
@@ -45,7 +46,9 @@ class EvalItem:
 
 def write_items(path: Path, items: Iterable[EvalItem]) -> None:
     """Write items as canonical JSON lines, in the given order."""
-    path.write_text("".join(canonical_json(asdict(item)) + "\n" for item in items), encoding="utf-8")
+    path.write_text(
+        "".join(canonical_json(asdict(item)) + "\n" for item in items), encoding="utf-8"
+    )
 
 
 def read_items(path: Path) -> list[EvalItem]:

@@ -1,4 +1,6 @@
-"""What an elder told: the memory and profile types, and the files that carry them between stages."""
+"""What an elder told: the memory and profile types, and the files that carry them between
+stages.
+"""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +15,9 @@ PROFILE_FILE = "elder.json"
 
 @dataclass(frozen=True)
 class Memory:
-    """One answer of an elder (or of a relative about them). Times are ISO 8601 in UTC, "" when the source has none."""
+    """One answer of an elder (or of a relative about them). Times are ISO 8601 in UTC, "" when the
+    source has none.
+    """
 
     memory_id: str
     question: str
@@ -27,7 +31,9 @@ class Memory:
 
 @dataclass(frozen=True)
 class ElderProfile:
-    """Who the elder is. `traits` holds short texts by name (personality, hobby, catchphrase, life_motto, ...)."""
+    """Who the elder is. `traits` holds short texts by name (personality, hobby, catchphrase,
+    life_motto, ...).
+    """
 
     elder_id: str
     name: str
@@ -38,7 +44,10 @@ class ElderProfile:
 def write_memories(folder: Path, profile: ElderProfile, memories: Iterable[Memory]) -> None:
     """Write `elder.json` and `memories.jsonl` (sorted by memory id) into `folder`."""
     (folder / PROFILE_FILE).write_text(canonical_json(vars(profile)) + "\n", encoding="utf-8")
-    lines = [canonical_text_json(vars(memory)) for memory in sorted(memories, key=lambda memory: memory.memory_id)]
+    lines = [
+        canonical_text_json(vars(memory))
+        for memory in sorted(memories, key=lambda memory: memory.memory_id)
+    ]
     (folder / MEMORIES_FILE).write_bytes(b"".join(line + b"\n" for line in lines))
 
 

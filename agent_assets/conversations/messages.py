@@ -1,4 +1,6 @@
-"""The vocabulary of a conversation: messages, tool calls, tool schemas. All other formats convert to these."""
+"""The vocabulary of a conversation: messages, tool calls, tool schemas. All other formats convert
+to these.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -11,7 +13,9 @@ JsonObject = dict[str, Any]
 
 
 # Made once: json.dumps would make one for every memory of every elder.
-_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+)
 
 
 def canonical_json(value: object) -> str:
@@ -27,8 +31,9 @@ def canonical_text_json(value: object) -> bytes:
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """The values of a JSONL file. Only a newline ends a line: what people tell may hold U+2028 and its like, at which
-    `str.splitlines` splits, too."""
+    """The values of a JSONL file. Only a newline ends a line: what people tell may hold U+2028 and
+    its like, at which `str.splitlines` splits, too.
+    """
     with path.open(encoding="utf-8", newline="\n") as lines:
         return [json.loads(line) for line in lines if line.strip()]
 
@@ -53,7 +58,9 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a tool answered. An error result is still an observation: a model reads it and may try again."""
+    """What a tool answered. An error result is still an observation: a model reads it and may try
+    again.
+    """
 
     text: str
     is_error: bool = False
@@ -61,21 +68,28 @@ class ToolResult:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens as a model server counted them: read (`prompt_tokens`) and written (`completion_tokens`)."""
+    """Tokens as a model server counted them: read (`prompt_tokens`) and written
+    (`completion_tokens`).
+    """
 
     prompt_tokens: int
     completion_tokens: int
 
     def __add__(self, other: "Usage") -> "Usage":
         """Both together."""
-        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message in order. An assistant message may carry text, tool calls, or text followed by calls.
+    """One message in order. An assistant message may carry text, tool calls, or text followed by
+    calls.
 
-    `usage` is what a server counted for this answer: a fact about the request, no part of the conversation.
+    `usage` is what a server counted for this answer: a fact about the request, no part of the
+    conversation.
     """
 
     role: Role

@@ -1,6 +1,8 @@
-"""Training rows as the model reads them: rendered by the base model's chat template, tokenized, with the loss mask.
+"""Training rows as the model reads them: rendered by the base model's chat template, tokenized,
+with the loss mask.
 
-Needs no torch. The integration tests hold it to what ms-swift trains on: the same token ids, the same learned ones.
+Needs no torch. The integration tests hold it to what ms-swift trains on: the same token ids, the
+same learned ones.
 """
 
 import json
@@ -23,7 +25,8 @@ _ASSISTANT, _END = "<|im_start|>assistant\n", "<|im_end|>\n"
 
 @dataclass(frozen=True)
 class Rendered:
-    """One row: `text` as the template writes it, token ids, and for each token whether the loss counts it.
+    """One row: `text` as the template writes it, token ids, and for each token whether the loss
+    counts it.
 
     `spans` are start and end of the learned parts of the text.
     """
@@ -52,12 +55,16 @@ class RowRenderer:
         self._tokenizer = _tokenizer(str(model_dir / TOKENIZER_FILE))
 
     def render(self, row: JsonObject) -> Rendered:
-        """A row of train.jsonl; the learned tokens are the assistant's text and calls, and the end of each turn."""
+        """A row of train.jsonl; the learned tokens are the assistant's text and calls, and the end
+        of each turn.
+        """
         chat = to_openai(from_swift(row))
         for message in chat["messages"]:
             for call in message.get("tool_calls", ()):  # as servers hand them to the template
                 call["function"]["arguments"] = json.loads(call["function"]["arguments"])
-        text = self._template.render(messages=chat["messages"], tools=chat.get("tools"), add_generation_prompt=False)
+        text = self._template.render(
+            messages=chat["messages"], tools=chat.get("tools"), add_generation_prompt=False
+        )
         encoded = self._tokenizer.encode(text, add_special_tokens=False)
         spans = list(learned_spans(text))
         learned, current = [], 0
@@ -69,7 +76,8 @@ class RowRenderer:
 
 
 def learned_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of every assistant turn in a rendered row, its end token and line break included.
+    """Start and end of every assistant turn in a rendered row, its end token and line break
+    included.
 
     Marks of the template inside of what somebody said are taken for the template's own.
     """

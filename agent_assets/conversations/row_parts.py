@@ -1,4 +1,6 @@
-"""The parts that row formats share: calls, tools and JSON, read with errors that never quote what was said."""
+"""The parts that row formats share: calls, tools and JSON, read with errors that never quote what
+was said.
+"""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +27,9 @@ def read_calls(text: str, number: int, *, first_id: int) -> tuple[ToolCall, ...]
 
 
 def read_tools(value: object) -> tuple[ToolSchema, ...]:
-    """Tools as a list or as JSON text of one; each `{name, description, parameters}`, in `{type, function}` or not."""
+    """Tools as a list or as JSON text of one; each `{name, description, parameters}`, in `{type,
+    function}` or not.
+    """
     if isinstance(value, str):
         value = decode(value, "tools")
     if not isinstance(value, list):
@@ -35,7 +39,9 @@ def read_tools(value: object) -> tuple[ToolSchema, ...]:
         tool = entry.get("function", entry) if isinstance(entry, dict) else {}
         if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
             raise bad_row(None, "a tool without a name")
-        tools.append(ToolSchema(tool["name"], tool.get("description") or "", tool.get("parameters") or {}))
+        tools.append(
+            ToolSchema(tool["name"], tool.get("description") or "", tool.get("parameters") or {})
+        )
     return tuple(tools)
 
 
@@ -48,7 +54,8 @@ def openai_message(message: Message, *, finite: bool = True) -> JsonObject:
     """A message as OpenAI chat rows and requests hold it. Content is null where it only calls.
 
     Args:
-        finite: NaN and infinity, which JSON has not, are an error. A model that wrote one is asked on nevertheless.
+        finite: NaN and infinity, which JSON has not, are an error. A model that wrote one is asked
+            on nevertheless.
 
     Raises:
         TrainingDataError: the arguments of a call hold such a number.
@@ -57,7 +64,8 @@ def openai_message(message: Message, *, finite: bool = True) -> JsonObject:
     if message.tool_calls:
         entry["content"] = message.content or None
         functions = [
-            {"name": call.name, "arguments": encode(call.arguments, finite=finite)} for call in message.tool_calls
+            {"name": call.name, "arguments": encode(call.arguments, finite=finite)}
+            for call in message.tool_calls
         ]
         entry["tool_calls"] = [
             {"id": call.id, "type": "function", "function": function}
@@ -82,7 +90,9 @@ def entries(row: JsonObject, key: str) -> list[JsonObject]:
 
 
 def encode(value: object, *, finite: bool = True) -> str:
-    """JSON as a model writes it: spaces after separators, Unicode kept, keys in the order they have."""
+    """JSON as a model writes it: spaces after separators, Unicode kept, keys in the order they
+    have.
+    """
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=not finite)
     except ValueError:
@@ -101,5 +111,6 @@ def bad_row(number: int | None, what: str) -> TrainingDataError:
     """An error that names the place and the problem, and never quotes what was said."""
     where = "" if number is None else f" Message {number}:"
     return TrainingDataError(
-        f"A conversation cannot be converted.{where} {what}.", next_step="correct the row, or leave it out."
+        f"A conversation cannot be converted.{where} {what}.",
+        next_step="correct the row, or leave it out.",
     )

@@ -1,4 +1,6 @@
-"""Is a conversation fit to train on? Every no has a reason code, so that rejects can be counted and explained."""
+"""Is a conversation fit to train on? Every no has a reason code, so that rejects can be counted and
+explained.
+"""
 
 import json
 from collections import Counter
@@ -9,7 +11,13 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from agent_assets.conversations.messages import Conversation, JsonObject, Message, ToolCall, ToolSchema
+from agent_assets.conversations.messages import (
+    Conversation,
+    JsonObject,
+    Message,
+    ToolCall,
+    ToolSchema,
+)
 
 
 class RejectReason(StrEnum):
@@ -22,7 +30,9 @@ class RejectReason(StrEnum):
     WRONG_TYPE = "wrong_type"  # text where a number belongs, and the like
     NOT_IN_ENUM = "not_in_enum"  # not one of the allowed values
     BAD_FORMAT = "bad_format"  # a date that is no date, a pattern not matched
-    OUT_OF_RANGE = "out_of_range"  # a number too large, a list too short, any other limit of the schema
+    OUT_OF_RANGE = (
+        "out_of_range"  # a number too large, a list too short, any other limit of the schema
+    )
     # The shape of a conversation.
     EMPTY = "empty"  # no messages, or a message that says nothing and calls nothing
     NO_ANSWER = "no_answer"  # it does not end with an assistant's text
@@ -30,7 +40,9 @@ class RejectReason(StrEnum):
     UNPAIRED_CALL = "unpaired_call"  # a call without a result
     UNPAIRED_RESULT = "unpaired_result"  # a result without a call
     TOO_LONG = "too_long"  # more characters than fit the model
-    DUPLICATE = "duplicate"  # a call id used twice; of rows: the same question or calls as another row
+    DUPLICATE = (
+        "duplicate"  # a call id used twice; of rows: the same question or calls as another row
+    )
     # What only synthesis can see.
     OBSERVATION_IS_ERROR = "observation_is_error"  # the tool answered with an error
     OBSERVATION_DIFFERS = "observation_differs"  # calling again gave another result
@@ -41,7 +53,9 @@ class RejectReason(StrEnum):
     NOT_ABSTAINED = "not_abstained"  # nothing is known, and the answer does not say so
     WRONG_TOOL = "wrong_tool"  # none of the tools that answer the question was called
     BANNED = "banned"  # a pattern of train_jsonl.banned occurs
-    WRITES = "writes"  # the server says that the tool changes things, and it is not in allow_writing
+    WRITES = (
+        "writes"  # the server says that the tool changes things, and it is not in allow_writing
+    )
     TOOL_SERVER_FAILED = "tool_server_failed"  # a tool server died twice on this question
     NO_RESULT = "no_result"  # the tool found nothing where an answer was expected
     UNEXPECTED_RESULT = "unexpected_result"  # the tool found something where nothing was expected
@@ -72,17 +86,29 @@ _REASONS = {
 def validate_call(call: ToolCall, tools: Sequence[ToolSchema]) -> list[Rejection]:
     """What is wrong with a call, in the order of its schema; empty when the call is right.
 
-    An argument that the schema does not name is extra, also where the schema forgot to forbid it. Null is accepted
-    where the tool declares null as the default.
+    An argument that the schema does not name is extra, also where the schema forgot to forbid it.
+    Null is accepted where the tool declares null as the default.
     """
     tool = next((tool for tool in tools if tool.name == call.name), None)
     if tool is None:
-        return [Rejection(RejectReason.UNKNOWN_TOOL, f"{call.name[:64]!r} is not among the {len(tools)} tools")]
+        return [
+            Rejection(
+                RejectReason.UNKNOWN_TOOL, f"{call.name[:64]!r} is not among the {len(tools)} tools"
+            )
+        ]
     schema = {"additionalProperties": False, **tool.parameters}
     properties = schema.get("properties", {})
-    arguments = {name: value for name, value in call.arguments.items() if not _is_default_null(value, properties, name)}
+    arguments = {
+        name: value
+        for name, value in call.arguments.items()
+        if not _is_default_null(value, properties, name)
+    }
     validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    found = [_rejection(call.name, leaf) for error in validator.iter_errors(arguments) for leaf in _leaves(error)]
+    found = [
+        _rejection(call.name, leaf)
+        for error in validator.iter_errors(arguments)
+        for leaf in _leaves(error)
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -100,7 +126,9 @@ def validate_conversation(conversation: Conversation, *, max_chars: int) -> list
     for message in messages:
         for call in message.tool_calls:
             found += validate_call(call, conversation.tools)
-    length = sum(len(message.content) + sum(map(_call_length, message.tool_calls)) for message in messages)
+    length = sum(
+        len(message.content) + sum(map(_call_length, message.tool_calls)) for message in messages
+    )
     if length > max_chars:
         found.append(Rejection(RejectReason.TOO_LONG, f"{length} characters, {max_chars} allowed"))
     return found
@@ -112,14 +140,23 @@ def _shape(messages: Sequence[Message]) -> Iterator[Rejection]:
         if message.role != "tool" and not message.content.strip() and not message.tool_calls:
             yield Rejection(RejectReason.EMPTY, f"message {number} ({message.role})")
         if message.role == "system" and number > 1:
-            yield Rejection(RejectReason.WRONG_ORDER, f"message {number}: system prompt after the first message")
+            yield Rejection(
+                RejectReason.WRONG_ORDER, f"message {number}: system prompt after the first message"
+            )
         if message.role == "assistant" and before in {None, "system", "assistant"}:
-            yield Rejection(RejectReason.WRONG_ORDER, f"message {number}: assistant after {before or 'nothing'}")
+            yield Rejection(
+                RejectReason.WRONG_ORDER, f"message {number}: assistant after {before or 'nothing'}"
+            )
         if message.role == "user" and before == "tool":
-            yield Rejection(RejectReason.WRONG_ORDER, f"message {number}: user before the results were answered")
+            yield Rejection(
+                RejectReason.WRONG_ORDER, f"message {number}: user before the results were answered"
+            )
     last = messages[-1]
     if last.role != "assistant" or last.tool_calls:
-        yield Rejection(RejectReason.NO_ANSWER, f"the last message is {'a call' if last.tool_calls else last.role}")
+        yield Rejection(
+            RejectReason.NO_ANSWER,
+            f"the last message is {'a call' if last.tool_calls else last.role}",
+        )
 
 
 def _pairing(messages: Sequence[Message]) -> Iterator[Rejection]:
@@ -128,7 +165,9 @@ def _pairing(messages: Sequence[Message]) -> Iterator[Rejection]:
         return
     ids = Counter(call.id for message in messages for call in message.tool_calls)
     for call_id in sorted(call_id for call_id, count in ids.items() if count > 1):
-        yield Rejection(RejectReason.DUPLICATE, f"call id {call_id[:64]!r} is used {ids[call_id]} times")
+        yield Rejection(
+            RejectReason.DUPLICATE, f"call id {call_id[:64]!r} is used {ids[call_id]} times"
+        )
     waiting: dict[str, str] = {}
     for number, message in enumerate(messages, start=1):
         if message.role == "tool":
@@ -160,14 +199,19 @@ def _expected(rule: object) -> str:
 
 
 def _leaves(error: ValidationError) -> list[ValidationError]:
-    """The error itself, or, of a choice (anyOf, oneOf), what its most fitting branch says: not "none of them fits"."""
+    """The error itself, or, of a choice (anyOf, oneOf), what its most fitting branch says: not
+    "none of them fits".
+    """
     if not error.context:
         return [error]
     branches: dict[Any, list[ValidationError]] = {}
     for nested in error.context:
         branches.setdefault(nested.schema_path[0], []).append(nested)
     # A branch whose type is wrong was not meant; of the others, the one with the fewest errors was.
-    best = min(branches.values(), key=lambda errors: (any(_is_type_error(item) for item in errors), len(errors)))
+    best = min(
+        branches.values(),
+        key=lambda errors: (any(_is_type_error(item) for item in errors), len(errors)),
+    )
     return [leaf for nested in best for leaf in _leaves(nested)]
 
 
@@ -177,7 +221,12 @@ def _is_type_error(error: ValidationError) -> bool:
 
 def _is_default_null(value: object, properties: JsonObject, name: str) -> bool:
     schema = properties.get(name)
-    return value is None and isinstance(schema, dict) and "default" in schema and schema["default"] is None
+    return (
+        value is None
+        and isinstance(schema, dict)
+        and "default" in schema
+        and schema["default"] is None
+    )
 
 
 def _call_length(call: ToolCall) -> int:

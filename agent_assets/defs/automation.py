@@ -1,7 +1,9 @@
-"""The schedule and the sensor: what is stale is refreshed at night, new and changed elders between nights.
+"""The schedule and the sensor: what is stale is refreshed at night, new and changed elders between
+nights.
 
-Cron, time zone, debounce, caps and what happens to removed elders are set in automation.yaml beside this file. Both
-ask for runs through one memory of requests, so they never ask for the same run twice.
+Cron, time zone, debounce, caps and what happens to removed elders are set in automation.yaml beside
+this file. Both ask for runs through one memory of requests, so they never ask for the same run
+twice.
 """
 
 from datetime import UTC, date, datetime
@@ -26,12 +28,17 @@ def build_schedule(config: AutomationConfig) -> dg.ScheduleDefinition:
         target=dg.AssetSelection.all(),
         cron_schedule=config.nightly.cron,
         execution_timezone=config.nightly.timezone,
-        description="Compares the content of all elders, tools and weights with what was built, and refreshes what is "
+        description="Compares the content of all elders, tools and weights with what was built, "
+        "and refreshes what is "
         "stale: one run per elder with its stale assets, shared assets first.",
         default_status=_schedule_status(config.nightly.enabled),
     )
-    def nightly_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        requests, message = _evaluate(context.instance, config, night_of=context.scheduled_execution_time.date())
+    def nightly_refresh(
+        context: dg.ScheduleEvaluationContext,
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        requests, message = _evaluate(
+            context.instance, config, night_of=context.scheduled_execution_time.date()
+        )
         context.log.info(message)
         return requests or dg.SkipReason(message)
 
@@ -45,14 +52,17 @@ def build_sensor(config: AutomationConfig) -> dg.SensorDefinition:
         name="elders_sensor",
         target=dg.AssetSelection.all(),
         minimum_interval_seconds=config.watch.interval_s,
-        description="Notices new, changed and removed elders, keeps the partitions in step, and starts runs for what "
+        description="Notices new, changed and removed elders, keeps the partitions in step, and "
+        "starts runs for what "
         "is stale once an elder has stopped writing.",
         default_status=_sensor_status(config.watch.enabled),
     )
     def elders_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         requests, message = _evaluate(context.instance, config, night_of=None)
         context.log.info(message)
-        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else message, cursor=message[:500])
+        return dg.SensorResult(
+            run_requests=requests, skip_reason=None if requests else message, cursor=message[:500]
+        )
 
     return elders_sensor
 

@@ -1,4 +1,6 @@
-"""`agent-assets demo`: the sample agents, trained and scored through Dagster, with progress and a table at the end."""
+"""`agent-assets demo`: the sample agents, trained and scored through Dagster, with progress and a
+table at the end.
+"""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -44,13 +46,17 @@ def run_demo(settings: Settings, *, elders: list[str] | None) -> int:
         outcomes = [_materialize(instance, *agent) for agent in agents]
         _print_summary(instance, installation.store, outcomes)
     built = sum(outcome.built for outcome in outcomes)
-    console.print(f"\n{time.monotonic() - started:.0f} s, {built} artifacts built, the rest reused.")
+    console.print(
+        f"\n{time.monotonic() - started:.0f} s, {built} artifacts built, the rest reused."
+    )
     console.print("Open the UI with: make up    (then http://127.0.0.1:3000)")
     return 1 if any(outcome.failed for outcome in outcomes) else 0
 
 
 def seed_sample_elders(settings: Settings, elders: list[str] | None) -> dict[str, int]:
-    """Write the sample elders into MongoDB, starting the embedded one when none is set. Counts of memories by elder."""
+    """Write the sample elders into MongoDB, starting the embedded one when none is set. Counts of
+    memories by elder.
+    """
     with seeded(settings, elders) as (_, _, counts):
         return counts
 
@@ -59,7 +65,8 @@ def seed_sample_elders(settings: Settings, elders: list[str] | None) -> dict[str
 def seeded(
     settings: Settings, elders: Iterable[str] | None
 ) -> Iterator[tuple[Installation, dg.DagsterInstance, dict[str, int]]]:
-    """The installation and its Dagster, with the sample elders (all, or those named) in MongoDB and as partitions.
+    """The installation and its Dagster, with the sample elders (all, or those named) in MongoDB and
+    as partitions.
 
     Raises:
         ConfigError: there is no sample elder of one of these ids.
@@ -70,20 +77,29 @@ def seeded(
         mongo = installation.mongo
         with connect(mongo.uri) as client:
             layout = MongoLayout.service()
-            with_retries(client, lambda: seed_elders(client[mongo.database], layout, chosen), Retry(), writing=True)
+            with_retries(
+                client,
+                lambda: seed_elders(client[mongo.database], layout, chosen),
+                Retry(),
+                writing=True,
+            )
         counts = {elder.profile.elder_id: len(elder.memories) for elder in chosen}
         add_elders(installation, instance, counts)
         yield installation, instance, counts
 
 
 def _materialize(instance: dg.DagsterInstance, pipeline: str, elder: str | None) -> Outcome:
-    """Materialize what one agent needs, as one run; the shared assets of a partitioned pipeline as a run before it."""
+    """Materialize what one agent needs, as one run; the shared assets of a partitioned pipeline as
+    a run before it.
+    """
     from agent_assets.definitions import defs
 
     definitions = defs()
     nodes = definitions.get_repository_def().assets_defs_by_key
     names = {key.path[-1] for key in nodes if key.path[0] == pipeline}
-    own = {name for name in names if nodes[dg.AssetKey([pipeline, name])].partitions_def is not None}
+    own = {
+        name for name in names if nodes[dg.AssetKey([pipeline, name])].partitions_def is not None
+    }
     done = Outcome(pipeline, elder)
     for assets, partition in ((names - own, None), (own, elder)):
         if assets and not done.failed:
@@ -93,7 +109,9 @@ def _materialize(instance: dg.DagsterInstance, pipeline: str, elder: str | None)
     return done
 
 
-def _print_summary(instance: dg.DagsterInstance, store: ArtifactStore, outcomes: list[Outcome]) -> None:
+def _print_summary(
+    instance: dg.DagsterInstance, store: ArtifactStore, outcomes: list[Outcome]
+) -> None:
     table = Table("agent", title="Held-out scores: base -> SFT (-> RL)", title_justify="left")
     for column in (*METRICS, "rows", "rejected"):
         table.add_column(column, justify="right")
@@ -103,15 +121,23 @@ def _print_summary(instance: dg.DagsterInstance, store: ArtifactStore, outcomes:
         seconds.add_column(stage, justify="right")
     reports = []
     for outcome in outcomes:
-        seconds.add_row(str(outcome), *(f"{outcome.stages.get(stage, ('', 0.0))[1]:.0f}" for stage in stages))
+        seconds.add_row(
+            str(outcome), *(f"{outcome.stages.get(stage, ('', 0.0))[1]:.0f}" for stage in stages)
+        )
         report = None if outcome.failed else _latest(instance, store, outcome, "eval_report")
         rows = _latest(instance, store, outcome, "train_jsonl")
         if report is None or rows is None:
             table.add_row(str(outcome), *["failed"] * (len(METRICS) + 2))
             continue
         systems = read_report(report.path).systems.values()
-        cells = [_change([system.means[metric] for system in systems]) for metric in METRICS.values()]
-        table.add_row(str(outcome), *cells, *(str(rows.manifest.summary[name]) for name in ("rows", "rejected")))
+        cells = [
+            _change([system.means[metric] for system in systems]) for metric in METRICS.values()
+        ]
+        table.add_row(
+            str(outcome),
+            *cells,
+            *(str(rows.manifest.summary[name]) for name in ("rows", "rejected")),
+        )
         reports.append((outcome, report))
     console.print()
     console.print(table)
@@ -127,7 +153,11 @@ def _change(values: list[float | None]) -> str:
     return "-" if None in values else " -> ".join(f"{value:.2f}" for value in values)
 
 
-def _latest(instance: dg.DagsterInstance, store: ArtifactStore, agent: Outcome, asset: str) -> Artifact | None:
-    recorded = latest_materialization(instance, dg.AssetKey([agent.pipeline, asset]), agent.partition)
+def _latest(
+    instance: dg.DagsterInstance, store: ArtifactStore, agent: Outcome, asset: str
+) -> Artifact | None:
+    recorded = latest_materialization(
+        instance, dg.AssetKey([agent.pipeline, asset]), agent.partition
+    )
     key = ArtifactKey(agent.pipeline, asset, agent.partition)
     return None if recorded is None else store.find(key, recorded.fingerprint)

@@ -1,4 +1,5 @@
-"""Three people long dead, whose recollections are in the public domain, as sample elders for MongoDB.
+"""Three people long dead, whose recollections are in the public domain, as sample elders for
+MongoDB.
 
 Each `elders/<id>.json` names its source; the facts are the book's, the wording is ours.
 """
@@ -23,7 +24,9 @@ from agent_assets.mongo.signatures import recommended_index
 Document = dict[str, Any]
 
 _FOLDER = Path(__file__).parent / "elders"
-_FIRST_ANSWER = datetime(2024, 1, 1, tzinfo=UTC)  # a fixed time: loading the samples gives the same content every day
+_FIRST_ANSWER = datetime(
+    2024, 1, 1, tzinfo=UTC
+)  # a fixed time: loading the samples gives the same content every day
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,9 @@ class SampleElder:
 
 @dataclass(frozen=True)
 class Seeded:
-    """Elder ids as partition keys, in the order of the samples, and the number of documents that were missing."""
+    """Elder ids as partition keys, in the order of the samples, and the number of documents that
+    were missing.
+    """
 
     elder_ids: tuple[str, ...]
     inserted: int
@@ -64,13 +69,18 @@ def load_sample_elders(elder_ids: Iterable[str] | None = None) -> list[SampleEld
     for elder_id in chosen:
         if elder_id not in paths:
             raise ConfigError(
-                f"There is no sample elder {elder_id[:80]!r}.", next_step=f"choose from {', '.join(paths)}."
+                f"There is no sample elder {elder_id[:80]!r}.",
+                next_step=f"choose from {', '.join(paths)}.",
             )
     return [_elder(json.loads(paths[elder_id].read_text(encoding="utf-8"))) for elder_id in chosen]
 
 
-def seed_elders(db: Database[Document], layout: MongoLayout, elders: Iterable[SampleElder]) -> Seeded:
-    """Insert what is missing of `elders`. What is there stays as it is, edits included, so nothing becomes stale."""
+def seed_elders(
+    db: Database[Document], layout: MongoLayout, elders: Iterable[SampleElder]
+) -> Seeded:
+    """Insert what is missing of `elders`. What is there stays as it is, edits included, so nothing
+    becomes stale.
+    """
     elders = list(elders)
     answers, questions, profiles = layout.answers, layout.questions, layout.profiles
     writes: dict[str, list[UpdateOne]] = {}
@@ -80,37 +90,59 @@ def seed_elders(db: Database[Document], layout: MongoLayout, elders: Iterable[Sa
             question = _stored(memory.question_id, layout.elder_id_type)
             key = {answers.elder: stored, answers.question: question}
             content = _named(answers.is_self, True) | _named(answers.relationship, "self")
-            content |= _named(answers.question_text, memory.question) | _named(answers.category, memory.category)
+            content |= _named(answers.question_text, memory.question) | _named(
+                answers.category, memory.category
+            )
             content |= {answers.text: memory.answer} | _times(layout, number)
             key |= _named(answers.answered_by, stored)
             writes.setdefault(answers.collection, []).append(_insert(key, content))
-            content = {questions.text: memory.question} | _named(questions.category, memory.category)
-            writes.setdefault(questions.collection, []).append(_insert({questions.id: question}, content))
+            content = {questions.text: memory.question} | _named(
+                questions.category, memory.category
+            )
+            writes.setdefault(questions.collection, []).append(
+                _insert({questions.id: question}, content)
+            )
         if profiles is not None:
-            content = {profiles.name: elder.profile.name} | _named(profiles.language, elder.profile.language)
+            content = {profiles.name: elder.profile.name} | _named(
+                profiles.language, elder.profile.language
+            )
             traits = elder.profile.traits
-            content |= {path: traits[name] for name, path in profiles.traits.items() if name in traits}
-            writes.setdefault(profiles.collection, []).append(_insert({profiles.id: stored}, content))
+            content |= {
+                path: traits[name] for name, path in profiles.traits.items() if name in traits
+            }
+            writes.setdefault(profiles.collection, []).append(
+                _insert({profiles.id: stored}, content)
+            )
     db[answers.collection].create_index(recommended_index(layout))
     inserted = sum(db[name].bulk_write(updates).upserted_count for name, updates in writes.items())
-    return Seeded(tuple(str(_stored(elder.profile.elder_id, layout.elder_id_type)) for elder in elders), inserted)
+    return Seeded(
+        tuple(str(_stored(elder.profile.elder_id, layout.elder_id_type)) for elder in elders),
+        inserted,
+    )
 
 
 def _elder(document: Document) -> SampleElder:
     profile = document["profile"]
     traits = {
-        "personality": profile["personality"], "hobby": profile["hobby"], "catchphrase": profile["catchphrase"],
+        "personality": profile["personality"],
+        "hobby": profile["hobby"],
+        "catchphrase": profile["catchphrase"],
         "life_motto": profile["lifeMotto"],
-    }  # fmt: skip
+    }
     return SampleElder(
         ElderProfile(profile["elderId"], profile["name"], profile["language"], traits),
         document["source"],
-        tuple(SampleMemory(m["questionId"], m["category"], m["question"], m["answer"]) for m in document["memories"]),
+        tuple(
+            SampleMemory(m["questionId"], m["category"], m["question"], m["answer"])
+            for m in document["memories"]
+        ),
     )
 
 
 def _stored(text: str, id_type: IdType) -> str | ObjectId:
-    """An id as the layout stores it; an ObjectId is made from the text, so that it is the same on every machine."""
+    """An id as the layout stores it; an ObjectId is made from the text, so that it is the same on
+    every machine.
+    """
     return text if id_type == "string" else ObjectId(hashlib.sha256(text.encode()).hexdigest()[:24])
 
 

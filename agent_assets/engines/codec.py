@@ -1,4 +1,5 @@
-"""Dataclasses as JSON and back, checked field by field: what the two sides of an engine program say to each other.
+"""Dataclasses as JSON and back, checked field by field: what the two sides of an engine program say
+to each other.
 
 Standard library only: both sides import it, each in an environment of its own.
 """
@@ -14,7 +15,11 @@ from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 from agent_assets.errors import EngineFailed
 
 T = TypeVar("T")
-_NEXT = "run `make setup`: the engine environment and this version do not belong together; else report it as a defect."
+_NEXT = (
+    "run `make setup`: the engine environment and this version do not belong together; "
+    "else "
+    "report it as a defect."
+)
 
 
 def encode(value: object) -> dict[str, object]:
@@ -27,8 +32,9 @@ def encode(value: object) -> dict[str, object]:
 def decode(kind: type[T], value: object, *, program: str) -> T:
     """The dataclass `kind` from JSON.
 
-    Supported are the types that JSON has, `Path`, `Literal`, unions, lists, tuples of one type, dictionaries with text
-    as keys, and dataclasses of these. A whole number is taken where a fraction is expected, nothing else is converted.
+    Supported are the types that JSON has, `Path`, `Literal`, unions, lists, tuples of one type,
+    dictionaries with text as keys, and dataclasses of these. A whole number is taken where a
+    fraction is expected, nothing else is converted.
 
     Args:
         kind: class to make.
@@ -82,10 +88,14 @@ def _read(expected: object, value: object, place: str) -> object:
     if isinstance(expected, type) and is_dataclass(expected):
         return _read_dataclass(expected, value, place)
     if origin in (list, tuple) and isinstance(value, list):
-        entries = [_read(arguments[0], entry, f"{place}[{number}]") for number, entry in enumerate(value)]
+        entries = [
+            _read(arguments[0], entry, f"{place}[{number}]") for number, entry in enumerate(value)
+        ]
         return tuple(entries) if origin is tuple else entries
     if origin is dict and isinstance(value, dict):
-        return {name: _read(arguments[1], entry, f"{place}.{name}") for name, entry in value.items()}
+        return {
+            name: _read(arguments[1], entry, f"{place}.{name}") for name, entry in value.items()
+        }
     return _read_scalar(expected, value, place)
 
 
@@ -120,7 +130,9 @@ def _read_dataclass(kind: type, value: object, place: str) -> object:
 def _read_scalar(expected: object, value: object, place: str) -> object:
     if get_origin(expected) is Literal:
         if value not in get_args(expected):
-            raise _Mismatch(f"{place} is {value!r}, not one of {', '.join(map(repr, get_args(expected)))}")
+            raise _Mismatch(
+                f"{place} is {value!r}, not one of {', '.join(map(repr, get_args(expected)))}"
+            )
         return value
     if expected is Path and isinstance(value, str):
         return Path(value)

@@ -1,7 +1,8 @@
-"""What engine programs are asked and what they answer: one dataclass each, used by the caller and by the program.
+"""What engine programs are asked and what they answer: one dataclass each, used by the caller and
+by the program.
 
-Standard library only: programs import it from their own environments. A change here is a change of both sides at once;
-`codec` refuses what does not fit, and names program and field.
+Standard library only: programs import it from their own environments. A change here is a change of
+both sides at once; `codec` refuses what does not fit, and names program and field.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ Advantage = Literal["dr_grpo", "grpo"]
 
 
 class Answer:
-    """Something a program says to its caller. `kind` tells messages apart; those of one kind come in order."""
+    """Something a program says to its caller. `kind` tells messages apart; those of one kind come
+    in order.
+    """
 
     kind: ClassVar[str] = "result"
 
@@ -52,7 +55,9 @@ class ReportedError(Answer):
 
 @dataclass(frozen=True)
 class WeightsLoaded:
-    """The base weights really loaded, read from the loaded model. `sha256` is that of their safetensors or source."""
+    """The base weights really loaded, read from the loaded model. `sha256` is that of their
+    safetensors or source.
+    """
 
     name: str
     sha256: str
@@ -62,7 +67,9 @@ class WeightsLoaded:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What every program states: versions of its libraries, its device, its resident peak and that on the GPU."""
+    """What every program states: versions of its libraries, its device, its resident peak and that
+    on the GPU.
+    """
 
     versions: dict[str, str]
     device: str
@@ -75,7 +82,9 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class BaseModelParams:
-    """`source` is `pypi:<package with one GGUF file>` or a folder with a model; `sha256` its expected hash."""
+    """`source` is `pypi:<package with one GGUF file>` or a folder with a model; `sha256` its
+    expected hash.
+    """
 
     source: str
     chat_template: str
@@ -102,8 +111,10 @@ class SftParams:
     Args:
         train_file: JSONL rows in the swift format.
         max_length: tokens of a row; longer ones are left out and counted.
-        micro_batch: rows computed at once; `batch_size` rows make one step in any case. None chooses by device.
-        checkpoint_dir: where checkpoints go, one every `save_steps`; training goes on from the last one there.
+        micro_batch: rows computed at once; `batch_size` rows make one step in any case. None
+            chooses by device.
+        checkpoint_dir: where checkpoints go, one every `save_steps`; training goes on from the last
+            one there.
     """
 
     model_dir: Path
@@ -128,7 +139,9 @@ class SftParams:
 
 @dataclass(frozen=True, kw_only=True)
 class SftResult(Facts, Answer):
-    """`seconds` by part (load, encode, train, save); `tokens` went through the model; `kernels` of ours in use."""
+    """`seconds` by part (load, encode, train, save); `tokens` went through the model; `kernels` of
+    ours in use.
+    """
 
     rows: int
     rows_too_long: int
@@ -147,7 +160,9 @@ class SftResult(Facts, Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class MergeParams:
-    """`prompts` are conversations in OpenAI form to compare logits on; None takes the program's own."""
+    """`prompts` are conversations in OpenAI form to compare logits on; None takes the program's
+    own.
+    """
 
     model_dir: Path
     adapter_dir: Path
@@ -157,7 +172,9 @@ class MergeParams:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two models are apart on fixed prompts: largest |logit| difference, shares of equal tokens (0 to 1)."""
+    """How far two models are apart on fixed prompts: largest |logit| difference, shares of equal
+    tokens (0 to 1).
+    """
 
     prompts: int
     positions: int
@@ -168,7 +185,9 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Parity(Agreement):
-    """Merged against base + adapter in float32; and the files, reloaded, in the type of the base model."""
+    """Merged against base + adapter in float32; and the files, reloaded, in the type of the base
+    model.
+    """
 
     files_exact: bool
     stored_dtype: str

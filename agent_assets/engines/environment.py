@@ -1,4 +1,6 @@
-"""Engine environments: where their Python is, and the environment variables an engine process gets."""
+"""Engine environments: where their Python is, and the environment variables an engine process
+gets.
+"""
 
 import os
 from collections.abc import Mapping
@@ -14,9 +16,21 @@ _NEEDED = {
     "gpu": ("torch", "ms-swift", "peft", "vllm", "dagster-pipes"),
 }
 
-# What an engine may see of our environment. Everything else stays out: keys, database addresses, Dagster's settings.
+# What an engine may see of our environment. Everything else stays out: keys, database addresses,
+# Dagster's settings.
 _PASSED = frozenset(
-    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD"}
+    {
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+    }
 )
 _PASSED_PREFIXES = (
     "LC_",
@@ -61,7 +75,8 @@ def find_engine_env(name: str, folder: Path | None = None) -> EngineEnv:
     if not os.access(python, os.X_OK):
         raise EngineMissing(
             f"The engine environment '{name}' is not installed ({python} is not there).",
-            next_step="run `make setup`; `agent-assets doctor` lists what is present and what is missing.",
+            next_step="run `make setup`; `agent-assets doctor` lists what is present and what is "
+            "missing.",
         )
     return EngineEnv(name=name, python=python)
 
@@ -74,7 +89,9 @@ def installed_version(env: EngineEnv, package: str) -> str | None:
 
 
 def missing_packages(env: EngineEnv) -> list[str]:
-    """Packages that engine programs need and the environment lacks: its installation did not come to an end."""
+    """Packages that engine programs need and the environment lacks: its installation did not come
+    to an end.
+    """
     return [package for package in _NEEDED[env.name] if installed_version(env, package) is None]
 
 
@@ -94,16 +111,27 @@ def site_packages(env: EngineEnv) -> Path:
 
 
 def engine_environment(
-    extra: Mapping[str, str], *, search_path: Path = REPOSITORY, source: Mapping[str, str] = os.environ
+    extra: Mapping[str, str],
+    *,
+    search_path: Path = REPOSITORY,
+    source: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """Environment variables of an engine process: the harmless part of `source`, our settings, then `extra`.
+    """Environment variables of an engine process: the harmless part of `source`, our settings, then
+    `extra`.
 
     Modules are found in `search_path` and in this repository.
     """
     passed = {
-        name: value for name, value in source.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)
-    }  # fmt: skip
-    return passed | _ENGINE_SETTINGS | {"PYTHONPATH": f"{search_path}{os.pathsep}{REPOSITORY}"} | dict(extra)
+        name: value
+        for name, value in source.items()
+        if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+    }
+    return (
+        passed
+        | _ENGINE_SETTINGS
+        | {"PYTHONPATH": f"{search_path}{os.pathsep}{REPOSITORY}"}
+        | dict(extra)
+    )
 
 
 def _python(name: str, folder: Path | None) -> Path:

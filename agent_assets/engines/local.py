@@ -1,4 +1,6 @@
-"""Engine programs and inference servers on this machine: which environment, which device, under which limits."""
+"""Engine programs and inference servers on this machine: which environment, which device, under
+which limits.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +13,12 @@ from agent_assets.engines.context import EngineContext
 from agent_assets.engines.contracts import PACKAGE_PREFIX, Answer, Program
 from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
 from agent_assets.engines.devices.run_lease import RunLease
-from agent_assets.engines.environment import EngineEnv, find_engine_env, installed_version, site_packages
+from agent_assets.engines.environment import (
+    EngineEnv,
+    find_engine_env,
+    installed_version,
+    site_packages,
+)
 from agent_assets.engines.launch.launcher import EngineResult, run_program
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits
 from agent_assets.engines.progress import ProgressReporter
@@ -19,7 +26,13 @@ from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.choice import SERVER
 from agent_assets.engines.servers.serve import Endpoint, serve_model
 from agent_assets.errors import BaseModelError, EngineMissing
-from agent_assets.runs.device_queue import WAITING_STAGE, note_held, note_holding, note_preparing, note_waiting
+from agent_assets.runs.device_queue import (
+    WAITING_STAGE,
+    note_held,
+    note_holding,
+    note_preparing,
+    note_waiting,
+)
 from agent_assets.store.manifest import content_version, hash_file, hash_files
 
 if TYPE_CHECKING:
@@ -52,7 +65,9 @@ class LocalEngines:
 
     @property
     def logs(self) -> Path:
-        """Folder for logs that belong to no artifact; those of one agent lie below it (`data_locations.agent_logs`)."""
+        """Folder for logs that belong to no artifact; those of one agent lie below it
+        (`data_locations.agent_logs`).
+        """
         folder = Path(self.home) / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -80,7 +95,8 @@ class LocalEngines:
         return find_engine_env("cpu" if self.devices() == [CPU] else "gpu", Path(self.environments))
 
     def expect_device(self, context: "dg.AssetExecutionContext", *, others_follow: bool) -> None:
-        """Before a stage: whether others of its run follow that need the device, too. It is kept from one to the next.
+        """Before a stage: whether others of its run follow that need the device, too. It is kept
+        from one to the next.
 
         Args:
             context: of the step.
@@ -92,7 +108,9 @@ class LocalEngines:
         self.run_lease.keep = others_follow
 
     def lease(self, context: "dg.AssetExecutionContext") -> AbstractContextManager[GpuLease]:
-        """Hold one device alone during the block; waits for it, and says in the run log and its tags for whom."""
+        """Hold one device alone during the block; waits for it, and says in the run log and its
+        tags for whom.
+        """
         return self.run_lease.use(lambda: self._take(context))
 
     @contextmanager
@@ -129,7 +147,9 @@ class LocalEngines:
         max_minutes: float,
         max_memory_gb: float,
     ) -> EngineResult[A]:
-        """Run an engine program to its end on a leased device. See `launcher.run_program` for its errors."""
+        """Run an engine program to its end on a leased device. See `launcher.run_program` for its
+        errors.
+        """
         env = self.environment()
         with self.lease(context) as lease:
             return run_program(
@@ -144,8 +164,9 @@ class LocalEngines:
             )
 
     def servers_at_once(self) -> int:
-        """How many inference servers may share a device. On a CPU they start and answer side by side, each with fewer
-        cores; on a GPU one takes nearly all of the memory."""
+        """How many inference servers may share a device. On a CPU they start and answer side by
+        side, each with fewer cores; on a GPU one takes nearly all of the memory.
+        """
         return _CPU_SERVERS if self.devices() == [CPU] else 1
 
     @contextmanager
@@ -161,7 +182,8 @@ class LocalEngines:
         max_memory_gb: float,
         gpu_memory_utilization: float,
     ) -> Iterator[dict[str, Endpoint]]:
-        """Serve models side by side on one leased device during the block, at most `servers_at_once`.
+        """Serve models side by side on one leased device during the block, at most
+        `servers_at_once`.
 
         Args:
             context: of the step that asks them.
@@ -195,28 +217,47 @@ class LocalEngines:
             }
             for name, endpoint in endpoints.items():
                 endpoint.wait_until_ready()
-                context.log.info("inference server of %s ready after %.1f s", name, endpoint.startup_seconds)
+                context.log.info(
+                    "inference server of %s ready after %.1f s", name, endpoint.startup_seconds
+                )
             yield endpoints
 
-    def progress(self, context: "dg.AssetExecutionContext", *, stage: str) -> Callable[[int, int], None]:
-        """A function (done, total) that shows the progress of work done in this process, from its first call on."""
+    def progress(
+        self, context: "dg.AssetExecutionContext", *, stage: str
+    ) -> Callable[[int, int], None]:
+        """A function (done, total) that shows the progress of work done in this process, from its
+        first call on.
+        """
         reporter = ProgressReporter(context, folder=None)
         started = 0.0
 
         def report(done: int, total: int) -> None:
             nonlocal started
             started = started or time.monotonic()
-            left = {"eta_seconds": round((time.monotonic() - started) / done * (total - done), 1)} if done else {}
+            left = (
+                {"eta_seconds": round((time.monotonic() - started) / done * (total - done), 1)}
+                if done
+                else {}
+            )
             reporter.update({"stage": stage, "step": done, "total_steps": total, **left})
 
         return report
 
-    def messages(self, context: "dg.AssetExecutionContext") -> Callable[[Mapping[str, object]], None]:
-        """A function that shows a progress message (see `ProgressReporter.update`) of work done in this process."""
+    def messages(
+        self, context: "dg.AssetExecutionContext"
+    ) -> Callable[[Mapping[str, object]], None]:
+        """A function that shows a progress message (see `ProgressReporter.update`) of work done in
+        this process.
+        """
         return ProgressReporter(context, folder=None).update
 
     def engine_context(
-        self, lease: GpuLease, max_minutes: float, max_memory_gb: float, work_dir: Path, failed_logs: Path
+        self,
+        lease: GpuLease,
+        max_minutes: float,
+        max_memory_gb: float,
+        work_dir: Path,
+        failed_logs: Path,
     ) -> EngineContext:
         """What engines need that a stage runs side by side under one lease."""
         limits = _limits(max_minutes, max_memory_gb)
@@ -225,7 +266,9 @@ class LocalEngines:
         def another() -> AbstractContextManager[GpuLease]:
             folder = Path(self.home) / "leases"
             # Two runs that each hold one device must not wait for the other's for long.
-            return lease_device(others, folder, holder=lease.holder, timeout_seconds=_SECOND_LEASE_SECONDS)
+            return lease_device(
+                others, folder, holder=lease.holder, timeout_seconds=_SECOND_LEASE_SECONDS
+            )
 
         return EngineContext(
             self.environment(),
@@ -242,12 +285,17 @@ class LocalEngines:
         return self.devices()[0].name
 
     def version(self, *packages: str) -> str:
-        """Version of the first of these packages that the engine environment has, "unknown" when it has none."""
+        """Version of the first of these packages that the engine environment has, "unknown" when it
+        has none.
+        """
         env = self.environment()
-        return next((found for package in packages if (found := installed_version(env, package))), "unknown")
+        return next(
+            (found for package in packages if (found := installed_version(env, package))), "unknown"
+        )
 
     def source_weights_hash(self, source: str) -> str:
-        """Hash of source weights: the file in a package of the engine environment, or the files of a folder.
+        """Hash of source weights: the file in a package of the engine environment, or the files of
+        a folder.
 
         Raises:
             BaseModelError: there are none.

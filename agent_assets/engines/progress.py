@@ -1,4 +1,6 @@
-"""Live progress of a stage: lines in the run log, observations of the asset, and a file for other readers."""
+"""Live progress of a stage: lines in the run log, observations of the asset, and a file for other
+readers.
+"""
 
 import json
 import time
@@ -12,7 +14,8 @@ _EVERY_SECONDS = 10.0
 
 
 class ProgressReporter:
-    """Shows the last of many progress messages every few seconds, and the first of every stage at once.
+    """Shows the last of many progress messages every few seconds, and the first of every stage at
+    once.
 
     Args:
         context: of the step that makes the asset.
@@ -21,7 +24,11 @@ class ProgressReporter:
     """
 
     def __init__(
-        self, context: dg.AssetExecutionContext, *, folder: Path | None, every_seconds: float = _EVERY_SECONDS
+        self,
+        context: dg.AssetExecutionContext,
+        *,
+        folder: Path | None,
+        every_seconds: float = _EVERY_SECONDS,
     ) -> None:
         self._context = context
         self._folder = folder
@@ -32,7 +39,9 @@ class ProgressReporter:
         self._pending: dict[str, str | float] | None = None
 
     def update(self, message: Mapping[str, object]) -> None:
-        """Take a progress message: stage, step, total_steps, loss, tokens (so far), eta_seconds, further numbers."""
+        """Take a progress message: stage, step, total_steps, loss, tokens (so far), eta_seconds,
+        further numbers.
+        """
         now = time.monotonic()
         stage, tokens = str(message["stage"]), _number(message.get("tokens"))
         changed = stage != self._stage
@@ -40,9 +49,10 @@ class ProgressReporter:
             self.flush()
             self._stage, self._stage_began = stage, (now, tokens)
         numbers = {
-            name: value for name, value in message.items()
+            name: value
+            for name, value in message.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
-        }  # fmt: skip
+        }
         elapsed, done = now - self._stage_began[0], tokens - self._stage_began[1]
         if done > 0 and elapsed > 0 and "tokens_per_s" not in numbers:
             numbers["tokens_per_s"] = round(done / elapsed, 1)
@@ -59,7 +69,9 @@ class ProgressReporter:
         self._context.log.info(describe(shown))
         partition = self._context.partition_key if self._context.has_partition_key else None
         self._context.log_event(
-            dg.AssetObservation(asset_key=self._context.asset_key, partition=partition, metadata=shown)
+            dg.AssetObservation(
+                asset_key=self._context.asset_key, partition=partition, metadata=shown
+            )
         )
         if self._folder is not None:
             temporary = self._folder / f".{PROGRESS_FILE}"

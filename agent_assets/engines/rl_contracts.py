@@ -1,10 +1,19 @@
-"""What the programs of reinforcement learning are asked and what they answer, as `contracts` does for all others."""
+"""What the programs of reinforcement learning are asked and what they answer, as `contracts` does
+for all others.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from agent_assets.engines.contracts import Advantage, Answer, Facts, Precision, Program, WeightsLoaded
+from agent_assets.engines.contracts import (
+    Advantage,
+    Answer,
+    Facts,
+    Precision,
+    Program,
+    WeightsLoaded,
+)
 
 # -- rl_trainer: one policy-gradient step per request, for as long as rollouts go on elsewhere
 
@@ -14,9 +23,11 @@ class TrainerParams:
     """Hyper-parameters of `RlConfig`, and where things lie.
 
     Args:
-        checkpoints: folder of checkpoints by step (`0000` is the adapter that training starts from).
+        checkpoints: folder of checkpoints by step (`0000` is the adapter that training starts
+            from).
         start_step: checkpoint to go on from.
-        requests: folder where the caller puts `request-NNNN.json`, each a `LearnRequest`; NNNN is the step to make.
+        requests: folder where the caller puts `request-NNNN.json`, each a `LearnRequest`; NNNN is
+            the step to make.
         max_tokens: tokens of one turn; the constant length of `dr_grpo`.
     """
 
@@ -94,7 +105,8 @@ class GrpoParams:
     """Hyper-parameters of `RlConfig`, and where things lie.
 
     Args:
-        rows_file: a row in the swift format per group, in the order of use, with its place as `scenario`.
+        rows_file: a row in the swift format per group, in the order of use, with its place as
+            `scenario`.
         out_dir: where the adapter goes in the end.
         checkpoints: folder of ms-swift's own checkpoints, one a step.
         resume: the checkpoint to go on from.
@@ -172,7 +184,8 @@ class ServerEnded(Answer):
     """A server has no result: waiting for this is waiting for its end."""
 
 
-# -- what swift_grpo and swift_rollout ask the process that started them: a line of JSON each, through its socket
+# -- what swift_grpo and swift_rollout ask the process that started them: a line of JSON each,
+# through its socket
 
 ROLLOUT_SETTINGS = "AGENT_ASSETS_ROLLOUTS"  # environment variable: RolloutSettings as JSON
 LONGEST_LINE = 2**26  # bytes
@@ -201,7 +214,9 @@ class BeginReply:
 
 @dataclass(frozen=True)
 class TurnRequest:
-    """One sampled turn of a rollout; `scenario` is its place in the plan, `cut` whether it hit its length limit."""
+    """One sampled turn of a rollout; `scenario` is its place in the plan, `cut` whether it hit its
+    length limit.
+    """
 
     rollout: str
     scenario: int
@@ -213,7 +228,9 @@ class TurnRequest:
 
 @dataclass(frozen=True)
 class TurnReply:
-    """Whether the rollout ends with the turn; else what the model reads before its next one ({role, content})."""
+    """Whether the rollout ends with the turn; else what the model reads before its next one ({role,
+    content}).
+    """
 
     done: bool
     messages: list[dict[str, str]]

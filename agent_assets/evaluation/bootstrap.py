@@ -1,9 +1,9 @@
 """Paired bootstrap: is one system better than another on these items, or is it luck of the draw?
 
-Both systems answered the same items, so items are resampled, with replacement, together with both of their scores;
-the interval is the 2.5th to 97.5th percentile of the mean difference. Efron, "Bootstrap methods: another look at the
-jackknife" (1979); for comparing two systems on one test set: Koehn, "Statistical significance tests for machine
-translation evaluation" (EMNLP 2004).
+Both systems answered the same items, so items are resampled, with replacement, together with both
+of their scores; the interval is the 2.5th to 97.5th percentile of the mean difference. Efron,
+"Bootstrap methods: another look at the jackknife" (1979); for comparing two systems on one test
+set: Koehn, "Statistical significance tests for machine translation evaluation" (EMNLP 2004).
 """
 
 from collections.abc import Sequence
@@ -45,6 +45,8 @@ def paired_bootstrap(
     if not first:
         return None
     differences = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
-    draws = np.random.default_rng(seed).integers(0, len(differences), size=(samples, len(differences)))
+    draws = np.random.default_rng(seed).integers(
+        0, len(differences), size=(samples, len(differences))
+    )
     low, high = np.percentile(differences[draws].mean(axis=1), [2.5, 97.5])
     return Interval(float(differences.mean()), float(low), float(high))

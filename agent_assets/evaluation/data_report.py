@@ -1,4 +1,5 @@
-"""`report.html` of training rows: what was kept, what was rejected and why, what it covers, what the model learns.
+"""`report.html` of training rows: what was kept, what was rejected and why, what it covers, what
+the model learns.
 
 It holds memory text, so it lives in the artifact store only. Equal rows give equal bytes.
 """
@@ -14,9 +15,11 @@ from agent_assets.evaluation.pages import page_environment
 SAMPLES_PER_KIND = 6
 _BINS = 24
 _KINDS = {
-    "tool": "Tool call", "recall_open": "Recall with tools", "recall_closed": "Recall without tools",
+    "tool": "Tool call",
+    "recall_open": "Recall with tools",
+    "recall_closed": "Recall without tools",
     "abstention": "Never told",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens per row, prompt and tool list included; `learned` is how many of all tokens the loss counts."""
+    """Tokens per row, prompt and tool list included; `learned` is how many of all tokens the loss
+    counts.
+    """
 
     counts: list[int]
     learned: int
@@ -85,33 +90,56 @@ def data_report(
         rows: rows of train.jsonl.
         rejects: rows of rejects.jsonl.
         coverage: coverage.json.
-        rendered: what `render_rows` made of the rows; empty when there is no base model to render them for.
+        rendered: what `render_rows` made of the rows; empty when there is no base model to render
+            them for.
         model: which base model's tokens are counted.
         max_length: tokens; a longer row is not trained on.
     """
     lengths = lengths_of(rendered) if rendered else None
-    return page_environment().get_template("data_report.html.jinja").render(
-        title=title, rows=rows, rejects=rejects, coverage=coverage, model=model, max_length=max_length,
-        lengths=None if lengths is None else lengths.summary(),
-        histogram=[] if lengths is None else histogram(lengths.counts),
-        too_long=0 if lengths is None else sum(count > max_length for count in lengths.counts),
-        reasons=_bars({name.replace("_", " "): count for name, count in coverage["rejected_by_reason"].items()}),
-        tools=_bars(coverage["calls_by_tool"]),
-        kinds=_bars({_KINDS.get(kind, kind): count for kind, count in coverage["by_kind"].items()}),
-        languages=_bars(coverage["by_language"]),
-        memories=_bars(Counter(source for row in rows for source in row["sources"])),
-        samples=_samples(rows, rendered),
-    )  # fmt: skip
+    return (
+        page_environment()
+        .get_template("data_report.html.jinja")
+        .render(
+            title=title,
+            rows=rows,
+            rejects=rejects,
+            coverage=coverage,
+            model=model,
+            max_length=max_length,
+            lengths=None if lengths is None else lengths.summary(),
+            histogram=[] if lengths is None else histogram(lengths.counts),
+            too_long=0 if lengths is None else sum(count > max_length for count in lengths.counts),
+            reasons=_bars(
+                {
+                    name.replace("_", " "): count
+                    for name, count in coverage["rejected_by_reason"].items()
+                }
+            ),
+            tools=_bars(coverage["calls_by_tool"]),
+            kinds=_bars(
+                {_KINDS.get(kind, kind): count for kind, count in coverage["by_kind"].items()}
+            ),
+            languages=_bars(coverage["by_language"]),
+            memories=_bars(Counter(source for row in rows for source in row["sources"])),
+            samples=_samples(rows, rendered),
+        )
+    )
 
 
 def histogram(counts: Sequence[int]) -> list[Bar]:
-    """At most 24 bins of equal width, from the shortest row to the longest; the label is the range in tokens."""
+    """At most 24 bins of equal width, from the shortest row to the longest; the label is the range
+    in tokens.
+    """
     low, high = min(counts), max(counts)
     width = max(1, -(-(high - low + 1) // _BINS))
     bins = Counter((count - low) // width for count in counts)
     most = max(bins.values())
     return [
-        Bar(f"{low + number * width}–{low + (number + 1) * width - 1}", bins[number], bins[number] / most)
+        Bar(
+            f"{low + number * width}–{low + (number + 1) * width - 1}",
+            bins[number],
+            bins[number] / most,
+        )
         for number in range((high - low) // width + 1)
     ]
 
@@ -124,7 +152,16 @@ def _samples(rows: Sequence[JsonObject], rendered: Sequence[Rendered]) -> list[S
         shown[row["kind"]] += 1
         if shown[row["kind"]] <= SAMPLES_PER_KIND:
             learned = sum(text.learned)
-            samples.append(Sample(row["id"], row["kind"], len(text.ids), learned, row["sources"], list(text.runs())))
+            samples.append(
+                Sample(
+                    row["id"],
+                    row["kind"],
+                    len(text.ids),
+                    learned,
+                    row["sources"],
+                    list(text.runs()),
+                )
+            )
     return samples
 
 

@@ -1,8 +1,9 @@
 """What a rollout on a held-out item is worth: pure functions from results to numbers.
 
-An item gets a score between 0 and 1 for each metric that applies to it, and a system's metric is the mean over the
-items that have it: null where none has. Whether something was never told is scored only in languages that are known to
-say so. An item that failed for reasons of infrastructure has no scores at all.
+An item gets a score between 0 and 1 for each metric that applies to it, and a system's metric is
+the mean over the items that have it: null where none has. Whether something was never told is
+scored only in languages that are known to say so. An item that failed for reasons of infrastructure
+has no scores at all.
 
 | metric | items | score of one item |
 |---|---|---|
@@ -16,11 +17,12 @@ say so. An item that failed for reasons of infrastructure has no scores at all.
 | abstention | `abstention` | says it was never told, and cites no memory |
 | false_abstention | both recall kinds | says it was never told although it was (lower is better) |
 
-Exactly right: the same number of calls, in any order, each with the same name and equal arguments. Numbers are equal
-as numbers (3 and 3.0), strings after stripping, lists of scalars in any order (all of a tool's lists are selections:
-which factories, which regions), other lists in order. An optional argument equal to its default in the schema
-counts the same given or left out; any other additional or missing argument is wrong.
-"""
+Exactly right: the same number of calls, in any order, each with the same name and equal arguments.
+Numbers are equal as numbers (3 and 3.0), strings after stripping, lists of scalars in any order
+(all of a tool's lists are selections: which factories, which regions), other lists in order. An
+optional argument equal to its default in the schema counts the same given or left out; any other
+additional or missing argument is wrong.
+"""  # noqa: E501
 
 import math
 from collections import Counter
@@ -29,7 +31,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_assets.conversations.items import EvalItem
-from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema, Usage, canonical_json
+from agent_assets.conversations.messages import (
+    JsonObject,
+    Message,
+    ToolCall,
+    ToolSchema,
+    Usage,
+    canonical_json,
+)
 from agent_assets.text import answers
 
 RECALL_THRESHOLD = 0.6
@@ -73,7 +82,8 @@ class ItemResult:
         stop_reason: why the agent loop ended ("" when a server failed).
         seconds: wall-clock time of the rollout.
         usage: tokens the model read and wrote; None when the server does not count them.
-        error: name of the error when the model or a tool server failed or time ran out; such an item is not scored.
+        error: name of the error when the model or a tool server failed or time ran out; such an
+            item is not scored.
     """
 
     item: EvalItem
@@ -86,7 +96,12 @@ class ItemResult:
     @property
     def calls(self) -> list[ToolCall]:
         """Every tool call of the rollout, in order."""
-        return [call for message in self.messages if message.role == "assistant" for call in message.tool_calls]
+        return [
+            call
+            for message in self.messages
+            if message.role == "assistant"
+            for call in message.tool_calls
+        ]
 
     @property
     def answer(self) -> str:
@@ -98,7 +113,9 @@ def score_items(results: Sequence[ItemResult], tools: Sequence[ToolSchema]) -> d
     """Scores of every item of one system by item id; an item that failed has none."""
     schemas = {tool.name: tool for tool in tools}
     known = frozenset(memory for result in results for memory in result.item.memory_ids)
-    return {result.item.id: {} if result.error else _score(result, schemas, known) for result in results}
+    return {
+        result.item.id: {} if result.error else _score(result, schemas, known) for result in results
+    }
 
 
 def mean_scores(scores: Mapping[str, Scores]) -> dict[str, float | None]:
@@ -106,8 +123,12 @@ def mean_scores(scores: Mapping[str, Scores]) -> dict[str, float | None]:
     return {metric.name: _mean(_values(scores.values(), metric.name)) for metric in METRICS}
 
 
-def accuracy_by_tool(results: Sequence[ItemResult], scores: Mapping[str, Scores], metric: str) -> dict[str, float]:
-    """A metric by the tool of the item, sorted by tool; tools without a scored item are left out."""
+def accuracy_by_tool(
+    results: Sequence[ItemResult], scores: Mapping[str, Scores], metric: str
+) -> dict[str, float]:
+    """A metric by the tool of the item, sorted by tool; tools without a scored item are left
+    out.
+    """
     by_tool: dict[str, list[float]] = {}
     for result in results:
         value = scores[result.item.id].get(metric)
@@ -117,7 +138,8 @@ def accuracy_by_tool(results: Sequence[ItemResult], scores: Mapping[str, Scores]
 
 
 def majority_baseline(items: Iterable[EvalItem]) -> float | None:
-    """Accuracy of always calling the most common gold tool, counting the name alone: an upper bound of that guess.
+    """Accuracy of always calling the most common gold tool, counting the name alone: an upper bound
+    of that guess.
 
     Over all `tool` items of both kinds of wording; it does not depend on the system.
     """
@@ -125,14 +147,19 @@ def majority_baseline(items: Iterable[EvalItem]) -> float | None:
     return max(counts.values()) / counts.total() if counts else None
 
 
-def confusion(results: Sequence[ItemResult], tools: Sequence[ToolSchema]) -> dict[str, dict[str, int]]:
-    """Gold tool -> called tool -> items, over the `tool` items that were answered. Names the schema does not have
-    count as `(unknown tool)`: they are the model's words."""
+def confusion(
+    results: Sequence[ItemResult], tools: Sequence[ToolSchema]
+) -> dict[str, dict[str, int]]:
+    """Gold tool -> called tool -> items, over the `tool` items that were answered. Names the schema
+    does not have count as `(unknown tool)`: they are the model's words.
+    """
     names = {tool.name for tool in tools}
     table: dict[str, Counter[str]] = {}
     for result in results:
         if result.item.kind == "tool" and result.error is None:
-            called = _label([call.name if call.name in names else UNKNOWN_TOOL for call in result.calls])
+            called = _label(
+                [call.name if call.name in names else UNKNOWN_TOOL for call in result.calls]
+            )
             table.setdefault(gold_label(result.item), Counter())[called] += 1
     return {gold: dict(sorted(counts.items())) for gold, counts in sorted(table.items())}
 
@@ -140,12 +167,18 @@ def confusion(results: Sequence[ItemResult], tools: Sequence[ToolSchema]) -> dic
 def primary_metric(item: EvalItem) -> str:
     """The metric that says whether a system got this item right."""
     if item.kind == "tool":
-        return "tool_call_accuracy" if item.wording == "seen" else "tool_call_accuracy_unseen_wording"
+        return (
+            "tool_call_accuracy" if item.wording == "seen" else "tool_call_accuracy_unseen_wording"
+        )
     return str(item.kind)
 
 
-def calls_match(gold: Sequence[JsonObject], calls: Sequence[ToolCall], schemas: Mapping[str, ToolSchema]) -> bool:
-    """Whether the calls are exactly the gold calls `[{name, arguments}]`; see the module for what exactly means."""
+def calls_match(
+    gold: Sequence[JsonObject], calls: Sequence[ToolCall], schemas: Mapping[str, ToolSchema]
+) -> bool:
+    """Whether the calls are exactly the gold calls `[{name, arguments}]`; see the module for what
+    exactly means.
+    """
     wanted = sorted(_canonical_call(call["name"], call["arguments"], schemas) for call in gold)
     return wanted == sorted(_canonical_call(call.name, call.arguments, schemas) for call in calls)
 
@@ -155,7 +188,9 @@ def gold_label(item: EvalItem) -> str:
     return _label([call["name"] for call in item.gold_calls])
 
 
-def _score(result: ItemResult, schemas: Mapping[str, ToolSchema], known: Collection[str]) -> dict[str, float]:
+def _score(
+    result: ItemResult, schemas: Mapping[str, ToolSchema], known: Collection[str]
+) -> dict[str, float]:
     item, answer = result.item, result.answer
     never_told = answers.says_never_told(answer, item.language)
     cited = answers.cited_ids(answer, {*known, *answers.offered_ids(result.messages)})
@@ -163,9 +198,13 @@ def _score(result: ItemResult, schemas: Mapping[str, ToolSchema], known: Collect
     if item.kind == "tool":
         scores[primary_metric(item)] = float(calls_match(item.gold_calls, result.calls, schemas))
         gold_names = Counter(call["name"] for call in item.gold_calls)
-        scores["tool_name_accuracy"] = float(gold_names == Counter(call.name for call in result.calls))
+        scores["tool_name_accuracy"] = float(
+            gold_names == Counter(call.name for call in result.calls)
+        )
         if item.gold_values:
-            stated = (answers.states_value(value, answer, item.language) for value in item.gold_values)
+            stated = (
+                answers.states_value(value, answer, item.language) for value in item.gold_values
+            )
             scores["answer_accuracy"] = float(all(stated))
     elif item.kind == "abstention":
         if never_told is not None:
@@ -189,7 +228,11 @@ def _canonical_call(name: str, arguments: JsonObject, schemas: Mapping[str, Tool
     for key, value in arguments.items():
         canonical = _canonical_value(value)
         schema = properties.get(key, {})
-        if key in required or "default" not in schema or canonical != _canonical_value(schema["default"]):
+        if (
+            key in required
+            or "default" not in schema
+            or canonical != _canonical_value(schema["default"])
+        ):
             kept[key] = canonical
     return canonical_json([name, kept])
 

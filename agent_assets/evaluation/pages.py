@@ -1,4 +1,6 @@
-"""What the HTML pages share: one file that opens offline, everything escaped, no script but its own."""
+"""What the HTML pages share: one file that opens offline, everything escaped, no script but its
+own.
+"""
 
 import base64
 import hashlib
@@ -20,12 +22,17 @@ def page_environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.filters |= {
-        "percent": percent, "number": number_text, "words": lambda name: str(name).replace("_", " "),
-    }  # fmt: skip
+        "percent": percent,
+        "number": number_text,
+        "words": lambda name: str(name).replace("_", " "),
+    }
     return environment
 
 

@@ -1,4 +1,6 @@
-"""Plots as PNG bytes, small enough for Dagster metadata. Equal input gives equal bytes; no global state is touched."""
+"""Plots as PNG bytes, small enough for Dagster metadata. Equal input gives equal bytes; no global
+state is touched.
+"""
 
 import base64
 import io
@@ -20,10 +22,15 @@ _SYSTEM_COLOURS = ("#a9b4c0", "#0f766e", "#b45309", "#6d28d9")
 
 
 def loss_curve(steps: Sequence[int], losses: Sequence[float]) -> bytes:
-    """Training loss by step: every step faint, the running mean over a twentieth of the run on top."""
+    """Training loss by step: every step faint, the running mean over a twentieth of the run on
+    top.
+    """
     figure, axes = _figure("Training loss", 6.4, 3.2)
     window = max(1, len(losses) // 20)
-    smooth = [sum(part) / len(part) for part in (losses[max(0, i - window + 1) : i + 1] for i in range(len(losses)))]
+    smooth = [
+        sum(part) / len(part)
+        for part in (losses[max(0, i - window + 1) : i + 1] for i in range(len(losses)))
+    ]
     axes.plot(steps, losses, color=_FAINT, linewidth=1.0, label="each step")
     axes.plot(steps, smooth, color=_ACCENT, linewidth=2.0, label=f"mean of the last {window}")
     axes.set(xlabel="optimizer step", ylabel="loss (nats per token)", ylim=(0, None))
@@ -31,16 +38,24 @@ def loss_curve(steps: Sequence[int], losses: Sequence[float]) -> bytes:
     if window > 1:
         axes.legend(frameon=False)
     if smooth:
-        axes.annotate(f"{smooth[-1]:.3g}", (steps[-1], smooth[-1]), xytext=(4, 4), textcoords="offset points",
-                      color=_ACCENT, annotation_clip=False)  # fmt: skip
+        axes.annotate(
+            f"{smooth[-1]:.3g}",
+            (steps[-1], smooth[-1]),
+            xytext=(4, 4),
+            textcoords="offset points",
+            color=_ACCENT,
+            annotation_clip=False,
+        )
     return _png(figure)
 
 
 def reward_curve(curve: Sequence[JsonObject], *, max_reward: float) -> bytes:
-    """Reinforcement learning by step: mean reward, the spread within groups, and the share of valid tool calls.
+    """Reinforcement learning by step: mean reward, the spread within groups, and the share of valid
+    tool calls.
 
     Args:
-        curve: numbers of each step: `step`, `reward`, `group_spread`, `call_validity` (null where there is none).
+        curve: numbers of each step: `step`, `reward`, `group_spread`, `call_validity` (null where
+            there is none).
         max_reward: end of the axis.
     """
     figure, axes = _figure("Reward by step, sampled rollouts", 6.4, 3.2)
@@ -52,11 +67,20 @@ def reward_curve(curve: Sequence[JsonObject], *, max_reward: float) -> bytes:
     for name, label, colour, width in series:
         points = [(step["step"], step[name]) for step in curve if step[name] is not None]
         if points:
-            axes.plot(*zip(*points, strict=True), color=colour, linewidth=width, marker="o", markersize=3, label=label)
+            axes.plot(
+                *zip(*points, strict=True),
+                color=colour,
+                linewidth=width,
+                marker="o",
+                markersize=3,
+                label=label,
+            )
     axes.set(xlabel="step", ylabel="0 to 1", ylim=(0, 1.05 * max_reward))
     axes.grid(axis="y", color=_GRID)
     if curve:
-        axes.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 0.99), borderpad=0)
+        axes.legend(
+            frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 0.99), borderpad=0
+        )
     return _png(figure)
 
 
@@ -64,7 +88,9 @@ def coverage_bars(counts: Mapping[str, int]) -> bytes:
     """How many training calls each tool has, most first; the name of a tool without any is red."""
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     figure, axes = _figure("Training calls by tool", 6.4, 1.1 + 0.34 * max(1, len(ordered)))
-    bars = axes.barh(range(len(ordered)), [count for _, count in ordered], color=_ACCENT, height=0.62)
+    bars = axes.barh(
+        range(len(ordered)), [count for _, count in ordered], color=_ACCENT, height=0.62
+    )
     axes.set_yticks(range(len(ordered)), [name for name, _ in ordered])
     for label, (_, count) in zip(axes.get_yticklabels(), ordered, strict=True):
         label.set_color(_MUTED if count else "#b91c1c")
@@ -76,27 +102,48 @@ def coverage_bars(counts: Mapping[str, int]) -> bytes:
 
 
 def before_after(report: Report) -> bytes:
-    """Every headline metric under every system, with the last system's change and its 95% interval beside it."""
+    """Every headline metric under every system, with the last system's change and its 95% interval
+    beside it.
+    """
     rows, systems = headline_rows(report), list(report.systems)
     height = 0.8 / len(systems)
     inches = max(1, len(rows)) * (0.26 + 0.22 * len(systems))
     figure, axes = _figure("Held-out items, before and after training", 8.2, 1.2 + inches)
     for number, system in enumerate(systems):
         values = [100 * (row.values[system] or 0.0) for row in rows]
-        positions = [index + (number - (len(systems) - 1) / 2) * height for index in range(len(rows))]
+        positions = [
+            index + (number - (len(systems) - 1) / 2) * height for index in range(len(rows))
+        ]
         colour = _SYSTEM_COLOURS[number % len(_SYSTEM_COLOURS)]
-        bars = axes.barh(positions, values, height=height * 0.9, color=colour, label=system_label(system))
+        bars = axes.barh(
+            positions, values, height=height * 0.9, color=colour, label=system_label(system)
+        )
         labels = [percent(row.values[system], digits=0) for row in rows]
         axes.bar_label(bars, labels=labels, padding=3, color=_INK, fontsize=8.5)
     for index, row in enumerate(rows):
         if len(systems) > 1:
-            axes.text(112, index, change_text(row.changes[systems[-1]]), va="center", color=_MUTED, fontsize=8.5)
+            axes.text(
+                112,
+                index,
+                change_text(row.changes[systems[-1]]),
+                va="center",
+                color=_MUTED,
+                fontsize=8.5,
+            )
     names = [row.label if row.higher_is_better else f"{row.label} (less is better)" for row in rows]
     axes.set_yticks(range(len(rows)), names)
-    axes.set(xlabel="% of held-out items      (right: change in points, 95% interval)", xlim=(0, 108))
+    axes.set(
+        xlabel="% of held-out items      (right: change in points, 95% interval)", xlim=(0, 108)
+    )
     axes.set_ylim(max(1, len(rows)) - 0.45, -0.55)
     if rows:
-        axes.legend(frameon=False, ncols=len(systems), loc="lower left", bbox_to_anchor=(-0.01, 0.99), borderpad=0)
+        axes.legend(
+            frameon=False,
+            ncols=len(systems),
+            loc="lower left",
+            bbox_to_anchor=(-0.01, 0.99),
+            borderpad=0,
+        )
     return _png(figure)
 
 
@@ -106,7 +153,9 @@ def png_markdown(png: bytes, alt: str) -> str:
 
 
 def _figure(title: str, width: float, height: float) -> "tuple[Figure, Axes]":
-    from matplotlib.figure import Figure  # not pyplot: that keeps every figure, and is not safe in threads
+    from matplotlib.figure import (
+        Figure,
+    )  # not pyplot: that keeps every figure, and is not safe in threads
 
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()

@@ -1,4 +1,6 @@
-"""Scores of several systems compared: the report (`report_schema.py`), and its short forms for the UI and terminal."""
+"""Scores of several systems compared: the report (`report_schema.py`), and its short forms for the
+UI and terminal.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,8 +19,9 @@ _LABELS = {"base": "Base", "sft": "SFT", "rl": "RL"}
 
 @dataclass(frozen=True)
 class Serving:
-    """What answering all items with one system took: seconds of wall-clock time without the start of the server, and
-    the most memory its processes held together."""
+    """What answering all items with one system took: seconds of wall-clock time without the start
+    of the server, and the most memory its processes held together.
+    """
 
     seconds: float
     peak_memory_bytes: int
@@ -26,9 +29,11 @@ class Serving:
 
 @dataclass(frozen=True)
 class HeadlineRow:
-    """One line of the comparison: a metric that applies, its value under every system, the change against the first.
+    """One line of the comparison: a metric that applies, its value under every system, the change
+    against the first.
 
-    `items` is the number of items behind the smallest of the means; `changes` has every system but the first.
+    `items` is the number of items behind the smallest of the means; `changes` has every system but
+    the first.
     """
 
     metric: str
@@ -58,7 +63,8 @@ def build_report(
         pipeline: name of the pipeline.
         partition: the elder, None in an unpartitioned pipeline.
         items: the held-out items.
-        results: results of each system on those items; the first system is the reference, order is kept.
+        results: results of each system on those items; the first system is the reference, order is
+            kept.
         tools: the schema that was offered; tells defaults of optional arguments and known names.
         seconds: wall-clock time of the whole evaluation.
         seed: seed of the bootstrap.
@@ -73,21 +79,32 @@ def build_report(
         items=_count_items(items),
         systems={system: _system(items, results[system], scores[system]) for system in results},
         deltas={
-            f"{later}_vs_{earlier}": _deltas(scores[earlier], scores[later], seed=seed, samples=samples)
+            f"{later}_vs_{earlier}": _deltas(
+                scores[earlier], scores[later], seed=seed, samples=samples
+            )
             for earlier, later in combinations(results, 2)
         },
         seconds=round(seconds, 3),
         scored={
-            system: {metric.name: sum(metric.name in score for score in scores[system].values()) for metric in METRICS}
+            system: {
+                metric.name: sum(metric.name in score for score in scores[system].values())
+                for metric in METRICS
+            }
             for system in results
         },
-        confusion={system: metrics.confusion(outcome, tools) for system, outcome in results.items()},
+        confusion={
+            system: metrics.confusion(outcome, tools) for system, outcome in results.items()
+        },
         failures={
             system: {result.item.id: result.error for result in outcome if result.error}
             for system, outcome in results.items()
         },
         stop_reasons={
-            system: dict(sorted(Counter(result.stop_reason for result in outcome if not result.error).items()))
+            system: dict(
+                sorted(
+                    Counter(result.stop_reason for result in outcome if not result.error).items()
+                )
+            )
             for system, outcome in results.items()
         },
         timings={
@@ -96,7 +113,10 @@ def build_report(
         },
         models=dict(models or {}),
         bootstrap=Bootstrap(samples=samples, seed=seed),
-        scores={system: {item: dict(score) for item, score in scores[system].items()} for system in results},
+        scores={
+            system: {item: dict(score) for item, score in scores[system].items()}
+            for system in results
+        },
     )
 
 
@@ -114,9 +134,13 @@ def headline_rows(report: Report, *, details: bool = False) -> list[HeadlineRow]
         values = {system: report.systems[system].means[metric.name] for system in systems}
         if not (metric.headline or details) or all(value is None for value in values.values()):
             continue
-        changes = {system: _interval(report, system, systems[0], metric.name) for system in systems[1:]}
+        changes = {
+            system: _interval(report, system, systems[0], metric.name) for system in systems[1:]
+        }
         scored = min(report.scored[system][metric.name] for system in systems)
-        rows.append(HeadlineRow(metric.name, metric.label, metric.higher_is_better, scored, values, changes))
+        rows.append(
+            HeadlineRow(metric.name, metric.label, metric.higher_is_better, scored, values, changes)
+        )
     return rows
 
 
@@ -124,7 +148,9 @@ def markdown_summary(report: Report) -> str:
     """The comparison as a Markdown table: numbers and metric names, nothing else."""
     systems = list(report.systems)
     header = ["metric", "items", *map(system_label, systems)]
-    header += [f"{system_label(system)} vs {system_label(systems[0])} (95%)" for system in systems[1:]]
+    header += [
+        f"{system_label(system)} vs {system_label(systems[0])} (95%)" for system in systems[1:]
+    ]
     lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
     for row in headline_rows(report):
         cells = [row.label, str(row.items), *(percent(value) for value in row.values.values())]
@@ -132,32 +158,47 @@ def markdown_summary(report: Report) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     baseline = report.systems[report.reference].majority_baseline
     if baseline is not None:
-        lines += ["", f"Always calling the most common tool would name the right one in {percent(baseline)}."]
+        lines += [
+            "",
+            f"Always calling the most common tool would name the right one in {percent(baseline)}.",
+        ]
     if report.rl is not None:
         lines += ["", report.rl.line]
     failed = sum(len(failures) for failures in report.failures.values())
-    return "\n".join([*lines, "", f"Items not scored because a server failed or time ran out: {failed}."]) + "\n"
+    return (
+        "\n".join(
+            [*lines, "", f"Items not scored because a server failed or time ran out: {failed}."]
+        )
+        + "\n"
+    )
 
 
 def speed_summary(report: Report) -> str:
     """What serving each system took, as a Markdown table; a dash for what was not measured."""
     columns = {
-        "items": "items", "seconds": "seconds", "tokens read": "prompt_tokens", "tokens written": "completion_tokens",
-        "tokens written/s": "tokens_per_s", "peak memory (MB)": "peak_memory_mb",
-    }  # fmt: skip
+        "items": "items",
+        "seconds": "seconds",
+        "tokens read": "prompt_tokens",
+        "tokens written": "completion_tokens",
+        "tokens written/s": "tokens_per_s",
+        "peak memory (MB)": "peak_memory_mb",
+    }
     lines = ["| system | " + " | ".join(columns) + " |", "|---" + "|---:" * len(columns) + "|"]
     for system, timing in report.timings.items():
         measured = timing.model_dump()
-        cells = ["–" if measured[name] is None else f"{measured[name]:,}" for name in columns.values()]
+        cells = [
+            "–" if measured[name] is None else f"{measured[name]:,}" for name in columns.values()
+        ]
         lines.append(f"| {system_label(system)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def speed_totals(report: Report, seconds: float) -> dict[str, float | int | None]:
-    """Over all systems: tokens read and written, tokens written a second, the highest peak of memory of one (MB).
+    """Over all systems: tokens read and written, tokens written a second, the highest peak of
+    memory of one (MB).
 
-    `seconds` is the wall-clock time of all questions, which is less than the sum over systems asked side by side. None
-    for what was not measured under every system.
+    `seconds` is the wall-clock time of all questions, which is less than the sum over systems asked
+    side by side. None for what was not measured under every system.
     """
 
     timings = list(report.timings.values())
@@ -200,12 +241,15 @@ def _count_items(items: Sequence[EvalItem]) -> dict[str, int]:
     return {"total": len(items)} | dict(sorted((kinds + wordings).items()))
 
 
-def _system(items: Sequence[EvalItem], results: Sequence[ItemResult], scores: Mapping[str, Scores]) -> SystemScores:
+def _system(
+    items: Sequence[EvalItem], results: Sequence[ItemResult], scores: Mapping[str, Scores]
+) -> SystemScores:
     seen, unseen = "tool_call_accuracy", "tool_call_accuracy_unseen_wording"
     return SystemScores(
         **metrics.mean_scores(scores),
         tool_call_accuracy_by_tool=metrics.accuracy_by_tool(results, scores, seen) or None,
-        tool_call_accuracy_by_tool_unseen_wording=metrics.accuracy_by_tool(results, scores, unseen) or None,
+        tool_call_accuracy_by_tool_unseen_wording=metrics.accuracy_by_tool(results, scores, unseen)
+        or None,
         majority_baseline=metrics.majority_baseline(items),
     )
 
@@ -215,11 +259,15 @@ def _deltas(
 ) -> dict[str, Interval | None]:
     deltas = {}
     for metric in METRICS:
-        both = [item for item in first if metric.name in first[item] and metric.name in second[item]]
+        both = [
+            item for item in first if metric.name in first[item] and metric.name in second[item]
+        ]
         deltas[metric.name] = paired_bootstrap(
-            [first[item][metric.name] for item in both], [second[item][metric.name] for item in both],
-            seed=seed, samples=samples,
-        )  # fmt: skip
+            [first[item][metric.name] for item in both],
+            [second[item][metric.name] for item in both],
+            seed=seed,
+            samples=samples,
+        )
     return deltas
 
 
@@ -231,7 +279,11 @@ def _timings(results: Sequence[ItemResult], serving: Serving | None) -> Timings:
     seconds = sorted(result.seconds for result in results if not result.error)
     counted = [result.usage for result in results if result.usage is not None]
     usage = sum(counted[1:], counted[0]) if counted else None
-    speed = None if usage is None or serving is None else round(usage.completion_tokens / serving.seconds, 1)
+    speed = (
+        None
+        if usage is None or serving is None
+        else round(usage.completion_tokens / serving.seconds, 1)
+    )
     return Timings(
         items=len(results),
         item_seconds_median=round(seconds[len(seconds) // 2], 3) if seconds else None,

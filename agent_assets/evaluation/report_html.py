@@ -1,7 +1,8 @@
-"""`report.html`: one file that opens anywhere, offline. It holds memory text, so it lives in the artifact store only.
+"""`report.html`: one file that opens anywhere, offline. It holds memory text, so it lives in the
+artifact store only.
 
-Questions, memories and answers are untrusted: the template escapes everything, and a content security policy lets
-only the page's own script run and nothing load.
+Questions, memories and answers are untrusted: the template escapes everything, and a content
+security policy lets only the page's own script run and nothing load.
 """
 
 import json
@@ -79,14 +80,19 @@ def render_report(
         report: what `build_report` made from these items and results.
         items: the held-out items.
         results: results of each system, as given to `build_report`.
-        training_data: counts of the rows the agent was trained on; a nested mapping becomes a table.
+        training_data: counts of the rows the agent was trained on; a nested mapping becomes a
+            table.
     """
     systems = list(report.systems)
     views = _item_views(report, items, results)
     rows = headline_rows(report)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     environment = page_environment().overlay()
-    environment.filters |= {"system": system_label, "pretty": _pretty, "verdict_class": _change_class}
+    environment.filters |= {
+        "system": system_label,
+        "pretty": _pretty,
+        "verdict_class": _change_class,
+    }
     return environment.get_template("report.html.jinja").render(
         report=report,
         systems=systems,
@@ -96,9 +102,18 @@ def render_report(
         tools=_tool_rows(report, items),
         confusions={system: _confusion(report.confusion[system]) for system in systems},
         views=views,
-        outcomes=[(key, label, Counter(view.outcome for view in views)[key]) for key, label in _OUTCOMES.items()],
-        kinds=[(kind, label) for kind, label in _KINDS.items() if any(item.kind == kind for item in items)],
-        training_counts={k: v for k, v in training_data.items() if not isinstance(v, Mapping | list)},
+        outcomes=[
+            (key, label, Counter(view.outcome for view in views)[key])
+            for key, label in _OUTCOMES.items()
+        ],
+        kinds=[
+            (kind, label)
+            for kind, label in _KINDS.items()
+            if any(item.kind == kind for item in items)
+        ],
+        training_counts={
+            k: v for k, v in training_data.items() if not isinstance(v, Mapping | list)
+        },
         training_tables={k: v for k, v in training_data.items() if isinstance(v, Mapping) and v},
         script=script,
         script_hash=script_hash(script),
@@ -108,19 +123,28 @@ def render_report(
 def _item_views(
     report: Report, items: Sequence[EvalItem], results: Mapping[str, Sequence[ItemResult]]
 ) -> list[ItemView]:
-    by_system = {system: {result.item.id: result for result in outcome} for system, outcome in results.items()}
+    by_system = {
+        system: {result.item.id: result for result in outcome}
+        for system, outcome in results.items()
+    }
     views = []
     for item in items:
-        answers = [_system_answer(report, system, by_system[system][item.id]) for system in by_system]
+        answers = [
+            _system_answer(report, system, by_system[system][item.id]) for system in by_system
+        ]
         gold = [Step(call["name"], _pretty(call["arguments"])) for call in item.gold_calls]
-        views.append(ItemView(item, _KINDS.get(item.kind, item.kind), _outcome(answers), gold, answers))
+        views.append(
+            ItemView(item, _KINDS.get(item.kind, item.kind), _outcome(answers), gold, answers)
+        )
     return views
 
 
 def _system_answer(report: Report, system: str, result: ItemResult) -> SystemAnswer:
     scores = report.scores[system][result.item.id]
     if result.error is not None:
-        return SystemAnswer(system, None, _steps(result.messages), "", f"not scored: {result.error}")
+        return SystemAnswer(
+            system, None, _steps(result.messages), "", f"not scored: {result.error}"
+        )
     # The last text is shown as the answer, everything before it as steps.
     steps = _steps(result.messages[:-1] if result.answer else result.messages)
     note = f"{result.stop_reason}, {result.seconds:.1f} s"
@@ -132,11 +156,15 @@ def _system_answer(report: Report, system: str, result: ItemResult) -> SystemAns
         labels[name]: percent(value) if name.endswith("_share") else "yes" if value else "no"
         for name, value in scores.items()
     }
-    return SystemAnswer(system, None if right is None else right == 1.0, steps, result.answer, note, shown)
+    return SystemAnswer(
+        system, None if right is None else right == 1.0, steps, result.answer, note, shown
+    )
 
 
 def _steps(messages: Sequence[Message]) -> list[Step]:
-    replies = {message.tool_call_id: message.content for message in messages if message.role == "tool"}
+    replies = {
+        message.tool_call_id: message.content for message in messages if message.role == "tool"
+    }
     steps = []
     for message in messages:
         if message.role != "assistant":
@@ -145,7 +173,9 @@ def _steps(messages: Sequence[Message]) -> list[Step]:
             steps.append(Step(text=message.content.strip()))
         for call in message.tool_calls:
             reply = replies.get(call.id)
-            steps.append(Step(call.name, _pretty(call.arguments), None if reply is None else _shorten(reply)))
+            steps.append(
+                Step(call.name, _pretty(call.arguments), None if reply is None else _shorten(reply))
+            )
     return steps
 
 
@@ -153,7 +183,12 @@ def _outcome(answers: Sequence[SystemAnswer]) -> str:
     first, last = answers[0].right, answers[-1].right
     if first is None or last is None:
         return "failed"
-    return {(False, True): "gained", (True, False): "lost", (True, True): "right", (False, False): "wrong"}[first, last]
+    return {
+        (False, True): "gained",
+        (True, False): "lost",
+        (True, True): "right",
+        (False, False): "wrong",
+    }[first, last]
 
 
 def _verdict(rows: Sequence[HeadlineRow], systems: Sequence[str]) -> str:
@@ -164,7 +199,8 @@ def _verdict(rows: Sequence[HeadlineRow], systems: Sequence[str]) -> str:
     classes = Counter(_change_class(row, last) for row in rows if row.changes[last] is not None)
     names = f"{system_label(last)} against {system_label(first)}"
     return (
-        f"{names}: better on {classes['better']}, worse on {classes['worse']}, not distinguishable on "
+        f"{names}: better on {classes['better']}, worse on {classes['worse']}, not distinguishable "
+        "on "
         f"{classes['even']} of {classes.total()} metrics (95% intervals)."
     )
 
@@ -178,7 +214,9 @@ def _change_class(row: HeadlineRow, system: str) -> str:
 
 @dataclass(frozen=True)
 class ToolRow:
-    """Tool calls right for one tool: for seen and unseen wordings the number of items and the score of each system."""
+    """Tool calls right for one tool: for seen and unseen wordings the number of items and the score
+    of each system.
+    """
 
     tool: str
     cells: list[tuple[int, list[float | None]]]

@@ -1,7 +1,9 @@
-"""`report.json` as types: what an evaluation writes, and what release, the page and the terminal read.
+"""`report.json` as types: what an evaluation writes, and what release, the page and the terminal
+read.
 
-A report has item ids, tool names and numbers; no memory text, so every part of it may be shown anywhere. Reports are
-kept for as long as their release, so a field that is added later needs a default, and none changes its meaning.
+A report has item ids, tool names and numbers; no memory text, so every part of it may be shown
+anywhere. Reports are kept for as long as their release, so a field that is added later needs a
+default, and none changes its meaning.
 """
 
 import hashlib
@@ -16,7 +18,9 @@ from agent_assets.evaluation.bootstrap import Interval
 REPORT_FILE = "report.json"
 _NOT_CONTENT = {"seconds", "timings"}
 
-System = Annotated[str, Field(description="`base`, `sft` or `rl`; the first of a report is the reference.")]
+System = Annotated[
+    str, Field(description="`base`, `sft` or `rl`; the first of a report is the reference.")
+]
 Metric = Annotated[str, Field(description="Name of a `metrics.Metric`.")]
 
 
@@ -25,10 +29,12 @@ class _Record(BaseModel):
 
 
 class SystemScores(BaseModel):
-    """Mean score of every metric for one system (an extra field each; None where it does not apply), and tables.
+    """Mean score of every metric for one system (an extra field each; None where it does not
+    apply), and tables.
 
     Args:
-        tool_call_accuracy_by_tool: by gold tool, wordings that training also used; None without tool items.
+        tool_call_accuracy_by_tool: by gold tool, wordings that training also used; None without
+            tool items.
         tool_call_accuracy_by_tool_unseen_wording: the same for wordings it never saw.
         majority_baseline: accuracy of always calling the most common tool, by its name alone.
     """
@@ -47,8 +53,8 @@ class SystemScores(BaseModel):
 
 
 class Timings(_Record):
-    """What serving one system took. Seconds are wall-clock time, memory is the most its processes held together; None
-    for what was not measured.
+    """What serving one system took. Seconds are wall-clock time, memory is the most its processes
+    held together; None for what was not measured.
     """
 
     items: int
@@ -69,7 +75,9 @@ class Bootstrap(_Record):
 
 
 class RewardComparison(_Record):
-    """Mean verifiable reward by system, and the paired change from SFT to RL over `items` both answered."""
+    """Mean verifiable reward by system, and the paired change from SFT to RL over `items` both
+    answered.
+    """
 
     rewards: dict[System, float | None]
     items: int
@@ -77,7 +85,8 @@ class RewardComparison(_Record):
 
 
 class RlComparison(RewardComparison):
-    """Whether reinforcement learning helped, on held-out items and, where there are some, on held-out scenarios.
+    """Whether reinforcement learning helped, on held-out items and, where there are some, on
+    held-out scenarios.
 
     Args:
         line: the same in a sentence.
@@ -138,7 +147,9 @@ class Report(_Record):
         return self.model_dump_json(indent=2, exclude_unset=True) + "\n"
 
     def digest(self) -> str:
-        """Hex sha256 of what the report says, times left out: equal findings give an equal data version."""
+        """Hex sha256 of what the report says, times left out: equal findings give an equal data
+        version.
+        """
         content = self.model_dump(mode="json", exclude_unset=True, exclude=_NOT_CONTENT)
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 

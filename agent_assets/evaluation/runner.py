@@ -1,8 +1,9 @@
 """Put every held-out item to one system, through the agent loop that serving uses, a few at a time.
 
-An item whose model or tool server failed is reported by name and not scored. So is one that ran out of time: turns and
-tokens are limited, so it is the machine that was slow or stuck. When more than a tenth of the items failed, the
-numbers would say more about the machine than about the model, and the evaluation stops with an error.
+An item whose model or tool server failed is reported by name and not scored. So is one that ran out
+of time: turns and tokens are limited, so it is the machine that was slow or stuck. When more than a
+tenth of the items failed, the numbers would say more about the machine than about the model, and
+the evaluation stops with an error.
 """
 
 import asyncio
@@ -39,13 +40,14 @@ async def run_items(
     Items of kind `recall_closed` are asked without tools.
 
     Raises:
-        EngineFailed: the model or a tool server failed, or time ran out, on more than a tenth of the items. It is
-            raised as soon as that is certain, without waiting for the rest.
+        EngineFailed: the model or a tool server failed, or time ran out, on more than a tenth of
+            the items. It is raised as soon as that is certain, without waiting for the rest.
         TrainingDataError: there are no items.
     """
     if not items:
         raise TrainingDataError(
-            "There are no held-out items to evaluate on.", next_step="raise the held-out share of the questions."
+            "There are no held-out items to evaluate on.",
+            next_step="raise the held-out share of the questions.",
         )
     results: dict[int, ItemResult] = {}
     waiting = iter(enumerate(items))
@@ -70,18 +72,33 @@ async def run_items(
 
 
 async def _run_item(
-    model: ChatModel, toolbox: ToolCaller, tools: Sequence[ToolSchema], item: EvalItem, limits: Limits
+    model: ChatModel,
+    toolbox: ToolCaller,
+    tools: Sequence[ToolSchema],
+    item: EvalItem,
+    limits: Limits,
 ) -> ItemResult:
     messages = [Message(role="system", content=item.system)] if item.system else []
     messages.append(Message(role="user", content=item.question))
     started = time.monotonic()
     try:
-        rollout = await run_agent(model, toolbox, messages, () if item.kind == "recall_closed" else tools, limits)
-    except (AgentAssetsError, OpenAIError, OSError) as error:  # recorded by name, counted, shown in the report
+        rollout = await run_agent(
+            model, toolbox, messages, () if item.kind == "recall_closed" else tools, limits
+        )
+    except (
+        AgentAssetsError,
+        OpenAIError,
+        OSError,
+    ) as error:  # recorded by name, counted, shown in the report
         return ItemResult(item, (), "", time.monotonic() - started, error=type(error).__name__)
     failure = "ItemTimeout" if rollout.stop_reason is StopReason.TIMEOUT else None
     return ItemResult(
-        item, rollout.messages, str(rollout.stop_reason), rollout.seconds, usage=rollout.usage, error=failure
+        item,
+        rollout.messages,
+        str(rollout.stop_reason),
+        rollout.seconds,
+        usage=rollout.usage,
+        error=failure,
     )
 
 
@@ -89,11 +106,16 @@ def _check_failures(results: Sequence[ItemResult], total: int) -> None:
     failed = [result for result in results if result.error is not None]
     if len(failed) <= MAX_FAILED_SHARE * total:
         return
-    kinds = ", ".join(f"{name} {count}" for name, count in Counter(result.error for result in failed).most_common())
+    kinds = ", ".join(
+        f"{name} {count}"
+        for name, count in Counter(result.error for result in failed).most_common()
+    )
     first = ", ".join(result.item.id for result in failed[:5])
     raise EngineFailed(
-        f"{len(failed)} of {total} held-out items failed for other reasons than the model's answer ({kinds}); "
+        f"{len(failed)} of {total} held-out items failed for other reasons than the model's answer "
+        f"({kinds}); "
         f"first items: {first}.",
-        next_step="read the logs of the inference server and of the tool servers beside the artifact, raise "
+        next_step="read the logs of the inference server and of the tool servers beside the "
+        "artifact, raise "
         "`item_seconds` if items timed out, and run again.",
     )

@@ -1,1 +1,3 @@
-"""Asking a language model behind an OpenAI-compatible endpoint: retries, cached answers, spend caps, JSON answers."""
+"""Asking a language model behind an OpenAI-compatible endpoint: retries, cached answers, spend
+caps, JSON answers.
+"""

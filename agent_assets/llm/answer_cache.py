@@ -1,6 +1,8 @@
-"""Answers of language models on disk, one file each, named by the hash of (model, settings, prompt).
+"""Answers of language models on disk, one file each, named by the hash of (model, settings,
+prompt).
 
-The files hold what was asked about, so they lie where an elder's content is known to lie (store/data_locations.py).
+The files hold what was asked about, so they lie where an elder's content is known to lie
+(store/data_locations.py).
 """
 
 import hashlib
@@ -16,7 +18,9 @@ from agent_assets.conversations.messages import JsonObject
 
 @dataclass(frozen=True)
 class AnswerCache:
-    """A folder of answers. A file that exists is complete: it is written aside, flushed and renamed."""
+    """A folder of answers. A file that exists is complete: it is written aside, flushed and
+    renamed.
+    """
 
     folder: Path
 

@@ -1,7 +1,9 @@
-"""One language model behind an OpenAI-compatible `/chat/completions`: the place every paid call passes through.
+"""One language model behind an OpenAI-compatible `/chat/completions`: the place every paid call
+passes through.
 
-An answer is asked for once: it is kept on disk before it is used, two equal requests under way share one answer, and a
-request that nobody waits for any more (a rollout ran out of time, another question failed) is still finished and kept.
+An answer is asked for once: it is kept on disk before it is used, two equal requests under way
+share one answer, and a request that nobody waits for any more (a rollout ran out of time, another
+question failed) is still finished and kept.
 """
 
 import asyncio
@@ -45,7 +47,9 @@ class LlmEndpoint:
 
 @dataclass(frozen=True)
 class LlmAnswer:
-    """An answer: its choice, tokens as the server counted them (or an estimate), whether it came from the cache."""
+    """An answer: its choice, tokens as the server counted them (or an estimate), whether it came
+    from the cache.
+    """
 
     choice: "Choice"
     usage: Usage
@@ -53,7 +57,8 @@ class LlmAnswer:
 
 
 class LlmClient:
-    """Asks one model; safe to use from many tasks, inside `async with`, which waits for what is under way.
+    """Asks one model; safe to use from many tasks, inside `async with`, which waits for what is
+    under way.
 
     Args:
         cache: where answers are kept and looked for.
@@ -68,7 +73,10 @@ class LlmClient:
         self._cache = cache
         self._settings = config.request_settings(endpoint.model)
         self._client = AsyncOpenAI(
-            base_url=endpoint.base_url, api_key=endpoint.api_key, timeout=config.timeout_s, max_retries=0
+            base_url=endpoint.base_url,
+            api_key=endpoint.api_key,
+            timeout=config.timeout_s,
+            max_retries=0,
         )
         self._under_way: dict[str, asyncio.Task[JsonObject]] = {}
         self._closing = asyncio.Event()
@@ -78,7 +86,10 @@ class LlmClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Let requests under way finish, so that nothing paid for is lost; start none anew."""
         self._closing.set()
@@ -91,13 +102,15 @@ class LlmClient:
         await self._client.close()
 
     async def ask(self, prompt: JsonObject) -> LlmAnswer:
-        """Send messages (and tools, and a response format), or take the answer that was given before.
+        """Send messages (and tools, and a response format), or take the answer that was given
+        before.
 
         Raises:
             LlmUnavailable: no answer in `give_up_s`, retries with growing pauses included.
             LlmRefused: the server refuses the request.
             LlmSpendCap: a cap is reached.
-            LlmModelChanged: another model answered, and the configuration says that this is an error.
+            LlmModelChanged: another model answered, and the configuration says that this is an
+                error.
         """
         request = self._settings | prompt
         with span("llm_call", lambda: request) as traced:
@@ -146,16 +159,24 @@ class LlmClient:
                     raise self._refused(error) from None
                 if error.code == "insufficient_quota":
                     raise self._refused(error) from None
-                why, wanted = f"HTTP {error.status_code}", retry_after(error.response, now=time.time())
+                why, wanted = (
+                    f"HTTP {error.status_code}",
+                    retry_after(error.response, now=time.time()),
+                )
             except APIConnectionError as error:  # a time-out is one of these
                 why = type(error).__name__
-            pause = max(wanted, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt) * random.uniform(0.5, 1.0))
+            pause = max(
+                wanted,
+                min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt) * random.uniform(0.5, 1.0),
+            )
             if self._closing.is_set() or time.monotonic() + pause > deadline:
                 break
             await self._pause(pause)
         raise LlmUnavailable(
-            f"The model {self.endpoint.model} gave no answer in {attempt + 1} tries (the last: {why}).",
-            next_step="materialize again when it answers: every answer so far is kept. llm.give_up_s says how long "
+            f"The model {self.endpoint.model} gave no answer in {attempt + 1} tries (the last: "
+            f"{why}).",
+            next_step="materialize again when it answers: every answer so far is kept. "
+            "llm.give_up_s says how long "
             "one answer is waited for.",
         )
 
@@ -173,7 +194,8 @@ class LlmClient:
             raise BadCompletion("a reply that is no text") from None
 
     def _keep(self, key: str, request: JsonObject, text: str) -> JsonObject:
-        """Count and cache the answer of a reply. One of another model is counted, and not kept as this model's.
+        """Count and cache the answer of a reply. One of another model is counted, and not kept as
+        this model's.
 
         Raises:
             BadCompletion: the reply is no completion.
@@ -183,7 +205,9 @@ class LlmClient:
         except ValueError:
             raise BadCompletion("a reply that is not JSON") from None
         counted = read_usage(answer)
-        self.spending.paid += counted or Usage(0, 0)  # before it is read: what cannot be used was paid for, too
+        self.spending.paid += counted or Usage(
+            0, 0
+        )  # before it is read: what cannot be used was paid for, too
         read_completion(answer)
         if counted is None:
             self.spending.paid += self._usage(request, answer)[0]
@@ -199,8 +223,10 @@ class LlmClient:
             return
         if not same_model(self.endpoint.model, name) or name != self._first_model:
             raise LlmModelChanged(
-                f"{self.endpoint.model} was asked, {self._first_model} answered first, now {name} answered.",
-                next_step="name the exact version in TEACHER_MODEL, or set llm.on_model_change to `record`.",
+                f"{self.endpoint.model} was asked, {self._first_model} answered first, now {name} "
+                "answered.",
+                next_step="name the exact version in TEACHER_MODEL, or set llm.on_model_change "
+                "to `record`.",
             )
 
     def _usage(self, request: JsonObject, answer: JsonObject) -> tuple[Usage, bool]:
@@ -208,15 +234,20 @@ class LlmClient:
         counted = read_usage(answer)
         if counted is not None:
             return counted, False
-        sizes = [len(json.dumps(part, ensure_ascii=False)) for part in (request, answer["choices"][0]["message"])]
+        sizes = [
+            len(json.dumps(part, ensure_ascii=False))
+            for part in (request, answer["choices"][0]["message"])
+        ]
         return Usage(*(size // _CHARACTERS_PER_TOKEN for size in sizes)), True
 
     def _refused(self, error: "APIStatusError") -> LlmError:
         # What the server says may quote the prompt: its code says enough.
         code = error.code if isinstance(error.code, str) else type(error).__name__
         return LlmRefused(
-            f"The server of {self.endpoint.model} refuses the request: HTTP {error.status_code}, {code[:80]}.",
-            next_step="check OPENAI_API_KEY, OPENAI_BASE_URL, TEACHER_MODEL and the llm settings in defs.yaml.",
+            f"The server of {self.endpoint.model} refuses the request: HTTP {error.status_code}, "
+            f"{code[:80]}.",
+            next_step="check OPENAI_API_KEY, OPENAI_BASE_URL, TEACHER_MODEL and the llm settings "
+            "in defs.yaml.",
             status=error.status_code,
         )
 
@@ -231,15 +262,32 @@ class LlmClient:
 
 def request_arguments(request: JsonObject) -> JsonObject:
     """The request as the library takes it: fields that it does not know go into `extra_body`."""
-    known = {"model", "messages", "tools", "response_format", "temperature", "seed", "max_tokens",
-             "max_completion_tokens", "tool_choice", "parallel_tool_calls"}  # fmt: skip
+    known = {
+        "model",
+        "messages",
+        "tools",
+        "response_format",
+        "temperature",
+        "seed",
+        "max_tokens",
+        "max_completion_tokens",
+        "tool_choice",
+        "parallel_tool_calls",
+    }
     extra = {name: value for name, value in request.items() if name not in known}
-    return {name: value for name, value in request.items() if name in known} | ({"extra_body": extra} if extra else {})
+    return {name: value for name, value in request.items() if name in known} | (
+        {"extra_body": extra} if extra else {}
+    )
 
 
 def retry_after(response: "Response", *, now: float) -> float:
-    """Seconds that a server asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date; 0 without."""
-    milliseconds, text = response.headers.get("retry-after-ms"), response.headers.get("retry-after", "")
+    """Seconds that a server asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a
+    date; 0 without.
+    """
+    milliseconds, text = (
+        response.headers.get("retry-after-ms"),
+        response.headers.get("retry-after", ""),
+    )
     try:
         return max(0.0, float(milliseconds) / 1000 if milliseconds else float(text))
     except ValueError:

@@ -1,4 +1,6 @@
-"""Reading a reply of `/chat/completions`, whoever wrote it: what is no completion is refused, small gaps are filled."""
+"""Reading a reply of `/chat/completions`, whoever wrote it: what is no completion is refused, small
+gaps are filled.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +32,21 @@ def read_completion(reply: Any) -> "Choice":
     finished = first.get("finish_reason")
     calls = isinstance(first.get("message"), dict) and first["message"].get("tool_calls")
     usual = "tool_calls" if calls else "stop"
-    known = {"index": 0, **first, "finish_reason": finished if finished in _FINISHED else usual, "logprobs": None}
+    known = {
+        "index": 0,
+        **first,
+        "finish_reason": finished if finished in _FINISHED else usual,
+        "logprobs": None,
+    }
     try:
         choice = Choice.model_validate(known)
     except ValidationError:
         raise BadCompletion("a reply whose message is malformed") from None
-    # Arguments that are no text are the model's mistake, and answered as one (see `chat_model.read_reply`).
-    names = [call.function.name for call in choice.message.tool_calls or () if call.type == "function"]
+    # Arguments that are no text are the model's mistake, and answered as one (see
+    # `chat_model.read_reply`).
+    names = [
+        call.function.name for call in choice.message.tool_calls or () if call.type == "function"
+    ]
     try:
         "".join([choice.message.content or "", *names]).encode()
     except UnicodeEncodeError:
@@ -45,7 +55,9 @@ def read_completion(reply: Any) -> "Choice":
 
 
 def read_usage(reply: Any) -> Usage | None:
-    """Tokens as the server counted them, of a reply that is no completion too; None when it did not."""
+    """Tokens as the server counted them, of a reply that is no completion too; None when it did
+    not.
+    """
     counted = reply.get("usage") if isinstance(reply, dict) else None
     if not isinstance(counted, dict):
         return None
@@ -54,9 +66,11 @@ def read_usage(reply: Any) -> Usage | None:
 
 
 def same_model(asked: str, answered: str) -> bool:
-    """Whether a server's name of a model is the one that was asked for: `gpt-4.1` is answered by `gpt-4.1-2025-04-14`.
+    """Whether a server's name of a model is the one that was asked for: `gpt-4.1` is answered by
+    `gpt-4.1-2025-04-14`.
 
-    A provider before a slash and a tag `:latest` are left out; one name must begin with the other, at a boundary.
+    A provider before a slash and a tag `:latest` are left out; one name must begin with the other,
+    at a boundary.
     """
     short, long = sorted((_bare(asked), _bare(answered)), key=len)
     return long.startswith(short) and (len(long) == len(short) or long[len(short)] in "-:@.")

@@ -1,4 +1,6 @@
-"""How a language model is asked. Where it is, and its key, come from the environment (settings.py), never from YAML."""
+"""How a language model is asked. Where it is, and its key, come from the environment (settings.py),
+never from YAML.
+"""
 
 from typing import Annotated, Literal, Self
 
@@ -11,16 +13,27 @@ TeacherChoice = Literal["auto", "scripted", "llm"]
 
 
 class LlmConfig(StrictModel):
-    """Settings of every request, and where asking ends: how long we wait and how much we spend changes no answer."""
+    """Settings of every request, and where asking ends: how long we wait and how much we spend
+    changes no answer.
+    """
 
-    temperature: float | None = Field(0.7, ge=0, le=2, description="None sends none: some models refuse it.")
+    temperature: float | None = Field(
+        0.7, ge=0, le=2, description="None sends none: some models refuse it."
+    )
     seed: int | None = Field(42, description="For servers that sample by seed; None sends none.")
     max_tokens: int = Field(4096, ge=16, description="Most tokens of one answer.")
-    tokens_parameter: Annotated[Literal["max_tokens", "max_completion_tokens"], NOT_IN_FINGERPRINT] = Field(
-        "max_tokens", description="What the server calls it: newer OpenAI models want `max_completion_tokens`."
+    tokens_parameter: Annotated[
+        Literal["max_tokens", "max_completion_tokens"], NOT_IN_FINGERPRINT
+    ] = Field(
+        "max_tokens",
+        description="What the server calls it: newer OpenAI models want `max_completion_tokens`.",
     )
-    extra_body: dict[str, object] = Field({}, description="More fields for every request, as the server wants them.")
-    timeout_s: Annotated[float, NOT_IN_FINGERPRINT] = Field(120.0, gt=0, description="Longest wait for one try.")
+    extra_body: dict[str, object] = Field(
+        {}, description="More fields for every request, as the server wants them."
+    )
+    timeout_s: Annotated[float, NOT_IN_FINGERPRINT] = Field(
+        120.0, gt=0, description="Longest wait for one try."
+    )
     give_up_s: Annotated[float, NOT_IN_FINGERPRINT] = Field(
         600.0, ge=0, description="Longest wait for one answer, all tries and pauses together."
     )
@@ -46,7 +59,9 @@ class LlmConfig(StrictModel):
         None, ge=0, description="Price of a million tokens written."
     )
     on_model_change: Annotated[Literal["error", "record"], NOT_IN_FINGERPRINT] = Field(
-        "error", description="What happens when another model answers than the one that was asked, or began."
+        "error",
+        description="What happens when another model answers than the one that was asked, or "
+        "began.",
     )
 
     @model_validator(mode="after")
@@ -58,5 +73,9 @@ class LlmConfig(StrictModel):
     def request_settings(self, model: str) -> JsonObject:
         """The fields of every request that are no prompt."""
         settings: JsonObject = {"model": model, self.tokens_parameter: self.max_tokens}
-        settings |= {name: value for name in ("temperature", "seed") if (value := getattr(self, name)) is not None}
+        settings |= {
+            name: value
+            for name in ("temperature", "seed")
+            if (value := getattr(self, name)) is not None
+        }
         return settings | self.extra_body

@@ -1,4 +1,6 @@
-"""What asking a language model costs: counted as it happens, capped, summed up for the asset's metadata."""
+"""What asking a language model costs: counted as it happens, capped, summed up for the asset's
+metadata.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,7 +14,8 @@ MILLION = 1_000_000
 
 @dataclass
 class Spending:
-    """Counts of one materialization. A cap is looked at before a request: those under way may pass it by their size.
+    """Counts of one materialization. A cap is looked at before a request: those under way may pass
+    it by their size.
 
     Args:
         requests: tries sent, failed ones included.
@@ -48,8 +51,10 @@ class Spending:
         for name, spent, cap in caps:
             if cap is not None and spent is not None and spent >= cap:
                 raise LlmSpendCap(
-                    f"The spend cap llm.{name} ({cap:g}) is reached: {self.requests} requests, {tokens} tokens.",
-                    next_step=f"materialize again to go on where this stopped (every answer is kept), or raise "
+                    f"The spend cap llm.{name} ({cap:g}) is reached: {self.requests} requests, "
+                    f"{tokens} tokens.",
+                    next_step="materialize again to go on where this stopped (every answer is "
+                    "kept), or raise "
                     f"llm.{name} in defs.yaml.",
                 )
         self.requests += 1
@@ -62,7 +67,9 @@ class Spending:
         return (read * self.config.price_read + written * self.config.price_written) / MILLION
 
     def summary(self) -> dict[str, object]:
-        """For metadata. `*_now` were paid in this materialization; the others made the artifact, whenever paid."""
+        """For metadata. `*_now` were paid in this materialization; the others made the artifact,
+        whenever paid.
+        """
         found: dict[str, object] = {
             "models": dict(sorted(self.models.items())),
             "answers": sum(self.models.values()),
@@ -75,7 +82,11 @@ class Spending:
             "answers_estimated": self.estimated,
         }
         cost, now = self.cost(self.used), self.cost(self.paid)
-        return found if cost is None or now is None else found | {"cost": round(cost, 6), "cost_now": round(now, 6)}
+        return (
+            found
+            if cost is None or now is None
+            else found | {"cost": round(cost, 6), "cost_now": round(now, 6)}
+        )
 
 
 def _total(usage: Usage) -> int:

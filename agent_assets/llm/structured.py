@@ -42,7 +42,11 @@ async def ask_json(client: LlmClient, messages: list[JsonObject], shape: type[T]
             return shape.model_validate_json(json_part(text))
         except ValidationError as error:
             said = _explain(error)
-        asked = [*messages, {"role": "assistant", "content": text}, {"role": "user", "content": said}]
+        asked = [
+            *messages,
+            {"role": "assistant", "content": text},
+            {"role": "user", "content": said},
+        ]
     raise NoJsonAnswer(f"No answer of {client.endpoint.model} fits the shape {shape.__name__}.")
 
 
@@ -52,7 +56,9 @@ def strict_schema(schema: JsonObject) -> JsonObject:
 
 
 def json_part(text: str) -> str:
-    """The JSON in a text that may stand in a code fence or between sentences: from its first to its last bracket."""
+    """The JSON in a text that may stand in a code fence or between sentences: from its first to its
+    last bracket.
+    """
     starts = [place for bracket in "{[" if (place := text.find(bracket)) >= 0]
     end = max(text.rfind("}"), text.rfind("]"))
     return text[min(starts) : end + 1] if starts and end >= 0 else text
@@ -60,7 +66,10 @@ def json_part(text: str) -> str:
 
 async def _ask(client: LlmClient, messages: list[JsonObject], name: str, schema: JsonObject) -> Any:
     if client.json_schema:
-        wanted = {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+        wanted = {
+            "type": "json_schema",
+            "json_schema": {"name": name, "strict": True, "schema": schema},
+        }
         try:
             return (await client.ask({"messages": messages, "response_format": wanted})).choice
         except LlmRefused as error:
@@ -77,7 +86,11 @@ def _explain(error: ValidationError) -> str:
         f"{'.'.join(map(str, problem['loc'])) or 'the answer'}: {problem['msg']}"
         for problem in error.errors(include_url=False, include_input=False)[:5]
     )
-    return f"That does not fit: {problems[:_MAX_ERROR_CHARS]}. Answer again, with the whole JSON and nothing else."
+    return (
+        f"That does not fit: {problems[:_MAX_ERROR_CHARS]}. Answer again, with the whole "
+        "JSON "
+        "and nothing else."
+    )
 
 
 def _strict(value: object) -> Any:
@@ -85,7 +98,9 @@ def _strict(value: object) -> Any:
         return [_strict(item) for item in value]
     if not isinstance(value, dict):
         return value
-    closed = {name: _strict(item) for name, item in value.items() if name not in {"title", "default"}}
+    closed = {
+        name: _strict(item) for name, item in value.items() if name not in {"title", "default"}
+    }
     if closed.get("type") == "object" and "properties" in closed:
         closed |= {"additionalProperties": False, "required": list(closed["properties"])}
     return closed

@@ -1,4 +1,6 @@
-"""From the documents of one elder to memories: one rule for what counts as an answer, whatever the layout."""
+"""From the documents of one elder to memories: one rule for what counts as an answer, whatever the
+layout.
+"""
 
 import hashlib
 import re
@@ -29,7 +31,9 @@ class SkipReason(StrEnum):
     TOO_LONG = "too_long"
     NO_QUESTION = "no_question"  # the question it answers is gone
     SUPERSEDED = "superseded"  # the same person answered the same question again later
-    PROFILE_FIELD = "profile_field"  # a name or trait that is not text, or too long for a system prompt
+    PROFILE_FIELD = (
+        "profile_field"  # a name or trait that is not text, or too long for a system prompt
+    )
     LANGUAGE = "language"  # neither an ISO 639 code nor a name that the rules of a language list
 
 
@@ -59,7 +63,9 @@ def make_memories(
     skipped: Counter[str] = Counter()
     latest: dict[tuple[str, str], _Candidate] = {}
     for document in documents:
-        candidate = _Candidate(_question_id(document, layout), id_text(dig(document, layout.answered_by)), document)
+        candidate = _Candidate(
+            _question_id(document, layout), id_text(dig(document, layout.answered_by)), document
+        )
         key = candidate[:2]
         other = latest.get(key)
         if other is not None:
@@ -78,17 +84,28 @@ def make_memories(
 
 
 def memory_ids(elder_id: str, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Memory id by (question id, answered by): it survives edits of the answer. Ids that clash get 16 digits, not 8."""
-    texts = {key: ",".join(map(canonical_json, (elder_id, *key))) for key in keys}  # far quicker than JSON of each list
+    """Memory id by (question id, answered by): it survives edits of the answer. Ids that clash get
+    16 digits, not 8.
+    """
+    texts = {
+        key: ",".join(map(canonical_json, (elder_id, *key))) for key in keys
+    }  # far quicker than JSON of each list
     digests = {key: hashlib.sha256(f"[{text}]".encode()).hexdigest() for key, text in texts.items()}
     uses = Counter(digest[:8] for digest in digests.values())
-    return {key: f"m-{digest[: 8 if uses[digest[:8]] == 1 else 16]}" for key, digest in digests.items()}
+    return {
+        key: f"m-{digest[: 8 if uses[digest[:8]] == 1 else 16]}" for key, digest in digests.items()
+    }
 
 
 def make_profile(
-    elder_id: str, document: Mapping[str, object], layout: ProfilesLayout | None, memories: Iterable[Memory]
+    elder_id: str,
+    document: Mapping[str, object],
+    layout: ProfilesLayout | None,
+    memories: Iterable[Memory],
 ) -> tuple[ElderProfile, Counter[str]]:
-    """The profile from its document (empty where there is none); the language is told from the answers if need be."""
+    """The profile from its document (empty where there is none); the language is told from the
+    answers if need be.
+    """
     skipped: Counter[str] = Counter()
     texts: dict[str, str] = {}
     for name, path in {"": layout.name, **layout.traits}.items() if layout else ():
@@ -103,7 +120,9 @@ def make_profile(
     if language is None:
         skipped[SkipReason.LANGUAGE] += bool(stated)
         memories = list(memories)
-        language = identify_language((memory.answer for memory in memories), (memory.question for memory in memories))
+        language = identify_language(
+            (memory.answer for memory in memories), (memory.question for memory in memories)
+        )
     name = texts.pop("", rules_for(language).phrases.elder)
     return ElderProfile(elder_id, name, language, dict(sorted(texts.items()))), +skipped
 
@@ -121,7 +140,9 @@ def dig(document: Mapping[str, object], path: str | None) -> Any:
 
 
 def clean_text(value: object) -> str | None:
-    """Text in Unicode NFC without surrounding space, with plain newlines; None for what is not (valid) text."""
+    """Text in Unicode NFC without surrounding space, with plain newlines; None for what is not
+    (valid) text.
+    """
     if not isinstance(value, str):
         return None
     if not value.isascii():
@@ -132,13 +153,17 @@ def clean_text(value: object) -> str | None:
 
 
 def id_text(value: object) -> str:
-    """An id of any type as text, "" for None: answers and questions may store the same id in different types."""
+    """An id of any type as text, "" for None: answers and questions may store the same id in
+    different types.
+    """
     text = "" if value is None else str(value)
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def utc_text(value: object) -> str:
-    """A time as ISO 8601 in UTC with milliseconds; "" for what is no time. Text without a zone is taken as UTC."""
+    """A time as ISO 8601 in UTC with milliseconds; "" for what is no time. Text without a zone is
+    taken as UTC.
+    """
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -159,13 +184,23 @@ def _question_id(document: Mapping[str, object], layout: AnswersLayout) -> str:
 
 
 def _age(document: Mapping[str, object], layout: AnswersLayout) -> tuple[str, str, str]:
-    """Order among answers to one question. The text decides last, so that the order of documents never does."""
+    """Order among answers to one question. The text decides last, so that the order of documents
+    never does.
+    """
     created = utc_text(dig(document, layout.created_at))
-    return utc_text(dig(document, layout.updated_at)) or created, created, repr(dig(document, layout.text))
+    return (
+        utc_text(dig(document, layout.updated_at)) or created,
+        created,
+        repr(dig(document, layout.text)),
+    )
 
 
 def _memory(
-    memory_id: str, candidate: _Candidate, layout: AnswersLayout, questions: Mapping[str, Question], max_chars: int
+    memory_id: str,
+    candidate: _Candidate,
+    layout: AnswersLayout,
+    questions: Mapping[str, Question],
+    max_chars: int,
 ) -> Memory | SkipReason:
     document = candidate.document
     answer = clean_text(dig(document, layout.text))
@@ -198,7 +233,9 @@ def _is_text_list(value: object) -> bool:
 
 
 def _stated_language(stated: str) -> LanguageCode | None:
-    """The code of a language tag (`zh-Hant`, `en_US`) or of a name that is known; None where it says neither."""
+    """The code of a language tag (`zh-Hant`, `en_US`) or of a name that is known; None where it
+    says neither.
+    """
     name = stated.lower().replace("_", "-").partition("-")[0]
     code = code_by_alias().get(name, name)
     return code if re.match(LANGUAGE_CODE, code) and code != UNKNOWN_LANGUAGE else None

@@ -1,4 +1,5 @@
-"""What the plan asks MongoDB besides signatures: marks of profiles and questions, and a checksum of every answer.
+"""What the plan asks MongoDB besides signatures: marks of profiles and questions, and a checksum of
+every answer.
 
 All of it hashes raw BSON: nothing is decoded but the elder's id, so a million answers take seconds.
 """
@@ -22,31 +23,42 @@ from agent_assets.mongo.reader import BINARY_ORDER
 from agent_assets.mongo.retry import Document, Retry, with_retries
 
 _RAW_STRING, _RAW_OBJECT_ID = b"\x02", b"\x07"  # BSON types
-_ID_START = 9  # after the document's length (4 bytes), the type byte of `_id`, and its name with the closing zero
+# after the document's length (4 bytes), the type byte of `_id`, and its name with the closing zero
+_ID_START = 9
 _MASK = (1 << 128) - 1
 _BATCH = 4_000  # documents
 
 
-def answer_checksums(db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None) -> dict[str, str]:
-    """Checksum by elder of all that is read of their answers but `updated_at`. The order of documents does not matter.
+def answer_checksums(
+    db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None
+) -> dict[str, str]:
+    """Checksum by elder of all that is read of their answers but `updated_at`. The order of
+    documents does not matter.
 
     Raises:
         MongoUnavailable: MongoDB did not answer, after retries.
     """
-    names = layout.answers.model_dump(exclude={"collection", "elder", "updated_at"}, exclude_none=True).values()
+    names = layout.answers.model_dump(
+        exclude={"collection", "elder", "updated_at"}, exclude_none=True
+    ).values()
     fields = {f"f{number}": f"${name}" for number, name in enumerate(sorted(set(names)))}
-    # `_id` comes first in what $project makes: the elder's id then stands at a fixed place of every document.
+    # `_id` comes first in what $project makes: the elder's id then stands at a fixed place of every
+    # document.
     pipeline = [{"$project": {"_id": f"${layout.answers.elder}", **fields}}]
     collection = db[layout.answers.collection]
     return with_retries(db.client, lambda: _sum_up(collection, pipeline, layout), retry or Retry())
 
 
-def _sum_up(collection: Collection[Document], pipeline: list[Document], layout: MongoLayout) -> dict[str, str]:
+def _sum_up(
+    collection: Collection[Document], pipeline: list[Document], layout: MongoLayout
+) -> dict[str, str]:
     text = layout.elder_id_type != "objectid"
     id_field = (_RAW_STRING if text else _RAW_OBJECT_ID) + b"_id\0"
     sums: dict[bytes, int] = {}
     blake, number, int32_at = hashlib.blake2b, int.from_bytes, Struct("<i").unpack_from
-    batches: Iterator[Any] = collection.aggregate_raw_batches(pipeline, collation=BINARY_ORDER, batchSize=_BATCH)
+    batches: Iterator[Any] = collection.aggregate_raw_batches(
+        pipeline, collation=BINARY_ORDER, batchSize=_BATCH
+    )
     for batch in _read_ahead(batches):
         position, end = 0, len(batch)
         while position < end:
@@ -82,11 +94,15 @@ def _elder_id(raw: bytes, layout: MongoLayout) -> str | None:
 def profile_marks(
     db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None
 ) -> tuple[dict[str, str], int]:
-    """Mark by elder of the profile fields that are read, and how many elders have more than one profile."""
+    """Mark by elder of the profile fields that are read, and how many elders have more than one
+    profile.
+    """
     names = layout.profiles
     if names is None:
         return {}, 0
-    fields = [name for name in (names.id, names.name, names.language, *names.traits.values()) if name]
+    fields = [
+        name for name in (names.id, names.name, names.language, *names.traits.values()) if name
+    ]
     rows = _read_raw(db, names.collection, fields, retry)
     hashes: dict[str, list[str]] = {}
     for row in rows:
@@ -97,18 +113,29 @@ def profile_marks(
     return {elder: "+".join(sorted(found)) for elder, found in hashes.items()}, twice
 
 
-def question_marks(db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None) -> dict[str, str]:
+def question_marks(
+    db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None
+) -> dict[str, str]:
     """Mark by question id of its wording and category."""
     names = layout.questions
     fields = [name for name in (names.id, names.text, names.category) if name]
     rows = _read_raw(db, names.collection, fields, retry)
-    return {id_text(dig(row, names.id)): hashlib.blake2b(row.raw, digest_size=8).hexdigest() for row in rows}
+    return {
+        id_text(dig(row, names.id)): hashlib.blake2b(row.raw, digest_size=8).hexdigest()
+        for row in rows
+    }
 
 
 def elders_answering(
-    db: Database[Document], layout: MongoLayout, questions: Iterable[str], *, retry: Retry | None = None
+    db: Database[Document],
+    layout: MongoLayout,
+    questions: Iterable[str],
+    *,
+    retry: Retry | None = None,
 ) -> set[str]:
-    """Elders with an answer to one of these questions, in whatever type the answers store the question's id."""
+    """Elders with an answer to one of these questions, in whatever type the answers store the
+    question's id.
+    """
     names = layout.answers
     stored: list[Any] = []
     for text in questions:
@@ -117,19 +144,27 @@ def elders_answering(
         stored += [int(text)] if text.isascii() and text.isdecimal() and len(text) < 19 else []
     collection = db[names.collection]
     found = with_retries(
-        db.client, lambda: collection.distinct(names.elder, {names.question: {"$in": stored}}), retry or Retry()
+        db.client,
+        lambda: collection.distinct(names.elder, {names.question: {"$in": stored}}),
+        retry or Retry(),
     )
     ids = [elder_id_of(value, layout.elder_id_type) for value in found]
     return {elder for elder in ids if elder is not None}
 
 
 def duplicate_ids(ids: Iterable[str]) -> int:
-    """How many elder ids differ from another one in upper and lower case only: one folder on some file systems."""
+    """How many elder ids differ from another one in upper and lower case only: one folder on some
+    file systems.
+    """
     return sum(count for count in Counter(elder.lower() for elder in ids).values() if count > 1)
 
 
-def _read_raw(db: Database[Document], name: str, fields: Iterable[str], retry: Retry | None) -> list[RawBSONDocument]:
+def _read_raw(
+    db: Database[Document], name: str, fields: Iterable[str], retry: Retry | None
+) -> list[RawBSONDocument]:
     options = CodecOptions(document_class=RawBSONDocument)
     collection = db[name].with_options(codec_options=options)
     projection = {"_id": 0, **dict.fromkeys(fields, 1)}
-    return with_retries(db.client, lambda: list(collection.find({}, projection=projection)), retry or Retry())
+    return with_retries(
+        db.client, lambda: list(collection.find({}, projection=projection)), retry or Retry()
+    )

@@ -53,7 +53,11 @@ class MemoryDatabase:
         return read_elder(self.db, layout, elder_id, max_answer_chars=max_answer_chars)
 
     def iter_elders(
-        self, layout: MongoLayout, elder_ids: Iterable[str] | None = None, *, max_answer_chars: int = MAX_ANSWER_CHARS
+        self,
+        layout: MongoLayout,
+        elder_ids: Iterable[str] | None = None,
+        *,
+        max_answer_chars: int = MAX_ANSWER_CHARS,
     ) -> Iterator[ElderRecord]:
         """See `reader.iter_elders`."""
         return iter_elders(self.db, layout, elder_ids, max_answer_chars=max_answer_chars)

@@ -1,4 +1,5 @@
-"""Where an elder's answers stand in MongoDB: two known layouts, every name of which can be overridden.
+"""Where an elder's answers stand in MongoDB: two known layouts, every name of which can be
+overridden.
 
 `layout: app` picks a preset as it is; a mapping overrides parts of it:
 
@@ -21,7 +22,9 @@ from agent_assets.strict_model import StrictModel
 _ELDER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")  # lower case, or one elder could be two partitions
 
-Name = Annotated[str, Field(pattern=r"^[^$.\s][^$\s]*$")]  # a collection, or a field, dotted where it is nested
+Name = Annotated[
+    str, Field(pattern=r"^[^$.\s][^$\s]*$")
+]  # a collection, or a field, dotted where it is nested
 IdType = Literal["string", "objectid"]
 
 _SERVICE: dict[str, Any] = {
@@ -78,13 +81,17 @@ class AnswersLayout(StrictModel):
     elder: Name = Field(description="Whom the answer is about: the partition.")
     question: Name = Field("questionId", description="Refers to the questions collection.")
     text: Name = Field("answer", description="The answer itself.")
-    question_text: Name | None = Field(None, description="The question's wording, where the answer carries it.")
+    question_text: Name | None = Field(
+        None, description="The question's wording, where the answer carries it."
+    )
     category: Name | None = Field(None, description="Goes before the question's own category.")
     answered_by: Name | None = None
     is_self: Name | None = Field(None, description="True: the elder answered.")
     relationship: Name | None = None
     created_at: Name = "createdAt"
-    updated_at: Name = Field("updatedAt", description="Where a document lacks it, its created_at counts.")
+    updated_at: Name = Field(
+        "updatedAt", description="Where a document lacks it, its created_at counts."
+    )
 
 
 class QuestionsLayout(StrictModel):
@@ -97,20 +104,28 @@ class QuestionsLayout(StrictModel):
 
 
 class ProfilesLayout(StrictModel):
-    """The collection that says who the elders are; an elder who is not in it gets a plain profile."""
+    """The collection that says who the elders are; an elder who is not in it gets a plain
+    profile.
+    """
 
     collection: Name
     id: Name
     name: Name
     language: Name | None = None
-    traits: dict[str, Name] = Field(default_factory=dict, description="Where each trait stands. Replaces the preset's.")
+    traits: dict[str, Name] = Field(
+        default_factory=dict, description="Where each trait stands. Replaces the preset's."
+    )
 
 
 class MongoLayout(StrictModel):
-    """Collections and field names of one database. Built from a preset's name, or a mapping that overrides parts."""
+    """Collections and field names of one database. Built from a preset's name, or a mapping that
+    overrides parts.
+    """
 
     preset: Literal["service", "app"] = "service"
-    elder_id_type: IdType = Field(description="How elder ids are stored; an ObjectId is written as 24 hex digits.")
+    elder_id_type: IdType = Field(
+        description="How elder ids are stored; an ObjectId is written as 24 hex digits."
+    )
     answers: AnswersLayout
     questions: QuestionsLayout
     profiles: ProfilesLayout | None
@@ -134,17 +149,23 @@ class MongoLayout(StrictModel):
         merged = {**_PRESETS[value.get("preset", "service")]}
         for key, given in value.items():
             base = merged.get(key)
-            merged[key] = {**base, **given} if isinstance(base, dict) and isinstance(given, dict) else given
+            merged[key] = (
+                {**base, **given} if isinstance(base, dict) and isinstance(given, dict) else given
+            )
         return merged
 
 
 def is_elder_id(text: str) -> bool:
-    """Whether an elder id can be a partition key. "." and ".." are no names of a folder; "_" is that of nobody's."""
+    """Whether an elder id can be a partition key. "." and ".." are no names of a folder; "_" is
+    that of nobody's.
+    """
     return _ELDER_ID.fullmatch(text) is not None and text not in (".", "..", UNPARTITIONED)
 
 
 def check_elder_id(elder_id: str, id_type: IdType) -> None:
-    """Raises MemoryDataError: `elder_id` is no partition key, or no ObjectId where the layout stores those."""
+    """Raises MemoryDataError: `elder_id` is no partition key, or no ObjectId where the layout
+    stores those.
+    """
     if not is_elder_id(elder_id):
         raise MemoryDataError(
             f"The elder id {elder_id[:80]!r} cannot be used.",
@@ -153,7 +174,8 @@ def check_elder_id(elder_id: str, id_type: IdType) -> None:
     if id_type == "objectid" and _OBJECT_ID.fullmatch(elder_id) is None:
         raise MemoryDataError(
             f"The elder id {elder_id!r} is no ObjectId, which this layout stores.",
-            next_step="use the 24 hex digits of the elder's _id, or set `elder_id_type: string` in the layout.",
+            next_step="use the 24 hex digits of the elder's _id, or set `elder_id_type: string` "
+            "in the layout.",
         )
 
 
@@ -163,7 +185,9 @@ def stored_id(elder_id: str, id_type: IdType) -> str | ObjectId:
 
 
 def elder_id_of(stored: object, id_type: IdType) -> str | None:
-    """The elder id of a stored value; None where it has the wrong type or cannot be a partition key."""
+    """The elder id of a stored value; None where it has the wrong type or cannot be a partition
+    key.
+    """
     if id_type == "objectid":
         return str(stored) if isinstance(stored, ObjectId) else None
     return stored if isinstance(stored, str) and is_elder_id(stored) else None

@@ -1,4 +1,5 @@
-"""Reads elders from MongoDB: one sorted cursor for many elders, whichever of the two layouts the database has.
+"""Reads elders from MongoDB: one sorted cursor for many elders, whichever of the two layouts the
+database has.
 
 A user with the role `read` suffices: nothing here writes or creates an index.
 """
@@ -21,17 +22,29 @@ from pymongo.errors import OperationFailure
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import canonical_text_json
 from agent_assets.errors import MemoryDataError
-from agent_assets.mongo.answers import Question, clean_text, dig, id_text, make_memories, make_profile
+from agent_assets.mongo.answers import (
+    Question,
+    clean_text,
+    dig,
+    id_text,
+    make_memories,
+    make_profile,
+)
 from agent_assets.mongo.layout import MongoLayout, check_elder_id, elder_id_of, stored_id
 from agent_assets.mongo.retry import TRANSIENT, Document, Retry, refused, unavailable, with_retries
 
 MAX_ANSWER_CHARS = 20_000
-BINARY_ORDER = Collation(locale="simple")  # a collection's own collation may take "a" and "A" for one elder
+BINARY_ORDER = Collation(
+    locale="simple"
+)  # a collection's own collation may take "a" and "A" for one elder
 _IDS_PER_CURSOR = 50_000  # a query is at most 16 MB
 
-# One broken document must not end the read of all elders: bad UTF-8 and far-off dates arrive, and are skipped as such.
+# One broken document must not end the read of all elders: bad UTF-8 and far-off dates arrive, and
+# are skipped as such.
 _TOLERANT: CodecOptions[Document] = CodecOptions(
-    tz_aware=True, unicode_decode_error_handler="surrogateescape", datetime_conversion=DatetimeConversion.DATETIME_AUTO
+    tz_aware=True,
+    unicode_decode_error_handler="surrogateescape",
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
 
 Stored = str | ObjectId
@@ -39,7 +52,9 @@ Stored = str | ObjectId
 
 @dataclass(frozen=True)
 class ElderRecord:
-    """Who an elder is and what is remembered of them; `skipped` counts unusable documents by SkipReason."""
+    """Who an elder is and what is remembered of them; `skipped` counts unusable documents by
+    SkipReason.
+    """
 
     profile: ElderProfile
     memories: tuple[Memory, ...]
@@ -49,10 +64,14 @@ class ElderRecord:
 def content_digest(record: ElderRecord) -> str:
     """Data version of an elder: 32 hex digits over profile and memories.
 
-    `updated_at` is left out, so that a touch without a change rebuilds nothing; so are the skipped documents.
+    `updated_at` is left out, so that a touch without a change rebuilds nothing; so are the skipped
+    documents.
     """
     # vars, not asdict: it copies nothing, and this runs over every answer of every elder.
-    memories = [{key: value for key, value in vars(m).items() if key != "updated_at"} for m in record.memories]
+    memories = [
+        {key: value for key, value in vars(m).items() if key != "updated_at"}
+        for m in record.memories
+    ]
     content = {"profile": vars(record.profile), "memories": memories}
     return hashlib.sha256(canonical_text_json(content)).hexdigest()[:32]
 
@@ -77,7 +96,8 @@ def read_elder(
         raise MemoryDataError(
             f"Elder {elder_id} has no usable answer in {db.name}.{layout.answers.collection}"
             + (f"; skipped: {reasons}." if reasons else ": there is none at all."),
-            next_step="let the elder answer a question, or check the collections and field names in defs.yaml.",
+            next_step="let the elder answer a question, or check the collections and field names "
+            "in defs.yaml.",
         )
     return record
 
@@ -92,8 +112,9 @@ def iter_elders(
 ) -> Iterator[ElderRecord]:
     """Read many elders with one cursor, sorted by id; all that have answers if `elder_ids` is None.
 
-    An elder without a usable answer is a record without memories, so that the others go on. Stored ids that cannot be
-    partition keys are left out: `list_elder_ids` counts them. An interrupted read goes on after the last whole elder.
+    An elder without a usable answer is a record without memories, so that the others go on. Stored
+    ids that cannot be partition keys are left out: `list_elder_ids` counts them. An interrupted
+    read goes on after the last whole elder.
 
     Raises:
         MemoryDataError: one of `elder_ids` cannot be used; raised before anything is read.
@@ -106,7 +127,11 @@ def iter_elders(
 
 
 def _records(
-    db: Database[Document], layout: MongoLayout, wanted: Sequence[str] | None, max_answer_chars: int, retry: Retry
+    db: Database[Document],
+    layout: MongoLayout,
+    wanted: Sequence[str] | None,
+    max_answer_chars: int,
+    retry: Retry,
 ) -> Iterator[ElderRecord]:
     questions = with_retries(db.client, lambda: _questions(db, layout), retry)
     profiles = with_retries(db.client, lambda: _profiles(db, layout, wanted), retry)
@@ -114,14 +139,20 @@ def _records(
         memories, skipped = make_memories(
             elder_id, documents, layout.answers, questions, max_answer_chars=max_answer_chars
         )
-        profile, unusable = make_profile(elder_id, profiles.get(elder_id, {}), layout.profiles, memories)
-        yield ElderRecord(profile, memories, {str(key): n for key, n in sorted((skipped + unusable).items())})
+        profile, unusable = make_profile(
+            elder_id, profiles.get(elder_id, {}), layout.profiles, memories
+        )
+        yield ElderRecord(
+            profile, memories, {str(key): n for key, n in sorted((skipped + unusable).items())}
+        )
 
 
 def _answers_by_elder(
     db: Database[Document], layout: MongoLayout, wanted: Sequence[str] | None, retry: Retry
 ) -> Iterator[tuple[str, list[Document]]]:
-    """Every elder that was asked for, in order of ids: one without answers comes with an empty list."""
+    """Every elder that was asked for, in order of ids: one without answers comes with an empty
+    list.
+    """
     if wanted is None:
         for stored, documents in _groups(db, layout, {}, retry):
             elder_id = elder_id_of(stored, layout.elder_id_type)
@@ -144,7 +175,9 @@ def _answers_by_elder(
 def _groups(
     db: Database[Document], layout: MongoLayout, condition: Document, retry: Retry
 ) -> Iterator[tuple[Stored, list[Document]]]:
-    """Answers by stored elder id. A lost connection is resumed after the last elder that was read to the end."""
+    """Answers by stored elder id. A lost connection is resumed after the last elder that was read
+    to the end.
+    """
     name = layout.answers.elder
     elder_of = partial(dig, path=name) if "." in name else itemgetter(name)
     after: Stored | None = None
@@ -168,21 +201,28 @@ def _groups(
         retry.wait(failures)
 
 
-def _answers_cursor(db: Database[Document], layout: MongoLayout, condition: Document) -> Cursor[Document]:
+def _answers_cursor(
+    db: Database[Document], layout: MongoLayout, condition: Document
+) -> Cursor[Document]:
     names = layout.answers.model_dump(exclude={"collection"}, exclude_none=True).values()
     kind = "objectId" if layout.elder_id_type == "objectid" else "string"
     return _collection(db, layout.answers.collection).find(
-        # Conditions look into arrays: a list of ids would match, and split the group of the elder it sorts beside.
+        # Conditions look into arrays: a list of ids would match, and split the group of the elder
+        # it sorts beside.
         {layout.answers.elder: {"$type": kind, "$not": {"$type": "array"}, **condition}},
         projection={"_id": 0, **dict.fromkeys(names, 1)},
         sort=[(layout.answers.elder, 1)],
         collation=BINARY_ORDER,
-        allow_disk_use=True,  # without an index on the elder the server sorts, maybe more than fits its memory
+        # without an index on the elder the server sorts, maybe more than fits its memory
+        allow_disk_use=True,
     )
 
 
-def read_questionnaire(db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None) -> list[str]:
-    """The wordings of all questions of the questions collection, sorted, each once; empty ones are left out.
+def read_questionnaire(
+    db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None
+) -> list[str]:
+    """The wordings of all questions of the questions collection, sorted, each once; empty ones are
+    left out.
 
     Raises:
         MongoUnavailable: MongoDB did not answer, after retries.
@@ -194,26 +234,45 @@ def read_questionnaire(db: Database[Document], layout: MongoLayout, *, retry: Re
 def _questions(db: Database[Document], layout: MongoLayout) -> dict[str, Question]:
     names = layout.questions
     fields = [name for name in (names.id, names.text, names.category) if name]
-    documents = _collection(db, names.collection).find({}, projection={"_id": 0, **dict.fromkeys(fields, 1)})
+    documents = _collection(db, names.collection).find(
+        {}, projection={"_id": 0, **dict.fromkeys(fields, 1)}
+    )
     return {
         id_text(dig(document, names.id)): Question(
-            clean_text(dig(document, names.text)) or "", clean_text(dig(document, names.category)) or ""
+            clean_text(dig(document, names.text)) or "",
+            clean_text(dig(document, names.category)) or "",
         )
         for document in documents
     }
 
 
-def _profiles(db: Database[Document], layout: MongoLayout, wanted: Sequence[str] | None) -> dict[str, Document]:
-    """Profile documents by elder id; of several with one id the one with the lowest text, whatever their order."""
+def _profiles(
+    db: Database[Document], layout: MongoLayout, wanted: Sequence[str] | None
+) -> dict[str, Document]:
+    """Profile documents by elder id; of several with one id the one with the lowest text, whatever
+    their order.
+    """
     names = layout.profiles
     if names is None:
         return {}
     few = wanted is not None and len(wanted) <= _IDS_PER_CURSOR
-    condition = {names.id: {"$in": [stored_id(e, layout.elder_id_type) for e in wanted or ()]}} if few else {}
-    fields = [name for name in (names.id, names.name, names.language, *names.traits.values()) if name]
-    found = _collection(db, names.collection).find(condition, projection={"_id": 0, **dict.fromkeys(fields, 1)})
-    pairs = [(elder_id_of(dig(document, names.id), layout.elder_id_type), document) for document in found]
-    ordered = sorted(((e, document) for e, document in pairs if e), key=lambda pair: repr(pair[1]), reverse=True)
+    condition = (
+        {names.id: {"$in": [stored_id(e, layout.elder_id_type) for e in wanted or ()]}}
+        if few
+        else {}
+    )
+    fields = [
+        name for name in (names.id, names.name, names.language, *names.traits.values()) if name
+    ]
+    found = _collection(db, names.collection).find(
+        condition, projection={"_id": 0, **dict.fromkeys(fields, 1)}
+    )
+    pairs = [
+        (elder_id_of(dig(document, names.id), layout.elder_id_type), document) for document in found
+    ]
+    ordered = sorted(
+        ((e, document) for e, document in pairs if e), key=lambda pair: repr(pair[1]), reverse=True
+    )
     return dict(ordered)
 
 

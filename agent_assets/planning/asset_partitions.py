@@ -1,4 +1,6 @@
-"""What a plan consists of: asset partitions with status and causes, runs, and how far a shared change may reach."""
+"""What a plan consists of: asset partitions with status and causes, runs, and how far a shared
+change may reach.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,7 +28,9 @@ class CauseKind(StrEnum):
 
 @dataclass(frozen=True)
 class Cause:
-    """One reason. `old` and `new` are versions of `input`, for those who can say more about them."""
+    """One reason. `old` and `new` are versions of `input`, for those who can say more about
+    them.
+    """
 
     kind: CauseKind
     input: str | None
@@ -55,9 +59,11 @@ class PlannedRun:
     Args:
         assets: what it materializes, parents first.
         own_assets: the part that does not only wait for a shared asset; () when everything does.
-        target_digest: digest of the state it should reach. Two plans that want the same have the same digest.
+        target_digest: digest of the state it should reach. Two plans that want the same have the
+            same digest.
         base_event_id: id of the latest materialization of this elder: where the run starts from.
-        waits: a shared asset of the pipeline is not fresh; its run comes first and may make this one unnecessary.
+        waits: a shared asset of the pipeline is not fresh; its run comes first and may make this
+            one unnecessary.
         new: nothing was ever built for this elder.
     """
 
@@ -84,7 +90,9 @@ class FanOut:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is not fresh (sorted by pipeline, partition, parents first), the runs, and the count of the rest."""
+    """What is not fresh (sorted by pipeline, partition, parents first), the runs, and the count of
+    the rest.
+    """
 
     asset_partitions: tuple[AssetPartition, ...]
     runs: tuple[PlannedRun, ...]

@@ -1,4 +1,6 @@
-"""In words: what differs between two states of an elder's memories, or of the tools. Counts and names, no content."""
+"""In words: what differs between two states of an elder's memories, or of the tools. Counts and
+names, no content.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -11,7 +13,11 @@ _MOST = 5  # changes named one by one
 
 
 def memory_changes(
-    old: Iterable[Memory], new: Iterable[Memory], *, old_profile: ElderProfile, new_profile: ElderProfile
+    old: Iterable[Memory],
+    new: Iterable[Memory],
+    *,
+    old_profile: ElderProfile,
+    new_profile: ElderProfile,
 ) -> str:
     """For example "3 memories added, 1 edited". When an answer was changed does not count."""
     before, after = _contents(old), _contents(new)
@@ -31,7 +37,9 @@ def memory_changes(
 
 
 def tool_changes(old: Sequence[ToolSchema], new: Sequence[ToolSchema]) -> str:
-    """For example "tool `get_price` gained parameter `unit`"; at most five changes, then how many more."""
+    """For example "tool `get_price` gained parameter `unit`"; at most five changes, then how many
+    more.
+    """
     before, after = {tool.name: tool for tool in old}, {tool.name: tool for tool in new}
     changes = [f"tool `{name}` added" for name in sorted(after.keys() - before.keys())]
     changes += [f"tool `{name}` removed" for name in sorted(before.keys() - after.keys())]
@@ -46,10 +54,16 @@ def _one_tool(old: ToolSchema, new: ToolSchema) -> list[str]:
     before, after = _parameters(old), _parameters(new)
     changes = [f"gained parameter `{name}`" for name in sorted(after.keys() - before.keys())]
     changes += [f"lost parameter `{name}`" for name in sorted(before.keys() - after.keys())]
-    changes += [f"changed parameter `{n}`" for n in sorted(before.keys() & after.keys()) if before[n] != after[n]]
+    changes += [
+        f"changed parameter `{n}`"
+        for n in sorted(before.keys() & after.keys())
+        if before[n] != after[n]
+    ]
     if old.description != new.description:
         changes.append("changed its description")
-    if not changes and json.dumps(old.parameters, sort_keys=True) != json.dumps(new.parameters, sort_keys=True):
+    if not changes and json.dumps(old.parameters, sort_keys=True) != json.dumps(
+        new.parameters, sort_keys=True
+    ):
         changes.append("changed its schema")
     return [f"tool `{old.name}` {change}" for change in changes]
 
@@ -57,8 +71,14 @@ def _one_tool(old: ToolSchema, new: ToolSchema) -> list[str]:
 def _parameters(tool: ToolSchema) -> dict[str, object]:
     """Schema by parameter, with whether it is required."""
     required = set(tool.parameters.get("required", ()))
-    return {name: (schema, name in required) for name, schema in tool.parameters.get("properties", {}).items()}
+    return {
+        name: (schema, name in required)
+        for name, schema in tool.parameters.get("properties", {}).items()
+    }
 
 
 def _contents(memories: Iterable[Memory]) -> dict[str, dict[str, object]]:
-    return {m.memory_id: {key: value for key, value in asdict(m).items() if key != "updated_at"} for m in memories}
+    return {
+        m.memory_id: {key: value for key, value in asdict(m).items() if key != "updated_at"}
+        for m in memories
+    }

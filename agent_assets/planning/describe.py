@@ -1,4 +1,6 @@
-"""Causes in words a person understands: the plan knows which input changed, the store knows what was in it."""
+"""Causes in words a person understands: the plan knows which input changed, the store knows what
+was in it.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +27,11 @@ TOOLS = "mcp_tool_schema"
 SNAPSHOT_FILE = "tool_schema.json"
 _LONGEST = 120
 _HASH = re.compile(r"\S+ (?:[0-9a-f]{32,}|None) -> (?:[0-9a-f]{32,}|None)")
-_PLAIN = {"weights": "base model weights changed", "base_model": "base model changed", "mongodb": "memories changed"}
+_PLAIN = {
+    "weights": "base model weights changed",
+    "base_model": "base model changed",
+    "mongodb": "memories changed",
+}
 
 # An elder's memories as they are now: (elder, profile, memories).
 CurrentMemories = Callable[[str, list[str]], Iterator[tuple[str, ElderProfile, Iterable[Memory]]]]
@@ -39,7 +45,8 @@ class Describer:
         store: where the artifacts that were built from the old state are.
         current_memories: reads elders of a pipeline from the source.
         current_tools: canonical schema snapshot by pipeline, as the servers answer now.
-        limit: elders whose memories are compared one by one; of more it is only said that they changed.
+        limit: elders whose memories are compared one by one; of more it is only said that they
+            changed.
     """
 
     store: ArtifactStore
@@ -50,14 +57,18 @@ class Describer:
     def describe(self, plan: Plan) -> Plan:
         """The plan with better words."""
         one = _Descriptions(self, plan)
-        return replace(plan, asset_partitions=tuple(one.entry(entry) for entry in plan.asset_partitions))
+        return replace(
+            plan, asset_partitions=tuple(one.entry(entry) for entry in plan.asset_partitions)
+        )
 
 
 class _Descriptions:
     def __init__(self, describer: Describer, plan: Plan) -> None:
         self._from = describer
         self._plan = plan
-        self._configs = {(p.name, stage.name): stage.config for p in plan.pipelines for stage in p.stages}
+        self._configs = {
+            (p.name, stage.name): stage.config for p in plan.pipelines for stage in p.stages
+        }
         self._seen: dict[tuple[str, ...], str] = {}
         self._compared = 0
 
@@ -90,13 +101,17 @@ class _Descriptions:
         artifact = self._recorded(entry)
         if artifact is None:
             return None
-        changes = config_changes(artifact.manifest.config, self._configs[entry.pipeline, entry.asset])
+        changes = config_changes(
+            artifact.manifest.config, self._configs[entry.pipeline, entry.asset]
+        )
         named = [_short(change) for change in changes]
         return "; ".join(f"{entry.asset}.{change}" for change in named) or None
 
     def _tools(self, entry: AssetPartition, cause: Cause) -> str | None:
         old = (
-            self._recorded(entry) if cause.input == "servers" else self._version(entry.pipeline, TOOLS, None, cause.old)
+            self._recorded(entry)
+            if cause.input == "servers"
+            else self._version(entry.pipeline, TOOLS, None, cause.old)
         )
         if cause.input == "servers":
             new = self._from.current_tools.get(entry.pipeline)
@@ -104,14 +119,20 @@ class _Descriptions:
             built = self._version(entry.pipeline, TOOLS, None, cause.new)
             new = None if built is None else _file(built, SNAPSHOT_FILE)
         before = None if old is None else _file(old, SNAPSHOT_FILE)
-        return None if before is None or new is None else tool_changes(read_snapshot(before), read_snapshot(new))
+        return (
+            None
+            if before is None or new is None
+            else tool_changes(read_snapshot(before), read_snapshot(new))
+        )
 
     @cached_property
     def _memories(self) -> dict[tuple[str, str], str]:
         """Words by (pipeline, elder) for elders whose source moved, the first `limit` of them."""
         stale: dict[str, dict[str, AssetPartition]] = {}
         for entry in self._plan.asset_partitions:
-            if any(cause.kind is CauseKind.DATA and cause.input == "mongodb" for cause in entry.causes):
+            if any(
+                cause.kind is CauseKind.DATA and cause.input == "mongodb" for cause in entry.causes
+            ):
                 stale.setdefault(entry.pipeline, {})[str(entry.partition)] = entry
         words = {}
         for pipeline, elders in stale.items():
@@ -128,20 +149,32 @@ class _Descriptions:
             return "memories changed"
         old = self._version(entry.pipeline, MEMORIES, entry.partition, cause.old)
         new = self._version(entry.pipeline, MEMORIES, entry.partition, cause.new)
-        if old is None or new is None or _file(new, MEMORIES_FILE) is None or _file(new, PROFILE_FILE) is None:
+        if (
+            old is None
+            or new is None
+            or _file(new, MEMORIES_FILE) is None
+            or _file(new, PROFILE_FILE) is None
+        ):
             return "memories changed"
         return _compare(old, read_profile(new.path), read_memories(new.path))
 
     def _recorded(self, entry: AssetPartition) -> Artifact | None:
         if entry.recorded is None:
             return None
-        return self._find(ArtifactKey(entry.pipeline, entry.asset, entry.partition), entry.recorded.fingerprint)
+        return self._find(
+            ArtifactKey(entry.pipeline, entry.asset, entry.partition), entry.recorded.fingerprint
+        )
 
-    def _version(self, pipeline: str, asset: str, partition: str | None, data_version: str) -> Artifact | None:
+    def _version(
+        self, pipeline: str, asset: str, partition: str | None, data_version: str
+    ) -> Artifact | None:
         """A stored version of an artifact with this content."""
         key = ArtifactKey(pipeline, asset, partition)
         found = (self._find(key, fingerprint) for fingerprint in self._from.store.versions(key))
-        return next((one for one in found if one is not None and one.manifest.data_version == data_version), None)
+        return next(
+            (one for one in found if one is not None and one.manifest.data_version == data_version),
+            None,
+        )
 
     def _find(self, key: ArtifactKey, fingerprint: str) -> Artifact | None:
         try:
@@ -153,17 +186,23 @@ class _Descriptions:
 def _compare(old: Artifact, profile: ElderProfile, memories: Iterable[Memory]) -> str:
     if any(_file(old, name) is None for name in (MEMORIES_FILE, PROFILE_FILE)):
         return "memories changed"
-    return memory_changes(read_memories(old.path), memories, old_profile=read_profile(old.path), new_profile=profile)
+    return memory_changes(
+        read_memories(old.path), memories, old_profile=read_profile(old.path), new_profile=profile
+    )
 
 
 def _file(artifact: Artifact, name: str) -> str | None:
-    """Text of a file of an artifact, None when somebody removed it: the run reports that and rebuilds the artifact."""
+    """Text of a file of an artifact, None when somebody removed it: the run reports that and
+    rebuilds the artifact.
+    """
     path = artifact.path / name
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def _short(change: str) -> str:
-    """`name old -> new`; of a hash or a long text only that it changed. `x_sha256` is the hash of a file `x`."""
+    """`name old -> new`; of a hash or a long text only that it changed. `x_sha256` is the hash of a
+    file `x`.
+    """
     found = _HASH.fullmatch(change)
     if found is None and len(change) <= _LONGEST:
         return change

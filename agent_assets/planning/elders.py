@@ -1,8 +1,9 @@
-"""Which elders there are and what version their memories have, from cheap marks first and content only where needed.
+"""Which elders there are and what version their memories have, from cheap marks first and content
+only where needed.
 
-Every check reads a *mark* per elder (counts and times, from an index of the database). Only elders whose mark moved
-have their content read; its digest is the version. A full check compares a checksum of everything as well, for writers
-that forget to move `updatedAt`.
+Every check reads a *mark* per elder (counts and times, from an index of the database). Only elders
+whose mark moved have their content read; its digest is the version. A full check compares a
+checksum of everything as well, for writers that forget to move `updatedAt`.
 """
 
 import sqlite3
@@ -20,7 +21,8 @@ _BATCH = 200
 
 @dataclass(frozen=True)
 class Marks:
-    """What a look at the database says. Marks by elder id; ids that cannot be used and profiles twice are counted.
+    """What a look at the database says. Marks by elder id; ids that cannot be used and profiles
+    twice are counted.
 
     `advice` is what an operator should change to make looks cheap, "" when there is nothing.
     """
@@ -33,11 +35,15 @@ class Marks:
 
 
 class ElderSource(Protocol):
-    """Where elders come from. Marks and checksums are asked for at the same time, from two threads."""
+    """Where elders come from. Marks and checksums are asked for at the same time, from two
+    threads.
+    """
 
     @property
     def scope(self) -> str:
-        """Names the database, its layout, and what of an answer counts: digests of one scope are comparable."""
+        """Names the database, its layout, and what of an answer counts: digests of one scope are
+        comparable.
+        """
 
     def marks(self) -> Marks:
         """A mark of every elder and of every question, cheap enough for every tick."""
@@ -88,10 +94,13 @@ def check_elders(
     """Look which elders changed since the last check.
 
     Args:
-        now: seconds since 1970. It may lie before the last check's: a clock that is set back delays nothing.
+        now: seconds since 1970. It may lie before the last check's: a clock that is set back delays
+            nothing.
         full: compare checksums of all content, too.
-        budget_s: read contents for so long at most; the rest is left to the next check. At least one batch is read.
-        partitions: elders who should be there: those the database lacks are gone, even if the index never saw them.
+        budget_s: read contents for so long at most; the rest is left to the next check. At least
+            one batch is read.
+        partitions: elders who should be there: those the database lacks are gone, even if the index
+            never saw them.
 
     Raises:
         MongoUnavailable: the database does not answer.
@@ -106,15 +115,23 @@ def check_elders(
         checksums = summing.result() if summing else {}
     moved_questions = _differing(questions, marks.questions) if known else set()
     touched = source.answering(moved_questions) if moved_questions else set()
-    states = {elder: _next_state(known.get(elder), mark, now) for elder, mark in marks.elders.items()}
+    states = {
+        elder: _next_state(known.get(elder), mark, now) for elder, mark in marks.elders.items()
+    }
     for elder, state in states.items():
-        if elder in touched or (elder in checksums and state.checksum not in (None, checksums[elder])):
+        if elder in touched or (
+            elder in checksums and state.checksum not in (None, checksums[elder])
+        ):
             state.read = False
         state.checksum = checksums.get(elder, state.checksum)
     absent = (known.keys() | set(partitions)) - marks.elders.keys()
     gone = {elder: _gone_since(known.get(elder), now) for elder in sorted(absent)}
     changed = {elder: state for elder, state in states.items() if state != known.get(elder)}
-    left = {elder: since for elder, since in gone.items() if elder not in known or known[elder].gone_since != since}
+    left = {
+        elder: since
+        for elder, since in gone.items()
+        if elder not in known or known[elder].gone_since != since
+    }
     if changed or left or questions != marks.questions:
         with index.open() as connection:
             # Written before contents are read: a check that is cut short loses no flag.
@@ -124,9 +141,15 @@ def check_elders(
     flagged = sorted(elder for elder, state in states.items() if not state.read)
     read = _read_contents(source, index, states, flagged, started + budget_s)
     return Elders(
-        digests={elder: state.digest for elder, state in states.items() if state.read and state.digest},
+        digests={
+            elder: state.digest for elder, state in states.items() if state.read and state.digest
+        },
         settled={elder: state.moved_at for elder, state in states.items()},
-        unusable=tuple(sorted(elder for elder, state in states.items() if state.read and state.digest == UNUSABLE)),
+        unusable=tuple(
+            sorted(
+                elder for elder, state in states.items() if state.read and state.digest == UNUSABLE
+            )
+        ),
         unread=tuple(flagged[read:]),
         gone=gone,
         invalid_ids=marks.invalid_ids,
@@ -168,9 +191,15 @@ def _gone_since(before: _State | None, now: float) -> float:
 
 
 def _read_contents(
-    source: ElderSource, index: PlanIndex, states: Mapping[str, _State], flagged: list[str], deadline: float
+    source: ElderSource,
+    index: PlanIndex,
+    states: Mapping[str, _State],
+    flagged: list[str],
+    deadline: float,
 ) -> int:
-    """Read the contents of flagged elders in batches, recording each; returns how many were read."""
+    """Read the contents of flagged elders in batches, recording each; returns how many were
+    read.
+    """
     done = 0
     while done < len(flagged) and (done == 0 or time.monotonic() < deadline):
         batch = flagged[done : done + _BATCH]
@@ -200,7 +229,14 @@ def _load(connection: sqlite3.Connection, scope: str) -> dict[str, _State]:
 
 def _store(connection: sqlite3.Connection, scope: str, states: Mapping[str, _State]) -> None:
     rows = [
-        (scope, elder, state.mark, state.checksum, state.digest if state.read else None, state.moved_at)
+        (
+            scope,
+            elder,
+            state.mark,
+            state.checksum,
+            state.digest if state.read else None,
+            state.moved_at,
+        )
         for elder, state in states.items()
     ]
     connection.executemany("INSERT OR REPLACE INTO elders VALUES (?, ?, ?, ?, ?, ?, NULL)", rows)
@@ -216,7 +252,11 @@ def _store_gone(connection: sqlite3.Connection, scope: str, gone: Mapping[str, f
 
 
 def _load_questions(connection: sqlite3.Connection, scope: str) -> dict[str, str]:
-    return dict(connection.execute("SELECT question, mark FROM questions WHERE scope = ?", (scope,)).fetchall())
+    return dict(
+        connection.execute(
+            "SELECT question, mark FROM questions WHERE scope = ?", (scope,)
+        ).fetchall()
+    )
 
 
 def _store_questions(connection: sqlite3.Connection, scope: str, marks: Mapping[str, str]) -> None:

@@ -15,15 +15,21 @@ def explain_change(
     new_code: str,
 ) -> str:
     """Every difference, joined by "; ", or `UNCHANGED`. Names and settings only, never content."""
-    causes = [f"{name} changed" for name in sorted(new_inputs) if new_inputs[name] != old_inputs.get(name)]
-    causes += [f"{name} is no longer an input" for name in sorted(set(old_inputs) - set(new_inputs))]
+    causes = [
+        f"{name} changed" for name in sorted(new_inputs) if new_inputs[name] != old_inputs.get(name)
+    ]
+    causes += [
+        f"{name} is no longer an input" for name in sorted(set(old_inputs) - set(new_inputs))
+    ]
     causes += [f"configuration: {change}" for change in config_changes(old_config, new_config)]
     if old_code != new_code:
         causes.append(f"code version {old_code} -> {new_code}")
     return "; ".join(causes) or UNCHANGED
 
 
-def config_changes(old: Mapping[str, object], new: Mapping[str, object], prefix: str = "") -> list[str]:
+def config_changes(
+    old: Mapping[str, object], new: Mapping[str, object], prefix: str = ""
+) -> list[str]:
     """`name old -> new` for every setting that differs, nested names joined by dots."""
     changes = []
     for name in sorted(set(old) | set(new)):

@@ -1,4 +1,6 @@
-"""What a plan is made from, as plain values: the stages, what was built of them, and what they read outside."""
+"""What a plan is made from, as plain values: the stages, what was built of them, and what they read
+outside.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,13 +46,15 @@ class StageFacts:
 
 @dataclass(frozen=True)
 class PipelineFacts:
-    """One pipeline: its stages, parents first, and its elders ((), for a pipeline without partitions)."""
+    """One pipeline: its stages, parents first, and its elders ((), for a pipeline without
+    partitions).
+    """
 
     name: str
     stages: tuple[StageFacts, ...]
     partitions: tuple[str, ...] = ()
 
 
-# Source digests by (stage, partition). A stage that reads a source and is not in here has an unknown source: then
-# what it read last time counts as current.
+# Source digests by (stage, partition). A stage that reads a source and is not in here has an
+# unknown source: then what it read last time counts as current.
 SourceVersions = Mapping[tuple[str, str | None], Mapping[str, str]]

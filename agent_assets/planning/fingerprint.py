@@ -51,23 +51,35 @@ class FingerprintTemplate:
         shared = {"asset": asset, "code_version": code_version, "config": dict(config)}
         self._start = canonical_json(shared)[:-1]
 
-    def fingerprint(self, partition: str | None, inputs: Mapping[str, str], generation: int = 0) -> str:
+    def fingerprint(
+        self, partition: str | None, inputs: Mapping[str, str], generation: int = 0
+    ) -> str:
         """The same 32 hex digits that `fingerprint` returns."""
-        # The keys of canonical JSON are sorted: asset, code_version, config, generation, inputs, partition.
-        pairs = ",".join(f"{encode_basestring(name)}:{encode_basestring(inputs[name])}" for name in sorted(inputs))
+        # The keys of canonical JSON are sorted: asset, code_version, config, generation, inputs,
+        # partition.
+        pairs = ",".join(
+            f"{encode_basestring(name)}:{encode_basestring(inputs[name])}"
+            for name in sorted(inputs)
+        )
         salt = f',"generation":{generation}' if generation else ""
         end = "null" if partition is None else encode_basestring(partition)
         return _digest(f'{self._start}{salt},"inputs":{{{pairs}}},"partition":{end}}}')
 
 
 def config_version(code_version: str, config: Mapping[str, object]) -> str:
-    """Code version as Dagster sees it: a change of code or of the configuration that matters makes an asset stale."""
+    """Code version as Dagster sees it: a change of code or of the configuration that matters makes
+    an asset stale.
+    """
     return f"{code_version}-{hashlib.sha256(canonical_json(dict(config)).encode()).hexdigest()[:8]}"
 
 
 def source_version(digest: str) -> str:
-    """The digest of a source in a form that Dagster takes as a tag value: as it is, or 32 hex digits of its hash."""
-    return digest if _TAG_VALUE.fullmatch(digest) else hashlib.sha256(digest.encode()).hexdigest()[:32]
+    """The digest of a source in a form that Dagster takes as a tag value: as it is, or 32 hex
+    digits of its hash.
+    """
+    return (
+        digest if _TAG_VALUE.fullmatch(digest) else hashlib.sha256(digest.encode()).hexdigest()[:32]
+    )
 
 
 def _digest(text: str) -> str:

@@ -23,7 +23,8 @@ PIPELINE_TAG = "agent_assets/pipeline"
 ELDER_TAG = "agent_assets/elder"
 # Runs that were requested for stale asset partitions carry the digest of what they should reach.
 WANTED_TAG = "agent_assets/wanted"
-# Dagster hashes the versions of partitioned inputs; ours stand as they are, those of sources among them.
+# Dagster hashes the versions of partitioned inputs; ours stand as they are, those of sources among
+# them.
 INPUT_TAG = "agent_assets.input/"
 DATA_VERSION_TAG = "dagster/data_version"
 CODE_VERSION_TAG = "dagster/code_version"
@@ -51,8 +52,12 @@ class ActiveRun:
     partition: str | None
 
 
-def latest_materialization(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> Recorded | None:
-    """The latest materialization of `key` (of its partition `partition`), or None if there is none."""
+def latest_materialization(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None
+) -> Recorded | None:
+    """The latest materialization of `key` (of its partition `partition`), or None if there is
+    none.
+    """
     partitions = None if partition is None else [partition]
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=key, asset_partitions=partitions), limit=1
@@ -83,26 +88,39 @@ class DagsterLog:
         """An id that a wiped and recreated database does not share with the one before."""
         storage = self._instance.run_storage
         if not isinstance(storage, SqlRunStorage):
-            raise DagsterInvalidInvocationError(f"the run storage {type(storage).__name__} is no SQL storage")
+            raise DagsterInvalidInvocationError(
+                f"the run storage {type(storage).__name__} is no SQL storage"
+            )
         return str(storage.get_run_storage_id())
 
     def latest_ids(self, pipeline: str, asset: str, *, partitioned: bool) -> dict[str | None, int]:
-        """Event id of the latest materialization of every partition, in one query; wiped ones are left out."""
+        """Event id of the latest materialization of every partition, in one query; wiped ones are
+        left out.
+        """
         key = dg.AssetKey([pipeline, asset])
         if not partitioned:
-            records = self._instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=key), limit=1).records
+            records = self._instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key=key), limit=1
+            ).records
             return {None: records[0].storage_id} if records else {}
         storage = self._instance.event_log_storage
-        return dict(storage.get_latest_storage_id_by_partition(key, DagsterEventType.ASSET_MATERIALIZATION).items())
+        return dict(
+            storage.get_latest_storage_id_by_partition(
+                key, DagsterEventType.ASSET_MATERIALIZATION
+            ).items()
+        )
 
     def read(self, storage_ids: Sequence[int]) -> Iterator[Materialization]:
         """The materializations of many events.
 
-        Events are parsed as JSON: building Dagster's own objects takes ten times as long, and only tags are needed.
+        Events are parsed as JSON: building Dagster's own objects takes ten times as long, and only
+        tags are needed.
         """
         storage = self._instance.event_log_storage
         if not isinstance(storage, SqlEventLogStorage):
-            raise DagsterInvalidInvocationError(f"the event log storage {type(storage).__name__} is no SQL storage")
+            raise DagsterInvalidInvocationError(
+                f"the event log storage {type(storage).__name__} is no SQL storage"
+            )
         table = SqlEventLogStorageTable
         for start in range(0, len(storage_ids), _CHUNK):
             chunk = storage_ids[start : start + _CHUNK]
@@ -128,7 +146,9 @@ def started_keys(instance: dg.DagsterInstance, run_keys: Collection[str]) -> set
     """Those of these run keys that a run was made for."""
     keys, found = sorted(run_keys), set()
     for start in range(0, len(keys), _CHUNK):
-        runs = instance.get_runs(filters=dg.RunsFilter(tags={_RUN_KEY_TAG: keys[start : start + _CHUNK]}))
+        runs = instance.get_runs(
+            filters=dg.RunsFilter(tags={_RUN_KEY_TAG: keys[start : start + _CHUNK]})
+        )
         found |= {run.tags[_RUN_KEY_TAG] for run in runs}
     return found
 
@@ -141,8 +161,14 @@ def _active(run: dg.DagsterRun) -> ActiveRun:
 
 def _materialization(storage_id: int, event: str) -> Materialization:
     body: Any = json.loads(event)
-    tags: dict[str, str] = body["dagster_event"]["event_specific_data"]["materialization"].get("tags") or {}
-    inputs = {name.removeprefix(INPUT_TAG): value for name, value in tags.items() if name.startswith(INPUT_TAG)}
+    tags: dict[str, str] = (
+        body["dagster_event"]["event_specific_data"]["materialization"].get("tags") or {}
+    )
+    inputs = {
+        name.removeprefix(INPUT_TAG): value
+        for name, value in tags.items()
+        if name.startswith(INPUT_TAG)
+    }
     return Materialization(
         storage_id=storage_id,
         fingerprint=tags.get(FINGERPRINT_TAG, ""),

@@ -1,7 +1,8 @@
-"""The plan's own index: one SQLite file with what was already read, so that the next plan costs what changed.
+"""The plan's own index: one SQLite file with what was already read, so that the next plan costs
+what changed.
 
-Everything in it can be read again from Dagster and the sources: losing the file costs time, never correctness. It
-holds ids, hashes and counts, no memory text.
+Everything in it can be read again from Dagster and the sources: losing the file costs time, never
+correctness. It holds ids, hashes and counts, no memory text.
 """
 
 import sqlite3
@@ -15,7 +16,8 @@ FILE = "index.sqlite"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS materializations (
     storage_id INTEGER PRIMARY KEY, asset TEXT NOT NULL, partition TEXT, fingerprint TEXT NOT NULL,
-    data_version TEXT NOT NULL, code_version TEXT NOT NULL, generation INTEGER NOT NULL, broken TEXT NOT NULL,
+    data_version TEXT NOT NULL, code_version TEXT NOT NULL, generation INTEGER NOT NULL,
+    broken TEXT NOT NULL,
     inputs TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS materializations_asset ON materializations (asset);
@@ -28,7 +30,8 @@ CREATE TABLE IF NOT EXISTS questions (
     scope TEXT NOT NULL, question TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (scope, question)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shared_sources (
-    pipeline TEXT NOT NULL, stage TEXT NOT NULL, versions TEXT NOT NULL, data TEXT, read_at REAL NOT NULL,
+    pipeline TEXT NOT NULL, stage TEXT NOT NULL, versions TEXT NOT NULL, data TEXT,
+    read_at REAL NOT NULL,
     PRIMARY KEY (pipeline, stage)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS requests (
@@ -41,7 +44,9 @@ _WAIT_SECONDS = 60.0
 
 
 class PlanIndex:
-    """The index below one folder. Several processes may use it: every write is one short transaction."""
+    """The index below one folder. Several processes may use it: every write is one short
+    transaction.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,17 +54,23 @@ class PlanIndex:
         with self.open() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version not in (0, _VERSION):  # made by another release: start anew
-                for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                for (name,) in connection.execute(
+                    "SELECT name FROM sqlite_master WHERE type = 'table'"
+                ).fetchall():
                     connection.execute(f"DROP TABLE {name}")
-            for statement in filter(str.strip, _SCHEMA.split(";")):  # executescript would end the transaction
+            for statement in filter(
+                str.strip, _SCHEMA.split(";")
+            ):  # executescript would end the transaction
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose statements take effect together at the end of the block, or not at all.
+        """A connection whose statements take effect together at the end of the block, or not at
+        all.
 
-        Blocks take turns across processes: one that reads first and writes later never works on old rows.
+        Blocks take turns across processes: one that reads first and writes later never works on old
+        rows.
         """
         connection = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
         try:

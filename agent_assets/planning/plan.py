@@ -1,8 +1,11 @@
-"""The plan: for every (asset, partition), is it fresh, stale or missing, why, and which runs make it fresh.
+"""The plan: for every (asset, partition), is it fresh, stale or missing, why, and which runs make
+it fresh.
 
-Freshness is one comparison: the fingerprint of the latest materialization against the fingerprint the same artifact
-would get now, from the recorded versions of its parents, the current digests of its sources, today's code and
-configuration. What follows from a parent that will be rebuilt is told apart: it may come out identical.
+Freshness is one comparison: the fingerprint of the latest materialization against the fingerprint
+the same artifact would get now, from the recorded versions of its parents, the current digests of
+its sources, today's code and
+configuration. What follows from a parent that will be rebuilt is told apart: it may come out
+identical.
 """
 
 import hashlib
@@ -10,7 +13,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent_assets.conversations.messages import canonical_json
-from agent_assets.planning.asset_partitions import AssetPartition, Cause, CauseKind, FanOut, Plan, PlannedRun, Status
+from agent_assets.planning.asset_partitions import (
+    AssetPartition,
+    Cause,
+    CauseKind,
+    FanOut,
+    Plan,
+    PlannedRun,
+    Status,
+)
 from agent_assets.planning.facts import (
     NO_INPUTS,
     Latest,
@@ -41,12 +52,15 @@ def make_plan(
         latest: latest materializations by (pipeline, asset) and partition.
         sources: current digests of sources by pipeline, then (stage, partition).
         inputs_of: reads the recorded inputs of materializations, by event id.
-        generations: how often an elder of this id was removed before, by partition; absent means never.
+        generations: how often an elder of this id was removed before, by partition; absent means
+            never.
         present: whether the store still has an artifact; None trusts that it has.
     """
     facts = tuple(pipelines)
     parts = [
-        _PipelinePlan(pipeline, latest, sources.get(pipeline.name, {}), inputs_of, generations or {}, present)
+        _PipelinePlan(
+            pipeline, latest, sources.get(pipeline.name, {}), inputs_of, generations or {}, present
+        )
         for pipeline in facts
     ]
     for part in parts:
@@ -62,7 +76,9 @@ def make_plan(
 
 @dataclass
 class _Outdated:
-    """What has another fingerprint now than recorded; its data causes are found once its inputs are read."""
+    """What has another fingerprint now than recorded; its data causes are found once its inputs are
+    read.
+    """
 
     stage: StageFacts
     recorded: Materialization
@@ -82,8 +98,8 @@ class _PipelinePlan:
     runs: list[PlannedRun] = field(default_factory=list)
     fresh: int = 0
     _outdated: list[_Outdated] = field(default_factory=list)
-    _drafts: list[tuple[str, str | None, Status, list[Cause], bool, Materialization | None]] = field(
-        default_factory=list
+    _drafts: list[tuple[str, str | None, Status, list[Cause], bool, Materialization | None]] = (
+        field(default_factory=list)
     )
     _shared_versions: dict[str, str | None] = field(default_factory=dict)
     _shared_pending: dict[str, Status] = field(default_factory=dict)
@@ -92,7 +108,9 @@ class _PipelinePlan:
         """Go through all asset partitions, parents first, then explain those that are not fresh."""
         self._versions = {stage.name: stage.config_version for stage in self.pipeline.stages}
         self._templates = {
-            stage.name: FingerprintTemplate(asset=stage.name, code_version=stage.code_version, config=stage.config)
+            stage.name: FingerprintTemplate(
+                asset=stage.name, code_version=stage.code_version, config=stage.config
+            )
             for stage in self.pipeline.stages
         }
         self._assumed = self._assumed_sources()
@@ -103,7 +121,9 @@ class _PipelinePlan:
             self._one(partition, own)
         self._explain()
         self.asset_partitions = [
-            AssetPartition(self.pipeline.name, asset, partition, status, tuple(causes), own_cause, recorded)
+            AssetPartition(
+                self.pipeline.name, asset, partition, status, tuple(causes), own_cause, recorded
+            )
             for asset, partition, status, causes, own_cause, recorded in self._drafts
         ]
 
@@ -114,7 +134,9 @@ class _PipelinePlan:
             below = _descendants(self.pipeline.stages, name)
             following = sum(stage.partitioned for stage in below)
             elders = len(self.pipeline.partitions)
-            found.append(FanOut(self.pipeline.name, name, elders if following else 0, elders * following))
+            found.append(
+                FanOut(self.pipeline.name, name, elders if following else 0, elders * following)
+            )
         return found
 
     def _assumed_sources(self) -> dict[tuple[str, str | None], Mapping[str, str]]:
@@ -123,11 +145,21 @@ class _PipelinePlan:
         for stage in self.pipeline.stages:
             recorded = self.latest.get((self.pipeline.name, stage.name), {})
             for partition in self.pipeline.partitions if stage.partitioned else (None,):
-                if stage.reads_source and (stage.name, partition) not in self.sources and partition in recorded:
-                    unknown[recorded[partition].storage_id] = (stage.name, partition, set(stage.deps))
+                if (
+                    stage.reads_source
+                    and (stage.name, partition) not in self.sources
+                    and partition in recorded
+                ):
+                    unknown[recorded[partition].storage_id] = (
+                        stage.name,
+                        partition,
+                        set(stage.deps),
+                    )
         inputs = self.inputs_of(unknown) if unknown else {}
         return {
-            (name, partition): {key: value for key, value in inputs.get(event, NO_INPUTS).items() if key not in deps}
+            (name, partition): {
+                key: value for key, value in inputs.get(event, NO_INPUTS).items() if key not in deps
+            }
             for event, (name, partition, deps) in unknown.items()
         }
 
@@ -142,9 +174,15 @@ class _PipelinePlan:
         for stage in stages:
             recorded = self.latest.get((self.pipeline.name, stage.name), {}).get(partition)
             inherited = recorded is not None and recorded.generation != generation
-            status, causes = self._direct(stage, partition, None if inherited else recorded, versions, generation)
+            status, causes = self._direct(
+                stage, partition, None if inherited else recorded, versions, generation
+            )
             if inherited:
-                causes = [Cause(CauseKind.MISSING, None, "added again after a removal; nothing is inherited")]
+                causes = [
+                    Cause(
+                        CauseKind.MISSING, None, "added again after a removal; nothing is inherited"
+                    )
+                ]
             base_event_id = max(base_event_id, recorded.storage_id if recorded is not None else 0)
             direct = bool(causes)
             for name in stage.deps:
@@ -159,7 +197,9 @@ class _PipelinePlan:
                 own.add(stage.name)
             pending[stage.name] = status if status is Status.MISSING else Status.STALE
             assets.append(stage.name)
-            self._drafts.append((stage.name, partition, pending[stage.name], causes, stage.name in own, recorded))
+            self._drafts.append(
+                (stage.name, partition, pending[stage.name], causes, stage.name in own, recorded)
+            )
         if assets:
             self.runs.append(self._run(partition, stages, assets, own, base_event_id, generation))
         if partition is None:
@@ -182,22 +222,35 @@ class _PipelinePlan:
         for name in stage.deps:
             version = versions[name]
             if version is None:
-                return Status.STALE, []  # nothing to compare with before the parent is built: an upstream cause
+                return (
+                    Status.STALE,
+                    [],
+                )  # nothing to compare with before the parent is built: an upstream cause
             current[name] = version
         if stage.reads_source:
             current |= self.sources.get(key) or self._assumed.get(key, NO_INPUTS)
         causes: list[Cause] = []
-        if self._templates[stage.name].fingerprint(partition, current, generation) != recorded.fingerprint:
+        if (
+            self._templates[stage.name].fingerprint(partition, current, generation)
+            != recorded.fingerprint
+        ):
             self._outdated.append(_Outdated(stage, recorded, current, causes))
             causes += self._code_and_config(stage, recorded)
-            # A placeholder, replaced in `_explain`: an outdated asset partition always has a cause of its own.
+            # A placeholder, replaced in `_explain`: an outdated asset partition always has a cause
+            # of its own.
             causes.append(Cause(CauseKind.DATA, None, ""))
         elif recorded.broken:
-            causes.append(Cause(CauseKind.MISSING, None, f"the last build failed its checks: {recorded.broken}"))
+            causes.append(
+                Cause(
+                    CauseKind.MISSING, None, f"the last build failed its checks: {recorded.broken}"
+                )
+            )
         elif self.present is not None and not self.present(
             self.pipeline.name, stage.name, partition, recorded.fingerprint
         ):
-            return Status.MISSING, [Cause(CauseKind.MISSING, None, "its artifact is not in the store any more")]
+            return Status.MISSING, [
+                Cause(CauseKind.MISSING, None, "its artifact is not in the store any more")
+            ]
         return Status.STALE, causes
 
     def _code_and_config(self, stage: StageFacts, recorded: Materialization) -> list[Cause]:
@@ -217,11 +270,21 @@ class _PipelinePlan:
 
     def _explain(self) -> None:
         """Which inputs of the outdated asset partitions have other versions."""
-        inputs = self.inputs_of([item.recorded.storage_id for item in self._outdated]) if self._outdated else {}
+        inputs = (
+            self.inputs_of([item.recorded.storage_id for item in self._outdated])
+            if self._outdated
+            else {}
+        )
         for item in self._outdated:
             before = inputs.get(item.recorded.storage_id, NO_INPUTS)
             changed = [
-                Cause(CauseKind.DATA, name, f"{name} changed", before.get(name, ""), item.versions.get(name, ""))
+                Cause(
+                    CauseKind.DATA,
+                    name,
+                    f"{name} changed",
+                    before.get(name, ""),
+                    item.versions.get(name, ""),
+                )
                 for name in sorted(set(before) | set(item.versions))
                 if before.get(name) != item.versions.get(name)
             ]
@@ -241,7 +304,9 @@ class _PipelinePlan:
     ) -> PlannedRun:
         gpu = {stage.name for stage in stages if stage.gpu}
         sources = {
-            stage.name: dict(self.sources.get((stage.name, partition)) or {}) for stage in stages if stage.reads_source
+            stage.name: dict(self.sources.get((stage.name, partition)) or {})
+            for stage in stages
+            if stage.reads_source
         }
         target = {
             "stages": {stage.name: self._versions[stage.name] for stage in stages},

@@ -28,11 +28,14 @@ def read_latest(
 ) -> dict[tuple[str, str], Latest]:
     """Latest materializations by (pipeline, asset) and partition.
 
-    One query per asset says which event is the latest of each partition; only events the index lacks are read. The
-    `inputs` of what is returned may be empty: `read_inputs` reads them for the few that need explaining.
+    One query per asset says which event is the latest of each partition; only events the index
+    lacks are read. The `inputs` of what is returned may be empty: `read_inputs` reads them for the
+    few that need explaining.
     """
     latest = {
-        (pipeline.name, stage.name): log.latest_ids(pipeline.name, stage.name, partitioned=stage.partitioned)
+        (pipeline.name, stage.name): log.latest_ids(
+            pipeline.name, stage.name, partitioned=stage.partitioned
+        )
         for pipeline in pipelines
         for stage in pipeline.stages
     }
@@ -63,14 +66,21 @@ def read_inputs(index: PlanIndex, storage_ids: Iterable[int]) -> dict[int, dict[
             chunk = ids[start : start + 10_000]
             marks = ",".join("?" * len(chunk))
             query = f"SELECT storage_id, inputs FROM materializations WHERE storage_id IN ({marks})"
-            found |= {storage_id: json.loads(text) for storage_id, text in connection.execute(query, chunk)}
+            found |= {
+                storage_id: json.loads(text)
+                for storage_id, text in connection.execute(query, chunk)
+            }
     return found
 
 
 def _ours(ids: Mapping[str | None, int], known: Mapping[int, Materialization]) -> Latest:
-    """A materialization without a fingerprint was reported by something else: nothing can be said about it."""
+    """A materialization without a fingerprint was reported by something else: nothing can be said
+    about it.
+    """
     pairs = ((partition, known.get(storage_id)) for partition, storage_id in ids.items())
-    return {partition: found for partition, found in pairs if found is not None and found.fingerprint}
+    return {
+        partition: found for partition, found in pairs if found is not None and found.fingerprint
+    }
 
 
 def _forget_other_database(connection: sqlite3.Connection, database: str) -> None:
@@ -88,7 +98,9 @@ def _load(connection: sqlite3.Connection, asset: str) -> dict[int, Materializati
     return {row[0]: Materialization(*row) for row in connection.execute(query, (asset,))}
 
 
-def _insert(connection: sqlite3.Connection, asset: str, partition: str | None, found: Materialization) -> None:
+def _insert(
+    connection: sqlite3.Connection, asset: str, partition: str | None, found: Materialization
+) -> None:
     values = (
         found.storage_id,
         asset,
@@ -100,7 +112,9 @@ def _insert(connection: sqlite3.Connection, asset: str, partition: str | None, f
         found.broken,
         json.dumps(dict(found.inputs)),
     )
-    connection.execute("INSERT OR REPLACE INTO materializations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    connection.execute(
+        "INSERT OR REPLACE INTO materializations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values
+    )
 
 
 def _forget_superseded(

@@ -7,18 +7,31 @@ from agent_assets.planning.asset_partitions import AssetPartition, CauseKind, Pl
 _NAMES = 5  # elders named in a group before "and n more"
 
 
-def plan_json(plan: Plan, *, seconds: float, with_fresh: bool, problems: Sequence[str]) -> dict[str, object]:
-    """`{"cells": [...], "runs": [...], "seconds": n}`, how far shared changes may reach, and what could not be read."""
-    asset_partitions = [*plan.asset_partitions, *(plan.fresh_asset_partitions() if with_fresh else ())]
+def plan_json(
+    plan: Plan, *, seconds: float, with_fresh: bool, problems: Sequence[str]
+) -> dict[str, object]:
+    """`{"cells": [...], "runs": [...], "seconds": n}`, how far shared changes may reach, and what
+    could not be read.
+    """
+    asset_partitions = [
+        *plan.asset_partitions,
+        *(plan.fresh_asset_partitions() if with_fresh else ()),
+    ]
     return {
         "cells": [_entry_json(entry) for entry in asset_partitions],
         "runs": [
-            {"pipeline": run.pipeline, "partition": run.partition, "assets": list(run.assets)} for run in plan.runs
+            {"pipeline": run.pipeline, "partition": run.partition, "assets": list(run.assets)}
+            for run in plan.runs
         ],
         "seconds": round(seconds, 3),
         "fresh": plan.fresh,
         "shared": [
-            {"pipeline": found.pipeline, "asset": found.asset, "elders": found.elders, "cells": found.asset_partitions}
+            {
+                "pipeline": found.pipeline,
+                "asset": found.asset,
+                "elders": found.elders,
+                "cells": found.asset_partitions,
+            }
             for found in plan.fan_outs
         ],
         "problems": list(problems),
@@ -26,14 +39,19 @@ def plan_json(plan: Plan, *, seconds: float, with_fresh: bool, problems: Sequenc
 
 
 def plan_text(plan: Plan) -> list[str]:
-    """Lines for a terminal: asset partitions by pipeline, elders with the same state together, then the runs."""
+    """Lines for a terminal: asset partitions by pipeline, elders with the same state together, then
+    the runs.
+    """
     if not plan.asset_partitions:
         return [f"Everything is fresh ({plan.fresh} artifacts)."]
     lines = []
     for pipeline in plan.pipelines:
         groups: dict[tuple[tuple[str, ...], ...], list[str | None]] = {}
         for partition, asset_partitions in _by_partition(plan, pipeline.name).items():
-            rows = tuple((entry.asset, entry.status.value, *_own_or_upstream(entry)) for entry in asset_partitions)
+            rows = tuple(
+                (entry.asset, entry.status.value, *_own_or_upstream(entry))
+                for entry in asset_partitions
+            )
             groups.setdefault(rows, []).append(partition)
         if groups:
             lines.append(pipeline.name)
@@ -41,9 +59,13 @@ def plan_text(plan: Plan) -> list[str]:
             if partitions != [None]:
                 lines.append(f"  {_named(partitions)}")
             indent = "  " if partitions == [None] else "    "
-            lines += [f"{indent}{asset:<16} {status:<8} {'; '.join(causes)}" for asset, status, *causes in rows]
+            lines += [
+                f"{indent}{asset:<16} {status:<8} {'; '.join(causes)}"
+                for asset, status, *causes in rows
+            ]
     lines += [
-        f"{found.pipeline}/{found.asset} is shared (elders: {found.elders}): up to {found.asset_partitions} artifacts "
+        f"{found.pipeline}/{found.asset} is shared (elders: {found.elders}): up to "
+        f"{found.asset_partitions} artifacts "
         "follow, "
         "those whose inputs come out different"
         for found in plan.fan_outs
@@ -56,7 +78,9 @@ def runs_text(runs: Sequence[PlannedRun], *, fresh: int) -> list[str]:
     """What would be started, runs over the same assets together."""
     groups: dict[tuple[str, tuple[str, ...], bool], list[str | None]] = {}
     for run in runs:
-        groups.setdefault((run.pipeline, run.assets, run.waits and not run.own_assets), []).append(run.partition)
+        groups.setdefault((run.pipeline, run.assets, run.waits and not run.own_assets), []).append(
+            run.partition
+        )
     lines = [f"{len(runs)} runs, {fresh} artifacts fresh{':' if runs else '.'}"]
     for (pipeline, assets, waits), partitions in groups.items():
         who = pipeline if partitions == [None] else f"{pipeline} for {_named(partitions)}"
@@ -74,7 +98,9 @@ def _by_partition(plan: Plan, pipeline: str) -> dict[str | None, list[AssetParti
 
 
 def _own_or_upstream(entry: AssetPartition) -> list[str]:
-    """What follows from a parent is only worth a line where the asset partition has no cause of its own."""
+    """What follows from a parent is only worth a line where the asset partition has no cause of its
+    own.
+    """
     own = [cause.detail for cause in entry.causes if cause.kind is not CauseKind.UPSTREAM]
     return own or [cause.detail for cause in entry.causes]
 
@@ -92,5 +118,7 @@ def _entry_json(entry: AssetPartition) -> dict[str, object]:
         "asset": entry.asset,
         "partition": entry.partition,
         "status": entry.status.value,
-        "causes": [{"kind": c.kind.value, "input": c.input, "detail": c.detail} for c in entry.causes],
+        "causes": [
+            {"kind": c.kind.value, "input": c.input, "detail": c.detail} for c in entry.causes
+        ],
     }

@@ -1,8 +1,10 @@
-"""Which of the planned runs are asked for now: each at most once, shared assets first, no more than a tick can take.
+"""Which of the planned runs are asked for now: each at most once, shared assets first, no more than
+a tick can take.
 
-A request is remembered with what it wanted and in which round. The same wish is not repeated in the same round once a
-run came of it: a run that fails every time is tried once per change and once per night, and a request that was lost (a
-tick that was cut short) is repeated. When the wish is fulfilled it is forgotten.
+A request is remembered with what it wanted and in which round. The same wish is not repeated in the
+same round once a run came of it: a run that fails every time is tried once per change and once per
+night, and a request that was lost (a tick that was cut short) is repeated. When the wish is
+fulfilled it is forgotten.
 """
 
 import sqlite3
@@ -55,20 +57,25 @@ def choose_requests(
     cap: int,
     new_round: str | None = None,
 ) -> Requests:
-    """Choose runs and record that they were asked for, in one transaction: two ticks at once never choose the same.
+    """Choose runs and record that they were asked for, in one transaction: two ticks at once never
+    choose the same.
 
     Args:
-        active: agents with a run that is queued or going on; (pipeline, None) stands for its shared assets.
+        active: agents with a run that is queued or going on; (pipeline, None) stands for its shared
+            assets.
         started: of these run keys, those that a run was made for.
         now: seconds since 1970.
         cap: start no more than this; the rest is left to the next tick.
-        new_round: begin this round (a night): what failed in an earlier one is tried again. None goes on with the last.
+        new_round: begin this round (a night): what failed in an earlier one is tried again. None
+            goes on with the last.
     """
     busy = set(active)
     waiting: Counter[str] = Counter()
     chosen: list[Request] = []
     blocked = {
-        entry.pipeline for entry in plan.asset_partitions if entry.partition is None and entry.status is Status.MISSING
+        entry.pipeline
+        for entry in plan.asset_partitions
+        if entry.partition is None and entry.status is Status.MISSING
     }  # pipelines whose elders cannot be made yet
     with index.open() as connection:
         number = _round(connection, new_round)
@@ -84,7 +91,9 @@ def choose_requests(
                 shared_tried.add(run.pipeline)
             if reason is None and run.waits:
                 if run.pipeline in shared_tried and run.pipeline not in blocked:
-                    assets = run.own_assets  # the shared assets cannot be renewed: go on with those there are
+                    assets = (
+                        run.own_assets
+                    )  # the shared assets cannot be renewed: go on with those there are
                     reason = None if assets else "shared"
                 else:
                     reason = "shared"
@@ -98,8 +107,12 @@ def choose_requests(
     return Requests(tuple(chosen), dict(waiting))
 
 
-def _reason(asked: _Asked | None, run: PlannedRun, busy: bool, number: str, now: float) -> str | None:
-    """Why a run is not asked for: "running", "asked" a moment ago, or "tried" without success in this round."""
+def _reason(
+    asked: _Asked | None, run: PlannedRun, busy: bool, number: str, now: float
+) -> str | None:
+    """Why a run is not asked for: "running", "asked" a moment ago, or "tried" without success in
+    this round.
+    """
     if busy:
         return "running"
     if asked is None:
@@ -112,7 +125,9 @@ def _reason(asked: _Asked | None, run: PlannedRun, busy: bool, number: str, now:
 
 
 def _request(run: PlannedRun, assets: tuple[str, ...], number: str) -> Request:
-    """The key names what is wanted, where it starts from, and the round: the same wish at another time is another."""
+    """The key names what is wanted, where it starts from, and the round: the same wish at another
+    time is another.
+    """
     key = f"{run.pipeline}-{run.partition or '_'}-{run.target_digest}-{run.base_event_id}-{number}"
     shared, new = run.partition is None, run.new
     return Request(run, assets, key, priority=2 if shared else 1 if new else 0)
@@ -127,8 +142,13 @@ def _round(connection: sqlite3.Connection, new_round: str | None) -> str:
 
 
 def _load(connection: sqlite3.Connection) -> dict[Agent, _Asked]:
-    rows = connection.execute("SELECT pipeline, partition, wanted, round, run_key, requested_at FROM requests")
-    return {(pipeline, partition or None): _Asked(*asked) for pipeline, partition, *asked in rows.fetchall()}
+    rows = connection.execute(
+        "SELECT pipeline, partition, wanted, round, run_key, requested_at FROM requests"
+    )
+    return {
+        (pipeline, partition or None): _Asked(*asked)
+        for pipeline, partition, *asked in rows.fetchall()
+    }
 
 
 def _record(connection: sqlite3.Connection, request: Request, number: str, now: float) -> None:
@@ -137,18 +157,28 @@ def _record(connection: sqlite3.Connection, request: Request, number: str, now: 
     connection.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
-def _forget_fulfilled(connection: sqlite3.Connection, asked: dict[Agent, _Asked], plan: Plan) -> None:
+def _forget_fulfilled(
+    connection: sqlite3.Connection, asked: dict[Agent, _Asked], plan: Plan
+) -> None:
     """An agent that is fresh may want the same again later, after a wiped store for example."""
     pending = {(run.pipeline, run.partition) for run in plan.runs}
     planned = {pipeline.name for pipeline in plan.pipelines}
     for agent in [agent for agent in asked if agent not in pending and agent[0] in planned]:
         del asked[agent]
-        connection.execute("DELETE FROM requests WHERE pipeline = ? AND partition = ?", (agent[0], agent[1] or ""))
+        connection.execute(
+            "DELETE FROM requests WHERE pipeline = ? AND partition = ?", (agent[0], agent[1] or "")
+        )
 
 
-def _forget_lost(asked: dict[Agent, _Asked], started: Callable[[Collection[str]], set[str]], now: float) -> None:
+def _forget_lost(
+    asked: dict[Agent, _Asked], started: Callable[[Collection[str]], set[str]], now: float
+) -> None:
     """A request without a run, although there was time to start one, was never heard."""
-    due = {agent: one.run_key for agent, one in asked.items() if abs(now - one.requested_at) >= _LAUNCH_SECONDS}
+    due = {
+        agent: one.run_key
+        for agent, one in asked.items()
+        if abs(now - one.requested_at) >= _LAUNCH_SECONDS
+    }
     heard = started(due.values()) if due else set()
     for agent, key in due.items():
         if key not in heard:

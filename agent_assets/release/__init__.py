@@ -1,1 +1,3 @@
-"""Which version of an agent answers: the gate that compares, the pointer that moves, and its history."""
+"""Which version of an agent answers: the gate that compares, the pointer that moves, and its
+history.
+"""

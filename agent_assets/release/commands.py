@@ -37,31 +37,45 @@ def show_releases(settings: Settings, name: str | None, *, as_json: bool) -> int
             return 0
         for agent in agents:
             entry = current_entry(store, agent)
-            click.echo(f"{agent[0]}/{agent[1]}  {_line(entry)}" if entry else f"{agent[0]}/{agent[1]}  removed")
+            click.echo(
+                f"{agent[0]}/{agent[1]}  {_line(entry)}"
+                if entry
+                else f"{agent[0]}/{agent[1]}  removed"
+            )
         click.echo(f"{len(agents)} agents released")
         return 0
     ledger = read_ledger(store, find_agent(store, name))
-    click.echo(json.dumps(ledger.model_dump(mode="json"), indent=2) if as_json else _history(ledger))
+    click.echo(
+        json.dumps(ledger.model_dump(mode="json"), indent=2) if as_json else _history(ledger)
+    )
     return 0
 
 
-def roll_back(settings: Settings, name: str, *, to: str | None, author: str | None, reason: str) -> int:
+def roll_back(
+    settings: Settings, name: str, *, to: str | None, author: str | None, reason: str
+) -> int:
     """Move the pointer back and say to what."""
     store = open_store(settings)
     agent = find_agent(store, name)
     entry = rollback(store, agent, to=to, author=author or this_user(), reason=reason)
-    click.echo(f"{agent[0]}/{agent[1]} answers with {entry.name} (version {entry.version[:8]}) from now on")
+    click.echo(
+        f"{agent[0]}/{agent[1]} answers with {entry.name} (version {entry.version[:8]}) from now on"
+    )
     return 0
 
 
 def promote(settings: Settings, name: str, version: str, *, author: str | None, reason: str) -> int:
     """Release a judged candidate against the gate's verdict: a person decides and signs."""
     if not reason.strip():
-        raise ReleaseError("A promotion by hand needs a reason.", next_step="say why with --reason.")
+        raise ReleaseError(
+            "A promotion by hand needs a reason.", next_step="say why with --reason."
+        )
     store = open_store(settings)
     agent = find_agent(store, name)
     ledger = read_ledger(store, agent)
-    judged = sorted({verdict.candidate for verdict in ledger.verdicts if verdict.candidate.startswith(version)})
+    judged = sorted(
+        {verdict.candidate for verdict in ledger.verdicts if verdict.candidate.startswith(version)}
+    )
     if len(judged) != 1:
         raise ReleaseError(
             f"{agent[0]}/{agent[1]} has {len(judged)} judged candidates called '{version[:40]}'.",
@@ -73,13 +87,22 @@ def promote(settings: Settings, name: str, version: str, *, author: str | None, 
     partition = None if agent[1] == agent[0] else agent[1]
     artifact = store.find(release_key(agent[0], partition), judged[0])
     if artifact is None:
-        raise ReleaseError(f"Version {version[:8]} is not in the store any more.", next_step="build it again.")
+        raise ReleaseError(
+            f"Version {version[:8]} is not in the store any more.", next_step="build it again."
+        )
     candidate = read_candidate(artifact.path)
     moved = move(
-        store, agent, expected=ledger.current.version if ledger.current else None, version=judged[0],
-        name=candidate.name, action="override", author=author or this_user(), reason=reason, elder=partition,
+        store,
+        agent,
+        expected=ledger.current.version if ledger.current else None,
+        version=judged[0],
+        name=candidate.name,
+        action="override",
+        author=author or this_user(),
+        reason=reason,
+        elder=partition,
         size=artifact.manifest.summary.get("adapter_bytes", 0),
-    )  # fmt: skip
+    )
     assert moved.current is not None
     click.echo(f"{agent[0]}/{agent[1]} answers with {moved.current.name} from now on")
     return 0
@@ -100,7 +123,9 @@ def find_agent(store: ArtifactStore, name: str) -> Agent:
             next_step="materialize its `release`; `agent-assets releases` lists who is released.",
         )
     listed = ", ".join("/".join(agent) for agent in agents)
-    raise ReleaseError(f"'{name[:80]}' has releases in several pipelines.", next_step=f"say which: {listed}.")
+    raise ReleaseError(
+        f"'{name[:80]}' has releases in several pipelines.", next_step=f"say which: {listed}."
+    )
 
 
 def this_user() -> str:

@@ -1,9 +1,11 @@
-"""Do an agent's answers repeat what other elders told? Own against cross, over the answers that it really gave.
+"""Do an agent's answers repeat what other elders told? Own against cross, over the answers that it
+really gave.
 
-An answer repeats a memory when both share a run of `WORDS` words (of `CHARACTERS` characters in scripts without spaces,
-such as Chinese, Japanese and Thai) that is not in what the agent was asked, nor among what its own elder told, nor in
-what the base model answers anyway. A canary is a text of a given pattern that an operator planted with an elder: in
-another elder's agent it is a leak, once is enough.
+An answer repeats a memory when both share a run of `WORDS` words (of `CHARACTERS` characters in
+scripts without spaces, such as Chinese, Japanese and Thai) that is not in what the agent was asked,
+nor among what its own elder told, nor in what the base model answers anyway. A canary is a text of
+a given pattern that an operator planted with an elder: in another elder's agent it is a leak, once
+is enough.
 
 This is the one place that reads other elders' memories. It returns counts only.
 """
@@ -24,7 +26,9 @@ _UNSPACED = re.compile(f"[{UNSPACED}]")
 
 @dataclass(frozen=True)
 class Leaks:
-    """Counts: answers looked at, those that repeat own memories, those that repeat others', those with a canary."""
+    """Counts: answers looked at, those that repeat own memories, those that repeat others', those
+    with a canary.
+    """
 
     answers: int = 0
     own_answers: int = 0

@@ -1,8 +1,10 @@
-"""The pointer: which version of an agent answers. One small file per agent, moved in one step, with its history.
+"""The pointer: which version of an agent answers. One small file per agent, moved in one step, with
+its history.
 
-`<root>/.releases/current/<pipeline>/<agent>.json` is there exactly while the agent has a release: a listing of one
-folder is the list of all released agents, whatever their number. A dropped one lies below `.releases/dropped`. Writers
-take turns under a file lock and say what they believe is current; one that is wrong about it changes nothing.
+`<root>/.releases/current/<pipeline>/<agent>.json` is there exactly while the agent has a release: a
+listing of one folder is the list of all released agents, whatever their number. A dropped one lies
+below `.releases/dropped`. Writers take turns under a file lock and say what they believe is
+current; one that is wrong about it changes nothing.
 """
 
 import fcntl
@@ -51,14 +53,18 @@ def read_ledger(store: ArtifactStore, agent: Agent) -> Ledger:
             return Ledger.model_validate_json(content)
         except ValidationError as error:
             raise ReleaseError(
-                f"The release pointer of {agent[0]}/{agent[1]} cannot be read ({error.error_count()} problems).",
-                next_step=f"restore {_path(store, agent, state)} from a backup, or remove it and release again.",
+                f"The release pointer of {agent[0]}/{agent[1]} cannot be read "
+                f"({error.error_count()} problems).",
+                next_step=f"restore {_path(store, agent, state)} from a backup, or remove it and "
+                "release again.",
             ) from error
     return Ledger(pipeline=agent[0], agent=agent[1])
 
 
 def current_entry(store: ArtifactStore, agent: Agent) -> Entry | None:
-    """What answers as this agent now; None without a release, or when its elder was removed since."""
+    """What answers as this agent now; None without a release, or when its elder was removed
+    since.
+    """
     entry = read_ledger(store, agent).current
     return None if entry is None or entry.generation != generation(store, entry.elder) else entry
 
@@ -85,17 +91,32 @@ def released_folders(store: ArtifactStore) -> list[str]:
 
 
 def known_agents(store: ArtifactStore, name: str) -> list[Agent]:
-    """Agents that have or had a release and are called `name`: an elder, a pipeline, or `pipeline/elder`."""
+    """Agents that have or had a release and are called `name`: an elder, a pipeline, or
+    `pipeline/elder`.
+    """
     pipeline, slash, elder = name.partition("/")
     pattern = f"{pipeline}/{elder or pipeline}" if slash else f"*/{name}"
-    paths = [path for state in (_CURRENT, _DROPPED) for path in _glob(store, f"{state}/{pattern}.json")]
-    return sorted({(path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")) for path in paths})
+    paths = [
+        path for state in (_CURRENT, _DROPPED) for path in _glob(store, f"{state}/{pattern}.json")
+    ]
+    return sorted(
+        {(path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")) for path in paths}
+    )
 
 
 def move(
-    store: ArtifactStore, agent: Agent, *, expected: str | None, version: str, name: str, action: Action,
-    author: str, reason: str, elder: str | None, size: int = 0,
-) -> Ledger:  # fmt: skip
+    store: ArtifactStore,
+    agent: Agent,
+    *,
+    expected: str | None,
+    version: str,
+    name: str,
+    action: Action,
+    author: str,
+    reason: str,
+    elder: str | None,
+    size: int = 0,
+) -> Ledger:
     """Let `version` answer from now on.
 
     Args:
@@ -103,7 +124,8 @@ def move(
 
     Raises:
         ReleaseConflict: another version is current by now; nothing was changed.
-        ReleaseError: the artifact of `version` is not in the store, or its elder was removed since it was made.
+        ReleaseError: the artifact of `version` is not in the store, or its elder was removed since
+            it was made.
     """
     artifact = store.find(release_key(agent[0], elder), version)
     if artifact is None:
@@ -115,7 +137,9 @@ def move(
     made = read_candidate(artifact.path).generation
     if made is None:
         entries = read_ledger(store, agent_of(agent[0], elder)).history
-        made = next((entry.generation for entry in reversed(entries) if entry.version == version), 0)
+        made = next(
+            (entry.generation for entry in reversed(entries) if entry.version == version), 0
+        )
     if made != now:
         raise ReleaseError(
             f"{agent[0]}/{agent[1]} was removed since version {version[:8]} was made.",
@@ -125,19 +149,30 @@ def move(
     def changed(ledger: Ledger) -> Ledger:
         if _version(ledger.current) != expected:
             raise ReleaseConflict(
-                f"The release of {agent[0]}/{agent[1]} moved meanwhile.", next_step="look at it and try again."
+                f"The release of {agent[0]}/{agent[1]} moved meanwhile.",
+                next_step="look at it and try again.",
             )
         entry = Entry(
-            version=version, name=name, action=action, at=_now(), author=author, reason=reason, elder=elder,
-            generation=now, replaced=expected, bytes=size,
-        )  # fmt: skip
+            version=version,
+            name=name,
+            action=action,
+            at=_now(),
+            author=author,
+            reason=reason,
+            elder=elder,
+            generation=now,
+            replaced=expected,
+            bytes=size,
+        )
         return ledger.model_copy(update={"current": entry, "history": (*ledger.history, entry)})
 
     return _update(store, agent, changed)
 
 
 def drop(store: ArtifactStore, agent: Agent, *, author: str, reason: str) -> bool:
-    """Take an agent out of service; its history and artifacts stay. Returns whether it had a release."""
+    """Take an agent out of service; its history and artifacts stay. Returns whether it had a
+    release.
+    """
     had = False
 
     def changed(ledger: Ledger) -> Ledger:
@@ -165,11 +200,14 @@ def note_verdict(store: ArtifactStore, agent: Agent, verdict: Verdict) -> None:
     _update(store, agent, changed)
 
 
-def rollback(store: ArtifactStore, agent: Agent, *, to: str | None, author: str, reason: str) -> Entry:
+def rollback(
+    store: ArtifactStore, agent: Agent, *, to: str | None, author: str, reason: str
+) -> Entry:
     """Let an earlier release answer again, at once.
 
     Args:
-        to: version or content name, or the beginning of one; None takes the release before the current one.
+        to: version or content name, or the beginning of one; None takes the release before the
+            current one.
 
     Raises:
         ReleaseError: there is no release, or no such earlier one.
@@ -177,9 +215,17 @@ def rollback(store: ArtifactStore, agent: Agent, *, to: str | None, author: str,
     ledger = read_ledger(store, agent)
     target = earlier_release(ledger, to)
     moved = move(
-        store, agent, expected=_version(ledger.current), version=target.version, name=target.name, action="rollback",
-        author=author, reason=reason, elder=target.elder, size=target.bytes,
-    )  # fmt: skip
+        store,
+        agent,
+        expected=_version(ledger.current),
+        version=target.version,
+        name=target.name,
+        action="rollback",
+        author=author,
+        reason=reason,
+        elder=target.elder,
+        size=target.bytes,
+    )
     assert moved.current is not None
     return moved.current
 
@@ -187,23 +233,37 @@ def rollback(store: ArtifactStore, agent: Agent, *, to: str | None, author: str,
 def earlier_release(ledger: Ledger, to: str | None) -> Entry:
     """The entry that `rollback` goes to."""
     where = f"{ledger.pipeline}/{ledger.agent}"
-    released = [entry for entry in ledger.history if entry.action in ("promote", "override", "copy")]
+    released = [
+        entry for entry in ledger.history if entry.action in ("promote", "override", "copy")
+    ]
     current = _version(ledger.current)
     if to is not None:
-        matching = {e.version: e for e in released if e.version.startswith(to) or e.name.startswith(to)}
+        matching = {
+            e.version: e for e in released if e.version.startswith(to) or e.name.startswith(to)
+        }
         if len(matching) != 1:
             what = "no release" if not matching else f"{len(matching)} releases"
-            raise ReleaseError(f"{where} has {what} called '{to[:40]}'.", next_step="see `agent-assets releases`.")
+            raise ReleaseError(
+                f"{where} has {what} called '{to[:40]}'.", next_step="see `agent-assets releases`."
+            )
         return next(iter(matching.values()))
     positions = [number for number, entry in enumerate(released) if entry.version == current]
-    before = [entry for entry in released[: positions[-1] if positions else len(released)] if entry.version != current]
+    before = [
+        entry
+        for entry in released[: positions[-1] if positions else len(released)]
+        if entry.version != current
+    ]
     if not before:
-        raise ReleaseError(f"{where} has no earlier release.", next_step="see `agent-assets releases`.")
+        raise ReleaseError(
+            f"{where} has no earlier release.", next_step="see `agent-assets releases`."
+        )
     return before[-1]
 
 
 def rolled_back(ledger: Ledger, version: str) -> str | None:
-    """Who took this version out of service and why; None when nobody did, or when it was released again since."""
+    """Who took this version out of service and why; None when nobody did, or when it was released
+    again since.
+    """
     for entry in reversed(ledger.history):
         if entry.version == version:
             return None
@@ -213,7 +273,8 @@ def rolled_back(ledger: Ledger, version: str) -> str | None:
 
 
 def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[ArtifactKey, str]]:
-    """Every artifact that must stay: of what answers now, and of the last `keep` releases of each agent before it.
+    """Every artifact that must stay: of what answers now, and of the last `keep` releases of each
+    agent before it.
 
     Raises:
         ReleaseError: a pointer cannot be read; then nothing should be removed.
@@ -222,7 +283,9 @@ def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[A
     for path in [*_glob(store, f"{_CURRENT}/*/*.json"), *_glob(store, f"{_DROPPED}/*/*.json")]:
         pipeline, agent = path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")
         ledger = read_ledger(store, (pipeline, agent))
-        kept: dict[str, Entry] = {} if ledger.current is None else {ledger.current.version: ledger.current}
+        kept: dict[str, Entry] = (
+            {} if ledger.current is None else {ledger.current.version: ledger.current}
+        )
         for entry in reversed(ledger.history):
             if entry.version and len(kept) <= keep:
                 kept.setdefault(entry.version, entry)
@@ -244,13 +307,17 @@ def erase(store: ArtifactStore, elder: str) -> int:
                     if store.filesystem.exists(_path(store, agent, state)):
                         store.filesystem.rm_file(_path(store, agent, state))
         else:
-            theirs = {entry.name for entry in read_ledger(store, agent).history if entry.elder == elder}
+            theirs = {
+                entry.name for entry in read_ledger(store, agent).history if entry.elder == elder
+            }
             _update(store, agent, partial(_without, elder=elder, names=theirs))
     return len(agents)
 
 
 def agents_of_elder(store: ArtifactStore, elder: str) -> dict[Agent, bool]:
-    """The elder's own agents and their copies, sorted; False for who was a copy once and is not any more."""
+    """The elder's own agents and their copies, sorted; False for who was a copy once and is not any
+    more.
+    """
     known = {
         (path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json"))
         for state in (_CURRENT, _DROPPED)

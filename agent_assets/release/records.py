@@ -1,4 +1,6 @@
-"""What a release is made of: the candidate's files, the verdict on it, and the ledger of one agent."""
+"""What a release is made of: the candidate's files, the verdict on it, and the ledger of one
+agent.
+"""
 
 import json
 from pathlib import Path
@@ -44,16 +46,20 @@ class Part(_Record):
 
 
 class Candidate(_Record):
-    """`candidate.json`: everything serving needs to answer as this version, and what the gate needs to judge it.
+    """`candidate.json`: everything serving needs to answer as this version, and what the gate needs
+    to judge it.
 
     Args:
-        name: content name under which a server knows the adapter, `<partition>-<8 hex>`; never used twice.
+        name: content name under which a server knows the adapter, `<partition>-<8 hex>`; never used
+            twice.
         system: the system of the report that was judged (`sft`, `rl`).
         system_prompt: what the agent was trained and evaluated under.
-        parts: artifacts by role: base, adapter, merged, tools, memories (of an elder), rows, report.
+        parts: artifacts by role: base, adapter, merged, tools, memories (of an elder), rows,
+            report.
         incomplete: why it can never be released, in words; () when nothing is missing.
         leaks: what was found of other elders in its answers, see `leaks.Leaks`.
-        generation: of its elder when it was made; it can be released in that one alone. None in old candidates.
+        generation: of its elder when it was made; it can be released in that one alone. None in old
+            candidates.
     """
 
     pipeline: str
@@ -68,12 +74,14 @@ class Candidate(_Record):
     generation: int | None = None
 
 
-# By item id: {"digest": hash of the item's content, "base": scores of the base model, "candidate": its own}.
+# By item id: {"digest": hash of the item's content, "base": scores of the base model, "candidate":
+# its own}.
 Items = dict[str, dict[str, Any]]
 
 
 class Entry(_Record):
-    """One move of the pointer. `version` is the fingerprint of a release artifact, "" when the pointer was dropped.
+    """One move of the pointer. `version` is the fingerprint of a release artifact, "" when the
+    pointer was dropped.
 
     Args:
         elder: whose artifacts they are: for a copy, the elder it was copied from.

@@ -1,1 +1,3 @@
-"""Reinforcement learning: scenarios, verifiable rewards, judge, rollouts, and the engines that learn from them."""
+"""Reinforcement learning: scenarios, verifiable rewards, judge, rollouts, and the engines that
+learn from them.
+"""

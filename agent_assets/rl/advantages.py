@@ -1,4 +1,6 @@
-"""From scored groups to what the trainer learns from: advantages relative to the group, and sequences of token ids."""
+"""From scored groups to what the trainer learns from: advantages relative to the group, and
+sequences of token ids.
+"""
 
 import statistics
 from collections.abc import Sequence
@@ -16,7 +18,9 @@ EQUAL = 1e-6  # a smaller spread of rewards is none
 
 
 def advantages(rewards: Sequence[float], kind: Advantage) -> list[float]:
-    """Reward minus the mean of its group; for `grpo` divided by the group's standard deviation. All 0 when equal."""
+    """Reward minus the mean of its group; for `grpo` divided by the group's standard deviation. All
+    0 when equal.
+    """
     mean = statistics.fmean(rewards)
     if has_zero_variance(rewards):
         return [0.0] * len(rewards)
@@ -32,11 +36,14 @@ def has_zero_variance(rewards: Sequence[float]) -> bool:
 def turn_advantages(
     rollouts: Sequence[Sequence["Choice"]], rewards: Sequence[float], kind: Advantage
 ) -> list[list[float]]:
-    """Advantage of every turn of a group's rollouts: relative to the rollouts that came to the same point.
+    """Advantage of every turn of a group's rollouts: relative to the rollouts that came to the same
+    point.
 
-    At the first turn that is the whole group. A later turn is compared with those whose prompt has the same tokens: an
-    answer after a wrong call is no worse than other answers after that call. Who is alone there has nothing to compare
-    with. States in common as groups: Feng et al. 2025, "Group-in-Group Policy Optimization", arXiv:2505.10978.
+    At the first turn that is the whole group. A later turn is compared with those whose prompt has
+    the same tokens: an answer after a wrong call is no worse than other answers after that call.
+    Who is alone there has nothing to compare
+    with. States in common as groups: Feng et al. 2025, "Group-in-Group Policy Optimization",
+    arXiv:2505.10978.
 
     Args:
         rollouts: sampled turns of each.
@@ -54,11 +61,14 @@ def turn_advantages(
     return found
 
 
-def sequences(choices: Sequence["Choice"], values: Sequence[float], *, keep_all: bool = False) -> list[LearnedSequence]:
+def sequences(
+    choices: Sequence["Choice"], values: Sequence[float], *, keep_all: bool = False
+) -> list[LearnedSequence]:
     """The turns of one rollout as sequences of token ids.
 
-    A turn whose prompt continues the turn before token for token joins it: what they share is computed once. A turn
-    without an advantage is no span, and what follows the last span is left out.
+    A turn whose prompt continues the turn before token for token joins it: what they share is
+    computed once. A turn without an advantage is no span, and what follows the last span is left
+    out.
 
     Args:
         values: advantage of each turn.
@@ -78,7 +88,11 @@ def sequences(choices: Sequence["Choice"], values: Sequence[float], *, keep_all:
         if made and prompt[: len(made[-1].ids)] == made[-1].ids:
             last = made.pop()
             spans, advantages = [*last.spans, span], [*last.advantages, value]
-            made.append(LearnedSequence([*prompt, *output], spans, [*last.logprobs, *logprobs], advantages, 0))
+            made.append(
+                LearnedSequence(
+                    [*prompt, *output], spans, [*last.logprobs, *logprobs], advantages, 0
+                )
+            )
         else:
             made.append(LearnedSequence([*prompt, *output], [span], logprobs, [value], 0))
     return [replace(sequence, rollout_tokens=count) for sequence in made]
@@ -87,10 +101,15 @@ def sequences(choices: Sequence["Choice"], values: Sequence[float], *, keep_all:
 def _tokens(choice: "Choice") -> tuple[list[int], list[int], list[float]]:
     extra = choice.model_extra or {}
     prompt, output = extra.get("prompt_token_ids"), extra.get("token_ids")
-    logprobs = [entry.logprob for entry in (choice.logprobs.content or ())] if choice.logprobs is not None else []
+    logprobs = (
+        [entry.logprob for entry in (choice.logprobs.content or ())]
+        if choice.logprobs is not None
+        else []
+    )
     if prompt is None or output is None or len(output) != len(logprobs):
         raise EngineFailed(
             "The inference server returned no token ids or log-probabilities to learn from.",
-            next_step="use the inference server of the engine environment (make setup), which does.",
+            next_step="use the inference server of the engine environment (make setup), which "
+            "does.",
         )
     return list(prompt), list(output), logprobs

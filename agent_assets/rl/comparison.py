@@ -1,4 +1,6 @@
-"""Whether reinforcement learning helped, where it was not trained: rewards of held-out items, SFT against RL."""
+"""Whether reinforcement learning helped, where it was not trained: rewards of held-out items, SFT
+against RL.
+"""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -22,16 +24,20 @@ def compare_rewards(
     seed: int,
     samples: int,
 ) -> RlComparison:
-    """Mean verifiable reward of every system, the paired change from SFT to RL, and one line that says it all.
+    """Mean verifiable reward of every system, the paired change from SFT to RL, and one line that
+    says it all.
 
-    `candidate` is the system to release: `rl` where it helped and did not hurt, by these intervals, else `sft`. A
-    metric of the report is hurt, too: a reward for calls alone does not see answers that went wrong.
+    `candidate` is the system to release: `rl` where it helped and did not hurt, by these intervals,
+    else `sft`. A
+    metric of the report is hurt, too: a reward for calls alone does not see answers that went
+    wrong.
 
     Args:
         results: of the systems `sft` and `rl` (and others) on the same held-out items.
-        scenarios: of the systems `sft` and `rl` on the same held-out scenarios; the line judges by them where there
-            are some, because they are like what RL was trained on.
-        changes: of the report, from SFT to RL: metric -> 95% interval of the mean difference, or None.
+        scenarios: of the systems `sft` and `rl` on the same held-out scenarios; the line judges by
+            them where there are some, because they are like what RL was trained on.
+        changes: of the report, from SFT to RL: metric -> 95% interval of the mean difference, or
+            None.
         training: summary of the rl_checkpoint: `learned` and `verdict`.
     """
     found = {"items": _compare(results, tools, weights, seed, samples)}
@@ -62,18 +68,28 @@ def _compare(
     scored = {system: _rewards(outcome, tools, weights) for system, outcome in results.items()}
     both = [item for item in scored["sft"] if item in scored["rl"]]
     interval = paired_bootstrap(
-        [scored["sft"][item] for item in both], [scored["rl"][item] for item in both], seed=seed, samples=samples
+        [scored["sft"][item] for item in both],
+        [scored["rl"][item] for item in both],
+        seed=seed,
+        samples=samples,
     )
-    means = {system: round(statistics.fmean(v.values()), 6) if v else None for system, v in scored.items()}
+    means = {
+        system: round(statistics.fmean(v.values()), 6) if v else None
+        for system, v in scored.items()
+    }
     return RewardComparison(rewards=means, items=len(both), interval=interval)
 
 
-def _rewards(results: Sequence[ItemResult], tools: Sequence[ToolSchema], weights: RewardWeights) -> dict[str, float]:
+def _rewards(
+    results: Sequence[ItemResult], tools: Sequence[ToolSchema], weights: RewardWeights
+) -> dict[str, float]:
     found = {}
     for result in results:
         if result.error is None:
             offered = () if result.item.kind == "recall_closed" else tools
-            found[result.item.id] = reward(result.item, result.messages, result.stop_reason, offered, weights).total
+            found[result.item.id] = reward(
+                result.item, result.messages, result.stop_reason, offered, weights
+            ).total
     return found
 
 
@@ -88,7 +104,9 @@ def _worse(changes: Mapping[str, Interval | None]) -> str:
     for metric in METRICS:
         change = changes.get(metric.name)
         if change is not None and (change.high if metric.higher_is_better else -change.low) < 0:
-            told.append(f"{metric.label} {change.mean:+.3f} [{change.low:+.3f}, {change.high:+.3f}]")
+            told.append(
+                f"{metric.label} {change.mean:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
+            )
     return f" Worse than SFT: {'; '.join(told)}." if told else ""
 
 
@@ -98,12 +116,22 @@ def _line(found: Mapping[str, RewardComparison], training: Mapping[str, object])
     decisive = found.get("scenarios", found["items"]).interval
     if decisive is None:
         return "RL cannot be judged: no held-out item was answered by both systems."
-    how = "helped" if decisive.low > 0 else "hurt" if decisive.high < 0 else "made no difference that can be told"
+    how = (
+        "helped"
+        if decisive.low > 0
+        else "hurt"
+        if decisive.high < 0
+        else "made no difference that can be told"
+    )
     usual = found["items"].interval
     if usual is not None and usual.high < 0 <= decisive.high:
         how += " on scenarios, and hurt ordinary held-out items"
     said = [_change(name, found[name]) for name in ("scenarios", "items") if name in found]
-    return f"RL {how}: reward against SFT {'; '.join(said)} (95% intervals); {training.get('verdict')}."
+    return (
+        f"RL {how}: reward against SFT {'; '.join(said)} (95% "
+        "intervals); "
+        f"{training.get('verdict')}."
+    )
 
 
 def _change(name: str, compared: RewardComparison) -> str:

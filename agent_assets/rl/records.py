@@ -1,7 +1,8 @@
-"""What a training run leaves behind: one record per step while it runs, curve and trajectories when it is done.
+"""What a training run leaves behind: one record per step while it runs, curve and trajectories when
+it is done.
 
-A record is written before its step is trained and completed after it, each time in one piece: a run that was killed
-goes on from the last checkpoint with the records up to it.
+A record is written before its step is trained and completed after it, each time in one piece: a run
+that was killed goes on from the last checkpoint with the records up to it.
 """
 
 import json
@@ -68,13 +69,19 @@ def write_step(folder: Path, step: Step) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{step.numbers['step']:04d}.json"
     partial = path.with_name(f".{path.name}")
-    partial.write_text(canonical_json({"numbers": step.numbers, "trajectories": step.trajectories}), encoding="utf-8")
+    partial.write_text(
+        canonical_json({"numbers": step.numbers, "trajectories": step.trajectories}),
+        encoding="utf-8",
+    )
     partial.rename(path)
 
 
 def read_steps(folder: Path, *, last: int) -> list[Step]:
     """Records of the steps 1 to `last`; later ones belong to a step that was not finished."""
-    found = [json.loads((folder / f"{step:04d}.json").read_text(encoding="utf-8")) for step in range(1, last + 1)]
+    found = [
+        json.loads((folder / f"{step:04d}.json").read_text(encoding="utf-8"))
+        for step in range(1, last + 1)
+    ]
     return [Step(record["numbers"], record["trajectories"]) for record in found]
 
 
@@ -86,7 +93,9 @@ def write_outcome(folder: Path, steps: Sequence[Step]) -> None:
         key=lambda one: (-one["reward"], one["step"], one["scenario"], one["number"]),
     )
     worst = ranked[KEPT:][-KEPT:]
-    kept = [{"rank": "best", **one} for one in ranked[:KEPT]] + [{"rank": "worst", **one} for one in worst]
+    kept = [{"rank": "best", **one} for one in ranked[:KEPT]] + [
+        {"rank": "worst", **one} for one in worst
+    ]
     _write_lines(folder / TRAJECTORIES_FILE, kept)
 
 
@@ -99,7 +108,9 @@ def zero_variance_share(steps: Sequence[Step]) -> float:
 def _components(trajectories: Sequence[Trajectory]) -> dict[str, float | None]:
     found: dict[str, list[float]] = {}
     for trajectory in trajectories:
-        for name, value in (trajectory.reward.components if trajectory.reward is not None else {}).items():
+        for name, value in (
+            trajectory.reward.components if trajectory.reward is not None else {}
+        ).items():
             found.setdefault(name, []).append(value)
     return {name: _mean(values) for name, values in sorted(found.items())}
 
@@ -116,7 +127,11 @@ def _trajectory(step: int, trajectory: Trajectory) -> JsonObject:
         "messages": [
             {"role": message.role, "content": message.content}
             | (
-                {"tool_calls": [{"name": c.name, "arguments": c.arguments} for c in message.tool_calls]}
+                {
+                    "tool_calls": [
+                        {"name": c.name, "arguments": c.arguments} for c in message.tool_calls
+                    ]
+                }
                 if message.tool_calls
                 else {}
             )

@@ -14,10 +14,11 @@
 
 An answer with a number that stands in no result, nor in the question, is not grounded at all.
 
-The reward is the weighted mean of the components that apply, and zero for a rollout that did not do its task at all: no
-right tool called where one is needed, or no answer. So neither silence, nor one favourite tool, nor a text that pleases
+The reward is the weighted mean of the components that apply, and zero for a rollout that did not do
+its task at all: no right tool called where one is needed, or no answer. So neither silence, nor one
+favourite tool, nor a text that pleases
 a judge earns anything: a judge's score counts only where this gate is open.
-"""
+"""  # noqa: E501
 
 import re
 from collections import Counter
@@ -26,7 +27,13 @@ from dataclasses import dataclass
 
 from agent_assets.agent.loop import ERROR_PREFIX, UNPARSED, StopReason
 from agent_assets.conversations.items import EvalItem
-from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema, canonical_json
+from agent_assets.conversations.messages import (
+    JsonObject,
+    Message,
+    ToolCall,
+    ToolSchema,
+    canonical_json,
+)
 from agent_assets.conversations.validation import validate_call
 from agent_assets.evaluation.metrics import calls_match
 from agent_assets.rl.config import RewardWeights
@@ -38,20 +45,28 @@ _CALL_IN_TEXT = re.compile(r"</?tool_call>|</?tool_response>")
 
 @dataclass(frozen=True)
 class Reward:
-    """What a rollout earned. `total` is the reward without a judge; `open` says whether a judge's score would count."""
+    """What a rollout earned. `total` is the reward without a judge; `open` says whether a judge's
+    score would count.
+    """
 
     total: float
     components: Mapping[str, float]
     open: bool
 
     def with_judge(self, score: float, weights: RewardWeights) -> "Reward":
-        """The reward with a judge's score (0 to 1) among its components; still 0 where the gate is closed."""
+        """The reward with a judge's score (0 to 1) among its components; still 0 where the gate is
+        closed.
+        """
         components = {**self.components, "judge": score}
         return Reward(_weighted(components, weights) if self.open else 0.0, components, self.open)
 
 
 def reward(
-    item: EvalItem, messages: Sequence[Message], stop_reason: str, tools: Sequence[ToolSchema], weights: RewardWeights
+    item: EvalItem,
+    messages: Sequence[Message],
+    stop_reason: str,
+    tools: Sequence[ToolSchema],
+    weights: RewardWeights,
 ) -> Reward:
     """Score one rollout.
 
@@ -74,11 +89,16 @@ def reward(
 
 def _well_formed(messages: Sequence[Message], calls: Sequence[ToolCall]) -> bool:
     texts = [message.content for message in messages if message.role == "assistant"]
-    return not any(UNPARSED in call.arguments for call in calls) and not any(map(_CALL_IN_TEXT.search, texts))
+    return not any(UNPARSED in call.arguments for call in calls) and not any(
+        map(_CALL_IN_TEXT.search, texts)
+    )
 
 
 def _call_components(
-    item: EvalItem, messages: Sequence[Message], calls: Sequence[ToolCall], tools: Sequence[ToolSchema]
+    item: EvalItem,
+    messages: Sequence[Message],
+    calls: Sequence[ToolCall],
+    tools: Sequence[ToolSchema],
 ) -> dict[str, float]:
     gold = [call["name"] for call in item.gold_calls] or [item.tool]
     found = {"schema_valid": 0.0, "executed": 0.0, "tool": 0.0}
@@ -86,7 +106,9 @@ def _call_components(
         found |= {"arguments": 0.0, "exact": 0.0}
     if not calls:
         return found
-    results = {message.tool_call_id: message.content for message in messages if message.role == "tool"}
+    results = {
+        message.tool_call_id: message.content for message in messages if message.role == "tool"
+    }
     right = sum((Counter(gold) & Counter(call.name for call in calls)).values())
     done = [call.id in results and not results[call.id].startswith(ERROR_PREFIX) for call in calls]
     found["schema_valid"] = sum(not validate_call(call, tools) for call in calls) / len(calls)
@@ -100,7 +122,9 @@ def _call_components(
 
 
 def _argument_share(gold: Sequence[JsonObject], calls: Sequence[ToolCall]) -> float:
-    """Mean over the gold calls of the best share of equal arguments of a call to that tool; more calls lower it."""
+    """Mean over the gold calls of the best share of equal arguments of a call to that tool; more
+    calls lower it.
+    """
     best = 0.0
     for wanted in gold:
         same = [call.arguments for call in calls if call.name == wanted["name"]]
@@ -110,7 +134,9 @@ def _argument_share(gold: Sequence[JsonObject], calls: Sequence[ToolCall]) -> fl
 
 def _equal_share(wanted: JsonObject, given: JsonObject) -> float:
     names = set(wanted) | set(given)
-    same = sum(name in wanted and name in given and _same(wanted[name], given[name]) for name in names)
+    same = sum(
+        name in wanted and name in given and _same(wanted[name], given[name]) for name in names
+    )
     return same / len(names) if names else 1.0
 
 
@@ -122,7 +148,9 @@ def _same(one: object, other: object) -> bool:
         return False
 
 
-def _answer_components(item: EvalItem, messages: Sequence[Message], answer: str) -> dict[str, float]:
+def _answer_components(
+    item: EvalItem, messages: Sequence[Message], answer: str
+) -> dict[str, float]:
     found: dict[str, float] = {}
     offered = answers.offered_ids(messages)
     cited = answers.cited_ids(answer, offered | set(item.memory_ids))
@@ -131,10 +159,14 @@ def _answer_components(item: EvalItem, messages: Sequence[Message], answer: str)
         return {} if abstains is None else {"abstention": float(abstains and not cited)}
     if item.kind == "tool":
         if item.gold_values:
-            found["grounded"] = sum(answers.states_value(value, answer, item.language) for value in item.gold_values)
+            found["grounded"] = sum(
+                answers.states_value(value, answer, item.language) for value in item.gold_values
+            )
             found["grounded"] /= len(item.gold_values)
     else:
-        found["grounded"] = answers.recall_share(item.gold_answer, item.question, answer, item.language)
+        found["grounded"] = answers.recall_share(
+            item.gold_answer, item.question, answer, item.language
+        )
         if item.memory_ids and item.kind == "recall_open":
             found["citation"] = float(cited == frozenset(item.memory_ids))
     if found.get("grounded") and _invents(item, messages, answer):
@@ -143,7 +175,9 @@ def _answer_components(item: EvalItem, messages: Sequence[Message], answer: str)
 
 
 def _invents(item: EvalItem, messages: Sequence[Message], answer: str) -> bool:
-    """Whether the answer holds a number that stands in no result, nor in the question, nor in what was told."""
+    """Whether the answer holds a number that stands in no result, nor in the question, nor in what
+    was told.
+    """
     results = " ".join(message.content for message in messages if message.role == "tool")
     told = item.gold_answer if item.kind == "recall_closed" else ""
     known = set(written_numbers(" ".join([results, item.question, told, *item.memory_ids])))

@@ -1,6 +1,8 @@
-"""Rollouts that can be learned from: the agent loop of evaluation and serving, with every sampled token kept.
+"""Rollouts that can be learned from: the agent loop of evaluation and serving, with every sampled
+token kept.
 
-Sampling is at temperature 1, the distribution that the policy gradient is about, with a seed of its own per request.
+Sampling is at temperature 1, the distribution that the policy gradient is about, with a seed of its
+own per request.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +24,14 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai.types.chat.chat_completion import ChatCompletion, Choice
 
-OVER_LENGTH = "over_length"  # an answer was cut at max_tokens, or the conversation does not fit the context
+OVER_LENGTH = (
+    "over_length"  # an answer was cut at max_tokens, or the conversation does not fit the context
+)
 TOOL_SERVER_FAILED = "tool_server_failed"
-UNSCORED = {TOOL_SERVER_FAILED: "tool server failed", StopReason.TIMEOUT: "timed out"}  # the machine's fault
+UNSCORED = {
+    TOOL_SERVER_FAILED: "tool server failed",
+    StopReason.TIMEOUT: "timed out",
+}  # the machine's fault
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,11 @@ class Trajectory:
 
     Args:
         number: place in its group.
-        messages: all of them, system prompt and question first; results of a failed tool server are missing.
+        messages: all of them, system prompt and question first; results of a failed tool server are
+            missing.
         stop_reason: a `StopReason`, or one of this module's.
-        choices: what the server sampled, one per model turn, with token ids and log-probabilities; empty where the
-            engine keeps them itself.
+        choices: what the server sampled, one per model turn, with token ids and log-probabilities;
+            empty where the engine keeps them itself.
         reward: None when a tool server failed or time ran out: that says nothing about the policy.
         tokens: tokens the model wrote.
     """
@@ -74,7 +82,9 @@ class Policy(ChatModel, Protocol):
 
 @dataclass
 class ServedPolicy:
-    """The policy behind an OpenAI-compatible server; see `InferenceServer` for `extra_body` and `is_over_length`."""
+    """The policy behind an OpenAI-compatible server; see `InferenceServer` for `extra_body` and
+    `is_over_length`.
+    """
 
     client: "AsyncOpenAI"
     model: str
@@ -88,7 +98,11 @@ class ServedPolicy:
     @property
     def tokens(self) -> int:
         """Tokens written so far."""
-        return sum(len(choice.logprobs.content or ()) for choice in self.choices if choice.logprobs is not None)
+        return sum(
+            len(choice.logprobs.content or ())
+            for choice in self.choices
+            if choice.logprobs is not None
+        )
 
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
         """The next assistant message, sampled."""
@@ -103,7 +117,9 @@ class ServedPolicy:
         }
         try:
             with span("llm_call", lambda: asked) as traced:
-                reply = await self.client.chat.completions.create(logprobs=True, extra_body=self.extra_body, **asked)
+                reply = await self.client.chat.completions.create(
+                    logprobs=True, extra_body=self.extra_body, **asked
+                )
                 traced.finish(_said(reply))
         except BadRequestError as error:
             if self.is_over_length(str(error)):
@@ -123,14 +139,22 @@ class ServedPolicy:
 def _said(reply: "ChatCompletion") -> JsonObject:
     """A reply as traces keep it: without the probability and the id of each token."""
     choices = [
-        {"message": choice.message.model_dump(exclude_none=True), "finish_reason": choice.finish_reason}
+        {
+            "message": choice.message.model_dump(exclude_none=True),
+            "finish_reason": choice.finish_reason,
+        }
         for choice in reply.choices
     ]
     return {"choices": choices, "usage": reply.usage and reply.usage.model_dump(exclude_none=True)}
 
 
 async def roll_out(
-    policy: Policy, toolbox: ToolCaller, tools: Sequence[ToolSchema], scenario: Scenario, number: int, config: RlConfig
+    policy: Policy,
+    toolbox: ToolCaller,
+    tools: Sequence[ToolSchema],
+    scenario: Scenario,
+    number: int,
+    config: RlConfig,
 ) -> Trajectory:
     """One rollout, scored. Errors of the policy pass through.
 
@@ -144,7 +168,9 @@ async def roll_out(
     seconds, errors = 0.0, 0
     try:
         limits = Limits(max_turns=config.max_turns, seconds=config.rollout_seconds)
-        rollout = await run_agent(policy, toolbox, [*first, Message("user", item.question)], offered, limits)
+        rollout = await run_agent(
+            policy, toolbox, [*first, Message("user", item.question)], offered, limits
+        )
         messages, reason, seconds, errors = (
             rollout.messages,
             str(rollout.stop_reason),
@@ -157,7 +183,9 @@ async def roll_out(
         messages, reason = policy.history, TOOL_SERVER_FAILED
     earned = None if reason in UNSCORED else reward(item, messages, reason, offered, config.rewards)
     choices = tuple(policy.choices)
-    return Trajectory(scenario, number, messages, reason, choices, earned, seconds, errors, policy.tokens)
+    return Trajectory(
+        scenario, number, messages, reason, choices, earned, seconds, errors, policy.tokens
+    )
 
 
 async def roll_out_groups(

@@ -1,9 +1,11 @@
-"""Scenarios: questions for reinforcement learning with a gold reply, made like training questions but never the same.
+"""Scenarios: questions for reinforcement learning with a gold reply, made like training questions
+but never the same.
 
-They are made by the same wordings and samplers as training rows, with a seed of their own, and executed on the real
-servers, so that the right values are known. None shares its question with a training row or a held-out item, and none
-its calls with a held-out item (calls without arguments excepted: there is nothing to vary). Tool scenarios share no
-calls with training rows either; an elder's scenarios look up the memories that training looks up, in other wordings.
+They are made by the same wordings and samplers as training rows, with a seed of their own, and
+executed on the real servers, so that the right values are known. None shares its question with a
+training row or a held-out item, and none its calls with a held-out item (calls without arguments
+excepted: there is nothing to vary). Tool scenarios share no calls with training rows either; an
+elder's scenarios look up the memories that training looks up, in other wordings.
 
 Difficulty, 1 to 5: see `synthesis.difficulty`.
 """
@@ -19,7 +21,12 @@ from agent_assets.agent.loop import Limits, in_order
 from agent_assets.conversations.formats import from_swift
 from agent_assets.conversations.items import EvalItem, read_items
 from agent_assets.conversations.memories import read_memories, read_profile
-from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json, read_json_lines
+from agent_assets.conversations.messages import (
+    JsonObject,
+    ToolSchema,
+    canonical_json,
+    read_json_lines,
+)
 from agent_assets.errors import TrainingDataError
 from agent_assets.rl.config import RlConfig
 from agent_assets.synthesis.arguments.sampler import CannotSample
@@ -51,7 +58,9 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Known:
-    """What training and held-out items already use: texts of questions, and calls with arguments."""
+    """What training and held-out items already use: texts of questions, and calls with
+    arguments.
+    """
 
     texts: frozenset[str]
     trained_calls: frozenset[str]
@@ -59,10 +68,18 @@ class Known:
 
 
 async def make_scenarios(
-    config: RlConfig, *, questions_folder: Path, rows_folder: Path, memories_folder: Path | None,
-    wordings: Path | None, tools: Sequence[ToolSchema], toolbox: Tools, questions: QuestionsConfig, rows: RowsConfig,
+    config: RlConfig,
+    *,
+    questions_folder: Path,
+    rows_folder: Path,
+    memories_folder: Path | None,
+    wordings: Path | None,
+    tools: Sequence[ToolSchema],
+    toolbox: Tools,
+    questions: QuestionsConfig,
+    rows: RowsConfig,
     system_prompt: str | None,
-) -> list[Scenario]:  # fmt: skip
+) -> list[Scenario]:
     """All scenarios of a pipeline or an elder, sorted by id.
 
     Raises:
@@ -75,23 +92,40 @@ async def make_scenarios(
         tasks = tool_tasks(asked, words, tools, system=system_prompt or "")
     else:
         tasks = _elder_tasks(
-            read_questions(questions_folder), words, tools, memories_folder, rows, config, known, system_prompt
+            read_questions(questions_folder),
+            words,
+            tools,
+            memories_folder,
+            rows,
+            config,
+            known,
+            system_prompt,
         )
-    teacher = ScriptedTeacher({(task.question.text, bool(task.tools)): task.script for task in reversed(tasks)})
+    teacher = ScriptedTeacher(
+        {(task.question.text, bool(task.tools)): task.script for task in reversed(tasks)}
+    )
     run = partial(
-        run_task, teacher=teacher, toolbox=toolbox, rules=Rules(rows.max_row_tokens, replay=False),
+        run_task,
+        teacher=teacher,
+        toolbox=toolbox,
+        rules=Rules(rows.max_row_tokens, replay=False),
         limits=Limits(rows.max_turns, rows.max_tool_calls, rows.question_seconds),
-    )  # fmt: skip
+    )
     examples = await in_order([partial(run, task) for task in tasks], concurrency=rows.concurrency)
     schemas = {tool.name: tool for tool in tools}
     items = [heldout_item(example) for example in examples if not example.rejections]
     found = [Scenario(item, difficulty(item, schemas)) for item in items]
-    kept = [one for one in found if config.min_difficulty <= one.difficulty <= config.max_difficulty]
+    kept = [
+        one for one in found if config.min_difficulty <= one.difficulty <= config.max_difficulty
+    ]
     if not kept:
         raise TrainingDataError(
-            f"No scenarios for reinforcement learning: {len(tasks)} made, {len(items)} executed, none of difficulty "
-            f"{config.min_difficulty} to {config.max_difficulty} that training or held-out items do not use.",
-            next_step="add wordings, raise rl.scenarios_per_tool or rl.max_difficulty, or set rl.enabled to false.",
+            f"No scenarios for reinforcement learning: {len(tasks)} made, {len(items)} executed, "
+            "none of difficulty "
+            f"{config.min_difficulty} to {config.max_difficulty} that training or held-out items "
+            "do not use.",
+            next_step="add wordings, raise rl.scenarios_per_tool or rl.max_difficulty, or set "
+            "rl.enabled to false.",
         )
     return sorted(kept, key=lambda scenario: scenario.item.id)
 
@@ -106,8 +140,12 @@ def read_known(rows_folder: Path) -> Known:
                 texts.add(message.content)
             trained |= {_call_key(call.name, call.arguments) for call in message.tool_calls}
     items = read_items(rows_folder / HELDOUT_FILE)
-    held = {_call_key(call["name"], call["arguments"]) for item in items for call in item.gold_calls}
-    return Known(frozenset(texts | {item.question for item in items}), frozenset(trained), frozenset(held))
+    held = {
+        _call_key(call["name"], call["arguments"]) for item in items for call in item.gold_calls
+    }
+    return Known(
+        frozenset(texts | {item.question for item in items}), frozenset(trained), frozenset(held)
+    )
 
 
 def difficulty(item: EvalItem, schemas: Mapping[str, ToolSchema]) -> int:
@@ -116,21 +154,30 @@ def difficulty(item: EvalItem, schemas: Mapping[str, ToolSchema]) -> int:
     return call_difficulty(item.gold_calls, schemas, asks_more=asks_more)
 
 
-def hold_out(scenarios: Sequence[Scenario], count: int, *, seed: int) -> tuple[list[Scenario], list[Scenario]]:
-    """The scenarios to train on, and `count` others, tools taking turns, that share no call with those.
+def hold_out(
+    scenarios: Sequence[Scenario], count: int, *, seed: int
+) -> tuple[list[Scenario], list[Scenario]]:
+    """The scenarios to train on, and `count` others, tools taking turns, that share no call with
+    those.
 
     Raises:
         TrainingDataError: nothing would be left to train on.
     """
     ranked = sorted(scenarios, key=lambda one: stable_hash("held", seed, one.item.id))
-    held = _interleaved([one for one in ranked if any(call["arguments"] for call in one.item.gold_calls)])[:count]
+    held = _interleaved(
+        [one for one in ranked if any(call["arguments"] for call in one.item.gold_calls)]
+    )[:count]
     asked = {one.item.id for one in held}
-    used = {_call_key(call["name"], call["arguments"]) for one in held for call in one.item.gold_calls}
+    used = {
+        _call_key(call["name"], call["arguments"]) for one in held for call in one.item.gold_calls
+    }
     kept = [
         one
         for one in scenarios
         if one.item.id not in asked
-        and not any(_call_key(call["name"], call["arguments"]) in used for call in one.item.gold_calls)
+        and not any(
+            _call_key(call["name"], call["arguments"]) in used for call in one.item.gold_calls
+        )
     ]
     if not kept:
         raise TrainingDataError(
@@ -141,20 +188,33 @@ def hold_out(scenarios: Sequence[Scenario], count: int, *, seed: int) -> tuple[l
 
 
 def schedule(scenarios: Sequence[Scenario], config: RlConfig) -> list[list[Scenario]]:
-    """The scenarios of every step. Each is used once before any is used again; `easy_first` begins with easy ones."""
+    """The scenarios of every step. Each is used once before any is used again; `easy_first` begins
+    with easy ones.
+    """
     easy = config.curriculum == "easy_first"
 
     def order(scenario: Scenario) -> tuple[int, int]:
-        return (scenario.difficulty if easy else 0, stable_hash("scenario", config.seed, scenario.item.id))
+        return (
+            scenario.difficulty if easy else 0,
+            stable_hash("scenario", config.seed, scenario.item.id),
+        )
 
-    ranked = _interleaved(sorted(scenarios, key=order)) if not easy else sorted(scenarios, key=order)
+    ranked = (
+        _interleaved(sorted(scenarios, key=order)) if not easy else sorted(scenarios, key=order)
+    )
     count = config.scenarios_per_step
-    return [[ranked[(step * count + n) % len(ranked)] for n in range(count)] for step in range(config.steps)]
+    return [
+        [ranked[(step * count + n) % len(ranked)] for n in range(count)]
+        for step in range(config.steps)
+    ]
 
 
 def write_scenarios(path: Path, scenarios: Iterable[Scenario]) -> None:
     """Write scenarios as canonical JSON lines."""
-    lines = [canonical_json({"difficulty": one.difficulty, "item": asdict(one.item)}) for one in scenarios]
+    lines = [
+        canonical_json({"difficulty": one.difficulty, "item": asdict(one.item)})
+        for one in scenarios
+    ]
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
@@ -162,16 +222,20 @@ def summary(scenarios: Sequence[Scenario]) -> dict[str, object]:
     """Counts for the UI."""
     return {
         "scenarios": len(scenarios),
-        "by_tool": dict(sorted(Counter(scenario.item.tool or "none" for scenario in scenarios).items())),
-        "by_difficulty": {str(key): n for key, n in sorted(Counter(one.difficulty for one in scenarios).items())},
+        "by_tool": dict(
+            sorted(Counter(scenario.item.tool or "none" for scenario in scenarios).items())
+        ),
+        "by_difficulty": {
+            str(key): n for key, n in sorted(Counter(one.difficulty for one in scenarios).items())
+        },
     }
 
 
 def _interleaved(scenarios: Sequence[Scenario]) -> list[Scenario]:
     """Tools taking turns, each with its kinds of questions in their shares.
 
-    So every step resembles the whole: one without ranges would unlearn them, and one of hard questions alone would show
-    as a fall of the reward.
+    So every step resembles the whole: one without ranges would unlearn them, and one of hard
+    questions alone would show as a fall of the reward.
     """
     totals = Counter(map(_kind, scenarios))
     seen: Counter[str] = Counter()
@@ -189,15 +253,28 @@ def _interleaved(scenarios: Sequence[Scenario]) -> list[Scenario]:
 
 
 def _kind(scenario: Scenario) -> str:
-    """The tool, the names of its arguments, and whether the question has their values as the tool wants them."""
+    """The tool, the names of its arguments, and whether the question has their values as the tool
+    wants them.
+    """
     item = scenario.item
-    values = [value for call in item.gold_calls for value in call["arguments"].values() if isinstance(value, str)]
+    values = [
+        value
+        for call in item.gold_calls
+        for value in call["arguments"].values()
+        if isinstance(value, str)
+    ]
     verbatim = all(value in item.question for value in values)
-    return canonical_json([item.tool, [sorted(call["arguments"]) for call in item.gold_calls], verbatim])
+    return canonical_json(
+        [item.tool, [sorted(call["arguments"]) for call in item.gold_calls], verbatim]
+    )
 
 
 def _tool_questions(
-    tools: Sequence[ToolSchema], words: WordingsFile, questions: QuestionsConfig, config: RlConfig, known: Known
+    tools: Sequence[ToolSchema],
+    words: WordingsFile,
+    questions: QuestionsConfig,
+    config: RlConfig,
+    known: Known,
 ) -> Iterator[Question]:
     """Training wordings with arguments that neither training nor held-out items have."""
     texts = set(known.texts)
@@ -215,9 +292,16 @@ def _tool_questions(
                 made = tool_questions(tool, words, language, sampler, texts)
             except CannotSample:  # `questions` names the tool as uncovered
                 continue
-            fresh = [question for question in made if question.split == "train" and _is_fresh(question, known)]
+            fresh = [
+                question
+                for question in made
+                if question.split == "train" and _is_fresh(question, known)
+            ]
             for question in fresh[: config.scenarios_per_tool]:
-                harder = stable_hash("unpadded", config.seed, question.id) % 1000 < 1000 * config.unpadded_share
+                harder = (
+                    stable_hash("unpadded", config.seed, question.id) % 1000
+                    < 1000 * config.unpadded_share
+                )
                 text = unpadded_dates(question.text) if harder else question.text
                 yield Question(**{**vars(question), "id": f"rl-{question.id}", "text": text})
 
@@ -228,10 +312,18 @@ def unpadded_dates(text: str) -> str:
 
 
 def _elder_tasks(
-    questions: Sequence[Question], words: WordingsFile, tools: Sequence[ToolSchema], memories_folder: Path,
-    rows: RowsConfig, config: RlConfig, known: Known, system_prompt: str | None,
-) -> list[Task]:  # fmt: skip
-    """The elder's tasks with tools, in training wordings that training did not use for that memory."""
+    questions: Sequence[Question],
+    words: WordingsFile,
+    tools: Sequence[ToolSchema],
+    memories_folder: Path,
+    rows: RowsConfig,
+    config: RlConfig,
+    known: Known,
+    system_prompt: str | None,
+) -> list[Task]:
+    """The elder's tasks with tools, in training wordings that training did not use for that
+    memory.
+    """
     more = rows.model_copy(
         update={
             "open_per_memory": rows.open_per_memory + 3,
@@ -241,9 +333,14 @@ def _elder_tasks(
         }
     )
     tasks, _ = elder_tasks(
-        questions, words, tools, read_profile(memories_folder), read_memories(memories_folder), config=more,
+        questions,
+        words,
+        tools,
+        read_profile(memories_folder),
+        read_memories(memories_folder),
+        config=more,
         system_prompt=system_prompt,
-    )  # fmt: skip
+    )
     texts = set(known.texts)
     found: list[Task] = []
     for task in tasks:
@@ -263,13 +360,18 @@ def _elder_tasks(
 
 
 def _is_fresh(question: Question, known: Known) -> bool:
-    keys = {_call_key(call["name"], call["arguments"]) for call in question.gold_calls if call["arguments"]}
+    keys = {
+        _call_key(call["name"], call["arguments"])
+        for call in question.gold_calls
+        if call["arguments"]
+    }
     return not keys & (known.trained_calls | known.heldout_calls)
 
 
 def _held(calls: Iterable[JsonObject], known: Known) -> bool:
     return any(
-        call["arguments"] and _call_key(call["name"], call["arguments"]) in known.heldout_calls for call in calls
+        call["arguments"] and _call_key(call["name"], call["arguments"]) in known.heldout_calls
+        for call in calls
     )
 
 

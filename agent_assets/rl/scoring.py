@@ -1,4 +1,6 @@
-"""From the rollouts of a step to the groups that are learned from: what says nothing is left out, a judge is asked."""
+"""From the rollouts of a step to the groups that are learned from: what says nothing is left out, a
+judge is asked.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,13 +26,15 @@ class Scoring:
     ) -> tuple[list[list[Trajectory]], Counter[str]]:
         """The scored groups of one step, in their order, and what was left out.
 
-        A group of which nothing can be learned is empty; trajectories that say nothing are missing in theirs.
+        A group of which nothing can be learned is empty; trajectories that say nothing are missing
+        in theirs.
 
         Args:
             step: from 1.
 
         Raises:
-            EngineFailed: too many rollouts met a broken tool server, or the judge failed on every group.
+            EngineFailed: too many rollouts met a broken tool server, or the judge failed on every
+                group.
         """
         excluded: Counter[str] = Counter()
         kept: list[list[Trajectory]] = []
@@ -42,23 +46,30 @@ class Scoring:
             kept.append(scored if len(scored) >= 2 else [])
         self._check_failed(excluded, sum(map(len, groups)))
         if self.judge is not None:
-            judged = iter(await self.judge.score_groups([group for group in kept if group], self.tools))
+            judged = iter(
+                await self.judge.score_groups([group for group in kept if group], self.tools)
+            )
             scores = [next(judged) if group else [] for group in kept]
             excluded["groups: judge failed"] += sum(group is None for group in scores)
             kept = [group or [] for group in scores]
             if not any(kept):
                 raise EngineFailed(
                     f"The judge {self.judge.config.model} failed on every group of step {step}.",
-                    next_step="check rl.judge (base_url, model, key), or remove it: verifiable rewards remain.",
+                    next_step="check rl.judge (base_url, model, key), or remove it: verifiable "
+                    "rewards remain.",
                 )
         return kept, +excluded
 
     def _check_failed(self, excluded: Mapping[str, int], rollouts: int) -> None:
         failed = {why: count for why, count in excluded.items() if why.startswith("rollouts")}
         if sum(failed.values()) > self.config.max_failed_share * rollouts:
-            causes = ", ".join(f"{count} {why.removeprefix('rollouts: ')}" for why, count in sorted(failed.items()))
+            causes = ", ".join(
+                f"{count} {why.removeprefix('rollouts: ')}" for why, count in sorted(failed.items())
+            )
             raise EngineFailed(
-                f"{sum(failed.values())} of {rollouts} rollouts say nothing about the model ({causes}).",
-                next_step="read the logs of the servers, or raise rl.rollout_seconds; materialize again to go on from "
+                f"{sum(failed.values())} of {rollouts} rollouts say nothing about the model "
+                f"({causes}).",
+                next_step="read the logs of the servers, or raise rl.rollout_seconds; "
+                "materialize again to go on from "
                 "the last checkpoint.",
             )

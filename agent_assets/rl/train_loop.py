@@ -1,7 +1,8 @@
-"""The training loop with openpipe-art: groups of rollouts, rewards, one `backend.train` per step, until it is done.
+"""The training loop with openpipe-art: groups of rollouts, rewards, one `backend.train` per step,
+until it is done.
 
-The same loop drives our own backend and ART's LocalBackend. It stops early, with a verdict, when the groups teach
-nothing, and goes on from the last checkpoint when a run before was killed.
+The same loop drives our own backend and ART's LocalBackend. It stops early, with a verdict, when
+the groups teach nothing, and goes on from the last checkpoint when a run before was killed.
 """
 
 import os
@@ -19,7 +20,14 @@ from agent_assets.engines.rl_contracts import GrpoReady, TrainerReady
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.early_stopping import no_signal, progress, reached, verdict
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.records import Step, describe_step, read_steps, total, write_step, zero_variance_share
+from agent_assets.rl.records import (
+    Step,
+    describe_step,
+    read_steps,
+    total,
+    write_step,
+    zero_variance_share,
+)
 from agent_assets.rl.rollouts import OVER_LENGTH, Trajectory, roll_out_groups
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
@@ -60,7 +68,8 @@ if TYPE_CHECKING:
     class TrainingBackend(Backend, Protocol):
         """ART's own protocol, and what the loop needs besides.
 
-        `server` samples; `extra_body` is sent with every request of a rollout; `loaded` is known once it was started.
+        `server` samples; `extra_body` is sent with every request of a rollout; `loaded` is known
+        once it was started.
         """
 
         server: InferenceServer
@@ -75,7 +84,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `verdict` says in words what was learned; `learned` is False when nothing could be."""
+    """How a run ended. `verdict` says in words what was learned; `learned` is False when nothing
+    could be.
+    """
 
     steps: list[Step]
     learned: bool
@@ -102,7 +113,8 @@ async def learn(
     """Train until the configured steps are done, or nothing is left to learn.
 
     Args:
-        backend: an `EngineBackend`, or what `open_local_backend` returns; started here, closed by the caller.
+        backend: an `EngineBackend`, or what `open_local_backend` returns; started here, closed by
+            the caller.
         name: of the model; adapters answer as `name@step`.
         records: folder of the step records.
         path: folder of the backend's files.
@@ -111,7 +123,9 @@ async def learn(
     Raises:
         EngineError: server or trainer failed, or too many rollouts met a broken tool server.
     """
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # otherwise importing art fetches a price list
+    os.environ.setdefault(
+        "LITELLM_LOCAL_MODEL_COST_MAP", "True"
+    )  # otherwise importing art fetches a price list
     import art
 
     class Model(art.TrainableModel[RlConfig]):
@@ -161,7 +175,9 @@ class _Run:
     toolbox: ToolCaller
     scoring: Scoring
 
-    async def rollouts(self, scenarios: Sequence[Scenario], step: int) -> tuple[list[list[Trajectory]], Counter[str]]:
+    async def rollouts(
+        self, scenarios: Sequence[Scenario], step: int
+    ) -> tuple[list[list[Trajectory]], Counter[str]]:
         """Scored groups of one step, and what was left out."""
         async with self._client() as client:
             groups = await roll_out_groups(
@@ -179,10 +195,15 @@ class _Run:
         return [group for group in kept if group], excluded
 
     async def train(self, groups: Sequence[Sequence[Trajectory]]) -> dict[str, float]:
-        """One step of the backend; its metrics. ART's own log is not written: the step records hold more."""
+        """One step of the backend; its metrics. ART's own log is not written: the step records hold
+        more.
+        """
         import art
 
-        made = [art.TrajectoryGroup([self._trajectory(trajectory) for trajectory in group]) for group in groups]
+        made = [
+            art.TrajectoryGroup([self._trajectory(trajectory) for trajectory in group])
+            for group in groups
+        ]
         result = await self.backend.train(self.model, made, **self._arguments())
         return dict(result.metrics)
 

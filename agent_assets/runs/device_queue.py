@@ -1,8 +1,10 @@
-"""Who has the device, who is prepared and waits for it, and who stands in the queue: read from Dagster's runs.
+"""Who has the device, who is prepared and waits for it, and who stands in the queue: read from
+Dagster's runs.
 
-As many runs as there are devices hold one; one more prepares its rows and then waits, asleep, until a device is free;
-all others stay in Dagster's queue, where they cost nothing. The pool `gpu` of dagster.yaml counts them: it holds runs,
-not steps (`granularity: run`). A run with stages on the device says where it stands in its tag `agent_assets/device`:
+As many runs as there are devices hold one; one more prepares its rows and then waits, asleep, until
+a device is free; all others stay in Dagster's queue, where they cost nothing. The pool `gpu` of
+dagster.yaml counts them: it holds runs, not steps (`granularity: run`). A run with stages on the
+device says where it stands in its tag `agent_assets/device`:
 
     waiting, 2 before it     in the queue, or prepared
     preparing                makes what its stages on the device need
@@ -32,10 +34,12 @@ _UNDER_WAY = (DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunSta
 
 @dataclass(frozen=True)
 class DeviceQueue:
-    """The runs that want the device: ids of those that hold one, then the others in the order in which they get one.
+    """The runs that want the device: ids of those that hold one, then the others in the order in
+    which they get one.
 
-    `seconds_per_run` is the median time for which recent runs held a device, None before the first one ended.
-    `waiting` ends with the oldest 200 runs of the queue; `more` counts those behind them.
+    `seconds_per_run` is the median time for which recent runs held a device, None before the first
+    one ended. `waiting` ends with the oldest 200 runs of the queue; `more` counts those behind
+    them.
     """
 
     holding: tuple[str, ...]
@@ -45,12 +49,16 @@ class DeviceQueue:
     devices: int
 
     def before(self, run_id: str) -> int:
-        """How many runs get a device earlier, counting those that have one; of a run far behind, at least so many."""
+        """How many runs get a device earlier, counting those that have one; of a run far behind, at
+        least so many.
+        """
         place = self.waiting.index(run_id) if run_id in self.waiting else len(self.waiting)
         return len(self.holding) + place
 
     def seconds_until(self, run_id: str) -> float | None:
-        """About how many seconds until the run gets a device; None when no run has ended yet to tell from."""
+        """About how many seconds until the run gets a device; None when no run has ended yet to
+        tell from.
+        """
         return self._seconds(self.before(run_id) - len(self.holding))
 
     @property
@@ -64,7 +72,9 @@ class DeviceQueue:
         return self._seconds(len(self.waiting) + self.more)
 
     def _seconds(self, runs: int) -> float | None:
-        """Time of so many waiting runs after those that hold a device, which are half done on average."""
+        """Time of so many waiting runs after those that hold a device, which are half done on
+        average.
+        """
         if self.seconds_per_run is None:
             return None
         return self.seconds_per_run * (len(self.holding) / 2 + runs) / self.devices
@@ -72,7 +82,9 @@ class DeviceQueue:
 
 def wants_device(run: dg.DagsterRun) -> bool:
     """Whether a run has stages on the device."""
-    return run.run_op_concurrency is not None and GPU_POOL in (run.run_op_concurrency.all_pools or ())
+    return run.run_op_concurrency is not None and GPU_POOL in (
+        run.run_op_concurrency.all_pools or ()
+    )
 
 
 def holds_device(run: dg.DagsterRun) -> bool:
@@ -93,11 +105,16 @@ def had_device(run: dg.DagsterRun) -> bool:
 
 def read_queue(instance: dg.DagsterInstance) -> DeviceQueue:
     """The queue as it is now."""
-    under_way = [run for run in _runs(instance, *_UNDER_WAY) if wants_device(run) and not had_device(run)]
+    under_way = [
+        run for run in _runs(instance, *_UNDER_WAY) if wants_device(run) and not had_device(run)
+    ]
     queued = [run for run in _runs(instance, DagsterRunStatus.QUEUED) if wants_device(run)]
     total = instance.get_runs_count(dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
     prepared = [run for run in under_way if not holds_device(run)]
-    waiting = [*prepared, *sorted(queued, key=_priority, reverse=True)]  # stable: the oldest first, as Dagster does
+    waiting = [
+        *prepared,
+        *sorted(queued, key=_priority, reverse=True),
+    ]  # stable: the oldest first, as Dagster does
     return DeviceQueue(
         holding=tuple(run.run_id for run in under_way if holds_device(run)),
         waiting=tuple(run.run_id for run in waiting),
@@ -108,7 +125,8 @@ def read_queue(instance: dg.DagsterInstance) -> DeviceQueue:
 
 
 def announce(instance: dg.DagsterInstance) -> None:
-    """Write into the tags of the first runs in the queue how many are before them: a person reads it in the Dagster UI.
+    """Write into the tags of the first runs in the queue how many are before them: a person reads
+    it in the Dagster UI.
 
     Runs under way say themselves where they stand.
     """
@@ -116,7 +134,9 @@ def announce(instance: dg.DagsterInstance) -> None:
     first = list(queue.waiting[:_ANNOUNCED])
     if not first:
         return
-    for run in instance.get_runs(filters=dg.RunsFilter(run_ids=first, statuses=[DagsterRunStatus.QUEUED])):
+    for run in instance.get_runs(
+        filters=dg.RunsFilter(run_ids=first, statuses=[DagsterRunStatus.QUEUED])
+    ):
         text = f"{_WAITING}, {queue.before(run.run_id)} before it"
         if run.tags.get(DEVICE_TAG) != text:
             instance.add_run_tags(run.run_id, {DEVICE_TAG: text})
@@ -161,8 +181,14 @@ def _priority(run: dg.DagsterRun) -> int:
 
 
 def _seconds_per_run(instance: dg.DagsterInstance) -> float | None:
-    ended = instance.get_runs(filters=dg.RunsFilter(statuses=[DagsterRunStatus.SUCCESS]), limit=5 * _RECENT)
-    held = [found for run in ended if wants_device(run) and (found := _HELD.search(run.tags.get(DEVICE_TAG, "")))]
+    ended = instance.get_runs(
+        filters=dg.RunsFilter(statuses=[DagsterRunStatus.SUCCESS]), limit=5 * _RECENT
+    )
+    held = [
+        found
+        for run in ended
+        if wants_device(run) and (found := _HELD.search(run.tags.get(DEVICE_TAG, "")))
+    ]
     return statistics.median(float(found[1]) for found in held[:_RECENT]) if held else None
 
 

@@ -1,9 +1,11 @@
 """Secrets that earlier versions left in Dagster's history, and their removal.
 
-Resources once had configuration schemas, and Dagster keeps those with every job: the address of MongoDB, its password
-included, lies in (compressed) snapshots, and in the run config of whoever launched a run with the default one. What is
-removed is a piece of text in place: an address of MongoDB that holds a secret, user and password of any other URL; from
-logs, too. All else of the history stays as it is, so that the plan still says what is fresh.
+Resources once had configuration schemas, and Dagster keeps those with every job: the address of
+MongoDB, its password included, lies in (compressed) snapshots, and in the run config of whoever
+launched a run with the default one. What is
+removed is a piece of text in place: an address of MongoDB that holds a secret, user and password of
+any other URL; from logs, too. All else of the history stays as it is, so that the plan still says
+what is fresh.
 """
 
 import hashlib
@@ -23,20 +25,26 @@ from agent_assets.settings import Settings
 
 Cell = str | bytes
 
-# Up to white space or a quote; a backslash belongs to it, unless it escapes one of these in JSON (in JSON, ...).
+# Up to white space or a quote; a backslash belongs to it, unless it escapes one of these in JSON
+# (in JSON, ...).
 _REST = r'(?:[^\s"\\]|\\+(?![\\"nrt]))*'
 _MONGODB = re.compile(rf"mongodb(?:\+srv)?://{_REST}")
 _SECRET = re.compile("@|password|token|secret", re.IGNORECASE)
-_LOGIN = re.compile(r'(\b[a-z][a-z0-9+.-]*://)(?:[^\s"\\/@]|\\+(?![\\"nrt]))*:(?:[^\s"\\/@]|\\+(?![\\"nrt]))+@', re.I)
+_LOGIN = re.compile(
+    r'(\b[a-z][a-z0-9+.-]*://)(?:[^\s"\\/@]|\\+(?![\\"nrt]))*:(?:[^\s"\\/@]|\\+(?![\\"nrt]))+@',
+    re.I,
+)
 _REMOVED = "***"
 _SHORTEST_PASSWORD = 8  # a shorter one could be part of a word
 _TEXT = re.compile("char|text|clob|blob|bytea|binary", re.IGNORECASE)
 
 
 def remove_old_secrets(settings: Settings) -> int:
-    """Remove what earlier versions left, once per installation and storage; returns how many entries and logs had any.
+    """Remove what earlier versions left, once per installation and storage; returns how many
+    entries and logs had any.
 
-    Other processes may use the history meanwhile. If this is interrupted, the next call begins again.
+    Other processes may use the history meanwhile. If this is interrupted, the next call begins
+    again.
     """
     marker = _marker(settings)
     if marker.exists():
@@ -52,7 +60,9 @@ def remove_old_secrets(settings: Settings) -> int:
 
 
 def old_secrets(settings: Settings) -> int:
-    """How many entries of the history hold secrets. It reads all of it, unless it was cleaned. Changes nothing."""
+    """How many entries of the history hold secrets. It reads all of it, unless it was cleaned.
+    Changes nothing.
+    """
     if _marker(settings).exists():
         return 0
     known = _known(settings)
@@ -66,7 +76,9 @@ def redacted(text: str, known: Iterable[str] = ()) -> str:
     Args:
         known: passwords that are removed wherever they stand.
     """
-    found = _MONGODB.sub(lambda match: f"mongodb://{_REMOVED}" if _SECRET.search(match[0]) else match[0], text)
+    found = _MONGODB.sub(
+        lambda match: f"mongodb://{_REMOVED}" if _SECRET.search(match[0]) else match[0], text
+    )
     found = _LOGIN.sub(rf"\1{_REMOVED}@", found)
     for password in known:
         found = found.replace(password, _REMOVED)
@@ -100,7 +112,9 @@ class _Sqlite:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
-        self._connection.execute("PRAGMA secure_delete = ON")  # what is replaced is overwritten in the file
+        self._connection.execute(
+            "PRAGMA secure_delete = ON"
+        )  # what is replaced is overwritten in the file
 
     def columns(self) -> list[_Column]:
         named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
@@ -115,7 +129,9 @@ class _Sqlite:
     def cells(self, column: _Column, known: Iterable[str]) -> Iterator[tuple[object, Cell]]:
         cell, wanted = f'"{column.name}"', ["://", *known]
         hit = " OR ".join([f"typeof({cell}) = 'blob'", *[f"instr({cell}, ?) > 0"] * len(wanted)])
-        yield from self._connection.execute(f'SELECT rowid, {cell} FROM "{column.table}" WHERE {hit}', wanted)
+        yield from self._connection.execute(
+            f'SELECT rowid, {cell} FROM "{column.table}" WHERE {hit}', wanted
+        )
 
     def write(self, column: _Column, changes: dict[object, Cell]) -> None:
         statement = f'UPDATE "{column.table}" SET "{column.name}" = ? WHERE rowid = ?'
@@ -130,7 +146,9 @@ class _Sqlite:
 
 
 class _Postgres:
-    """All of it in one database. VACUUM of the server decides when old versions of rows are gone from its files."""
+    """All of it in one database. VACUUM of the server decides when old versions of rows are gone
+    from its files.
+    """
 
     def __init__(self, url: str) -> None:
         import sqlalchemy as db
@@ -154,9 +172,15 @@ class _Postgres:
         cell = table.columns[column.name]
         (key,) = table.primary_key.columns
         binary = isinstance(cell.type, db.LargeBinary)
-        wanted = [cell.is_not(None)] if binary else [cell.contains(part, autoescape=True) for part in ("://", *known)]
+        wanted = (
+            [cell.is_not(None)]
+            if binary
+            else [cell.contains(part, autoescape=True) for part in ("://", *known)]
+        )
         with self._engine.connect() as connection:
-            for row in connection.execution_options(yield_per=500).execute(db.select(key, cell).where(db.or_(*wanted))):
+            for row in connection.execution_options(yield_per=500).execute(
+                db.select(key, cell).where(db.or_(*wanted))
+            ):
                 yield row[0], bytes(row[1]) if binary else row[1]
 
     def write(self, column: _Column, changes: dict[object, Cell]) -> None:
@@ -212,7 +236,9 @@ def _cell_without(cell: Cell, known: tuple[str, ...]) -> Cell | None:
 
 def _logs_with_secrets(settings: Settings, known: tuple[str, ...]) -> Iterator[Path]:
     """What runs and services printed. Logs can be large: they are read line by line."""
-    for path in sorted([*settings.dagster_home.rglob("compute_logs/*"), *(settings.home / "logs").rglob("*")]):
+    for path in sorted(
+        [*settings.dagster_home.rglob("compute_logs/*"), *(settings.home / "logs").rglob("*")]
+    ):
         if path.is_file() and not path.is_symlink():
             with path.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
                 if any(redacted(line, known) != line for line in lines):
@@ -220,7 +246,9 @@ def _logs_with_secrets(settings: Settings, known: tuple[str, ...]) -> Iterator[P
 
 
 def _rewrite(path: Path, known: tuple[str, ...]) -> None:
-    """Put a log without secrets in the place of one that has some; a process that still writes goes on with the old."""
+    """Put a log without secrets in the place of one that has some; a process that still writes goes
+    on with the old.
+    """
     made = path.with_name(f".{path.name}.without-secrets")
     with (
         path.open(encoding="utf-8", errors="surrogateescape", newline="") as lines,

@@ -11,10 +11,12 @@ from agent_assets.settings import Settings, load_settings, make_home
 
 @contextlib.contextmanager
 def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
-    """The environment of our processes, with MONGODB_URI pointing at the user's MongoDB or at the embedded one.
+    """The environment of our processes, with MONGODB_URI pointing at the user's MongoDB or at the
+    embedded one.
 
     Raises:
-        ConfigError: the home cannot be written to, there is no MongoDB to run, or the URI is malformed.
+        ConfigError: the home cannot be written to, there is no MongoDB to run, or the URI is
+            malformed.
         MongoUnavailable: the user's does not answer, or the embedded one does not start.
     """
     be_private()
@@ -36,7 +38,9 @@ def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def mongodb_environment(settings: Settings) -> Iterator[Settings]:
-    """As `mongodb`, for work in this process: the code location reads its settings from the environment everywhere."""
+    """As `mongodb`, for work in this process: the code location reads its settings from the
+    environment everywhere.
+    """
     with mongodb(settings) as environment:
         before = dict(os.environ)
         os.environ.update(environment)

@@ -19,17 +19,21 @@ def prepare_dagster_home(settings: Settings, *, devices: int | None = None) -> N
     """Make DAGSTER_HOME with our dagster.yaml, and its databases.
 
     Args:
-        devices: how many runs may hold a device at once; None leaves it as it is (one in a new home).
+        devices: how many runs may hold a device at once; None leaves it as it is (one in a new
+            home).
 
-    Two processes that open a brand-new SQLite instance at once race for the same tables: the instance is opened once
-    here, before any service starts.
+    Two processes that open a brand-new SQLite instance at once race for the same tables: the
+    instance is opened once here, before any service starts.
 
     Raises:
         ConfigError: the folder cannot be written to.
     """
     make_home(settings)
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    names = ["dagster.yaml", *(["deploy/dagster-postgres.yaml"] if os.environ.get("DAGSTER_POSTGRES_URL") else [])]
+    names = [
+        "dagster.yaml",
+        *(["deploy/dagster-postgres.yaml"] if os.environ.get("DAGSTER_POSTGRES_URL") else []),
+    ]
     content = "\n".join((REPOSITORY / name).read_text(encoding="utf-8") for name in names)
     target = settings.dagster_home / "dagster.yaml"
     content = _limited(content, _devices_of(target) if devices is None else devices)
@@ -41,8 +45,8 @@ def prepare_dagster_home(settings: Settings, *, devices: int | None = None) -> N
 
 
 def _limit_pool(instance: dg.DagsterInstance) -> None:
-    """Write the limit of the pool down, unless an operator has set one. The queue reads the limits before it makes
-    those that are not there: it would let the first runs of a new home pass.
+    """Write the limit of the pool down, unless an operator has set one. The queue reads the limits
+    before it makes those that are not there: it would let the first runs of a new home pass.
     """
     storage = instance.event_log_storage
     known = {pool.name: pool for pool in storage.get_pool_limits()}
@@ -52,13 +56,17 @@ def _limit_pool(instance: dg.DagsterInstance) -> None:
 
 
 def _limited(content: str, devices: int) -> str:
-    """dagster.yaml with room for so many runs that hold a device, one that prepares, and two that need none."""
+    """dagster.yaml with room for so many runs that hold a device, one that prepares, and two that
+    need none.
+    """
     content = re.sub(r"(?m)^( +default_limit: )\d+", rf"\g<1>{devices + 1}", content)
     return re.sub(r"(?m)^( +max_concurrent_runs: )\d+", rf"\g<1>{devices + 3}", content)
 
 
 def _devices_of(target: Path) -> int:
-    """For how many devices a dagster.yaml was written; one where pools held steps, or where there is none."""
+    """For how many devices a dagster.yaml was written; one where pools held steps, or where there
+    is none.
+    """
     content = target.read_text(encoding="utf-8") if target.exists() else ""
     limit = re.search(r"(?m)^ +default_limit: (\d+)\n +granularity: run", content)
     return int(limit[1]) - 1 if limit else 1
@@ -72,6 +80,8 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 def heartbeat_at(instance: dg.DagsterInstance) -> float:
-    """When the daemon last said that it takes runs from the queue, in seconds since 1970; 0 when it never did."""
+    """When the daemon last said that it takes runs from the queue, in seconds since 1970; 0 when it
+    never did.
+    """
     heartbeat = instance.get_daemon_heartbeats().get(_QUEUE_DAEMON)
     return 0.0 if heartbeat is None else heartbeat.timestamp

@@ -1,8 +1,9 @@
-"""Runs whose process is gone: marked as failed, and what they held or claimed in Dagster's pools is given back.
+"""Runs whose process is gone: marked as failed, and what they held or claimed in Dagster's pools is
+given back.
 
-The code server watches the processes of the runs it started, for as long as it lives itself; nobody watches a run
-executed in a process of ours, or those of a machine that lost its power. Such a run would keep its place in the pool
-for ever, and its elder would never be refreshed.
+The code server watches the processes of the runs it started, for as long as it lives itself; nobody
+watches a run executed in a process of ours, or those of a machine that lost its power. Such a run
+would keep its place in the pool for ever, and its elder would never be refreshed.
 """
 
 import os
@@ -10,7 +11,9 @@ import socket
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES  # no public name lists these states
+from dagster._core.storage.dagster_run import (
+    IN_PROGRESS_RUN_STATUSES,
+)  # no public name lists these states
 from dagster._core.storage.tags import GRPC_INFO_TAG  # of a run that a code server starts
 
 PROCESS_TAG = "agent_assets/process"
@@ -18,36 +21,46 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def process_tag(run_id: str) -> dict[str, str]:
-    """The tag that names the process of a run: host, process id, its start (an id is used again), and the run.
+    """The tag that names the process of a run: host, process id, its start (an id is used again),
+    and the run.
 
-    The run id is in it because Dagster copies the tags of a run that failed to the one that tries again.
+    The run id is in it because Dagster copies the tags of a run that failed to the one that tries
+    again.
     """
     return {PROCESS_TAG: f"{socket.gethostname()}/{_identity(os.getpid())}/{run_id}"}
 
 
-def release_abandoned_runs(instance: dg.DagsterInstance, *, code_server_gone: bool = False) -> list[str]:
-    """Fail the runs of this host whose process is gone; free the pools of whatever has ended. Returns their run ids.
+def release_abandoned_runs(
+    instance: dg.DagsterInstance, *, code_server_gone: bool = False
+) -> list[str]:
+    """Fail the runs of this host whose process is gone; free the pools of whatever has ended.
+    Returns their run ids.
 
     Args:
-        code_server_gone: no code server of this installation runs: a run that one was starting, and that has not said
-            yet which process it is, has none.
+        code_server_gone: no code server of this installation runs: a run that one was starting, and
+            that has not said yet which process it is, has none.
     """
     abandoned = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
         tag = run.tags.get(PROCESS_TAG, "")
         known = tag.endswith(f"/{run.run_id}")
-        host, _, owner = tag.removesuffix(f"/{run.run_id}").rpartition("/") if known else ("", "", "")
+        host, _, owner = (
+            tag.removesuffix(f"/{run.run_id}").rpartition("/") if known else ("", "", "")
+        )
         lost = code_server_gone and not known and GRPC_INFO_TAG in run.tags
         if lost or (host == socket.gethostname() and not _alive(owner)):
-            instance.report_run_failed(run, "The process of this run is gone: it was killed. Start the run again.")
+            instance.report_run_failed(
+                run, "The process of this run is gone: it was killed. Start the run again."
+            )
             abandoned.append(run.run_id)
     _free_pools_of_ended_runs(instance)
     return abandoned
 
 
 def _free_pools_of_ended_runs(instance: dg.DagsterInstance) -> None:
-    """Dagster keeps what a killed run claimed, and gives it the next free slot. Our pools hold runs, not steps; an
-    installation of an earlier version has pools of steps, and an operator may set them.
+    """Dagster keeps what a killed run claimed, and gives it the next free slot. Our pools hold
+    runs, not steps; an installation of an earlier version has pools of steps, and an operator may
+    set them.
     """
     storage = instance.event_log_storage
     infos = [storage.get_concurrency_info(key) for key in storage.get_concurrency_keys()]
@@ -60,7 +73,9 @@ def _free_pools_of_ended_runs(instance: dg.DagsterInstance) -> None:
 
 
 def _identity(pid: int) -> str:
-    """Process id, its start in ticks since the machine's, and which start of the machine: no clock that can be set."""
+    """Process id, its start in ticks since the machine's, and which start of the machine: no clock
+    that can be set.
+    """
     stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     started = stat.rsplit(")", 1)[1].split()[19]  # field 22; the name before it may hold spaces
     return f"{pid}-{started}-{_BOOT_ID.read_text(encoding='utf-8')[:8]}"

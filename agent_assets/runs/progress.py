@@ -1,4 +1,6 @@
-"""Progress of a run, read from what Dagster recorded: survives a restart of everything but the database."""
+"""Progress of a run, read from what Dagster recorded: survives a restart of everything but the
+database.
+"""
 
 from dataclasses import dataclass, field
 
@@ -10,8 +12,8 @@ from dagster import DagsterEventType
 class RunProgress:
     """Follows one run. `refresh` reads only the events that came since the last call.
 
-    `stage` is the asset being made, `detail` the last report of its program: step, total_steps, loss, eta_seconds.
-    `outcomes` has ("built" or "reused", seconds) of every asset that is done.
+    `stage` is the asset being made, `detail` the last report of its program: step, total_steps,
+    loss, eta_seconds. `outcomes` has ("built" or "reused", seconds) of every asset that is done.
     """
 
     run_id: str

@@ -1,4 +1,6 @@
-"""Which adapters are loaded in a server: a fixed number, least recently used first out, never one that is answering."""
+"""Which adapters are loaded in a server: a fixed number, least recently used first out, never one
+that is answering.
+"""
 
 import asyncio
 import logging
@@ -49,8 +51,9 @@ class AdapterPool:
 
     @asynccontextmanager
     async def use(self, name: str, path: Path) -> AsyncIterator[Callable[[], None]]:
-        """Have an adapter loaded during the block, which is handed what to call when the server does not know it: it
-        was restarted by somebody else, and the next use loads the adapter again.
+        """Have an adapter loaded during the block, which is handed what to call when the server
+        does not know it: it was restarted by somebody else, and the next use loads the adapter
+        again.
 
         Raises:
             Busy: no slot became free in time.
@@ -76,8 +79,8 @@ class AdapterPool:
                 await self._unload(name)
 
     async def restore(self) -> None:
-        """Load everything again, into a server that started anew. What it does not take loses its slot: only who asks
-        for that one is told.
+        """Load everything again, into a server that started anew. What it does not take loses its
+        slot: only who asks for that one is told.
         """
         async with self._changing:
             for name, slot in list(self._slots.items()):
@@ -85,13 +88,17 @@ class AdapterPool:
                     await self._load(name, slot.path)
                 except AgentAssetsError as error:
                     del self._slots[name]
-                    fields = {"adapter": name, "error": type(error).__name__, "detail": error.message}
+                    fields = {
+                        "adapter": name,
+                        "error": type(error).__name__,
+                        "detail": error.message,
+                    }
                     log.warning("adapter is not loaded again", extra={"fields": fields})
             self._freed.set()
 
     async def _placed(self, name: str, path: Path) -> _Slot:
-        """A slot with this request in flight. What was begun is ended and remembered also when the caller leaves
-        meanwhile: the server would hold an adapter that nobody here knows of.
+        """A slot with this request in flight. What was begun is ended and remembered also when the
+        caller leaves meanwhile: the server would hold an adapter that nobody here knows of.
         """
         placing = asyncio.create_task(self._place(name, path))
         self._placing.add(placing)
@@ -136,5 +143,6 @@ class AdapterPool:
             await asyncio.wait_for(self._freed.wait(), self._wait)
         except TimeoutError:
             raise Busy(
-                f"All {self._limit} adapters are answering.", next_step="try again, or raise inference.slots."
+                f"All {self._limit} adapters are answering.",
+                next_step="try again, or raise inference.slots.",
             ) from None

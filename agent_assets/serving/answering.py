@@ -1,7 +1,9 @@
-"""An agent answers: the agent loop of training and evaluation, over the adapter that is released and its own tools.
+"""An agent answers: the agent loop of training and evaluation, over the adapter that is released
+and its own tools.
 
-What the user writes and what tools return are messages, never instructions to this program: which elder's memories can
-be reached is decided by the process of the tool server, before the conversation begins.
+What the user writes and what tools return are messages, never instructions to this program: which
+elder's memories can be reached is decided by the process of the tool server, before the
+conversation begins.
 """
 
 import asyncio
@@ -12,7 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from openai import APIConnectionError, APIStatusError, APITimeoutError, BadRequestError, NotFoundError
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    BadRequestError,
+    NotFoundError,
+)
 
 from agent_assets.agent.chat_model import OpenAIChatModel
 from agent_assets.agent.loop import Limits, Rollout, StopReason, run_agent
@@ -41,7 +49,9 @@ class TooLong(ServingError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What an agent said, and why it stopped. `memory_ids` are the memories it cites and really was given."""
+    """What an agent said, and why it stopped. `memory_ids` are the memories it cites and really was
+    given.
+    """
 
     text: str
     model: str
@@ -58,7 +68,9 @@ class StreamingModel:
 
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
         """The next message of the assistant, emitted as it comes."""
-        return await self._model.stream(messages, tools, lambda text: self._emit("text_chunk", {"text": text}))
+        return await self._model.stream(
+            messages, tools, lambda text: self._emit("text_chunk", {"text": text})
+        )
 
 
 class Answering:
@@ -82,8 +94,8 @@ class Answering:
         self.sessions = ToolSessions(config.tool_sessions)
 
     async def warm_up(self) -> None:
-        """Have the model server ready before anybody asks, with the first agent's adapter. Without agents nothing is
-        done; a failure is logged, and whoever asks first tries again.
+        """Have the model server ready before anybody asks, with the first agent's adapter. Without
+        agents nothing is done; a failure is logged, and whoever asks first tries again.
         """
         agents = await asyncio.to_thread(self._released.agents)
         try:
@@ -94,12 +106,20 @@ class Answering:
                 async with server.use(found.entry.name, adapter):
                     log.info("model server is ready")
         except AgentAssetsError as error:
-            log.error("no warm-up", extra={"fields": {"error": type(error).__name__, "detail": error.message}})
+            log.error(
+                "no warm-up",
+                extra={"fields": {"error": type(error).__name__, "detail": error.message}},
+            )
 
     async def answer(
-        self, found: ReleasedAgent, message: str, history: Sequence[Message], emit: Emit | None = None
+        self,
+        found: ReleasedAgent,
+        message: str,
+        history: Sequence[Message],
+        emit: Emit | None = None,
     ) -> Answer:
-        """Answer one message. A server that died is started again and asked once more, unless something was told.
+        """Answer one message. A server that died is started again and asked once more, unless
+        something was told.
 
         Args:
             emit: gets `text_chunk`, `tool_call` and `tool_response` events while the agent works.
@@ -120,26 +140,45 @@ class Answering:
 
         for attempt in range(_ATTEMPTS + len(kept).bit_length()):
             messages = [
-                Message("system", found.candidate.system_prompt), *kept, Message("user", message)
-            ]  # fmt: skip
+                Message("system", found.candidate.system_prompt),
+                *kept,
+                Message("user", message),
+            ]
             try:
                 return await self._once(found, messages, watch, streaming=emit is not None)
             except BadRequestError as error:
                 if "context length" not in str(error) and "max_model_len" not in str(error):
-                    raise ServingError("The model server refused the request.", next_step="read its log.") from None
+                    raise ServingError(
+                        "The model server refused the request.", next_step="read its log."
+                    ) from None
                 if not kept:
-                    raise TooLong("The message is too long for this model.", next_step="send a shorter one.") from None
+                    raise TooLong(
+                        "The message is too long for this model.", next_step="send a shorter one."
+                    ) from None
                 kept = kept[len(kept) // 2 + 1 :]
-            except (APIConnectionError, APITimeoutError, APIStatusError, EngineFailed, ToolServerError) as error:
+            except (
+                APIConnectionError,
+                APITimeoutError,
+                APIStatusError,
+                EngineFailed,
+                ToolServerError,
+            ) as error:
                 if told or attempt + 1 >= _ATTEMPTS:
                     raise _unavailable(error) from None
-        raise ModelUnavailable("The model server did not answer.", next_step="try again in a minute.")
+        raise ModelUnavailable(
+            "The model server did not answer.", next_step="try again in a minute."
+        )
 
-    async def _once(self, found: ReleasedAgent, messages: list[Message], emit: Emit, *, streaming: bool) -> Answer:
+    async def _once(
+        self, found: ReleasedAgent, messages: list[Message], emit: Emit, *, streaming: bool
+    ) -> Answer:
         adapter, base, base_version = await asyncio.to_thread(self._released.adapter, found)
         server = await self._inference.server(base, base_version)
         tools_of, opened = _tools_of(found), partial(self._open_tools, found)
-        async with server.use(found.entry.name, adapter) as served, self.sessions.use(tools_of, opened) as box:
+        async with (
+            server.use(found.entry.name, adapter) as served,
+            self.sessions.use(tools_of, opened) as box,
+        ):
             model = self._model(served)
             asked = StreamingModel(model, emit) if streaming else model
             tools = WatchedTools(box, emit)
@@ -170,25 +209,35 @@ class Answering:
     def _model(self, served: Served) -> OpenAIChatModel:
         settings = self._config
         return OpenAIChatModel(
-            base_url=served.base_url, api_key="local", model=served.model, max_tokens=settings.max_tokens,
-            timeout_s=settings.seconds, max_retries=0, http_client=self._inference.client,
-        )  # fmt: skip
+            base_url=served.base_url,
+            api_key="local",
+            model=served.model,
+            max_tokens=settings.max_tokens,
+            timeout_s=settings.seconds,
+            max_retries=0,
+            http_client=self._inference.client,
+        )
 
     def _open_tools(self, found: ReleasedAgent) -> Any:
         from agent_assets.pipeline.stages.tools import open_tools
 
-        memories = self._released.part(found, "memories").path if "memories" in found.candidate.parts else None
+        memories = (
+            self._released.part(found, "memories").path
+            if "memories" in found.candidate.parts
+            else None
+        )
         pipeline = found.agent[0]
         logs = agent_logs(self._logs, pipeline, found.candidate.partition)
         return open_tools(self._pipeline_of(pipeline), memories=memories, log_dir=logs)
 
 
 def _tools_of(found: ReleasedAgent) -> str:
-    """What the tool servers of a release depend on, as a name. Not the content name: that is the adapter's, and another
-    release may have the same adapter and corrected memories.
+    """What the tool servers of a release depend on, as a name. Not the content name: that is the
+    adapter's, and another release may have the same adapter and corrected memories.
     """
     memories = found.candidate.parts.get("memories")
-    return f"{found.agent[0]}/{found.candidate.partition}/{'-' if memories is None else memories.fingerprint}"
+    told = "-" if memories is None else memories.fingerprint
+    return f"{found.agent[0]}/{found.candidate.partition}/{told}"
 
 
 def _answer(rollout: Rollout, given: int, found: ReleasedAgent) -> Answer:

@@ -36,12 +36,16 @@ _ERRORS = (400, 401, 403, 404, 409, 413, 422, 429, 503)
 
 
 def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
-    """The API of one installation. Nothing is started or connected before the first request that needs it."""
+    """The API of one installation. Nothing is started or connected before the first request that
+    needs it.
+    """
     services = _services(settings, config)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(services.answering.warm_up()) if config.inference.warm_up else None
+        warming = (
+            asyncio.create_task(services.answering.warm_up()) if config.inference.warm_up else None
+        )
         yield
         if warming is not None:
             warming.cancel()
@@ -66,7 +70,12 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
     for routes in (status.router, login.router, chat.router, training.router, models.router):
         app.include_router(routes)
     if config.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=config.cors_origins, allow_methods=["*"], allow_headers=["*"])
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=config.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
     app.add_middleware(
         Guard,
         metrics=services.metrics,
@@ -81,7 +90,9 @@ def _services(settings: Settings, config: ServingConfig) -> Services:
 
     released, seal = Released(open_store(settings)), Seal.of(settings)
     tokens = Tokens(settings.mongodb_uri or "", settings, DATABASE)
-    engines = LocalEngines(environments=str(settings.engines), device=settings.device, home=str(settings.home))
+    engines = LocalEngines(
+        environments=str(settings.engines), device=settings.device, home=str(settings.home)
+    )
     logs = settings.home / "logs"
     inference = Inference(engines, config.inference, logs)
     return Services(
@@ -108,7 +119,9 @@ def pipeline_of(name: str) -> "PipelineSpec":
 
     found = _pipelines().get(name)
     if found is None:
-        raise ServingError(f"The pipeline {name} is not defined any more.", next_step="restore its defs.yaml.")
+        raise ServingError(
+            f"The pipeline {name} is not defined any more.", next_step="restore its defs.yaml."
+        )
     return found
 
 

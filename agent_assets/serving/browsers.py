@@ -1,7 +1,8 @@
 """Web pages in browsers on this machine: which of them may reach a listener of ours.
 
-A page of another origin can make a browser send requests here. Such a request shows in its `Host` (DNS rebinding: the
-page's own name), in `Origin`, or in `Sec-Fetch-Site`, none of which a page can set. Programs send none of the last two.
+A page of another origin can make a browser send requests here. Such a request shows in its `Host`
+(DNS rebinding: the page's own name), in `Origin`, or in `Sec-Fetch-Site`, none of which a page can
+set. Programs send none of the last two.
 """
 
 import re
@@ -20,7 +21,8 @@ class Pages:
     """The rule.
 
     Args:
-        tokens_made: whether a token was ever made; before that, we answer to names of this machine alone. It may block.
+        tokens_made: whether a token was ever made; before that, we answer to names of this machine
+            alone. It may block.
         origins: other origins whose pages may reach us.
     """
 
@@ -36,21 +38,24 @@ class Pages:
             return True
         if not self._listed(origins) and _is_of_another_site(connection):
             return True
-        return not _LOCAL_HOSTS.fullmatch(hosts[0]) and not await run_in_threadpool(self.tokens_made)
+        return not _LOCAL_HOSTS.fullmatch(hosts[0]) and not await run_in_threadpool(
+            self.tokens_made
+        )
 
     def _may_come_from(self, origin: str, host: str) -> bool:
-        # A proxy in front of us may speak TLS: the host with its port is what tells origins apart here.
-        return origin.lower() in {f"{scheme}://{host.lower()}" for scheme in ("http", "https")} or self._listed(
-            [origin]
-        )
+        # A proxy in front of us may speak TLS: the host with its port is what tells origins apart
+        # here.
+        return origin.lower() in {
+            f"{scheme}://{host.lower()}" for scheme in ("http", "https")
+        } or self._listed([origin])
 
     def _listed(self, origins: Collection[str]) -> bool:
         return any(origin in self.origins for origin in origins)
 
 
 def is_own_page(connection: HTTPConnection) -> bool:
-    """Whether a log-in of the browser counts: the request comes from a page of ours, or from no page. A page in the
-    list of other origins brings a token.
+    """Whether a log-in of the browser counts: the request comes from a page of ours, or from no
+    page. A page in the list of other origins brings a token.
     """
     origin, host = connection.headers.get("origin"), connection.headers.get("host", "")
     own = origin is None or origin.lower().rpartition("://")[2] == host.lower()
@@ -58,7 +63,9 @@ def is_own_page(connection: HTTPConnection) -> bool:
 
 
 def is_navigation(connection: HTTPConnection) -> bool:
-    """Whether a person follows a link or types an address: the answer is shown, and no page can read it."""
+    """Whether a person follows a link or types an address: the answer is shown, and no page can
+    read it.
+    """
     headers = connection.headers
     method = connection.scope.get("method")
     return (

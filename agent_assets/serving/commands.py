@@ -8,7 +8,9 @@ from agent_assets.serving.tokens import DATABASE, Scope, Tokens
 from agent_assets.settings import Settings
 
 
-def create_token(settings: Settings, scope: Scope, elder: str | None, name: str, days: float | None) -> int:
+def create_token(
+    settings: Settings, scope: Scope, elder: str | None, name: str, days: float | None
+) -> int:
     """Make a token and print it: the only time it can be seen."""
     with mongodb(settings) as environment:
         tokens = Tokens(environment["MONGODB_URI"], settings, DATABASE)
@@ -27,9 +29,18 @@ def list_tokens(settings: Settings) -> int:
         tokens = Tokens(environment["MONGODB_URI"], settings, DATABASE)
         for token in tokens.all():
             until = f"until {token['expires_at']:%Y-%m-%d}" if token["expires_at"] else ""
-            state = "revoked" if token["revoked_at"] else until if token["believed"] else "not made here: refused"
+            state = (
+                "revoked"
+                if token["revoked_at"]
+                else until
+                if token["believed"]
+                else "not made here: refused"
+            )
             who = token["elder"] or token["scope"]
-            click.echo(f"{token['_id']}  {who}  {token['created_at']:%Y-%m-%d}  {token['name']}  {state}".rstrip())
+            click.echo(
+                f"{token['_id']}  {who}  {token['created_at']:%Y-%m-%d}  {token['name']}  "
+                f"{state}".rstrip()
+            )
         tokens.close()
     return 0
 
@@ -45,6 +56,8 @@ def revoke_token(settings: Settings, number: str) -> int:
         done = tokens.revoke(number)
         tokens.close()
     if not done:
-        raise ServingError("There is no valid token of that id.", next_step="`agent-assets token list` names them.")
+        raise ServingError(
+            "There is no valid token of that id.", next_step="`agent-assets token list` names them."
+        )
     click.echo(f"{number} is revoked")
     return 0

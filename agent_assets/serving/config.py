@@ -15,21 +15,36 @@ class InferenceConfig(StrictModel):
     """The model server behind the API: one base model, adapters on demand."""
 
     url: str | None = Field(
-        None, description="OpenAI-compatible server to use, ends in /v1; None starts vLLM on loopback when needed."
+        None,
+        description="OpenAI-compatible server to use, ends in /v1; None starts vLLM on loopback "
+        "when needed.",
     )
-    slots: int = Field(8, ge=1, le=256, description="Adapters loaded at once; the one used longest ago goes first.")
-    max_rank: int = Field(16, ge=8, le=512, description="Highest LoRA rank; every slot takes the memory of this rank.")
+    slots: int = Field(
+        8, ge=1, le=256, description="Adapters loaded at once; the one used longest ago goes first."
+    )
+    max_rank: int = Field(
+        16, ge=8, le=512, description="Highest LoRA rank; every slot takes the memory of this rank."
+    )
     max_model_len: int = Field(2048, ge=256, description="Context length in tokens.")
-    max_concurrency: int = Field(16, ge=1, description="Answers worked on at once; the others wait.")
-    max_memory_gb: float = Field(64.0, gt=0, description="The server is restarted when it holds more.")
+    max_concurrency: int = Field(
+        16, ge=1, description="Answers worked on at once; the others wait."
+    )
+    max_memory_gb: float = Field(
+        64.0, gt=0, description="The server is restarted when it holds more."
+    )
     gpu_memory_share: float = Field(
         0.85,
         gt=0,
         le=1,
-        description="Share of a GPU's whole memory; the server does not start where less is free. Not for a CPU.",
+        description="Share of a GPU's whole memory; the server does not start where less is "
+        "free. Not for a CPU.",
     )
-    warm_up: bool = Field(False, description="Start the model server with the API instead of with the first answer.")
-    wait_seconds: float = Field(300.0, gt=0, description="Longest wait for a start, or for a free slot.")
+    warm_up: bool = Field(
+        False, description="Start the model server with the API instead of with the first answer."
+    )
+    wait_seconds: float = Field(
+        300.0, gt=0, description="Longest wait for a start, or for a free slot."
+    )
 
 
 class AnswerConfig(StrictModel):
@@ -40,7 +55,9 @@ class AnswerConfig(StrictModel):
     max_tokens: int = Field(256, ge=8, description="Tokens per model turn.")
     seconds: float = Field(120.0, gt=0)
     tool_sessions: int = Field(16, ge=1, description="Agents whose tool servers are kept open.")
-    max_history: int = Field(40, ge=0, description="Earlier messages that are kept; the system prompt always is.")
+    max_history: int = Field(
+        40, ge=0, description="Earlier messages that are kept; the system prompt always is."
+    )
 
 
 class ServingConfig(StrictModel):
@@ -48,9 +65,13 @@ class ServingConfig(StrictModel):
 
     inference: InferenceConfig = InferenceConfig()
     answers: AnswerConfig = AnswerConfig()
-    requests_per_minute: int = Field(120, ge=1, description="By token, or by address where there are no tokens.")
+    requests_per_minute: int = Field(
+        120, ge=1, description="By token, or by address where there are no tokens."
+    )
     max_body_bytes: int = Field(1_000_000, ge=1000)
-    cors_origins: list[str] = Field(default_factory=list, description="Web pages that may call; none by default.")
+    cors_origins: list[str] = Field(
+        default_factory=list, description="Web pages that may call; none by default."
+    )
 
 
 def load_serving(path: Path = FILE) -> ServingConfig:
@@ -64,4 +85,6 @@ def load_serving(path: Path = FILE) -> ServingConfig:
     try:
         return ServingConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except (yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"{path} is wrong: {error}", next_step="correct it; see serving/config.py.") from None
+        raise ConfigError(
+            f"{path} is wrong: {error}", next_step="correct it; see serving/config.py."
+        ) from None

@@ -47,7 +47,9 @@ class Services:
 
 
 # For the OpenAPI document and its page; the door reads the header itself.
-_bearer = HTTPBearer(auto_error=False, description="Made with `agent-assets token create`; or log in at /login.")
+_bearer = HTTPBearer(
+    auto_error=False, description="Made with `agent-assets token create`; or log in at /login."
+)
 
 
 def services(request: Request) -> Services:
@@ -55,7 +57,9 @@ def services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
-async def known_caller(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
+async def known_caller(
+    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Caller:
     """Who asks, within the rate limit.
 
     Raises:
@@ -81,7 +85,9 @@ CallerDep = Annotated[Caller, Depends(known_caller)]
 
 async def _no_reader(caller: CallerDep) -> Caller:
     if caller.scope == "read":
-        raise Forbidden("This token may look, and do nothing.", next_step="use a token of scope admin or elder.")
+        raise Forbidden(
+            "This token may look, and do nothing.", next_step="use a token of scope admin or elder."
+        )
     return caller
 
 

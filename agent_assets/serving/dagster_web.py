@@ -36,7 +36,9 @@ class DagsterWeb:
         asked = {"query": query, "variables": variables}
         try:
             headers = service_headers(self._seal)
-            reply = httpx.post(f"{self._url}/graphql", json=asked, headers=headers, timeout=_SECONDS)
+            reply = httpx.post(
+                f"{self._url}/graphql", json=asked, headers=headers, timeout=_SECONDS
+            )
             body = reply.json()
         except (httpx.HTTPError, ValueError) as error:
             raise DagsterUnavailable(
@@ -51,7 +53,12 @@ class DagsterWeb:
         """Whether it answers."""
         headers = service_headers(self._seal)
         try:
-            return httpx.get(f"{self._url}/server_info", headers=headers, timeout=_PING_SECONDS).status_code == 200
+            return (
+                httpx.get(
+                    f"{self._url}/server_info", headers=headers, timeout=_PING_SECONDS
+                ).status_code
+                == 200
+            )
         except httpx.HTTPError:
             return False
 

@@ -1,8 +1,8 @@
 """Who is asking: one rule for the HTTP API and the Dagster UI.
 
 1. A bearer token, or a ticket of this installation's own services.
-2. A log-in: a ticket in a cookie, which counts for requests of our own pages. Cookies do not know ports, so one log-in
-   serves API and UI of a host.
+2. A log-in: a ticket in a cookie, which counts for requests of our own pages. Cookies do not know
+   ports, so one log-in serves API and UI of a host.
 3. Neither: before there are tokens, the user who runs this process; afterwards nobody.
 """
 
@@ -48,11 +48,15 @@ class Door:
         if ticket and is_own_page(connection):
             return self.tokens.holder(self._bearer(ticket, _peer(connection)))
         if self.tokens.any():
-            raise Denied("A valid bearer token is needed.", next_step="make one with `agent-assets token create`.")
+            raise Denied(
+                "A valid bearer token is needed.",
+                next_step="make one with `agent-assets token create`.",
+            )
         if _peer(connection) == f"u{os.getuid()}":
             return LOCAL
         raise Denied(
-            "Before there are tokens, only the user who runs this installation is let in, from the same machine.",
+            "Before there are tokens, only the user who runs this installation is let in, from the "
+            "same machine.",
             next_step="that user makes one with `agent-assets token create`.",
         )
 
@@ -69,8 +73,9 @@ class Door:
         return SERVICE
 
     def log_in(self, token: str, connection: HTTPConnection) -> str:
-        """A ticket for a token. It is good for the user of the machine who logs in: other local servers get the same
-        cookies, because those do not know ports, and must not be able to use them.
+        """A ticket for a token. It is good for the user of the machine who logs in: other local
+        servers get the same cookies, because those do not know ports, and must not be able to use
+        them.
 
         Raises:
             Denied: the token is not valid.
@@ -90,8 +95,8 @@ def service_headers(seal: Seal) -> dict[str, str]:
 
 
 def _peer(connection: HTTPConnection) -> str:
-    """Where a connection comes from: `u1000`, a user of this machine, or `remote`. It is what the server saw: a header
-    that a proxy or a neighbour adds says nothing here.
+    """Where a connection comes from: `u1000`, a user of this machine, or `remote`. It is what the
+    server saw: a header that a proxy or a neighbour adds says nothing here.
     """
     client, server = connection.scope.get("client"), connection.scope.get("server")
     if client is None or server is None or not is_loopback(client[0]):

@@ -8,7 +8,8 @@ from agent_assets.settings import Settings
 
 
 def close_what_earlier_versions_left(settings: Settings) -> Iterator[str]:
-    """Take passwords out of Dagster's history and seal tokens; what was closed, in words for an operator.
+    """Take passwords out of Dagster's history and seal tokens; what was closed, in words for an
+    operator.
 
     Raises:
         MongoUnavailable: the tokens cannot be read or written.

@@ -1,4 +1,6 @@
-"""Around every request: an id, a log line without content, metrics, limits, and the rule that pages cannot reach us."""
+"""Around every request: an id, a log line without content, metrics, limits, and the rule that pages
+cannot reach us.
+"""
 
 import json
 import logging
@@ -30,18 +32,33 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         labels = ("method", "route", "status")
-        self.requests = Counter("agent_assets_requests_total", "Requests.", labels, registry=self.registry)
-        self.seconds = Histogram(
-            "agent_assets_request_seconds", "Seconds until the whole response was sent.", ("method", "route"),
-            registry=self.registry,
-        )  # fmt: skip
-        self.in_flight = Gauge("agent_assets_requests_in_flight", "Requests going on.", registry=self.registry)
-        self.answers = Counter(
-            "agent_assets_answers_total", "Answers by why they ended.", ("reason",), registry=self.registry
+        self.requests = Counter(
+            "agent_assets_requests_total", "Requests.", labels, registry=self.registry
         )
-        self.tool_calls = Counter("agent_assets_tool_calls_total", "Tool calls of agents.", registry=self.registry)
-        self.loaded = Gauge("agent_assets_adapters_loaded", "Adapters in the model server.", registry=self.registry)
-        self.restarts = Gauge("agent_assets_model_server_restarts", "Restarts after a crash.", registry=self.registry)
+        self.seconds = Histogram(
+            "agent_assets_request_seconds",
+            "Seconds until the whole response was sent.",
+            ("method", "route"),
+            registry=self.registry,
+        )
+        self.in_flight = Gauge(
+            "agent_assets_requests_in_flight", "Requests going on.", registry=self.registry
+        )
+        self.answers = Counter(
+            "agent_assets_answers_total",
+            "Answers by why they ended.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self.tool_calls = Counter(
+            "agent_assets_tool_calls_total", "Tool calls of agents.", registry=self.registry
+        )
+        self.loaded = Gauge(
+            "agent_assets_adapters_loaded", "Adapters in the model server.", registry=self.registry
+        )
+        self.restarts = Gauge(
+            "agent_assets_model_server_restarts", "Restarts after a crash.", registry=self.registry
+        )
 
 
 class RateLimit:
@@ -52,7 +69,9 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, caller: str) -> bool:
-        """Whether this request is within the limit. A refused one costs nothing: too fast still gets the rate."""
+        """Whether this request is within the limit. A refused one costs nothing: too fast still
+        gets the rate.
+        """
         now = time.monotonic()
         left, at = self._buckets.pop(caller, (self._burst, now))
         left = min(self._burst, left + (now - at) * self._rate)
@@ -96,9 +115,11 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [
-                    *message["headers"], (b"x-request-id", request.state.request_id.encode()),
-                    (b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"),
-                ]  # fmt: skip
+                    *message["headers"],
+                    (b"x-request-id", request.state.request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                    (b"cache-control", b"no-store"),
+                ]
             await send(message)
 
         size = 0
@@ -117,26 +138,38 @@ class Guard:
                 refused = problem(request, 413, "The request is too big.", "send less.")
                 await refused(scope, receive, observed)
             elif await self._pages.foreign(request):
-                refused = problem(request, 403, "Web pages may not call this API.", "list the page in cors_origins.")
+                refused = problem(
+                    request,
+                    403,
+                    "Web pages may not call this API.",
+                    "list the page in cors_origins.",
+                )
                 await refused(scope, receive, observed)
             else:
                 await self._app(scope, counted, observed)
-        except AgentAssetsError as error:  # of the guard itself: those of routes were answered below
+        except (
+            AgentAssetsError
+        ) as error:  # of the guard itself: those of routes were answered below
             refused = problem(request, status_of(error), error.message, error.next_step)
             await refused(scope, receive, observed)
         except Exception as error:  # the last resort: nothing below foresaw it
             fields = {"request_id": request.state.request_id}
             log.error("unforeseen error", exc_info=error, extra={"fields": fields})
             if status != _NOTHING_SENT:
-                raise  # the server then breaks the response off, so that nobody takes it for a whole one
-            refused = problem(request, 500, "The API failed.", "look for the request id in its log.")
+                # the server then breaks the response off, so that nobody takes it for a whole one
+                raise
+            refused = problem(
+                request, 500, "The API failed.", "look for the request id in its log."
+            )
             await refused(scope, receive, observed)
         finally:
             self._metrics.in_flight.dec()
             self._note(request, status, time.monotonic() - started)
 
     def _too_big(self, request: Request) -> bool:
-        """What a request says of itself; one that says nothing is cut off when it has sent too much."""
+        """What a request says of itself; one that says nothing is cut off when it has sent too
+        much.
+        """
         length = request.headers.get("content-length", "")
         return length.isdigit() and int(length) > self._max_body_bytes
 
@@ -146,15 +179,19 @@ class Guard:
         self._metrics.seconds.labels(request.method, route).observe(seconds)
         caller = getattr(request.state, "caller", None)
         fields = {
-            "request_id": request.state.request_id, "method": request.method, "route": route, "status": status,
-            "ms": round(1000 * seconds, 1), "caller": None if caller is None else caller.id,
-        }  # fmt: skip
+            "request_id": request.state.request_id,
+            "method": request.method,
+            "route": route,
+            "status": status,
+            "ms": round(1000 * seconds, 1),
+            "caller": None if caller is None else caller.id,
+        }
         log.info("request", extra={"fields": fields})
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per line. Messages are fixed words, numbers and ids; no text of conversations comes here: of an
-    exception its class and where it was raised.
+    """One JSON object per line. Messages are fixed words, numbers and ids; no text of conversations
+    comes here: of an exception its class and where it was raised.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -172,8 +209,13 @@ class JsonLines(logging.Formatter):
 
 
 def _raised(error: BaseException) -> dict[str, Any]:
-    """Class and frames of an error and of what caused it. Not its message: that may quote what somebody said."""
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    """Class and frames of an error and of what caused it. Not its message: that may quote what
+    somebody said.
+    """
+    frames = [
+        f"{frame.filename}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
     found: dict[str, Any] = {"error": type(error).__name__, "frames": frames}
     if isinstance(error, BaseExceptionGroup):
         found["errors"] = [_raised(inner) for inner in error.exceptions]

@@ -1,5 +1,5 @@
-"""The model server behind the API. One per base model: an adapter is loaded only where the base is the one it was
-trained on.
+"""The model server behind the API. One per base model: an adapter is loaded only where the base is
+the one it was trained on.
 """
 
 import asyncio
@@ -41,7 +41,8 @@ class Inference:
         return self._client
 
     async def server(self, base_dir: Path, base_version: str) -> ModelServer:
-        """The server of a base model. Another base takes over when nobody is being answered with the present one.
+        """The server of a base model. Another base takes over when nobody is being answered with
+        the present one.
 
         Raises:
             ServingError: the present one is answering or starting.
@@ -49,8 +50,8 @@ class Inference:
         present = self._server
         if present is not None and present.base_version == base_version:
             return present
-        # A switch that was begun is ended, also when who asked for it leaves: half of one would be a server that is
-        # closed, and nobody's.
+        # A switch that was begun is ended, also when who asked for it leaves: half of one would be
+        # a server that is closed, and nobody's.
         switch = asyncio.create_task(self._switch(base_dir, base_version))
         self._switches.add(switch)
         switch.add_done_callback(self._switches.discard)
@@ -65,11 +66,14 @@ class Inference:
                 if present.busy:
                     raise ServingError(
                         "Agents of another base model are answering, or their server is starting.",
-                        next_step="try again; rebuild all agents on one base model to serve them side by side.",
+                        next_step="try again; rebuild all agents on one base model to serve them "
+                        "side by side.",
                     )
                 self._server = None
                 await present.close()
-            self._server = ModelServer(self._engines, self._config, base_dir, base_version, self._folder)
+            self._server = ModelServer(
+                self._engines, self._config, base_dir, base_version, self._folder
+            )
             return self._server
 
     async def close(self) -> None:

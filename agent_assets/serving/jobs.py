@@ -1,4 +1,6 @@
-"""Training jobs: what the plan says is stale for one elder, as a Dagster run. Everything about a job is in Dagster."""
+"""Training jobs: what the plan says is stale for one elder, as a Dagster run. Everything about a
+job is in Dagster.
+"""
 
 import threading
 import time
@@ -32,22 +34,28 @@ mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
   ... on InvalidSubsetError { message } ... on RunConfigValidationInvalid { errors { message } } } }
 """
 _TERMINATE = """
-mutation($runId: String!, $policy: TerminateRunPolicy) { terminateRun(runId: $runId, terminatePolicy: $policy) {
+mutation($runId: String!, $policy: TerminateRunPolicy) {
+  terminateRun(runId: $runId, terminatePolicy: $policy) {
   __typename ... on PythonError { message } } }
 """
 _CANCEL_SECONDS, _BETWEEN_SECONDS = 2.0, 0.2
-_QUEUE_SECONDS = 5.0  # progress is asked for every second; reading a long queue takes longer than reading one run
+# progress is asked for every second; reading a long queue takes longer than reading one run
+_QUEUE_SECONDS = 5.0
 
 
 class JobUnknown(ServingError):
     """No such job, or not the caller's business."""
 
     def __init__(self) -> None:
-        super().__init__("There is no job of this id.", next_step="GET /jobs/active lists those going on.")
+        super().__init__(
+            "There is no job of this id.", next_step="GET /jobs/active lists those going on."
+        )
 
 
 class NoSuchElder(ServingError):
-    """Nobody to train: unknown, without a usable answer, or not the caller's business. All look the same."""
+    """Nobody to train: unknown, without a usable answer, or not the caller's business. All look the
+    same.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -66,14 +74,17 @@ class Jobs:
     def __init__(self, settings: Settings, web: DagsterWeb) -> None:
         self._settings, self.web = settings, web
         self._starting = threading.Lock()
-        # Starts wait for their turn outside of threads: the few that all routes share must not be full of them.
+        # Starts wait for their turn outside of threads: the few that all routes share must not be
+        # full of them.
         self._turn = anyio.CapacityLimiter(1)
         self._instance: dg.DagsterInstance | None = None
         self._queue: tuple[float, DeviceQueue] | None = None
 
     async def start_in_turn(self, elder: str, *, everything: bool) -> dict[str, Any]:
         """`start`, from an event loop."""
-        return await anyio.to_thread.run_sync(partial(self.start, elder, everything=everything), limiter=self._turn)
+        return await anyio.to_thread.run_sync(
+            partial(self.start, elder, everything=everything), limiter=self._turn
+        )
 
     def start(self, elder: str, *, everything: bool) -> dict[str, Any]:
         """Start what is stale of one elder, or of a pipeline without elders.
@@ -90,7 +101,9 @@ class Jobs:
                 job = run.tags.get(JOB_TAG) or run.run_id
                 return _reply(job, elder, "A training of this elder is going on already.")
             with self._installation() as installation:
-                pipeline, partition, assets, tags = self._stale(installation, elder, everything=everything)
+                pipeline, partition, assets, tags = self._stale(
+                    installation, elder, everything=everything
+                )
             if not assets:
                 return _reply(None, elder, "Nothing is stale: the agent knows everything there is.")
             job = f"{elder}_{int(time.time())}"
@@ -118,8 +131,8 @@ class Jobs:
         return None
 
     def active(self, elder: str | None = None) -> tuple[int, list[dict[str, Any]]]:
-        """How many jobs wait or go on, of one elder or of all, and the first of them: those that go on come first. Runs
-        that others started are among them.
+        """How many jobs wait or go on, of one elder or of all, and the first of them: those that go
+        on come first. Runs that others started are among them.
         """
         if elder is None:
             total, runs = open_runs(self.instance)
@@ -154,15 +167,19 @@ class Jobs:
         run = self._find(job)
         deadline = time.monotonic() + _CANCEL_SECONDS
         while not run.is_finished and run.status is not DagsterRunStatus.CANCELING:
-            # Dagster does not interrupt a run whose process is just being started; that one finds itself cancelled.
+            # Dagster does not interrupt a run whose process is just being started; that one finds
+            # itself cancelled.
             starting = run.status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
             policy = "MARK_AS_CANCELED_IMMEDIATELY" if starting else "SAFE_TERMINATE"
-            answer = self.web.ask(_TERMINATE, {"runId": run.run_id, "policy": policy})["terminateRun"]
+            answer = self.web.ask(_TERMINATE, {"runId": run.run_id, "policy": policy})[
+                "terminateRun"
+            ]
             if answer["__typename"] == "TerminateRunSuccess":
                 break
             if time.monotonic() > deadline:  # between two states: it is asked once more
                 raise DagsterUnavailable(
-                    f"Dagster did not end the run ({answer['__typename']}).", next_step="try again in a moment."
+                    f"Dagster did not end the run ({answer['__typename']}).",
+                    next_step="try again in a moment.",
                 )
             time.sleep(_BETWEEN_SECONDS)
             run = self._find(job)
@@ -210,32 +227,52 @@ class Jobs:
         """Pipeline, partition, assets to make and tags of the run."""
         from agent_assets.automation.elders import PARTITIONS, add_elders
         from agent_assets.automation.planner import Options, current_plan
-        from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG, WANTED_TAG, known_partitions
+        from agent_assets.planning.history import (
+            ELDER_TAG,
+            PIPELINE_TAG,
+            WANTED_TAG,
+            known_partitions,
+        )
 
         options = Options(shared_max_age_s=_SHARED_AGE_SECONDS, elders=(elder,))
         snapshot = current_plan(installation, self.instance, now=time.time(), options=options)
         pipeline, partition = self._whose(installation, snapshot, elder)
         graph = next(graph for graph in installation.graphs if graph.name == pipeline)
-        runs = [run for run in snapshot.plan.runs if run.pipeline == pipeline and run.partition == partition]
+        runs = [
+            run
+            for run in snapshot.plan.runs
+            if run.pipeline == pipeline and run.partition == partition
+        ]
         if partition is not None:
-            add_elders(installation, self.instance, {partition} - set(known_partitions(self.instance, PARTITIONS)))
+            add_elders(
+                installation,
+                self.instance,
+                {partition} - set(known_partitions(self.instance, PARTITIONS)),
+            )
         tags = {PIPELINE_TAG: pipeline} | ({ELDER_TAG: partition} if partition is not None else {})
         if everything:
-            own = [s.name for s in graph.stages.values() if graph.partitioned(s) or partition is None]
+            own = [
+                s.name for s in graph.stages.values() if graph.partitioned(s) or partition is None
+            ]
             return pipeline, partition, own, tags
-        shared = [run for run in snapshot.plan.runs if run.pipeline == pipeline and run.partition is None]
+        shared = [
+            run for run in snapshot.plan.runs if run.pipeline == pipeline and run.partition is None
+        ]
         missing = partition is not None and any(run.new for run in shared)
         if not runs:
             return pipeline, partition, [], tags
         if missing:
             raise ServingError(
                 f"The shared assets of {pipeline} were never built.",
-                next_step=f"materialize {', '.join(shared[0].assets)} of {pipeline} first, or wait for the night.",
+                next_step=f"materialize {', '.join(shared[0].assets)} of {pipeline} first, or "
+                "wait for the night.",
             )
         assets = list(runs[0].own_assets or runs[0].assets)
         return pipeline, partition, assets, tags | {WANTED_TAG: runs[0].target_digest}
 
-    def _whose(self, installation: "Installation", snapshot: "Snapshot", elder: str) -> tuple[str, str | None]:
+    def _whose(
+        self, installation: "Installation", snapshot: "Snapshot", elder: str
+    ) -> tuple[str, str | None]:
         for graph in installation.graphs:
             if not graph.spec.partitioned and graph.name == elder:
                 return graph.name, None
@@ -246,16 +283,22 @@ class Jobs:
             raise ServingError(snapshot.problems[0], next_step="check MongoDB.")
         raise NoSuchElder
 
-    def _launch(self, pipeline: str, partition: str | None, assets: Sequence[str], tags: dict[str, str]) -> None:
+    def _launch(
+        self, pipeline: str, partition: str | None, assets: Sequence[str], tags: dict[str, str]
+    ) -> None:
         all_tags = tags | ({"dagster/partition": partition} if partition is not None else {})
         params = {
             "selector": {
-                "repositoryLocationName": _LOCATION, "repositoryName": _REPOSITORY, "jobName": f"{pipeline}_job",
+                "repositoryLocationName": _LOCATION,
+                "repositoryName": _REPOSITORY,
+                "jobName": f"{pipeline}_job",
                 "assetSelection": [{"path": [pipeline, name]} for name in assets],
             },
             "runConfigData": {},
-            "executionMetadata": {"tags": [{"key": name, "value": value} for name, value in all_tags.items()]},
-        }  # fmt: skip
+            "executionMetadata": {
+                "tags": [{"key": name, "value": value} for name, value in all_tags.items()]
+            },
+        }
         answer = self.web.ask(_LAUNCH, {"params": params})["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
             raise DagsterUnavailable(

@@ -1,4 +1,6 @@
-"""The page that asks a person for a token, and the log-in in a cookie. The HTTP API and the Dagster UI share both."""
+"""The page that asks a person for a token, and the log-in in a cookie. The HTTP API and the Dagster
+UI share both.
+"""
 
 import base64
 import hashlib
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 LOGIN, LOGOUT = "/login", "/logout"
 _TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST_FORM = 8192  # bytes
-_ROLES = {"admin": "may do everything", "read": "may look, and change nothing", "elder": "one elder of the HTTP API"}
+_ROLES = {
+    "admin": "may do everything",
+    "read": "may look, and change nothing",
+    "elder": "one elder of the HTTP API",
+}
 
 
 async def login_page(request: Request, door: Door, *, home: str) -> Response:
@@ -67,9 +73,12 @@ async def log_out(request: Request, door: Door) -> Response:
 
 
 def ask_to_log_in(request: HTTPConnection) -> Response:
-    """What a person gets who opens a page without a log-in: the form, which leads back to that page."""
+    """What a person gets who opens a page without a log-in: the form, which leads back to that
+    page.
+    """
     query = f"?{request.url.query}" if request.url.query else ""
-    # A link from another site comes without our cookie (SameSite): loaded once more by this page, it has it.
+    # A link from another site comes without our cookie (SameSite): loaded once more by this page,
+    # it has it.
     reload = request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}
     return _page(_local_path(request.url.path + query, "/"), status=401, reload=reload)
 
@@ -84,14 +93,28 @@ def _page(target: str, *, status: int = 200, caller: Caller | None = None, **mor
     from markupsafe import Markup
 
     style = _style()
-    values: dict[str, Any] = {"style": Markup(style), "next": target, "login": LOGIN, "logout": LOGOUT}
+    values: dict[str, Any] = {
+        "style": Markup(style),
+        "next": target,
+        "login": LOGIN,
+        "logout": LOGOUT,
+    }
     values |= {"caller": caller, "role": None if caller is None else _ROLES[caller.scope]}
     values |= {"goes_on": target != LOGIN, "wrong": None, "reload": False} | more
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; frame-ancestors 'none'"
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; form-action "
+        "'self'; "
+        "frame-ancestors 'none'"
+    )
     headers = {"Content-Security-Policy": f"{policy}; base-uri 'none'", "Cache-Control": "no-store"}
-    # Not `no-referrer`: a browser then sends our own form with `Origin: null`, as of a page we do not know.
-    headers |= {"Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
+    # Not `no-referrer`: a browser then sends our own form with `Origin: null`, as of a page we do
+    # not know.
+    headers |= {
+        "Referrer-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+    }
     return HTMLResponse(_template().render(values), status, headers)
 
 
@@ -107,8 +130,15 @@ async def _form(request: Request) -> dict[str, str] | None:
 
 
 def _local_path(given: str | None, otherwise: str) -> str:
-    """Where to go on: a path of this server, never another one's (`//evil.example`, `/\\evil.example`)."""
-    if not given or not given.startswith("/") or given[1:2] in {"/", "\\"} or not given.isprintable():
+    """Where to go on: a path of this server, never another one's (`//evil.example`,
+    `/\\evil.example`).
+    """
+    if (
+        not given
+        or not given.startswith("/")
+        or given[1:2] in {"/", "\\"}
+        or not given.isprintable()
+    ):
         return otherwise
     return otherwise if given.partition("?")[0] in {LOGIN, LOGOUT} else given
 
@@ -123,6 +153,9 @@ def _template() -> "Template":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     return environment.get_template("login.html.jinja")

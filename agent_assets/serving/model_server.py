@@ -34,7 +34,9 @@ _FOREVER = 10 * 365 * 86_400.0
 
 @dataclass(frozen=True)
 class Served:
-    """Where an agent answers during a request; `lost` is to be called when the server does not know the model."""
+    """Where an agent answers during a request; `lost` is to be called when the server does not know
+    the model.
+    """
 
     base_url: str
     model: str
@@ -50,12 +52,24 @@ class ModelServer:
     """
 
     def __init__(
-        self, engines: "LocalEngines", config: InferenceConfig, base_dir: Path, base_version: str, folder: Path
+        self,
+        engines: "LocalEngines",
+        config: InferenceConfig,
+        base_dir: Path,
+        base_version: str,
+        folder: Path,
     ) -> None:
-        self._engines, self._config, self._base_dir, self._folder = engines, config, base_dir, folder
+        self._engines, self._config, self._base_dir, self._folder = (
+            engines,
+            config,
+            base_dir,
+            folder,
+        )
         self.base_version = base_version
         self.state: State = "cold"
-        self.pool = AdapterPool(config.slots, self._load, self._unload, wait_seconds=config.wait_seconds)
+        self.pool = AdapterPool(
+            config.slots, self._load, self._unload, wait_seconds=config.wait_seconds
+        )
         self._places = asyncio.Semaphore(config.max_concurrency)
         self._users = 0
         self._answering = AnswerSignal(answering_file(Path(engines.home) / "leases"))
@@ -79,13 +93,15 @@ class ModelServer:
 
     @property
     def busy(self) -> bool:
-        """Whether somebody is answered or waits for that, or a start goes on (perhaps with nobody waiting any more)."""
+        """Whether somebody is answered or waits for that, or a start goes on (perhaps with nobody
+        waiting any more).
+        """
         return self._users > 0 or (self._starting is not None and not self._starting.done())
 
     @asynccontextmanager
     async def use(self, name: str, adapter: Path) -> AsyncIterator[Served]:
-        """Have an adapter ready to answer during the block. No more than `max_concurrency` answer at once: the others
-        wait here, where their time to answer does not run yet.
+        """Have an adapter ready to answer during the block. No more than `max_concurrency` answer
+        at once: the others wait here, where their time to answer does not run yet.
 
         Raises:
             Busy: it was not their turn in time.
@@ -128,7 +144,9 @@ class ModelServer:
             await asyncio.gather(self._watcher, return_exceptions=True)
         await asyncio.to_thread(self._stop)
         if self._starting is not None:
-            await asyncio.gather(self._starting, return_exceptions=True)  # it was ended, or ends itself
+            await asyncio.gather(
+                self._starting, return_exceptions=True
+            )  # it was ended, or ends itself
         self.state = "cold"
 
     @asynccontextmanager
@@ -163,7 +181,11 @@ class ModelServer:
     def _alive(self) -> bool:
         if self._config.url is not None:
             return True
-        return self.state == "ready" and self._endpoint is not None and self._endpoint.engine.process.poll() is None
+        return (
+            self.state == "ready"
+            and self._endpoint is not None
+            and self._endpoint.engine.process.poll() is None
+        )
 
     def _start(self) -> None:
         ready = False
@@ -175,12 +197,16 @@ class ModelServer:
                 self._stop()
 
     def _launch(self) -> "Endpoint":
-        """A new process, in place of the one before. It answers later; until then `_stop` can end it."""
+        """A new process, in place of the one before. It answers later; until then `_stop` can end
+        it.
+        """
         from agent_assets.engines.servers.serve import serve_model
 
         self._stop()
         env = self._engines.environment()
-        limits = EngineLimits(seconds=_FOREVER, memory_bytes=int(self._config.max_memory_gb * 2**30))
+        limits = EngineLimits(
+            seconds=_FOREVER, memory_bytes=int(self._config.max_memory_gb * 2**30)
+        )
         with self._process:
             if self._closed:
                 raise ServingError("The model server was ended.", next_step="start the API again.")
@@ -207,12 +233,14 @@ class ModelServer:
             stack, self._stack = self._stack, ExitStack()
             try:
                 stack.close()
-            except AgentAssetsError as error:  # why the server before this one ended: said, then done with
+            except (
+                AgentAssetsError
+            ) as error:  # why the server before this one ended: said, then done with
                 log.warning("model server ended", extra={"fields": {"error": error.message}})
 
     async def _watch(self) -> None:
-        """Start it again when it is gone, and when that failed once more, after longer and longer pauses: who follows
-        `/health` sends nobody meanwhile whose request would start it.
+        """Start it again when it is gone, and when that failed once more, after longer and longer
+        pauses: who follows `/health` sends nobody meanwhile whose request would start it.
         """
         pause = _WATCH_SECONDS
         while True:
@@ -230,7 +258,8 @@ class ModelServer:
     async def _load(self, name: str, path: Path) -> None:
         self._check_rank(name, path)
         if self._config.url is not None and urlsplit(self._config.url).hostname not in _LOOPBACK:
-            return  # a server elsewhere has its adapters already: those routes must not leave this machine
+            # a server elsewhere has its adapters already: those routes must not leave this machine
+            return
         await asyncio.to_thread(ensure_loaded, self._engines.server, self._url, name, path)
 
     def _check_rank(self, name: str, path: Path) -> None:
@@ -241,7 +270,8 @@ class ModelServer:
         if rank > self._config.max_rank:
             raise ServingError(
                 f"{name} has rank {rank}, the model server takes up to {self._config.max_rank}.",
-                next_step="raise inference.max_rank in serving.yaml and restart; each slot then takes more memory.",
+                next_step="raise inference.max_rank in serving.yaml and restart; each slot then "
+                "takes more memory.",
             )
 
     async def _unload(self, name: str) -> None:
@@ -253,4 +283,7 @@ class ModelServer:
 def _taken(starting: "asyncio.Task[None]") -> None:
     """Take the error of a start that nobody waits for any more; the state says that it failed."""
     if not starting.cancelled() and starting.exception() is not None:
-        log.error("model server did not start", extra={"fields": {"error": type(starting.exception()).__name__}})
+        log.error(
+            "model server did not start",
+            extra={"fields": {"error": type(starting.exception()).__name__}},
+        )

@@ -1,7 +1,8 @@
 """Whose process is at the other end of a connection on this machine.
 
-Linux lists both ends of a loopback connection in /proc/net/tcp and tcp6, each with the user of its socket. Before there
-are tokens, that tells the owner of this installation from another user of the machine.
+Linux lists both ends of a loopback connection in /proc/net/tcp and tcp6, each with the user of its
+socket. Before there are tokens, that tells the owner of this installation from another user of the
+machine.
 """
 
 import ipaddress
@@ -17,7 +18,8 @@ _Address = tuple[str, int]
 
 
 def owner(client: _Address, server: _Address) -> int | None:
-    """User id of the socket at `client` of the connection to `server`; None when it is closed already.
+    """User id of the socket at `client` of the connection to `server`; None when it is closed
+    already.
 
     Args:
         client, server: the two ends as the server sees them, (IP address, port).
@@ -27,14 +29,19 @@ def owner(client: _Address, server: _Address) -> int | None:
     """
     ends = (_end(client), _end(server))
     for local, remote, uid, inode in _connections(client[1], server[1]):
-        # A socket that its process has closed lingers with inode 0, and then the user reads 0, too: root's.
+        # A socket that its process has closed lingers with inode 0, and then the user reads 0, too:
+        # root's.
         if (local, remote) == ends and inode != 0:
             return uid
     return None
 
 
-def _connections(local_port: int, remote_port: int) -> Iterator[tuple[tuple[int, int], tuple[int, int], int, int]]:
-    """Local end, remote end, user id and inode of the TCP connections of this network namespace between two ports."""
+def _connections(
+    local_port: int, remote_port: int
+) -> Iterator[tuple[tuple[int, int], tuple[int, int], int, int]]:
+    """Local end, remote end, user id and inode of the TCP connections of this network namespace
+    between two ports.
+    """
     local, remote = f":{local_port:04X}", f":{remote_port:04X}"
     for table in _TABLES:
         try:
@@ -55,9 +62,13 @@ def _connections(local_port: int, remote_port: int) -> Iterator[tuple[tuple[int,
 
 
 def _listed(text: str) -> tuple[int, int]:
-    """`0100007F:1F90` as (address, port): the kernel prints 32-bit words in the byte order of the machine."""
+    """`0100007F:1F90` as (address, port): the kernel prints 32-bit words in the byte order of the
+    machine.
+    """
     address, port = text.split(":")
-    words = [int(address[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(address), 8)]
+    words = [
+        int(address[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(address), 8)
+    ]
     return _number(b"".join(words)), int(port, 16)
 
 

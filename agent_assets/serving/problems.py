@@ -1,4 +1,6 @@
-"""Errors as problem+json (RFC 9457): what happened, what to do next, and the request's id to look for in the log."""
+"""Errors as problem+json (RFC 9457): what happened, what to do next, and the request's id to look
+for in the log.
+"""
 
 import http
 import logging
@@ -54,14 +56,28 @@ _STATUS: tuple[tuple[type[AgentAssetsError], int], ...] = (
 
 
 def problem(
-    request: Request, status: int, detail: str, next_step: str | None = None, *, more: dict[str, Any] | None = None
+    request: Request,
+    status: int,
+    detail: str,
+    next_step: str | None = None,
+    *,
+    more: dict[str, Any] | None = None,
 ) -> JSONResponse:
     """The response."""
     content = {
-        "type": "about:blank", "title": http.HTTPStatus(status).phrase, "status": status, "detail": detail,
-        "next_step": next_step, "request_id": getattr(request.state, "request_id", ""), **(more or {}),
-    }  # fmt: skip
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "10"}, 503: {"Retry-After": "10"}}
+        "type": "about:blank",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "next_step": next_step,
+        "request_id": getattr(request.state, "request_id", ""),
+        **(more or {}),
+    }
+    headers = {
+        401: {"WWW-Authenticate": "Bearer"},
+        429: {"Retry-After": "10"},
+        503: {"Retry-After": "10"},
+    }
     return JSONResponse(content, status, headers.get(status), media_type="application/problem+json")
 
 
@@ -77,27 +93,45 @@ def add_handlers(app: FastAPI) -> None:
         assert isinstance(error, AgentAssetsError)
         status = status_of(error)
         if status >= 500:
-            fields = {"request_id": request.state.request_id, "error": type(error).__name__, "detail": error.message}
+            fields = {
+                "request_id": request.state.request_id,
+                "error": type(error).__name__,
+                "detail": error.message,
+            }
             log.error("request failed", extra={"fields": fields})
         return problem(request, status, error.message, error.next_step)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        # What was sent may be what somebody said: only where it is wrong is told, never what it was.
+        # What was sent may be what somebody said: only where it is wrong is told, never what it
+        # was.
         wrong = [
-            {"at": ".".join(str(part) for part in found["loc"]), "what": found["type"], "message": found["msg"]}
+            {
+                "at": ".".join(str(part) for part in found["loc"]),
+                "what": found["type"],
+                "message": found["msg"],
+            }
             for found in error.errors()
         ]
         return problem(
-            request, 422, "The request is not what this route takes.", "see /docs.", more={"errors": wrong[:20]}
+            request,
+            422,
+            "The request is not what this route takes.",
+            "see /docs.",
+            more={"errors": wrong[:20]},
         )
 
     async def other(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        next_step = {400: "send JSON in UTF-8.", 404: "see /docs.", 405: "see /docs.", 413: "send less."}.get(
-            error.status_code
+        next_step = {
+            400: "send JSON in UTF-8.",
+            404: "see /docs.",
+            405: "see /docs.",
+            413: "send less.",
+        }.get(error.status_code)
+        return problem(
+            request, error.status_code, http.HTTPStatus(error.status_code).phrase + ".", next_step
         )
-        return problem(request, error.status_code, http.HTTPStatus(error.status_code).phrase + ".", next_step)
 
     app.add_exception_handler(AgentAssetsError, ours)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -1,7 +1,8 @@
-"""Progress of a training job, folded from the events of its Dagster run: the same after a restart of everything.
+"""Progress of a training job, folded from the events of its Dagster run: the same after a restart
+of everything.
 
-The estimate of the time left only ever shrinks: what an event would add is not shown. When it has run out before the
-job has, there is none.
+The estimate of the time left only ever shrinks: what an event would add is not shown. When it has
+run out before the job has, there is none.
 """
 
 import time
@@ -11,7 +12,13 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus
 
-from agent_assets.runs.device_queue import WAITING_STAGE, DeviceQueue, had_device, holds_device, wants_device
+from agent_assets.runs.device_queue import (
+    WAITING_STAGE,
+    DeviceQueue,
+    had_device,
+    holds_device,
+    wants_device,
+)
 from agent_assets.runs.progress import words
 
 # Rough seconds of each stage on two CPU cores: they weigh the stages against each other.
@@ -50,19 +57,29 @@ class Fold:
         elif event.event_type == DagsterEventType.ASSET_OBSERVATION:
             metadata = event.asset_observation_data.asset_observation.metadata
             values = {name: value.value for name, value in metadata.items()}
-            self.detail = {name: float(v) for name, v in values.items() if isinstance(v, int | float)}
-            if values.get("stage") == WAITING_STAGE:  # the time spent so far says nothing about the time left
+            self.detail = {
+                name: float(v) for name, v in values.items() if isinstance(v, int | float)
+            }
+            if (
+                values.get("stage") == WAITING_STAGE
+            ):  # the time spent so far says nothing about the time left
                 self.left = None
                 self._log(at, WAITING_STAGE)
                 return
-        elif event.event_type in (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_SKIPPED) and event.step_key:
+        elif (
+            event.event_type in (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_SKIPPED)
+            and event.step_key
+        ):
             self.done.add(event.step_key.split("__")[-1])
             self._log(at, f"{event.step_key.split('__')[-1]} done")
         elif event.event_type == DagsterEventType.STEP_FAILURE:
             self.error = _message(event.step_failure_data.error) or "failed"
             self._log(at, f"{self.stage} failed")
         elif event.event_type == DagsterEventType.RUN_FAILURE:
-            self.error = self.error or "Dagster ended the run outside of its steps; the Dagster UI shows why."
+            self.error = (
+                self.error
+                or "Dagster ended the run outside of its steps; the Dagster UI shows why."
+            )
             return
         else:
             return
@@ -94,9 +111,15 @@ class Fold:
 
 
 def job_progress(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: str, elder: str, queue: DeviceQueue | None = None
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    job_id: str,
+    elder: str,
+    queue: DeviceQueue | None = None,
 ) -> dict[str, Any]:
-    """The progress of a run in the shape of the API; with the queue it also says where a waiting run stands there."""
+    """The progress of a run in the shape of the API; with the queue it also says where a waiting
+    run stands there.
+    """
     fold = Fold(sorted(key.path[-1] for key in run.asset_selection or ()))
     cursor = None
     while True:
@@ -144,12 +167,16 @@ def status_of(run: dg.DagsterRun) -> str:
 
 def waits_for_device(run: dg.DagsterRun) -> bool:
     """Whether a run is in the queue for the device, or prepares itself and will wait for it."""
-    return not run.is_finished and wants_device(run) and not holds_device(run) and not had_device(run)
+    return (
+        not run.is_finished and wants_device(run) and not holds_device(run) and not had_device(run)
+    )
 
 
 def waiting_message(queue: DeviceQueue | None, run: dg.DagsterRun) -> str:
     """For what a run waits, in words."""
-    return WAITING_STAGE if queue is None else f"{WAITING_STAGE}, {queue.before(run.run_id)} before it"
+    return (
+        WAITING_STAGE if queue is None else f"{WAITING_STAGE}, {queue.before(run.run_id)} before it"
+    )
 
 
 def _time_left_in_queue(queue: DeviceQueue, run: dg.DagsterRun) -> float | None:
@@ -158,7 +185,9 @@ def _time_left_in_queue(queue: DeviceQueue, run: dg.DagsterRun) -> float | None:
 
 
 def _message(error: Any) -> str:
-    """The innermost message: ours holds no memory text; of foreign errors only the class is told."""
+    """The innermost message: ours holds no memory text; of foreign errors only the class is
+    told.
+    """
     if error is None:
         return ""
     while error.cause is not None:

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.errors import BaseModelError, ServingError, StoreError
-from agent_assets.release.pointer import Agent, current_entry, release_key, released_agents, released_folders
+from agent_assets.release.pointer import (
+    Agent,
+    current_entry,
+    release_key,
+    released_agents,
+    released_folders,
+)
 from agent_assets.release.records import Candidate, Entry, read_candidate
 from agent_assets.store.artifact_store import Artifact, ArtifactStore
 
@@ -16,11 +22,14 @@ _SETTLED_NS = 2 * 10**9
 
 
 class NotReleased(ServingError):
-    """No such agent answers: unknown, not released, removed, or not the caller's business. All look the same."""
+    """No such agent answers: unknown, not released, removed, or not the caller's business. All look
+    the same.
+    """
 
     def __init__(self) -> None:
         super().__init__(
-            "There is no released agent of this id.", next_step="GET /models lists the agents you may ask."
+            "There is no released agent of this id.",
+            next_step="GET /models lists the agents you may ask.",
         )
 
 
@@ -48,7 +57,9 @@ class Released:
         self._listed: tuple[dict[str, int], list[Agent]] = {}, []
 
     def agents(self) -> list[Agent]:
-        """All released agents, sorted by id. The folders are listed again when one of them has changed."""
+        """All released agents, sorted by id. The folders are listed again when one of them has
+        changed.
+        """
         changed = self._changed_at()
         if changed and changed == self._listed[0]:
             return self._listed[1]
@@ -78,7 +89,9 @@ class Released:
                     continue
                 artifact = self.store.find(release_key(pipeline, entry.elder), entry.version)
                 if artifact is not None:
-                    return ReleasedAgent((pipeline, agent_id), entry, read_candidate(artifact.path), artifact)
+                    return ReleasedAgent(
+                        (pipeline, agent_id), entry, read_candidate(artifact.path), artifact
+                    )
         raise NotReleased
 
     def part(self, found: ReleasedAgent, role: str) -> Artifact:
@@ -95,7 +108,8 @@ class Released:
                 f"The {role} of {found.entry.name} is not in the store any more.",
                 next_step="roll back to another version, or build and release this one again.",
             )
-        seen = f"{artifact.path}:{[(p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in artifact.path.iterdir()]}"
+        stats = [(path.name, path.stat()) for path in artifact.path.iterdir()]
+        seen = f"{artifact.path}:{[(name, at.st_mtime_ns, at.st_size) for name, at in stats]}"
         if seen not in self._verified:
             self.store.verify(artifact)
             self._verified.add(seen)
@@ -111,7 +125,8 @@ class Released:
         trained_on = adapter.manifest.inputs.get("base_model")
         if trained_on != base.manifest.data_version:
             raise BaseModelError(
-                f"{found.entry.name} was trained on other weights than the base model of its release.",
+                f"{found.entry.name} was trained on other weights than the base model of its "
+                "release.",
                 next_step="build and release it again.",
             )
         return adapter.path, base.path, base.manifest.data_version
@@ -120,7 +135,9 @@ class Released:
         return sorted(folder.rsplit("/", 1)[-1] for folder in released_folders(self.store))
 
     def _changed_at(self) -> dict[str, int]:
-        """When a file last came to or went from each folder of pointers, in ns; empty where folders have no times."""
+        """When a file last came to or went from each folder of pointers, in ns; empty where folders
+        have no times.
+        """
         if not self.store.local:
             return {}
         return {folder: Path(folder).stat().st_mtime_ns for folder in released_folders(self.store)}

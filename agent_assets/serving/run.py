@@ -30,17 +30,22 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
         ConfigError: the port is taken, or the address is not loopback and no token was ever made.
     """
     if (host == "localhost" or is_loopback(host)) and not port_free(port):
-        raise ConfigError(f"Port {port} is taken.", next_step="stop what uses it, or choose another with --port.")
+        raise ConfigError(
+            f"Port {port} is taken.", next_step="stop what uses it, or choose another with --port."
+        )
     _log_to(sys.stdout)
-    # uvicorn drains on a signal and then raises it again: as it stood before, that ended this process (and left the
-    # mongod it had started) at once. Ctrl-C's handler lets everything opened here be closed, whatever the signal.
+    # uvicorn drains on a signal and then raises it again: as it stood before, that ended this
+    # process (and left the mongod it had started) at once. Ctrl-C's handler lets everything opened
+    # here be closed, whatever the signal.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with mongodb(settings) as environment:
         os.environ.update(environment)
         settings = load_settings()
         if ids := seal_older_tokens(settings):  # `up` has done it already
-            log.warning("tokens of an earlier version are sealed now", extra={"fields": {"tokens": ids}})
+            log.warning(
+                "tokens of an earlier version are sealed now", extra={"fields": {"tokens": ids}}
+            )
         if not (host == "localhost" or is_loopback(host)):
             tokens = Tokens(settings.mongodb_uri or "", settings, DATABASE)
             try:
@@ -53,11 +58,19 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
                     next_step="make one first: `agent-assets token create --admin`.",
                 )
         uvicorn.run(
-            create_app(settings, load_serving()), host=host, port=port, log_config=None, access_log=False,
-            # Whose a connection is decides who is let in: no header of a proxy may say something else.
-            proxy_headers=False, server_header=False, timeout_graceful_shutdown=_DRAIN_SECONDS, timeout_keep_alive=30,
+            create_app(settings, load_serving()),
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            # Whose a connection is decides who is let in: no header of a proxy may say something
+            # else.
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+            timeout_keep_alive=30,
             h11_max_incomplete_event_size=65_536,
-        )  # fmt: skip
+        )
     return 0
 
 

@@ -12,13 +12,15 @@ def agent_of(run: "dg.DagsterRun") -> str:
     """The elder of a run, or its pipeline."""
     from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
 
-    tagged = run.tags.get(ELDER_TAG) or run.tags.get("dagster/partition") or run.tags.get(PIPELINE_TAG)
+    tagged = (
+        run.tags.get(ELDER_TAG) or run.tags.get("dagster/partition") or run.tags.get(PIPELINE_TAG)
+    )
     return tagged or next((key.path[0] for key in run.asset_selection or ()), "")
 
 
 def open_runs_of(instance: "dg.DagsterInstance", agent: str) -> "list[dg.DagsterRun]":
-    """Every run of an elder or a pipeline that waits or goes on. Those without tags of ours, which people start in the
-    Dagster UI, are looked for among the latest runs.
+    """Every run of an elder or a pipeline that waits or goes on. Those without tags of ours, which
+    people start in the Dagster UI, are looked for among the latest runs.
     """
     import dagster as dg
     from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
@@ -34,7 +36,9 @@ def open_runs_of(instance: "dg.DagsterInstance", agent: str) -> "list[dg.Dagster
 
 
 def open_runs(instance: "dg.DagsterInstance") -> "tuple[int, list[dg.DagsterRun]]":
-    """How many runs wait or go on, and the first of them: those that go on, then those that wait, the latest first."""
+    """How many runs wait or go on, and the first of them: those that go on, then those that wait,
+    the latest first.
+    """
     import dagster as dg
     from dagster import DagsterRunStatus
     from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
@@ -47,7 +51,9 @@ def open_runs(instance: "dg.DagsterInstance") -> "tuple[int, list[dg.DagsterRun]
     return max(total, len(runs)), runs  # one may have been started since they were counted
 
 
-def _latest(instance: "dg.DagsterInstance", statuses: "list[dg.DagsterRunStatus]") -> "list[dg.DagsterRun]":
+def _latest(
+    instance: "dg.DagsterInstance", statuses: "list[dg.DagsterRunStatus]"
+) -> "list[dg.DagsterRun]":
     import dagster as dg
 
     return list(instance.get_runs(filters=dg.RunsFilter(statuses=statuses), limit=MOST))

@@ -4,8 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ElderId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", examples=["shen-fu"])]
-Text = Annotated[str, Field(min_length=1, max_length=20_000, pattern=r"\S", description="Not blank.")]
+ElderId = Annotated[
+    str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", examples=["shen-fu"])
+]
+Text = Annotated[
+    str, Field(min_length=1, max_length=20_000, pattern=r"\S", description="Not blank.")
+]
 
 
 class _Request(BaseModel):
@@ -16,8 +20,12 @@ class TrainStart(_Request):
     """Start what is stale of one elder."""
 
     elder_id: ElderId
-    elder_name: str = Field("长辈", max_length=200, description="Kept for older clients; the name comes from MongoDB.")
-    force_retrain: bool = Field(False, description="Go through all assets; what is fresh is still reused.")
+    elder_name: str = Field(
+        "长辈", max_length=200, description="Kept for older clients; the name comes from MongoDB."
+    )
+    force_retrain: bool = Field(
+        False, description="Go through all assets; what is fresh is still reused."
+    )
 
 
 class TrainStarted(BaseModel):
@@ -30,8 +38,8 @@ class TrainStarted(BaseModel):
 
 
 class JobProgress(BaseModel):
-    """How far a job is. `eta` counts those before it in the queue; once the job has the device it never grows. It is
-    null when nothing can be said. `message` says for what a job waits.
+    """How far a job is. `eta` counts those before it in the queue; once the job has the device it
+    never grows. It is null when nothing can be said. `message` says for what a job waits.
     """
 
     job_id: str
@@ -68,8 +76,8 @@ class ActiveJob(BaseModel):
 
 
 class ActiveJobs(BaseModel):
-    """Jobs that wait or go on; `total` counts all of them. The pace is that of recent jobs, `eta` the end of the last
-    of all that want the device. Both are null before the first job ended.
+    """Jobs that wait or go on; `total` counts all of them. The pace is that of recent jobs, `eta`
+    the end of the last of all that want the device. Both are null before the first job ended.
     """
 
     total: int
@@ -159,7 +167,9 @@ class CompletionMessage(BaseModel):
 
 
 class CompletionRequest(BaseModel):
-    """An OpenAI chat completion, as vLLM understands it; `model` is an id or a name of GET /v1/models."""
+    """An OpenAI chat completion, as vLLM understands it; `model` is an id or a name of GET
+    /v1/models.
+    """
 
     model_config = ConfigDict(extra="forbid")
     model: str = Field(min_length=1, max_length=80)

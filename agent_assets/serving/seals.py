@@ -1,7 +1,8 @@
-"""What only this installation can have written: records and log-ins, sealed with its key (HMAC-SHA256).
+"""What only this installation can have written: records and log-ins, sealed with its key
+(HMAC-SHA256).
 
-The key is a file of mode 600 in the home, or AGENT_ASSETS_SECRET where several hosts share one MongoDB. Someone who can
-write to the database but cannot read the key cannot forge a token.
+The key is a file of mode 600 in the home, or AGENT_ASSETS_SECRET where several hosts share one
+MongoDB. Someone who can write to the database but cannot read the key cannot forge a token.
 """
 
 import hashlib
@@ -19,7 +20,9 @@ _PREFIX = "aas"
 
 
 class Seal:
-    """Signs with one key. Every use has a purpose, so that what was signed for one is worth nothing for another."""
+    """Signs with one key. Every use has a purpose, so that what was signed for one is worth nothing
+    for another.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -46,7 +49,9 @@ class Seal:
 
     def holds(self, purpose: str, text: str, signature: object) -> bool:
         """Whether a signature is ours."""
-        return isinstance(signature, str) and hmac.compare_digest(self.sign(purpose, text).encode(), signature.encode())
+        return isinstance(signature, str) and hmac.compare_digest(
+            self.sign(purpose, text).encode(), signature.encode()
+        )
 
     @property
     def name(self) -> str:
@@ -59,7 +64,9 @@ class Seal:
         return f"{_PREFIX}.{text}.{self.sign('ticket', text)}"
 
     def bearer(self, ticket: str, place: str) -> str | None:
-        """Whose ticket this is; None when it is not ours, not of this place, or its time is over."""
+        """Whose ticket this is; None when it is not ours, not of this place, or its time is
+        over.
+        """
         prefix, _, signed = ticket.partition(".")
         text, _, signature = signed.rpartition(".")
         if prefix != _PREFIX or not self.holds("ticket", text, signature):

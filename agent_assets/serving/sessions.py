@@ -1,4 +1,6 @@
-"""Tool servers of agents that answer, kept open between requests: each bound to one agent, the idlest closed first."""
+"""Tool servers of agents that answer, kept open between requests: each bound to one agent, the
+idlest closed first.
+"""
 
 import asyncio
 import logging
@@ -27,7 +29,9 @@ class _Session:
 
 
 class ToolSessions:
-    """A pool of open tool servers by what they were opened with: agents that share it share them."""
+    """A pool of open tool servers by what they were opened with: agents that share it share
+    them.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -40,7 +44,8 @@ class ToolSessions:
 
     @asynccontextmanager
     async def use(self, name: str, open_servers: Open) -> AsyncIterator[Toolbox]:
-        """The servers of a name, opened if they are not. After an error they are opened anew the next time.
+        """The servers of a name, opened if they are not. After an error they are opened anew the
+        next time.
 
         Raises:
             ToolServerError: they cannot be opened, or failed inside the block.
@@ -66,7 +71,9 @@ class ToolSessions:
         self._sessions.clear()
         for session in sessions:
             session.closing.set()
-        await asyncio.gather(*(s.task for s in sessions if s.task is not None), return_exceptions=True)
+        await asyncio.gather(
+            *(s.task for s in sessions if s.task is not None), return_exceptions=True
+        )
 
     def _begin(self, name: str, open_servers: Open) -> _Session:
         session = self._sessions[name] = _Session(asyncio.get_running_loop().create_future())
@@ -76,9 +83,11 @@ class ToolSessions:
                 async with open_servers() as toolbox:
                     session.opened.set_result(toolbox)
                     await session.closing.wait()
-            except OSError as error:  # their logs cannot be written, or there are no more processes or open files
+            # their logs cannot be written, or there are no more processes or open files
+            except OSError as error:
                 raise ToolServerError(
-                    f"The agent's tools cannot be opened ({error.strerror or type(error).__name__}).",
+                    f"The agent's tools cannot be opened "
+                    f"({error.strerror or type(error).__name__}).",
                     next_step="free what is full on the machine of this server, and ask again.",
                 ) from None
 
@@ -87,14 +96,18 @@ class ToolSessions:
         return session
 
     def _over(self, name: str, session: _Session, task: "asyncio.Task[None]") -> None:
-        """Servers that are closed, for whatever reason, serve nobody: the next one who asks opens them anew."""
+        """Servers that are closed, for whatever reason, serve nobody: the next one who asks opens
+        them anew.
+        """
         self._drop(name, session)
         error = None if task.cancelled() else task.exception()
         if session.opened.done():
             if error is not None:
                 log.warning("tool servers did not end well", exc_info=error)
             return
-        session.opened.set_exception(error or ToolServerError("The agent's tools were closed.", next_step="ask again."))
+        session.opened.set_exception(
+            error or ToolServerError("The agent's tools were closed.", next_step="ask again.")
+        )
         session.opened.exception()  # taken: whoever waited may have left
 
     def _drop(self, name: str, session: _Session) -> None:
@@ -122,5 +135,7 @@ class WatchedTools:
         """Call, and emit the call and its result."""
         self._emit("tool_call", {"id": call.id, "name": call.name, "arguments": call.arguments})
         result = await self._toolbox.call(call)
-        self._emit("tool_response", {"id": call.id, "content": result.text, "is_error": result.is_error})
+        self._emit(
+            "tool_response", {"id": call.id, "content": result.text, "is_error": result.is_error}
+        )
         return result

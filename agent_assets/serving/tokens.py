@@ -1,11 +1,13 @@
 """Bearer tokens: who may do what. Only hashes are stored; a token is shown once, when it is made.
 
-Collection `tokens` of the database `agent_assets`, on the MongoDB of this installation. A token is `aa_<id>_<secret>`;
-the secret has 256 random bits, so its plain sha256 cannot be guessed back. Once one token was ever made, every request
-needs one: revoking the last does not open the door again, nor does emptying the collection.
+Collection `tokens` of the database `agent_assets`, on the MongoDB of this installation. A token is
+`aa_<id>_<secret>`; the secret has 256 random bits, so its plain sha256 cannot be guessed back. Once
+one token was ever made, every request needs one: revoking the last does not open the door again,
+nor does emptying the collection.
 
-Every record is sealed (`seals.py`): one that somebody else wrote or changed in the database is not believed. An older
-record of ours can still be put back in its place, so write access to the database can undo a revocation, and no more.
+Every record is sealed (`seals.py`): one that somebody else wrote or changed in the database is not
+believed. An older record of ours can still be put back in its place, so write access to the
+database can undo a revocation, and no more.
 """
 
 import hashlib
@@ -46,7 +48,9 @@ class Forbidden(AgentAssetsError):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `elder` is set for the scope elder; `id` names the token in logs, never the secret."""
+    """Who asks. `elder` is set for the scope elder; `id` names the token in logs, never the
+    secret.
+    """
 
     id: str
     scope: Scope
@@ -62,11 +66,13 @@ SERVICE = Caller("service", "admin")  # a service of this installation
 
 
 class Tokens:
-    """Makes, checks and revokes tokens. Answers are remembered for some seconds: so long a revoked one may live.
+    """Makes, checks and revokes tokens. Answers are remembered for some seconds: so long a revoked
+    one may live.
 
     Args:
         uri: of the MongoDB they lie in.
-        settings: of the installation, whose key seals them; its home remembers that there are tokens.
+        settings: of the installation, whose key seals them; its home remembers that there are
+            tokens.
     """
 
     def __init__(self, uri: str, settings: Settings, database: str = DATABASE) -> None:
@@ -78,7 +84,9 @@ class Tokens:
         self._cache: dict[str, tuple[float, Caller]] = {}
         self._any: tuple[float, bool] = (float("-inf"), False)
 
-    def create(self, scope: Scope, *, elder: str | None = None, name: str = "", days: float | None = None) -> str:
+    def create(
+        self, scope: Scope, *, elder: str | None = None, name: str = "", days: float | None = None
+    ) -> str:
         """A new token.
 
         Raises:
@@ -86,7 +94,10 @@ class Tokens:
             MongoUnavailable: it cannot be stored.
         """
         if (scope == "elder") != (elder is not None):
-            raise ServingError("A token of scope elder names one elder, others name none.", next_step="use --elder.")
+            raise ServingError(
+                "A token of scope elder names one elder, others name none.",
+                next_step="use --elder.",
+            )
         number, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
         now = _milliseconds(datetime.now(UTC))
         record = {
@@ -104,7 +115,9 @@ class Tokens:
         return f"aa_{number}_{secret}"
 
     def all(self) -> list[Record]:
-        """All tokens without their hashes, the oldest first. `believed` tells whether this installation sealed it."""
+        """All tokens without their hashes, the oldest first. `believed` tells whether this
+        installation sealed it.
+        """
         found = self._run(lambda: list(self._tokens.find({}).sort("created_at")))
         hidden = {"hash", "seal"}
         return [
@@ -122,18 +135,22 @@ class Tokens:
         # What is sealed by somebody else stays so: revoked, and not believed.
         seal = self._seal_of(revoked) if self._is_sealed(record) else record.get("seal")
         change = {"$set": {"revoked_at": revoked["revoked_at"], "seal": seal}}
-        done = self._run(lambda: self._tokens.update_one({"_id": record["_id"], "revoked_at": None}, change))
+        done = self._run(
+            lambda: self._tokens.update_one({"_id": record["_id"], "revoked_at": None}, change)
+        )
         return bool(done.modified_count)
 
     def seal_older(self) -> list[str]:
         """Seal the tokens of versions that sealed none, once per installation; returns their ids.
 
-        Until then every user of the machine could write to an embedded database. A token that a stranger put there
-        looks like any other, so the caller has to show the ids to an operator.
+        Until then every user of the machine could write to an embedded database. A token that a
+        stranger put there looks like any other, so the caller has to show the ids to an operator.
         """
         if self._sealed.exists():
             return []
-        found = self._run(lambda: list(self._tokens.find({"seal": {"$exists": False}}).sort("created_at")))
+        found = self._run(
+            lambda: list(self._tokens.find({"seal": {"$exists": False}}).sort("created_at"))
+        )
         for record in found:
             change = {"$set": {"seal": self._seal_of(record)}}
             self._run(lambda: self._tokens.update_one({"_id": record["_id"]}, change))  # noqa: B023  called at once
@@ -236,15 +253,20 @@ class Tokens:
         except PyMongoError as error:
             raise MongoUnavailable(
                 f"The tokens cannot be read or written ({type(error).__name__}).",
-                next_step=f"check MongoDB; the user of MONGODB_URI needs readWrite on the database {DATABASE}.",
+                next_step="check MongoDB; the user of MONGODB_URI needs readWrite on the "
+                f"database {DATABASE}.",
             ) from None
 
 
 def _sealed_text(record: Record) -> str:
-    """Everything of a record that decides who may do what. MongoDB keeps times in milliseconds, without a zone."""
+    """Everything of a record that decides who may do what. MongoDB keeps times in milliseconds,
+    without a zone.
+    """
     names = ("_id", "hash", "scope", "elder", "expires_at", "revoked_at")
     values = [record.get(name) for name in names]
-    return json.dumps([_epoch(value) if isinstance(value, datetime) else value for value in values], default=str)
+    return json.dumps(
+        [_epoch(value) if isinstance(value, datetime) else value for value in values], default=str
+    )
 
 
 def _epoch(moment: datetime) -> int:
@@ -261,7 +283,9 @@ def _note(marker: Path) -> None:
 
 
 def _denied() -> Denied:
-    return Denied("A valid bearer token is needed.", next_step="make one with `agent-assets token create`.")
+    return Denied(
+        "A valid bearer token is needed.", next_step="make one with `agent-assets token create`."
+    )
 
 
 def _hash(text: str) -> str:

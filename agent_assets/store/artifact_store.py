@@ -1,7 +1,8 @@
 """The artifact store: `<root>/<pipeline>/<artifact>/<partition or _>/<fingerprint>/`.
 
-A folder that exists is complete: files are written to a temporary folder, flushed to disk and renamed in one step. On
-an object store, which has no rename, the manifest is uploaded last and a folder without one does not count.
+A folder that exists is complete: files are written to a temporary folder, flushed to disk and
+renamed in one step. On an object store, which has no rename, the manifest is uploaded last and a
+folder without one does not count.
 """
 
 import errno
@@ -31,7 +32,9 @@ UNPARTITIONED = "_"
 
 @dataclass(frozen=True)
 class ArtifactKey:
-    """Which artifact: the asset of a pipeline, and the partition it belongs to (None for an unpartitioned one)."""
+    """Which artifact: the asset of a pipeline, and the partition it belongs to (None for an
+    unpartitioned one).
+    """
 
     pipeline: str
     asset: str
@@ -48,7 +51,9 @@ class ArtifactKey:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A complete artifact on local disk: `path` holds its files, `manifest` what is known about it."""
+    """A complete artifact on local disk: `path` holds its files, `manifest` what is known about
+    it.
+    """
 
     key: ArtifactKey
     manifest: Manifest
@@ -65,20 +70,27 @@ class ArtifactStore:
 
     Args:
         root: folder or URL (`s3://bucket/prefix`).
-        cache: local folder where artifacts of a remote root are downloaded to; unused for a local root.
+        cache: local folder where artifacts of a remote root are downloaded to; unused for a local
+            root.
     """
 
     def __init__(self, root: str, *, cache: Path | None = None) -> None:
         try:
             self._fs, self._root = fsspec.core.url_to_fs(root)
-        except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
+        except (
+            ValueError,
+            ImportError,
+        ) as error:  # an unknown protocol, or one whose package is not installed
             raise StoreError(
                 f"The store {root} cannot be opened: {error}.",
-                next_step="correct AGENT_ASSETS_STORE, or install the package (for s3://: pip install "
+                next_step="correct AGENT_ASSETS_STORE, or install the package (for s3://: pip "
+                "install "
                 "'agent-assets[s3]').",
             ) from error
         self._root = self._root.rstrip("/")
-        self.local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
+        self.local = "file" in (
+            self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
+        )
         if not self.local and cache is None:
             raise StoreError(
                 f"The store {root} is remote and no local cache folder was given.",
@@ -98,11 +110,15 @@ class ArtifactStore:
 
     @property
     def workspace(self) -> Path:
-        """Local folder with staged, locked and damaged artifacts: the root itself, or the cache of a remote one."""
+        """Local folder with staged, locked and damaged artifacts: the root itself, or the cache of
+        a remote one.
+        """
         return self._workspace
 
     def temporary_folder(self, key: ArtifactKey) -> Path:
-        """Where everything unfinished about one agent lies on this machine, so that it can be found by the elder."""
+        """Where everything unfinished about one agent lies on this machine, so that it can be found
+        by the elder.
+        """
         return self._workspace / STAGING / key.pipeline / (key.partition or UNPARTITIONED)
 
     def find(self, key: ArtifactKey, fingerprint: str) -> Artifact | None:
@@ -115,7 +131,8 @@ class ArtifactStore:
         if not self._fs.exists(f"{remote}/{MANIFEST_FILE}"):
             if self.local and Path(remote).exists():
                 raise CorruptArtifact(
-                    f"{key} {fingerprint} has no manifest.", next_step="materialize the asset again; it is rebuilt."
+                    f"{key} {fingerprint} has no manifest.",
+                    next_step="materialize the asset again; it is rebuilt.",
                 )
             return None
         path = Path(remote) if self.local else self._download(key, fingerprint, remote)
@@ -123,23 +140,27 @@ class ArtifactStore:
             manifest = Manifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
         except ValidationError as error:
             raise CorruptArtifact(
-                f"The manifest of {key} {fingerprint} cannot be read ({error.error_count()} problems).",
+                f"The manifest of {key} {fingerprint} cannot be read ({error.error_count()} "
+                "problems).",
                 next_step="materialize the asset again; it is rebuilt.",
             ) from error
         return Artifact(key=key, manifest=manifest, path=path)
 
     def adopt(self, key: ArtifactKey, fingerprint: str) -> Artifact | None:
-        """Take over an artifact that another pipeline built from the same fingerprint, by hard links; None if none did.
+        """Take over an artifact that another pipeline built from the same fingerprint, by hard
+        links; None if none did.
 
-        Two pipelines on one base model share its conversion this way. The fingerprint holds the partition, so one
-        elder's artifact can never become another's.
+        Two pipelines on one base model share its conversion this way. The fingerprint holds the
+        partition, so one elder's artifact can never become another's.
         """
         if not self.local:
             return None
         pattern = f"*/{key.asset}/{key.partition or UNPARTITIONED}/{fingerprint}"
         for folder in sorted(self._workspace.glob(pattern)):
             try:
-                other = self.find(ArtifactKey(folder.parts[-4], key.asset, key.partition), fingerprint)
+                other = self.find(
+                    ArtifactKey(folder.parts[-4], key.asset, key.partition), fingerprint
+                )
                 if other is None or other.key == key:
                     continue
                 self.verify(other)
@@ -150,7 +171,11 @@ class ArtifactStore:
             shutil.copytree(other.path, partial, copy_function=os.link)
             (partial / MANIFEST_FILE).unlink()
             manifest = other.manifest.model_copy(update={"pipeline": key.pipeline})
-            return self.commit(key, partial, manifest) if not final.exists() else self.find(key, fingerprint)
+            return (
+                self.commit(key, partial, manifest)
+                if not final.exists()
+                else self.find(key, fingerprint)
+            )
         return None
 
     def verify(self, artifact: Artifact) -> None:
@@ -162,11 +187,17 @@ class ArtifactStore:
         recorded = artifact.manifest.files
         present = set(file_names(artifact.path))
         wrong = sorted(recorded.keys() ^ present)
-        wrong += [n for n in sorted(recorded.keys() & present) if hash_file(artifact.path / n) != recorded[n]]
+        wrong += [
+            n
+            for n in sorted(recorded.keys() & present)
+            if hash_file(artifact.path / n) != recorded[n]
+        ]
         if wrong:
             raise CorruptArtifact(
-                f"{artifact.key} {artifact.manifest.fingerprint} differs from its manifest: {', '.join(wrong[:5])}.",
-                next_step="materialize the asset again; it is rebuilt and the damaged copy is set aside.",
+                f"{artifact.key} {artifact.manifest.fingerprint} differs from its manifest: "
+                f"{', '.join(wrong[:5])}.",
+                next_step="materialize the asset again; it is rebuilt and the damaged copy is "
+                "set aside.",
             )
 
     @contextmanager
@@ -175,7 +206,10 @@ class ArtifactStore:
 
         Builders of the same fingerprint take turns, so that the second finds the work of the first.
         """
-        folder = self.temporary_folder(key) / f"{key.asset}-{fingerprint[:12]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        folder = (
+            self.temporary_folder(key)
+            / f"{key.asset}-{fingerprint[:12]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        )
         with self.lock(key, fingerprint), _disk_errors(self._workspace):
             folder.mkdir(parents=True)
             try:
@@ -185,9 +219,13 @@ class ArtifactStore:
                     shutil.rmtree(folder)
 
     def commit(self, key: ArtifactKey, staging: Path, manifest: Manifest) -> Artifact:
-        """Make a staged folder the artifact of `manifest.fingerprint`. Atomic: readers see all of it or nothing."""
+        """Make a staged folder the artifact of `manifest.fingerprint`. Atomic: readers see all of
+        it or nothing.
+        """
         with _disk_errors(self._workspace):
-            (staging / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            (staging / MANIFEST_FILE).write_text(
+                manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
+            )
             for path in [*list_files(staging), staging / MANIFEST_FILE]:
                 _sync(path)
             final = self._workspace / key.folder / manifest.fingerprint
@@ -201,10 +239,16 @@ class ArtifactStore:
         return Artifact(key=key, manifest=manifest, path=final)
 
     def set_aside(self, key: ArtifactKey, fingerprint: str) -> Path:
-        """Move a damaged artifact out of the way so that it is rebuilt; nothing is deleted. Returns where it lies."""
+        """Move a damaged artifact out of the way so that it is rebuilt; nothing is deleted. Returns
+        where it lies.
+        """
         if not self.local:
             remote = f"{self._root}/{key.folder}/{fingerprint}"
-            self._fs.mv(remote, f"{self._root}/{CORRUPT}/{key.folder}/{fingerprint}-{time.time_ns()}", recursive=True)
+            self._fs.mv(
+                remote,
+                f"{self._root}/{CORRUPT}/{key.folder}/{fingerprint}-{time.time_ns()}",
+                recursive=True,
+            )
         return self._set_aside(self._workspace / key.folder / fingerprint)
 
     def versions(self, key: ArtifactKey) -> list[str]:
@@ -212,11 +256,15 @@ class ArtifactStore:
         folder = f"{self._root}/{key.folder}"
         if not self._fs.exists(folder):
             return []
-        names = [str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(folder, detail=False)]
+        names = [
+            str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(folder, detail=False)
+        ]
         return sorted(name for name in names if self._fs.exists(f"{folder}/{name}/{MANIFEST_FILE}"))
 
     def _set_aside(self, folder: Path) -> Path:
-        target = self._workspace / CORRUPT / f"{folder.relative_to(self._workspace)}-{time.time_ns()}"
+        target = (
+            self._workspace / CORRUPT / f"{folder.relative_to(self._workspace)}-{time.time_ns()}"
+        )
         target.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(target)
         return target
@@ -243,7 +291,9 @@ class ArtifactStore:
     @contextmanager
     def lock(self, key: ArtifactKey, fingerprint: str) -> Iterator[None]:
         """Hold one version alone: who builds it, or removes it."""
-        path = self._workspace / _LOCKS / (f"{key.folder}/{fingerprint}".replace("/", "__") + ".lock")
+        path = (
+            self._workspace / _LOCKS / (f"{key.folder}/{fingerprint}".replace("/", "__") + ".lock")
+        )
         with _disk_errors(self._workspace):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = _locked(path)
@@ -251,11 +301,15 @@ class ArtifactStore:
             try:
                 yield
             finally:
-                path.unlink(missing_ok=True)  # ten thousand elders would leave a file for each version ever built
+                path.unlink(
+                    missing_ok=True
+                )  # ten thousand elders would leave a file for each version ever built
 
 
 def _locked(path: Path) -> IO[str]:
-    """The file at `path`, open and locked; one that its last holder removed meanwhile is no lock."""
+    """The file at `path`, open and locked; one that its last holder removed meanwhile is no
+    lock.
+    """
     while True:
         handle = path.open("w")
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -273,7 +327,8 @@ def _disk_errors(folder: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull(
                 f"No space left for the artifact store at {folder}.",
-                next_step="free space or point AGENT_ASSETS_STORE elsewhere, then materialize again; "
+                next_step="free space or point AGENT_ASSETS_STORE elsewhere, then materialize "
+                "again; "
                 "finished artifacts are kept.",
             ) from error
         raise

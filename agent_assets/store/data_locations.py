@@ -8,20 +8,27 @@
 | `.traces/<pipeline>/<elder>.sqlite` | what was traced |
 | `.llm/<pipeline>/<elder>` | answers of language models |
 
-Below the folder of logs, `agents/<pipeline>/<elder>` holds what tool servers wrote to their standard error, and the
-logs of programs that failed: what they print is not ours to know. `elder_data_locations` lists all of it.
+Below the folder of logs, `agents/<pipeline>/<elder>` holds what tool servers wrote to their
+standard error, and the logs of programs that failed: what they print is not ours to know.
+`elder_data_locations` lists all of it.
 
-Elsewhere: MongoDB, where content comes from; W&B, where its key sends traces to; files that somebody exported; the
-memory of running servers. Release pointers, tombstones, locks, the plan's index and Dagster's storage hold ids, hashes
-and counts.
-"""
+Elsewhere: MongoDB, where content comes from; W&B, where its key sends traces to; files that
+somebody exported; the memory of running servers. Release pointers, tombstones, locks, the plan's
+index and Dagster's storage hold ids, hashes and counts.
+"""  # noqa: E501
 
 import shutil
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
-from agent_assets.store.artifact_store import CORRUPT, STAGING, UNPARTITIONED, ArtifactKey, ArtifactStore
+from agent_assets.store.artifact_store import (
+    CORRUPT,
+    STAGING,
+    UNPARTITIONED,
+    ArtifactKey,
+    ArtifactStore,
+)
 
 TRACES, LLM_ANSWERS = ".traces", ".llm"
 _AGENTS = "agents"
@@ -29,7 +36,9 @@ _AGENTS = "agents"
 
 @dataclass(frozen=True)
 class Version:
-    """One stored version of an artifact. `created_at` is seconds since 1970, from the manifest's file."""
+    """One stored version of an artifact. `created_at` is seconds since 1970, from the manifest's
+    file.
+    """
 
     key: ArtifactKey
     fingerprint: str
@@ -38,14 +47,17 @@ class Version:
 
 @dataclass(frozen=True)
 class ElderDataLocations:
-    """Where content of one elder lies: folders and files of this machine, and folders of a remote store's root."""
+    """Where content of one elder lies: folders and files of this machine, and folders of a remote
+    store's root.
+    """
 
     local: tuple[Path, ...]
     remote: tuple[str, ...]
 
 
 def elder_data_locations(store: ArtifactStore, logs: Path, partition: str) -> ElderDataLocations:
-    """Every folder and file with content of one elder, of all pipelines, sorted; only what is there.
+    """Every folder and file with content of one elder, of all pipelines, sorted; only what is
+    there.
 
     Args:
         logs: the installation's folder of logs.
@@ -57,7 +69,9 @@ def elder_data_locations(store: ArtifactStore, logs: Path, partition: str) -> El
         *here.glob(f"{CORRUPT}/*/*/{elder}"),
         *logs.glob(f"{_AGENTS}/*/{elder}"),
     ]
-    traces = [file for path in trace_files(store, partition=partition) for file in _with_sidecars(path)]
+    traces = [
+        file for path in trace_files(store, partition=partition) for file in _with_sidecars(path)
+    ]
     local = [*artifacts, *others, *traces, *llm_folders(store, partition=partition)]
     if store.local:
         return ElderDataLocations(tuple(sorted(local)), ())
@@ -81,7 +95,9 @@ def erase(store: ArtifactStore, places: ElderDataLocations) -> None:
 def artifact_keys(store: ArtifactStore, *, partition: str | None = None) -> list[ArtifactKey]:
     """Every artifact that has a folder in the store, or only those of one elder, sorted."""
     pattern = f"{store.root}/*/*/{_pattern(partition)}"
-    folders = sorted(str(path).rstrip("/").split("/")[-3:] for path in store.filesystem.glob(pattern))
+    folders = sorted(
+        str(path).rstrip("/").split("/")[-3:] for path in store.filesystem.glob(pattern)
+    )
     return [
         ArtifactKey(pipeline, asset, None if name == "_" else name)
         for pipeline, asset, name in folders
@@ -93,24 +109,35 @@ def versions(store: ArtifactStore, key: ArtifactKey) -> list[Version]:
     """Complete versions of an artifact, the latest first."""
     found = []
     for fingerprint in store.versions(key):
-        modified = store.filesystem.modified(f"{store.root}/{key.folder}/{fingerprint}/manifest.json")
+        modified = store.filesystem.modified(
+            f"{store.root}/{key.folder}/{fingerprint}/manifest.json"
+        )
         found.append(Version(key, fingerprint, modified.timestamp()))
     return sorted(found, key=lambda version: (-version.created_at, version.fingerprint))
 
 
 def local_folders(store: ArtifactStore, key: ArtifactKey, fingerprint: str) -> list[Path]:
-    """Local folders with the files of one version: the version itself, or its copy in the cache of a remote store."""
+    """Local folders with the files of one version: the version itself, or its copy in the cache of
+    a remote store.
+    """
     folder = store.workspace / key.folder / fingerprint
     return [folder] if folder.exists() else []
 
 
 def temporary_folders(store: ArtifactStore) -> list[Path]:
-    """Folders that hold content without being an artifact: staged builds and half-done downloads."""
+    """Folders that hold content without being an artifact: staged builds and half-done
+    downloads.
+    """
     staged = [path for path in sorted((store.workspace / STAGING).glob("*/*/*")) if path.is_dir()]
     if store.local:
         return staged
-    # A download goes to `<first digits>-<random>` beside its version, and is renamed when it is complete.
-    partial = [p for p in sorted(store.workspace.glob("*/*/*/*-*")) if p.is_dir() and not p.parts[-4].startswith(".")]
+    # A download goes to `<first digits>-<random>` beside its version, and is renamed when it is
+    # complete.
+    partial = [
+        p
+        for p in sorted(store.workspace.glob("*/*/*/*-*"))
+        if p.is_dir() and not p.parts[-4].startswith(".")
+    ]
     return staged + partial
 
 
@@ -120,7 +147,9 @@ def damaged_folders(store: ArtifactStore) -> list[Path]:
 
 
 def trace_file(store: ArtifactStore, pipeline: str, partition: str | None) -> Path:
-    """Where the traces of one agent are kept on this machine; SQLite adds two files beside it while it writes."""
+    """Where the traces of one agent are kept on this machine; SQLite adds two files beside it while
+    it writes.
+    """
     return store.workspace / TRACES / pipeline / f"{partition or UNPARTITIONED}.sqlite"
 
 
@@ -135,7 +164,9 @@ def llm_folder(store: ArtifactStore, pipeline: str, partition: str | None) -> Pa
 
 
 def llm_folders(store: ArtifactStore, *, partition: str | None = None) -> list[Path]:
-    """Folders with answers of language models, of all agents or of one elder in every pipeline, sorted."""
+    """Folders with answers of language models, of all agents or of one elder in every pipeline,
+    sorted.
+    """
     return sorted((store.workspace / LLM_ANSWERS).glob(f"*/{_pattern(partition)}"))
 
 

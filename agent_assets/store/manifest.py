@@ -1,4 +1,6 @@
-"""`manifest.json`: what an artifact is, what went in, what came out. Written last, so that it seals a folder."""
+"""`manifest.json`: what an artifact is, what went in, what came out. Written last, so that it seals
+a folder.
+"""
 
 import hashlib
 import os
@@ -10,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MANIFEST_FILE = "manifest.json"
 
-# Files that describe how an artifact was made rather than what it is: logs carry times and paths, plots depend on
-# the plotting library. They are hashed and verified like all others but never move the data version.
+# Files that describe how an artifact was made rather than what it is: logs carry times and paths,
+# plots depend on the plotting library. They are hashed and verified like all others but never move
+# the data version.
 DESCRIPTIVE_PREFIXES = ("logs/", "plots/")
 
 _CHUNK = 1 << 20
@@ -36,7 +39,9 @@ class EngineEntry(BaseModel):
 
 
 class CheckEntry(BaseModel):
-    """One asset check as evaluated when the artifact was built; repeated when the artifact is reused."""
+    """One asset check as evaluated when the artifact was built; repeated when the artifact is
+    reused.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,7 +53,9 @@ class CheckEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Everything known about one artifact. `seconds` is the wall time of its build, `created_at` ISO 8601 in UTC."""
+    """Everything known about one artifact. `seconds` is the wall time of its build, `created_at`
+    ISO 8601 in UTC.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -86,7 +93,9 @@ def file_names(folder: Path) -> list[str]:
 
 
 def _walk(folder: str, before: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:  # a seventh of rglob's time, for every artifact that is looked up
+    with os.scandir(
+        folder
+    ) as entries:  # a seventh of rglob's time, for every artifact that is looked up
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(entry.path, f"{before}{entry.name}/")
@@ -104,13 +113,16 @@ def hash_files(folder: Path) -> dict[str, FileEntry]:
     return {name: hash_file(folder / name) for name in file_names(folder)}
 
 
-def content_version(files: dict[str, FileEntry], *, only_suffixes: Iterable[str] | None = None) -> str:
+def content_version(
+    files: dict[str, FileEntry], *, only_suffixes: Iterable[str] | None = None
+) -> str:
     """Data version of an artifact: the hash of its content files.
 
     Args:
         files: hashes by relative path.
-        only_suffixes: count only files with these endings (weights are versioned by their tensors: configuration
-            files beside them may carry paths). None counts all files that are not descriptive.
+        only_suffixes: count only files with these endings (weights are versioned by their tensors:
+            configuration files beside them may carry paths). None counts all files that are not
+            descriptive.
 
     Returns:
         32 hex digits.
@@ -118,7 +130,9 @@ def content_version(files: dict[str, FileEntry], *, only_suffixes: Iterable[str]
     suffixes = None if only_suffixes is None else tuple(only_suffixes)
     digest = hashlib.sha256()
     for name in sorted(files):
-        if name.startswith(DESCRIPTIVE_PREFIXES) or (suffixes is not None and not name.endswith(suffixes)):
+        if name.startswith(DESCRIPTIVE_PREFIXES) or (
+            suffixes is not None and not name.endswith(suffixes)
+        ):
             continue
         digest.update(f"{name}\0{files[name].sha256}\n".encode())
     return digest.hexdigest()[:32]

@@ -1,4 +1,6 @@
-"""Retention: the latest versions of each artifact stay, older ones go, and so do temporary folders nobody uses."""
+"""Retention: the latest versions of each artifact stay, older ones go, and so do temporary folders
+nobody uses.
+"""
 
 import shutil
 import time
@@ -7,14 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
-from agent_assets.store.data_locations import Version, artifact_keys, local_folders, temporary_folders, versions
+from agent_assets.store.data_locations import (
+    Version,
+    artifact_keys,
+    local_folders,
+    temporary_folders,
+    versions,
+)
 
 Reference = tuple[ArtifactKey, str]  # a version, by artifact and fingerprint
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """What goes, or would go: versions and temporary folders, and their size. `kept` counts the versions that stay."""
+    """What goes, or would go: versions and temporary folders, and their size. `kept` counts the
+    versions that stay.
+    """
 
     versions: tuple[Version, ...]
     folders: tuple[Path, ...]
@@ -36,7 +46,8 @@ def plan_pruning(
     Args:
         keep_versions: latest versions to keep of each artifact, by when they were built.
         temporary_s: temporary folders go when nothing in them changed for so many seconds.
-        protected: versions that stay whatever their age: those in use now, and those that are released.
+        protected: versions that stay whatever their age: those in use now, and those that are
+            released.
         busy: partitions with a run going on, None for the shared assets: nothing of theirs goes.
     """
     moment = time.time() if now is None else now
@@ -44,17 +55,27 @@ def plan_pruning(
     kept = 0
     for key in artifact_keys(store):
         for number, version in enumerate(versions(store, key)):
-            if number < keep_versions or (key, version.fingerprint) in protected or key.partition in busy:
+            if (
+                number < keep_versions
+                or (key, version.fingerprint) in protected
+                or key.partition in busy
+            ):
                 kept += 1
             else:
                 gone.append(version)
-    folders = [folder for folder in temporary_folders(store) if moment - _last_change(folder) > temporary_s]
-    size = sum(_version_bytes(store, version) for version in gone) + sum(_bytes(folder) for folder in folders)
+    folders = [
+        folder for folder in temporary_folders(store) if moment - _last_change(folder) > temporary_s
+    ]
+    size = sum(_version_bytes(store, version) for version in gone) + sum(
+        _bytes(folder) for folder in folders
+    )
     return Pruning(tuple(gone), tuple(folders), size, kept)
 
 
 def prune(store: ArtifactStore, pruning: Pruning) -> int:
-    """Remove what was chosen; returns how many. A version disappears in one step: no reader finds half of it."""
+    """Remove what was chosen; returns how many. A version disappears in one step: no reader finds
+    half of it.
+    """
     for version in pruning.versions:
         with store.lock(version.key, version.fingerprint):
             _remove_version(store, version)
@@ -66,7 +87,9 @@ def prune(store: ArtifactStore, pruning: Pruning) -> int:
 
 def _remove_version(store: ArtifactStore, version: Version) -> None:
     for folder in local_folders(store, version.key, version.fingerprint):
-        aside = store.temporary_folder(version.key) / f"prune-{version.fingerprint}-{time.time_ns()}"
+        aside = (
+            store.temporary_folder(version.key) / f"prune-{version.fingerprint}-{time.time_ns()}"
+        )
         aside.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(aside)
         shutil.rmtree(aside)

@@ -1,7 +1,9 @@
-"""Tombstones: what remains of an elder who was removed, so that a later elder of the same id inherits nothing.
+"""Tombstones: what remains of an elder who was removed, so that a later elder of the same id
+inherits nothing.
 
-`<root>/.tombstones/<elder>.json` holds the generation: how often an elder of this id was removed. It enters every
-fingerprint, so no artifact of an earlier generation can be taken for one of the present.
+`<root>/.tombstones/<elder>.json` holds the generation: how often an elder of this id was removed.
+It enters every fingerprint, so no artifact of an earlier generation can be taken for one of the
+present.
 """
 
 import json
@@ -12,7 +14,9 @@ _FOLDER = ".tombstones"
 
 
 def generation(store: ArtifactStore, elder: str | None) -> int:
-    """How often an elder of this id was removed; 0 for nearly all, and for unpartitioned assets (None)."""
+    """How often an elder of this id was removed; 0 for nearly all, and for unpartitioned assets
+    (None).
+    """
     return 0 if elder is None else _read(store, elder)[0]
 
 
@@ -24,13 +28,20 @@ def generations(store: ArtifactStore) -> dict[str, int]:
         return {}
     paths = [str(path) for path in store.filesystem.ls(folder, detail=False)]
     named = [path for path in sorted(paths) if path.endswith(".json")]
-    found = store.filesystem.cat(named) if named else {}  # all at once: an object store reads them concurrently
+    found = (
+        store.filesystem.cat(named) if named else {}
+    )  # all at once: an object store reads them concurrently
     stem = slice(0, -len(".json"))
-    return {path.rsplit("/", 1)[-1][stem]: int(json.loads(text)["generation"]) for path, text in found.items()}
+    return {
+        path.rsplit("/", 1)[-1][stem]: int(json.loads(text)["generation"])
+        for path, text in found.items()
+    }
 
 
 def bury(store: ArtifactStore, elder: str) -> int:
-    """Record that an elder was removed; again without `revive` in between changes nothing. Returns the generation."""
+    """Record that an elder was removed; again without `revive` in between changes nothing. Returns
+    the generation.
+    """
     number, buried = _read(store, elder)
     if not buried:
         number += 1
@@ -39,7 +50,9 @@ def bury(store: ArtifactStore, elder: str) -> int:
 
 
 def revive(store: ArtifactStore, elder: str) -> int:
-    """Record that an elder of this id is there again. Returns the generation, 0 for one who never was removed."""
+    """Record that an elder of this id is there again. Returns the generation, 0 for one who never
+    was removed.
+    """
     number, buried = _read(store, elder)
     if buried:
         _write(store, elder, number, buried=False)

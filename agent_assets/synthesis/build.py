@@ -1,10 +1,13 @@
-"""Training rows and held-out items: every question answered by a teacher over the real tool servers, and checked.
+"""Training rows and held-out items: every question answered by a teacher over the real tool
+servers, and checked.
 
-Files: train.jsonl (ms-swift rows with `id`, `kind`, `sources`: memory ids, `question_ids`), heldout.jsonl (one
-`EvalItem` a line), rejects.jsonl (rows with `reasons`), coverage.json. Same inputs, same bytes.
+Files: train.jsonl (ms-swift rows with `id`, `kind`, `sources`: memory ids, `question_ids`),
+heldout.jsonl (one `EvalItem` a line), rejects.jsonl (rows with `reasons`), coverage.json. Same
+inputs, same bytes.
 
-A row packs several independent examples under one system prompt and one tool list: reading the tools is most of what
-an example costs a small model. Rows with tools have kind `tools`, those without `closed_book`, replayed `general`.
+A row packs several independent examples under one system prompt and one tool list: reading the
+tools is most of what an example costs a small model. Rows with tools have kind `tools`, those
+without `closed_book`, replayed `general`.
 """
 
 import json
@@ -41,7 +44,12 @@ from agent_assets.text.answers import states_value
 from agent_assets.text.own_words import result_values
 from agent_assets.text.seeds import stable_hash
 
-TRAIN_FILE, HELDOUT_FILE, REJECTS_FILE, COVERAGE_FILE = "train.jsonl", "heldout.jsonl", "rejects.jsonl", "coverage.json"
+TRAIN_FILE, HELDOUT_FILE, REJECTS_FILE, COVERAGE_FILE = (
+    "train.jsonl",
+    "heldout.jsonl",
+    "rejects.jsonl",
+    "coverage.json",
+)
 
 
 async def make_rows(
@@ -87,7 +95,9 @@ async def make_rows(
             questions, words, tools, profile, memories, config=config, system_prompt=system_prompt
         )
         uncovered |= lacking
-    examples = await teach(tasks, toolbox, config, persona=memories_folder is not None, llm=llm, teacher=teacher)
+    examples = await teach(
+        tasks, toolbox, config, persona=memories_folder is not None, llm=llm, teacher=teacher
+    )
     if llm is not None:
         examples = _without_trained_calls(examples)
     kept = [example for example in examples if not example.rejections]
@@ -99,14 +109,19 @@ async def make_rows(
         mixed = mix_rows(train, general_rows(general, language), config.mix, seed=config.seed)
     train, rows = mixed.examples, [*pack_rows(mixed.examples, config), *mixed.general]
     rows.sort(key=lambda row: stable_hash("order", config.seed, row["id"]))
-    uncovered |= dict.fromkeys(sorted(forbidden_tools(toolbox, config)), "its server says that it changes things")
+    uncovered |= dict.fromkeys(
+        sorted(forbidden_tools(toolbox, config)), "its server says that it changes things"
+    )
     report = coverage(train, heldout, rejected, tools, uncovered=uncovered)
-    coverable = {name: calls for name, calls in report["calls_by_tool"].items() if name not in uncovered}
+    coverable = {
+        name: calls for name, calls in report["calls_by_tool"].items() if name not in uncovered
+    }
     if len(rows) < config.min_rows:
         raise TrainingDataError(
             f"{len(tasks)} questions left {len(rows)} rows, {config.min_rows} are needed; "
             f"rejected: {canonical_json(report['rejected_by_reason'])}.",
-            next_step="ask more questions per tool, or see why rows are rejected: the reason codes are explained in "
+            next_step="ask more questions per tool, or see why rows are rejected: the reason "
+            "codes are explained in "
             "docs/training-data.md.",
         )
     (folder / TRAIN_FILE).write_bytes(b"".join(canonical_text_json(row) + b"\n" for row in rows))
@@ -114,29 +129,48 @@ async def make_rows(
     _write_lines(folder / REJECTS_FILE, map(_reject, rejected))
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / COVERAGE_FILE).write_text(text + "\n", encoding="utf-8")
-    mix = {} if config.mix is None else {
-        "mix": {part: round(share, 4) for part, share in mixed.shares.items()}, "mix_left_out": dict(mixed.left_out),
-        "mix_farthest": round(mixed.farthest(config.mix), 4),
-    }  # fmt: skip
+    mix = (
+        {}
+        if config.mix is None
+        else {
+            "mix": {part: round(share, 4) for part, share in mixed.shares.items()},
+            "mix_left_out": dict(mixed.left_out),
+            "mix_farthest": round(mixed.farthest(config.mix), 4),
+        }
+    )
     return {
         "rows": len(rows),
         "approximate_tokens": sum(example.tokens for example in train),
         "rows_by_kind": count(row["kind"] for row in rows),
         **{key: report[key] for key in _SUMMARY},
-        "below_floor": {name: calls for name, calls in coverable.items() if calls < config.min_calls_per_tool},
+        "below_floor": {
+            name: calls for name, calls in coverable.items() if calls < config.min_calls_per_tool
+        },
         **mix,
     }
 
 
 _SUMMARY = (
-    "exchanges", "rejected", "rejected_by_reason", "calls_by_tool", "by_kind", "by_language",
-    "heldout", "heldout_by_kind", "heldout_by_wording", "uncovered",
-)  # fmt: skip
+    "exchanges",
+    "rejected",
+    "rejected_by_reason",
+    "calls_by_tool",
+    "by_kind",
+    "by_language",
+    "heldout",
+    "heldout_by_kind",
+    "heldout_by_wording",
+    "uncovered",
+)
 
 
 def pack_rows(examples: Iterable[Example], config: RowsConfig) -> list[JsonObject]:
-    """Rows in the swift format, several examples each, in an order that mixes tools and depends on the seed alone."""
-    shuffled = sorted(examples, key=lambda example: stable_hash("row", config.seed, example.task.question.id))
+    """Rows in the swift format, several examples each, in an order that mixes tools and depends on
+    the seed alone.
+    """
+    shuffled = sorted(
+        examples, key=lambda example: stable_hash("row", config.seed, example.task.question.id)
+    )
     rows = []
     for kind in ("tools", "closed_book"):
         alike = [example for example in shuffled if bool(example.task.tools) is (kind == "tools")]
@@ -166,35 +200,53 @@ def heldout_item(example: Example) -> EvalItem:
 
 
 def _gold_calls(example: Example) -> list[JsonObject]:
-    """The calls that are right: known before, or, where a language model asked and answered, those it made."""
+    """The calls that are right: known before, or, where a language model asked and answered, those
+    it made.
+    """
     made = [{"name": call.name, "arguments": call.arguments} for call in example.calls]
     return list(example.task.question.gold_calls) or made
 
 
 def _without_trained_calls(examples: Sequence[Example]) -> list[Example]:
-    """A language model's held-out questions may need the very calls that training makes: those are rejected."""
-    trained = {_calls_key(one) for one in examples if one.task.question.split == "train" and not one.rejections}
+    """A language model's held-out questions may need the very calls that training makes: those are
+    rejected.
+    """
+    trained = {
+        _calls_key(one)
+        for one in examples
+        if one.task.question.split == "train" and not one.rejections
+    }
     why = (Rejection(RejectReason.DUPLICATE, "training makes the same calls"),)
     return [
         replace(one, rejections=one.rejections or why)
-        if one.task.question.split == "heldout" and one.task.kind == "tool" and _calls_key(one) in trained
+        if one.task.question.split == "heldout"
+        and one.task.kind == "tool"
+        and _calls_key(one) in trained
         else one
         for one in examples
     ]
 
 
 def _calls_key(example: Example) -> str:
-    """The calls of an example; one without arguments has a key of its own: there is nothing to vary."""
+    """The calls of an example; one without arguments has a key of its own: there is nothing to
+    vary.
+    """
     calls = [{"name": call.name, "arguments": call.arguments} for call in example.calls]
     varied = any(call["arguments"] for call in calls)
-    return canonical_json(sorted(map(canonical_json, calls))) if varied else example.task.question.id
+    return (
+        canonical_json(sorted(map(canonical_json, calls))) if varied else example.task.question.id
+    )
 
 
 def _packs(examples: Sequence[Example], config: RowsConfig) -> list[list[Example]]:
     packs: list[list[Example]] = []
     size = 0
     for example in examples:
-        if not packs or len(packs[-1]) == config.exchanges_per_row or size + example.tokens > config.max_row_tokens:
+        if (
+            not packs
+            or len(packs[-1]) == config.exchanges_per_row
+            or size + example.tokens > config.max_row_tokens
+        ):
             packs.append([])
             size = 0
         packs[-1].append(example)
@@ -223,7 +275,9 @@ def _reject(example: Example) -> JsonObject:
         "kind": task.kind,
         "split": task.question.split,
         "sources": example.sources,
-        "reasons": [{"reason": reason.reason, "detail": reason.detail} for reason in example.rejections],
+        "reasons": [
+            {"reason": reason.reason, "detail": reason.detail} for reason in example.rejections
+        ],
         "messages": [_plain(message) for message in example.messages],
     }
 
@@ -231,7 +285,9 @@ def _reject(example: Example) -> JsonObject:
 def _plain(message: Message) -> JsonObject:
     entry: JsonObject = {"role": message.role, "content": message.content}
     if message.tool_calls:
-        entry["tool_calls"] = [{"name": call.name, "arguments": call.arguments} for call in message.tool_calls]
+        entry["tool_calls"] = [
+            {"name": call.name, "arguments": call.arguments} for call in message.tool_calls
+        ]
     return entry
 
 
@@ -244,7 +300,9 @@ def _gold_values(example: Example) -> list[str]:
         return example.sources
     language = example.task.question.language
     values = [value for result in example.results for value in result_values(result)]
-    return [value for value in dict.fromkeys(values) if states_value(value, example.answer, language)]
+    return [
+        value for value in dict.fromkeys(values) if states_value(value, example.answer, language)
+    ]
 
 
 def _write_lines(path: Path, values: Iterable[object]) -> None:

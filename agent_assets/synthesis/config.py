@@ -1,4 +1,6 @@
-"""Settings of the stages `questions` and `train_jsonl`. Defaults keep training on a CPU affordable."""
+"""Settings of the stages `questions` and `train_jsonl`. Defaults keep training on a CPU
+affordable.
+"""
 
 from typing import Annotated, Self
 
@@ -16,66 +18,106 @@ class QuestionsConfig(StrictModel):
 
     # Who teaches in the end enters fingerprints instead (`teacher_identity`).
     teacher: Annotated[TeacherChoice, NOT_IN_FINGERPRINT] = Field(
-        "auto", description="`scripted`, `llm`, or `auto`: a language model where OPENAI_API_KEY is set."
+        "auto",
+        description="`scripted`, `llm`, or `auto`: a language model where OPENAI_API_KEY is set.",
     )
     wordings: str | None = Field(
         None,
-        description="YAML file with question and answer wordings, beside defs.yaml. Tools without wordings there are "
+        description="YAML file with question and answer wordings, beside defs.yaml. Tools "
+        "without wordings there are "
         "asked about in words made from their schema.",
     )
     languages: list[LanguageKey] = Field(
         ["en"], min_length=1, description="Languages to ask in, by their ISO 639 codes."
     )
-    per_tool: int = Field(60, ge=1, description="Training questions per tool with arguments and language.")
+    per_tool: int = Field(
+        60, ge=1, description="Training questions per tool with arguments and language."
+    )
     per_tool_without_arguments: int = Field(
-        12, ge=1, description="Training questions per tool without arguments and language; at most one per wording."
+        12,
+        ge=1,
+        description="Training questions per tool without arguments and language; at most one per "
+        "wording.",
     )
     heldout_per_tool: int = Field(
-        16, ge=0, description="Held-out questions per tool with arguments and language, of each kind of wording."
+        16,
+        ge=0,
+        description="Held-out questions per tool with arguments and language, of each kind of "
+        "wording.",
     )
     heldout_per_tool_without_arguments: int = Field(
-        4, ge=0, description="Held-out questions per tool without arguments and language (unseen wordings only)."
+        4,
+        ge=0,
+        description="Held-out questions per tool without arguments and language (unseen wordings "
+        "only).",
     )
-    unseen_share: float = Field(0.25, gt=0, lt=1, description="Share of the wordings that only held-out items use.")
+    unseen_share: float = Field(
+        0.25, gt=0, lt=1, description="Share of the wordings that only held-out items use."
+    )
     heldout_share: float = Field(
-        0.2, ge=0, lt=1, description="Share of a language model's questions that are held out, by the hash of each."
+        0.2,
+        ge=0,
+        lt=1,
+        description="Share of a language model's questions that are held out, by the hash of each.",
     )
-    multi_tool: int = Field(10, ge=0, description="A language model's questions per language that need several tools.")
-    unanswerable: int = Field(12, ge=0, description="Its questions per language that no tool can answer.")
+    multi_tool: int = Field(
+        10, ge=0, description="A language model's questions per language that need several tools."
+    )
+    unanswerable: int = Field(
+        12, ge=0, description="Its questions per language that no tool can answer."
+    )
     batch: int = Field(10, ge=1, description="Questions it is asked for at a time.")
     near_duplicate: float = Field(
-        0.8, gt=0, le=1, description="Questions of a language model whose character trigrams are this similar "
-        "(Jaccard), and whose numbers are equal, are one."
-    )  # fmt: skip
+        0.8,
+        gt=0,
+        le=1,
+        description="Questions of a language model whose character trigrams are this similar "
+        "(Jaccard), and whose numbers are equal, are one.",
+    )
     source_file: str | None = Field(
         None,
-        description="A text beside defs.yaml that tells a language model about the domain, such as the server's code.",
+        description="A text beside defs.yaml that tells a language model about the domain, such "
+        "as the server's code.",
     )
-    resources: bool = Field(False, description="Show it the text resources of the MCP servers, too.")
+    resources: bool = Field(
+        False, description="Show it the text resources of the MCP servers, too."
+    )
     questionnaire: bool = Field(
-        False, description="Elders are also asked what stands in the questions collection of MongoDB: those who never "
-        "answered a question learn to say so."
-    )  # fmt: skip
+        False,
+        description="Elders are also asked what stands in the questions collection of MongoDB: "
+        "those who never "
+        "answered a question learn to say so.",
+    )
     seed: int = 42
 
 
 class MixConfig(StrictModel):
-    """Shares of an elder's training examples. What there is too much of is left out; nothing is repeated."""
+    """Shares of an elder's training examples. What there is too much of is left out; nothing is
+    repeated.
+    """
 
     persona: float = Field(0.5, ge=0, le=1, description="Memories told, looked up or not.")
     tools: float = Field(0.3, ge=0, le=1, description="Other tool calls.")
     abstention: float = Field(0.1, ge=0, le=1, description="What was never told.")
-    general: float = Field(0.1, ge=0, le=1, description="General questions, replayed so that they are not unlearned.")
-    tolerance: float = Field(0.05, gt=0, le=1, description="Farther from a share, the check `mix` fails.")
+    general: float = Field(
+        0.1, ge=0, le=1, description="General questions, replayed so that they are not unlearned."
+    )
+    tolerance: float = Field(
+        0.05, gt=0, le=1, description="Farther from a share, the check `mix` fails."
+    )
     general_rows: str | None = Field(
-        None, description="JSONL of conversations beside defs.yaml, in any of the three row formats; None takes ours."
+        None,
+        description="JSONL of conversations beside defs.yaml, in any of the three row formats; "
+        "None takes ours.",
     )
 
     @model_validator(mode="after")
     def _shares_are_a_whole(self) -> Self:
         total = sum(self.shares().values())
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"the shares persona, tools, abstention and general make {total:g}, not 1")
+            raise ValueError(
+                f"the shares persona, tools, abstention and general make {total:g}, not 1"
+            )
         return self
 
     def shares(self) -> dict[str, float]:
@@ -88,52 +130,100 @@ class RowsConfig(StrictModel):
 
     # Who teaches in the end enters fingerprints instead (`teacher_identity`).
     teacher: Annotated[TeacherChoice, NOT_IN_FINGERPRINT] = Field(
-        "auto", description="`scripted`, `llm`, or `auto`: a language model where OPENAI_API_KEY is set."
+        "auto",
+        description="`scripted`, `llm`, or `auto`: a language model where OPENAI_API_KEY is set.",
     )
-    mix: MixConfig | None = Field(None, description="Shares of an elder's rows; None takes all that were made.")
+    mix: MixConfig | None = Field(
+        None, description="Shares of an elder's rows; None takes all that were made."
+    )
     read_only_tools: list[str] = Field(
         [], description="Tools replayed although their server does not say that they only read."
     )
-    allow_writing: list[str] = Field([], description="Tools called although their server says that they change things.")
-    banned: list[str] = Field([], description="Regular expressions; an example in which one occurs is rejected.")
+    allow_writing: list[str] = Field(
+        [], description="Tools called although their server says that they change things."
+    )
+    banned: list[str] = Field(
+        [], description="Regular expressions; an example in which one occurs is rejected."
+    )
     min_calls_per_tool: int = Field(
-        1, ge=0, description="Coverage floor: fewer training calls of a tool fail the check `coverage`."
+        1,
+        ge=0,
+        description="Coverage floor: fewer training calls of a tool fail the check `coverage`.",
     )
     min_own_words: float = Field(
-        0.5, ge=0, le=1, description="Least share of the words of a language model's answer that its memories hold."
+        0.5,
+        ge=0,
+        le=1,
+        description="Least share of the words of a language model's answer that its memories hold.",
     )
     max_question_tokens: int | None = Field(
-        None, ge=1, description="Tokens of all teacher turns of one question, as its server counts them."
+        None,
+        ge=1,
+        description="Tokens of all teacher turns of one question, as its server counts them.",
     )
 
     exchanges_per_row: int = Field(
-        4, ge=1, description="Independent examples packed into one row: they share the cost of the tool list."
+        4,
+        ge=1,
+        description="Independent examples packed into one row: they share the cost of the tool "
+        "list.",
     )
     max_row_tokens: int = Field(
-        1400, ge=64, description="Approximate tokens of one row without its tool list; longer examples are rejected."
+        1400,
+        ge=64,
+        description="Approximate tokens of one row without its tool list; longer examples are "
+        "rejected.",
     )
-    replay: bool = Field(True, description="Call read-only tools twice and reject rows whose second result differs.")
+    replay: bool = Field(
+        True, description="Call read-only tools twice and reject rows whose second result differs."
+    )
     min_rows: int = Field(1, ge=1, description="Fewer rows are an error.")
     concurrency: int = Field(8, ge=1, description="Questions worked on at the same time.")
     max_turns: int = Field(4, ge=1, description="Teacher turns per question.")
     max_tool_calls: int = Field(8, ge=1, description="Tool calls per question.")
     question_seconds: float = Field(
-        60.0, gt=0, description="Wall-clock limit per question, without waiting for a language model (llm.give_up_s)."
+        60.0,
+        gt=0,
+        description="Wall-clock limit per question, without waiting for a language model "
+        "(llm.give_up_s).",
     )
-    min_memories: int = Field(1, ge=1, description="An elder with fewer usable memories is an error.")
-    open_per_memory: int = Field(2, ge=0, description="Training questions per memory, asked with tools.")
-    closed_per_memory: int = Field(3, ge=0, description="Training questions per memory, asked without tools.")
+    min_memories: int = Field(
+        1, ge=1, description="An elder with fewer usable memories is an error."
+    )
+    open_per_memory: int = Field(
+        2, ge=0, description="Training questions per memory, asked with tools."
+    )
+    closed_per_memory: int = Field(
+        3, ge=0, description="Training questions per memory, asked without tools."
+    )
     open_heldout_share: float = Field(
-        0.25, ge=0, lt=1, description="Share of the memories that training never looks up: they test looking up."
+        0.25,
+        ge=0,
+        lt=1,
+        description="Share of the memories that training never looks up: they test looking up.",
     )
-    never_told_repeats: int = Field(3, ge=0, description="Wordings per training question that was never told.")
+    never_told_repeats: int = Field(
+        3, ge=0, description="Wordings per training question that was never told."
+    )
     questionnaire_questions: int = Field(
-        12, ge=0, description="Most unanswered questions of the questionnaire per elder, asked as never told."
+        12,
+        ge=0,
+        description="Most unanswered questions of the questionnaire per elder, asked as never "
+        "told.",
     )
     memory_tool_questions: int = Field(
-        16, ge=0, description="Training questions per memory tool other than search, from the elder's own memories."
+        16,
+        ge=0,
+        description="Training questions per memory tool other than search, from the elder's own "
+        "memories.",
     )
-    heldout_memory_tool_questions: int = Field(4, ge=0, description="The same, held out, of each kind of wording.")
-    heldout_recall: int = Field(24, ge=0, description="Most held-out items of each kind of recall, and of abstention.")
-    max_answer_words: int = Field(40, ge=5, description="A memory is told in at most so many words (Chinese: doubled).")
+    heldout_memory_tool_questions: int = Field(
+        4, ge=0, description="The same, held out, of each kind of wording."
+    )
+    heldout_recall: int = Field(
+        24, ge=0, description="Most held-out items of each kind of recall, and of abstention."
+    )
+    max_answer_words: int = Field(
+        40, ge=5, description="A memory is told in at most so many words (Chinese: doubled)."
+    )
     seed: int = 42

@@ -1,7 +1,9 @@
-"""Reading a final answer: what it states, how much of a memory it holds, whether it says "never told", what it cites.
+"""Reading a final answer: what it states, how much of a memory it holds, whether it says "never
+told", what it cites.
 
-Everything here is lexical and deterministic, by the rules of the language and of those it mixes in. Text is compared
-after Unicode NFKC and lower-casing, so full-width digits and letters equal their plain forms.
+Everything here is lexical and deterministic, by the rules of the language and of those it mixes in.
+Text is compared after Unicode NFKC and lower-casing, so full-width digits and letters equal their
+plain forms.
 """
 
 import json
@@ -12,7 +14,13 @@ from decimal import Decimal
 from itertools import chain
 
 from agent_assets.conversations.messages import Message
-from agent_assets.text.dates import DateNotation, dates, is_iso_date, replace_dates, without_months_and_days
+from agent_assets.text.dates import (
+    DateNotation,
+    dates,
+    is_iso_date,
+    replace_dates,
+    without_months_and_days,
+)
 from agent_assets.text.language import LanguageCode
 from agent_assets.text.languages.registry import readers, rules_for
 from agent_assets.text.numbers import ascii_digits, numerals, plain_number, signed_values
@@ -30,24 +38,30 @@ def final_answer(messages: Sequence[Message]) -> str:
 def states_value(value: str, answer: str, language: LanguageCode) -> bool:
     """Whether an answer states a gold value.
 
-    A number counts in any usual format of the language (`3456.7`, `3,456.70`), never rounded. An ISO date counts in ISO
-    notation and those of the language. Any other text has to occur as it is, in Latin script as whole words.
+    A number counts in any usual format of the language (`3456.7`, `3,456.70`), never rounded. An
+    ISO date counts in ISO notation and those of the language. Any other text has to occur as it is,
+    in Latin script as whole words.
     """
     value, answer = _normal(value), _normal(answer)
     if (number := plain_number(value)) is not None:
         return number in _numbers(answer, language)
     if is_iso_date(value):
         return value in _dates(answer, language)
-    before, after = r"(?<!\w)" if value[:1].isascii() else "", r"(?!\w)" if value[-1:].isascii() else ""
-    return bool(value) and re.search(before + re.escape(value) + after, answer, re.ASCII) is not None
+    before, after = (
+        r"(?<!\w)" if value[:1].isascii() else "",
+        r"(?!\w)" if value[-1:].isascii() else "",
+    )
+    return (
+        bool(value) and re.search(before + re.escape(value) + after, answer, re.ASCII) is not None
+    )
 
 
 def recall_share(gold: str, question: str, answer: str, language: LanguageCode) -> float:
     """Share (0 to 1) of the content of a memory that an answer holds.
 
-    Content is the set of numbers and of what else carries content in the language (in English words without stop words,
-    in Chinese pairs of characters) of `gold` that the question does not already give away. A memory that says nothing
-    beyond its question is measured by all of its content.
+    Content is the set of numbers and of what else carries content in the language (in English words
+    without stop words, in Chinese pairs of characters) of `gold` that the question does not already
+    give away. A memory that says nothing beyond its question is measured by all of its content.
     """
     everything = _content(gold, language)
     wanted = everything - _content(question, language) or everything
@@ -76,12 +90,16 @@ def knows_never_told(language: LanguageCode) -> bool:
 def cited_ids(answer: str, known: Iterable[str]) -> frozenset[str]:
     """Those of the known memory ids that an answer names."""
     return frozenset(
-        memory for memory in known if re.search(rf"(?<![\w-]){re.escape(memory)}(?![\w-])", answer, re.ASCII)
+        memory
+        for memory in known
+        if re.search(rf"(?<![\w-]){re.escape(memory)}(?![\w-])", answer, re.ASCII)
     )
 
 
 def offered_ids(messages: Sequence[Message]) -> frozenset[str]:
-    """Memory ids that the tools returned in a rollout: `id` of every object in a JSON list result."""
+    """Memory ids that the tools returned in a rollout: `id` of every object in a JSON list
+    result.
+    """
     found: set[str] = set()
     for message in messages:
         if message.role == "tool":
@@ -95,7 +113,11 @@ def _ids_in(result: str) -> Collection[str]:
     except ValueError:  # a tool may answer in plain text
         return ()
     entries = entries if isinstance(entries, list) else [entries]
-    return [entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+    return [
+        entry["id"]
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+    ]
 
 
 def dates_in(text: str, language: LanguageCode) -> set[str]:

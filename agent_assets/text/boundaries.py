@@ -1,6 +1,8 @@
-"""Where sentences and clauses end and how long text is, by its signs: for English and Chinese, which elders mix.
+"""Where sentences and clauses end and how long text is, by its signs: for English and Chinese,
+which elders mix.
 
-Much quicker than the boundaries of Unicode, and what the rows of these languages were always made with.
+Much quicker than the boundaries of Unicode, and what the rows of these languages were always made
+with.
 """
 
 import re
@@ -9,12 +11,16 @@ from agent_assets.text.scripts import HAN
 
 _WORD = re.compile(rf"[^\W{HAN}]+(?:['’-][^\W{HAN}]+)*")
 _HAN = re.compile(f"[{HAN}]+")
-# Of ASCII text every letter, digit and underscore as w, what joins two words as j, the rest as space.
+# Of ASCII text every letter, digit and underscore as w, what joins two words as j, the rest as
+# space.
 _SHAPE = bytes(
-    ord("w" if chr(byte).isalnum() or byte == ord("_") else "j" if byte in b"'-" else " ") for byte in range(128)
+    ord("w" if chr(byte).isalnum() or byte == ord("_") else "j" if byte in b"'-" else " ")
+    for byte in range(128)
 ).ljust(256)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
-_ASCII_SENTENCE_END = re.compile(r" (?<=[.!?] )")  # the same where spaces are single, found much faster
+_ASCII_SENTENCE_END = re.compile(
+    r" (?<=[.!?] )"
+)  # the same where spaces are single, found much faster
 _CLAUSE_END = re.compile(r"(?<=[,;:])\s+|(?<=[，；：])")
 _TITLE_END = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Rev|Col|Capt|Gov|Prof|No)|\b[A-Z])\.$")
 _LONGEST_TITLE = 6  # characters of _TITLE_END at most: what stands before need not be searched
@@ -38,7 +44,9 @@ def clauses(text: str) -> list[str]:
 
 def length(text: str) -> float:
     """Words; two Chinese characters count as one."""
-    if text.isascii():  # the same count as _WORD's, faster; a letter between two joints needs it twice
+    if (
+        text.isascii()
+    ):  # the same count as _WORD's, faster; a letter between two joints needs it twice
         shape = text.encode().translate(_SHAPE).replace(b"wjw", b"www").replace(b"wjw", b"www")
         return len(shape.replace(b"j", b" ").split())
     return sum(map(len, _HAN.findall(text))) / 2 + len(_WORD.findall(text))

@@ -27,7 +27,9 @@ class DateNotation:
 
 # ISO and its kin, and Chinese or Japanese: read whatever the language.
 NUMERIC = DateNotation(
-    re.compile(r"(?P<year>\d{4})(?:[-/.]|\s*年\s*)(?P<month>\d{1,2})(?:[-/.]|\s*月\s*)(?P<day>\d{1,2})")
+    re.compile(
+        r"(?P<year>\d{4})(?:[-/.]|\s*年\s*)(?P<month>\d{1,2})(?:[-/.]|\s*月\s*)(?P<day>\d{1,2})"
+    )
 )
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -39,7 +41,11 @@ def is_iso_date(text: str) -> bool:
 
 def dates(text: str, notations: Sequence[DateNotation]) -> set[str]:
     """Every day that a text in lower case names, as ISO dates."""
-    return {notation.iso(match) for notation in (NUMERIC, *notations) for match in notation.pattern.finditer(text)}
+    return {
+        notation.iso(match)
+        for notation in (NUMERIC, *notations)
+        for match in notation.pattern.finditer(text)
+    }
 
 
 def replace_dates(text: str, notations: Sequence[DateNotation]) -> str:
@@ -56,7 +62,11 @@ def without_months_and_days(text: str) -> str:
 
 def month_numbers(names: Sequence[str], *, short: int) -> dict[str, int]:
     """Number by name of the twelve months, written in full or by their first `short` letters."""
-    return {spelled: number for number, name in enumerate(names, start=1) for spelled in (name, name[:short])}
+    return {
+        spelled: number
+        for number, name in enumerate(names, start=1)
+        for spelled in (name, name[:short])
+    }
 
 
 def years(text: str) -> list[int]:

@@ -1,7 +1,7 @@
 """Does an answer say only what results, question and prompt say, and nothing else than they do?
 
-Lexical and deterministic, by the rules of the language and of those it mixes in. Each rule looks at what can be
-compared without understanding:
+Lexical and deterministic, by the rules of the language and of those it mixes in. Each rule looks at
+what can be compared without understanding:
 
 | rule | rejects | example |
 |---|---|---|
@@ -12,11 +12,11 @@ compared without understanding:
 | other value | beside a key of a result (a day, a place) the value of another key | the next day's price |
 | denial | that nothing is known, where something was found | I cannot look it up. |
 
-The first four are "not grounded", the last two are "contradicts". Sums, averages and other computed values are not
-grounded: teachers are told to compute nothing. Denials are known only in languages whose rules list how they are said.
-A clause is what stands between commas, semicolons, full stops and line breaks; the rule on other values looks at
-clauses with exactly one number.
-"""
+The first four are "not grounded", the last two are "contradicts". Sums, averages and other computed
+values are not grounded: teachers are told to compute nothing. Denials are known only in languages
+whose rules list how they are said. A clause is what stands between commas, semicolons, full stops
+and line breaks; the rule on other values looks at clauses with exactly one number.
+"""  # noqa: E501
 
 import re
 import unicodedata
@@ -41,7 +41,8 @@ class Evidence:
 
     Args:
         results: texts of the tool results.
-        others: question, system prompt, arguments of calls and whatever else was said before the answer.
+        others: question, system prompt, arguments of calls and whatever else was said before the
+            answer.
         ids: memory ids that the results hold.
     """
 
@@ -57,15 +58,25 @@ def not_grounded(answer: str, evidence: Evidence, language: LanguageCode) -> lis
     known = _values(sources, language)
     unknown = {readings for readings in _numbers(bare, language) if readings.isdisjoint(known)}
     found = {
-        "numbers": sum(not any(_is_known(value, known, evidence) for value in readings) for readings in unknown),
+        "numbers": sum(
+            not any(_is_known(value, known, evidence) for value in readings) for readings in unknown
+        ),
         "dates": len(dates_in(bare, language) - dates_in(sources, language)),
-        "names": len(set().union(*(rules.unknown_names(bare, sources) for rules in readers(language)))),
-        "ids": len(set(_CITED.findall(answer)) - evidence.ids - _ids_in([*evidence.results, *evidence.others])),
+        "names": len(
+            set().union(*(rules.unknown_names(bare, sources) for rules in readers(language)))
+        ),
+        "ids": len(
+            set(_CITED.findall(answer))
+            - evidence.ids
+            - _ids_in([*evidence.results, *evidence.others])
+        ),
     }
     return [f"{count} {kind} stand in no result" for kind, count in found.items() if count]
 
 
-def contradictions(answer: str, evidence: Evidence, language: LanguageCode, *, may_deny: bool) -> list[str]:
+def contradictions(
+    answer: str, evidence: Evidence, language: LanguageCode, *, may_deny: bool
+) -> list[str]:
     """What the answer says against the results.
 
     Args:
@@ -77,7 +88,11 @@ def contradictions(answer: str, evidence: Evidence, language: LanguageCode, *, m
     if denies and not says_never_told("\n".join(evidence.results), language):
         found.append("says that nothing is known, and a result is not empty")
     levels = [level for value in values for level in _levels(value) if len(level) > 1]
-    wrong = sum(_is_other_value(clause, level, language) for clause in _clauses(answer, language) for level in levels)
+    wrong = sum(
+        _is_other_value(clause, level, language)
+        for clause in _clauses(answer, language)
+        for level in levels
+    )
     return [*found, f"{wrong} values of another key"] if wrong else found
 
 
@@ -99,10 +114,14 @@ def _is_known(number: Decimal, known: set[Decimal], evidence: Evidence) -> bool:
     """Whether a number that stands nowhere rounds one that does, or counts a list of a result."""
     exponent = number.as_tuple().exponent
     places = Decimal(1).scaleb(max(exponent, -12) if isinstance(exponent, int) else 0)
-    fine = (value for value in known if value != value.to_integral_value() and value < Decimal(10) ** 15)
+    fine = (
+        value for value in known if value != value.to_integral_value() and value < Decimal(10) ** 15
+    )
     if any(value.quantize(places) == number for value in fine):
         return True
-    return number in {Decimal(size) for result in evidence.results for size in _sizes(read_result(result))}
+    return number in {
+        Decimal(size) for result in evidence.results for size in _sizes(read_result(result))
+    }
 
 
 def _sizes(value: object) -> Iterator[int]:
@@ -117,7 +136,9 @@ def _ids_in(texts: Sequence[str]) -> set[str]:
 
 
 def _levels(value: object) -> Iterator[dict[str, set[Decimal]]]:
-    """Keys of one kind with the numbers below each: keys of an object, or the one text field of listed objects."""
+    """Keys of one kind with the numbers below each: keys of an object, or the one text field of
+    listed objects.
+    """
     if isinstance(value, dict):
         yield {str(key): set(_magnitudes_in(item)) for key, item in value.items()}
         inner: dict[str, set[Decimal]] = {}

@@ -1,8 +1,10 @@
 """Which language a person's texts are in, told by script and stop words; "und" where neither says.
 
-Letters decide first: a Chinese text may quote Latin names, hardly the reverse. A script that one language is written in
-names it. Among languages of the Latin script, it is the one whose stop words make the largest share of the words: a
-third to a half in running text, and less than an eighth of a text in another language.
+Letters decide first: a Chinese text may quote Latin names, hardly the reverse. A script that one
+language is written in
+names it. Among languages of the Latin script, it is the one whose stop words make the largest share
+of the words: a third to a half in running text, and less than an eighth of a text in another
+language.
 """
 
 import re
@@ -25,7 +27,9 @@ _LATIN_WORD = re.compile(rf"[{LATIN}]+(?:['’][{LATIN}]+)*")
 
 
 def identify_language(answers: Iterable[str], questions: Iterable[str] = ()) -> LanguageCode:
-    """The language of what a person told; the questions are looked at where the answers are too short to tell."""
+    """The language of what a person told; the questions are looked at where the answers are too
+    short to tell.
+    """
     text = " ".join(answers)
     if text.isascii():
         return _by_stop_words(text, questions)
@@ -35,7 +39,9 @@ def identify_language(answers: Iterable[str], questions: Iterable[str] = ()) -> 
     for code, pattern in _ONE_LANGUAGE.items():
         if 2 * _count(pattern, text) > letters:
             return code
-    return _by_stop_words(text, questions) if 2 * _count(_LATIN, text) > letters else UNKNOWN_LANGUAGE
+    return (
+        _by_stop_words(text, questions) if 2 * _count(_LATIN, text) > letters else UNKNOWN_LANGUAGE
+    )
 
 
 def choose_language(text: str, among: Sequence[LanguageCode]) -> LanguageCode | None:

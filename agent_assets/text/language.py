@@ -1,7 +1,8 @@
 """What has to be known about a language: rules that read text, and phrases that are said.
 
-A language is named by its ISO 639 code. Its rules are the module of that name in `agent_assets/text/languages`; a
-language without one has `GenericRules`. To add a language, see "Add a language" in docs/training-data.md.
+A language is named by its ISO 639 code. Its rules are the module of that name in
+`agent_assets/text/languages`; a language without one has `GenericRules`. To add a language, see
+"Add a language" in docs/training-data.md.
 """
 
 import re
@@ -22,7 +23,8 @@ class Phrases:
     """What is said where no wordings file says it.
 
     Args:
-        language: the language these phrases are in: of a language without phrases of its own, another one.
+        language: the language these phrases are in: of a language without phrases of its own,
+            another one.
         elder: a name for an elder who has none.
         told_by: what stands before the words of somebody else, by relationship.
         no_yes: the values of a boolean.
@@ -67,7 +69,8 @@ class Phrases:
 class LanguageRules(Protocol):
     """How text of one language is read.
 
-    What reads content is given texts in NFKC and lower case; what cuts texts is given them with single spaces.
+    What reads content is given texts in NFKC and lower case; what cuts texts is given them with
+    single spaces.
     """
 
     @property
@@ -92,11 +95,15 @@ class LanguageRules(Protocol):
 
     @property
     def stop_words(self) -> Collection[str]:
-        """Words without content, by which the language is also known; none where nobody listed them."""
+        """Words without content, by which the language is also known; none where nobody listed
+        them.
+        """
 
     @property
     def never_told(self) -> Sequence[re.Pattern[str]]:
-        """How a reply says that something was never told; empty where nobody listed it, and so cannot be known."""
+        """How a reply says that something was never told; empty where nobody listed it, and so
+        cannot be known.
+        """
 
     @property
     def number_notations(self) -> tuple[NumberNotation, ...]:
@@ -113,11 +120,15 @@ class LanguageRules(Protocol):
         """What carries content, numbers left out: two texts that share it say the same."""
 
     def search_terms(self, text: str) -> list[str]:
-        """What a search compares, as often as it occurs; of a text without accents, in lower case."""
+        """What a search compares, as often as it occurs; of a text without accents, in lower
+        case.
+        """
 
     @property
     def light_terms(self) -> Collection[str]:
-        """Search terms that many questions share: they help to rank, and hardly count as having been told."""
+        """Search terms that many questions share: they help to rank, and hardly count as having
+        been told.
+        """
 
     def sentences(self, text: str) -> list[str]:
         """The sentences, each without the space around it."""
@@ -132,7 +143,9 @@ class LanguageRules(Protocol):
         """The start of one sentence, cut between two words; at most `max_words` long."""
 
     def unknown_names(self, text: str, sources: str) -> set[str]:
-        """Names and quotations in a text that stand nowhere in the sources; none where names cannot be told."""
+        """Names and quotations in a text that stand nowhere in the sources; none where names cannot
+        be told.
+        """
 
     def people(self, texts: Sequence[str]) -> set[str]:
         """Names that texts introduce by a title or a relation."""

@@ -1,8 +1,9 @@
 """The one recogniser of numbers: numerals in a text, and what they are worth.
 
-Digits of every script count (`١٩٣١` is 1931). Notations differ in the sign before a fraction and in those between
-groups of three digits, so that a numeral has as many readings as there are notations that fit all of it: `1.234` is
-1.234 in English, 1234 in German, and either where the language does not say.
+Digits of every script count (`١٩٣١` is 1931). Notations differ in the sign before a fraction and in
+those between groups of three digits, so that a numeral has as many readings as there are notations
+that fit all of it: `1.234` is 1.234 in English, 1234 in German, and either where the language does
+not say.
 """
 
 import re
@@ -35,8 +36,11 @@ class NumberNotation:
         """One numeral without its sign."""
         group, fraction = re.escape(self.group), re.escape(self.fraction)
         after = rf"(?:{fraction}\d+)?"
-        # The first sign between groups is that between all of them: 1 234.567 is no numeral with two kinds.
-        return re.compile(rf"\d{{1,3}}(?:(?P<group>[{group}])\d{{3}}(?:(?P=group)\d{{3}})*)(?!\d){after}|\d+{after}")
+        # The first sign between groups is that between all of them: 1 234.567 is no numeral with
+        # two kinds.
+        return re.compile(
+            rf"\d{{1,3}}(?:(?P<group>[{group}])\d{{3}}(?:(?P=group)\d{{3}})*)(?!\d){after}|\d+{after}"
+        )
 
     def value(self, numeral: str) -> Decimal | None:
         """What a numeral of this notation is worth; None for another text."""
@@ -64,20 +68,30 @@ def numerals(text: str, notations: Sequence[NumberNotation]) -> Iterator[Numeral
     """The numerals of a text, from the left, each as long as any notation takes it."""
     position = 0
     while first := _DIGIT.search(text, position):
-        matches = [match for notation in notations if (match := notation.pattern.match(text, first.start()))]
+        matches = [
+            match
+            for notation in notations
+            if (match := notation.pattern.match(text, first.start()))
+        ]
         position = max(match.end() for match in matches)
         numeral = text[first.start() : position]
         values = (notation.value(ascii_digits(numeral)) for notation in notations)
-        yield Numeral(first.start(), position, frozenset(value for value in values if value is not None))
+        yield Numeral(
+            first.start(), position, frozenset(value for value in values if value is not None)
+        )
 
 
 def magnitudes(text: str, notations: Sequence[NumberNotation]) -> list[frozenset[Decimal]]:
-    """The readings of every numeral, signs left out: a hyphen before a number is no minus more often than it is."""
+    """The readings of every numeral, signs left out: a hyphen before a number is no minus more
+    often than it is.
+    """
     return [numeral.readings for numeral in numerals(text, notations)]
 
 
 def signed_values(text: str, notations: Sequence[NumberNotation]) -> set[Decimal]:
-    """Every value that a text may state. A minus counts where no word, point or hyphen stands before it."""
+    """Every value that a text may state. A minus counts where no word, point or hyphen stands
+    before it.
+    """
     return {
         -value if _is_minus(text, numeral.start - 1) else value
         for numeral in numerals(text, notations)
@@ -86,7 +100,9 @@ def signed_values(text: str, notations: Sequence[NumberNotation]) -> set[Decimal
 
 
 def plain_number(text: str) -> Decimal | None:
-    """What a whole text is worth that is nothing but a number as programs write it; None for another text."""
+    """What a whole text is worth that is nothing but a number as programs write it; None for
+    another text.
+    """
     value = POINT.value(text.removeprefix("-"))
     return -value if value is not None and text.startswith("-") else value
 
@@ -96,7 +112,9 @@ def ungrouped(text: str, notations: Sequence[NumberNotation]) -> str:
     pieces, position = [], 0
     for numeral in numerals(text, notations):
         found = text[numeral.start : numeral.end]
-        groups = {match["group"] for notation in notations if (match := notation.pattern.fullmatch(found))}
+        groups = {
+            match["group"] for notation in notations if (match := notation.pattern.fullmatch(found))
+        }
         pieces += [text[position : numeral.start], found]
         if len(groups) == 1 and (group := groups.pop()):
             pieces[-1] = found.replace(group, "")
@@ -105,7 +123,9 @@ def ungrouped(text: str, notations: Sequence[NumberNotation]) -> str:
 
 
 def written_numbers(text: str) -> list[str]:
-    """Every number as it is written, without groups: for texts that hold lists of numbers, such as JSON."""
+    """Every number as it is written, without groups: for texts that hold lists of numbers, such as
+    JSON.
+    """
     return _PLAIN.findall(ascii_digits(text))
 
 
@@ -113,7 +133,9 @@ def ascii_digits(text: str) -> str:
     """A text with the digits and number signs of every script as ASCII has them."""
     if text.isascii():
         return text
-    return _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.digit(digit[0])), text.translate(_ARABIC_SIGNS))
+    return _FOREIGN_DIGIT.sub(
+        lambda digit: str(unicodedata.digit(digit[0])), text.translate(_ARABIC_SIGNS)
+    )
 
 
 def _is_minus(text: str, place: int) -> bool:

@@ -1,4 +1,6 @@
-"""Short answers from tool results: every value stated once, compactly; and a memory told in the elder's own words."""
+"""Short answers from tool results: every value stated once, compactly; and a memory told in the
+elder's own words.
+"""
 
 import json
 from collections.abc import Iterator
@@ -34,9 +36,13 @@ def scalars(value: object) -> Iterator[object]:
 
 
 def state_result(observation: str) -> str:
-    """All values of a result in one line, cut where it grows long: `2025-03-01 4.12, 2025-03-02 4.2`."""
+    """All values of a result in one line, cut where it grows long: `2025-03-01 4.12, 2025-03-02
+    4.2`.
+    """
     text = " ".join(_compact(read_result(observation)).split())
-    return text if len(text) <= MAX_RESULT_CHARS else text[:MAX_RESULT_CHARS].rsplit(" ", 1)[0] + " …"
+    return (
+        text if len(text) <= MAX_RESULT_CHARS else text[:MAX_RESULT_CHARS].rsplit(" ", 1)[0] + " …"
+    )
 
 
 def result_values(observation: str) -> list[str]:
@@ -44,14 +50,20 @@ def result_values(observation: str) -> list[str]:
 
     Dates are left out where other values stand beside them: the question named the days.
     """
-    texts = (" ".join(_scalar(value).split()) for value in scalars(read_result(observation)) if value is not None)
+    texts = (
+        " ".join(_scalar(value).split())
+        for value in scalars(read_result(observation))
+        if value is not None
+    )
     values = list(dict.fromkeys(text for text in texts if 0 < len(text) <= MAX_SCALAR_CHARS))
     without_dates = [value for value in values if not is_iso_date(value)]
     return without_dates or values
 
 
 def own_words(memory_text: str, *, language: LanguageCode, max_words: int) -> str:
-    """What was told, cut at the end of a sentence where it is long, and inside of one only where it must be."""
+    """What was told, cut at the end of a sentence where it is long, and inside of one only where it
+    must be.
+    """
     text, rules = " ".join(memory_text.split()), rules_for(language)
     if rules.length(text) <= max_words and (whole := text.rstrip(_OPEN_END)):
         return whole
@@ -71,7 +83,9 @@ def memories_in(observation: str) -> list[JsonObject]:
     """The memories in a result of a memory tool: objects with `id` and `text`."""
     value = read_result(observation)
     entries = value if isinstance(value, list) else [value]
-    return [entry for entry in entries if isinstance(entry, dict) and "id" in entry and "text" in entry]
+    return [
+        entry for entry in entries if isinstance(entry, dict) and "id" in entry and "text" in entry
+    ]
 
 
 def cite(words: str, memory_ids: list[str]) -> str:
@@ -91,7 +105,9 @@ def _compact(value: object) -> str:
 
 def _entry(value: object) -> str:
     """One object of a list without its keys, texts before numbers: `2025-03-01 4.12`."""
-    if isinstance(value, dict) and not any(isinstance(item, dict | list) for item in value.values()):
+    if isinstance(value, dict) and not any(
+        isinstance(item, dict | list) for item in value.values()
+    ):
         parts = sorted(value.values(), key=lambda item: not isinstance(item, str))
         return " ".join(_scalar(item) for item in parts)
     return _compact(value)

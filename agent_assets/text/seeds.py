@@ -1,11 +1,15 @@
-"""Randomness that hangs on what a thing is, not on when it is made: adding one thing never moves another."""
+"""Randomness that hangs on what a thing is, not on when it is made: adding one thing never moves
+another.
+"""
 
 from hashlib import blake2b
 from random import Random
 
 
 def stable_hash(*parts: object) -> int:
-    """A 64-bit number from the texts of the parts; equal parts give equal numbers on every machine."""
+    """A 64-bit number from the texts of the parts; equal parts give equal numbers on every
+    machine.
+    """
     text = "\x1f".join(map(str, parts))
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 

@@ -1,6 +1,7 @@
 """Sample energy market as an MCP server: the clock, gas auctions, LNG factory and region prices.
 
-Run: python -m agent_assets.tool_servers.energy [--transport stdio|sse|http] [--port N] [--today DATE] [--now TIME]
+Run: python -m agent_assets.tool_servers.energy [--transport stdio|sse|http] [--port N] [--today
+DATE] [--now TIME]
 """
 
 import argparse
@@ -13,7 +14,14 @@ from fastmcp.exceptions import ToolError
 from pydantic import Field
 
 from agent_assets.conversations.messages import canonical_json
-from agent_assets.tool_servers.energy_prices import FACTORIES, PROVINCES, REGIONS, check_names, days_between, price
+from agent_assets.tool_servers.energy_prices import (
+    FACTORIES,
+    PROVINCES,
+    REGIONS,
+    check_names,
+    days_between,
+    price,
+)
 from agent_assets.tool_servers.serving import READ_ONLY, add_transport_arguments, new_server, serve
 
 # The schema offers the names; the tools check them, so that an error can list what is allowed.
@@ -25,7 +33,10 @@ Day = Annotated[str, Field(json_schema_extra={"format": "date"})]
 
 def build_server(clock: Callable[[], datetime]) -> FastMCP[None]:
     """The server with its five tools; `clock` tells the local time."""
-    server = new_server("energy", "Prices of a sample gas market. Dates are YYYY-MM-DD; a range has at most 31 days.")
+    server = new_server(
+        "energy",
+        "Prices of a sample gas market. Dates are YYYY-MM-DD; a range has at most 31 days.",
+    )
     tool = server.tool(output_schema=None, annotations=READ_ONLY)
 
     def get_current_date() -> str:
@@ -38,23 +49,39 @@ def build_server(clock: Callable[[], datetime]) -> FastMCP[None]:
 
     def get_auction_price(province: Province, start_date: Day, end_date: Day) -> str:
         """Daily gas auction price of a province, yuan per cubic metre."""
-        return canonical_json(_prices("auction", "province", province, PROVINCES, start_date, end_date))
+        return canonical_json(
+            _prices("auction", "province", province, PROVINCES, start_date, end_date)
+        )
 
     def get_factory_prices(factory_names: list[FactoryName], start_date: Day, end_date: Day) -> str:
         """Daily LNG price of factories, yuan per ton."""
         _check("factory_names", factory_names, FACTORIES)
         tables = {
-            name: _prices("factory", "factory_names", name, FACTORIES, start_date, end_date) for name in factory_names
+            name: _prices("factory", "factory_names", name, FACTORIES, start_date, end_date)
+            for name in factory_names
         }
         days = next(iter(tables.values()))
         return canonical_json({day: {name: tables[name][day] for name in tables} for day in days})
 
     def get_lng_price(region: Region, start_date: Day, end_date: Day | None = None) -> str:
         """Daily LNG price of a region, yuan per ton. Without end_date: one day."""
-        table = _prices("lng", "region", region, REGIONS, start_date, start_date if end_date is None else end_date)
+        table = _prices(
+            "lng",
+            "region",
+            region,
+            REGIONS,
+            start_date,
+            start_date if end_date is None else end_date,
+        )
         return canonical_json([{"date": day, "price": value} for day, value in table.items()])
 
-    for function in (get_current_date, get_current_time, get_auction_price, get_factory_prices, get_lng_price):
+    for function in (
+        get_current_date,
+        get_current_time,
+        get_auction_price,
+        get_factory_prices,
+        get_lng_price,
+    ):
         tool(function)
     return server
 
@@ -82,8 +109,12 @@ def main() -> None:
     """Serve until the client goes."""
     parser = argparse.ArgumentParser(description="Sample energy market as an MCP server.")
     add_transport_arguments(parser)
-    parser.add_argument("--today", type=date.fromisoformat, help="the date the clock tells, for repeatable data")
-    parser.add_argument("--now", type=time.fromisoformat, help="the time the clock tells, for repeatable data")
+    parser.add_argument(
+        "--today", type=date.fromisoformat, help="the date the clock tells, for repeatable data"
+    )
+    parser.add_argument(
+        "--now", type=time.fromisoformat, help="the time the clock tells, for repeatable data"
+    )
     arguments = parser.parse_args()
 
     def clock() -> datetime:

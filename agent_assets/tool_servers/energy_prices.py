@@ -1,4 +1,6 @@
-"""A made-up energy market: prices keyed by a hash of what they are the price of, so asking twice answers alike."""
+"""A made-up energy market: prices keyed by a hash of what they are the price of, so asking twice
+answers alike.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +10,8 @@ from hashlib import blake2b
 SEED = 20250422
 MAX_DAYS = 31
 
-# Middle of each price band, in the units of the Chinese market: auctions in yuan per cubic metre, LNG in yuan per ton.
+# Middle of each price band, in the units of the Chinese market: auctions in yuan per cubic metre,
+# LNG in yuan per ton.
 PROVINCES = {
     "Sichuan": 2.35,
     "Chongqing": 2.48,
@@ -43,7 +46,8 @@ def days_between(start_date: str, end_date: str) -> list[date]:
     """The days from `start_date` to `end_date`, both included (at most 31).
 
     Raises:
-        ValueError: a date is not YYYY-MM-DD, the end lies before the start, or the range is too long.
+        ValueError: a date is not YYYY-MM-DD, the end lies before the start, or the range is too
+            long.
     """
     start, end = _parse("start_date", start_date), _parse("end_date", end_date)
     if end < start:
@@ -71,7 +75,9 @@ def check_names(argument: str, names: Sequence[str], allowed: Sequence[str]) -> 
 
 
 def price(kind: str, place: str, day: date, *, middle: float) -> float:
-    """Price on one day, two decimals: up to 6% of season (dearest in mid January) and 5% of noise around `middle`."""
+    """Price on one day, two decimals: up to 6% of season (dearest in mid January) and 5% of noise
+    around `middle`.
+    """
     season = math.cos(2 * math.pi * (day.timetuple().tm_yday - 15) / 365.25)
     digest = blake2b(f"{SEED}|{kind}|{place}|{day.isoformat()}".encode(), digest_size=8).digest()
     noise = int.from_bytes(digest, "big") / 2**63 - 1

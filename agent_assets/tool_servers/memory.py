@@ -1,7 +1,9 @@
-"""The memories of one elder as an MCP server, read-only. Whose memories is decided by the process, not by a tool.
+"""The memories of one elder as an MCP server, read-only. Whose memories is decided by the process,
+not by a tool.
 
-Run: python -m agent_assets.tool_servers.memory --memories FOLDER [--transport stdio|sse|http] [--port N]
-FOLDER is an elder_memories artifact; "-" serves no memories, for a snapshot of the tools.
+Run: python -m agent_assets.tool_servers.memory --memories FOLDER [--transport stdio|sse|http]
+[--port N] FOLDER is an elder_memories artifact; "-" serves no memories, for a snapshot of the
+tools.
 """
 
 import argparse
@@ -13,7 +15,13 @@ from pathlib import Path
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 
-from agent_assets.conversations.memories import MEMORIES_FILE, PROFILE_FILE, Memory, read_memories, read_profile
+from agent_assets.conversations.memories import (
+    MEMORIES_FILE,
+    PROFILE_FILE,
+    Memory,
+    read_memories,
+    read_profile,
+)
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.text.language import UNKNOWN_LANGUAGE, LanguageCode
 from agent_assets.tool_servers.memory_search import MemoryIndex
@@ -26,10 +34,14 @@ NO_TOPIC = "other"
 
 
 def build_server(memories: Sequence[Memory], language: LanguageCode) -> FastMCP[None]:
-    """The server with its five tools over `memories`. What memories say is data: it is returned, never acted on."""
+    """The server with its five tools over `memories`. What memories say is data: it is returned,
+    never acted on.
+    """
     by_id = {memory.memory_id: memory for memory in memories}
     index = MemoryIndex(memories, language)
-    server = new_server("memories", "What one elder told, with memory ids. [] means it was never told.")
+    server = new_server(
+        "memories", "What one elder told, with memory ids. [] means it was never told."
+    )
 
     def search_memories(query: str) -> str:
         """Search the memories by words. [] means never told."""
@@ -45,7 +57,9 @@ def build_server(memories: Sequence[Memory], language: LanguageCode) -> FastMCP[
     def list_topics() -> str:
         """Topics and how many memories each has."""
         topics = Counter(memory.category or NO_TOPIC for memory in memories)
-        return canonical_json([{"topic": topic, "count": topics[topic]} for topic in sorted(topics)])
+        return canonical_json(
+            [{"topic": topic, "count": topics[topic]} for topic in sorted(topics)]
+        )
 
     def find_by_years(start_year: int, end_year: int) -> str:
         """Memories that mention years from start_year to end_year."""
@@ -77,7 +91,9 @@ def _result(memory: Memory, *, max_text: int) -> dict[str, str]:
 def main() -> None:
     """Load the folder once and serve until the client goes."""
     parser = argparse.ArgumentParser(description="The memories of one elder as an MCP server.")
-    parser.add_argument("--memories", required=True, help='folder with memories.jsonl, or "-" for none')
+    parser.add_argument(
+        "--memories", required=True, help='folder with memories.jsonl, or "-" for none'
+    )
     add_transport_arguments(parser)
     arguments = parser.parse_args()
     memories: list[Memory] = []
@@ -86,7 +102,9 @@ def main() -> None:
         folder = Path(arguments.memories)
         for name in (MEMORIES_FILE, PROFILE_FILE):
             if not (folder / name).is_file():
-                sys.exit(f"error: {folder} has no {name}; give the folder of an elder_memories artifact.")
+                sys.exit(
+                    f"error: {folder} has no {name}; give the folder of an elder_memories artifact."
+                )
         memories, language = read_memories(folder), read_profile(folder).language
     serve(build_server(memories, language), arguments)
 

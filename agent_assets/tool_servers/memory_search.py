@@ -1,7 +1,7 @@
 """Lexical search over one elder's memories: BM25 over the terms of their language, with a floor.
 
-The floor is what makes "I was never told that" possible: a memory is found only when it holds enough of what the
-query is about, rare words counting more than common ones.
+The floor is what makes "I was never told that" possible: a memory is found only when it holds
+enough of what the query is about, rare words counting more than common ones.
 """
 
 import math
@@ -49,7 +49,10 @@ class MemoryIndex:
         self._language = language
         self._light = frozenset().union(*(rules.light_terms for rules in readers(language)))
         self._memories = sorted(memories, key=lambda memory: memory.memory_id)
-        self._counts = [Counter(terms(f"{memory.question} {memory.answer}", language)) for memory in self._memories]
+        self._counts = [
+            Counter(terms(f"{memory.question} {memory.answer}", language))
+            for memory in self._memories
+        ]
         self._lengths = [counts.total() for counts in self._counts]
         self._average_length = sum(self._lengths) / max(len(self._lengths), 1)
         self._holders = Counter(term for counts in self._counts for term in counts)
@@ -63,26 +66,38 @@ class MemoryIndex:
         for index, memory in enumerate(self._memories):
             held = sum(weight for term, weight in weights.items() if term in self._counts[index])
             if held and held >= MIN_COVERAGE * total:
-                score = sum(weight * self._saturation(index, term) for term, weight in weights.items())
+                score = sum(
+                    weight * self._saturation(index, term) for term, weight in weights.items()
+                )
                 found.append((score, memory))
         # Python's sort is stable and the memories are in id order: equal scores keep it.
         found.sort(key=lambda pair: -round(pair[0], 9))
         return [memory for _, memory in found[:limit]]
 
     def between_years(self, start_year: int, end_year: int) -> list[Memory]:
-        """Memories that mention a year from `start_year` to `end_year`, earliest such year first."""
+        """Memories that mention a year from `start_year` to `end_year`, earliest such year
+        first.
+        """
         dated = []
         for memory in self._memories:
-            inside = [year for year in years(f"{memory.question} {memory.answer}") if start_year <= year <= end_year]
+            inside = [
+                year
+                for year in years(f"{memory.question} {memory.answer}")
+                if start_year <= year <= end_year
+            ]
             if inside:
                 dated.append((min(inside), memory))
         return [memory for _, memory in sorted(dated, key=lambda pair: pair[0])]
 
     def about_person(self, name: str) -> list[Memory]:
-        """Memories that hold `name` in question or answer. Latin names match where a word starts: Ann, not cannot."""
+        """Memories that hold `name` in question or answer. Latin names match where a word starts:
+        Ann, not cannot.
+        """
         needle = normalise(name).strip()
         pattern = re.compile((r"\b" if needle[:1].isascii() else "") + re.escape(needle))
-        texts = ((normalise(f"{memory.question} {memory.answer}"), memory) for memory in self._memories)
+        texts = (
+            (normalise(f"{memory.question} {memory.answer}"), memory) for memory in self._memories
+        )
         return [memory for text, memory in texts if needle and pattern.search(text)]
 
     def _weight(self, term: str) -> float:
@@ -95,4 +110,8 @@ class MemoryIndex:
 
     def _saturation(self, index: int, term: str) -> float:
         count = self._counts[index][term]
-        return count * (_K1 + 1) / (count + _K1 * (1 - _B + _B * self._lengths[index] / self._average_length))
+        return (
+            count
+            * (_K1 + 1)
+            / (count + _K1 * (1 - _B + _B * self._lengths[index] / self._average_length))
+        )

@@ -1,4 +1,6 @@
-"""What our MCP servers share: the transports of the command line, and errors that a model can read."""
+"""What our MCP servers share: the transports of the command line, and errors that a model can
+read.
+"""
 
 import argparse
 
@@ -13,7 +15,9 @@ READ_ONLY = ToolAnnotations(read_only_hint=True)
 
 
 class ShortErrors(Middleware):
-    """Says what is wrong with the arguments in one line: an observation should cost a model few tokens."""
+    """Says what is wrong with the arguments in one line: an observation should cost a model few
+    tokens.
+    """
 
     async def on_call_tool(
         self,
@@ -27,7 +31,10 @@ class ShortErrors(Middleware):
             if not isinstance(error.__cause__, PydanticValidationError):
                 raise
             problems = error.__cause__.errors(include_url=False, include_input=False)
-            lines = [f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in problems]
+            lines = [
+                f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+                for problem in problems
+            ]
             raise ToolError("; ".join(lines)) from None
 
 
@@ -39,8 +46,12 @@ def new_server(name: str, instructions: str) -> FastMCP[None]:
 def add_transport_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--transport`, `--host` and `--port`."""
     parser.add_argument("--transport", choices=("stdio", "sse", "http"), default="stdio")
-    parser.add_argument("--host", default="127.0.0.1", help="address for sse and http (default: this machine only)")
-    parser.add_argument("--port", type=int, default=8765, help="port for sse (path /sse) and http (path /mcp)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address for sse and http (default: this machine only)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8765, help="port for sse (path /sse) and http (path /mcp)"
+    )
 
 
 def serve(server: FastMCP[None], arguments: argparse.Namespace) -> None:
@@ -49,5 +60,9 @@ def serve(server: FastMCP[None], arguments: argparse.Namespace) -> None:
         server.run("stdio", show_banner=False, log_level="WARNING")
     else:
         server.run(
-            arguments.transport, show_banner=False, log_level="WARNING", host=arguments.host, port=arguments.port
+            arguments.transport,
+            show_banner=False,
+            log_level="WARNING",
+            host=arguments.host,
+            port=arguments.port,
         )

@@ -1,7 +1,8 @@
-"""A stage that makes something else under the same `code_version` is found here, before any store has both.
+"""A stage that makes something else under the same `code_version` is found here, before any store
+has both.
 
-The stages that need an engine environment are compared where they all run, in the test of a whole chain
-(tests/integration/pipeline).
+The stages that need an engine environment are compared where they all run, in the test of a whole
+chain (tests/integration/pipeline).
 """
 
 import json
@@ -21,11 +22,23 @@ from support.yaml_pipelines import assets_of, loaded
 
 MEMORIES = (
     ("What did your father make?", "My father made candles and soap in a shop in Milk Street."),
-    ("Where did you learn to swim?", "I learned to swim in the mill pond behind the tannery when I was eight."),
-    ("Who taught you to bake?", "My aunt Ruth taught me to bake rye bread in her stone oven in 1931."),
-    ("What was your first job?", "At fourteen I carried letters for the harbour master of Rostock."),
+    (
+        "Where did you learn to swim?",
+        "I learned to swim in the mill pond behind the tannery when I was eight.",
+    ),
+    (
+        "Who taught you to bake?",
+        "My aunt Ruth taught me to bake rye bread in her stone oven in 1931.",
+    ),
+    (
+        "What was your first job?",
+        "At fourteen I carried letters for the harbour master of Rostock.",
+    ),
     ("Which animal did you keep?", "We kept a grey goat called Minna that ate my school books."),
-    ("What did you do on Sundays?", "On Sundays we walked to the chapel on the hill and picked blackberries."),
+    (
+        "What did you do on Sundays?",
+        "On Sundays we walked to the chapel on the hill and picked blackberries.",
+    ),
 )
 SERVERS = {
     "mcpServers": {
@@ -42,20 +55,34 @@ STAGES = ("mcp_tool_schema", "questions", "elder_memories", "train_jsonl")
 class OneElder:
     """A database with one elder."""
 
-    def read_elder(self, elder_id: str, layout: MongoLayout, *, max_answer_chars: int) -> ElderRecord:
+    def read_elder(
+        self, elder_id: str, layout: MongoLayout, *, max_answer_chars: int
+    ) -> ElderRecord:
         told = [Memory(f"m{n}", question, answer) for n, (question, answer) in enumerate(MEMORIES)]
-        return ElderRecord(ElderProfile(elder_id, "Ada Brown", "en", {"hobby": "chess"}), tuple(told))
+        return ElderRecord(
+            ElderProfile(elder_id, "Ada Brown", "en", {"hobby": "chess"}), tuple(told)
+        )
 
 
 def make_rows(folder: Path) -> dict[str, Made]:
     attributes = {
         "name": "elder",
         "partitions": "elders",
-        "questions": {"teacher": "scripted", "wordings": "wordings.yaml", "per_tool": 6, "heldout_per_tool": 2},
+        "questions": {
+            "teacher": "scripted",
+            "wordings": "wordings.yaml",
+            "per_tool": 6,
+            "heldout_per_tool": 2,
+        },
         "train_jsonl": {"teacher": "scripted", "closed_per_memory": 1, "memory_tool_questions": 4},
     }
-    wordings = {"wordings.yaml": Path(__file__).with_name("wordings.yaml").read_text(encoding="utf-8")}
-    with loaded(attributes, SERVERS, wordings) as definitions, dg.DagsterInstance.ephemeral() as instance:
+    wordings = {
+        "wordings.yaml": Path(__file__).with_name("wordings.yaml").read_text(encoding="utf-8")
+    }
+    with (
+        loaded(attributes, SERVERS, wordings) as definitions,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
         instance.add_dynamic_partitions("elders", ["ada"])
         result = dg.materialize(
             assets_of(definitions),
@@ -72,7 +99,9 @@ def make_rows(folder: Path) -> dict[str, Made]:
     return made_in(folder / "store" / "elder", STAGES)
 
 
-def test_stages_without_an_engine_make_what_they_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_without_an_engine_make_what_they_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     check_recorded("elder", make_rows(tmp_path))
 
@@ -95,13 +124,24 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_a_changed_output_names_the_stage_whose_code_version_has_to_be_raised(recorded: Path) -> None:
+def test_a_changed_output_names_the_stage_whose_code_version_has_to_be_raised(
+    recorded: Path,
+) -> None:
     check_recorded("p", made(), recorded)
-    check_recorded("p", made(rows=Made("4", ("questions",), {"data_version": "b", "loss": [1.001, 0.5]})), recorded)
+    check_recorded(
+        "p",
+        made(rows=Made("4", ("questions",), {"data_version": "b", "loss": [1.001, 0.5]})),
+        recorded,
+    )
     rows = Made("4", ("questions",), {"data_version": "c", "loss": [1.0, 0.5]})
-    with pytest.raises(pytest.fail.Exception, match=r"rows makes something else \(data_version\) under code_version 4"):
+    with pytest.raises(
+        pytest.fail.Exception,
+        match=r"rows makes something else \(data_version\) under code_version 4",
+    ):
         check_recorded("p", made(rows=rows), recorded)
-    with pytest.raises(pytest.fail.Exception, match="rows has code_version 5, which is not recorded: record anew"):
+    with pytest.raises(
+        pytest.fail.Exception, match="rows has code_version 5, which is not recorded: record anew"
+    ):
         check_recorded("p", made(rows=replace(rows, code_version="5")), recorded)
 
 
@@ -112,5 +152,7 @@ def test_what_was_given_something_else_is_not_blamed(recorded: Path) -> None:
     }
     with pytest.raises(pytest.fail.Exception) as caught:
         check_recorded("p", changed, recorded)
-    assert "questions makes something else" in str(caught.value) and "rows makes" not in str(caught.value)
+    assert "questions makes something else" in str(caught.value) and "rows makes" not in str(
+        caught.value
+    )
     assert "p" in json.loads(recorded.read_text(encoding="utf-8"))

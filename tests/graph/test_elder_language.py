@@ -1,4 +1,6 @@
-"""An elder whose language has no rules: the materialization of their memories says so, and the log warns."""
+"""An elder whose language has no rules: the materialization of their memories says so, and the log
+warns.
+"""
 
 from pathlib import Path
 
@@ -19,17 +21,24 @@ class OneElder:
     def __init__(self, language: str) -> None:
         self.language = language
 
-    def read_elder(self, elder_id: str, layout: MongoLayout, *, max_answer_chars: int) -> ElderRecord:
+    def read_elder(
+        self, elder_id: str, layout: MongoLayout, *, max_answer_chars: int
+    ) -> ElderRecord:
         told = Memory("m", "Que vendait votre père ?", "Mon père vendait du pain.")
         return ElderRecord(ElderProfile(elder_id, "Ada", self.language), (told,))
 
 
-@pytest.mark.parametrize(("language", "rules"), [("fr", "generic"), ("und", "generic"), ("en", "en"), ("zh", "zh")])
+@pytest.mark.parametrize(
+    ("language", "rules"), [("fr", "generic"), ("und", "generic"), ("en", "en"), ("zh", "zh")]
+)
 def test_memories_say_by_which_rules_they_are_read(
     language: str, rules: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     attributes = {"name": "elder", "partitions": "elders"}
-    with loaded(attributes, {"mcpServers": {}}, {}) as definitions, dg.DagsterInstance.ephemeral() as instance:
+    with (
+        loaded(attributes, {"mcpServers": {}}, {}) as definitions,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
         instance.add_dynamic_partitions("elders", ["ada"])
         result = dg.materialize(
             assets_of(definitions),
@@ -39,7 +48,9 @@ def test_memories_say_by_which_rules_they_are_read(
             resources={
                 "store": StoreResource(root=str(tmp_path / "store"), cache=str(tmp_path)),
                 "mongo": dg.ResourceDefinition.hardcoded_resource(OneElder(language)),
-                "engines": LocalEngines(environments=str(tmp_path), device="cpu", home=str(tmp_path)),
+                "engines": LocalEngines(
+                    environments=str(tmp_path), device="cpu", home=str(tmp_path)
+                ),
             },
         )
         (event,) = result.get_asset_materialization_events()

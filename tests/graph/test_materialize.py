@@ -1,4 +1,6 @@
-"""Materializing through the store: built once, reused when nothing that matters changed, and it says why."""
+"""Materializing through the store: built once, reused when nothing that matters changed, and it
+says why.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +26,9 @@ def test_the_second_time_everything_is_reused(instance: dg.DagsterInstance, tmp_
     assert world.built == ["parent[None]", "child[None]"]
 
 
-def test_an_identical_parent_stops_the_rebuild(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_an_identical_parent_stops_the_rebuild(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
     world = World()
     materialize(instance, tmp_path, world)
     world.noise = "!"  # the source looks different, the content is the same
@@ -43,7 +47,9 @@ def test_edit_then_revert_builds_nothing(instance: dg.DagsterInstance, tmp_path:
     assert world.built == []
 
 
-def test_a_changed_setting_rebuilds_only_what_depends_on_it(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_a_changed_setting_rebuilds_only_what_depends_on_it(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
     world = World()
     materialize(instance, tmp_path, world)
     world.rate, world.built = 0.2, []
@@ -64,10 +70,14 @@ def test_elders_do_not_share_artifacts(instance: dg.DagsterInstance, tmp_path: P
     materialize(instance, tmp_path, world, partition="ada")
     materialize(instance, tmp_path, world, partition="ben")
     assert world.built == ["parent[ada]", "child[ada]", "parent[ben]", "child[ben]"]
-    assert (tmp_path / "toy" / "child" / "ada").is_dir() and (tmp_path / "toy" / "child" / "ben").is_dir()
+    assert (tmp_path / "toy" / "child" / "ada").is_dir() and (
+        tmp_path / "toy" / "child" / "ben"
+    ).is_dir()
 
 
-def test_a_hand_edited_artifact_is_rebuilt_with_a_message(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_a_hand_edited_artifact_is_rebuilt_with_a_message(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
     world = World()
     materialize(instance, tmp_path, world)
     for path in (tmp_path / "toy" / "child").rglob("text.txt"):
@@ -87,7 +97,9 @@ def test_a_damaged_input_is_never_trained_on(instance: dg.DagsterInstance, tmp_p
     assert not result.success and "differs from its manifest: text.txt" in failure(result)
 
 
-def test_a_missing_input_names_what_to_materialize(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_a_missing_input_names_what_to_materialize(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
     result = materialize(instance, tmp_path, World(), select=("child",), raise_on_error=False)
     assert not result.success and "materialize toy/parent first" in failure(result)
 
@@ -102,14 +114,20 @@ def test_a_failed_blocking_check_stops_what_follows_and_is_tried_again(
     assert "failed its blocking checks: healthy" in failure(alone)
     world.healthy = True
     result = materialize(instance, tmp_path, world)
-    assert result.success and outcome(result, "parent") == ("built", "the last build failed its checks: healthy")
+    assert result.success and outcome(result, "parent") == (
+        "built",
+        "the last build failed its checks: healthy",
+    )
 
 
 def test_a_wiped_store_is_rebuilt(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     world = World()
     materialize(instance, tmp_path / "one", world)
     result = materialize(instance, tmp_path / "two", world)
-    assert outcome(result, "child") == ("built", "the previous version is not in the store any more")
+    assert outcome(result, "child") == (
+        "built",
+        "the previous version is not in the store any more",
+    )
 
 
 def test_a_wiped_history_reuses_the_store(tmp_path: Path) -> None:
@@ -126,7 +144,11 @@ def test_runs_and_materializations_are_tagged(instance: dg.DagsterInstance, tmp_
     assert run is not None
     assert run.tags["agent_assets/elder"] == "ada" and run.tags["agent_assets/pipeline"] == "toy"
     assert run.tags["agent_assets/gpu"] == "true"
-    (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key and e.asset_key.path[-1] == "child"]
+    (event,) = [
+        e
+        for e in result.get_asset_materialization_events()
+        if e.asset_key and e.asset_key.path[-1] == "child"
+    ]
     tags = event.materialization.tags or {}
     assert tags["agent_assets/device"] == "cpu"
     assert len(tags["dagster/data_version"]) == 32

@@ -1,8 +1,10 @@
-"""The plan against two oracles, over random histories: Dagster's own resolver, and a naive model of the closure.
+"""The plan against two oracles, over random histories: Dagster's own resolver, and a naive model of
+the closure.
 
-After every random edit: own causes are what Dagster calls stale (with what Dagster cannot see: sources, and
-failed checks), everything below follows, and nothing else does. After a refresh without failures nothing is left, and
-what was executed is what was planned, but for asset partitions whose parents came out identical.
+After every random edit: own causes are what Dagster calls stale (with what Dagster cannot see:
+sources, and failed checks), everything below follows, and nothing else does. After a refresh
+without failures nothing is left, and what was executed is what was planned, but for asset
+partitions whose parents came out identical.
 """
 
 import logging
@@ -34,14 +36,20 @@ stages = st.sampled_from(NAMES)
 small = st.integers(0, 3)
 edits = st.one_of(
     st.tuples(st.just("memories"), elders, st.sampled_from(TEXTS)),
-    st.tuples(st.just("servers"), st.sampled_from(("lookup", "lookup!", "lookup and price", "prices")), st.none()),
+    st.tuples(
+        st.just("servers"),
+        st.sampled_from(("lookup", "lookup!", "lookup and price", "prices")),
+        st.none(),
+    ),
     st.tuples(st.just("weights"), st.sampled_from(("w", "w!", "v")), st.none()),
     st.tuples(st.just("setting"), stages, small),
     st.tuples(st.just("code"), stages, small),
     st.tuples(st.just("presence"), elders, st.booleans()),
 )
 steps = st.lists(
-    st.tuples(st.lists(edits, min_size=1, max_size=4), st.one_of(st.none(), st.tuples(stages, elders))),
+    st.tuples(
+        st.lists(edits, min_size=1, max_size=4), st.one_of(st.none(), st.tuples(stages, elders))
+    ),
     min_size=2,
     max_size=4,
 )
@@ -52,7 +60,10 @@ EVERYTHING: list[tuple[list[Edit], Executed | None]] = [
     ([("code", name, 2) for name in ("questions", "train_jsonl", "eval_report")], None),
     ([("memories", "ben", "B"), ("presence", "ada", False)], None),
     ([("presence", "ada", True), ("servers", "prices", None)], ("mcp_tool_schema", "ada")),
-    ([("memories", "ada", "a!"), ("weights", "v", None), ("code", "sft_adapter", 1)], ("train_jsonl", "ada")),
+    (
+        [("memories", "ada", "a!"), ("weights", "v", None), ("code", "sft_adapter", 1)],
+        ("train_jsonl", "ada"),
+    ),
 ]
 
 
@@ -115,11 +126,14 @@ def compare(fleet: Fleet, plan: Plan) -> None:
         found = by_cell.get(entry)
         inputs = set(PARENTS[entry[0]])
         direct = found is not None and any(
-            cause.kind in VISIBLE and (cause.input is None or cause.input in inputs) for cause in found.causes
+            cause.kind in VISIBLE and (cause.input is None or cause.input in inputs)
+            for cause in found.causes
         )
-        removed_before = found is not None and "added again after a removal; nothing is inherited" in [
-            cause.detail for cause in found.causes
-        ]
+        removed_before = (
+            found is not None
+            and "added again after a removal; nothing is inherited"
+            in [cause.detail for cause in found.causes]
+        )
         if removed_before:
             continue  # what Dagster says here is the former elder's: the reason for tombstones
         if status is StaleStatus.MISSING:
@@ -127,16 +141,24 @@ def compare(fleet: Fleet, plan: Plan) -> None:
         else:
             assert direct == (status is StaleStatus.STALE), (entry, status, found)
             sources = {"weights", "servers", "mongodb"}
-            says_source = found is not None and any(cause.input in sources for cause in found.causes)
+            says_source = found is not None and any(
+                cause.input in sources for cause in found.causes
+            )
             if entry[0] in READS_SOURCE:
                 assert says_source == moved_source(fleet, entry), (entry, found)
 
 
 def resolver_statuses(fleet: Fleet) -> dict[Executed, StaleStatus]:
     graph = AssetGraph.from_assets(fleet.assets())
-    resolver = CachingStaleStatusResolver(fleet.instance, graph, LoadingContextForTest(fleet.instance))
-    pairs = [(name, elder) for name in NAMES for elder in ((None,) if name in SHARED else fleet.elders())]
-    return {(name, elder): resolver.get_status(fleet.spec.key(name), elder) for name, elder in pairs}
+    resolver = CachingStaleStatusResolver(
+        fleet.instance, graph, LoadingContextForTest(fleet.instance)
+    )
+    pairs = [
+        (name, elder) for name in NAMES for elder in ((None,) if name in SHARED else fleet.elders())
+    ]
+    return {
+        (name, elder): resolver.get_status(fleet.spec.key(name), elder) for name, elder in pairs
+    }
 
 
 def with_own_cause(plan: Plan) -> set[Executed]:
@@ -148,14 +170,18 @@ def with_own_cause(plan: Plan) -> set[Executed]:
 
 
 def naive_closure(fleet: Fleet, plan: Plan) -> set[Executed]:
-    """What has a cause of its own, and everything below it, by walking down the graph again and again."""
+    """What has a cause of its own, and everything below it, by walking down the graph again and
+    again.
+    """
     found = with_own_cause(plan)
     while True:
         more = {
             (name, elder)
             for name in NAMES
             for elder in ((None,) if name in SHARED else fleet.elders())
-            if any((parent, None if parent in SHARED else elder) in found for parent in PARENTS[name])
+            if any(
+                (parent, None if parent in SHARED else elder) in found for parent in PARENTS[name]
+            )
         }
         if more <= found:
             return found
@@ -163,15 +189,22 @@ def naive_closure(fleet: Fleet, plan: Plan) -> set[Executed]:
 
 
 def moved_source(fleet: Fleet, entry: Executed) -> bool:
-    """Whether an asset partition that reads a source recorded another version of it than the source has now."""
+    """Whether an asset partition that reads a source recorded another version of it than the source
+    has now.
+    """
     name, elder = entry
     partitions = None if elder is None else [elder]
     key = fleet.spec.key(name)
-    found = fleet.instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=partitions), limit=1)
+    found = fleet.instance.fetch_materializations(
+        dg.AssetRecordsFilter(key, asset_partitions=partitions), limit=1
+    )
     materialization = found.records[0].asset_materialization
     assert materialization is not None and materialization.tags is not None
     current = fleet.world.source(name, elder)
-    return any(materialization.tags[f"{INPUT_TAG}{source}"] != version for source, version in current.items())
+    return any(
+        materialization.tags[f"{INPUT_TAG}{source}"] != version
+        for source, version in current.items()
+    )
 
 
 @contextmanager

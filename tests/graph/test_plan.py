@@ -29,7 +29,11 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 def test_at_first_everything_is_missing_and_a_refresh_makes_all_of_it(fleet: Fleet) -> None:
     plan = fleet.plan()
     assert {entry.status for entry in plan.asset_partitions} == {Status.MISSING}
-    assert [(run.partition, run.assets) for run in plan.runs] == [(None, SHARED), ("ada", ELDER), ("ben", ELDER)]
+    assert [(run.partition, run.assets) for run in plan.runs] == [
+        (None, SHARED),
+        ("ada", ELDER),
+        ("ben", ELDER),
+    ]
     assert fleet.refresh() == asset_partitions(plan)
     assert fleet.plan().asset_partitions == () and fleet.plan().fresh == 3 + 2 * 5
 
@@ -53,7 +57,9 @@ def test_a_parent_that_comes_out_identical_stops_the_rest(fleet: Fleet) -> None:
     (run,) = fleet.plan().runs
     result = fleet.start(run)
     assert result.success and materialized(result, "ada") == {("elder_memories", "ada")}
-    skipped = {event.step_key for event in result.all_events if event.event_type_value == "STEP_SKIPPED"}
+    skipped = {
+        event.step_key for event in result.all_events if event.event_type_value == "STEP_SKIPPED"
+    }
     assert skipped == {"fleet__sft_adapter", "fleet__merged_model", "fleet__eval_report"}
     assert fleet.plan().asset_partitions == ()
 
@@ -75,7 +81,9 @@ def test_changing_the_evaluation_never_retrains(fleet: Fleet) -> None:
     fleet.world.settings["eval_report"] = 7
     plan = fleet.plan()
     assert asset_partitions(plan) == {("eval_report", "ada"), ("eval_report", "ben")}
-    assert {cause.kind for entry in plan.asset_partitions for cause in entry.causes} == {CauseKind.CONFIG}
+    assert {cause.kind for entry in plan.asset_partitions for cause in entry.causes} == {
+        CauseKind.CONFIG
+    }
 
 
 def test_a_shared_parent_fans_out_and_says_so(fleet: Fleet) -> None:
@@ -105,7 +113,9 @@ def test_changed_code_is_told_from_changed_configuration(fleet: Fleet) -> None:
 def test_what_failed_stays_in_the_plan_and_stops_nobody_else(fleet: Fleet) -> None:
     fleet.world.failing = {("sft_adapter", "ada")}
     fleet.refresh()
-    assert asset_partitions(fleet.plan()) == {(name, "ada") for name in ("sft_adapter", "merged_model", "eval_report")}
+    assert asset_partitions(fleet.plan()) == {
+        (name, "ada") for name in ("sft_adapter", "merged_model", "eval_report")
+    }
     fleet.world.failing = set()
     fleet.refresh()
     assert fleet.plan().asset_partitions == ()
@@ -115,7 +125,9 @@ def test_a_failed_check_is_built_again(fleet: Fleet) -> None:
     fleet.world.unsound = {("sft_adapter", "ada")}
     fleet.refresh()
     assert causes(fleet.plan())["sft_adapter", "ada"] == ["the last build failed its checks: sound"]
-    assert {run.target_digest for run in fleet.plan().runs} == {run.target_digest for run in fleet.plan().runs}
+    assert {run.target_digest for run in fleet.plan().runs} == {
+        run.target_digest for run in fleet.plan().runs
+    }
     fleet.world.unsound = set()
     fleet.refresh()
     assert fleet.plan().asset_partitions == ()
@@ -125,7 +137,9 @@ def test_a_wiped_store_is_rebuilt(fleet: Fleet) -> None:
     fleet.refresh()
     shutil.rmtree(fleet.folder / "store")
     plan = fleet.plan()
-    assert {entry.status for entry in plan.asset_partitions} == {Status.MISSING} and len(plan.asset_partitions) == 13
+    assert {entry.status for entry in plan.asset_partitions} == {Status.MISSING} and len(
+        plan.asset_partitions
+    ) == 13
     assert causes(plan)["base_model", None] == ["its artifact is not in the store any more"]
     fleet.refresh()
     assert fleet.plan().asset_partitions == ()
@@ -146,7 +160,9 @@ def test_a_wiped_history_reports_missing_and_reuses_the_store(fleet: Fleet, tmp_
 def test_a_wiped_asset_is_missing(fleet: Fleet) -> None:
     fleet.refresh()
     fleet.instance.wipe_assets([fleet.spec.key("eval_report")])
-    assert {(entry.asset, entry.status) for entry in fleet.plan().asset_partitions} == {("eval_report", Status.MISSING)}
+    assert {(entry.asset, entry.status) for entry in fleet.plan().asset_partitions} == {
+        ("eval_report", Status.MISSING)
+    }
 
 
 def test_an_elder_removed_and_added_again_inherits_nothing(fleet: Fleet) -> None:
@@ -169,7 +185,9 @@ def test_an_elder_removed_and_added_again_inherits_nothing(fleet: Fleet) -> None
     assert fleet.plan().asset_partitions == ()
 
 
-def test_the_second_plan_reads_only_what_is_new(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_plan_reads_only_what_is_new(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[int] = []
 
     class Counting(DagsterLog):
@@ -185,10 +203,16 @@ def test_the_second_plan_reads_only_what_is_new(fleet: Fleet, monkeypatch: pytes
     assert read == []
     fleet.world.memories["ada"] = "another"
     fleet.refresh()
-    assert fleet.plan().asset_partitions == () and set(Counter(read).values()) == {1} and len(read) == 5
+    assert (
+        fleet.plan().asset_partitions == ()
+        and set(Counter(read).values()) == {1}
+        and len(read) == 5
+    )
 
 
-def test_an_unknown_source_counts_as_unchanged(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_source_counts_as_unchanged(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fleet.refresh()
     monkeypatch.setattr(Fleet, "sources", lambda self: {})
     assert fleet.plan().asset_partitions == ()

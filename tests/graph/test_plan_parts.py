@@ -17,7 +17,14 @@ from agent_assets.automation.config import load_automation
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.errors import ConfigError
-from agent_assets.planning.asset_partitions import AssetPartition, Cause, CauseKind, Plan, PlannedRun, Status
+from agent_assets.planning.asset_partitions import (
+    AssetPartition,
+    Cause,
+    CauseKind,
+    Plan,
+    PlannedRun,
+    Status,
+)
 from agent_assets.planning.changes import memory_changes, tool_changes
 from agent_assets.planning.elders import Marks, check_elders
 from agent_assets.planning.fingerprint import FingerprintTemplate, fingerprint, source_version
@@ -30,20 +37,35 @@ ADA = ElderProfile("ada", "Ada")
 
 
 @given(
-    words, st.one_of(st.none(), words), st.dictionaries(words, words), st.dictionaries(words, words), st.integers(0, 2)
+    words,
+    st.one_of(st.none(), words),
+    st.dictionaries(words, words),
+    st.dictionaries(words, words),
+    st.integers(0, 2),
 )
 def test_a_template_gives_the_same_fingerprint(
-    asset: str, partition: str | None, inputs: dict[str, str], config: dict[str, str], generation: int
+    asset: str,
+    partition: str | None,
+    inputs: dict[str, str],
+    config: dict[str, str],
+    generation: int,
 ) -> None:
     template = FingerprintTemplate(asset=asset, code_version="1", config=config)
     assert template.fingerprint(partition, inputs, generation) == fingerprint(
-        asset=asset, partition=partition, code_version="1", inputs=inputs, config=config, generation=generation
+        asset=asset,
+        partition=partition,
+        code_version="1",
+        inputs=inputs,
+        config=config,
+        generation=generation,
     )
 
 
 def test_long_digests_fit_into_a_tag() -> None:
     assert source_version("a" * 32) == "a" * 32
-    assert len(source_version("a" * 64)) == 32 and source_version("a" * 64) != source_version("b" * 64)
+    assert len(source_version("a" * 64)) == 32 and source_version("a" * 64) != source_version(
+        "b" * 64
+    )
 
 
 def memory(name: str, answer: str = "text", updated_at: str = "") -> Memory:
@@ -53,7 +75,11 @@ def memory(name: str, answer: str = "text", updated_at: str = "") -> Memory:
 @pytest.mark.parametrize(
     ("after", "profile", "said"),
     [
-        ([memory("a"), memory("b"), memory("c"), memory("d", "other")], ADA, "2 memories added, 1 edited"),
+        (
+            [memory("a"), memory("b"), memory("c"), memory("d", "other")],
+            ADA,
+            "2 memories added, 1 edited",
+        ),
         ([memory("a", updated_at="2026")], ADA, "1 memory removed"),
         ([memory("a"), memory("d"), memory("x")], ADA, "1 memory added"),
         ([memory("a"), memory("d")], replace(ADA, name="Ada L."), "profile changed"),
@@ -65,7 +91,10 @@ def test_memories_in_words(after: list[Memory], profile: ElderProfile, said: str
 
 
 def tool(name: str, description: str = "", **parameters: str) -> ToolSchema:
-    schema = {"type": "object", "properties": {key: {"type": kind} for key, kind in parameters.items()}}
+    schema = {
+        "type": "object",
+        "properties": {key: {"type": kind} for key, kind in parameters.items()},
+    }
     return ToolSchema(name=name, description=description, parameters=schema)
 
 
@@ -74,21 +103,23 @@ def test_tools_in_words() -> None:
     new = [tool("get_lng_price", "Price.", date="integer", unit="string"), tool("added")]
     assert tool_changes(old, new) == (
         "tool `added` added; tool `gone` removed; tool `get_lng_price` gained parameter `unit`; "
-        "tool `get_lng_price` changed parameter `date`; tool `get_lng_price` changed its description"
+        "tool `get_lng_price` changed parameter `date`; tool `get_lng_price` changed its "
+        "description"
     )
     many = [tool(f"tool_{number}") for number in range(9)]
     assert tool_changes([], many).endswith("tool `tool_4` added; 4 more changes")
 
 
-def planned(elder: str | None, wanted: str = "w", **more: object) -> PlannedRun:
-    values = {
+def planned(elder: str | None, wanted: str = "w", **more: Any) -> PlannedRun:
+    values: dict[str, Any] = {
         "pipeline": "p",
         "partition": elder,
         "assets": ("a", "b"),
         "own_assets": ("a", "b"),
         "target_digest": wanted,
     }
-    return PlannedRun(**(values | {"base_event_id": 1, "gpu": False, "waits": False, "new": False} | more))  # type: ignore[arg-type]
+    usual = {"base_event_id": 1, "gpu": False, "waits": False, "new": False}
+    return PlannedRun(**(values | usual | more))
 
 
 def plan_of(*runs: PlannedRun, asset_partitions: tuple[AssetPartition, ...] = ()) -> Plan:
@@ -143,9 +174,15 @@ def test_another_wish_is_asked_for(index: PlanIndex) -> None:
 
 
 def test_elders_wait_for_shared_assets_and_go_on_without_them(index: PlanIndex) -> None:
-    stale = AssetPartition("p", "tools", None, Status.STALE, (Cause(CauseKind.DATA, "servers", "tools changed"),))
+    stale = AssetPartition(
+        "p", "tools", None, Status.STALE, (Cause(CauseKind.DATA, "servers", "tools changed"),)
+    )
     shared = planned(None, assets=("tools",), own_assets=("tools",))
-    plan = plan_of(shared, planned("ada", waits=True, own_assets=("b",)), planned("ben", waits=True, own_assets=()))
+    plan = plan_of(
+        shared,
+        planned("ada", waits=True, own_assets=("b",)),
+        planned("ben", waits=True, own_assets=()),
+    )
     plan = replace(plan, asset_partitions=(stale,))
     first = choose(plan, index, active=[], now=0, cap=9)
     assert [r.run.partition for r in first.chosen] == [None] and first.chosen[0].priority == 2
@@ -233,7 +270,9 @@ def test_the_plan_as_json_and_text() -> None:
         Cause(CauseKind.DATA, "mongodb", "1 memory added"),
         Cause(CauseKind.UPSTREAM, "x", "upstream x will change"),
     )
-    plan = plan_of(planned("ada"), asset_partitions=(AssetPartition("p", "a", "ada", Status.STALE, causes),))
+    plan = plan_of(
+        planned("ada"), asset_partitions=(AssetPartition("p", "a", "ada", Status.STALE, causes),)
+    )
     content = plan_json(plan, seconds=1.23456, with_fresh=False, problems=[])
     assert json.loads(json.dumps(content))["cells"] == [
         {

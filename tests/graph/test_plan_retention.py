@@ -1,9 +1,12 @@
-"""Old versions go, those in use, released or young stay; temporary folders go when nobody uses them."""
+"""Old versions go, those in use, released or young stay; temporary folders go when nobody uses
+them.
+"""
 
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -30,12 +33,14 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
             fleet.world.memories["ada"] = f"v{number}"
             fleet.refresh()
             for version in versions(fleet.store, KEY):  # a day between two versions, the newest now
-                manifest = fleet.folder / "store" / KEY.folder / version.fingerprint / "manifest.json"
+                manifest = (
+                    fleet.folder / "store" / KEY.folder / version.fingerprint / "manifest.json"
+                )
                 os.utime(manifest, (version.created_at - 86_400, version.created_at - 86_400))
         yield fleet
 
 
-def chosen(fleet: Fleet, keep: int = 1, **more: object) -> Pruning:
+def chosen(fleet: Fleet, keep: int = 1, **more: Any) -> Pruning:
     facts = [fleet.graph().facts(fleet.elders())]
     latest = read_latest(DagsterLog(fleet.instance), fleet.index, facts)
     protected = {
@@ -43,7 +48,9 @@ def chosen(fleet: Fleet, keep: int = 1, **more: object) -> Pruning:
         for (pipeline, asset), by_partition in latest.items()
         for partition, found in by_partition.items()
     } | released_fingerprints(fleet.store)
-    return plan_pruning(fleet.store, keep_versions=keep, temporary_s=3600, protected=protected, **more)  # type: ignore[arg-type]
+    return plan_pruning(
+        fleet.store, keep_versions=keep, temporary_s=3600, protected=protected, **more
+    )
 
 
 def test_old_versions_go_and_what_is_in_use_stays(fleet: Fleet) -> None:
@@ -68,18 +75,34 @@ def test_a_released_version_stays(fleet: Fleet) -> None:
     assert artifact is not None
     key = release_key("fleet", "ada")
     candidate = Candidate(
-        pipeline="fleet", partition="ada", name="ada-00000000", system="sft", system_prompt="", scores={},
+        pipeline="fleet",
+        partition="ada",
+        name="ada-00000000",
+        system="sft",
+        system_prompt="",
+        scores={},
         parts={"memories": Part.of(artifact)},
-    )  # fmt: skip
-    manifest = artifact.manifest.model_copy(update={"asset": "release", "fingerprint": "f" * 32, "files": {}})
+    )
+    manifest = artifact.manifest.model_copy(
+        update={"asset": "release", "fingerprint": "f" * 32, "files": {}}
+    )
     with fleet.store.staging(key, "f" * 32) as folder:
         (folder / CANDIDATE_FILE).write_text(candidate.model_dump_json(), encoding="utf-8")
         fleet.store.commit(key, folder, manifest)
-    assert old.fingerprint in {v.fingerprint for v in chosen(fleet).versions}  # made, but not released yet
+    assert old.fingerprint in {
+        v.fingerprint for v in chosen(fleet).versions
+    }  # made, but not released yet
     move(
-        fleet.store, ("fleet", "ada"), expected=None, version="f" * 32, name="ada-00000000", action="promote",
-        author="test", reason="", elder="ada",
-    )  # fmt: skip
+        fleet.store,
+        ("fleet", "ada"),
+        expected=None,
+        version="f" * 32,
+        name="ada-00000000",
+        action="promote",
+        author="test",
+        reason="",
+        elder="ada",
+    )
     assert old.fingerprint not in {v.fingerprint for v in chosen(fleet).versions}
 
 

@@ -1,4 +1,6 @@
-"""The release stage in a real Dagster: promoted, held, rolled back and reverted, on artifacts that cost nothing."""
+"""The release stage in a real Dagster: promoted, held, rolled back and reverted, on artifacts that
+cost nothing.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +15,15 @@ from agent_assets.conversations.items import EvalItem, write_items
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, present_stages
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    Source,
+    Stage,
+    StageResult,
+    StageRun,
+    present_stages,
+)
 from agent_assets.pipeline.stages import release
 from agent_assets.release.pointer import current_entry, read_ledger, rollback
 from agent_assets.store.artifact_store import ArtifactStore
@@ -48,8 +58,12 @@ class Town:
 
     def materialize(self, elder: str = "ada") -> dict[str, Any]:
         """Metadata of the release, with the outcome of its gate check."""
-        spec = PipelineSpec(PipelineConfig(name="elder_companion", partitions="elders"), self.folder)
-        stages = present_stages([*(_stage(name, self.world) for name in (*SHARED, *OWN)), release.STAGE], spec)
+        spec = PipelineSpec(
+            PipelineConfig(name="elder_companion", partitions="elders"), self.folder
+        )
+        stages = present_stages(
+            [*(_stage(name, self.world) for name in (*SHARED, *OWN)), release.STAGE], spec
+        )
         assets = {name: build_asset(stage, spec, stages) for name, stage in stages.items()}
         absent = dg.ResourceDefinition.none_resource()
         store = StoreResource(root=str(self.folder), cache=str(self.folder))
@@ -57,11 +71,16 @@ class Town:
         self.instance.add_dynamic_partitions("elders", [elder])
         for names, partition in ((SHARED, None), ((*OWN, "release"), elder)):
             result = dg.materialize(
-                list(assets.values()), instance=self.instance, partition_key=partition, resources=resources,
+                list(assets.values()),
+                instance=self.instance,
+                partition_key=partition,
+                resources=resources,
                 selection=[spec.key(name) for name in names],
-            )  # fmt: skip
+            )
         (event,) = result.asset_materializations_for_node("elder_companion__release")
-        (gate,) = [check for check in result.get_asset_check_evaluations() if check.check_name == "gate"]
+        (gate,) = [
+            check for check in result.get_asset_check_evaluations() if check.check_name == "gate"
+        ]
         return {name: value.value for name, value in event.metadata.items()} | {"gate": gate.passed}
 
     @property
@@ -77,15 +96,23 @@ def _stage(name: str, world: World) -> Stage:
     checks = {"merged_model": "parity", "eval_report": "report_complete"}
     partitioned = name not in SHARED
     deps = {
-        "train_jsonl": ("elder_memories",), "sft_adapter": ("train_jsonl",), "merged_model": ("sft_adapter",),
+        "train_jsonl": ("elder_memories",),
+        "sft_adapter": ("train_jsonl",),
+        "merged_model": ("sft_adapter",),
         "eval_report": ("train_jsonl", "merged_model"),
-    }  # fmt: skip
+    }
     return Stage(
-        name=name, description="", deps=deps.get(name, ()), kinds=frozenset(), code_version="1",
-        config=lambda _: {"recall": world.recall, "parity": world.parity} if partitioned else {}, build=build,
-        checks=(Check(checks[name], "", blocking=False),) if name in checks else (), partitioned=partitioned,
+        name=name,
+        description="",
+        deps=deps.get(name, ()),
+        kinds=frozenset(),
+        code_version="1",
+        config=lambda _: {"recall": world.recall, "parity": world.parity} if partitioned else {},
+        build=build,
+        checks=(Check(checks[name], "", blocking=False),) if name in checks else (),
+        partitioned=partitioned,
         read_source=(lambda _: Source({"told": world.story})) if name == "elder_memories" else None,
-    )  # fmt: skip
+    )
 
 
 def _plain(world: World, run: StageRun, folder: Path) -> StageResult:
@@ -106,14 +133,18 @@ def _rows(world: World, run: StageRun, folder: Path) -> StageResult:
     (folder / "train.jsonl").write_text(told, encoding="utf-8")
     write_items(
         folder / "heldout.jsonl",
-        [EvalItem(f"i{n}", "recall_open", "unseen", "en", f"What of {n}?", "You are Ada.") for n in range(10)],
+        [
+            EvalItem(f"i{n}", "recall_open", "unseen", "en", f"What of {n}?", "You are Ada.")
+            for n in range(10)
+        ],
     )
     return StageResult(summary={})
 
 
 def _merged(world: World, run: StageRun, folder: Path) -> StageResult:
     return StageResult(
-        summary=_plain(world, run, folder).summary, checks=[CheckEntry(name="parity", passed=world.parity)]
+        summary=_plain(world, run, folder).summary,
+        checks=[CheckEntry(name="parity", passed=world.parity)],
     )
 
 
@@ -131,8 +162,11 @@ def _report(world: World, run: StageRun, folder: Path) -> StageResult:
 
 
 _BUILDERS: Mapping[str, Callable[[World, StageRun, Path], StageResult]] = {
-    "elder_memories": _memories, "train_jsonl": _rows, "merged_model": _merged, "eval_report": _report,
-}  # fmt: skip
+    "elder_memories": _memories,
+    "train_jsonl": _rows,
+    "merged_model": _merged,
+    "eval_report": _report,
+}
 
 
 @pytest.fixture
@@ -143,7 +177,11 @@ def town(tmp_path: Path) -> Iterator[Town]:
 
 def test_the_first_candidate_is_released_and_says_so(town: Town) -> None:
     shown = town.materialize()
-    assert (shown["verdict"], shown["gate"], shown["compared_with"]) == ("PROMOTE", True, "base model")
+    assert (shown["verdict"], shown["gate"], shown["compared_with"]) == (
+        "PROMOTE",
+        True,
+        "base model",
+    )
     assert shown["answers_now"] == town.answering and str(town.answering).startswith("ada-")
     assert shown["metrics"]["recall_open"]["after"] == 0.9
     again = town.materialize()
@@ -196,14 +234,20 @@ def test_another_elders_words_are_found_in_real_answers(town: Town) -> None:
     assert secret not in json.dumps(shown, default=str)
 
 
-def test_a_planted_canary_is_found_in_another_elders_agent_and_allowed_in_the_own(town: Town) -> None:
+def test_a_planted_canary_is_found_in_another_elders_agent_and_allowed_in_the_own(
+    town: Town,
+) -> None:
     canary = "CANARY-7fd2-blue-kite"
     town.world.memories["eve"] = town.world.answer = f"My kite was called {canary}."
     own = town.materialize("eve")
     assert (own["verdict"], own["leaks"]["canaries"]) == ("PROMOTE", 0)
     town.world.answer = f"It is {canary}."
     crossed = town.materialize("ada")
-    assert (crossed["verdict"], crossed["leaks"]["canaries"], town.answering) == ("REJECT", 10, None)
+    assert (crossed["verdict"], crossed["leaks"]["canaries"], town.answering) == (
+        "REJECT",
+        10,
+        None,
+    )
     assert canary not in json.dumps(crossed, default=str)
 
 

@@ -1,1 +1,3 @@
-"""What tests of several folders share: fixtures, stand-ins for servers and machines, small worlds to work on."""
+"""What tests of several folders share: fixtures, stand-ins for servers and machines, small worlds
+to work on.
+"""

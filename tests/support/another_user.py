@@ -6,7 +6,9 @@ from collections.abc import Callable
 import pytest
 
 NOBODY = 65534
-only_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can start a process of another user")
+only_root = pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can start a process of another user"
+)
 
 
 def as_another_user(work: Callable[[], object]) -> str:

@@ -21,4 +21,6 @@ def ask(db: Db, **questions: str) -> None:
 
 
 def answer(db: Db, elder: object, question: str, text: object, **more: object) -> None:
-    db.answers.insert_one({"elderId": elder, "questionId": question, "answer": text, "createdAt": T0, **more})
+    db.answers.insert_one(
+        {"elderId": elder, "questionId": question, "answer": text, "createdAt": T0, **more}
+    )

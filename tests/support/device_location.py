@@ -1,7 +1,8 @@
-"""A code location whose stages hold the device until a test lets them go: the real body of an asset, no engines.
+"""A code location whose stages hold the device until a test lets them go: the real body of an
+asset, no engines.
 
-A stage on the device waits for the file `<folder>/go` (or `<folder>/go-<elder>`), and writes `<elder>.<stage>` when it
-has the device.
+A stage on the device waits for the file `<folder>/go` (or `<folder>/go-<elder>`), and writes
+`<elder>.<stage>` when it has the device.
 """
 
 import os
@@ -49,7 +50,11 @@ def defs() -> dg.Definitions:
         )
     return dg.Definitions(
         assets=[build_asset(stage, spec, stages) for stage in stages.values()],
-        jobs=[dg.define_asset_job("elder_companion_job", selection=dg.AssetSelection.groups("elder_companion"))],
+        jobs=[
+            dg.define_asset_job(
+                "elder_companion_job", selection=dg.AssetSelection.groups("elder_companion")
+            )
+        ],
         resources={
             "store": StoreResource(root=str(FOLDER / "store"), cache=str(FOLDER / "cache")),
             "mongo": dg.ResourceDefinition.none_resource(),

@@ -1,4 +1,6 @@
-"""Another inference server than vLLM, as somebody would add one: this file, and one line that chooses it."""
+"""Another inference server than vLLM, as somebody would add one: this file, and one line that
+chooses it.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -19,7 +21,9 @@ class EchoServer:
     token_ids_body: Mapping[str, bool] = {}
 
     def command(self, env: EngineEnv, model: ServedModel, *, host: str, port: int) -> ServerCommand:
-        return ServerCommand("tests.support.programs.echo_server", [str(port), model.name, str(model.folder)], {})
+        return ServerCommand(
+            "tests.support.programs.echo_server", [str(port), model.name, str(model.folder)], {}
+        )
 
     def is_over_length(self, message: str) -> bool:
         return "too long" in message
@@ -31,9 +35,13 @@ class EchoServer:
         self._ask("DELETE", base_url, name, "")
 
     def _ask(self, method: str, base_url: str, name: str, body: str) -> None:
-        reply = httpx.request(method, f"{base_url.removesuffix('/v1')}/adapters/{name}", content=body, timeout=30)
+        reply = httpx.request(
+            method, f"{base_url.removesuffix('/v1')}/adapters/{name}", content=body, timeout=30
+        )
         if reply.status_code != 200:
-            raise EngineFailed(f"{method} of {name}: status {reply.status_code}.", next_step="read its log.")
+            raise EngineFailed(
+                f"{method} of {name}: status {reply.status_code}.", next_step="read its log."
+            )
 
 
 def standard_library_environment(folder: Path) -> Path:
@@ -41,5 +49,7 @@ def standard_library_environment(folder: Path) -> Path:
     python = folder / "cpu" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(Path(sys.executable).resolve())
-    (folder / "cpu" / "lib" / "python3.11" / "site-packages" / "echo_server-1.5.dist-info").mkdir(parents=True)
+    (folder / "cpu" / "lib" / "python3.11" / "site-packages" / "echo_server-1.5.dist-info").mkdir(
+        parents=True
+    )
     return folder

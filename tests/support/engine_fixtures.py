@@ -16,5 +16,7 @@ def engine_env() -> EngineEnv:
 
 @pytest.fixture(scope="session")
 def tiny_model(engine_env: EngineEnv, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a random model that loads, trains and serves in seconds. Tests must not write into it."""
+    """Folder of a random model that loads, trains and serves in seconds. Tests must not write into
+    it.
+    """
     return make_tiny_model(tmp_path_factory.mktemp("tiny-model"), engine_env)

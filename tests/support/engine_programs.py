@@ -20,7 +20,9 @@ PRICE = ToolSchema(
             "near": {"anyOf": [{"$ref": "#/$defs/Place"}, {"type": "null"}]},
         },
         "required": ["province", "days"],
-        "$defs": {"Place": {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}},
+        "$defs": {
+            "Place": {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}
+        },
     },
 )
 
@@ -31,7 +33,8 @@ NOW = ToolSchema("get_time", 'The time, "now".', {"type": "object", "properties"
 class Programs:
     """Functions of program_runs.py in the engine environment, each call in a process of its own.
 
-    The processes are forks of one that has imported the libraries: that takes longer than all the work here.
+    The processes are forks of one that has imported the libraries: that takes longer than all the
+    work here.
     """
 
     def __init__(self, env: EngineEnv, log: Path) -> None:
@@ -59,7 +62,9 @@ class Programs:
         answer.unlink(missing_ok=True)
         self.process.stdin.write(json.dumps([function, arguments, str(answer)]) + "\n")
         self.process.stdin.flush()
-        assert self.process.stdout.readline() == "0\n", self.log.read_text(encoding="utf-8", errors="replace")[-4000:]
+        assert self.process.stdout.readline() == "0\n", self.log.read_text(
+            encoding="utf-8", errors="replace"
+        )[-4000:]
         return json.loads(answer.read_text(encoding="utf-8"))
 
 
@@ -75,20 +80,27 @@ def conversations() -> list[Conversation]:
     said_first = [
         Message("user", "四川和湖北的价格？"),
         Message(
-            "assistant", "我来查一下。",
+            "assistant",
+            "我来查一下。",
             (
-                ToolCall("get_price", {"province": "四川", "days": ["2025-04-01"], "near": {"x": 1.5}}, "call_1"),
+                ToolCall(
+                    "get_price",
+                    {"province": "四川", "days": ["2025-04-01"], "near": {"x": 1.5}},
+                    "call_1",
+                ),
                 ToolCall("get_price", {"province": "湖北", "days": [], "unit": None}, "call_2"),
             ),
         ),
         Message("tool", '{"2025-04-01":3.12}', tool_call_id="call_1"),
         Message("tool", "[]", tool_call_id="call_2"),
         Message("assistant", "四川 3.12 元，\n湖北没有价格。"),
-    ]  # fmt: skip
+    ]
     two_steps = [
         *no_argument[:3],
         Message(
-            "assistant", "Now the price.\n", (ToolCall("get_price", {"days": ["a"], "province": "四川"}, "call_2"),)
+            "assistant",
+            "Now the price.\n",
+            (ToolCall("get_price", {"days": ["a"], "province": "四川"}, "call_2"),),
         ),
         Message("tool", "{}", tool_call_id="call_2"),
         Message("assistant", "Done."),
@@ -103,5 +115,6 @@ def conversations() -> list[Conversation]:
         plain,
     ]
     return [Conversation(tuple(shape), tools) for shape in shapes] + [
-        Conversation((system, *plain)), Conversation(tuple(plain))
-    ]  # fmt: skip
+        Conversation((system, *plain)),
+        Conversation(tuple(plain)),
+    ]

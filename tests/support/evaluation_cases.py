@@ -25,7 +25,10 @@ FACTORIES = ToolSchema(
     "Factory prices",
     {
         "type": "object",
-        "properties": {"factory_names": {"type": "array", "items": {"type": "string"}}, "days": {"type": "integer"}},
+        "properties": {
+            "factory_names": {"type": "array", "items": {"type": "string"}},
+            "days": {"type": "integer"},
+        },
         "required": ["factory_names", "days"],
     },
 )
@@ -35,15 +38,28 @@ TOOLS = (LNG, FACTORIES, TODAY)
 
 def item(item_id: str = "i1", **changes: object) -> EvalItem:
     fields: dict[str, object] = {
-        "id": item_id, "kind": "tool", "wording": "seen", "language": "en", "question": "What is the date?",
-        "system": "Use tools.", "gold_calls": [{"name": "get_current_date", "arguments": {}}], "gold_answer": "",
-        "gold_values": [], "memory_ids": [], "tool": None,
-    }  # fmt: skip
+        "id": item_id,
+        "kind": "tool",
+        "wording": "seen",
+        "language": "en",
+        "question": "What is the date?",
+        "system": "Use tools.",
+        "gold_calls": [{"name": "get_current_date", "arguments": {}}],
+        "gold_answer": "",
+        "gold_values": [],
+        "memory_ids": [],
+        "tool": None,
+    }
     return EvalItem(**(fields | changes))  # type: ignore[arg-type]
 
 
 def rollout(
-    of: EvalItem, calls: Sequence[JsonObject] = (), answer: str = "", *, tool_result: object = "ok", **fields: object
+    of: EvalItem,
+    calls: Sequence[JsonObject] = (),
+    answer: str = "",
+    *,
+    tool_result: object = "ok",
+    **fields: object,
 ) -> ItemResult:
     """A finished rollout: each call in its own turn, then the answer."""
     messages = [Message("system", of.system), Message("user", of.question)]

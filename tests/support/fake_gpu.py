@@ -1,4 +1,6 @@
-"""A machine that seems to have GPUs: an `nvidia-smi` that lists them, and an environment that prints its arguments."""
+"""A machine that seems to have GPUs: an `nvidia-smi` that lists them, and an environment that
+prints its arguments.
+"""
 
 import os
 from pathlib import Path
@@ -19,7 +21,8 @@ def show_gpus(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str = f"ech
 
 
 def printing_env(folder: Path, before: str = "") -> EngineEnv:
-    """An environment for a GPU in `folder`. Its Python prints its arguments (into the engine's log) and fails.
+    """An environment for a GPU in `folder`. Its Python prints its arguments (into the engine's log)
+    and fails.
 
     Args:
         before: shell commands that come first.

@@ -1,4 +1,5 @@
-"""A paid language model for tests: a queue of replies behind a real local HTTP server, good ones and bad ones.
+"""A paid language model for tests: a queue of replies behind a real local HTTP server, good ones
+and bad ones.
 
     with fake_openai() as server:
         server.queue += [says("Hello."), status(429, retry_after="0"), Reply(body=b"{half a")]
@@ -33,12 +34,28 @@ Answer = Reply | Callable[[dict[str, Any]], Reply]
 
 
 def completion(
-    message: dict[str, Any], *, finish: str = "stop", model: str = MODEL, tokens: int = 10, **more: Any
+    message: dict[str, Any],
+    *,
+    finish: str = "stop",
+    model: str = MODEL,
+    tokens: int = 10,
+    **more: Any,
 ) -> Reply:
     """A whole completion; it read and wrote `tokens` tokens each."""
-    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": None, **message}}
+    choice = {
+        "index": 0,
+        "finish_reason": finish,
+        "message": {"role": "assistant", "content": None, **message},
+    }
     usage = {"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": 2 * tokens}
-    body = {"id": "x", "object": "chat.completion", "created": 0, "model": model, "choices": [choice], "usage": usage}
+    body = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [choice],
+        "usage": usage,
+    }
     return Reply(body, **more)
 
 
@@ -53,7 +70,10 @@ def calls(*made: tuple[str, dict[str, Any] | str], text: str | None = None, **mo
         {
             "id": f"c{number}",
             "type": "function",
-            "function": {"name": name, "arguments": given if isinstance(given, str) else json.dumps(given)},
+            "function": {
+                "name": name,
+                "arguments": given if isinstance(given, str) else json.dumps(given),
+            },
         }
         for number, (name, given) in enumerate(made)
     ]
@@ -65,10 +85,14 @@ def escaped(reply: Reply) -> Reply:
     return replace(reply, body=json.dumps(reply.body).encode())
 
 
-def status(code: int, *, error: str = "no", retry_after: str | None = None, delay_s: float = 0.0) -> Reply:
+def status(
+    code: int, *, error: str = "no", retry_after: str | None = None, delay_s: float = 0.0
+) -> Reply:
     """An error reply."""
     headers = {} if retry_after is None else {"Retry-After": retry_after}
-    return Reply({"error": {"message": "told in confidence", "code": error}}, code, delay_s, headers)
+    return Reply(
+        {"error": {"message": "told in confidence", "code": error}}, code, delay_s, headers
+    )
 
 
 class FakeOpenAI(LocalServer):

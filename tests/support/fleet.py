@@ -1,7 +1,8 @@
-"""A fleet in the shape of our real graph with instant stages: shared assets, elders, a real Dagster, store and index.
+"""A fleet in the shape of our real graph with instant stages: shared assets, elders, a real
+Dagster, store and index.
 
-Stages lose information on purpose (a touch, a trailing "!", an odd setting), so that a rebuilt parent often comes out
-identical. `World` is everything outside: a test edits it, plans, refreshes.
+Stages lose information on purpose (a touch, a trailing "!", an odd setting), so that a rebuilt
+parent often comes out identical. `World` is everything outside: a test edits it, plans, refreshes.
 """
 
 import hashlib
@@ -22,7 +23,15 @@ from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.reader import content_digest
 from agent_assets.pipeline.assets import ELDERS, build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    Source,
+    SourceContext,
+    Stage,
+    StageResult,
+    StageRun,
+)
 from agent_assets.planning.asset_partitions import Plan, PlannedRun
 from agent_assets.planning.facts import SourceVersions
 from agent_assets.planning.history import WANTED_TAG, DagsterLog, known_partitions
@@ -43,7 +52,13 @@ PARENTS: Mapping[str, tuple[str, ...]] = {
     "train_jsonl": ("mcp_tool_schema", "questions", "elder_memories"),
     "sft_adapter": ("base_model", "train_jsonl"),
     "merged_model": ("base_model", "sft_adapter"),
-    "eval_report": ("base_model", "mcp_tool_schema", "elder_memories", "train_jsonl", "merged_model"),
+    "eval_report": (
+        "base_model",
+        "mcp_tool_schema",
+        "elder_memories",
+        "train_jsonl",
+        "merged_model",
+    ),
 }
 NAMES = tuple(PARENTS)
 Executed = tuple[str, str | None]
@@ -100,8 +115,14 @@ class Fleet:
         return [build_asset(stage, self.spec, graph.stages) for stage in graph.stages.values()]
 
     def sources(self) -> SourceVersions:
-        shared = {(name, None): self.world.source(name, None) for name in ("base_model", "mcp_tool_schema")}
-        return shared | {("elder_memories", e): self.world.source("elder_memories", e) for e in self.world.memories}
+        shared = {
+            (name, None): self.world.source(name, None)
+            for name in ("base_model", "mcp_tool_schema")
+        }
+        return shared | {
+            ("elder_memories", e): self.world.source("elder_memories", e)
+            for e in self.world.memories
+        }
 
     def add(self, elder: str, memories: str) -> None:
         self.world.memories[elder] = memories
@@ -125,8 +146,12 @@ class Fleet:
         folder = ArtifactKey(pipeline, asset, partition).folder
         return (self.folder / "store" / folder / fingerprint / "manifest.json").is_file()
 
-    def start(self, run: PlannedRun, assets: Iterable[str] | None = None) -> dg.ExecuteInProcessResult:
-        return self.materialize(run.partition, assets or run.assets, tags={WANTED_TAG: run.target_digest})
+    def start(
+        self, run: PlannedRun, assets: Iterable[str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        return self.materialize(
+            run.partition, assets or run.assets, tags={WANTED_TAG: run.target_digest}
+        )
 
     def materialize(
         self, partition: str | None, assets: Iterable[str], tags: Mapping[str, str] | None = None
@@ -149,11 +174,16 @@ class Fleet:
     def definitions(self) -> dg.Definitions:
         job = dg.define_asset_job("fleet_job", selection=dg.AssetSelection.groups("fleet"))
         return dg.Definitions(
-            assets=self.assets(), jobs=[job], resources=self.resources(), executor=dg.in_process_executor
+            assets=self.assets(),
+            jobs=[job],
+            resources=self.resources(),
+            executor=dg.in_process_executor,
         )
 
     def refresh(self) -> set[Executed]:
-        """Shared assets first, then the elders that are still not fresh. Returns what was materialized."""
+        """Shared assets first, then the elders that are still not fresh. Returns what was
+        materialized.
+        """
         done: set[Executed] = set()
         for run in [run for run in self.plan().runs if run.partition is None]:
             done |= materialized(self.start(run), None)
@@ -164,7 +194,9 @@ class Fleet:
 
 def materialized(result: dg.ExecuteInProcessResult, partition: str | None) -> set[Executed]:
     events = result.get_asset_materialization_events()
-    return {(event.asset_key.path[-1], partition) for event in events if event.asset_key is not None}
+    return {
+        (event.asset_key.path[-1], partition) for event in events if event.asset_key is not None
+    }
 
 
 def asset_partitions(plan: Plan) -> set[Executed]:
@@ -172,7 +204,10 @@ def asset_partitions(plan: Plan) -> set[Executed]:
 
 
 def causes(plan: Plan) -> dict[Executed, list[str]]:
-    return {(entry.asset, entry.partition): [cause.detail for cause in entry.causes] for entry in plan.asset_partitions}
+    return {
+        (entry.asset, entry.partition): [cause.detail for cause in entry.causes]
+        for entry in plan.asset_partitions
+    }
 
 
 def _stage(name: str, world: World) -> Stage:
@@ -186,10 +221,15 @@ def _stage(name: str, world: World) -> Stage:
         if entry in world.failing:
             raise EngineFailed(f"{name} failed.", next_step="nothing: a test wants it.")
         world.built.append(entry)
-        inputs = {parent: (run.path(parent) / "text.txt").read_text(encoding="utf-8") for parent in run.inputs}
+        inputs = {
+            parent: (run.path(parent) / "text.txt").read_text(encoding="utf-8")
+            for parent in run.inputs
+        }
         text = _LOSSY[name](source.data or "", inputs, world.settings[name] // 2)
         (folder / "text.txt").write_text(text, encoding="utf-8")
-        return StageResult(summary={}, checks=[CheckEntry(name="sound", passed=entry not in world.unsound)])
+        return StageResult(
+            summary={}, checks=[CheckEntry(name="sound", passed=entry not in world.unsound)]
+        )
 
     return Stage(
         name=name,
@@ -234,7 +274,9 @@ _LOSSY: Mapping[str, Callable[[str, Mapping[str, str], int], str]] = {
     "mcp_tool_schema": lambda source, inputs, setting: source.rstrip("!"),
     "questions": lambda source, inputs, setting: inputs["mcp_tool_schema"][:6],
     "elder_memories": lambda source, inputs, setting: source.rstrip("!"),
-    "train_jsonl": lambda source, inputs, setting: _hash("".join(sorted(inputs.values())).lower() + str(setting)),
+    "train_jsonl": lambda source, inputs, setting: _hash(
+        "".join(sorted(inputs.values())).lower() + str(setting)
+    ),
     "sft_adapter": _mixed,
     "merged_model": _mixed,
     "eval_report": _mixed,

@@ -9,7 +9,15 @@ import dagster as dg
 
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    Source,
+    SourceContext,
+    Stage,
+    StageResult,
+    StageRun,
+)
 from agent_assets.store.manifest import CheckEntry
 from resources.store import StoreResource
 
@@ -33,7 +41,8 @@ def stages(world: World, *, child_code: str = "1") -> dict[str, Stage]:
         world.built.append(f"parent[{run.partition}]")
         (folder / "text.txt").write_text(source.data, encoding="utf-8")
         return StageResult(
-            summary={"letters": len(source.data)}, checks=[CheckEntry(name="healthy", passed=world.healthy)]
+            summary={"letters": len(source.data)},
+            checks=[CheckEntry(name="healthy", passed=world.healthy)],
         )
 
     def build_child(run: StageRun, source: Source, folder: Path) -> StageResult:
@@ -91,7 +100,11 @@ def materialize(
         partition_key=partition,
         raise_on_error=raise_on_error,
         selection=[pipeline.key(name) for name in select],
-        resources={"store": StoreResource(root=str(store), cache=str(store)), "mongo": absent, "engines": absent},
+        resources={
+            "store": StoreResource(root=str(store), cache=str(store)),
+            "mongo": absent,
+            "engines": absent,
+        },
     )
 
 

@@ -1,4 +1,6 @@
-"""Every value of every table of every SQLite file, and every other file: what somebody finds who has the folder."""
+"""Every value of every table of every SQLite file, and every other file: what somebody finds who
+has the folder.
+"""
 
 import base64
 import binascii
@@ -29,7 +31,9 @@ def cells(folder: Path) -> dict[Place, list[str]]:
     found: dict[Place, list[str]] = {}
     for path in sorted(folder.rglob("*.db")):
         with closing(sqlite3.connect(path)) as connection:
-            for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for (table,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+            ).fetchall():
                 rows = connection.execute(f'SELECT rowid, * FROM "{table}"')
                 names = [column[0] for column in rows.description][1:]
                 for row, *values in rows:
@@ -39,7 +43,17 @@ def cells(folder: Path) -> dict[Place, list[str]]:
 
 
 def places_of(secret: str, folder: Path) -> list[object]:
-    """Where a secret stands below a folder: cells of databases, and files that hold it in plain text."""
-    inside = [place for place, versions in cells(folder).items() if any(secret in text for text in versions)]
-    files = [path for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    """Where a secret stands below a folder: cells of databases, and files that hold it in plain
+    text.
+    """
+    inside = [
+        place
+        for place, versions in cells(folder).items()
+        if any(secret in text for text in versions)
+    ]
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and secret.encode() in path.read_bytes()
+    ]
     return [*inside, *(str(path.relative_to(folder)) for path in files)]

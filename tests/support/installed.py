@@ -1,4 +1,6 @@
-"""A running installation of its own, and requests as attackers write them: no client library tidies them up."""
+"""A running installation of its own, and requests as attackers write them: no client library tidies
+them up.
+"""
 
 import http.client
 import json
@@ -35,19 +37,32 @@ class Reply:
         return json.loads(self.text)
 
 
-def raw(port: int, method: str, path: str, headers: Sequence[tuple[str, str]] = (), body: str | bytes = b"") -> Reply:
-    """One request to loopback; `headers` may name one twice, and without a Host there is the usual one."""
+def raw(
+    port: int,
+    method: str,
+    path: str,
+    headers: Sequence[tuple[str, str]] = (),
+    body: str | bytes = b"",
+) -> Reply:
+    """One request to loopback; `headers` may name one twice, and without a Host there is the usual
+    one.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         if not any(name.lower() == "host" for name, _ in headers):
             connection.putheader("Host", f"127.0.0.1:{port}")
         content = body.encode() if isinstance(body, str) else body
-        for name, value in (*headers, *([("Content-Length", str(len(content)))] if content else [])):
+        for name, value in (
+            *headers,
+            *([("Content-Length", str(len(content)))] if content else []),
+        ):
             connection.putheader(name, value)
         connection.endheaders(content)
         answer = connection.getresponse()
-        return Reply(answer.status, dict(answer.getheaders()), answer.read().decode("utf-8", "replace"))
+        return Reply(
+            answer.status, dict(answer.getheaders()), answer.read().decode("utf-8", "replace")
+        )
     finally:
         connection.close()
 
@@ -80,16 +95,23 @@ class Installation:
     def processes(self) -> list[psutil.Process]:
         """Every process of it but MongoDB."""
         started = [psutil.Process(service.process.pid) for service in self.services]
-        return [process for parent in started for process in (parent, *parent.children(recursive=True))]
+        return [
+            process for parent in started for process in (parent, *parent.children(recursive=True))
+        ]
 
 
 @contextmanager
 def installation(folder: Path, **variables: str) -> Iterator[Installation]:
-    """Start one below `folder`, with an embedded MongoDB unless MONGODB_URI is given. Nothing starts by itself."""
+    """Start one below `folder`, with an embedded MongoDB unless MONGODB_URI is given. Nothing
+    starts by itself.
+    """
     quiet = folder / "automation.yaml"
     quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
     given = {"AGENT_ASSETS_HOME": str(folder / "home"), "AGENT_ASSETS_AUTOMATION": str(quiet)}
-    given |= {"AGENT_ASSETS_ENGINES": str(folder / "none"), "AGENT_ASSETS_DEVICE": "cpu"} | variables
+    given |= {
+        "AGENT_ASSETS_ENGINES": str(folder / "none"),
+        "AGENT_ASSETS_DEVICE": "cpu",
+    } | variables
     with pytest.MonkeyPatch.context() as patch:
         for name in OURS:
             patch.delenv(name, raising=False)

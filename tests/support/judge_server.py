@@ -1,4 +1,5 @@
-"""A model behind a real local HTTP server: a queue of answers, each a status with a text or a whole reply.
+"""A model behind a real local HTTP server: a queue of answers, each a status with a text or a whole
+reply.
 
 An answer may also be a function of the request that gives one.
 """
@@ -37,10 +38,13 @@ class JudgeServer:
             return 200, json.dumps(text)
         message = {"role": "assistant", "content": text}
         reply = {
-            "id": "x", "object": "chat.completion", "created": 0, "model": "judge",
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "judge",
             "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
             "usage": {"prompt_tokens": 90, "completion_tokens": 10, "total_tokens": 100},
-        }  # fmt: skip
+        }
         return 200, json.dumps(reply)
 
 
@@ -50,7 +54,9 @@ def order_of(request: dict[str, Any]) -> list[str]:
 
 
 def scores(values: dict[str, float], *, backwards: bool = False) -> str:
-    entries = [{"trajectory_id": key, "explanation": "", "score": value} for key, value in values.items()]
+    entries = [
+        {"trajectory_id": key, "explanation": "", "score": value} for key, value in values.items()
+    ]
     return json.dumps({"scores": entries[::-1] if backwards else entries})
 
 

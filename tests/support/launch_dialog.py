@@ -6,7 +6,9 @@ from playwright.sync_api import Page, expect
 
 
 def choose_partitions(page: Page, elders: Sequence[str]) -> None:
-    """Tick elders in the launch dialog, whose list opens when the dialog is ready: on a busy machine, later."""
+    """Tick elders in the launch dialog, whose list opens when the dialog is ready: on a busy
+    machine, later.
+    """
     dialog = page.get_by_role("dialog").last
     expect(dialog).to_be_visible()
     behind = page.get_by_text(elders[0]).count()  # the page behind the dialog lists the elders, too

@@ -1,4 +1,6 @@
-"""What the launcher tests share: an asset that runs a test program, and waiting for things to happen."""
+"""What the launcher tests share: an asset that runs a test program, and waiting for things to
+happen.
+"""
 
 import os
 import sys
@@ -58,15 +60,30 @@ HANGS = Program("hangs", HangsParams, NoResult, package="programs")
 
 
 def engine_asset(
-    program: Program[P, A], params: P, work_dir: Path, *, limits: EngineLimits = ROOMY, env: EngineEnv = CORE,
-    results: list[EngineResult[A]] | None = None, lease: GpuLease | None = None, failed_logs: Path | None = None,
-) -> dg.AssetsDefinition:  # fmt: skip
+    program: Program[P, A],
+    params: P,
+    work_dir: Path,
+    *,
+    limits: EngineLimits = ROOMY,
+    env: EngineEnv = CORE,
+    results: list[EngineResult[A]] | None = None,
+    lease: GpuLease | None = None,
+    failed_logs: Path | None = None,
+) -> dg.AssetsDefinition:
     @dg.asset(key=["pipeline", "trained"])
     def trained(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         result = run_program(
-            context, program, params, env=env, work_dir=work_dir, limits=limits, lease=lease, search_path=SUPPORT,
-            failed_logs=failed_logs, progress_seconds=0.2,
-        )  # fmt: skip
+            context,
+            program,
+            params,
+            env=env,
+            work_dir=work_dir,
+            limits=limits,
+            lease=lease,
+            search_path=SUPPORT,
+            failed_logs=failed_logs,
+            progress_seconds=0.2,
+        )
         if results is not None:
             results.append(result)
         return dg.MaterializeResult()

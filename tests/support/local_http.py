@@ -1,4 +1,6 @@
-"""The HTTP server of tests that stand in for a service behind a real socket: a model, a judge, W&B."""
+"""The HTTP server of tests that stand in for a service behind a real socket: a model, a judge,
+W&B.
+"""
 
 import json
 import sys
@@ -19,12 +21,24 @@ class LocalHandler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def reply(
-        self, status: int, content: Any, kind: str = "application/json", headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        content: Any,
+        kind: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Answer with bytes as they are, or anything else as JSON."""
-        data = content if isinstance(content, bytes) else json.dumps(content, ensure_ascii=False).encode()
+        data = (
+            content
+            if isinstance(content, bytes)
+            else json.dumps(content, ensure_ascii=False).encode()
+        )
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(data)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
@@ -34,7 +48,9 @@ class LocalHandler(BaseHTTPRequestHandler):
 
 
 class LocalServer(ThreadingHTTPServer):
-    """A server on a free loopback port. A client that hangs up, as one does at its time limit, is no error of it."""
+    """A server on a free loopback port. A client that hangs up, as one does at its time limit, is
+    no error of it.
+    """
 
     daemon_threads = True
     request_queue_size = 128
@@ -50,7 +66,9 @@ class LocalServer(ThreadingHTTPServer):
     @contextmanager
     def running(self) -> Iterator[Self]:
         """Answer during the block."""
-        thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread = threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
         thread.start()
         try:
             yield self

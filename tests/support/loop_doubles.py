@@ -1,4 +1,6 @@
-"""What the agent loop talks to: a queue of model replies behind a local server, and tools that answer out of order."""
+"""What the agent loop talks to: a queue of model replies behind a local server, and tools that
+answer out of order.
+"""
 
 import asyncio
 import json
@@ -32,8 +34,18 @@ class Handler(LocalHandler):
         status = reply if isinstance(reply, int) else 200
         body: Any = {"error": {"message": "no"}}
         if not isinstance(reply, int):
-            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **reply}}
-            body = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+            choice = {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", **reply},
+            }
+            body = {
+                "id": "x",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "m",
+                "choices": [choice],
+            }
         self.reply(status, body)
 
 

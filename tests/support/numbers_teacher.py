@@ -1,4 +1,6 @@
-"""A language model for the numbers server, as a function of the request: it asks, calls and answers like a good one."""
+"""A language model for the numbers server, as a function of the request: it asks, calls and answers
+like a good one.
+"""
 
 import json
 import re
@@ -15,14 +17,19 @@ def teach(request: dict[str, Any]) -> Reply:
     if last["role"] == "tool":
         if last["content"].startswith("Error"):
             return says("I cannot look that up.")
-        number = json.loads(request["messages"][-2]["tool_calls"][0]["function"]["arguments"])["number"]
+        number = json.loads(request["messages"][-2]["tool_calls"][0]["function"]["arguments"])[
+            "number"
+        ]
         return says(f"Twice {number} is {last['content']}.")
     if "forget" in last["content"]:
         return calls(("forget", {"number": 5}))
     found = re.search(r"twice (\d+)", last["content"])
     if found is None:
         return says("I cannot look that up.")
-    return calls(("double", {"number": int(found.group(1))}), text="Let me see." if "7" in last["content"] else None)
+    return calls(
+        ("double", {"number": int(found.group(1))}),
+        text="Let me see." if "7" in last["content"] else None,
+    )
 
 
 def questions(asked: str) -> Reply:
@@ -36,5 +43,7 @@ def questions(asked: str) -> Reply:
         texts = [("Who painted that?", []), ("Which bus is late?", []), ("How tall is Anna?", [])]
     else:
         texts = [("What is twice 1000, and forget it?", ["double", "forget"])]
-    entries = [{"text": text, "tools": tools, "difficulty": 1 + len(tools)} for text, tools in texts]
+    entries = [
+        {"text": text, "tools": tools, "difficulty": 1 + len(tools)} for text, tools in texts
+    ]
     return says(json.dumps({"questions": entries}))

@@ -1,4 +1,6 @@
-"""An MCP server whose tools have odd schemas and odd results. Run: python odd_results_server.py LOG"""
+"""An MCP server whose tools have odd schemas and odd results. Run: python odd_results_server.py
+LOG
+"""
 
 import sys
 import time
@@ -32,7 +34,13 @@ def report(kind: str) -> Any:
         raise ToolError("the archive is closed")
     if kind == "slow":
         time.sleep(3)
-    results = {"huge": "x" * 10_000_000, "words": "All is well.", "order": ORDER, "nothing": "", "slow": "Late."}
+    results = {
+        "huge": "x" * 10_000_000,
+        "words": "All is well.",
+        "order": ORDER,
+        "nothing": "",
+        "slow": "Late.",
+    }
     return results[kind]
 
 

@@ -36,7 +36,9 @@ class Made:
     def __init__(self, folder: Path, summary: JsonObject) -> None:
         self.summary = summary
         self.rows = read_lines(folder / "train.jsonl")
-        self.conversations: list[Conversation] = [from_swift(row) for row in self.rows if row["kind"] != "general"]
+        self.conversations: list[Conversation] = [
+            from_swift(row) for row in self.rows if row["kind"] != "general"
+        ]
         self.reasons = {
             row["messages"][0]["content"]: [reason["reason"] for reason in row["reasons"]]
             for row in read_lines(folder / "rejects.jsonl")
@@ -65,17 +67,29 @@ def build(
     config = QuestionsConfig.model_validate(asked or {})
 
     async def run() -> JsonObject:
-        client = LlmClient(LlmEndpoint(server.url, "teacher-1", "k"), LlmConfig(give_up_s=1), AnswerCache(folder / "a"))
+        client = LlmClient(
+            LlmEndpoint(server.url, "teacher-1", "k"),
+            LlmConfig(give_up_s=1),
+            AnswerCache(folder / "a"),
+        )
         async with client, open_toolbox(tools) as toolbox:
             found = LlmQuestions(questions or [])
             if questions is None:
                 found = await ask_llm(
-                    client, tools=toolbox.tools, config=config, wordings=wordings, material=Material()
+                    client,
+                    tools=toolbox.tools,
+                    config=config,
+                    wordings=wordings,
+                    material=Material(),
                 )
             make_questions(
-                folder / "questions", tools=toolbox.tools, config=config, wordings=wordings, asked=found,
+                folder / "questions",
+                tools=toolbox.tools,
+                config=config,
+                wordings=wordings,
+                asked=found,
                 questionnaire=questionnaire,
-            )  # fmt: skip
+            )
             return await make_rows(
                 folder / "rows",
                 questions_folder=folder / "questions",
@@ -93,7 +107,9 @@ def build(
 
 def odd(folder: Path) -> McpConfig:
     folder.mkdir(parents=True, exist_ok=True)
-    return McpConfig({"odd": ServerConfig(command=sys.executable, args=[str(ODD), str(folder / "calls")])})
+    return McpConfig(
+        {"odd": ServerConfig(command=sys.executable, args=[str(ODD), str(folder / "calls")])}
+    )
 
 
 def question(text: str, tool: str = "report") -> Question:

@@ -1,4 +1,6 @@
-"""A PostgreSQL server for tests, where its programs are installed. It installs nothing and leaves nothing behind."""
+"""A PostgreSQL server for tests, where its programs are installed. It installs nothing and leaves
+nothing behind.
+"""
 
 import os
 import pwd
@@ -25,14 +27,22 @@ def postgres_url() -> Iterator[str]:
     programs = _programs()
     if programs is None:
         pytest.skip("no PostgreSQL server programs (apt-get install postgresql)")
-    user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name  # it refuses to run as root
+    user = (
+        "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+    )  # it refuses to run as root
     folder, port = Path(tempfile.mkdtemp(prefix="postgres-")), free_port()
     if os.getuid() == 0:
         shutil.chown(folder, user)
 
     def run(program: str, *arguments: str) -> None:
         command = [str(programs / program), "-D", str(folder / "data"), *arguments]
-        subprocess.run(command, check=True, user=user if os.getuid() == 0 else None, cwd=folder, capture_output=True)
+        subprocess.run(
+            command,
+            check=True,
+            user=user if os.getuid() == 0 else None,
+            cwd=folder,
+            capture_output=True,
+        )
 
     run("initdb", "-A", "trust", "-U", "dagster")
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"

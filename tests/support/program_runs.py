@@ -1,5 +1,6 @@
-"""Runs in an engine environment, started by test_programs.py: a line `[function, arguments, file]` calls a function,
-writes what it returned to the file as JSON, and is answered with an exit code."""
+"""Runs in an engine environment, started by test_programs.py: a line `[function, arguments, file]`
+calls a function, writes what it returned to the file as JSON, and is answered with an exit code.
+"""
 
 import json
 import os
@@ -19,7 +20,9 @@ class Crash(Exception):
 
 
 def call(program: str, params: dict[str, Any], crash_at_step: int = 0) -> dict[str, Any]:
-    """Run a program's core; an error comes back as its type and message. Optionally it dies in the middle."""
+    """Run a program's core; an error comes back as its type and message. Optionally it dies in the
+    middle.
+    """
     from agent_assets.engines.programs import base_model, swift_merge, swift_sft
     from agent_assets.errors import AgentAssetsError
 
@@ -45,8 +48,12 @@ def call(program: str, params: dict[str, Any], crash_at_step: int = 0) -> dict[s
         return {"error": type(error).__name__, "message": str(error), "messages": messages}
 
 
-def render(model_dir: str, rows: list[dict[str, Any]], chats: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Token ids of each row as training sees them, which of them are learned, and the ids that serving would make."""
+def render(
+    model_dir: str, rows: list[dict[str, Any]], chats: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Token ids of each row as training sees them, which of them are learned, and the ids that
+    serving would make.
+    """
     from swift import get_model_processor, get_template
     from transformers import AutoTokenizer
 
@@ -54,18 +61,25 @@ def render(model_dir: str, rows: list[dict[str, Any]], chats: list[dict[str, Any
 
     _, processor = get_model_processor(model_dir, model_type="qwen3", load_model=False)
     template = get_template(
-        processor, template_type="chatml", agent_template=register_agent_template(), loss_scale="hermes"
+        processor,
+        template_type="chatml",
+        agent_template=register_agent_template(),
+        loss_scale="hermes",
     )
     template.set_mode("train")
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     found = []
     for row, chat in zip(rows, chats, strict=True):
         encoded = template.encode(row)
-        served = tokenizer.apply_chat_template(chat["messages"], tools=chat.get("tools"))["input_ids"]
+        served = tokenizer.apply_chat_template(chat["messages"], tools=chat.get("tools"))[
+            "input_ids"
+        ]
         learned = [token for token in encoded["labels"] if token != -100]
         doubled = [
             token
-            for token, label, scale in zip(encoded["input_ids"], encoded["labels"], encoded["loss_scale"], strict=True)
+            for token, label, scale in zip(
+                encoded["input_ids"], encoded["labels"], encoded["loss_scale"], strict=True
+            )
             if label != -100 and scale == 2.0
         ]
         found.append(
@@ -94,7 +108,9 @@ def in_bfloat16(model_dir: str, out_dir: str) -> None:
 
 
 def gradients(model_dir: str) -> dict[str, float]:
-    """Largest relative difference of loss and of gradients between peft's layers and ours, in float32."""
+    """Largest relative difference of loss and of gradients between peft's layers and ours, in
+    float32.
+    """
     import torch
 
     from agent_assets.engines.programs.cpu_kernels import speed_up
@@ -116,10 +132,12 @@ def gradients(model_dir: str) -> dict[str, float]:
 
 
 def policy_gradients(model_dir: str) -> dict[str, Any]:
-    """How far gradients of a policy step are from those of an equivalent one, and what the step counted.
+    """How far gradients of a policy step are from those of an equivalent one, and what the step
+    counted.
 
-    `shared`: rollouts of one prompt, against each of them alone. `guided`: a token that a grammar made likelier and one
-    that it forced, against the trainer's own probability for the one and the other left out.
+    `shared`: rollouts of one prompt, against each of them alone. `guided`: a token that a grammar
+    made likelier and one that it forced, against the trainer's own probability for the one and the
+    other left out.
     """
     import torch
 
@@ -131,15 +149,29 @@ def policy_gradients(model_dir: str) -> dict[str, Any]:
     speed_up(model)
     nowhere = Path(model_dir)
     params = TrainerParams(
-        model_dir=nowhere, checkpoints=nowhere, start_step=0, requests=nowhere, precision="fp32", learning_rate=0.1,
-        advantage="dr_grpo", clip=0.2, kl=0.0, max_grad_norm=1.0, max_tokens=8, seed=0,
-    )  # fmt: skip
+        model_dir=nowhere,
+        checkpoints=nowhere,
+        start_step=0,
+        requests=nowhere,
+        precision="fp32",
+        learning_rate=0.1,
+        advantage="dr_grpo",
+        clip=0.2,
+        kl=0.0,
+        max_grad_norm=1.0,
+        max_tokens=8,
+        seed=0,
+    )
 
-    def rollout(ids: list[int], spans: list[list[int]], advantage: float, **given: float) -> LearnedSequence:
+    def rollout(
+        ids: list[int], spans: list[list[int]], advantage: float, **given: float
+    ) -> LearnedSequence:
         places = [place for start, end in spans for place in range(start, end)]
         with torch.no_grad():
             logprobs = log_probabilities(model, torch.tensor([ids]), places).tolist()
-        logprobs = [given.get(f"at_{place}", own) for place, own in zip(places, logprobs, strict=True)]
+        logprobs = [
+            given.get(f"at_{place}", own) for place, own in zip(places, logprobs, strict=True)
+        ]
         return LearnedSequence(ids, spans, logprobs, [advantage] * len(spans), len(places))
 
     def run(*batches: list[LearnedSequence]) -> tuple[dict[str, Any], Totals]:
@@ -150,7 +182,9 @@ def policy_gradients(model_dir: str) -> dict[str, Any]:
         return _gradients(model), totals
 
     prompt = torch.randint(0, 49152, (500,)).tolist()  # two blocks of keys
-    one = rollout([*prompt, 1, 2, 3, 4, 5, 6], [[500, 502], [504, 506]], 0.5)  # a tool's result between two turns
+    one = rollout(
+        [*prompt, 1, 2, 3, 4, 5, 6], [[500, 502], [504, 506]], 0.5
+    )  # a tool's result between two turns
     two = rollout([*prompt, *range(10, 460)], [[500, 950]], -0.7)
     other = rollout([7, 8, 9], [[2, 3]], 0.2)
     alone, _ = run([one], [two], [other])
@@ -159,9 +193,11 @@ def policy_gradients(model_dir: str) -> dict[str, Any]:
     guided, seen = run([rollout(short, [[20, 22]], 0.5, at_20=-1.0, at_21=0.0)])
     free, _ = run([rollout(short, [[20, 21]], 0.5)])
     return {
-        "shared": _differences(together, alone), "forwarded": counted.forwarded,
-        "guided": _differences(guided, free), "guided_fraction": seen.guided / seen.tokens,
-    }  # fmt: skip
+        "shared": _differences(together, alone),
+        "forwarded": counted.forwarded,
+        "guided": _differences(guided, free),
+        "guided_fraction": seen.guided / seen.tokens,
+    }
 
 
 def _lora_model(model_dir: str) -> Any:
@@ -171,8 +207,12 @@ def _lora_model(model_dir: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32, attn_implementation="eager")
-    config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    model = AutoModelForCausalLM.from_pretrained(
+        model_dir, dtype=torch.float32, attn_implementation="eager"
+    )
+    config = LoraConfig(
+        r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"
+    )
     return get_peft_model(model, config).train()
 
 

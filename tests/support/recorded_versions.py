@@ -1,11 +1,13 @@
 """What every stage makes of a fixed input, against what it made when that was recorded.
 
-Artifacts are reused by `code_version`, so code that makes something else under the same one leaves every store with
-artifacts that nothing would make any more. `AGENT_ASSETS_RECORD=1 pytest tests/graph/test_data_versions.py ...` records
-anew; do it after raising the `code_version` of the stages that the failure names.
+Artifacts are reused by `code_version`, so code that makes something else under the same one leaves
+every store with artifacts that nothing would make any more. `AGENT_ASSETS_RECORD=1 pytest
+tests/graph/test_data_versions.py ...` records anew; do it after raising the `code_version` of the
+stages that the failure names.
 
-Text is compared by its data version. Weights differ in their last bits from one kind of CPU to another: of those, the
-names and shapes of tensors, and numbers such as losses, compared with a tolerance.
+Text is compared by its data version. Weights differ in their last bits from one kind of CPU to
+another: of those, the names and shapes of tensors, and numbers such as losses, compared with a
+tolerance.
 """
 
 import hashlib
@@ -41,29 +43,44 @@ def made_in(pipeline: Path, stages: tuple[str, ...]) -> dict[str, Made]:
     for stage in stages:
         (path,) = (pipeline / stage).rglob("manifest.json")
         manifest = Manifest.model_validate_json(path.read_bytes())
-        found[stage] = Made(manifest.code_version, tuple(manifest.inputs), _content(path.parent, manifest))
+        found[stage] = Made(
+            manifest.code_version, tuple(manifest.inputs), _content(path.parent, manifest)
+        )
     return found
 
 
 def _content(folder: Path, manifest: Manifest) -> dict[str, Any]:
     files = [name for name in manifest.files if not name.startswith(("logs/", "plots/"))]
-    content: dict[str, Any] = {"files": sorted(files), "checks": sorted(check.name for check in manifest.checks)}
+    content: dict[str, Any] = {
+        "files": sorted(files),
+        "checks": sorted(check.name for check in manifest.checks),
+    }
     weights = sorted(name for name in files if name.endswith(".safetensors"))
     if weights:
         content["tensors"] = {name: _tensors(folder / name) for name in weights}
     elif manifest.asset not in ("eval_report", "release"):  # these say how well weights answer
         content["data_version"] = manifest.data_version
-    for name in ("chat_template.jinja", "scenarios.jsonl", "heldout_scenarios.jsonl", "adapter_config.json"):
+    for name in (
+        "chat_template.jinja",
+        "scenarios.jsonl",
+        "heldout_scenarios.jsonl",
+        "adapter_config.json",
+    ):
         if name in manifest.files:
             content[name] = _text_hash(folder / name)
     if "loss.jsonl" in manifest.files:
-        points = [json.loads(line) for line in (folder / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
+        points = [
+            json.loads(line)
+            for line in (folder / "loss.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
         content["loss"] = [point["loss"] for point in points]
         content["learning_rate"] = [point["learning_rate"] for point in points]
     if "report.json" in manifest.files:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         content |= {key: report[key] for key in ("items", "bootstrap")}
-        content["metrics"] = {system: sorted(scores) for system, scores in report["systems"].items()}
+        content["metrics"] = {
+            system: sorted(scores) for system, scores in report["systems"].items()
+        }
     if "candidate.json" in manifest.files:
         candidate = json.loads((folder / "candidate.json").read_text(encoding="utf-8"))
         items = json.loads((folder / "items.json").read_text(encoding="utf-8"))
@@ -74,7 +91,11 @@ def _content(folder: Path, manifest: Manifest) -> dict[str, Any]:
 
 def _text_hash(path: Path) -> str:
     """Of text that may name the base weights, whose hash is not the same everywhere."""
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if "base_model_name_or_path" not in line]
+    lines = [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "base_model_name_or_path" not in line
+    ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -83,34 +104,58 @@ def _tensors(path: Path) -> str:
     with path.open("rb") as file:
         (size,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(size))
-    shapes = {name: [entry["dtype"], entry["shape"]] for name, entry in header.items() if name != "__metadata__"}
-    return f"{len(shapes)} tensors, {hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]}"
+    shapes = {
+        name: [entry["dtype"], entry["shape"]]
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+    return (
+        f"{len(shapes)} tensors, "
+        f"{hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]}"
+    )
 
 
 def check_recorded(pipeline: str, made: Mapping[str, Made], file: Path = FILE) -> None:
-    """Fail where a stage makes something else than recorded, and say whose `code_version` has to be raised."""
+    """Fail where a stage makes something else than recorded, and say whose `code_version` has to be
+    raised.
+    """
     recorded = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if os.environ.get(RECORD):
-        now = {stage: {"code_version": one.code_version, "made": one.content} for stage, one in made.items()}
+        now = {
+            stage: {"code_version": one.code_version, "made": one.content}
+            for stage, one in made.items()
+        }
         text = json.dumps(recorded | {pipeline: now}, indent=1, sort_keys=True)
         file.write_text(text + "\n", encoding="utf-8")
         return
     problems = []
     known = recorded.get(pipeline, {})
-    changed = {stage for stage, one in made.items() if stage not in known or not _same(one.content, known[stage])}
+    changed = {
+        stage
+        for stage, one in made.items()
+        if stage not in known or not _same(one.content, known[stage])
+    }
     for stage, one in made.items():
         if changed & _ancestors(stage, made):
             continue  # it was given something else
         if stage in changed and stage in known and one.code_version == known[stage]["code_version"]:
-            what = sorted(key for key, value in one.content.items() if value != known[stage]["made"].get(key))
+            what = sorted(
+                key for key, value in one.content.items() if value != known[stage]["made"].get(key)
+            )
             problems.append(
-                f"{stage} makes something else ({', '.join(what)}) under code_version {one.code_version}: raise "
+                f"{stage} makes something else ({', '.join(what)}) under code_version "
+                f"{one.code_version}: raise "
                 f"code_version of the stage {stage} if that is meant, and record anew"
             )
         elif stage in changed or one.code_version != known[stage]["code_version"]:
-            problems.append(f"{stage} has code_version {one.code_version}, which is not recorded: record anew")
+            problems.append(
+                f"{stage} has code_version {one.code_version}, which is not recorded: record anew"
+            )
     if problems:
-        pytest.fail(f"{'; '.join(problems)} ({RECORD}=1, see tests/support/recorded_versions.py).", pytrace=False)
+        pytest.fail(
+            f"{'; '.join(problems)} ({RECORD}=1, see tests/support/recorded_versions.py).",
+            pytrace=False,
+        )
 
 
 def _same(content: Mapping[str, Any], known: Mapping[str, Any]) -> bool:

@@ -18,24 +18,40 @@ def item_scores(number: int, before: float, after: float, metric: str = "recall_
 
 def candidate(name: str = "ada-00000001", **changes: Any) -> Candidate:
     known: dict[str, Any] = {
-        "pipeline": "elder_companion", "partition": "ada", "name": name, "system": "sft",
-        "system_prompt": "You are Ada.", "parts": {}, "scores": {"recall_open": 0.5},
-    }  # fmt: skip
+        "pipeline": "elder_companion",
+        "partition": "ada",
+        "name": name,
+        "system": "sft",
+        "system_prompt": "You are Ada.",
+        "parts": {},
+        "scores": {"recall_open": 0.5},
+    }
     return Candidate.model_validate(known | changes)
 
 
 def add_artifact(
-    store: ArtifactStore, key: ArtifactKey, fingerprint: str, files: dict[str, str | bytes], **more: Any
+    store: ArtifactStore,
+    key: ArtifactKey,
+    fingerprint: str,
+    files: dict[str, str | bytes],
+    **more: Any,
 ) -> Artifact:
     """Commit an artifact with these files."""
     with store.staging(key, fingerprint) as folder:
         for name, content in files.items():
             (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
         known: dict[str, Any] = {
-            "pipeline": key.pipeline, "asset": key.asset, "partition": key.partition, "fingerprint": fingerprint,
-            "data_version": fingerprint[::-1], "code_version": "1", "inputs": {}, "config": {},
-            "files": hash_files(folder), "created_at": "2026-01-01T00:00:00+00:00",
-        }  # fmt: skip
+            "pipeline": key.pipeline,
+            "asset": key.asset,
+            "partition": key.partition,
+            "fingerprint": fingerprint,
+            "data_version": fingerprint[::-1],
+            "code_version": "1",
+            "inputs": {},
+            "config": {},
+            "files": hash_files(folder),
+            "created_at": "2026-01-01T00:00:00+00:00",
+        }
         return store.commit(key, folder, Manifest.model_validate(known | more))
 
 
@@ -51,18 +67,35 @@ def add_release(
     made = candidate(changes.pop("name", f"ada-{version[:8]}"), parts=parts or {}, **changes)
     key = release_key(made.pipeline, made.partition)
     files: dict[str, str | bytes] = {
-        CANDIDATE_FILE: made.model_dump_json(), ITEMS_FILE: json.dumps(items or item_scores(10, 0.0, 1.0)),
-    }  # fmt: skip
+        CANDIDATE_FILE: made.model_dump_json(),
+        ITEMS_FILE: json.dumps(items or item_scores(10, 0.0, 1.0)),
+    }
     checks = [CheckEntry(name="candidate_complete", passed=True)]
-    return add_artifact(store, key, version, files, summary={"adapter_bytes": 1234, "name": made.name}, checks=checks)
+    return add_artifact(
+        store,
+        key,
+        version,
+        files,
+        summary={"adapter_bytes": 1234, "name": made.name},
+        checks=checks,
+    )
 
 
-def release(store: ArtifactStore, version: str, *, expected: str | None = None, **changes: Any) -> Ledger:
+def release(
+    store: ArtifactStore, version: str, *, expected: str | None = None, **changes: Any
+) -> Ledger:
     """Commit a release artifact and let it answer."""
     artifact = add_release(store, version, **changes)
     manifest = artifact.manifest
     return move(
-        store, agent_of(manifest.pipeline, manifest.partition), expected=expected, version=version,
-        name=manifest.summary["name"], action="promote", author="gate", reason="test", elder=manifest.partition,
+        store,
+        agent_of(manifest.pipeline, manifest.partition),
+        expected=expected,
+        version=version,
+        name=manifest.summary["name"],
+        action="promote",
+        author="gate",
+        reason="test",
+        elder=manifest.partition,
         size=1234,
-    )  # fmt: skip
+    )

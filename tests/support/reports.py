@@ -6,7 +6,8 @@ from agent_assets.evaluation.report_schema import Bootstrap, Report, SystemScore
 
 
 def report_json(
-    systems: Mapping[str, Mapping[str, float]], scores: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None
+    systems: Mapping[str, Mapping[str, float]],
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
 ) -> str:
     """The text of a report.json with these mean scores, and these scores of items."""
     report = Report(
@@ -24,7 +25,8 @@ def report_json(
         models={},
         bootstrap=Bootstrap(samples=100, seed=1),
         scores={
-            system: {item: dict(values) for item, values in items.items()} for system, items in (scores or {}).items()
+            system: {item: dict(values) for item, values in items.items()}
+            for system, items in (scores or {}).items()
         },
     )
     return report.to_json()

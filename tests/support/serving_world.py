@@ -1,4 +1,6 @@
-"""A store with released agents, a scripted model server, the API on a real port, and how tests look at its replies."""
+"""A store with released agents, a scripted model server, the API on a real port, and how tests look
+at its replies.
+"""
 
 import json
 import threading
@@ -29,26 +31,44 @@ PIPELINE = "elder_companion"
 BASE = "ba5e" * 8
 CANDLES = "I sold candles in Boston."
 SECRET = "The river took my brother, and I never told the priest."
-MERGED = {"model.safetensors": "all weights", "tokenizer.json": "{}", "chat_template.jinja": "{{ messages }}"}
+MERGED = {
+    "model.safetensors": "all weights",
+    "tokenizer.json": "{}",
+    "chat_template.jinja": "{{ messages }}",
+}
 
 
 def add_agent(
-    store: ArtifactStore, elder: str, number: int, *, told: str = "", adapter: Path | None = None,
-    base: Path | None = None, trained_on: str | None = None,
-) -> str:  # fmt: skip
+    store: ArtifactStore,
+    elder: str,
+    number: int,
+    *,
+    told: str = "",
+    adapter: Path | None = None,
+    base: Path | None = None,
+    trained_on: str | None = None,
+) -> str:
     """Release an agent; returns its content name. Without folders the weights are a few bytes."""
     base_key = ArtifactKey(PIPELINE, "base_model")
     made = store.find(base_key, BASE) or add_artifact(store, base_key, BASE, _files(base))
     name = f"{elder}-{number:08x}"
     version = f"{number:08x}" + "0" * 24
     inputs = {"base_model": trained_on or made.manifest.data_version}
-    weights = add_artifact(store, ArtifactKey(PIPELINE, "sft_adapter", elder), version, _files(adapter), inputs=inputs)
+    weights = add_artifact(
+        store, ArtifactKey(PIPELINE, "sft_adapter", elder), version, _files(adapter), inputs=inputs
+    )
     memories = _add_memories(store, elder, version, told or f"I am {elder}.")
-    rows = add_artifact(store, ArtifactKey(PIPELINE, "train_jsonl", elder), version, {"train.jsonl": "{}\n"})
-    merged = add_artifact(store, ArtifactKey(PIPELINE, "merged_model", elder), version, dict(MERGED))
+    rows = add_artifact(
+        store, ArtifactKey(PIPELINE, "train_jsonl", elder), version, {"train.jsonl": "{}\n"}
+    )
+    merged = add_artifact(
+        store, ArtifactKey(PIPELINE, "merged_model", elder), version, dict(MERGED)
+    )
     roles = {"base": made, "adapter": weights, "merged": merged, "memories": memories, "rows": rows}
     parts = {role: Part.of(artifact) for role, artifact in roles.items()}
-    release(store, version, parts=parts, name=name, partition=elder, system_prompt=f"You are {elder}.")
+    release(
+        store, version, parts=parts, name=name, partition=elder, system_prompt=f"You are {elder}."
+    )
     return name
 
 
@@ -59,18 +79,27 @@ def correct_memory(store: ArtifactStore, elder: str, version: str, told: str) ->
     assert entry is not None
     before = store.find(release_key(*agent), entry.version)
     assert before is not None
-    parts = read_candidate(before.path).parts | {"memories": Part.of(_add_memories(store, elder, version, told))}
+    parts = read_candidate(before.path).parts | {
+        "memories": Part.of(_add_memories(store, elder, version, told))
+    }
     system_prompt = f"You are {elder}."
     release(
-        store, version, expected=entry.version, parts=parts, name=entry.name, partition=elder,
+        store,
+        version,
+        expected=entry.version,
+        parts=parts,
+        name=entry.name,
+        partition=elder,
         system_prompt=system_prompt,
-    )  # fmt: skip
+    )
 
 
 def _add_memories(store: ArtifactStore, elder: str, version: str, told: str) -> Artifact:
     key = ArtifactKey(PIPELINE, "elder_memories", elder)
     with store.staging(key, version) as folder:
-        write_memories(folder, ElderProfile(elder, elder), [Memory("m1", "What did you sell?", told)])
+        write_memories(
+            folder, ElderProfile(elder, elder), [Memory("m1", "What did you sell?", told)]
+        )
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
     return add_artifact(store, key, version, dict(files), summary={"memories": 1})
 
@@ -88,7 +117,9 @@ class ScriptedModel:
     answers: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     adapters: list[tuple[str, str]] = field(default_factory=list)
-    held: set[str] = field(default_factory=set)  # adapters; empty it and the server has been restarted
+    held: set[str] = field(
+        default_factory=set
+    )  # adapters; empty it and the server has been restarted
     loads_slowly: threading.Event | None = None  # a load is finished when it is set
     delay: float = 0.0
     limit: int | None = None  # messages that fit
@@ -120,15 +151,28 @@ class ScriptedModel:
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if body["model"] not in self.held:
-            return 404, {"error": {"message": f"The model `{body['model']}` does not exist.", "code": 404}}
+            return 404, {
+                "error": {"message": f"The model `{body['model']}` does not exist.", "code": 404}
+            }
         if self.limit is not None and len(body["messages"]) > self.limit:
-            return 400, {"error": {"message": "This model's maximum context length is 8 tokens.", "code": 400}}
+            return 400, {
+                "error": {
+                    "message": "This model's maximum context length is 8 tokens.",
+                    "code": 400,
+                }
+            }
         time.sleep(self.delay)
         message = self.answers.pop(0) if self.answers else {"role": "assistant", "content": "Yes."}
         if isinstance(message.get("status"), int):
             return int(message["status"]), {"error": {"message": "broken"}}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"], "choices": [choice]}
+        return 200, {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [choice],
+        }
 
 
 @contextmanager
@@ -142,7 +186,9 @@ def scripted_model() -> Iterator[ScriptedModel]:
         def do_POST(self) -> None:
             body = json.loads(self.body())
             if "lora" in self.path:
-                return self.reply(model.change(self.path.rsplit("/", 1)[-1].split("_")[0], body["lora_name"]), {})
+                return self.reply(
+                    model.change(self.path.rsplit("/", 1)[-1].split("_")[0], body["lora_name"]), {}
+                )
             model.requests.append(body)
             if model.drops:
                 model.drops -= 1
@@ -163,17 +209,30 @@ def scripted_model() -> Iterator[ScriptedModel]:
 
 def _stream(answer: dict[str, Any]) -> bytes:
     message = answer["choices"][0]["message"]
-    deltas: list[dict[str, Any]] = [{"content": word} for word in (message["content"] or "").split(" ") if word]
-    deltas += [{"tool_calls": [{"index": n, **call}]} for n, call in enumerate(message.get("tool_calls", ()))]
-    chunks = [answer | {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": d}]} for d in deltas]
-    return "".join(f"data: {canonical_json(chunk)}\n\n" for chunk in chunks).encode() + b"data: [DONE]\n\n"
+    deltas: list[dict[str, Any]] = [
+        {"content": word} for word in (message["content"] or "").split(" ") if word
+    ]
+    deltas += [
+        {"tool_calls": [{"index": n, **call}]}
+        for n, call in enumerate(message.get("tool_calls", ()))
+    ]
+    chunks = [
+        answer | {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": d}]}
+        for d in deltas
+    ]
+    return (
+        "".join(f"data: {canonical_json(chunk)}\n\n" for chunk in chunks).encode()
+        + b"data: [DONE]\n\n"
+    )
 
 
 @contextmanager
 def running_api(settings: Settings, config: ServingConfig) -> Iterator[tuple[httpx.Client, Any]]:
     """The API on a free port, a client for it, and its services."""
     app = create_app(settings, config)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_for(lambda: server.started)

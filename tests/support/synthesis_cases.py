@@ -24,14 +24,17 @@ PRICE = ToolSchema(
 )
 TODAY = ToolSchema("get_today", "Today's date.", {"type": "object", "properties": {}})
 SWITCH = ToolSchema(
-    "switch", "Turn the lamp on or off.",
+    "switch",
+    "Turn the lamp on or off.",
     {"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]},
-)  # fmt: skip
+)
 SEARCH = ToolSchema(
-    "search_memories", "Search.",
+    "search_memories",
+    "Search.",
     {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
-)  # fmt: skip
+)
 ID_TOOL = ToolSchema(
-    "get_memory", "One memory.",
+    "get_memory",
+    "One memory.",
     {"type": "object", "properties": {"memory_id": {"type": "string"}}, "required": ["memory_id"]},
-)  # fmt: skip
+)

@@ -1,4 +1,5 @@
-"""A random Qwen3 of 3 million parameters with SmolLM2's tokenizer: what engines can load, train and serve in seconds.
+"""A random Qwen3 of 3 million parameters with SmolLM2's tokenizer: what engines can load, train and
+serve in seconds.
 
 The file also is the program that makes them, run in an engine environment.
 """
@@ -15,14 +16,18 @@ from agent_assets.engines.environment import EngineEnv, engine_environment
 
 
 def make_tiny_model(folder: Path, env: EngineEnv, *, seed: int = 0) -> Path:
-    """Write config, weights, tokenizer and chat template into `folder`; the same seed gives the same bytes."""
+    """Write config, weights, tokenizer and chat template into `folder`; the same seed gives the
+    same bytes.
+    """
     if not (folder / "config.json").exists():
         _run(env, "model", folder, seed)
     return folder
 
 
 def make_tiny_adapter(folder: Path, model_dir: Path, env: EngineEnv, *, seed: int = 0) -> Path:
-    """Write a random LoRA adapter (rank 8) for the tiny model, strong enough to change its answers."""
+    """Write a random LoRA adapter (rank 8) for the tiny model, strong enough to change its
+    answers.
+    """
     if not (folder / "adapter_config.json").exists():
         _run(env, "adapter", folder, seed, model_dir)
     return folder
@@ -31,16 +36,22 @@ def make_tiny_adapter(folder: Path, model_dir: Path, env: EngineEnv, *, seed: in
 def make_tool_model(
     folder: Path, conversations: Sequence[Mapping[str, Any]], env: EngineEnv, *, steps: int = 150
 ) -> Path:
-    """A tiny model that knows these conversations ({messages, tools} in OpenAI form) by heart, each equally likely."""
+    """A tiny model that knows these conversations ({messages, tools} in OpenAI form) by heart, each
+    equally likely.
+    """
     if not (folder / "config.json").exists():
         make_tiny_model(folder, env)
-        (folder / "conversations.json").write_text(json.dumps(list(conversations)), encoding="utf-8")
+        (folder / "conversations.json").write_text(
+            json.dumps(list(conversations)), encoding="utf-8"
+        )
         _run(env, "memorize", folder, steps)
     return folder
 
 
 def make_neutral_adapter(folder: Path, model_dir: Path, env: EngineEnv) -> Path:
-    """A LoRA adapter (rank 8, every linear layer) that changes nothing yet, bound to the model like a trained one."""
+    """A LoRA adapter (rank 8, every linear layer) that changes nothing yet, bound to the model like
+    a trained one.
+    """
     if not (folder / "adapter_config.json").exists():
         _run(env, "neutral", folder, 0, model_dir)
     return folder
@@ -48,9 +59,21 @@ def make_neutral_adapter(folder: Path, model_dir: Path, env: EngineEnv) -> Path:
 
 def _run(env: EngineEnv, what: str, folder: Path, seed: int, *further: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    command = [str(env.python), str(Path(__file__).resolve()), what, str(folder), str(seed), *map(str, further)]
+    command = [
+        str(env.python),
+        str(Path(__file__).resolve()),
+        what,
+        str(folder),
+        str(seed),
+        *map(str, further),
+    ]
     done = subprocess.run(
-        command, env=engine_environment({}), timeout=300, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        env=engine_environment({}),
+        timeout=300,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-3000:]
 
@@ -61,7 +84,9 @@ def write_adapter(folder: Path, seed: int, model_dir: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    config = LoraConfig(r=8, lora_alpha=64, target_modules=["q_proj", "v_proj", "up_proj"], init_lora_weights=False)
+    config = LoraConfig(
+        r=8, lora_alpha=64, target_modules=["q_proj", "v_proj", "up_proj"], init_lora_weights=False
+    )
     get_peft_model(AutoModelForCausalLM.from_pretrained(model_dir), config).save_pretrained(folder)
 
 
@@ -78,7 +103,9 @@ def memorize(folder: Path, steps: int) -> None:
         labels = [-100] * len(ids)
         for end, message in enumerate(messages):
             if message["role"] == "assistant":
-                before = tokenizer.apply_chat_template(messages[:end], tools=tools, add_generation_prompt=True)
+                before = tokenizer.apply_chat_template(
+                    messages[:end], tools=tools, add_generation_prompt=True
+                )
                 upto = tokenizer.apply_chat_template(messages[: end + 1], tools=tools)
                 first, last = len(before["input_ids"]), len(upto["input_ids"])
                 labels[first:last] = ids[first:last]
@@ -123,11 +150,20 @@ def write_model(folder: Path, seed: int) -> None:
     torch.manual_seed(seed)
     model = Qwen3ForCausalLM(
         Qwen3Config(
-            vocab_size=49152, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-            num_key_value_heads=1, head_dim=32, tie_word_embeddings=True, max_position_embeddings=4096,
-            eos_token_id=tokenizer.eos_token_id, bos_token_id=None, pad_token_id=tokenizer.eos_token_id,
+            vocab_size=49152,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=32,
+            tie_word_embeddings=True,
+            max_position_embeddings=4096,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+            pad_token_id=tokenizer.eos_token_id,
         )
-    )  # fmt: skip
+    )
     model.save_pretrained(folder)
 
 

@@ -1,6 +1,8 @@
-"""A task that reinforcement learning can really teach a tiny model: of two tools, call the right one.
+"""A task that reinforcement learning can really teach a tiny model: of two tools, call the right
+one.
 
-The model knows by heart to call either, half of the time each. Run as a program it trains until it is killed.
+The model knows by heart to call either, half of the time each. Run as a program it trains until it
+is killed.
 """
 
 import asyncio
@@ -23,15 +25,25 @@ from agent_assets.rl.train_loop import Outcome, learn
 from support.tiny_model import make_neutral_adapter, make_tool_model
 
 TOOLS = tuple(
-    ToolSchema(name, f"Opens the {name} door.", {"type": "object", "properties": {}}) for name in ("left", "right")
+    ToolSchema(name, f"Opens the {name} door.", {"type": "object", "properties": {}})
+    for name in ("left", "right")
 )
 QUESTION, ANSWER = "Open a door.", "It is open."
 LIMITS = EngineLimits(seconds=600, memory_bytes=12 * 2**30)
 SETTINGS: dict[str, Any] = {
-    "enabled": True, "steps": 10, "scenarios_per_step": 1, "rollouts_per_scenario": 16, "learning_rate": 2e-3,
-    "max_turns": 2, "max_tokens": 40, "max_model_len": 512, "precision": "fp32", "concurrency": 8,
-    "request_seconds": 10, "keep_checkpoints": 99,
-}  # fmt: skip
+    "enabled": True,
+    "steps": 10,
+    "scenarios_per_step": 1,
+    "rollouts_per_scenario": 16,
+    "learning_rate": 2e-3,
+    "max_turns": 2,
+    "max_tokens": 40,
+    "max_model_len": 512,
+    "precision": "fp32",
+    "concurrency": 8,
+    "request_seconds": 10,
+    "keep_checkpoints": 99,
+}
 
 
 class Doors:
@@ -44,7 +56,11 @@ class Doors:
 def conversations() -> list[dict[str, Any]]:
     found = []
     for tool in TOOLS:
-        call = {"id": "call_1", "type": "function", "function": {"name": tool.name, "arguments": "{}"}}
+        call = {
+            "id": "call_1",
+            "type": "function",
+            "function": {"name": tool.name, "arguments": "{}"},
+        }
         messages = [
             {"role": "user", "content": QUESTION},
             {"role": "assistant", "content": None, "tool_calls": [call]},
@@ -62,28 +78,54 @@ def models(folder: Path, env: EngineEnv) -> tuple[Path, Path]:
 
 def scenario(gold: str = "right") -> Scenario:
     item = EvalItem(
-        id="door", kind="tool", wording="seen", language="en", question=QUESTION, system="",
-        gold_calls=[{"name": gold, "arguments": {}}], tool=gold,
-    )  # fmt: skip
+        id="door",
+        kind="tool",
+        wording="seen",
+        language="en",
+        question=QUESTION,
+        system="",
+        gold_calls=[{"name": gold, "arguments": {}}],
+        tool=gold,
+    )
     return Scenario(item, 1)
 
 
 def train(
-    work: Path, model: Path, adapter: Path, config: RlConfig, *, toolbox: Any = None, judge: Any = None,
-    scenarios: tuple[Scenario, ...] = (scenario(),), env: str = "cpu", lease: GpuLease | None = None,
-) -> Outcome:  # fmt: skip
+    work: Path,
+    model: Path,
+    adapter: Path,
+    config: RlConfig,
+    *,
+    toolbox: Any = None,
+    judge: Any = None,
+    scenarios: tuple[Scenario, ...] = (scenario(),),
+    env: str = "cpu",
+    lease: GpuLease | None = None,
+) -> Outcome:
     backend = EngineBackend(
-        path=work / "art", model_dir=model, adapter_dir=adapter, config=config,
+        path=work / "art",
+        model_dir=model,
+        adapter_dir=adapter,
+        config=config,
         context=EngineContext(find_engine_env(env), lease, LIMITS, work / "logs", work / "failed"),
-    )  # fmt: skip
+    )
 
     async def run() -> Outcome:
         try:
             return await learn(
-                backend, name="rl-test", project="doors", base_model=model, config=config, scenarios=scenarios,
-                tools=TOOLS, toolbox=toolbox or Doors(), judge=judge, records=work / "records", path=work / "art",
+                backend,
+                name="rl-test",
+                project="doors",
+                base_model=model,
+                config=config,
+                scenarios=scenarios,
+                tools=TOOLS,
+                toolbox=toolbox or Doors(),
+                judge=judge,
+                records=work / "records",
+                path=work / "art",
                 report=lambda message: print(json.dumps(dict(message)), flush=True),
-            )  # fmt: skip
+            )
         finally:
             await backend.close()
 
@@ -96,7 +138,9 @@ def opens(door: str) -> str:
 
 if __name__ == "__main__":
     place, steps = Path(sys.argv[1]), int(sys.argv[2])
-    outcome = train(place / "work", place / "model", place / "adapter", RlConfig(**SETTINGS | {"steps": steps}))
+    outcome = train(
+        place / "work", place / "model", place / "adapter", RlConfig(**SETTINGS | {"steps": steps})
+    )
     for step in outcome.steps:
         print(json.dumps(step.numbers))
     print(outcome.verdict)

@@ -1,4 +1,6 @@
-"""What weave asks of W&B, over real HTTP on this machine: its account service and its trace server."""
+"""What weave asks of W&B, over real HTTP on this machine: its account service and its trace
+server.
+"""
 
 import json
 from base64 import b64decode
@@ -42,7 +44,10 @@ class _Handler(LocalHandler):
             project = json.loads(body).get("variables", {}).get("name")
             return 200, {"data": {"viewer": who, "project": {"name": project}}}
         if self.path == "/server_info":
-            return 200, {"min_required_weave_python_version": "0.1.0", "trace_server_version": "999.0.0"}
+            return 200, {
+                "min_required_weave_python_version": "0.1.0",
+                "trace_server_version": "999.0.0",
+            }
         if self.path.endswith("/calls/complete"):
             self.server.calls += json.loads(body)["batch"]
             return 200, {}
@@ -54,7 +59,11 @@ def wandb_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
     """A server that weave in this process takes for W&B, with a key for it."""
     server = WandbServer()
     base = f"http://127.0.0.1:{server.server_port}"
-    for name, value in {"WANDB_BASE_URL": base, "WF_TRACE_SERVER_URL": base, "WANDB_API_KEY": KEY}.items():
+    for name, value in {
+        "WANDB_BASE_URL": base,
+        "WF_TRACE_SERVER_URL": base,
+        "WANDB_API_KEY": KEY,
+    }.items():
         monkeypatch.setenv(name, value)
     with server.running():
         yield server

@@ -1,4 +1,6 @@
-"""`agent-assets up` on a home of its own, and a real browser: started once for all tests of this folder."""
+"""`agent-assets up` on a home of its own, and a real browser: started once for all tests of this
+folder.
+"""
 
 import os
 import signal
@@ -67,17 +69,28 @@ def ui(home: Path) -> Iterator[str]:
             process.kill()
     assert process.returncode == 0
     # mongod, the code server and the daemon all had this folder on their command line or open.
-    left = subprocess.run(["pgrep", "-f", str(home)], capture_output=True, text=True, check=False).stdout.split()
+    left = subprocess.run(
+        ["pgrep", "-f", str(home)], capture_output=True, text=True, check=False
+    ).stdout.split()
     assert left == []
 
 
-@pytest.fixture(scope="module")  # while it is open, nothing else in this process can run an event loop
+@pytest.fixture(
+    scope="module"
+)  # while it is open, nothing else in this process can run an event loop
 def page(ui: str) -> Iterator[Page]:
     SHOTS.mkdir(parents=True, exist_ok=True)
     expect.set_options(timeout=60_000)  # a busy machine shows a page after many seconds
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+    ]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*arguments, "--disable-sync"])
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=[*arguments, "--disable-sync"]
+        )
         page = browser.new_page(viewport={"width": 1500, "height": 950})
         page.set_default_timeout(30_000)
         page.goto(f"{ui}/assets")

@@ -18,9 +18,13 @@ pytestmark = pytest.mark.browser
 
 def test_schedule_and_sensor_run_and_say_what_they_saw(ui: str, page: Page) -> None:
     page.goto(f"{ui}/locations/agent_assets/sensors/elders_sensor")
-    expect(page.get_by_text("shared assets come first").first).to_be_visible(timeout=180_000)  # the cursor, in words
+    expect(page.get_by_text("shared assets come first").first).to_be_visible(
+        timeout=180_000
+    )  # the cursor, in words
     reason = page.get_by_role("dialog").last.get_by_text("stale or missing").first
-    for _ in range(6):  # the list of ticks is drawn anew every few seconds, now and then under the click
+    for _ in range(
+        6
+    ):  # the list of ticks is drawn anew every few seconds, now and then under the click
         page.get_by_text("0 runs requested").last.click()
         page.wait_for_timeout(3_000)
         if reason.is_visible():
@@ -42,7 +46,9 @@ def test_a_new_elder_gets_a_partition(ui: str, page: Page, home: Path) -> None:
     with connect(mongod.uri) as client:
         question = client.afs.questions.find_one()
         assert question is not None
-        client.afs.answers.insert_one({"elderId": "new-elder", "questionId": question["_id"], "answer": "I am new."})
+        client.afs.answers.insert_one(
+            {"elderId": "new-elder", "questionId": question["_id"], "answer": "I am new."}
+        )
     new = page.get_by_text("new-elder").first
     deadline = time.monotonic() + 60
     while not new.count() and time.monotonic() < deadline:

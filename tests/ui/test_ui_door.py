@@ -1,4 +1,6 @@
-"""The guard of the Dagster UI in a real browser: pages of other origins, the stock UI behind it, one log-in."""
+"""The guard of the Dagster UI in a real browser: pages of other origins, the stock UI behind it,
+one log-in.
+"""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +22,9 @@ REBOUND = "rebound.example"
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed (deploy/test-packages.sh)"),
+    pytest.mark.skipif(
+        not CHROMIUM.exists(), reason="chromium is not installed (deploy/test-packages.sh)"
+    ),
 ]
 
 PAGE = Path(__file__).with_name("other_origin.html")
@@ -38,7 +42,12 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 def browser(up: Installation) -> Iterator[Browser]:
     SHOTS.mkdir(parents=True, exist_ok=True)
     expect.set_options(timeout=30_000)
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-sync",
+    ]
     arguments += ["--disable-component-update", f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"]
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
@@ -56,7 +65,9 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-def test_a_page_of_another_origin_changes_and_reads_nothing(up: Installation, page: Page, name: str) -> None:
+def test_a_page_of_another_origin_changes_and_reads_nothing(
+    up: Installation, page: Page, name: str
+) -> None:
     content = PAGE.read_text(encoding="utf-8").replace("UI", f"http://{name}:{up.ui}", 1).encode()
 
     class Handler(LocalHandler):
@@ -84,17 +95,23 @@ def test_a_name_that_was_bound_to_this_machine_shows_nothing(up: Installation, p
     assert read == 403
 
 
-def test_the_stock_ui_launches_and_follows_a_run_through_the_guard(up: Installation, page: Page) -> None:
+def test_the_stock_ui_launches_and_follows_a_run_through_the_guard(
+    up: Installation, page: Page
+) -> None:
     base = f"http://127.0.0.1:{up.ui}"
     page.goto(f"{base}/assets/elder_companion/elder_memories?view=partitions")
     page.get_by_role("button", name=re.compile("Materialize")).first.click()
     choose_partitions(page, ["shen-fu"])
-    with page.expect_response(lambda answer: "launch" in (answer.request.post_data or "").lower()) as launched:
+    with page.expect_response(
+        lambda answer: "launch" in (answer.request.post_data or "").lower()
+    ) as launched:
         page.get_by_role("button", name=re.compile("Launch")).last.click()
     assert launched.value.status == 200
     (run,) = wait_for(up.instance.get_runs, 60)
     frames: list[str] = []
-    page.on("websocket", lambda live: live.on("framereceived", lambda frame: frames.append(str(frame))))
+    page.on(
+        "websocket", lambda live: live.on("framereceived", lambda frame: frames.append(str(frame)))
+    )
     page.goto(f"{base}/runs/{run.run_id}")
     expect(page.get_by_text("ASSET_MATERIALIZATION").first).to_be_visible(timeout=90_000)
 
@@ -126,7 +143,11 @@ def test_one_log_in_for_the_ui_and_the_api(up: Installation, page: Page) -> None
     # The API, on another port, knows the same person.
     api = f"http://127.0.0.1:{up.api}"
     page.goto(f"{api}/docs")
-    status = "path => fetch(path, {method: path === '/models' ? 'GET' : 'POST'}).then(reply => reply.status)"
+    status = (
+        "path => fetch(path, {method: path === '/models' ? 'GET' : 'POST'}).then(reply "
+        "=> "
+        "reply.status)"
+    )
     assert page.evaluate(status, "/models") == 200
     assert page.evaluate(status, "/train/cancel/x") == 403  # a reader
     page.goto(f"{api}/login")
@@ -144,7 +165,9 @@ def test_one_log_in_for_the_ui_and_the_api(up: Installation, page: Page) -> None
     made.close()
 
 
-def test_a_link_of_another_site_leads_to_the_page_for_who_is_logged_in(up: Installation, page: Page) -> None:
+def test_a_link_of_another_site_leads_to_the_page_for_who_is_logged_in(
+    up: Installation, page: Page
+) -> None:
     """The cookie is not sent with the first request after such a link (SameSite)."""
     made = up.tokens()
     admin, base = made.create("admin"), f"http://127.0.0.1:{up.ui}"

@@ -46,7 +46,9 @@ def test_a_socket_lies_in_its_folder_or_in_a_short_private_one(tmp_path: Path) -
     assert len(os.fsencode(short / "code-server.sock")) <= 107 and mode(short) == 0o700
 
 
-def test_a_short_folder_that_a_neighbour_made_first_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_folder_that_a_neighbour_made_first_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     far = tmp_path / ("z" * 100)
     short = socket_folder(far)
@@ -75,7 +77,12 @@ def test_an_open_home_is_closed_and_told(tmp_path: Path) -> None:
     target = tmp_path / "elsewhere"
     target.mkdir()
     (home / "link").symlink_to(target)
-    for path, permissions in ((home, 0o755), (history.parent, 0o700), (history, 0o750), (history / "runs.db", 0o644)):
+    for path, permissions in (
+        (home, 0o755),
+        (history.parent, 0o700),
+        (history, 0o750),
+        (history / "runs.db", 0o644),
+    ):
         path.chmod(permissions)
     (home / "store").chmod(0o700)
     before = mode(target)

@@ -1,8 +1,9 @@
 """The rooms, and who may import whom.
 
-A room is a package of ours, or a module that lies beside the packages. `MAY_IMPORT` is the whole truth: an import that
-it does not allow fails, and so does a room that it does not know. To add a room, add its line here and in README.md.
-Imports inside functions and under TYPE_CHECKING count like all others.
+A room is a package of ours, or a module that lies beside the packages. `MAY_IMPORT` is the whole
+truth: an import that it does not allow fails, and so does a room that it does not know. To add a
+room, add its line here and in README.md. Imports inside functions and under TYPE_CHECKING count
+like all others.
 """
 
 import ast
@@ -48,48 +49,84 @@ MAY_IMPORT = {
     "engines.servers": "engines engines.devices engines.launch errors",
     "engines.templates": "errors",
     # Training data.
-    "synthesis": "agent conversations errors llm strict_model synthesis.questions synthesis.rows synthesis.tasks "
+    "synthesis": "agent conversations errors llm strict_model synthesis.questions synthesis.rows "
+    "synthesis.tasks "
     "synthesis.teachers synthesis.templates text",
     "synthesis.arguments": "conversations text text.languages",
-    "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments synthesis.templates "
+    "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments "
+    "synthesis.templates "
     "text text.languages",
     "synthesis.rows": "agent conversations errors synthesis synthesis.tasks text",
-    "synthesis.tasks": "agent conversations errors synthesis synthesis.arguments synthesis.questions "
+    "synthesis.tasks": "agent conversations errors synthesis synthesis.arguments "
+    "synthesis.questions "
     "synthesis.templates text text.languages",
-    "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows synthesis.tasks text text.languages",
-    "synthesis.templates": "conversations errors strict_model synthesis.arguments text text.languages",
+    "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows "
+    "synthesis.tasks text text.languages",
+    "synthesis.templates": "conversations errors strict_model synthesis.arguments text "
+    "text.languages",
     # Judging, learning, releasing.
     "evaluation": "agent conversations errors text",
     "rl.backends": "agent conversations engines engines.launch engines.servers errors rl store",
-    "rl": "agent conversations engines engines.servers errors evaluation llm strict_model synthesis "
+    "rl": "agent conversations engines engines.servers errors evaluation llm strict_model "
+    "synthesis "
     "synthesis.arguments synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers "
     "synthesis.templates text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
-    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages planning release rl "
+    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages "
+    "planning release rl "
     "runs settings store strict_model synthesis",
-    "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates errors "
-    "evaluation llm mongo pipeline release rl rl.backends settings store synthesis synthesis.questions "
+    "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates "
+    "errors "
+    "evaluation llm mongo pipeline release rl rl.backends settings store synthesis "
+    "synthesis.questions "
     "synthesis.teachers text.languages",
     "runs": "mongo mongo.embedded privacy settings",
-    "automation": "conversations definitions engines errors mongo pipeline pipeline.stages planning release runs "
+    "automation": "conversations definitions engines errors mongo pipeline pipeline.stages "
+    "planning release runs "
     "settings store strict_model",
-    "services": "automation engines.devices errors mongo.embedded ports privacy runs serving settings",
-    "serving": "agent agent.mcp automation conversations engines engines.devices engines.launch engines.servers "
-    "errors mongo pipeline pipeline.stages planning ports privacy release runs serving.routes settings store "
+    "services": "automation engines.devices errors mongo.embedded ports privacy runs serving "
+    "settings",
+    "serving": "agent agent.mcp automation conversations engines engines.devices engines.launch "
+    "engines.servers "
+    "errors mongo pipeline pipeline.stages planning ports privacy release runs serving.routes "
+    "settings store "
     "strict_model text",
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "errors runs serving settings",
-    "cli": "agent agent.mcp automation conversations demo engines engines.devices engines.launch engines.servers "
-    "errors mongo mongo.embedded pipeline pipeline.stages planning privacy release runs services serving "
+    "cli": "agent agent.mcp automation conversations demo engines engines.devices engines.launch "
+    "engines.servers "
+    "errors mongo mongo.embedded pipeline pipeline.stages planning privacy release runs services "
+    "serving "
     "serving.ui settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
 }
 
 # Rooms, and modules of other rooms, that know Dagster. Everything else is plain Python.
-KNOW_DAGSTER = {"automation", "cli", "definitions", "defs", "demo", "pipeline", "pipeline.stages", "resources", "runs"}
-KNOW_DAGSTER |= {"engines.launch.dagster_messages", "engines.launch.launcher", "engines.local", "engines.progress"}
-KNOW_DAGSTER |= {"planning.history", "serving.jobs", "serving.progress", "serving.runs", "serving.ui"}
+KNOW_DAGSTER = {
+    "automation",
+    "cli",
+    "definitions",
+    "defs",
+    "demo",
+    "pipeline",
+    "pipeline.stages",
+    "resources",
+    "runs",
+}
+KNOW_DAGSTER |= {
+    "engines.launch.dagster_messages",
+    "engines.launch.launcher",
+    "engines.local",
+    "engines.progress",
+}
+KNOW_DAGSTER |= {
+    "planning.history",
+    "serving.jobs",
+    "serving.progress",
+    "serving.runs",
+    "serving.ui",
+}
 KNOW_WEAVE = {"agent.weave_tracing"}
 # What runs in an engine environment, with the libraries that are there.
 IN_ENGINES = ("engines.programs", "engines.launch.supervisor")
@@ -104,7 +141,9 @@ NOT_IN_ENGINES = {"dagster", "pymongo", "fastmcp", "openai", "pandas", "pydantic
 
 
 def modules() -> dict[str, Path]:
-    """Our modules by name, without `agent_assets.` in front; the name of a package stands for its __init__.py."""
+    """Our modules by name, without `agent_assets.` in front; the name of a package stands for its
+    __init__.py.
+    """
     named = {}
     for path in [*(ROOT / "agent_assets").rglob("*.py"), *(ROOT / "resources").rglob("*.py")]:
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -117,7 +156,9 @@ MODULES = modules()
 
 
 def imported(path: Path, *, when_loaded: bool = False) -> Iterator[str]:
-    """What a file imports (when it is loaded, or ever), as dotted names: `from a import b` is `a.b`."""
+    """What a file imports (when it is loaded, or ever), as dotted names: `from a import b` is
+    `a.b`.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body if when_loaded else ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -180,12 +221,18 @@ def test_a_room_imports_what_the_table_allows(room: str) -> None:
     used.pop(room, None)
     allowed = set(MAY_IMPORT[room].split())
     assert {target: why for target, why in used.items() if target not in allowed} == {}
-    assert allowed <= used.keys(), f"{room} imports no {allowed - used.keys()}: take it out of the table"
+    assert allowed <= used.keys(), (
+        f"{room} imports no {allowed - used.keys()}: take it out of the table"
+    )
 
 
-@pytest.mark.parametrize("folder", ["", *(module for module, path in MODULES.items() if path.name == "__init__.py")])
+@pytest.mark.parametrize(
+    "folder", ["", *(module for module, path in MODULES.items() if path.name == "__init__.py")]
+)
 def test_there_is_no_circle_between_neighbours(folder: str) -> None:
-    """Files and folders that lie side by side import each other one way, all that lies below a folder included."""
+    """Files and folders that lie side by side import each other one way, all that lies below a
+    folder included.
+    """
 
     def neighbour(module: str) -> str | None:
         if folder and not module.startswith(f"{folder}."):
@@ -195,7 +242,9 @@ def test_there_is_no_circle_between_neighbours(folder: str) -> None:
     graph: dict[str, set[str]] = {name: set() for name in filter(None, map(neighbour, MODULES))}
     for module, targets in IMPORTS.items():
         if start := neighbour(module):
-            graph[start] |= {end for target in targets if (end := neighbour(target)) and end != start}
+            graph[start] |= {
+                end for target in targets if (end := neighbour(target)) and end != start
+            }
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -203,17 +252,25 @@ def test_there_is_no_circle_between_neighbours(folder: str) -> None:
 
 
 def test_only_the_code_location_imports_resources() -> None:
-    importers = {module for module in MODULES if any(room_of(target) == "resources" for target in IMPORTS[module])}
+    importers = {
+        module
+        for module in MODULES
+        if any(room_of(target) == "resources" for target in IMPORTS[module])
+    }
     assert {module for module in importers if room_of(module) != "resources"} == {"definitions"}
 
 
 def test_nothing_imports_the_command_line() -> None:
-    importers = {module for module in MODULES if any(room_of(target) == "cli" for target in IMPORTS[module])}
+    importers = {
+        module for module in MODULES if any(room_of(target) == "cli" for target in IMPORTS[module])
+    }
     assert {module for module in importers if room_of(module) != "cli"} == set()
 
 
 def test_plain_rooms_do_not_know_dagster() -> None:
-    assert {m for m in users_of("dagster") if m not in KNOW_DAGSTER and room_of(m) not in KNOW_DAGSTER} == set()
+    assert {
+        m for m in users_of("dagster") if m not in KNOW_DAGSTER and room_of(m) not in KNOW_DAGSTER
+    } == set()
     assert users_of("weave") <= KNOW_WEAVE
 
 
@@ -223,7 +280,9 @@ def test_engine_programs_import_only_what_their_environment_has() -> None:
         rooms = {room_of(target) for target in IMPORTS[module] - CONTRACTS}
         assert rooms <= PROGRAMS_MAY_IMPORT, (module, rooms - PROGRAMS_MAY_IMPORT)
     loaded = reached(programs)
-    assert {module: found for module in loaded if (found := libraries(module) & NOT_IN_ENGINES)} == {}
+    assert {
+        module: found for module in loaded if (found := libraries(module) & NOT_IN_ENGINES)
+    } == {}
     for module in loaded - programs:
         assert libraries(module, when_loaded=True) <= sys.stdlib_module_names, (
             f"{module} is loaded in engine environments"
@@ -231,13 +290,18 @@ def test_engine_programs_import_only_what_their_environment_has() -> None:
 
 
 def test_the_code_location_is_light() -> None:
-    """Loading it brings in none of the heavy libraries: every run and every `dagster` command pays for it."""
+    """Loading it brings in none of the heavy libraries: every run and every `dagster` command pays
+    for it.
+    """
     code = (
         "import sys\n"
         "import agent_assets.definitions as module\n"
         "module.defs()\n"
-        "heavy = {'torch', 'art', 'weave', 'litellm', 'transformers', 'vllm', 'openai', 'fastmcp'} & set(sys.modules)\n"
+        "heavy = {'torch', 'art', 'weave', 'litellm', 'transformers', 'vllm', 'openai', 'fastmcp'} "
+        "& set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr[-2000:]

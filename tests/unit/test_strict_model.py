@@ -20,7 +20,11 @@ class Outer(StrictModel):
 
 def test_marked_fields_stay_out_also_of_models_inside() -> None:
     assert Outer().fingerprint_settings() == {"kind": "a", "inner": {"rate": 0.5}}
-    assert Outer(kind="b").fingerprint_settings() == {"kind": "b", "width": 1, "inner": {"rate": 0.5}}
+    assert Outer(kind="b").fingerprint_settings() == {
+        "kind": "b",
+        "width": 1,
+        "inner": {"rate": 0.5},
+    }
 
 
 def test_limits_of_a_run_rebuild_nothing_and_hyper_parameters_do() -> None:
@@ -36,7 +40,10 @@ def test_limits_of_a_run_rebuild_nothing_and_hyper_parameters_do() -> None:
         }
     )
     for name in ("sft_adapter", "merged_model", "eval_report", "release", "llm"):
-        assert getattr(limited, name).fingerprint_settings() == getattr(usual, name).fingerprint_settings(), name
+        assert (
+            getattr(limited, name).fingerprint_settings()
+            == getattr(usual, name).fingerprint_settings()
+        ), name
     changed = PipelineConfig.model_validate({"name": "x", "sft_adapter": {"epochs": 3}})
     assert changed.sft_adapter.fingerprint_settings() != usual.sft_adapter.fingerprint_settings()
 

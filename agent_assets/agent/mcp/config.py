@@ -1,7 +1,9 @@
 """`mcp_config.json`: which MCP servers a pipeline uses. The same file works with the MCP inspector.
 
-    {"mcpServers": {"local":  {"command": "${python}", "args": ["-m", "my.server"], "env": {}, "transport": "stdio"},
-                    "remote": {"url": "http://host:8000/sse", "transport": "sse", "disabled": false}}}
+    {"mcpServers": {"local":  {"command": "${python}", "args": ["-m", "my.server"], "env": {},
+                               "transport": "stdio"},
+                    "remote": {"url": "http://host:8000/sse", "transport": "sse", "disabled":
+                    false}}}
 
 `${name}` in command, args, env, cwd, url and headers is replaced by the variable of that name.
 """
@@ -21,7 +23,9 @@ _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
 class ServerConfig(StrictModel):
-    """One server: either a command that is started here (stdio), or a url that is connected to (sse, http)."""
+    """One server: either a command that is started here (stdio), or a url that is connected to
+    (sse, http).
+    """
 
     command: str | None = None
     args: list[str] = Field([])
@@ -30,7 +34,9 @@ class ServerConfig(StrictModel):
     url: str | None = None
     headers: dict[str, str] = Field({})
     transport: Literal["stdio", "sse", "http", "streamable-http"] | None = None
-    type: Literal["stdio", "sse", "http", "streamable-http"] | None = Field(None, description="as `transport`")
+    type: Literal["stdio", "sse", "http", "streamable-http"] | None = Field(
+        None, description="as `transport`"
+    )
     description: str = ""
     disabled: bool = False
 
@@ -41,12 +47,16 @@ class ServerConfig(StrictModel):
         if self.transport is not None and self.type is not None and self.transport != self.type:
             raise ValueError(f"transport is '{self.transport}' and type is '{self.type}'")
         if (self.way == "stdio") != (self.command is not None):
-            raise ValueError(f"transport '{self.way}' needs '{'command' if self.way == 'stdio' else 'url'}'")
+            raise ValueError(
+                f"transport '{self.way}' needs '{'command' if self.way == 'stdio' else 'url'}'"
+            )
         return self
 
     @property
     def way(self) -> Literal["stdio", "sse", "http"]:
-        """The transport; where none is given, a command means stdio, and a url that ends in /sse means sse."""
+        """The transport; where none is given, a command means stdio, and a url that ends in /sse
+        means sse.
+        """
         given = self.transport or self.type
         if given is None:
             sse = self.url is not None and self.url.rstrip("/").endswith("/sse")
@@ -79,7 +89,9 @@ def parse_mcp_config(text: str, variables: Mapping[str, str], *, source: str) ->
     try:
         content = json.loads(text, object_pairs_hook=_no_repeats)
     except ValueError as error:
-        raise ConfigError(f"{source} is not JSON: {error}.", next_step="correct the file.") from None
+        raise ConfigError(
+            f"{source} is not JSON: {error}.", next_step="correct the file."
+        ) from None
     try:
         file = _File.model_validate(content)
     except ValidationError as error:
@@ -87,11 +99,20 @@ def parse_mcp_config(text: str, variables: Mapping[str, str], *, source: str) ->
             f"{'.'.join(str(part) for part in problem['loc']) or 'the file'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False)
         )
-        raise ConfigError(f"{source} is wrong: {problems}.", next_step="correct the file.") from None
+        raise ConfigError(
+            f"{source} is wrong: {problems}.", next_step="correct the file."
+        ) from None
     enabled = {name: server for name, server in file.mcpServers.items() if not server.disabled}
     if not enabled:
-        raise ConfigError(f"{source} has no enabled server.", next_step="add one, or set disabled to false.")
-    return McpConfig({name: _substitute(server, variables, f"{source}: {name}") for name, server in enabled.items()})
+        raise ConfigError(
+            f"{source} has no enabled server.", next_step="add one, or set disabled to false."
+        )
+    return McpConfig(
+        {
+            name: _substitute(server, variables, f"{source}: {name}")
+            for name, server in enabled.items()
+        }
+    )
 
 
 def _substitute(server: ServerConfig, variables: Mapping[str, str], source: str) -> ServerConfig:
@@ -111,11 +132,15 @@ def _substitute(server: ServerConfig, variables: Mapping[str, str], source: str)
             )
         return variables[name]
 
-    return server.model_copy(update={key: fill(value) for key, value in server if key != "description"})
+    return server.model_copy(
+        update={key: fill(value) for key, value in server if key != "description"}
+    )
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON lets a later key replace an earlier one in silence; of two servers with one name both are wanted."""
+    """JSON lets a later key replace an earlier one in silence; of two servers with one name both
+    are wanted.
+    """
     names = [name for name, _ in pairs]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:

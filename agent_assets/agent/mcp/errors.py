@@ -51,8 +51,12 @@ def broken_schema(server: str, what: str) -> ToolServerError:
     )
 
 
-def unreachable(name: str, server: ServerConfig, error: Exception, log_dir: Path | None) -> ToolServerError:
-    """A server that does not start, does not answer at its url, or ends before it listed its tools."""
+def unreachable(
+    name: str, server: ServerConfig, error: Exception, log_dir: Path | None
+) -> ToolServerError:
+    """A server that does not start, does not answer at its url, or ends before it listed its
+    tools.
+    """
     if server.command is None:
         return ToolServerError(
             f"The tool server '{name}' cannot be used ({_place(server)}): {_first_line(error)}.",
@@ -80,8 +84,12 @@ def _place(server: ServerConfig) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """Why a connection failed, without urls. No tool has been called by then, so no memory text can be in it."""
+    """Why a connection failed, without urls. No tool has been called by then, so no memory text can
+    be in it.
+    """
     if isinstance(error, MCPError) and error.code == CONNECTION_CLOSED:
         return "it ended at once"
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"https?://[^ ]+", "its url", lines[0].removeprefix("Client failed to connect: "))[:300]
+    return re.sub(
+        r"https?://[^ ]+", "its url", lines[0].removeprefix("Client failed to connect: ")
+    )[:300]

@@ -1,7 +1,8 @@
 """Opens the MCP servers of a pipeline and calls their tools, over stdio, SSE or streamable HTTP.
 
-Each server has a client of its own: two servers with one tool name are an error here, where a merged client would
-silently prefix or drop one. Errors name the server and never quote what a tool answered.
+Each server has a client of its own: two servers with one tool name are an error here, where a
+merged client would silently prefix or drop one. Errors name the server and never quote what a tool
+answered.
 """
 
 import logging
@@ -14,7 +15,12 @@ from typing import TextIO
 import anyio
 import httpx2
 from fastmcp import Client
-from fastmcp.client.transports import ClientTransport, SSETransport, StdioTransport, StreamableHttpTransport
+from fastmcp.client.transports import (
+    ClientTransport,
+    SSETransport,
+    StdioTransport,
+    StreamableHttpTransport,
+)
 from mcp import MCPError
 from mcp_types import (
     CONNECTION_CLOSED,
@@ -32,17 +38,35 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from agent_assets.agent.mcp.config import McpConfig, ServerConfig, parse_mcp_config
-from agent_assets.agent.mcp.errors import broken_schema, late, log_path, name_clash, slow_start, stopped, unreachable
+from agent_assets.agent.mcp.errors import (
+    broken_schema,
+    late,
+    log_path,
+    name_clash,
+    slow_start,
+    stopped,
+    unreachable,
+)
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema, canonical_json
 from agent_assets.conversations.tools import check_schema, normalise_schema
 from agent_assets.errors import ConfigError
 
 MAX_RESULT_BYTES = 1_000_000
 
-_CALL_GRACE_S = 5.0  # beyond the request's own timeout, for a connection that hangs instead of timing out
+_CALL_GRACE_S = (
+    5.0  # beyond the request's own timeout, for a connection that hangs instead of timing out
+)
 
-# What fastmcp and the MCP SDK let out when a server cannot be reached, dies, or answers outside the protocol.
-_SERVER_FAILURES = (RuntimeError, OSError, TimeoutError, httpx2.HTTPError, ValidationError, ExceptionGroup)
+# What fastmcp and the MCP SDK let out when a server cannot be reached, dies, or answers outside the
+# protocol.
+_SERVER_FAILURES = (
+    RuntimeError,
+    OSError,
+    TimeoutError,
+    httpx2.HTTPError,
+    ValidationError,
+    ExceptionGroup,
+)
 
 
 class Toolbox:
@@ -63,10 +87,14 @@ class Toolbox:
         """
         self._clients[server] = client
         for tool in tools:
-            schema = ToolSchema(tool.name, (tool.description or "").strip(), normalise_schema(tool.input_schema))
+            schema = ToolSchema(
+                tool.name, (tool.description or "").strip(), normalise_schema(tool.input_schema)
+            )
             problems = check_schema(schema)
             if problems:
-                raise broken_schema(server, f"tool {tool.name!r} with a broken schema: {'; '.join(problems)}")
+                raise broken_schema(
+                    server, f"tool {tool.name!r} with a broken schema: {'; '.join(problems)}"
+                )
             if tool.name in self._servers:
                 raise name_clash(tool.name, self._servers[tool.name], server)
             self._servers[tool.name] = server
@@ -74,12 +102,15 @@ class Toolbox:
             said = tool.annotations
             read_only = said is not None and said.read_only_hint is True
             writes = (
-                said is not None and not read_only and (said.read_only_hint is False or said.destructive_hint is True)
+                said is not None
+                and not read_only
+                and (said.read_only_hint is False or said.destructive_hint is True)
             )
             self.annotations[tool.name] = {"read_only": read_only, "writes": writes}
 
     async def resources(self, *, max_chars: int) -> dict[str, str]:
-        """Texts of the servers' resources by their URI, sorted; binary ones and those over `max_chars` are left out.
+        """Texts of the servers' resources by their URI, sorted; binary ones and those over
+        `max_chars` are left out.
 
         Raises:
             ToolServerError: a server died, or did not answer in time.
@@ -90,7 +121,11 @@ class Toolbox:
                 with anyio.fail_after(self._timeout_s):
                     for resource in await client.list_resources():
                         contents = await _contents(client, str(resource.uri))
-                        texts = [block.text for block in contents if isinstance(block, TextResourceContents)]
+                        texts = [
+                            block.text
+                            for block in contents
+                            if isinstance(block, TextResourceContents)
+                        ]
                         if texts and sum(map(len, texts)) <= max_chars:
                             found[str(resource.uri)] = "\n".join(texts)
             except MCPError as error:
@@ -104,18 +139,24 @@ class Toolbox:
         return dict(sorted(found.items()))
 
     async def call(self, call: ToolCall) -> ToolResult:
-        """Run one call. What the caller got wrong comes back as an error result, which a model can read.
+        """Run one call. What the caller got wrong comes back as an error result, which a model can
+        read.
 
         Raises:
-            ToolServerError: the server died, did not answer in time, or answered outside the protocol.
+            ToolServerError: the server died, did not answer in time, or answered outside the
+                protocol.
         """
         server = self._servers.get(call.name)
         if server is None:
-            return ToolResult(f"unknown tool; there are: {', '.join(sorted(self._servers))}", is_error=True)
+            return ToolResult(
+                f"unknown tool; there are: {', '.join(sorted(self._servers))}", is_error=True
+            )
         try:
             with anyio.fail_after(self._timeout_s + _CALL_GRACE_S):
                 client = self._clients[server]
-                result = await client.call_tool_mcp(call.name, call.arguments, timeout=self._timeout_s)
+                result = await client.call_tool_mcp(
+                    call.name, call.arguments, timeout=self._timeout_s
+                )
         except MCPError as error:
             if error.code == CONNECTION_CLOSED:
                 raise stopped(server, call.name) from None
@@ -134,7 +175,8 @@ def load_mcp_config(path: Path, variables: Mapping[str, str]) -> McpConfig:
     """Read an `mcp_config.json`; `${name}` in it stands for `variables[name]`.
 
     Raises:
-        ConfigError: the file is missing, not JSON, has a wrong key or an unknown variable, or enables no server.
+        ConfigError: the file is missing, not JSON, has a wrong key or an unknown variable, or
+            enables no server.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -154,10 +196,12 @@ async def open_toolbox(
     Args:
         config: the enabled servers.
         timeout_s: for a server to start and list its tools, and for each call.
-        log_dir: where started servers write their standard error, one file each; without it that is dropped.
+        log_dir: where started servers write their standard error, one file each; without it that is
+            dropped.
 
     Raises:
-        ToolServerError: a server is missing, slow, crashing, lists a broken schema, or shares a tool name with another.
+        ToolServerError: a server is missing, slow, crashing, lists a broken schema, or shares a
+            tool name with another.
     """
     # The SDK logs lines it cannot parse word by word, and those may hold memory text.
     logging.getLogger("mcp.client").setLevel(logging.CRITICAL)
@@ -166,7 +210,10 @@ async def open_toolbox(
         for name, server in config.servers.items():
             log = stack.enter_context(_open_log(name, log_dir))
             client = Client(
-                _transport(server, log), timeout=timeout_s, init_timeout=timeout_s, log_handler=_drop_log_message
+                _transport(server, log),
+                timeout=timeout_s,
+                init_timeout=timeout_s,
+                log_handler=_drop_log_message,
             )
             try:
                 with anyio.fail_after(timeout_s):
@@ -179,7 +226,9 @@ async def open_toolbox(
             except ValidationError as error:
                 problem = error.errors(include_url=False, include_input=False)[0]
                 where = ".".join(str(part) for part in problem["loc"])
-                raise broken_schema(name, f"its tools with a broken schema: {where}: {problem['msg']}") from None
+                raise broken_schema(
+                    name, f"its tools with a broken schema: {where}: {problem['msg']}"
+                ) from None
             except (MCPError, *_SERVER_FAILURES) as error:
                 raise unreachable(name, server, error, log_dir) from None
             toolbox.add(name, client, tools)
@@ -187,8 +236,12 @@ async def open_toolbox(
         yield toolbox
 
 
-async def _contents(client: Client[ClientTransport], uri: str) -> list[TextResourceContents | BlobResourceContents]:
-    """What a resource holds; nothing when the server cannot read that one: it is well, and has others."""
+async def _contents(
+    client: Client[ClientTransport], uri: str
+) -> list[TextResourceContents | BlobResourceContents]:
+    """What a resource holds; nothing when the server cannot read that one: it is well, and has
+    others.
+    """
     try:
         return list(await client.read_resource(uri))
     except MCPError as error:
@@ -198,7 +251,9 @@ async def _contents(client: Client[ClientTransport], uri: str) -> list[TextResou
 
 
 async def _close(session: AsyncExitStack) -> None:
-    """End the session. A server that died cannot say goodbye: that must not replace the error of its last call."""
+    """End the session. A server that died cannot say goodbye: that must not replace the error of
+    its last call.
+    """
     with suppress(MCPError, *_SERVER_FAILURES):
         await session.aclose()
 
@@ -206,7 +261,12 @@ async def _close(session: AsyncExitStack) -> None:
 def _transport(server: ServerConfig, log: TextIO) -> ClientTransport:
     if server.command is not None:
         return StdioTransport(
-            server.command, server.args, env=server.env, cwd=server.cwd, keep_alive=False, log_file=log
+            server.command,
+            server.args,
+            env=server.env,
+            cwd=server.cwd,
+            keep_alive=False,
+            log_file=log,
         )
     assert server.url is not None  # the config has one of the two
     connect = SSETransport if server.way == "sse" else StreamableHttpTransport
@@ -225,19 +285,25 @@ async def _drop_log_message(message: LoggingMessageNotificationParams) -> None:
 
 
 def _read_result(result: CallToolResult) -> ToolResult:
-    """Text of a result; its structured content where it has no text; the kind of what cannot be shown as text."""
+    """Text of a result; its structured content where it has no text; the kind of what cannot be
+    shown as text.
+    """
     texts = [_text_of(block) for block in result.content]
     if not texts and result.structured_content is not None:
         texts = [canonical_json(result.structured_content)]
     text = "\n".join(texts)
     size = len(text.encode())
     if size > MAX_RESULT_BYTES:
-        return ToolResult(f"the result has {size} bytes; at most {MAX_RESULT_BYTES} are allowed", is_error=True)
+        return ToolResult(
+            f"the result has {size} bytes; at most {MAX_RESULT_BYTES} are allowed", is_error=True
+        )
     return ToolResult(text, is_error=bool(result.is_error))
 
 
 def _text_of(block: ContentBlock) -> str:
-    """A block's text, also that of a resource sent along; for the others what they are, never their bytes."""
+    """A block's text, also that of a resource sent along; for the others what they are, never their
+    bytes.
+    """
     match block:
         case TextContent():
             return block.text

@@ -1,8 +1,10 @@
-"""Whether somebody is being answered on this machine's cores: a trainer beside it then leaves one core alone.
+"""Whether somebody is being answered on this machine's cores: a trainer beside it then leaves one
+core alone.
 
-With a thread on every core, each step of a training waits at its barriers for the thread that shares a core with the
-answering server: priorities alone do not help, because all threads of the trainer wait for the slowest of them. The
-sign is a shared file lock, so that it goes with the process that gave it.
+With a thread on every core, each step of a training waits at its barriers for the thread that
+shares a core with the answering server: priorities alone do not help, because all threads of the
+trainer wait for the slowest of them. The sign is a shared file lock, so that it goes with the
+process that gave it.
 """
 
 import fcntl

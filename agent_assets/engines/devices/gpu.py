@@ -1,7 +1,8 @@
 """Which device GPU stages run on, and an exclusive lease on it.
 
-A lease is a file lock (flock). The engine process inherits the open file, so the kernel frees the device when the last
-of worker and engine is gone, however they ended: an engine that outlives its worker keeps its device.
+A lease is a file lock (flock). The engine process inherits the open file, so the kernel frees the
+device when the last of worker and engine is gone, however they ended: an engine that outlives its
+worker keeps its device.
 """
 
 import fcntl
@@ -54,7 +55,8 @@ class GpuLease:
 
     Args:
         fd: the locked file: whoever holds it open holds the lease.
-        answering: the file that is locked while somebody is answered on the same cores; None on a GPU.
+        answering: the file that is locked while somebody is answered on the same cores; None on a
+            GPU.
     """
 
     device: Device
@@ -64,7 +66,9 @@ class GpuLease:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of an engine under this lease: its device, and where it sees who is answered beside it."""
+        """Variables of an engine under this lease: its device, and where it sees who is answered
+        beside it.
+        """
         answering = {} if self.answering is None else {ANSWERING: str(self.answering)}
         return self.device.environment | answering
 
@@ -81,17 +85,25 @@ def detect_gpus(environment: Mapping[str, str] = os.environ) -> list[Device]:
         EngineMissing: the driver does not answer.
     """
     try:
-        answer = subprocess.run(_QUERY, capture_output=True, text=True, timeout=_QUERY_SECONDS, check=False)
+        answer = subprocess.run(
+            _QUERY, capture_output=True, text=True, timeout=_QUERY_SECONDS, check=False
+        )
     except FileNotFoundError:
         return []
     except subprocess.TimeoutExpired as error:
         raise EngineMissing(
-            f"nvidia-smi did not answer within {_QUERY_SECONDS} s: whether there is a GPU cannot be told.",
-            next_step="run `nvidia-smi` (`nvidia-persistenced` makes it fast), or set AGENT_ASSETS_DEVICE to cpu.",
+            f"nvidia-smi did not answer within {_QUERY_SECONDS} s: whether there is a GPU cannot "
+            "be told.",
+            next_step="run `nvidia-smi` (`nvidia-persistenced` makes it fast), or set "
+            "AGENT_ASSETS_DEVICE to cpu.",
         ) from error
     if answer.returncode != 0:  # a driver without a GPU, or a GPU that is not ours
         return []
-    fields = [[part.strip() for part in line.split(",", 2)] for line in answer.stdout.splitlines() if line.strip()]
+    fields = [
+        [part.strip() for part in line.split(",", 2)]
+        for line in answer.stdout.splitlines()
+        if line.strip()
+    ]
     gpus = [Device(name=name, uuid=uuid, index=index) for index, uuid, name in fields]
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     return gpus if visible is None else _visible(gpus, visible)
@@ -104,9 +116,13 @@ def device_name() -> str:
 
 @contextmanager
 def lease_device(
-    devices: Sequence[Device], folder: Path, *, holder: str, timeout_seconds: float,
+    devices: Sequence[Device],
+    folder: Path,
+    *,
+    holder: str,
+    timeout_seconds: float,
     report: Callable[[str], None] = lambda line: None,
-) -> Iterator[GpuLease]:  # fmt: skip
+) -> Iterator[GpuLease]:
     """Hold one of `devices` alone during the block; the first that is free.
 
     Args:
@@ -125,7 +141,8 @@ def lease_device(
         now = time.monotonic()
         if now - started >= timeout_seconds:
             raise EngineTimeout(
-                f"No device became free within {timeout_seconds:.0f} s: {_holders(devices, folder)}.",
+                f"No device became free within {timeout_seconds:.0f} s: "
+                f"{_holders(devices, folder)}.",
                 next_step="wait for that run or terminate it, then materialize again.",
             )
         if reported in (started, now) or now - reported >= _REPORT_SECONDS:
@@ -135,7 +152,9 @@ def lease_device(
     try:
         yield lease
     finally:
-        os.close(lease.fd)  # never LOCK_UN: that would also take the lock from an engine that still runs
+        os.close(
+            lease.fd
+        )  # never LOCK_UN: that would also take the lock from an engine that still runs
 
 
 def _try_all(devices: Sequence[Device], folder: Path, holder: str) -> GpuLease | None:
@@ -159,7 +178,9 @@ def _write_note(fd: int, note: Mapping[str, object]) -> None:
 
 
 def _holders(devices: Sequence[Device], folder: Path) -> str:
-    return "; ".join(f"{device.name} is held by {_holder(_lock_file(folder, device))}" for device in devices)
+    return "; ".join(
+        f"{device.name} is held by {_holder(_lock_file(folder, device))}" for device in devices
+    )
 
 
 def _holder(path: Path) -> str:
@@ -180,7 +201,9 @@ def _lock_file(folder: Path, device: Device) -> Path:
 def _visible(gpus: list[Device], names: str) -> list[Device]:
     chosen = []
     for name in [part.strip() for part in names.split(",") if part.strip() not in ("", "-1")]:
-        if name.startswith(_SLICE):  # given to this process, by Slurm for one: only CUDA can say whether it is there
+        if name.startswith(
+            _SLICE
+        ):  # given to this process, by Slurm for one: only CUDA can say whether it is there
             chosen.append(Device(name=name, uuid=name.replace("/", "_"), index=name))
             continue
         matching = [gpu for gpu in gpus if gpu.index == name or gpu.uuid.startswith(name)]

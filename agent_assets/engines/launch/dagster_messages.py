@@ -1,7 +1,8 @@
 """Messages of an engine program within Dagster's session, read in the thread of the step.
 
-Dagster's own reader polls from a thread, takes half a line for a broken message when it reads while a long one is being
-written, and puts the text of a program's exception, which may quote training data, into the event log.
+Dagster's own reader polls from a thread, takes half a line for a broken message when it reads while
+a long one is being written, and puts the text of a program's exception, which may quote training
+data, into the event log.
 """
 
 from collections.abc import Iterator

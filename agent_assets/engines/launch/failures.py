@@ -1,4 +1,6 @@
-"""Why an engine failed, in words that hold no training data: its log may quote rows, an error never does."""
+"""Why an engine failed, in words that hold no training data: its log may quote rows, an error never
+does.
+"""
 
 import re
 import shutil
@@ -15,7 +17,9 @@ _TRACEBACK = "Traceback (most recent call last):"
 _FRAME = re.compile(r'^\s+File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)$')
 _EXCEPTION = re.compile(r"^(?P<type>[A-Za-z_][A-Za-z0-9_.]*)(:|$)")
 _NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
-_NO_MEMORY = re.compile(r"\bMemoryError\b|OutOfMemoryError|CUDA out of memory|can't allocate memory", re.IGNORECASE)
+_NO_MEMORY = re.compile(
+    r"\bMemoryError\b|OutOfMemoryError|CUDA out of memory|can't allocate memory", re.IGNORECASE
+)
 
 
 def read_tail(path: Path, limit: int = _TAIL_BYTES) -> str:
@@ -51,21 +55,30 @@ def failure(
     if where is not None and _NO_MEMORY.search(tail.rpartition(_TRACEBACK)[2]):
         return EngineOutOfMemory(
             f"{name} ran out of memory: {where}.",
-            next_step=f"lower the batch size or max_length of this stage, or free memory; log: {shown_log}",
+            next_step="lower the batch size or max_length of this stage, or free memory; log: "
+            f"{shown_log}",
         )
     if code == -signal.SIGKILL:
         return EngineFailed(
-            f"{name} was killed from outside (SIGKILL), most often by the kernel when memory runs out.",
-            next_step=f"look for 'out of memory' in the kernel's log, free memory, and try again; log: {shown_log}",
+            f"{name} was killed from outside (SIGKILL), most often by the kernel when memory runs "
+            "out.",
+            next_step="look for 'out of memory' in the kernel's log, free memory, and try "
+            f"again; log: {shown_log}",
         )
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    return EngineFailed(f"{name} {how}" + (f": {where}." if where else "."), next_step=f"read the log {shown_log}")
+    how = (
+        f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    )
+    return EngineFailed(
+        f"{name} {how}" + (f": {where}." if where else "."), next_step=f"read the log {shown_log}"
+    )
 
 
 def _reported_error(name: str, reported: ReportedError, log: Path) -> AgentAssetsError:
     kind = getattr(errors, reported.type, None)
     error = kind if isinstance(kind, type) and issubclass(kind, AgentAssetsError) else EngineFailed
-    return error(f"{name}: {reported.message}", next_step=reported.next_step or f"read the log {log}")
+    return error(
+        f"{name}: {reported.message}", next_step=reported.next_step or f"read the log {log}"
+    )
 
 
 def _crash_site(tail: str) -> str | None:
@@ -77,7 +90,11 @@ def _crash_site(tail: str) -> str | None:
     for line in trace.splitlines()[1:]:
         frame = _FRAME.match(line)
         if frame:
-            place = f"{'/'.join(Path(frame['file']).parts[-3:])} line {frame['line']} ({frame['function']})"
+            place = (
+                f"{'/'.join(Path(frame['file']).parts[-3:])} line "
+                f"{frame['line']} "
+                f"({frame['function']})"
+            )
         elif line and not line[0].isspace():
             kind = _EXCEPTION.match(line)
             return f"{kind['type'] if kind else 'error'} at {place}" if place else None

@@ -1,4 +1,6 @@
-"""Runs an engine program to its end: Dagster Pipes in, live progress out, under limits, dying with the run."""
+"""Runs an engine program to its end: Dagster Pipes in, live progress out, under limits, dying with
+the run.
+"""
 
 import errno
 import shutil
@@ -28,7 +30,9 @@ LOG_FILE = "engine.log"
 
 @dataclass(frozen=True)
 class EngineResult(Generic[A]):
-    """What a program returned. `peak_memory_bytes` is the resident peak of all its processes together."""
+    """What a program returned. `peak_memory_bytes` is the resident peak of all its processes
+    together.
+    """
 
     result: A
     seconds: float
@@ -63,11 +67,16 @@ def run_program(
     Raises:
         EngineTimeout, EngineOutOfMemory: a limit was passed; the program was ended.
         StoreFull: no space was left.
-        EngineFailed: it ended otherwise than with a result; or the error that the program itself reported.
+        EngineFailed: it ended otherwise than with a result; or the error that the program itself
+            reported.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     log_path = work_dir / LOG_FILE
-    kept = log_path if failed_logs is None else failed_logs / f"{context.run.run_id}-{program.name}.log"
+    kept = (
+        log_path
+        if failed_logs is None
+        else failed_logs / f"{context.run.run_id}-{program.name}.log"
+    )
     messages = Messages(work_dir / ".pipes-messages", program.name)
     reader = DagsterMessages(messages)
     reporter = ProgressReporter(context, folder=work_dir, every_seconds=progress_seconds)
@@ -108,7 +117,9 @@ def run_program(
             raise engine.failure(messages.reported_error())
         result = messages.take(program.answer)
         if result is None:
-            raise EngineFailed(f"{program.name} ended without a result.", next_step=f"read the log {kept}")
+            raise EngineFailed(
+                f"{program.name} ended without a result.", next_step=f"read the log {kept}"
+            )
         reporter.flush()
     own_peak = result.peak_memory_bytes if isinstance(result, Facts) else 0
     return EngineResult(result, seconds, max(engine.peak_memory_bytes, own_peak), log_path)

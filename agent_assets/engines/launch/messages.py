@@ -1,9 +1,10 @@
-"""The one transport between the core and engine programs: Dagster Pipes, by two files in the program's folder.
+"""The one transport between the core and engine programs: Dagster Pipes, by two files in the
+program's folder.
 
-Parameters go in as the extra `params` of the Pipes context. What the program says comes out as custom messages, a line
-of JSON each, told apart by `kind`: `progress`, `error`, and the answers of `engines/contracts.py`. A program of a step
-has Dagster's session around it (`dagster_messages.py`), one that stays beside a step (`resident.py`) has none: to the
-program both look the same.
+Parameters go in as the extra `params` of the Pipes context. What the program says comes out as
+custom messages, a line of JSON each, told apart by `kind`: `progress`, `error`, and the answers of
+`engines/contracts.py`. A program of a step has Dagster's session around it (`dagster_messages.py`),
+one that stays beside a step (`resident.py`) has none: to the program both look the same.
 """
 
 import json
@@ -31,7 +32,9 @@ _CUSTOM = "report_custom_message"
 
 
 class Messages:
-    """What a program has said so far. `path` is the file it writes to, empty at first; `program` is for errors."""
+    """What a program has said so far. `path` is the file it writes to, empty at first; `program` is
+    for errors.
+    """
 
     def __init__(self, path: Path, program: str) -> None:
         self.path, self._program = path, program
@@ -48,7 +51,9 @@ class Messages:
         }
 
     def poll(self) -> list[PipesMessage]:
-        """Read every complete line that is new; keeps what the program says and returns what the protocol says."""
+        """Read every complete line that is new; keeps what the program says and returns what the
+        protocol says.
+        """
         with self.path.open("rb") as file:
             file.seek(self._position)
             new = file.read()
@@ -84,8 +89,12 @@ class Messages:
         return self.take(ReportedError)
 
 
-def pipes_environment(messages: Messages, params: dict[str, object], context_path: Path) -> dict[str, str]:
-    """Environment variables of a program without a session of Dagster; writes its parameters to `context_path`."""
+def pipes_environment(
+    messages: Messages, params: dict[str, object], context_path: Path
+) -> dict[str, str]:
+    """Environment variables of a program without a session of Dagster; writes its parameters to
+    `context_path`.
+    """
     context: PipesContextData = {
         "asset_keys": None,
         "code_version_by_asset_key": None,
@@ -100,6 +109,8 @@ def pipes_environment(messages: Messages, params: dict[str, object], context_pat
     }
     context_path.write_text(json.dumps(context), encoding="utf-8")
     return {
-        DAGSTER_PIPES_CONTEXT_ENV_VAR: encode_param({PipesDefaultContextLoader.FILE_PATH_KEY: str(context_path)}),
+        DAGSTER_PIPES_CONTEXT_ENV_VAR: encode_param(
+            {PipesDefaultContextLoader.FILE_PATH_KEY: str(context_path)}
+        ),
         DAGSTER_PIPES_MESSAGES_ENV_VAR: encode_param(messages.writer_params),
     }

@@ -1,4 +1,6 @@
-"""One engine process as the core sees it: started under `supervisor`, followed, stopped. All engines run this way."""
+"""One engine process as the core sees it: started under `supervisor`, followed, stopped. All
+engines run this way.
+"""
 
 import asyncio
 import os
@@ -23,15 +25,20 @@ from agent_assets.settings import REPOSITORY
 
 T = TypeVar("T")
 _STOP_SECONDS = 10.0
-_MEASURE_SECONDS = 1.0  # between two looks at messages and memory; the end of the program is noticed at once
+_MEASURE_SECONDS = (
+    1.0  # between two looks at messages and memory; the end of the program is noticed at once
+)
 _ANSWER_SECONDS = 0.05  # between two looks for an answer that a step of training waits for
-# Engines that train and evaluate let those go first that somebody waits for: the model server of the API, the UI.
+# Engines that train and evaluate let those go first that somebody waits for: the model server of
+# the API, the UI.
 BACKGROUND_NICENESS = 5
 
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """How long an engine may run, and how much memory it and its children may hold together (resident)."""
+    """How long an engine may run, and how much memory it and its children may hold together
+    (resident).
+    """
 
     seconds: float
     memory_bytes: int
@@ -81,12 +88,27 @@ class EngineProcess:
     ) -> Self:
         """Start `python -m module arguments` in an engine environment, in a session of its own.
 
-        It works in the folder of the log, sees only the leased device, and holds the lease as long as it lives. With a
-        `niceness` it lets others go first. See the class for the other arguments.
+        It works in the folder of the log, sees only the leased device, and holds the lease as long
+        as it lives. With a `niceness` it lets others go first. See the class for the other
+        arguments.
         """
         command = [
-            *(str(env.python), "-m", "agent_assets.engines.launch.supervisor", "--parent", str(os.getpid())),
-            *("--grace", str(grace_seconds), "--nice", str(niceness), "--module", module, *arguments),
+            *(
+                str(env.python),
+                "-m",
+                "agent_assets.engines.launch.supervisor",
+                "--parent",
+                str(os.getpid()),
+            ),
+            *(
+                "--grace",
+                str(grace_seconds),
+                "--nice",
+                str(niceness),
+                "--module",
+                module,
+                *arguments,
+            ),
         ]
         device = {} if lease is None else lease.environment
         with log_path.open("ab") as log:
@@ -111,7 +133,9 @@ class EngineProcess:
 
     @property
     def _pause(self) -> float:
-        """Seconds between two measurements: shorter at first, so that a short program is measured at all."""
+        """Seconds between two measurements: shorter at first, so that a short program is measured
+        at all.
+        """
         return min(_MEASURE_SECONDS, max(0.1, self.seconds))
 
     @property
@@ -120,7 +144,8 @@ class EngineProcess:
         return self.process.poll() is not None
 
     def follow(self, look: Callable[[], object] = lambda: None) -> int:
-        """Wait until it ends; its exit code. Meanwhile `look` is called every second, and once more at the end.
+        """Wait until it ends; its exit code. Meanwhile `look` is called every second, and once more
+        at the end.
 
         Raises:
             EngineTimeout, EngineOutOfMemory: a limit was passed; it was ended.
@@ -132,7 +157,9 @@ class EngineProcess:
         look()
         return self.process.returncode
 
-    async def answer(self, look: Callable[[], T | None], *, reported: Callable[[], ReportedError | None]) -> T:
+    async def answer(
+        self, look: Callable[[], T | None], *, reported: Callable[[], ReportedError | None]
+    ) -> T:
         """Wait until `look` finds what the engine is asked for.
 
         Args:
@@ -153,8 +180,12 @@ class EngineProcess:
             await asyncio.sleep(_ANSWER_SECONDS)
 
     def failure(self, reported: ReportedError | None = None) -> AgentAssetsError:
-        """The error for an engine that has ended: the one it reported, or what its log and exit code say."""
-        return failure(self.name, self.process.returncode, self.log_path, reported, shown_log=self.shown_log)
+        """The error for an engine that has ended: the one it reported, or what its log and exit
+        code say.
+        """
+        return failure(
+            self.name, self.process.returncode, self.log_path, reported, shown_log=self.shown_log
+        )
 
     def enforce_limits(self) -> None:
         """Measure, at most once a second.
@@ -173,24 +204,29 @@ class EngineProcess:
             raise EngineOutOfMemory(
                 f"{self.name} was ended: it used {used / 2**30:.2f} GiB of memory, the limit is "
                 f"{self.limits.memory_bytes / 2**30:.2f} GiB.",
-                next_step="raise max_memory_gb of this stage, or lower its batch size or max_length.",
+                next_step="raise max_memory_gb of this stage, or lower its batch size or "
+                "max_length.",
             )
         if self.seconds > self.limits.seconds:
             self.stop()
             raise EngineTimeout(
-                f"{self.name} was ended: it ran past its limit of {self.limits.seconds / 60:.1f} minutes.",
-                next_step="raise max_minutes of this stage, or give it less to do (rows, epochs, items).",
+                f"{self.name} was ended: it ran past its limit of {self.limits.seconds / 60:.1f} "
+                "minutes.",
+                next_step="raise max_minutes of this stage, or give it less to do (rows, epochs, "
+                "items).",
             )
 
     def stop(self, *, at_once: bool = False) -> None:
-        """End the engine and everything it started, without its time of grace if `at_once`. Does nothing when it has
-        ended.
+        """End the engine and everything it started, without its time of grace if `at_once`. Does
+        nothing when it has ended.
         """
         if not self.ended:
             self.process.send_signal(signal.SIGQUIT if at_once else signal.SIGTERM)
             ended_within(self.process, self.grace_seconds + _STOP_SECONDS)
         with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # only if the supervisor itself was killed or is stuck
+            os.killpg(
+                self.process.pid, signal.SIGKILL
+            )  # only if the supervisor itself was killed or is stuck
         self.process.wait()
 
     def _memory(self) -> int:

@@ -1,4 +1,6 @@
-"""A program that stays beside a step and is asked several times: loading a model costs more than what is asked."""
+"""A program that stays beside a step and is asked several times: loading a model costs more than
+what is asked.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +14,13 @@ from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.messages import Messages, pipes_environment
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits, EngineProcess
-from agent_assets.engines.rl_contracts import RL_TRAINER, LearnReply, LearnRequest, TrainerParams, TrainerReady
+from agent_assets.engines.rl_contracts import (
+    RL_TRAINER,
+    LearnReply,
+    LearnRequest,
+    TrainerParams,
+    TrainerReady,
+)
 
 P = TypeVar("P")
 A = TypeVar("A", bound=Answer)
@@ -83,10 +91,18 @@ class ResidentProgram(Generic[P, R]):
 
 
 class Trainer(ResidentProgram[TrainerParams, TrainerReady]):
-    """The trainer of `EngineBackend`: one step per request. See `engines/programs/rl_trainer.py`."""
+    """The trainer of `EngineBackend`: one step per request. See
+    `engines/programs/rl_trainer.py`.
+    """
 
     def __init__(
-        self, folder: Path, params: TrainerParams, *, env: EngineEnv, limits: EngineLimits, lease: GpuLease | None
+        self,
+        folder: Path,
+        params: TrainerParams,
+        *,
+        env: EngineEnv,
+        limits: EngineLimits,
+        lease: GpuLease | None,
     ) -> None:
         self._requests = params.requests
         self._requests.mkdir(parents=True, exist_ok=True)

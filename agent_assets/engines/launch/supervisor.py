@@ -1,17 +1,19 @@
-"""Runs a program as its child and makes sure that nothing of it outlives the process that asked for it.
+"""Runs a program as its child and makes sure that nothing of it outlives the process that asked for
+it.
 
     python -m agent_assets.engines.launch.supervisor [OPTION ...] --module NAME [ARGUMENT ...]
     python -m agent_assets.engines.launch.supervisor [OPTION ...] --exec PROGRAM [ARGUMENT ...]
 
-It sits between a run worker and an engine and does nothing but wait. When the worker is gone (also by `kill -9`), or on
-SIGTERM, it ends the program and everything the program started, then itself; SIGQUIT ends it without the time of grace.
-It exits the way the program did. A module gets a folder of its own for temporary files, removed at the end: vLLM leaves
-sockets behind when it is killed.
+It sits between a run worker and an engine and does nothing but wait. When the worker is gone (also
+by `kill -9`), or on SIGTERM, it ends the program and everything the program started, then itself;
+SIGQUIT ends it without the time of grace. It exits the way the program did. A module gets a folder
+of its own for temporary files, removed at the end: vLLM leaves sockets behind when it is killed.
 
-Why a process of its own and not PR_SET_PDEATHSIG in the engine: that signal follows the *thread* that forked, not the
-process, so an engine started from a thread would die with the thread; it does not reach grandchildren (vLLM's engine
-core); and a watcher thread inside the engine can starve. This process has one thread, so for the program, its own
-child, PR_SET_PDEATHSIG is right; as "child subreaper" it inherits every descendant whose parent died: none can hide.
+Why a process of its own and not PR_SET_PDEATHSIG in the engine: that signal follows the *thread*
+that forked, not the process, so an engine started from a thread would die with the thread; it does
+not reach grandchildren (vLLM's engine core); and a watcher thread inside the engine can starve.
+This process has one thread, so for the program, its own child, PR_SET_PDEATHSIG is right; as "child
+subreaper" it inherits every descendant whose parent died: none can hide.
 
 Standard library only: it runs in every environment.
 """
@@ -30,7 +32,8 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_POLL_SECONDS = 1.0  # only for the death of the parent, which has no signal; every other event ends the wait at once
+# only for the death of the parent, which has no signal; every other event ends the wait at once
+_POLL_SECONDS = 1.0
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _KILL_SIGNAL = signal.SIGQUIT  # a stop without grace: the run was cancelled
 _WATCHED = _STOP_SIGNALS | {signal.SIGCHLD, _KILL_SIGNAL}
@@ -39,11 +42,19 @@ _WATCHED = _STOP_SIGNALS | {signal.SIGCHLD, _KILL_SIGNAL}
 def main(arguments: Sequence[str]) -> int:
     """Run the program until it ends or has to; returns its exit code."""
     parser = argparse.ArgumentParser(prog="agent_assets.engines.launch.supervisor")
-    parser.add_argument("--parent", type=int, help="process to die with (default: whoever started this one)")
-    parser.add_argument("--grace", type=float, default=10.0, help="seconds between SIGTERM and SIGKILL")
-    parser.add_argument("--nice", type=int, default=0, help="added to the niceness of this process and its program")
+    parser.add_argument(
+        "--parent", type=int, help="process to die with (default: whoever started this one)"
+    )
+    parser.add_argument(
+        "--grace", type=float, default=10.0, help="seconds between SIGTERM and SIGKILL"
+    )
+    parser.add_argument(
+        "--nice", type=int, default=0, help="added to the niceness of this process and its program"
+    )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--module", nargs=argparse.REMAINDER, help="Python module to run, and its arguments")
+    what.add_argument(
+        "--module", nargs=argparse.REMAINDER, help="Python module to run, and its arguments"
+    )
     what.add_argument("--exec", nargs=argparse.REMAINDER, help="program to run, and its arguments")
     options = parser.parse_args(arguments)
     command = [sys.executable, "-m", *options.module] if options.module else options.exec
@@ -63,8 +74,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _lower_priority(increment: int) -> None:
-    """Let others go first. Where the kernel groups processes by session, niceness counts within a session alone, and
-    the session has a niceness of its own: both are set.
+    """Let others go first. Where the kernel groups processes by session, niceness counts within a
+    session alone, and the session has a niceness of its own: both are set.
     """
     if increment <= 0:
         return
@@ -102,7 +113,8 @@ def _supervise(program: int, parent: int, grace: float) -> int | None:
     """Wait for the end of `program`; its wait status, or None when it has to be killed."""
     kill_at: float | None = None
     while True:
-        # The parent's death has no signal here (see above), so its id is compared: an orphan gets another parent.
+        # The parent's death has no signal here (see above), so its id is compared: an orphan gets
+        # another parent.
         orphaned = os.getppid() != parent
         received = None if orphaned else signal.sigtimedwait(_WATCHED, _POLL_SECONDS)
         status = _reap(program)
@@ -111,7 +123,9 @@ def _supervise(program: int, parent: int, grace: float) -> int | None:
         now = time.monotonic()
         if received is not None and received.si_signo == _KILL_SIGNAL:
             return None
-        if kill_at is None and (orphaned or (received is not None and received.si_signo in _STOP_SIGNALS)):
+        if kill_at is None and (
+            orphaned or (received is not None and received.si_signo in _STOP_SIGNALS)
+        ):
             kill_at = now + grace
             if grace > 0:
                 os.kill(program, signal.SIGTERM)
@@ -136,10 +150,14 @@ def _reap(program: int) -> int | None:
 
 
 def _kill_descendants() -> None:
-    """Kill until nothing is left: children of what was killed become ours and are killed in the next round."""
+    """Kill until nothing is left: children of what was killed become ours and are killed in the
+    next round.
+    """
     while True:
         for pid in _children():
-            os.kill(pid, signal.SIGKILL)  # not yet waited for, so the id cannot belong to anyone else
+            os.kill(
+                pid, signal.SIGKILL
+            )  # not yet waited for, so the id cannot belong to anyone else
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -163,7 +181,9 @@ def _children() -> list[int]:
 
 
 def _exit_like(status: int | None) -> int:
-    """Exit code of this process; when the program was ended by a signal, this one ends by the same."""
+    """Exit code of this process; when the program was ended by a signal, this one ends by the
+    same.
+    """
     code = -signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)
     if code >= 0:
         return code

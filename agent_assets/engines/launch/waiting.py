@@ -13,7 +13,9 @@ def ended_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
     if process.poll() is not None:
         return True
     try:
-        ended = os.pidfd_open(process.pid)  # the id cannot belong to anyone else before `poll` has collected it
+        ended = os.pidfd_open(
+            process.pid
+        )  # the id cannot belong to anyone else before `poll` has collected it
     except ProcessLookupError:  # another thread of this process did, a moment ago
         return True
     try:

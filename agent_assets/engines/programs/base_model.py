@@ -1,4 +1,6 @@
-"""Program `base_model`: source weights to a folder with safetensors, tokenizer and our chat template."""
+"""Program `base_model`: source weights to a folder with safetensors, tokenizer and our chat
+template.
+"""
 
 import os
 import shutil
@@ -6,8 +8,21 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from agent_assets.engines.contracts import BASE_MODEL, PACKAGE_PREFIX, BaseModelParams, BaseModelResult, WeightsLoaded
-from agent_assets.engines.programs.runtime import Report, facts, progress, run_program, sha256_file, weights_sha256
+from agent_assets.engines.contracts import (
+    BASE_MODEL,
+    PACKAGE_PREFIX,
+    BaseModelParams,
+    BaseModelResult,
+    WeightsLoaded,
+)
+from agent_assets.engines.programs.runtime import (
+    Report,
+    facts,
+    progress,
+    run_program,
+    sha256_file,
+    weights_sha256,
+)
 from agent_assets.engines.templates import TEMPLATE_FILE, chat_template
 from agent_assets.errors import BaseModelError
 
@@ -16,14 +31,17 @@ def prepare(params: BaseModelParams, report: Report) -> BaseModelResult:
     """Make the base model folder. The same source gives the same bytes.
 
     Raises:
-        BaseModelError: the source is missing, changed, or no causal language model our template can speak to.
+        BaseModelError: the source is missing, changed, or no causal language model our template can
+            speak to.
     """
     source, out_dir = params.source, params.out_dir
     template = chat_template(params.chat_template)
     out_dir.mkdir(parents=True, exist_ok=True)
     from_package = source.startswith(PACKAGE_PREFIX)
     progress(report, "hash", total_steps=3)
-    weights = find_gguf(source.removeprefix(PACKAGE_PREFIX)) if from_package else find_model(Path(source))
+    weights = (
+        find_gguf(source.removeprefix(PACKAGE_PREFIX)) if from_package else find_model(Path(source))
+    )
     digest = sha256_file(weights) if from_package else weights_sha256(weights)
     _check_hash(source, digest, params.sha256)
     progress(report, "convert" if from_package else "copy", step=1, total_steps=3)
@@ -50,7 +68,8 @@ class _Source:
 
 
 def find_gguf(package: str) -> Path:
-    """The one GGUF file of an installed package. The package is not imported: only its data is wanted.
+    """The one GGUF file of an installed package. The package is not imported: only its data is
+    wanted.
 
     Raises:
         BaseModelError: the package is not installed, or does not hold exactly one GGUF file.
@@ -58,7 +77,8 @@ def find_gguf(package: str) -> Path:
     spec = find_spec(package.replace("-", "_"))
     if spec is None or spec.origin is None:
         raise BaseModelError(
-            f"The package {package} is not installed in the engine environment.", next_step="Run `make setup`."
+            f"The package {package} is not installed in the engine environment.",
+            next_step="Run `make setup`.",
         )
     files = sorted(Path(spec.origin).parent.glob("*.gguf"))
     if len(files) != 1:
@@ -75,7 +95,8 @@ def find_model(folder: Path) -> Path:
         if not (folder / name).is_file():
             raise BaseModelError(
                 f"The base model folder {folder} has no {name}.",
-                next_step="Point `base_model.source` at a folder with a Hugging Face model and its tokenizer.",
+                next_step="Point `base_model.source` at a folder with a Hugging Face model and "
+                "its tokenizer.",
             )
     return folder
 
@@ -83,13 +104,17 @@ def find_model(folder: Path) -> Path:
 def _check_hash(source: str, digest: str, expected: str | None) -> None:
     if expected is not None and digest != expected:
         raise BaseModelError(
-            f"The weights of {source} have the hash {digest[:12]}..., expected {expected[:12]}...: they have changed.",
-            next_step="Restore the weights, or pin the new hash in `base_model.sha256` if the change is wanted.",
+            f"The weights of {source} have the hash {digest[:12]}..., expected {expected[:12]}...: "
+            "they have changed.",
+            next_step="Restore the weights, or pin the new hash in `base_model.sha256` if the "
+            "change is wanted.",
         )
 
 
 def _convert_gguf(path: Path, out_dir: Path) -> _Source:
-    """De-quantize to float32 safetensors: a copy of the quantized weights, not the weights they were made from."""
+    """De-quantize to float32 safetensors: a copy of the quantized weights, not the weights they
+    were made from.
+    """
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
 
@@ -105,7 +130,9 @@ def _convert_gguf(path: Path, out_dir: Path) -> _Source:
 
 
 def _copy_model(folder: Path, out_dir: Path) -> _Source:
-    """Link (or copy, across devices) the weights after checking that they are all of a causal language model."""
+    """Link (or copy, across devices) the weights after checking that they are all of a causal
+    language model.
+    """
     import torch
     from safetensors import safe_open
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -116,17 +143,22 @@ def _copy_model(folder: Path, out_dir: Path) -> _Source:
             model = AutoModelForCausalLM.from_config(config)
     except ValueError as error:
         raise BaseModelError(
-            f"The model in {folder} is not a causal language model that transformers knows: {error}",
-            next_step="Use a text generation model whose architecture the installed transformers supports.",
+            f"The model in {folder} is not a causal language model that transformers knows: "
+            f"{error}",
+            next_step="Use a text generation model whose architecture the installed transformers "
+            "supports.",
         ) from error
     stored: dict[str, str] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(str(path), framework="pt") as tensors:
             stored |= {name: tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
-    absent = set(model.state_dict()) - set(stored) - set(getattr(model, "all_tied_weights_keys", {}))
+    absent = (
+        set(model.state_dict()) - set(stored) - set(getattr(model, "all_tied_weights_keys", {}))
+    )
     if absent:
         raise BaseModelError(
-            f"{len(absent)} weights are missing from the safetensors in {folder}, such as {min(absent)}.",
+            f"{len(absent)} weights are missing from the safetensors in {folder}, such as "
+            f"{min(absent)}.",
             next_step="Copy the model again, with every shard.",
         )
     names = [path.name for path in folder.glob("*.safetensors")]
@@ -156,9 +188,12 @@ def _save_tokenizer(weights: Path, out_dir: Path, template: str, *, from_package
 
     folder, gguf = (weights.parent, {"gguf_file": weights.name}) if from_package else (weights, {})
     tokenizer = AutoTokenizer.from_pretrained(str(folder), **gguf)
-    # Training adds what the tokenizer adds to a text, serving does not: only a tokenizer that adds nothing gives both
-    # the same tokens. And generation ends at <|im_end|>, which has to be one token for that.
-    if len(tokenizer("a")["input_ids"]) != len(tokenizer("a", add_special_tokens=False)["input_ids"]):
+    # Training adds what the tokenizer adds to a text, serving does not: only a tokenizer that adds
+    # nothing gives both the same tokens. And generation ends at <|im_end|>, which has to be one
+    # token for that.
+    if len(tokenizer("a")["input_ids"]) != len(
+        tokenizer("a", add_special_tokens=False)["input_ids"]
+    ):
         raise BaseModelError(
             f"The tokenizer of {weights.stem} adds tokens of its own around a text.",
             next_step="Use a ChatML model, such as SmolLM2 or Qwen.",

@@ -1,8 +1,10 @@
-"""Faster LoRA training on a CPU: two autograd functions that do what peft and transformers do, with less around it.
+"""Faster LoRA training on a CPU: two autograd functions that do what peft and transformers do, with
+less around it.
 
-At 135M parameters matrix products are half of the time of a step; the rest is attention in a form that CPUs are slow at
-(the fused kernel of PyTorch, without AMX), and casts, scalings and additions around thin LoRA products. Both functions
-give the gradients of the code they replace (tests/integration/engines compares them); together they save a third.
+At 135M parameters matrix products are half of the time of a step; the rest is attention in a form
+that CPUs are slow at (the fused kernel of PyTorch, without AMX), and casts, scalings and additions
+around thin LoRA products. Both functions give the gradients of the code they replace
+(tests/integration/engines compares them); together they save a third.
 """
 
 import ctypes
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from peft.tuners.lora import Linear
 
-# Plain causal attention with full heads, RMS norms and rotary positions: what `causal_attention` computes.
+# Plain causal attention with full heads, RMS norms and rotary positions: what `causal_attention`
+# computes.
 ARCHITECTURES = frozenset({"llama", "qwen2", "qwen3"})
 
 ATTENTION = "agent_assets_causal"
@@ -28,7 +31,9 @@ _BLOCK = 400  # queries
 
 
 class LoraLinear(torch.autograd.Function):  # type: ignore[misc]
-    """y = x Wᵀ + s (x Aᵀ) Bᵀ with a frozen W, in its precision. A (r x in) and B (out x r) stay float32."""
+    """y = x Wᵀ + s (x Aᵀ) Bᵀ with a frozen W, in its precision. A (r x in) and B (out x r) stay
+    float32.
+    """
 
     @staticmethod
     def forward(
@@ -66,14 +71,19 @@ class LoraLinear(torch.autograd.Function):  # type: ignore[misc]
 
 
 class CausalAttention(torch.autograd.Function):  # type: ignore[misc]
-    """softmax(q kᵀ s, causal) v for q (batch, heads, length, width) and k, v with fewer heads, in blocks of queries.
+    """softmax(q kᵀ s, causal) v for q (batch, heads, length, width) and k, v with fewer heads, in
+    blocks of queries.
 
-    k and v may be longer than q: the rest lies before the first query. Heads that share keys are rows of one matrix,
-    ordered by time and then head: a block of queries is a range of rows, and keys and values are never repeated.
+    k and v may be longer than q: the rest lies before the first query. Heads that share keys are
+    rows of one matrix,
+    ordered by time and then head: a block of queries is a range of rows, and keys and values are
+    never repeated.
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    def forward(
+        ctx: FunctionCtx, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+    ) -> torch.Tensor:
         """Returns (batch, length, heads, width), the layout transformers wants."""
         ctx.shape, ctx.key_heads, ctx.scale, ctx.dtype = q.shape, k.shape[1], scale, q.dtype
         group = q.shape[1] // k.shape[1]
@@ -82,7 +92,9 @@ class CausalAttention(torch.autograd.Function):  # type: ignore[misc]
         outs, probabilities = [], []
         ctx.before = before = k.shape[1] - ctx.shape[2]
         for start, end in _blocks(ctx.shape[2]):
-            scores = torch.bmm(q[:, start * group : end * group], k[:, : before + end].transpose(1, 2))
+            scores = torch.bmm(
+                q[:, start * group : end * group], k[:, : before + end].transpose(1, 2)
+            )
             scores[..., before + start :] += _future(end - start, group, q.dtype)
             p = torch.softmax(scores, -1)
             outs.append(torch.bmm(p, v[:, : before + end]))
@@ -111,7 +123,9 @@ class CausalAttention(torch.autograd.Function):  # type: ignore[misc]
 
 
 def _blocks(length: int) -> list[tuple[int, int]]:
-    """Ranges of queries. More blocks skip more of the future, fewer cost less around the products."""
+    """Ranges of queries. More blocks skip more of the future, fewer cost less around the
+    products.
+    """
     size = math.ceil(length / max(1, round(length / _BLOCK)))
     return [(start, min(start + size, length)) for start in range(0, length, size)]
 
@@ -124,25 +138,34 @@ def _by_time(q: torch.Tensor, key_heads: int) -> torch.Tensor:
 def _by_head(rows: torch.Tensor, shape: torch.Size, key_heads: int) -> torch.Tensor:
     """The other way round."""
     batch, heads, length, width = shape
-    return rows.view(batch, key_heads, length, heads // key_heads, width).transpose(2, 3).flatten(1, 2)
+    return (
+        rows.view(batch, key_heads, length, heads // key_heads, width).transpose(2, 3).flatten(1, 2)
+    )
 
 
 @functools.lru_cache(maxsize=8)
 def _future(size: int, group: int, dtype: torch.dtype) -> torch.Tensor:
-    """What is added to the scores of a block for its own keys: minus infinity where a key comes after the query."""
+    """What is added to the scores of a block for its own keys: minus infinity where a key comes
+    after the query.
+    """
     mask = torch.full((size, size), float("-inf"), dtype=dtype).triu_(1)
     return mask.repeat_interleave(group, 0)
 
 
 def speed_up(model: "PeftModel") -> list[str]:
-    """Put the functions into a peft model, where they compute what it does; returns the names of those in use.
+    """Put the functions into a peft model, where they compute what it does; returns the names of
+    those in use.
 
     Rows have to be padded on the right: padding then lies in the future of every real token.
     """
     used = []
     config = model.config
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if config.model_type in ARCHITECTURES and layers == {"full_attention"} and not config.attention_dropout:
+    if (
+        config.model_type in ARCHITECTURES
+        and layers == {"full_attention"}
+        and not config.attention_dropout
+    ):
         from transformers import AttentionInterface, AttentionMaskInterface
 
         AttentionInterface.register(ATTENTION, _attention)
@@ -151,14 +174,18 @@ def speed_up(model: "PeftModel") -> list[str]:
         used.append("causal_attention")
     from peft.tuners.lora import Linear
 
-    plain = [module for module in model.modules() if isinstance(module, Linear) and _is_plain(module)]
+    plain = [
+        module for module in model.modules() if isinstance(module, Linear) and _is_plain(module)
+    ]
     for module in plain:
         module.forward = types.MethodType(_lora_forward, module)
     return [*used, "lora_linear"] if plain else used
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed memory: tensors of the same sizes return at every step, and page faults cost a tenth."""
+    """Let glibc keep freed memory: tensors of the same sizes return at every step, and page faults
+    cost a tenth.
+    """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):

@@ -1,8 +1,9 @@
-"""External plugin of ms-swift: rollouts with the agent's real tools, and verifiable rewards. Names: `agent_assets`.
+"""External plugin of ms-swift: rollouts with the agent's real tools, and verifiable rewards. Names:
+`agent_assets`.
 
-Tools and rewards are asked for in the process that started the training, through its socket; what can be asked is in
-`agent_assets/rl/backends/rollout_service.py`. ms-swift imports this file by its path, in the trainer and in
-`swift rollout`.
+Tools and rewards are asked for in the process that started the training, through its socket; what
+can be asked is in `agent_assets/rl/backends/rollout_service.py`. ms-swift imports this file by its
+path, in the trainer and in `swift rollout`.
 """
 
 import asyncio
@@ -60,12 +61,16 @@ async def ask(request: RolloutRequest, reply: type[R]) -> R:
         writer.close()
     answer = json.loads(line) if line.endswith(b"\n") else {"failed": True}
     if answer.get("failed"):
-        raise EngineFailed(f"The request '{request.op}' failed.", next_step="read the error of the run itself.")
+        raise EngineFailed(
+            f"The request '{request.op}' failed.", next_step="read the error of the run itself."
+        )
     return decode(reply, answer, program=NAME)
 
 
 class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
-    """After each sampled turn the agent loop executes its calls; their results stand before the next turn."""
+    """After each sampled turn the agent loop executes its calls; their results stand before the
+    next turn.
+    """
 
     def __init__(self, *arguments: object, **settings: object) -> None:
         super().__init__(*arguments, **settings)
@@ -81,7 +86,10 @@ class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
         await ask(BeginRequest(), BeginReply)
 
     async def on_turn_end(
-        self, infer_request: "RolloutInferRequest", response_choice: "ChatCompletionResponseChoice", current_turn: int
+        self,
+        infer_request: "RolloutInferRequest",
+        response_choice: "ChatCompletionResponseChoice",
+        current_turn: int,
     ) -> JsonObject:
         """Hand the turn over; whether the rollout ends with it."""
         turn = TurnRequest(
@@ -99,7 +107,10 @@ class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
         return {"done": False, "rollout_infos": infos}
 
     def step(
-        self, infer_request: "RolloutInferRequest", response_choice: "ChatCompletionResponseChoice", current_turn: int
+        self,
+        infer_request: "RolloutInferRequest",
+        response_choice: "ChatCompletionResponseChoice",
+        current_turn: int,
     ) -> JsonObject:
         """What the model reads before its next turn."""
         infer_request.messages += self._results.pop(infer_request.uuid)
@@ -114,10 +125,13 @@ class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
     ) -> tuple[list[int], list[int]]:
         """The sampled tokens, the end of the turn exactly once.
 
-        Before a tool's result the template writes it, and it is learned there. After the last turn nothing does, and
-        where padding is the same token, the engine drops it: a model that does not learn to stop talks on.
+        Before a tool's result the template writes it, and it is learned there. After the last turn
+        nothing does, and where padding is the same token, the engine drops it: a model that does
+        not learn to stop talks on.
         """
-        ids, mask = super().get_response_token_data(infer_request, response_choice, *arguments, **settings)
+        ids, mask = super().get_response_token_data(
+            infer_request, response_choice, *arguments, **settings
+        )
         end = self._chat.template_meta.stop_token_id
         if ids[-1:] == [end]:
             ids, mask = ids[:-1], mask[:-1]
@@ -125,8 +139,12 @@ class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
             ids, mask = [*ids, end], [*mask, 1]
         return ids, mask
 
-    def _fits(self, infer_request: "RolloutInferRequest", results: Sequence[dict[str, str]]) -> bool:
-        """Whether a whole turn fits into the context after these messages: ms-swift would cut the start away."""
+    def _fits(
+        self, infer_request: "RolloutInferRequest", results: Sequence[dict[str, str]]
+    ) -> bool:
+        """Whether a whole turn fits into the context after these messages: ms-swift would cut the
+        start away.
+        """
         template = copy(self._chat)
         template.max_length = None
         template.set_mode("transformers")
@@ -138,7 +156,9 @@ class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
 
 
 class VerifiableReward(AsyncORM):  # type: ignore[misc]
-    """The rewards of `agent_assets/rl/rewards.py`, weighted and, with a judge, judged: one number a rollout."""
+    """The rewards of `agent_assets/rl/rewards.py`, weighted and, with a judge, judged: one number a
+    rollout.
+    """
 
     async def __call__(
         self,

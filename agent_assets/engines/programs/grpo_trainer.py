@@ -1,4 +1,6 @@
-"""The parts of ms-swift that `swift_grpo` puts together: arguments, pipeline, what happens at a step."""
+"""The parts of ms-swift that `swift_grpo` puts together: arguments, pipeline, what happens at a
+step.
+"""
 
 import asyncio
 import math
@@ -19,7 +21,9 @@ from agent_assets.errors import EngineFailed, TrainingDataError
 
 
 def grpo_arguments(params: GrpoParams, *, agent_template: str) -> RLHFArguments:
-    """The arguments of `swift rlhf --rlhf_type grpo` for our settings, and nothing left to guess."""
+    """The arguments of `swift rlhf --rlhf_type grpo` for our settings, and nothing left to
+    guess.
+    """
     dr_grpo = params.advantage == "dr_grpo"
     common = common_arguments(
         params.model_dir,
@@ -108,7 +112,8 @@ class Grpo(SwiftRLHF):  # type: ignore[misc]
         too_long = sum(length > longest for length in lengths)
         if too_long:
             raise TrainingDataError(
-                f"{too_long} of {len(rows)} scenarios do not fit: the longest has {max(lengths)} tokens, and "
+                f"{too_long} of {len(rows)} scenarios do not fit: the longest has {max(lengths)} "
+                "tokens, and "
                 f"rl.max_model_len less rl.max_tokens leaves {longest}.",
                 next_step="raise rl.max_model_len, or lower rl.max_tokens.",
             )
@@ -124,9 +129,12 @@ class Grpo(SwiftRLHF):  # type: ignore[misc]
         if not steps:
             return model
         trainer = StepTrainer(
-            model=model, args=args.training_args, template=self.template, train_dataset=rows,
+            model=model,
+            args=args.training_args,
+            template=self.template,
+            train_dataset=rows,
             **self._get_trainer_kwargs(),
-        )  # fmt: skip
+        )
         if not args.use_vllm:
             trainer.engine.max_batch_size = concurrency
         trainer.add_callback(StepReporter())
@@ -144,11 +152,15 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
         except RuntimeError as error:
             if "probability tensor contains" not in str(error):
                 raise
-            raise broken("The probabilities of the next token are no numbers", self.state.global_step) from error
+            raise broken(
+                "The probabilities of the next token are no numbers", self.state.global_step
+            ) from error
 
 
 class StepReporter(TrainerCallback):  # type: ignore[misc]
-    """Tells the caller about every step once its checkpoint is complete, and stops when the caller says so."""
+    """Tells the caller about every step once its checkpoint is complete, and stops when the caller
+    says so.
+    """
 
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
@@ -166,24 +178,38 @@ class StepReporter(TrainerCallback):  # type: ignore[misc]
             return
         loss, norm = float(logs["loss"]), float(logs["grad_norm"])
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise broken(f"The loss of reinforcement learning is {loss} (gradient norm {norm})", state.global_step - 1)
+            raise broken(
+                f"The loss of reinforcement learning is {loss} (gradient norm {norm})",
+                state.global_step - 1,
+            )
         self.metrics = {"loss": loss, "grad_norm": norm} | {
             ours: float(logs[theirs]) for ours, theirs in _METRICS.items() if theirs in logs
         }
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+    def on_save(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: object,
+    ) -> None:
         """The step is done."""
         reply = asyncio.run(ask(TrainedRequest(state.global_step, self.metrics), TrainedReply))
         if reply.stop:
             control.should_training_stop = True
 
 
-_METRICS = {"kl": "kl", "clip_fraction": "clip_ratio/region_mean", "completion_length": "completions/mean_length"}
+_METRICS = {
+    "kl": "kl",
+    "clip_fraction": "clip_ratio/region_mean",
+    "completion_length": "completions/mean_length",
+}
 
 
 def broken(what: str, last_good: int) -> EngineFailed:
     """The error of a training whose numbers are none."""
     return EngineFailed(
         f"{what} at step {last_good + 1}; the last good checkpoint is step {last_good}.",
-        next_step="lower rl.learning_rate, or set rl.precision to fp32; training goes on from that checkpoint.",
+        next_step="lower rl.learning_rate, or set rl.precision to fp32; training goes on from "
+        "that checkpoint.",
     )

@@ -1,22 +1,25 @@
-"""The policy-gradient step: clipped probability ratios, group-relative advantages, an optional KL term.
+"""The policy-gradient step: clipped probability ratios, group-relative advantages, an optional KL
+term.
 
-For a token of a turn with advantage A (`rl/advantages.py`), with ratio r = exp(logp_now - logp_sampled) and reference
-log-probability q:
+For a token of a turn with advantage A (`rl/advantages.py`), with ratio r = exp(logp_now -
+logp_sampled) and reference log-probability q:
 
-    loss = sum over tokens of w * ( -min(r A, clip(r, 1 - e, 1 + e) A) + kl (exp(q - p) - (q - p) - 1) )
+    loss = sum over tokens of w * ( -min(r A, clip(r, 1 - e, 1 + e) A) + kl (exp(q - p) - (q - p) -
+    1) )
 
-The clipped term is PPO's (Schulman et al. 2017, arXiv:1707.06347, eq. 7); advantages relative to a group of rollouts of
-one question and the unbiased KL estimate are GRPO's (Shao et al. 2024, "DeepSeekMath", arXiv:2402.03300, eq. 3 and 4).
-Token weights w: `grpo` is 1 / (rollouts x tokens of the rollout) as there; `dr_grpo` is 1 / (rollouts x a constant),
-without GRPO's bias towards long wrong answers (Liu et al. 2025, "Understanding R1-Zero-Like Training",
-arXiv:2503.20783).
+The clipped term is PPO's (Schulman et al. 2017, arXiv:1707.06347, eq. 7); advantages relative to a
+group of rollouts of one question and the unbiased KL estimate are GRPO's (Shao et al. 2024,
+"DeepSeekMath", arXiv:2402.03300, eq. 3 and 4). Token weights w: `grpo` is 1 / (rollouts x tokens of
+the rollout) as there; `dr_grpo` is 1 / (rollouts x a constant), without GRPO's bias towards long
+wrong answers (Liu et al. 2025, "Understanding R1-Zero-Like Training", arXiv:2503.20783).
 
-Sampled log-probabilities come from the inference server, so the ratio also corrects for its other arithmetic. Where the
-server holds a call to a grammar, its probability is p / Z, with Z the share of the allowed tokens. The ratio to that is
-Z: it would scale away just the tokens where the model wants what is not allowed and has to choose among the rest. There
-the ratio is taken to the trainer's own probability. What that leaves out of the gradient, A grad log Z, does not depend
-on the token that was chosen, and advantages add up to 0. A token that the grammar forced was no choice: it is not
-learned.
+Sampled log-probabilities come from the inference server, so the ratio also corrects for its other
+arithmetic. Where the server holds a call to a grammar, its probability is p / Z, with Z the share
+of the allowed tokens. The ratio to that is Z: it would scale away just the tokens where the model
+wants what is not allowed and has to choose among the rest. There the ratio is taken to the
+trainer's own probability. What that leaves out of the gradient, A grad log Z, does not depend on
+the token that was chosen, and advantages add up to 0. A token that the grammar forced was no
+choice: it is not learned.
 """
 
 import copy
@@ -28,16 +31,23 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 
 from agent_assets.engines.programs.shared_cores import SharedCores
-from agent_assets.engines.rl_contracts import LearnedSequence, LearnReply, LearnRequest, TrainerParams
+from agent_assets.engines.rl_contracts import (
+    LearnedSequence,
+    LearnReply,
+    LearnRequest,
+    TrainerParams,
+)
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import Cache
 
-# Log-probabilities of the tokens of `ids` (1, length) at these positions, under the reference policy.
+# Log-probabilities of the tokens of `ids` (1, length) at these positions, under the reference
+# policy.
 Reference: TypeAlias = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 
-# A grammar was at work where the server gave a token more than twice its probability here, and forced it from this on.
+# A grammar was at work where the server gave a token more than twice its probability here, and
+# forced it from this on.
 _GUIDED = math.log(2)
 _FORCED = math.log(0.999)
 
@@ -78,7 +88,8 @@ def accumulate(
     totals: Totals,
     cores: SharedCores,
 ) -> None:
-    """Add the gradients of all sequences, one at a time: no padding, and logits only where tokens are learned.
+    """Add the gradients of all sequences, one at a time: no padding, and logits only where tokens
+    are learned.
 
     Args:
         reference: log-probabilities of the reference policy; None without a KL term.
@@ -134,8 +145,12 @@ def _loss(
     return loss
 
 
-def _by_prompt(sequences: Sequence[LearnedSequence]) -> Iterator[tuple[list[int], list[LearnedSequence]]]:
-    """Sequences with the same tokens before what is learned, and these without the last: it says the first learned."""
+def _by_prompt(
+    sequences: Sequence[LearnedSequence],
+) -> Iterator[tuple[list[int], list[LearnedSequence]]]:
+    """Sequences with the same tokens before what is learned, and these without the last: it says
+    the first learned.
+    """
     groups: dict[tuple[int, ...], list[LearnedSequence]] = {}
     for sequence in sequences:
         groups.setdefault(tuple(sequence.ids[: sequence.spans[0][0]]), []).append(sequence)
@@ -146,15 +161,17 @@ def _by_prompt(sequences: Sequence[LearnedSequence]) -> Iterator[tuple[list[int]
 class _Prompt:
     """Keys and values of a prompt, computed once for all that goes on from it.
 
-    They are cut off from their graph, so that each continuation can be learned and forgotten before the next; what
-    their gradients add up to goes through the prompt at the end.
+    They are cut off from their graph, so that each continuation can be learned and forgotten before
+    the next; what their gradients add up to goes through the prompt at the end.
     """
 
     def __init__(self, model: "PeftModel", prompt: list[int]) -> None:
         ids = torch.tensor([prompt], device=model.device)
         self.length = len(prompt)
         self._cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
-        self._ends = [tensor for layer in self._cache.layers for tensor in (layer.keys, layer.values)]
+        self._ends = [
+            tensor for layer in self._cache.layers for tensor in (layer.keys, layer.values)
+        ]
         self._starts = [tensor.detach().requires_grad_() for tensor in self._ends]
 
     def cache(self) -> "Cache":
@@ -179,15 +196,24 @@ def token_weight(params: TrainerParams, rollouts: int, rollout_tokens: int) -> f
 def log_probabilities(
     model: "PeftModel", ids: torch.Tensor, positions: Sequence[int], shared: _Prompt | None = None
 ) -> torch.Tensor:
-    """Log-probability (float32) of the token at each position given what stands before it; shape (positions,).
+    """Log-probability (float32) of the token at each position given what stands before it; shape
+    (positions,).
 
     Args:
         shared: the first tokens of `ids`, where they were computed before.
     """
     places = torch.tensor(positions, device=ids.device)
     before = 0 if shared is None else shared.length
-    known = {"use_cache": False} if shared is None else {"use_cache": True, "past_key_values": shared.cache()}
-    logits = model(input_ids=ids[:, before:], logits_to_keep=places - 1 - before, **known).logits[0].float()
+    known = (
+        {"use_cache": False}
+        if shared is None
+        else {"use_cache": True, "past_key_values": shared.cache()}
+    )
+    logits = (
+        model(input_ids=ids[:, before:], logits_to_keep=places - 1 - before, **known)
+        .logits[0]
+        .float()
+    )
     return torch.log_softmax(logits, -1).gather(1, ids[0, places].unsqueeze(1)).squeeze(1)
 
 

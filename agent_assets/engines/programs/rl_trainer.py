@@ -1,11 +1,12 @@
-"""Program `rl_trainer`: one policy-gradient step per request, for as long as rollouts go on elsewhere.
+"""Program `rl_trainer`: one policy-gradient step per request, for as long as rollouts go on
+elsewhere.
 
-It stays alive between steps, because loading the model costs more than a step. A request is a file `request-NNNN.json`
-that its caller writes under another name and renames; NNNN is the step to make.
+It stays alive between steps, because loading the model costs more than a step. A request is a file
+`request-NNNN.json` that its caller writes under another name and renames; NNNN is the step to make.
 
-A step leaves checkpoints/NNNN with the adapter and the state of the optimizer, complete or not at all; it goes on from
-checkpoints/<start_step>. Checkpoint 0000 is the adapter that training starts from, and the reference of the KL term.
-Equal requests give equal bytes on a CPU.
+A step leaves checkpoints/NNNN with the adapter and the state of the optimizer, complete or not at
+all; it goes on from checkpoints/<start_step>. Checkpoint 0000 is the adapter that training starts
+from, and the reference of the KL term. Equal requests give equal bytes on a CPU.
 """
 
 import shutil
@@ -18,7 +19,13 @@ from agent_assets.engines.codec import decode_text
 from agent_assets.engines.programs.runtime import Say, facts, loaded_weights, run_resident
 from agent_assets.engines.programs.swift_merge import check_base
 from agent_assets.engines.programs.swift_sft import save_adapter
-from agent_assets.engines.rl_contracts import RL_TRAINER, LearnReply, LearnRequest, TrainerParams, TrainerReady
+from agent_assets.engines.rl_contracts import (
+    RL_TRAINER,
+    LearnReply,
+    LearnRequest,
+    TrainerParams,
+    TrainerReady,
+)
 from agent_assets.errors import EngineFailed
 
 if TYPE_CHECKING:
@@ -55,8 +62,11 @@ class Learner:
         base = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype=dtype).to(device)
         self.weights = loaded_weights(model_dir, base)
         check_base(self.folder(0), self.weights.sha256)
-        # Not in training mode: the server sampled without dropout, so dropout here would be noise in ratios and KL.
-        self.model = PeftModel.from_pretrained(base, str(self.folder(self.step)), is_trainable=True).eval()
+        # Not in training mode: the server sampled without dropout, so dropout here would be noise
+        # in ratios and KL.
+        self.model = PeftModel.from_pretrained(
+            base, str(self.folder(self.step)), is_trainable=True
+        ).eval()
         self.kernels = []
         if device == "cpu":
             keep_memory()
@@ -77,7 +87,8 @@ class Learner:
         """Make one step, and its checkpoint.
 
         Raises:
-            EngineFailed: the loss or its gradient is no number; the checkpoint before stays the last one.
+            EngineFailed: the loss or its gradient is no number; the checkpoint before stays the
+                last one.
         """
         import torch
 
@@ -88,12 +99,16 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         totals = Totals()
         accumulate(self.model, request, self.params, self.reference, totals, self.cores)
-        norm = float(torch.nn.utils.clip_grad_norm_(list(self.trainable.values()), self.params.max_grad_norm))
+        norm = float(
+            torch.nn.utils.clip_grad_norm_(list(self.trainable.values()), self.params.max_grad_norm)
+        )
         if not finite(totals.loss, norm):
             raise EngineFailed(
-                f"The loss of reinforcement learning is {totals.loss} (gradient norm {norm}) at step {step}; the last "
+                f"The loss of reinforcement learning is {totals.loss} (gradient norm {norm}) at "
+                f"step {step}; the last "
                 f"good checkpoint is step {self.step}.",
-                next_step="lower rl.learning_rate, or set rl.precision to fp32; training goes on from that checkpoint.",
+                next_step="lower rl.learning_rate, or set rl.precision to fp32; training goes on "
+                "from that checkpoint.",
             )
         self.optimizer.step()
         self.step = step
@@ -110,7 +125,10 @@ class Learner:
         state: dict[str, torch.Tensor] = {}
         for name, parameter in self.trainable.items():
             moments = self.optimizer.state[parameter]
-            state |= {f"{name}.{key}": moments[key].contiguous() for key in ("exp_avg", "exp_avg_sq", "step")}
+            state |= {
+                f"{name}.{key}": moments[key].contiguous()
+                for key in ("exp_avg", "exp_avg_sq", "step")
+            }
         save_file(state, str(partial / OPTIMIZER))
         partial.rename(self.folder(self.step))
 
@@ -123,7 +141,9 @@ class Learner:
             self.optimizer.state[parameter] = moments | {"step": stored[f"{name}.step"].cpu()}
 
     def _first_policy(self) -> "Reference":
-        """Log-probabilities under checkpoint 0: its weights are exchanged for the current ones while they are asked."""
+        """Log-probabilities under checkpoint 0: its weights are exchanged for the current ones
+        while they are asked.
+        """
         import torch
         from peft import load_peft_weights
         from peft.utils.save_and_load import get_peft_model_state_dict
@@ -132,8 +152,13 @@ class Learner:
 
         first = load_peft_weights(str(self.folder(0)), device=str(self.model.device))
         # Files name weights without the adapter's name: found again by where they lie.
-        place = {value.data_ptr(): name for name, value in get_peft_model_state_dict(self.model).items()}
-        pairs = [(parameter, first[place[parameter.data_ptr()]].to(parameter)) for parameter in self.trainable.values()]
+        place = {
+            value.data_ptr(): name for name, value in get_peft_model_state_dict(self.model).items()
+        }
+        pairs = [
+            (parameter, first[place[parameter.data_ptr()]].to(parameter))
+            for parameter in self.trainable.values()
+        ]
 
         def reference(ids: "torch.Tensor", positions: Sequence[int]) -> "torch.Tensor":
             now = [parameter.data for parameter, _ in pairs]
@@ -159,9 +184,12 @@ def serve(params: TrainerParams, say: Say) -> None:
         if path is None:
             time.sleep(_POLL_SECONDS)
             continue
-        # A step that taught nothing is not asked for: its checkpoint is a copy, and the next number follows it.
+        # A step that taught nothing is not asked for: its checkpoint is a copy, and the next number
+        # follows it.
         learner.step = int(path.stem.removeprefix("request-")) - 1
-        request = decode_text(LearnRequest, path.read_text(encoding="utf-8"), program=RL_TRAINER.name)
+        request = decode_text(
+            LearnRequest, path.read_text(encoding="utf-8"), program=RL_TRAINER.name
+        )
         path.unlink()
         say(learner.learn(request))
 

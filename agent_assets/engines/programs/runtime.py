@@ -1,4 +1,6 @@
-"""What every engine program shares: Pipes around a plain function, hashes of weights, versions, memory, device."""
+"""What every engine program shares: Pipes around a plain function, hashes of weights, versions,
+memory, device.
+"""
 
 import hashlib
 import json
@@ -29,7 +31,9 @@ ENVIRONMENT = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "warning"}
 
 
 def run_program(program: Program[P, A], core: Callable[[P, Report], A]) -> None:
-    """Run `core` under Dagster Pipes: parameters in, progress and the result out as custom messages."""
+    """Run `core` under Dagster Pipes: parameters in, progress and the result out as custom
+    messages.
+    """
     with _pipes(program) as (params, report, say):
         say(core(params, report))
 
@@ -42,7 +46,9 @@ def run_resident(program: Program[P, A], core: Callable[[P, Say], None]) -> None
 
 @contextmanager
 def _pipes(program: Program[P, A]) -> Iterator[tuple[P, Report, Say]]:
-    """Parameters, and two ways to speak. An error that a user can act on is also said, then leaves like every other."""
+    """Parameters, and two ways to speak. An error that a user can act on is also said, then leaves
+    like every other.
+    """
     from dagster_pipes import open_dagster_pipes
 
     prepare_environment()
@@ -84,14 +90,17 @@ class FactFields(TypedDict):
 
 
 def facts(*libraries: str) -> FactFields:
-    """What every result states: library versions, Python's included, the device, and peak memory in bytes."""
+    """What every result states: library versions, Python's included, the device, and peak memory in
+    bytes.
+    """
     import torch
 
     gpu = torch.cuda.is_available()
     return {
         "device": torch.cuda.get_device_name(0) if gpu else "cpu",
         "peak_memory_bytes": peak_memory_bytes(),
-        "versions": {name: version(name) for name in sorted(libraries)} | {"python": sys.version.split()[0]},
+        "versions": {name: version(name) for name in sorted(libraries)}
+        | {"python": sys.version.split()[0]},
         "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if gpu else None,
     }
 
@@ -108,7 +117,8 @@ def sha256_file(path: Path) -> str:
 
 
 def weights_sha256(folder: Path) -> str:
-    """One hash for the safetensors of a model folder: of the file, or of the sorted list of names and hashes.
+    """One hash for the safetensors of a model folder: of the file, or of the sorted list of names
+    and hashes.
 
     Raises:
         BaseModelError: the folder is missing or holds no safetensors.
@@ -116,7 +126,8 @@ def weights_sha256(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise BaseModelError(
-            f"No safetensors in {folder}.", next_step="Point it at a folder with a model's safetensors and config.json."
+            f"No safetensors in {folder}.",
+            next_step="Point it at a folder with a model's safetensors and config.json.",
         )
     hashes = {path.name: sha256_file(path) for path in files}
     if len(hashes) == 1:
@@ -128,13 +139,19 @@ def loaded_weights(folder: Path, model: "PreTrainedModel") -> WeightsLoaded:
     """The weights really loaded, read from the loaded model: a swapped or quantized copy shows."""
     quantization = getattr(model.config, "quantization_config", None)
     return WeightsLoaded(
-        name=model.config.name_or_path if not Path(model.config.name_or_path).is_absolute() else "base_model",
+        name=model.config.name_or_path
+        if not Path(model.config.name_or_path).is_absolute()
+        else "base_model",
         sha256=weights_sha256(folder),
         dtype=str(model.dtype).removeprefix("torch."),
-        quantization=None if quantization is None else str(getattr(quantization, "quant_method", quantization)),
+        quantization=None
+        if quantization is None
+        else str(getattr(quantization, "quant_method", quantization)),
     )
 
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON with sorted keys, so that equal values are equal bytes."""
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+    )

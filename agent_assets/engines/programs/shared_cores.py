@@ -1,4 +1,6 @@
-"""The cores of a training on a CPU: all of them, and one fewer while somebody is answered. Needs torch."""
+"""The cores of a training on a CPU: all of them, and one fewer while somebody is answered. Needs
+torch.
+"""
 
 import os
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Arguments that every training by ms-swift has in common: nothing is left to guess, fetch or report elsewhere."""
+"""Arguments that every training by ms-swift has in common: nothing is left to guess, fetch or
+report elsewhere.
+"""
 
 import json
 from pathlib import Path
@@ -46,7 +48,9 @@ def common_arguments(
     bf16 = precision == "bf16"
     return {
         "model": str(model_dir),
-        "model_type": json.loads((model_dir / "config.json").read_text(encoding="utf-8"))["model_type"],
+        "model_type": json.loads((model_dir / "config.json").read_text(encoding="utf-8"))[
+            "model_type"
+        ],
         "template": "chatml",
         "agent_template": agent_template,
         "tuner_type": "lora",

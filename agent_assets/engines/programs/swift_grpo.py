@@ -1,7 +1,8 @@
-"""Program `swift_grpo`: GRPO by ms-swift on an adapter, its rollouts with tools and rewards from its caller.
+"""Program `swift_grpo`: GRPO by ms-swift on an adapter, its rollouts with tools and rewards from
+its caller.
 
-Checkpoints are ms-swift's, one a step with the state of optimizer and random numbers: on a CPU a resumed training ends
-in the same bytes.
+Checkpoints are ms-swift's, one a step with the state of optimizer and random numbers: on a CPU a
+resumed training ends in the same bytes.
 """
 
 import sys
@@ -42,7 +43,11 @@ def train(params: GrpoParams, say: Say) -> None:
     pipeline = Grpo(grpo_arguments(params, agent_template=register_agent_template()))
     pipeline.check_rows(rows)
     weights = loaded_weights(params.model_dir, pipeline.model)
-    say(GrpoReady(weights_loaded=weights, **facts("torch", "transformers", "peft", "trl", "ms-swift")))
+    say(
+        GrpoReady(
+            weights_loaded=weights, **facts("torch", "transformers", "peft", "trl", "ms-swift")
+        )
+    )
     model = pipeline.fit(rows, params.steps, concurrency=params.concurrency)
     save_adapter(model, params.out_dir, sha256)
     say(GrpoResult(peak_memory_bytes()))

@@ -1,8 +1,10 @@
-"""Program `swift_merge`: base weights with an adapter merged in, and the proof that nothing else changed.
+"""Program `swift_merge`: base weights with an adapter merged in, and the proof that nothing else
+changed.
 
-The proof has two halves. Merging is done in float32, where merged equals base + adapter up to 1e-4 or so; and the files
-hold exactly those weights, rounded to the type of the base model. In bfloat16 the rounding itself moves logits by about
-1, whoever merges: that is told beside the proof, and decides nothing.
+The proof has two halves. Merging is done in float32, where merged equals base + adapter up to 1e-4
+or so; and the files hold exactly those weights, rounded to the type of the base model. In bfloat16
+the rounding itself moves logits by about 1, whoever merges: that is told beside the proof, and
+decides nothing.
 """
 
 import json
@@ -12,8 +14,21 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from agent_assets.engines.contracts import ADAPTER_CONFIG, SWIFT_MERGE, Agreement, MergeParams, MergeResult, Parity
-from agent_assets.engines.programs.runtime import Report, facts, loaded_weights, progress, run_program
+from agent_assets.engines.contracts import (
+    ADAPTER_CONFIG,
+    SWIFT_MERGE,
+    Agreement,
+    MergeParams,
+    MergeResult,
+    Parity,
+)
+from agent_assets.engines.programs.runtime import (
+    Report,
+    facts,
+    loaded_weights,
+    progress,
+    run_program,
+)
 from agent_assets.engines.programs.swift_sft import BASE_PREFIX
 from agent_assets.engines.programs.swift_template import check_template
 from agent_assets.engines.templates import TEMPLATE_FILE, chat_template
@@ -23,11 +38,16 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    Answered: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # logits (length, vocabulary), and answer (tokens,)
+    Answered: TypeAlias = tuple[
+        torch.Tensor, torch.Tensor
+    ]  # logits (length, vocabulary), and answer (tokens,)
 
 PROMPTS: tuple[list[dict[str, str]], ...] = (
     [{"role": "user", "content": "What is the capital of France?"}],
-    [{"role": "system", "content": "You answer in one sentence."}, {"role": "user", "content": "你小时候住在哪里？"}],
+    [
+        {"role": "system", "content": "You answer in one sentence."},
+        {"role": "user", "content": "你小时候住在哪里？"},
+    ],
     [
         {"role": "user", "content": "What did LNG cost in March 2025?"},
         {"role": "assistant", "content": "I look it up."},
@@ -55,7 +75,9 @@ def merge(params: MergeParams, report: Report) -> MergeResult:
     tokenizer = AutoTokenizer.from_pretrained(str(model_dir))
     base = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype="auto")
     weights, stored = loaded_weights(model_dir, base), base.dtype
-    types = {name: value.dtype for name, value in base.state_dict().items()}  # some models keep a few in float32
+    types = {
+        name: value.dtype for name, value in base.state_dict().items()
+    }  # some models keep a few in float32
     check_base(adapter_dir, weights.sha256)
     adapted = PeftModel.from_pretrained(base.float().to(device), str(adapter_dir)).eval()
     prompts = [tokenize(tokenizer, prompt).to(device) for prompt in params.prompts or PROMPTS]
@@ -80,7 +102,8 @@ def merge(params: MergeParams, report: Report) -> MergeResult:
     reloaded = AutoModelForCausalLM.from_pretrained(str(out_dir), dtype="auto").to(device).eval()
     read = reloaded.state_dict()
     files_exact = rounded.keys() == read.keys() and all(
-        value.dtype == rounded[name].dtype and torch.equal(value.cpu(), rounded[name]) for name, value in read.items()
+        value.dtype == rounded[name].dtype and torch.equal(value.cpu(), rounded[name])
+        for name, value in read.items()
     )
     proof = time.monotonic()
     rounding = compare(expected, answers(reloaded, prompts))
@@ -111,15 +134,20 @@ def check_base(adapter_dir: Path, base_sha256: str) -> None:
     Raises:
         BaseModelError: the adapter names no base, or another one.
     """
-    trained_on = json.loads((adapter_dir / ADAPTER_CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    trained_on = json.loads((adapter_dir / ADAPTER_CONFIG).read_text(encoding="utf-8"))[
+        "base_model_name_or_path"
+    ]
     if trained_on != BASE_PREFIX + base_sha256[:12]:
         raise BaseModelError(
-            f"The adapter was trained on {trained_on}, the base model is {BASE_PREFIX}{base_sha256[:12]}.",
+            f"The adapter was trained on {trained_on}, the base model is "
+            f"{BASE_PREFIX}{base_sha256[:12]}.",
             next_step="Materialize sft_adapter again, on this base model.",
         )
 
 
-def tokenize(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[dict[str, str]]) -> "torch.Tensor":
+def tokenize(
+    tokenizer: "PreTrainedTokenizerBase", messages: Sequence[dict[str, str]]
+) -> "torch.Tensor":
     """Token ids of a conversation, shape (1, length), ready for an answer."""
     return tokenizer.apply_chat_template(
         list(messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
@@ -127,14 +155,17 @@ def tokenize(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[dict[str, 
 
 
 def answers(model: "PreTrainedModel", prompts: Sequence["torch.Tensor"]) -> list["Answered"]:
-    """For each prompt: logits of every position (float32, length x vocabulary), and the tokens of a greedy answer."""
+    """For each prompt: logits of every position (float32, length x vocabulary), and the tokens of a
+    greedy answer.
+    """
     import torch
 
     found = []
     for ids in prompts:
         with torch.inference_mode():
             logits = model(input_ids=ids).logits[0].float()
-            # Without an end token: each answer has the same length, so that agreement is a plain share.
+            # Without an end token: each answer has the same length, so that agreement is a plain
+            # share.
             tokens = model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
@@ -148,7 +179,9 @@ def answers(model: "PreTrainedModel", prompts: Sequence["torch.Tensor"]) -> list
 
 
 def compare(expected: list["Answered"], found: list["Answered"]) -> Agreement:
-    """How far two models are apart: largest logit difference, agreement of most likely tokens, of greedy answers."""
+    """How far two models are apart: largest logit difference, agreement of most likely tokens, of
+    greedy answers.
+    """
     pairs = list(zip(expected, found, strict=True))
     positions = sum(logits.shape[0] for logits, _ in expected)
     same_top = sum(int((one[0].argmax(-1) == two[0].argmax(-1)).sum()) for one, two in pairs)

@@ -1,4 +1,5 @@
-"""Program `swift_rollout`: ms-swift's rollout server, which samples with vLLM for `swift_grpo` on another GPU.
+"""Program `swift_rollout`: ms-swift's rollout server, which samples with vLLM for `swift_grpo` on
+another GPU.
 
 It runs until it is ended. Written from the source of ms-swift 4.6.0; it has not run yet.
 """
@@ -21,7 +22,9 @@ def serve(params: RolloutServerParams, say: Say) -> None:
 
     from agent_assets.engines.programs import grpo_plugin
 
-    model_type = json.loads((params.model_dir / "config.json").read_text(encoding="utf-8"))["model_type"]
+    model_type = json.loads((params.model_dir / "config.json").read_text(encoding="utf-8"))[
+        "model_type"
+    ]
     arguments = RolloutArguments(
         model=str(params.model_dir),
         model_type=model_type,

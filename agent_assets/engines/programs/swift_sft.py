@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import read_json_lines
 from agent_assets.engines.contracts import ADAPTER_CONFIG, SWIFT_SFT, SftParams, SftResult
-from agent_assets.engines.programs.runtime import Report, facts, loaded_weights, progress, run_program, write_json
+from agent_assets.engines.programs.runtime import (
+    Report,
+    facts,
+    loaded_weights,
+    progress,
+    run_program,
+    write_json,
+)
 from agent_assets.engines.programs.swift_template import check_template, register_agent_template
 from agent_assets.errors import TrainingDataError
 
@@ -68,7 +75,9 @@ def train(params: SftParams, report: Report) -> SftResult:
         loss_last=losses[-1],
         seconds={
             name: round(end - start, 2)
-            for name, start, end in zip(("load", "encode", "train", "save"), clock, clock[1:], strict=False)
+            for name, start, end in zip(
+                ("load", "encode", "train", "save"), clock, clock[1:], strict=False
+            )
         },
         kernels=pipeline.kernels,
         weights_loaded=weights,
@@ -77,13 +86,17 @@ def train(params: SftParams, report: Report) -> SftResult:
 
 
 def save_adapter(model: "PeftModel", out_dir: Path, base_sha256: str) -> None:
-    """Save with peft, then name the base by its content: a path of this machine means nothing elsewhere."""
+    """Save with peft, then name the base by its content: a path of this machine means nothing
+    elsewhere.
+    """
     model.save_pretrained(str(out_dir), selected_adapters=["default"])
     for name in ("README.md", "additional_config.json"):
         (out_dir / name).unlink(missing_ok=True)
     config = json.loads((out_dir / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = BASE_PREFIX + base_sha256[:12]
-    config["target_modules"] = sorted(config["target_modules"])  # a set: its order changes from run to run
+    config["target_modules"] = sorted(
+        config["target_modules"]
+    )  # a set: its order changes from run to run
     write_json(out_dir / ADAPTER_CONFIG, config)
 
 

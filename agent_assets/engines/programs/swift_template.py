@@ -1,4 +1,6 @@
-"""Makes ms-swift render training rows as serving will: the text of `chat_template.jinja`, token for token."""
+"""Makes ms-swift render training rows as serving will: the text of `chat_template.jinja`, token for
+token.
+"""
 
 import json
 from pathlib import Path
@@ -35,10 +37,14 @@ def register_agent_template() -> str:
     class AgentAssetsTemplate(HermesAgentTemplate):  # type: ignore[misc]
         """Hermes tool calls and results, with the tool block of our chat template."""
 
-        def _format_tools(self, tools: list[JsonObject], system: str | None = None, user_message: object = None) -> str:
+        def _format_tools(
+            self, tools: list[JsonObject], system: str | None = None, user_message: object = None
+        ) -> str:
             # The chat template itself renders the block: what it says is defined in one place.
             messages = [{"role": "system", "content": system or ""}]
-            texts, _ = render_jinja_template([messages], tools=tools, chat_template=chat_template(HERMES))
+            texts, _ = render_jinja_template(
+                [messages], tools=tools, chat_template=chat_template(HERMES)
+            )
             return str(texts[0]).removeprefix(_SYSTEM_START).removesuffix(_SYSTEM_END)
 
         def _format_tool_calls(self, tool_call_messages: list[JsonObject]) -> str:
@@ -47,12 +53,20 @@ def register_agent_template() -> str:
                 call = self._parse_tool_call(message["content"])
                 name = json.dumps(call["name"], ensure_ascii=False)
                 arguments = json.dumps(call["arguments"], ensure_ascii=False)
-                calls.append(f'<tool_call>\n{{"name": {name}, "arguments": {arguments}}}\n</tool_call>')
+                calls.append(
+                    f'<tool_call>\n{{"name": {name}, "arguments": {arguments}}}\n</tool_call>'
+                )
             return "\n".join(calls)
 
-        def _add_tool_call_prefix(self, tool_content: str, pre_message: JsonObject | None = None) -> str:
+        def _add_tool_call_prefix(
+            self, tool_content: str, pre_message: JsonObject | None = None
+        ) -> str:
             """Text and the call after it stand on lines of their own."""
-            said = pre_message["content"] if pre_message is not None and pre_message["role"] == "assistant" else ""
+            said = (
+                pre_message["content"]
+                if pre_message is not None and pre_message["role"] == "assistant"
+                else ""
+            )
             return "\n" + tool_content if said and not said.endswith("\n") else tool_content
 
     agent_template_map[AGENT_TEMPLATE] = AgentAssetsTemplate

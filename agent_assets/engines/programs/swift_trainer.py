@@ -1,4 +1,6 @@
-"""The parts of ms-swift that `swift_sft` puts together: arguments, pipeline, progress. Needs the engine environment."""
+"""The parts of ms-swift that `swift_sft` puts together: arguments, pipeline, progress. Needs the
+engine environment.
+"""
 
 import json
 import math
@@ -25,7 +27,9 @@ from agent_assets.errors import EngineFailed
 
 
 def sft_arguments(params: SftParams, *, agent_template: str, scratch: Path) -> SftArguments:
-    """The arguments of `swift sft` for our parameters: what a command line would say, and nothing left to guess."""
+    """The arguments of `swift sft` for our parameters: what a command line would say, and nothing
+    left to guess.
+    """
     common = common_arguments(
         params.model_dir,
         precision=params.precision,
@@ -33,8 +37,9 @@ def sft_arguments(params: SftParams, *, agent_template: str, scratch: Path) -> S
         seed=params.seed,
         agent_template=agent_template,
     )
-    # Rows computed one by one need no padding, and logits only where there are labels: on a CPU that is faster. The
-    # loss is a mean over the tokens of the whole step, so the gradient is the same.
+    # Rows computed one by one need no padding, and logits only where there are labels: on a CPU
+    # that is faster. The loss is a mean over the tokens of the whole step, so the gradient is the
+    # same.
     micro_batch = params.micro_batch or (1 if common["use_cpu"] else params.batch_size)
     return SftArguments(
         **common,
@@ -63,7 +68,9 @@ def last_checkpoint(folder: Path | None) -> str | None:
     """The newest complete checkpoint of a folder, or None."""
     if folder is None or not folder.is_dir():
         return None
-    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    found = [
+        path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()
+    ]
     return str(max(found, key=lambda path: int(path.name.rpartition("-")[2]))) if found else None
 
 
@@ -90,7 +97,9 @@ class LossPoint:
 
 
 class Sft(SwiftSft):  # type: ignore[misc]
-    """ms-swift's SFT pipeline, with rows encoded here: its own data loading costs more than a small training."""
+    """ms-swift's SFT pipeline, with rows encoded here: its own data loading costs more than a small
+    training.
+    """
 
     encoded: list[JsonObject]
     history: list["LossPoint"]
@@ -99,7 +108,9 @@ class Sft(SwiftSft):  # type: ignore[misc]
     speed = 0.0  # tokens a second
 
     def encode(self, rows: list[JsonObject]) -> int:
-        """Encode the rows by the template; returns how many are too long. Those are left out, never cut."""
+        """Encode the rows by the template; returns how many are too long. Those are left out, never
+        cut.
+        """
         self.encoded = []
         too_long = 0
         for row in rows:
@@ -112,12 +123,17 @@ class Sft(SwiftSft):  # type: ignore[misc]
     def fit(self, report: Report, loss_file: Path) -> "CountingTrainer":
         """Train; returns the trainer. The loss of every step goes to `loss_file`."""
         self.kernels = []
-        model = self.prepare_model(self.args, self.model, template=self.template, train_dataset=self.encoded)
+        model = self.prepare_model(
+            self.args, self.model, template=self.template, train_dataset=self.encoded
+        )
         if self.args.use_cpu and self.processor.padding_side == "right":
             keep_memory()
             self.kernels = speed_up(model)
         trainer = CountingTrainer(
-            model=model, args=self.args.training_args, template=self.template, train_dataset=self.encoded
+            model=model,
+            args=self.args.training_args,
+            template=self.template,
+            train_dataset=self.encoded,
         )
         watcher = Watcher(trainer, report, loss_file)
         trainer.add_callback(watcher)
@@ -158,13 +174,19 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         self.first_step = self.first_token = 0
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: object,
     ) -> None:
         """Take over the history of a resumed training."""
         self.history = [LossPoint.of(logged) for logged in state.log_history if "loss" in logged]
         self.trainer.tokens = self.first_token = self.history[-1].tokens if self.history else 0
         self.started, self.first_step = time.monotonic(), state.global_step
-        self.loss_file.write_text("".join(json.dumps(asdict(entry)) + "\n" for entry in self.history), encoding="utf-8")
+        self.loss_file.write_text(
+            "".join(json.dumps(asdict(entry)) + "\n" for entry in self.history), encoding="utf-8"
+        )
 
     def on_log(
         self,

@@ -1,10 +1,11 @@
 """Program `vllm_cpu`: vLLM's OpenAI server on a CPU, with adapters applied as matrix products.
 
-python -m agent_assets.engines.programs.vllm_cpu [ARGUMENTS OF vllm.entrypoints.openai.api_server ...]
+python -m agent_assets.engines.programs.vllm_cpu [ARGUMENTS OF vllm.entrypoints.openai.api_server
+...]
 
-vLLM's own CPU code copies an adapter's matrices once for every token, in float32: a prompt of 1,000 tokens moves
-gigabytes per layer, during which nobody is answered. Here none is copied per token. Results are those of vLLM up to
-rounding (tests/integration/engines compares them).
+vLLM's own CPU code copies an adapter's matrices once for every token, in float32: a prompt of 1,000
+tokens moves gigabytes per layer, during which nobody is answered. Here none is copied per token.
+Results are those of vLLM up to rounding (tests/integration/engines compares them).
 """
 
 import itertools
@@ -30,8 +31,8 @@ _Rows: TypeAlias = slice | torch.Tensor  # of the tokens of a step
 class MatrixAdapters(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typed
     """Applies the adapters of a batch: vLLM's interface for linear layers, on whole matrices.
 
-    Adapters with few tokens in a step (one of each conversation) share batched products, in which every slot takes
-    part; an adapter with many (a prompt) has its own.
+    Adapters with few tokens in a step (one of each conversation) share batched products, in which
+    every slot takes part; an adapter with many (a prompt) has its own.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -39,16 +40,28 @@ class MatrixAdapters(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typ
         self._layers: dict[int, tuple[tuple[torch.Tensor, ...], _Layer]] = {}
 
     def update_metadata(
-        self, mapping: "LoRAMapping", lora_index_to_id: list[int | None], *args: object, **kwargs: object
+        self,
+        mapping: "LoRAMapping",
+        lora_index_to_id: list[int | None],
+        *args: object,
+        **kwargs: object,
     ) -> None:
         """Note which slot each token of the next step uses; -1 is the base model."""
         super().update_metadata(mapping, lora_index_to_id, *args, **kwargs)
-        self._alone, self._shared = _grouped(self.token_lora_indices.tolist(), len(lora_index_to_id))
+        self._alone, self._shared = _grouped(
+            self.token_lora_indices.tolist(), len(lora_index_to_id)
+        )
 
     def add_lora_linear(
-        self, y: torch.Tensor, x: torch.Tensor, lora_a_stacked: tuple[torch.Tensor, ...],
-        lora_b_stacked: tuple[torch.Tensor, ...], scale: float, output_slices: tuple[int, ...], **_: object,
-    ) -> None:  # fmt: skip
+        self,
+        y: torch.Tensor,
+        x: torch.Tensor,
+        lora_a_stacked: tuple[torch.Tensor, ...],
+        lora_b_stacked: tuple[torch.Tensor, ...],
+        scale: float,
+        output_slices: tuple[int, ...],
+        **_: object,
+    ) -> None:
         """y += scale * (x A^T) B^T in place, with the A and B of each token's slot.
 
         Args:
@@ -65,10 +78,17 @@ class MatrixAdapters(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typ
             _add_shared(y, x, layer, self._shared, scale)
 
     def add_lora_logits(
-        self, y: torch.Tensor, x: torch.Tensor, lora_a_stacked: torch.Tensor, lora_b_stacked: torch.Tensor,
-        scale: float, **more: object,
-    ) -> None:  # fmt: skip
-        """As vLLM does it, where an adapter has a part for the output layer at all: it is as wide as the vocabulary."""
+        self,
+        y: torch.Tensor,
+        x: torch.Tensor,
+        lora_a_stacked: torch.Tensor,
+        lora_b_stacked: torch.Tensor,
+        scale: float,
+        **more: object,
+    ) -> None:
+        """As vLLM does it, where an adapter has a part for the output layer at all: it is as wide
+        as the vocabulary.
+        """
         if torch.nn.functional.linear(x, lora_a_stacked.view(-1, x.shape[-1])).any():
             super().add_lora_logits(y, x, lora_a_stacked, lora_b_stacked, scale, **more)
 
@@ -79,10 +99,15 @@ class MatrixAdapters(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typ
         if x.any():
             super().add_lora_embedding(y, x, lora_b_stacked, **more)
 
-    def _layer(self, a: tuple[torch.Tensor, ...], b: tuple[torch.Tensor, ...], sizes: tuple[int, ...]) -> "_Layer":
+    def _layer(
+        self, a: tuple[torch.Tensor, ...], b: tuple[torch.Tensor, ...], sizes: tuple[int, ...]
+    ) -> "_Layer":
         known = self._layers.get(id(a))
         if known is None:
-            known = self._layers[id(a)] = (a, _lay_out(a, b, sizes))  # held, so that its id stays its own
+            known = self._layers[id(a)] = (
+                a,
+                _lay_out(a, b, sizes),
+            )  # held, so that its id stays its own
         return known[1]
 
 
@@ -92,21 +117,27 @@ class _Layer:
 
     Args:
         a: (slots, slices * rank, inputs).
-        blocks: neighbouring slices of the same size: which slices, which outputs, and b (slots, slices, rank, outputs
-            of one slice).
+        blocks: neighbouring slices of the same size: which slices, which outputs, and b (slots,
+            slices, rank, outputs of one slice).
     """
 
     a: torch.Tensor
     blocks: list[tuple[slice, slice, torch.Tensor]]
 
 
-def _lay_out(a: tuple[torch.Tensor, ...], b: tuple[torch.Tensor, ...], sizes: tuple[int, ...]) -> _Layer:
-    """Put the matrices where one product reads them. vLLM's tensors become views of these and load adapters as before.
+def _lay_out(
+    a: tuple[torch.Tensor, ...], b: tuple[torch.Tensor, ...], sizes: tuple[int, ...]
+) -> _Layer:
+    """Put the matrices where one product reads them. vLLM's tensors become views of these and load
+    adapters as before.
 
-    In float32: for a few rows PyTorch's products of bfloat16 take twice as long, because they pack the matrices first.
+    In float32: for a few rows PyTorch's products of bfloat16 take twice as long, because they pack
+    the matrices first.
     """
     blocks, first, start = [], 0, 0
-    with torch.inference_mode(False):  # a tensor made in that mode could not be written outside of it
+    with torch.inference_mode(
+        False
+    ):  # a tensor made in that mode could not be written outside of it
         whole = torch.stack([part[:, 0].float() for part in a], 1)
         for number, part in enumerate(a):
             part.data = whole[:, number].unsqueeze(1)
@@ -134,16 +165,20 @@ class _Shared:
     tokens: torch.Tensor | None
 
 
-def _grouped(slots: Sequence[int], available: int) -> tuple[list[tuple[_Rows, int]], _Shared | None]:
+def _grouped(
+    slots: Sequence[int], available: int
+) -> tuple[list[tuple[_Rows, int]], _Shared | None]:
     """(tokens, slot) of adapters that have a product of their own; and those that share one."""
     tokens: dict[int, list[int]] = {}
     for token, slot in enumerate(slots):
         if slot >= 0:
             tokens.setdefault(slot, []).append(token)
-    # All get as many places as the one with most tokens: that must not be many more than the others need.
+    # All get as many places as the one with most tokens: that must not be many more than the others
+    # need.
     most = min(_FEW_TOKENS, 2 + 2 * min((len(found) for found in tokens.values()), default=0))
     few = {slot: found for slot, found in tokens.items() if len(found) <= most}
-    # One adapter shares with nobody: its results then do not depend on how many tokens a step happens to have.
+    # One adapter shares with nobody: its results then do not depend on how many tokens a step
+    # happens to have.
     if len(few) * _SPARSE <= available or len(tokens) == 1:
         few = {}
     alone = [(_rows(found), slot) for slot, found in tokens.items() if slot not in few]
@@ -152,15 +187,18 @@ def _grouped(slots: Sequence[int], available: int) -> tuple[list[tuple[_Rows, in
 
 def _shared(tokens: dict[int, list[int]], total: int, slots: int) -> _Shared:
     size = max(len(found) for found in tokens.values())
-    place = {token: slot * size + n for slot, found in tokens.items() for n, token in enumerate(found)}
+    place = {
+        token: slot * size + n for slot, found in tokens.items() for n, token in enumerate(found)
+    }
     rows = [0] * (slots * size)
     for token, where in place.items():
         rows[where] = token
     known = sorted(place)
     return _Shared(
-        torch.tensor(rows), torch.tensor([place[token] for token in known]),
+        torch.tensor(rows),
+        torch.tensor([place[token] for token in known]),
         None if len(known) == total else torch.tensor(known),
-    )  # fmt: skip
+    )
 
 
 def _rows(tokens: list[int]) -> _Rows:
@@ -168,8 +206,12 @@ def _rows(tokens: list[int]) -> _Rows:
     return slice(first, last + 1) if last - first + 1 == len(tokens) else torch.tensor(tokens)
 
 
-def _add_alone(y: torch.Tensor, x: torch.Tensor, layer: _Layer, rows: _Rows, slot: int, scale: float) -> None:
-    hidden = x[rows] @ layer.a[slot].to(x.dtype).t()  # for many rows the precision of x is the fast one
+def _add_alone(
+    y: torch.Tensor, x: torch.Tensor, layer: _Layer, rows: _Rows, slot: int, scale: float
+) -> None:
+    hidden = (
+        x[rows] @ layer.a[slot].to(x.dtype).t()
+    )  # for many rows the precision of x is the fast one
     for slices, outputs, b in layer.blocks:
         rank, size = b.shape[2:]
         for number, part in enumerate(b[slot].to(x.dtype)):
@@ -181,8 +223,12 @@ def _add_alone(y: torch.Tensor, x: torch.Tensor, layer: _Layer, rows: _Rows, slo
                 out.index_add_(0, rows, own @ part, alpha=scale)
 
 
-def _add_shared(y: torch.Tensor, x: torch.Tensor, layer: _Layer, step: _Shared, scale: float) -> None:
-    """Every call counts here: there are hundreds in a step, and each takes microseconds before it computes anything."""
+def _add_shared(
+    y: torch.Tensor, x: torch.Tensor, layer: _Layer, step: _Shared, scale: float
+) -> None:
+    """Every call counts here: there are hundreds in a step, and each takes microseconds before it
+    computes anything.
+    """
     slots = len(layer.a)
     given = x.index_select(0, step.rows).float().view(slots, -1, x.shape[-1])
     hidden = torch.bmm(layer.a, given.transpose(1, 2))  # in this order A is read as it lies
@@ -190,7 +236,11 @@ def _add_shared(y: torch.Tensor, x: torch.Tensor, layer: _Layer, step: _Shared, 
         hidden.mul_(scale)
     for slices, outputs, b in layer.blocks:
         _, number, rank, size = b.shape
-        part = hidden if len(layer.blocks) == 1 else hidden[:, slices.start * rank : slices.stop * rank]
+        part = (
+            hidden
+            if len(layer.blocks) == 1
+            else hidden[:, slices.start * rank : slices.stop * rank]
+        )
         added = torch.bmm(part.reshape(slots * number, rank, -1).transpose(1, 2), b.flatten(0, 1))
         if number > 1 and added.shape[1] > 1:
             added = added.view(slots, number, -1, size).transpose(1, 2)
@@ -204,10 +254,14 @@ def _add_shared(y: torch.Tensor, x: torch.Tensor, layer: _Layer, step: _Shared, 
 
 def install() -> None:
     """Let vLLM use it."""
-    CpuPlatform.get_punica_wrapper = classmethod(lambda _: f"{MODULE}.{MatrixAdapters.__qualname__}")
+    CpuPlatform.get_punica_wrapper = classmethod(
+        lambda _: f"{MODULE}.{MatrixAdapters.__qualname__}"
+    )
 
 
-install()  # also in the engine process, which imports this module first because it is the main module of its parent
+# also in the engine process, which imports this module first because it is the main module of its
+# parent
+install()
 
 if __name__ == "__main__":
     runpy.run_module(SERVER, run_name="__main__")

@@ -1,7 +1,8 @@
-"""What is asked of an inference server: one model, adapters of it, an OpenAI-compatible API on loopback.
+"""What is asked of an inference server: one model, adapters of it, an OpenAI-compatible API on
+loopback.
 
-Everything in which servers differ stands in `InferenceServer`. Another server is one file with a class like
-`vllm.Vllm`, and one line in `choice.py`.
+Everything in which servers differ stands in `InferenceServer`. Another server is one file with a
+class like `vllm.Vllm`, and one line in `choice.py`.
 """
 
 from collections.abc import Mapping
@@ -43,7 +44,9 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class ServerCommand:
-    """How a server is started: a module of the engine environment, its arguments, further environment variables."""
+    """How a server is started: a module of the engine environment, its arguments, further
+    environment variables.
+    """
 
     module: str
     arguments: list[str]
@@ -51,7 +54,9 @@ class ServerCommand:
 
 
 class InferenceServer(Protocol):
-    """A kind of server. All methods but `command` speak to a running one; `base_url` ends in /v1."""
+    """A kind of server. All methods but `command` speak to a running one; `base_url` ends in
+    /v1.
+    """
 
     @property
     def name(self) -> str:
@@ -60,12 +65,16 @@ class InferenceServer(Protocol):
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """Packages of engine environments that hold it; the first that is there names its version."""
+        """Packages of engine environments that hold it; the first that is there names its
+        version.
+        """
         ...
 
     @property
     def token_ids_body(self) -> Mapping[str, bool]:
-        """Fields of a request that make it return the token ids it read and wrote: what is sampled is learned from."""
+        """Fields of a request that make it return the token ids it read and wrote: what is sampled
+        is learned from.
+        """
         ...
 
     def command(self, env: EngineEnv, model: ServedModel, *, host: str, port: int) -> ServerCommand:
@@ -73,11 +82,14 @@ class InferenceServer(Protocol):
         ...
 
     def is_over_length(self, message: str) -> bool:
-        """Whether it refused a request (400) with this message because the conversation does not fit the context."""
+        """Whether it refused a request (400) with this message because the conversation does not
+        fit the context.
+        """
         ...
 
     def load_adapter(self, base_url: str, name: str, folder: Path) -> None:
-        """Make the adapter in `folder` answer under `name`. Never reuse a name: a server may cache what it answered.
+        """Make the adapter in `folder` answer under `name`. Never reuse a name: a server may cache
+        what it answered.
 
         Raises:
             EngineFailed: the server refused, or does not answer.

@@ -1,4 +1,5 @@
-"""Which inference server answers: for evaluation, reinforcement learning, `ask` and the HTTP API alike.
+"""Which inference server answers: for evaluation, reinforcement learning, `ask` and the HTTP API
+alike.
 
 What is judged is what answers, so there is one for all of them.
 """

@@ -1,7 +1,8 @@
-"""Making a running server hold an adapter, or not hold it any more. Blocking: call it from a thread.
+"""Making a running server hold an adapter, or not hold it any more. Blocking: call it from a
+thread.
 
-Names are made from content: a server that holds the name already, from before this process or from a call that nobody
-waited for, holds the right adapter.
+Names are made from content: a server that holds the name already, from before this process or from
+a call that nobody waited for, holds the right adapter.
 """
 
 from pathlib import Path

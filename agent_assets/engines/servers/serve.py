@@ -52,12 +52,16 @@ class Endpoint:
         name, log = self.engine.name, self.engine.shown_log
         while self.engine.seconds < _READY_SECONDS:
             if not self.follower.is_alive():
-                raise self.follower.error or EngineFailed(f"{name} ended while it started.", next_step=f"read {log}")
+                raise self.follower.error or EngineFailed(
+                    f"{name} ended while it started.", next_step=f"read {log}"
+                )
             if self.model in _models(self.port):
                 self.startup_seconds = round(self.engine.seconds, 1)
                 return
             time.sleep(_POLL_SECONDS)
-        raise EngineTimeout(f"{name} was not ready after {_READY_SECONDS:.0f} s.", next_step=f"read the log {log}")
+        raise EngineTimeout(
+            f"{name} was not ready after {_READY_SECONDS:.0f} s.", next_step=f"read the log {log}"
+        )
 
     @property
     def peak_memory_bytes(self) -> int:
@@ -87,21 +91,22 @@ def serve_model(
     gpu_memory_utilization: float = 0.85,
     niceness: int = 0,
 ) -> Iterator[Endpoint]:
-    """Serve the model in `model_dir` during the block. Its chat template is the folder's `chat_template.jinja`.
+    """Serve the model in `model_dir` during the block. Its chat template is the folder's
+    `chat_template.jinja`.
 
     Args:
         server: what serves it.
         env: engine environment with it; "gpu" uses the leased GPU, every other name the CPU.
         log_dir: made if missing; holds server.log.
         limits: of the block as a whole; when one is passed the server is ended and requests fail.
-        adapters, max_loras, max_lora_rank, max_model_len, max_concurrency, gpu_memory_utilization, share: see
-            `ServedModel`.
+        adapters, max_loras, max_lora_rank, max_model_len, max_concurrency, gpu_memory_utilization,
+            share: see `ServedModel`.
         compiled: serving does on a GPU; evaluation and RL do not: their servers live for minutes.
         lease: device to serve on, held by the server too.
         port: loopback port; None takes a free one.
         failed_logs: folder that keeps the log of a failed server when `log_dir` is thrown away.
-        wait: enter the block when the server answers. False enters it at once, for several servers that start side by
-            side; `Endpoint.wait_until_ready` then waits.
+        wait: enter the block when the server answers. False enters it at once, for several servers
+            that start side by side; `Endpoint.wait_until_ready` then waits.
         niceness: how far it lets others go first; 0 where people wait for its answers.
 
     Raises:
@@ -112,7 +117,8 @@ def serve_model(
     log_path = log_dir / LOG_FILE
     model = ServedModel(
         folder=model_dir,
-        name=f"model-{uuid.uuid4().hex[:8]}",  # of this server alone: a stranger on the port is told apart
+        # of this server alone: a stranger on the port is told apart
+        name=f"model-{uuid.uuid4().hex[:8]}",
         max_model_len=max_model_len,
         max_concurrency=max_concurrency,
         adapters=adapters,
@@ -170,18 +176,26 @@ class _Follower(threading.Thread):
     def finish(self) -> None:
         """Stop the server; raise what went wrong with it, unless the block is being interrupted."""
         raised = sys.exc_info()[1]
-        cancelled = raised is not None and not isinstance(raised, Exception)  # nobody wants its answers any more
+        cancelled = raised is not None and not isinstance(
+            raised, Exception
+        )  # nobody wants its answers any more
         died = self._engine.ended
         self._over.set()
         self._engine.stop(at_once=cancelled)
         self.join()
-        if died and self.error is None:  # a moment ago: the follower already knew that nobody needs it
+        if (
+            died and self.error is None
+        ):  # a moment ago: the follower already knew that nobody needs it
             self.error = self._engine.failure()
         kept = self._engine.shown_log
         if (self.error is not None or raised is not None) and kept != self._engine.log_path:
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._engine.log_path, kept)
-        if self.error is not None and self.error is not raised and (raised is None or isinstance(raised, Exception)):
+        if (
+            self.error is not None
+            and self.error is not raised
+            and (raised is None or isinstance(raised, Exception))
+        ):
             raise self.error
 
 
@@ -189,8 +203,8 @@ class _Follower(threading.Thread):
 def _reserved_port(port: int | None) -> Iterator[int]:
     """A loopback port that nobody else is given while the server starts.
 
-    The socket is bound but never listens: with SO_REUSEADDR on both sides the server may still bind and listen there,
-    and the kernel hands the port to no one who asks for a free one.
+    The socket is bound but never listens: with SO_REUSEADDR on both sides the server may still bind
+    and listen there, and the kernel hands the port to no one who asks for a free one.
     """
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -198,7 +212,8 @@ def _reserved_port(port: int | None) -> Iterator[int]:
             holder.bind((_HOST, port or 0))
         except OSError as error:
             raise EngineFailed(
-                f"Port {port} of {_HOST} is taken.", next_step="stop what uses it, or choose another port."
+                f"Port {port} of {_HOST} is taken.",
+                next_step="stop what uses it, or choose another port.",
             ) from error
         yield int(holder.getsockname()[1])
 

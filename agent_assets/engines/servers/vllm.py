@@ -1,4 +1,6 @@
-"""vLLM: all that is its own. Its OpenAI server on a GPU as it is, on a CPU with our way to apply adapters."""
+"""vLLM: all that is its own. Its OpenAI server on a GPU as it is, on a CPU with our way to apply
+adapters.
+"""
 
 import http.client
 import json
@@ -31,15 +33,31 @@ class Vllm:
         """Its OpenAI server; environment "gpu" uses the leased GPU, every other one the CPU."""
         gpu = env.name == "gpu"
         arguments = [
-            *("--host", host, "--port", str(port), "--model", str(model.folder), "--served-model-name", model.name),
-            *("--max-model-len", str(model.max_model_len), "--max-num-seqs", str(model.max_concurrency)),
+            *(
+                "--host",
+                host,
+                "--port",
+                str(port),
+                "--model",
+                str(model.folder),
+                "--served-model-name",
+                model.name,
+            ),
+            *(
+                "--max-model-len",
+                str(model.max_model_len),
+                "--max-num-seqs",
+                str(model.max_concurrency),
+            ),
             *_tool_arguments(model.folder),
             *_adapter_arguments(model),
             *([] if model.compiled else ["--enforce-eager"]),
         ]
         if gpu:
             arguments += ["--gpu-memory-utilization", str(model.gpu_memory_utilization)]
-        else:  # vLLM 0.32 dies when it splits a prompt whose request has a seed: their generators have no offset
+        # vLLM 0.32 dies when it splits a prompt whose request has a seed: their generators have no
+        # offset
+        else:
             arguments += ["--no-enable-chunked-prefill"]
         return ServerCommand(_MODULE if gpu else _CPU_MODULE, arguments, _variables(model, gpu=gpu))
 
@@ -66,7 +84,8 @@ def _adapter_arguments(model: ServedModel) -> list[str]:
     if not model.adapters and not model.max_loras:
         return []
     ranks = [
-        json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["r"] for path in model.adapters.values()
+        json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["r"]
+        for path in model.adapters.values()
     ]
     ranks += [model.max_lora_rank] if model.max_loras else []
     rank = next((size for size in _LORA_RANKS if size >= max(ranks)), _LORA_RANKS[-1])
@@ -90,8 +109,9 @@ def _variables(model: ServedModel, *, gpu: bool) -> dict[str, str]:
         # Engine core and worker in one process: half the start-up time of two, and 0.7 GB less.
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_KVCACHE_SPACE": str(_CPU_CACHE_GIB),
-        # One core stays free for the HTTP server: with a thread on every core, each step waits for the slowest, and
-        # beside other work one request at a time was measured 4 times slower. Threads are not pinned to cores.
+        # One core stays free for the HTTP server: with a thread on every core, each step waits for
+        # the slowest, and beside other work one request at a time was measured 4 times slower.
+        # Threads are not pinned to cores.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(threads),
     }
@@ -99,7 +119,9 @@ def _variables(model: ServedModel, *, gpu: bool) -> dict[str, str]:
 
 def _post(base_url: str, route: str, body: dict[str, str]) -> None:
     address = urlsplit(base_url)
-    connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=_ADAPTER_SECONDS)
+    connection = http.client.HTTPConnection(
+        address.hostname or "127.0.0.1", address.port, timeout=_ADAPTER_SECONDS
+    )
     try:
         headers = {"Content-Type": "application/json"}
         connection.request("POST", f"{address.path}/{route}", json.dumps(body), headers)
@@ -114,5 +136,6 @@ def _post(base_url: str, route: str, body: dict[str, str]) -> None:
     if status != 200:
         raise EngineFailed(
             f"The inference server refused {route} of {body['lora_name']} with status {status}.",
-            next_step="read the server's log; an adapter of another base model or a higher rank cannot be loaded.",
+            next_step="read the server's log; an adapter of another base model or a higher rank "
+            "cannot be loaded.",
         )

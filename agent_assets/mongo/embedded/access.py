@@ -1,7 +1,8 @@
-"""Access to an embedded mongod: it listens on a socket in its private folder, on no port, and asks for a password.
+"""Access to an embedded mongod: it listens on a socket in its private folder, on no port, and asks
+for a password.
 
-Members of a replica set authenticate to each other with `keyfile`. With it we become `__system` and create the one
-user, whose password is in `password`. Both are files of mode 600 in the data folder.
+Members of a replica set authenticate to each other with `keyfile`. With it we become `__system` and
+create the one user, whose password is in `password`. Both are files of mode 600 in the data folder.
 """
 
 from dataclasses import dataclass, field
@@ -39,19 +40,28 @@ class Access:
         private_folder(data_dir)
         keyfile = data_dir / "keyfile"
         secret_file(keyfile)
-        return cls(socket_folder(data_dir) / "mongod.sock", keyfile, secret_file(data_dir / "password"))
+        return cls(
+            socket_folder(data_dir) / "mongod.sock", keyfile, secret_file(data_dir / "password")
+        )
 
     @property
     def uri(self) -> str:
-        """URI of the replica set of one, with user and password: never for a command line, a log or a message."""
-        return f"mongodb://{USER}:{self.password}@{quote(str(self.socket), safe='')}/?replicaSet={REPLICA_SET}"
+        """URI of the replica set of one, with user and password: never for a command line, a log or
+        a message.
+        """
+        host = quote(str(self.socket), safe="")
+        return f"mongodb://{USER}:{self.password}@{host}/?replicaSet={REPLICA_SET}"
 
     def client(self) -> MongoClient[Document]:
-        """A client of the one mongod behind the socket, whether it is a replica set already or not."""
+        """A client of the one mongod behind the socket, whether it is a replica set already or
+        not.
+        """
         return self._direct(USER, self.password, "admin")
 
     def system_client(self) -> MongoClient[Document]:
-        """As the members of the replica set, who may do everything: for what is done before there is a user."""
+        """As the members of the replica set, who may do everything: for what is done before there
+        is a user.
+        """
         return self._direct("__system", secret_file(self.keyfile), "local")
 
     def _direct(self, user: str, password: str, source: str) -> MongoClient[Document]:
@@ -67,8 +77,8 @@ class Access:
 
 
 def initiate(client: MongoClient[Document], access: Access) -> None:
-    """Make the replica set, or tell an existing one where it lives now: its folder was moved, or an earlier version
-    had it on a port.
+    """Make the replica set, or tell an existing one where it lives now: its folder was moved, or an
+    earlier version had it on a port.
     """
     member = {"_id": 0, "host": str(access.socket)}
     try:
@@ -79,7 +89,9 @@ def initiate(client: MongoClient[Document], access: Access) -> None:
         config = client.admin.command("replSetGetConfig")["config"]
         if config["members"][0]["host"] != member["host"]:
             config["members"][0]["host"] = member["host"]
-            client.admin.command("replSetReconfig", {**config, "version": config["version"] + 1}, force=True)
+            client.admin.command(
+                "replSetReconfig", {**config, "version": config["version"] + 1}, force=True
+            )
 
 
 def ensure_user(system: MongoClient[Document], access: Access) -> None:

@@ -1,7 +1,8 @@
 """Runs mongod for as long as anybody uses it: `keeper.py LOCK MONGOD [ARGUMENT ...]`.
 
-Every user holds a shared lock (flock) on the file LOCK, which the kernel takes back however a user ends. When the lock
-can be had alone, nobody is left and mongod is ended. It also ends with this process.
+Every user holds a shared lock (flock) on the file LOCK, which the kernel takes back however a user
+ends. When the lock can be had alone, nobody is left and mongod is ended. It also ends with this
+process.
 
 Standard library only, and one thread: PR_SET_PDEATHSIG follows the thread that forked.
 """
@@ -42,7 +43,9 @@ def main(lock_path: Path, command: list[str]) -> int:
 
 
 def _nobody_left(lock: TextIO) -> bool:
-    """Whether the lock could be had alone. It is kept then: who wants mongod now waits until this one is gone."""
+    """Whether the lock could be had alone. It is kept then: who wants mongod now waits until this
+    one is gone.
+    """
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

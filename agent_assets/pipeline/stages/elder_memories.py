@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    Source,
+    SourceContext,
+    Stage,
+    StageResult,
+    StageRun,
+)
 from agent_assets.store.manifest import CheckEntry
 
 
@@ -13,11 +21,15 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
 
 
 def read_source(run: SourceContext) -> Source:
-    """Read the elder's answers; their content hash leaves out times, so that a touch changes nothing."""
+    """Read the elder's answers; their content hash leaves out times, so that a touch changes
+    nothing.
+    """
     from agent_assets.mongo.reader import content_digest
 
     settings = run.config.elder_memories
-    record = run.mongo.read_elder(_partition(run), settings.layout, max_answer_chars=settings.max_answer_chars)
+    record = run.mongo.read_elder(
+        _partition(run), settings.layout, max_answer_chars=settings.max_answer_chars
+    )
     return Source(versions={"mongodb": content_digest(record)}, data=record)
 
 
@@ -36,8 +48,10 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     has_rules = language in known_languages()
     if not has_rules:
         run.context.log.warning(
-            "There are no rules for the language %s: text is read by the boundaries of Unicode, and what is said "
-            'besides the elder\'s words is in another language. See "Add a language" in docs/training-data.md.',
+            "There are no rules for the language %s: text is read by the boundaries of Unicode, "
+            "and what is said "
+            'besides the elder\'s words is in another language. See "Add a language" in '
+            "docs/training-data.md.",
             repr(language),
         )
     write_memories(folder, record.profile, record.memories)
@@ -54,7 +68,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             CheckEntry(
                 name="memories_usable",
                 passed=enough,
-                description=f"{len(record.memories)} usable, {sum(record.skipped.values())} skipped",
+                description=f"{len(record.memories)} usable, {sum(record.skipped.values())} "
+                "skipped",
             )
         ],
         data_version=source.versions["mongodb"],
@@ -68,7 +83,8 @@ def _partition(run: SourceContext) -> str:
 
 STAGE = Stage(
     name="elder_memories",
-    description="The answers of one elder, from MongoDB, sorted; empty and unreadable answers are left out and "
+    description="The answers of one elder, from MongoDB, sorted; empty and unreadable answers "
+    "are left out and "
     "counted. Version: hash of the content, times left out.",
     deps=(),
     kinds=frozenset({"mongodb"}),

@@ -1,4 +1,6 @@
-"""Stage `eval_report`: base, SFT and RL model on the same held-out items, through the same agent loop."""
+"""Stage `eval_report`: base, SFT and RL model on the same held-out items, through the same agent
+loop.
+"""
 
 import asyncio
 import json
@@ -54,7 +56,9 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     results: dict[str, list[ItemResult]] = {}
     serving: dict[str, Serving] = {}
     systems = run.having(SYSTEMS)
-    harder = read_items(run.path("rl_checkpoint") / HELDOUT_SCENARIOS_FILE) if "rl" in systems else []
+    harder = (
+        read_items(run.path("rl_checkpoint") / HELDOUT_SCENARIOS_FILE) if "rl" in systems else []
+    )
     scenarios: dict[str, list[ItemResult]] = {}
     asked = {system: items if system == "base" else [*items, *harder] for system in systems}
     asking_seconds = 0.0
@@ -74,7 +78,10 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         seconds=time.monotonic() - started,
         seed=settings.seed,
         samples=settings.bootstrap_samples,
-        models={system: run.inputs[artifact].manifest.data_version for system, artifact in systems.items()},
+        models={
+            system: run.inputs[artifact].manifest.data_version
+            for system, artifact in systems.items()
+        },
         serving=serving,
     )
     if "rl" in systems:
@@ -92,7 +99,9 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     _write_answers(folder / ANSWERS_FILE, results)
     (folder / REPORT_FILE).write_text(report.to_json(), encoding="utf-8")
     data = run.inputs["train_jsonl"].manifest.summary
-    (folder / "report.html").write_text(render_report(report, items, results, training_data=data), encoding="utf-8")
+    (folder / "report.html").write_text(
+        render_report(report, items, results, training_data=data), encoding="utf-8"
+    )
     (folder / "plots").mkdir()
     (folder / "plots" / "before_after.png").write_bytes(before_after(report))
     (folder / "plots" / "scores.md").write_text(markdown_summary(report), encoding="utf-8")
@@ -113,21 +122,28 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
                 description=f"{share:.0%} of the items were answered by every system",
             )
         ],
-        engine=EngineEntry(name=server.name, versions={server.name: run.engines.version(*server.packages)}),
+        engine=EngineEntry(
+            name=server.name, versions={server.name: run.engines.version(*server.packages)}
+        ),
         device=run.engines.device_name(),
         data_version=report.digest()[:32],
     )
 
 
 def _write_answers(path: Path, results: "Mapping[str, list[ItemResult]]") -> None:
-    answers = {system: {result.item.id: result.answer for result in found} for system, found in results.items()}
+    answers = {
+        system: {result.item.id: result.answer for result in found}
+        for system, found in results.items()
+    }
     path.write_text(json.dumps(answers, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _answer(
     run: StageRun, asked: "Mapping[str, list[EvalItem]]", folder: Path
 ) -> "tuple[dict[str, tuple[list[ItemResult], Serving]], float]":
-    """What these systems, served side by side, answer to their items, and what serving took; the seconds of all."""
+    """What these systems, served side by side, answer to their items, and what serving took; the
+    seconds of all.
+    """
     from agent_assets.agent.chat_model import OpenAIChatModel
     from agent_assets.agent.loop import Limits
     from agent_assets.evaluation.report import Serving
@@ -148,17 +164,30 @@ def _answer(
         async with (
             open_tools(run.pipeline, memories=run.memories, log_dir=run.logs) as toolbox,
             OpenAIChatModel(
-                base_url=endpoint.base_url, api_key="local", model=endpoint.model, max_tokens=settings.max_tokens,
+                base_url=endpoint.base_url,
+                api_key="local",
+                model=endpoint.model,
+                max_tokens=settings.max_tokens,
                 seed=settings.seed,
             ) as chat,
-        ):  # fmt: skip
+        ):
             found = await run_items(
-                chat, toolbox, tools, asked[system], limits, concurrency=settings.concurrency, on_progress=count
+                chat,
+                toolbox,
+                tools,
+                asked[system],
+                limits,
+                concurrency=settings.concurrency,
+                on_progress=count,
             )
         return found, Serving(time.monotonic() - started, endpoint.peak_memory_bytes)
 
-    async def ask_all(endpoints: "Mapping[str, Endpoint]") -> "list[tuple[list[ItemResult], Serving]]":
-        return await asyncio.gather(*(ask(system, endpoint) for system, endpoint in endpoints.items()))
+    async def ask_all(
+        endpoints: "Mapping[str, Endpoint]",
+    ) -> "list[tuple[list[ItemResult], Serving]]":
+        return await asyncio.gather(
+            *(ask(system, endpoint) for system, endpoint in endpoints.items())
+        )
 
     with (
         run.engines.serve(
@@ -181,7 +210,8 @@ def _answer(
 
 STAGE = Stage(
     name="eval_report",
-    description="Base, SFT and (where there is one) RL model on the same held-out items: tool calls, answers, memory "
+    description="Base, SFT and (where there is one) RL model on the same held-out items: tool "
+    "calls, answers, memory "
     "recall, abstention, with intervals. report.json and report.html.",
     deps=(
         "base_model",

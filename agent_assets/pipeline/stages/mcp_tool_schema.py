@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    Source,
+    SourceContext,
+    Stage,
+    StageResult,
+    StageRun,
+)
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry
 
@@ -52,7 +60,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 
 STAGE = Stage(
     name="mcp_tool_schema",
-    description="Snapshot of every tool the MCP servers offer: name, description, JSON Schema of the arguments. "
+    description="Snapshot of every tool the MCP servers offer: name, description, JSON Schema of "
+    "the arguments. "
     "Canonical, so two snapshots can be compared with diff.",
     deps=(),
     kinds=frozenset({"mcp", "json"}),
@@ -60,6 +69,8 @@ STAGE = Stage(
     config=config,
     read_source=read_source,
     build=build,
-    checks=(Check("schema_valid", "Every tool has a valid JSON Schema, and there is at least one."),),
+    checks=(
+        Check("schema_valid", "Every tool has a valid JSON Schema, and there is at least one."),
+    ),
     partitioned=False,
 )

@@ -1,4 +1,5 @@
-"""Stage `merged_model`: base weights with the adapter merged in, and the proof that nothing else changed.
+"""Stage `merged_model`: base weights with the adapter merged in, and the proof that nothing else
+changed.
 
 The stage `rl_merged_model` is the same for the adapter of reinforcement learning.
 """
@@ -8,7 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent_assets.engines.contracts import SWIFT_MERGE, MergeParams
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, always
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    Source,
+    Stage,
+    StageResult,
+    StageRun,
+    always,
+)
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
@@ -23,14 +32,19 @@ def merge(run: StageRun, folder: Path, adapter: str) -> StageResult:
     made = run.engines.run(
         run.context,
         SWIFT_MERGE,
-        MergeParams(model_dir=run.path("base_model"), adapter_dir=run.path(adapter), out_dir=folder),
+        MergeParams(
+            model_dir=run.path("base_model"), adapter_dir=run.path(adapter), out_dir=folder
+        ),
         work_dir=folder / "logs",
         failed_logs=run.logs,
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
     )
     parity = made.result.parity
-    equal = parity.max_logit_difference <= settings.max_logit_difference and parity.token_agreement == 1.0
+    equal = (
+        parity.max_logit_difference <= settings.max_logit_difference
+        and parity.token_agreement == 1.0
+    )
     return StageResult(
         summary={
             "max_logit_difference": parity.max_logit_difference,
@@ -43,13 +57,19 @@ def merge(run: StageRun, folder: Path, adapter: str) -> StageResult:
             "merge_seconds": round(made.seconds, 1),
         },
         checks=[
-            CheckEntry(name="adapter_loads", passed=True, description="the adapter loaded on this base model"),
+            CheckEntry(
+                name="adapter_loads",
+                passed=True,
+                description="the adapter loaded on this base model",
+            ),
             CheckEntry(
                 name="parity",
                 passed=equal and parity.files_exact,
                 metadata=asdict(parity),
-                description=f"largest logit difference {parity.max_logit_difference:.2e} in float32; the files hold "
-                f"{'' if parity.files_exact else 'NOT '}exactly these weights in {parity.stored_dtype}",
+                description=f"largest logit difference {parity.max_logit_difference:.2e} in "
+                "float32; the files hold "
+                f"{'' if parity.files_exact else 'NOT '}exactly these weights in "
+                f"{parity.stored_dtype}",
             ),
         ],
         engine=EngineEntry(name="swift", versions=made.result.versions),
@@ -62,7 +82,9 @@ def merge(run: StageRun, folder: Path, adapter: str) -> StageResult:
 def merging_stage(
     *, name: str, adapter: str, description: str, present: Callable[[PipelineSpec], bool] = always
 ) -> Stage:
-    """A stage that merges the adapter of the stage `adapter` into the base model, where both are `present`."""
+    """A stage that merges the adapter of the stage `adapter` into the base model, where both are
+    `present`.
+    """
 
     def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         return merge(run, folder, adapter)
@@ -79,7 +101,8 @@ def merging_stage(
             Check("adapter_loads", "The adapter loads on this base model."),
             Check(
                 "parity",
-                "Merged equals base + adapter in float32: logits within tolerance, the same most likely tokens; "
+                "Merged equals base + adapter in float32: logits within tolerance, the same most "
+                "likely tokens; "
                 "and the files hold exactly those weights in the type of the base model.",
             ),
         ),
@@ -91,6 +114,7 @@ def merging_stage(
 STAGE = merging_stage(
     name="merged_model",
     adapter="sft_adapter",
-    description="Base weights with the adapter merged in, as safetensors with tokenizer and chat template. Proven "
+    description="Base weights with the adapter merged in, as safetensors with tokenizer and chat "
+    "template. Proven "
     "equal to base + adapter on fixed prompts.",
 )

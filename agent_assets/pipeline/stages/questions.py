@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.errors import ConfigError
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, SourceContext, Stage, StageResult, StageRun
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    Source,
+    SourceContext,
+    Stage,
+    StageResult,
+    StageRun,
+)
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.pipeline.stages.tools import open_tools, read_tools
 from agent_assets.store.manifest import CheckEntry
@@ -35,7 +43,9 @@ class AskedFrom:
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
-    """What the questions depend on: their configuration, the teacher, the wordings and the source file."""
+    """What the questions depend on: their configuration, the teacher, the wordings and the source
+    file.
+    """
     settings = pipeline.config.questions
     return settings.fingerprint_settings() | {
         "teacher": teacher_identity(settings.teacher, pipeline.config.llm),
@@ -45,7 +55,9 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
 
 
 def has_source(pipeline: PipelineSpec) -> bool:
-    """Whether the questions depend on something outside the graph: most do not, and are never looked at twice."""
+    """Whether the questions depend on something outside the graph: most do not, and are never
+    looked at twice.
+    """
     return pipeline.config.questions.questionnaire or pipeline.config.questions.resources
 
 
@@ -56,13 +68,19 @@ def read_source(run: SourceContext) -> Source:
     if settings.questionnaire:
         from agent_assets.mongo.reader import read_questionnaire
 
-        data = replace(data, questionnaire=read_questionnaire(run.mongo.db, run.config.elder_memories.layout))
+        data = replace(
+            data, questionnaire=read_questionnaire(run.mongo.db, run.config.elder_memories.layout)
+        )
     by_llm = teacher_identity(settings.teacher, run.config.llm) != SCRIPTED
     if settings.resources and by_llm:
         data = replace(data, resources=asyncio.run(_resources(run)))
     read = {name: value for name, value in vars(data).items() if value is not None}
-    texts = {name: json.dumps(value, sort_keys=True, ensure_ascii=False) for name, value in read.items()}
-    return Source({name: sha256(text.encode()).hexdigest()[:32] for name, text in texts.items()}, data)
+    texts = {
+        name: json.dumps(value, sort_keys=True, ensure_ascii=False) for name, value in read.items()
+    }
+    return Source(
+        {name: sha256(text.encode()).hexdigest()[:32] for name, text in texts.items()}, data
+    )
 
 
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
@@ -81,13 +99,16 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         questionnaire=data.questionnaire or (),
     )
     return StageResult(
-        summary=summary | {"teacher": dict(teacher_identity(settings.teacher, run.config.llm)), **spent},
+        summary=summary
+        | {"teacher": dict(teacher_identity(settings.teacher, run.config.llm)), **spent},
         checks=[CheckEntry(name="questions_valid", passed=summary["questions"] > 0)],
     )
 
 
 def _ask(run: StageRun, data: AskedFrom) -> "tuple[LlmQuestions | None, JsonObject]":
-    """A language model's questions and what they cost; none and nothing with the scripted teacher."""
+    """A language model's questions and what they cost; none and nothing with the scripted
+    teacher.
+    """
     settings = run.config.questions
     client = llm_client(run, settings.teacher)
     if client is None:
@@ -124,7 +145,9 @@ def _source_text(run: StageRun) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise ConfigError(f"{path.name} is no text.", next_step="correct questions.source_file.") from None
+        raise ConfigError(
+            f"{path.name} is no text.", next_step="correct questions.source_file."
+        ) from None
     if len(text) > MAX_MATERIAL_CHARS:
         raise ConfigError(
             f"{path.name} has {len(text)} characters; a prompt takes at most {MAX_MATERIAL_CHARS}.",
@@ -135,8 +158,10 @@ def _source_text(run: StageRun) -> str:
 
 STAGE = Stage(
     name="questions",
-    description="Questions that the tools can answer (and some they cannot), by a language model or from wordings, "
-    "each with its training or held-out split. Shared by all elders: a new elder never rebuilds them.",
+    description="Questions that the tools can answer (and some they cannot), by a language model "
+    "or from wordings, "
+    "each with its training or held-out split. Shared by all elders: a new elder never rebuilds "
+    "them.",
     deps=("mcp_tool_schema",),
     kinds=frozenset({"python", "text"}),
     code_version="2",

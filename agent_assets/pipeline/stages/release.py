@@ -1,8 +1,10 @@
-"""Stage `release`: the candidate as serving would use it, the gate's verdict, and the pointer that moves if it passes.
+"""Stage `release`: the candidate as serving would use it, the gate's verdict, and the pointer that
+moves if it passes.
 
-The artifact is the candidate: it depends on its inputs alone. The verdict depends on what is released at the moment, so
-it is taken anew each time the asset is materialized, also when the candidate was there already: an edit that is
-reverted brings the earlier version back through the gate, at no cost of training.
+The artifact is the candidate: it depends on its inputs alone. The verdict depends on what is
+released at the moment, so
+it is taken anew each time the asset is materialized, also when the candidate was there already: an
+edit that is reverted brings the earlier version back through the gate, at no cost of training.
 """
 
 import hashlib
@@ -14,9 +16,25 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import ReleaseConflict, ReleaseError
-from agent_assets.pipeline.stage import Check, PipelineSpec, PostBuildResult, Source, Stage, StageResult, StageRun
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    PostBuildResult,
+    Source,
+    Stage,
+    StageResult,
+    StageRun,
+)
 from agent_assets.pipeline.stages.eval_report import ANSWERS_FILE
-from agent_assets.release.records import CANDIDATE_FILE, ITEMS_FILE, Candidate, Items, Ledger, Part, Verdict
+from agent_assets.release.records import (
+    CANDIDATE_FILE,
+    ITEMS_FILE,
+    Candidate,
+    Items,
+    Ledger,
+    Part,
+    Verdict,
+)
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry
 
@@ -24,7 +42,8 @@ if TYPE_CHECKING:
     from agent_assets.evaluation.report_schema import SystemScores
 
 AUTHOR = "gate"
-# By system of the report: the adapter that serving loads, and the merge that carries the parity proof.
+# By system of the report: the adapter that serving loads, and the merge that carries the parity
+# proof.
 ADAPTERS: Mapping[str, tuple[str, str]] = {
     "sft": ("sft_adapter", "merged_model"),
     "rl": ("rl_checkpoint", "rl_merged_model"),
@@ -82,8 +101,12 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         leaks=_leaks(run, system, reference, [item.question for item in held], prompts),
         generation=run.generation,
     )
-    (folder / CANDIDATE_FILE).write_text(candidate.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (folder / ITEMS_FILE).write_text(json.dumps(items, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+    (folder / CANDIDATE_FILE).write_text(
+        candidate.model_dump_json(indent=1) + "\n", encoding="utf-8"
+    )
+    (folder / ITEMS_FILE).write_text(
+        json.dumps(items, sort_keys=True, indent=1) + "\n", encoding="utf-8"
+    )
     return StageResult(
         summary={
             "name": candidate.name,
@@ -93,17 +116,31 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             "items": len(items),
         },
         checks=[
-            CheckEntry(name="candidate_complete", passed=not candidate.incomplete, blocking=False,
-                       description="; ".join(candidate.incomplete) or "report complete, parity proven"),
-            CheckEntry(name="no_leak", passed=not _found(candidate.leaks), blocking=False, metadata=candidate.leaks,
-                       description=f"{candidate.leaks['answers']} answers, {candidate.leaks['elders']} other elders"),
+            CheckEntry(
+                name="candidate_complete",
+                passed=not candidate.incomplete,
+                blocking=False,
+                description="; ".join(candidate.incomplete) or "report complete, parity proven",
+            ),
+            CheckEntry(
+                name="no_leak",
+                passed=not _found(candidate.leaks),
+                blocking=False,
+                metadata=candidate.leaks,
+                description=f"{candidate.leaks['answers']} answers, {candidate.leaks['elders']} "
+                "other elders",
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 def _scores(system: "SystemScores") -> dict[str, float | None]:
-    """What a candidate says of itself: every figure of its system, tables only where there is none."""
-    tables = system.model_dump(include={"tool_call_accuracy_by_tool", "tool_call_accuracy_by_tool_unseen_wording"})
+    """What a candidate says of itself: every figure of its system, tables only where there is
+    none.
+    """
+    tables = system.model_dump(
+        include={"tool_call_accuracy_by_tool", "tool_call_accuracy_by_tool_unseen_wording"}
+    )
     absent = {name: None for name, table in tables.items() if table is None}
     return {**system.means, **absent, "majority_baseline": system.majority_baseline}
 
@@ -120,7 +157,9 @@ def on_materialized(run: StageRun, artifact: Artifact) -> PostBuildResult:
     for attempt in range(_ATTEMPTS):
         ledger = read_ledger(store, agent)
         if ledger.current is not None and ledger.current.version == artifact.manifest.fingerprint:
-            return _shown("PROMOTE", ("this version is the current release",), ledger.current.name, None)
+            return _shown(
+                "PROMOTE", ("this version is the current release",), ledger.current.name, None
+            )
         try:
             verdict, answers = _judge_and_move(run, store, ledger, artifact)
         except ReleaseConflict:
@@ -136,7 +175,13 @@ def _judge_and_move(
 ) -> tuple[Verdict, str | None]:
     """The verdict, and the name of what answers afterwards."""
     from agent_assets.release.gate import judge
-    from agent_assets.release.pointer import current_entry, move, note_verdict, release_key, rolled_back
+    from agent_assets.release.pointer import (
+        current_entry,
+        move,
+        note_verdict,
+        release_key,
+        rolled_back,
+    )
     from agent_assets.release.records import read_candidate, read_items
 
     agent = ledger.pipeline, ledger.agent
@@ -148,27 +193,45 @@ def _judge_and_move(
         if released is None:
             raise ReleaseError(
                 f"The current release of {agent[0]}/{agent[1]} is not in the store any more.",
-                next_step=f"roll back to one that is: `agent-assets releases {agent[1]}` lists them.",
+                next_step=f"roll back to one that is: `agent-assets releases {agent[1]}` lists "
+                "them.",
             )
         current = (answering.name, read_items(released.path))
     version = artifact.manifest.fingerprint
     verdict = judge(
-        candidate, read_items(artifact.path), current, run.config.release, version=version,
+        candidate,
+        read_items(artifact.path),
+        current,
+        run.config.release,
+        version=version,
         rolled_back=rolled_back(ledger, version),
-    )  # fmt: skip
+    )
     if verdict.decision == "PROMOTE":
         move(
-            store, agent, expected=None if ledger.current is None else ledger.current.version, version=version,
-            name=candidate.name, action="promote", author=AUTHOR, reason="; ".join(verdict.reasons),
-            elder=run.partition, size=artifact.manifest.summary["adapter_bytes"],
-        )  # fmt: skip
+            store,
+            agent,
+            expected=None if ledger.current is None else ledger.current.version,
+            version=version,
+            name=candidate.name,
+            action="promote",
+            author=AUTHOR,
+            reason="; ".join(verdict.reasons),
+            elder=run.partition,
+            size=artifact.manifest.summary["adapter_bytes"],
+        )
         answering = current_entry(store, agent)
     note_verdict(store, agent, verdict)
     return verdict, None if answering is None else answering.name
 
 
-def _shown(decision: str, reasons: Sequence[str], answers: str | None, verdict: Verdict | None) -> PostBuildResult:
-    numbers = {} if verdict is None else verdict.model_dump(mode="json", include={"metrics", "leaks", "shared_items"})
+def _shown(
+    decision: str, reasons: Sequence[str], answers: str | None, verdict: Verdict | None
+) -> PostBuildResult:
+    numbers = (
+        {}
+        if verdict is None
+        else verdict.model_dump(mode="json", include={"metrics", "leaks", "shared_items"})
+    )
     against = {} if verdict is None else {"compared_with": verdict.compared_with}
     return PostBuildResult(
         metadata={
@@ -179,14 +242,20 @@ def _shown(decision: str, reasons: Sequence[str], answers: str | None, verdict: 
             **numbers,
         },
         checks=[
-            CheckEntry(name="gate", passed=decision == "PROMOTE", blocking=False,
-                       description=f"{decision}: {'; '.join(reasons)}")
+            CheckEntry(
+                name="gate",
+                passed=decision == "PROMOTE",
+                blocking=False,
+                description=f"{decision}: {'; '.join(reasons)}",
+            )
         ],
-    )  # fmt: skip
+    )
 
 
 def _incomplete(report: Artifact, merged: Artifact) -> Iterator[str]:
-    checks = {check.name: check for artifact in (report, merged) for check in artifact.manifest.checks}
+    checks = {
+        check.name: check for artifact in (report, merged) for check in artifact.manifest.checks
+    }
     for name, words in (
         ("report_complete", "the evaluation report is complete"),
         ("parity", "merged equals base + adapter"),
@@ -197,7 +266,9 @@ def _incomplete(report: Artifact, merged: Artifact) -> Iterator[str]:
             yield f"it failed the check that {words}"
 
 
-def _leaks(run: StageRun, system: str, reference: str, asked: list[str], prompts: list[str]) -> dict[str, int]:
+def _leaks(
+    run: StageRun, system: str, reference: str, asked: list[str], prompts: list[str]
+) -> dict[str, int]:
     from agent_assets.conversations.memories import read_memories
     from agent_assets.release.leaks import find_leaks
 
@@ -214,16 +285,20 @@ def _leaks(run: StageRun, system: str, reference: str, asked: list[str], prompts
 
 
 def _others(run: StageRun) -> Iterator[list[str]]:
-    """Memories of other elders as the store has them, the nearest in hash order: equal candidates, equal choice."""
+    """Memories of other elders as the store has them, the nearest in hash order: equal candidates,
+    equal choice.
+    """
     from agent_assets.conversations.memories import MEMORIES_FILE, read_memories
     from agent_assets.store.data_locations import versions
 
     store: ArtifactStore = run.context.resources.store
     folder = f"{store.root}/{run.config.name}/elder_memories"
-    names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in store.filesystem.glob(f"{folder}/*")} - {
-        run.partition
-    }
-    chosen = sorted(names, key=lambda name: hashlib.sha256(f"{run.partition}/{name}".encode()).digest())
+    names = {
+        str(path).rstrip("/").rsplit("/", 1)[-1] for path in store.filesystem.glob(f"{folder}/*")
+    } - {run.partition}
+    chosen = sorted(
+        names, key=lambda name: hashlib.sha256(f"{run.partition}/{name}".encode()).digest()
+    )
     for name in chosen[: run.config.release.leak_elders]:
         key = ArtifactKey(run.config.name, "elder_memories", name)
         for latest in versions(store, key)[:1]:
@@ -238,20 +313,36 @@ def _found(leaks: Mapping[str, int]) -> bool:
 
 STAGE = Stage(
     name="release",
-    description="The candidate as serving would use it, and the gate's verdict: PROMOTE moves the pointer that serving "
+    description="The candidate as serving would use it, and the gate's verdict: PROMOTE moves "
+    "the pointer that serving "
     "follows, HOLD and REJECT leave it where it is.",
     deps=(
-        "base_model", "mcp_tool_schema", "elder_memories", "train_jsonl", "sft_adapter", "merged_model",
-        "rl_checkpoint", "rl_merged_model", "eval_report",
+        "base_model",
+        "mcp_tool_schema",
+        "elder_memories",
+        "train_jsonl",
+        "sft_adapter",
+        "merged_model",
+        "rl_checkpoint",
+        "rl_merged_model",
+        "eval_report",
     ),
     kinds=frozenset({"python"}),
     code_version="4",
     config=config,
     build=build,
     checks=(
-        Check("candidate_complete", "The report is complete and the parity proof is there.", blocking=False),
-        Check("no_leak", "No answer repeats another elder's memories or a planted canary.", blocking=False),
+        Check(
+            "candidate_complete",
+            "The report is complete and the parity proof is there.",
+            blocking=False,
+        ),
+        Check(
+            "no_leak",
+            "No answer repeats another elder's memories or a planted canary.",
+            blocking=False,
+        ),
     ),
     on_materialized=on_materialized,
     post_build_checks=(Check("gate", "The candidate answers from now on.", blocking=False),),
-)  # fmt: skip
+)

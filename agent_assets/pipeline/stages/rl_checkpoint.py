@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.contracts import ADAPTER_FILES
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, resume_folder
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    Source,
+    Stage,
+    StageResult,
+    StageRun,
+    resume_folder,
+)
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
@@ -20,7 +28,9 @@ if TYPE_CHECKING:
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
-    """What the checkpoint depends on: hyper-parameters, rewards, wordings, the servers that answer."""
+    """What the checkpoint depends on: hyper-parameters, rewards, wordings, the servers that
+    answer.
+    """
     return pipeline.config.rl.fingerprint_settings() | {
         "system_prompt": pipeline.config.system_prompt,
         "wordings_sha256": pipeline.hash_of(pipeline.config.questions.wordings),
@@ -38,7 +48,12 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.conversations.items import write_items
     from agent_assets.evaluation.plots import reward_curve
     from agent_assets.rl.records import write_outcome
-    from agent_assets.rl.scenarios import HELDOUT_SCENARIOS_FILE, SCENARIOS_FILE, summary, write_scenarios
+    from agent_assets.rl.scenarios import (
+        HELDOUT_SCENARIOS_FILE,
+        SCENARIOS_FILE,
+        summary,
+        write_scenarios,
+    )
 
     started = time.monotonic()
     work = resume_folder(folder)
@@ -60,11 +75,16 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         "judge": trained.judge,
         "heldout_scenarios": len(heldout),
         **counts,
-        **{f"scenarios_{name}" if name != "scenarios" else name: value for name, value in summary(scenarios).items()},
+        **{
+            f"scenarios_{name}" if name != "scenarios" else name: value
+            for name, value in summary(scenarios).items()
+        },
         "training_seconds": round(time.monotonic() - started, 1),
         "peak_memory_mb": trained.peak_memory_bytes // 2**20,
     }
-    (folder / "rl.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "rl.json").write_text(
+        json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
     shutil.rmtree(work)
     return StageResult(
         summary=facts,
@@ -74,7 +94,9 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
                 passed=all((folder / name).is_file() for name in ADAPTER_FILES),
                 description="the adapter of the last checkpoint",
             ),
-            CheckEntry(name="learned", passed=trained.outcome.learned, description=trained.outcome.verdict),
+            CheckEntry(
+                name="learned", passed=trained.outcome.learned, description=trained.outcome.verdict
+            ),
         ],
         engine=EngineEntry(name=run.config.rl.engine, versions=trained.versions),
         device=trained.device,
@@ -101,7 +123,9 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
             rows=run.config.train_jsonl,
             system_prompt=run.config.system_prompt,
         )
-        scenarios, heldout = hold_out(scenarios, run.config.rl.heldout_scenarios, seed=run.config.rl.seed)
+        scenarios, heldout = hold_out(
+            scenarios, run.config.rl.heldout_scenarios, seed=run.config.rl.seed
+        )
         run.context.log.info("%d scenarios to train on, %d held out", len(scenarios), len(heldout))
         with run.engines.lease(run.context) as lease:
             trained = await train(
@@ -121,11 +145,15 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
 
 
 def _copy_adapter(checkpoint: Path, folder: Path, *, like: Path) -> None:
-    """The adapter of a checkpoint, bound to the same base as the adapter `like`: some engines name a folder there."""
+    """The adapter of a checkpoint, bound to the same base as the adapter `like`: some engines name
+    a folder there.
+    """
     weights, settings = ADAPTER_FILES
     shutil.copyfile(checkpoint / weights, folder / weights)
     base = json.loads((like / settings).read_text(encoding="utf-8"))["base_model_name_or_path"]
-    merged = json.loads((checkpoint / settings).read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+    merged = json.loads((checkpoint / settings).read_text(encoding="utf-8")) | {
+        "base_model_name_or_path": base
+    }
     text = json.dumps(merged, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / settings).write_text(text + "\n", encoding="utf-8")
 
@@ -151,16 +179,32 @@ def _counts(curve: list[JsonObject]) -> JsonObject:
 
 STAGE = Stage(
     name="rl_checkpoint",
-    description="The SFT adapter trained further by verifiable rewards (and a judge, if configured) on scenarios that "
-    "neither training rows nor held-out items hold; with its reward curve and its best and worst trajectories.",
-    deps=("base_model", "mcp_tool_schema", "questions", "elder_memories", "train_jsonl", "sft_adapter"),
+    description="The SFT adapter trained further by verifiable rewards (and a judge, if "
+    "configured) on scenarios that "
+    "neither training rows nor held-out items hold; with its reward curve and its best and worst "
+    "trajectories.",
+    deps=(
+        "base_model",
+        "mcp_tool_schema",
+        "questions",
+        "elder_memories",
+        "train_jsonl",
+        "sft_adapter",
+    ),
     kinds=frozenset({"pytorch", "vllm"}),
     code_version="5",
     config=config,
     build=build,
     checks=(
-        Check("adapter_complete", "Adapter weights and configuration are there; merging proves that they load."),
-        Check("learned", "Rewards differed within groups, so that there was something to learn.", blocking=False),
+        Check(
+            "adapter_complete",
+            "Adapter weights and configuration are there; merging proves that they load.",
+        ),
+        Check(
+            "learned",
+            "Rewards differed within groups, so that there was something to learn.",
+            blocking=False,
+        ),
     ),
     gpu=True,
     present=present,

@@ -16,7 +16,8 @@ LOSS_FILE = "loss.jsonl"
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the adapter depends on: the hyper-parameters.
 
-    Not the device, though a GPU rounds otherwise than a CPU: an adapter made on one stands for both, and says on which.
+    Not the device, though a GPU rounds otherwise than a CPU: an adapter made on one stands for
+    both, and says on which.
     """
     return pipeline.config.sft_adapter.fingerprint_settings()
 
@@ -50,10 +51,14 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
     )
-    curve = [json.loads(line) for line in (folder / LOSS_FILE).read_text(encoding="utf-8").splitlines()]
+    curve = [
+        json.loads(line) for line in (folder / LOSS_FILE).read_text(encoding="utf-8").splitlines()
+    ]
     losses = [float(point["loss"]) for point in curve]
     (folder / "plots").mkdir()
-    (folder / "plots" / "loss.png").write_bytes(loss_curve([int(point["step"]) for point in curve], losses))
+    (folder / "plots" / "loss.png").write_bytes(
+        loss_curve([int(point["step"]) for point in curve], losses)
+    )
     return StageResult(
         summary={
             "rows": made.result.rows,
@@ -66,7 +71,11 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             "training_seconds": round(made.seconds, 1),
             "peak_memory_mb": made.peak_memory_bytes // 2**20,
         },
-        checks=[loss_check(losses), _loads(folder), _fit(made.result.rows, made.result.rows_too_long)],
+        checks=[
+            loss_check(losses),
+            _loads(folder),
+            _fit(made.result.rows, made.result.rows_too_long),
+        ],
         engine=EngineEntry(name="swift", versions=made.result.versions),
         device=made.result.device,
         weights_loaded=asdict(made.result.weights_loaded),
@@ -75,7 +84,9 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 
 
 def loss_check(losses: list[float]) -> CheckEntry:
-    """Whether every loss is finite and the last fifth of the steps is, on average, below the first fifth."""
+    """Whether every loss is finite and the last fifth of the steps is, on average, below the first
+    fifth.
+    """
     finite = bool(losses) and all(math.isfinite(loss) for loss in losses)
     part = max(1, len(losses) // 5)
     falling = finite and sum(losses[-part:]) <= sum(losses[:part])
@@ -99,16 +110,25 @@ def _loads(folder: Path) -> CheckEntry:
 
 STAGE = Stage(
     name="sft_adapter",
-    description="LoRA adapter trained on train.jsonl, with its loss curve. Version: hash of the weights.",
+    description="LoRA adapter trained on train.jsonl, with its loss curve. Version: hash of the "
+    "weights.",
     deps=("base_model", "train_jsonl"),
     kinds=frozenset({"pytorch", "huggingface"}),
     code_version="2",
     config=config,
     build=build,
     checks=(
-        Check("loss_falls", "Every loss is finite, and the loss at the end is below the one at the start."),
-        Check("rows_fit", "No row was left out because it is longer than max_length.", blocking=False),
-        Check("adapter_complete", "Adapter weights and configuration are there; merging proves that they load."),
+        Check(
+            "loss_falls",
+            "Every loss is finite, and the loss at the end is below the one at the start.",
+        ),
+        Check(
+            "rows_fit", "No row was left out because it is longer than max_length.", blocking=False
+        ),
+        Check(
+            "adapter_complete",
+            "Adapter weights and configuration are there; merging proves that they load.",
+        ),
     ),
     gpu=True,
 )

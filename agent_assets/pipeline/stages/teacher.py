@@ -1,7 +1,7 @@
 """Which teacher a stage has: a language model where one is configured, the scripted one otherwise.
 
-Which one it is, is part of the fingerprint: the model's name, the version of our prompts, the settings that change its
-answers. Never the key, nor where the model is asked.
+Which one it is, is part of the fingerprint: the model's name, the version of our prompts, the
+settings that change its answers. Never the key, nor where the model is asked.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,12 @@ def teacher_identity(choice: TeacherChoice, config: LlmConfig) -> Mapping[str, o
     if choice == "scripted" or (choice == "auto" and environment.api_key is None):
         return SCRIPTED
     # A missing name is an error when the stage runs, not when the code location loads.
-    return {"kind": "llm", "model": environment.model, "prompts": TEACHER_PROMPTS, **config.fingerprint_settings()}
+    return {
+        "kind": "llm",
+        "model": environment.model,
+        "prompts": TEACHER_PROMPTS,
+        **config.fingerprint_settings(),
+    }
 
 
 def llm_client(run: "StageRun", choice: TeacherChoice) -> "LlmClient | None":
@@ -42,13 +47,17 @@ def llm_client(run: "StageRun", choice: TeacherChoice) -> "LlmClient | None":
     environment = teacher_environment()
     if environment.api_key is None:
         raise ConfigError(
-            f"Pipeline {run.config.name} wants a language model as its teacher, and OPENAI_API_KEY is not set.",
-            next_step="set it (any text where the endpoint wants no key), or set `teacher: scripted`.",
+            f"Pipeline {run.config.name} wants a language model as its teacher, and OPENAI_API_KEY "
+            "is not set.",
+            next_step="set it (any text where the endpoint wants no key), or set `teacher: "
+            "scripted`.",
         )
     if environment.model is None:
         raise ConfigError(
-            "OPENAI_API_KEY is set, and TEACHER_MODEL is not: no language model is named as the teacher.",
-            next_step="set TEACHER_MODEL to a model of the endpoint, or set `teacher: scripted` for questions and "
+            "OPENAI_API_KEY is set, and TEACHER_MODEL is not: no language model is named as the "
+            "teacher.",
+            next_step="set TEACHER_MODEL to a model of the endpoint, or set `teacher: scripted` "
+            "for questions and "
             "train_jsonl in defs.yaml.",
         )
     endpoint = LlmEndpoint(environment.base_url, environment.model, environment.api_key)

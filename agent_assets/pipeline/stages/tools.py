@@ -17,12 +17,14 @@ NO_MEMORIES = "-"
 
 
 @asynccontextmanager
-async def open_tools(pipeline: PipelineSpec, *, memories: Path | None, log_dir: Path) -> "AsyncIterator[Toolbox]":
+async def open_tools(
+    pipeline: PipelineSpec, *, memories: Path | None, log_dir: Path
+) -> "AsyncIterator[Toolbox]":
     """Start or connect to the servers of a pipeline's mcp_config.json.
 
     Args:
-        memories: folder of one elder's memories, handed to the servers as `${memories}`; None hands over "-": what a
-            server offers must not depend on whom it serves.
+        memories: folder of one elder's memories, handed to the servers as `${memories}`; None hands
+            over "-": what a server offers must not depend on whom it serves.
         log_dir: where servers started here write their standard error.
     """
     from agent_assets.agent.mcp.toolbox import load_mcp_config, open_toolbox
@@ -33,12 +35,16 @@ async def open_tools(pipeline: PipelineSpec, *, memories: Path | None, log_dir: 
         "pipeline": str(pipeline.folder),
     }
     config = load_mcp_config(pipeline.file(pipeline.config.tools.mcp_config), variables)
-    async with open_toolbox(config, timeout_s=pipeline.config.tools.timeout_s, log_dir=log_dir) as toolbox:
+    async with open_toolbox(
+        config, timeout_s=pipeline.config.tools.timeout_s, log_dir=log_dir
+    ) as toolbox:
         yield toolbox
 
 
 def servers_version(pipeline: PipelineSpec) -> str:
-    """Hash of mcp_config.json: another server, or other arguments of one, may answer differently."""
+    """Hash of mcp_config.json: another server, or other arguments of one, may answer
+    differently.
+    """
     return sha256(pipeline.file(pipeline.config.tools.mcp_config).read_bytes()).hexdigest()[:32]
 
 

@@ -1,4 +1,6 @@
-"""Stage `train_jsonl`: rows to train on and items to be judged by, every one executed on the real servers."""
+"""Stage `train_jsonl`: rows to train on and items to be judged by, every one executed on the real
+servers.
+"""
 
 import asyncio
 import json
@@ -10,7 +12,15 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject, read_json_lines
 from agent_assets.errors import ToolServerError
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun, resume_folder
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    Source,
+    Stage,
+    StageResult,
+    StageRun,
+    resume_folder,
+)
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
 from agent_assets.store.manifest import CheckEntry
@@ -18,11 +28,15 @@ from agent_assets.store.manifest import CheckEntry
 if TYPE_CHECKING:
     from agent_assets.synthesis.teachers.run import LlmTeaching
 
-TOOL_RESTARTS = 4  # of dying tool servers in one materialization, with a language model as the teacher
+TOOL_RESTARTS = (
+    4  # of dying tool servers in one materialization, with a language model as the teacher
+)
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
-    """What the rows depend on: their configuration, the wordings file, the servers that answered."""
+    """What the rows depend on: their configuration, the wordings file, the servers that
+    answered.
+    """
     settings = pipeline.config.train_jsonl
     general = None if settings.mix is None else settings.mix.general_rows
     return settings.fingerprint_settings() | {
@@ -39,7 +53,9 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.evaluation.plots import coverage_bars
 
     by_llm = teacher_identity(run.config.train_jsonl.teacher, run.config.llm) != SCRIPTED
-    with run.traced() if by_llm else nullcontext():  # of the scripted teacher, train.jsonl is the trace
+    with (
+        run.traced() if by_llm else nullcontext()
+    ):  # of the scripted teacher, train.jsonl is the trace
         summary = asyncio.run(_synthesize(run, folder))
     summary |= _write_report(run, folder)
     (folder / "plots").mkdir()
@@ -57,7 +73,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
                 passed=not summary["below_floor"],
                 description="calls below the floor: " + json.dumps(summary["below_floor"])
                 if summary["below_floor"]
-                else f"every tool that can be asked about has {run.config.train_jsonl.min_calls_per_tool} calls",
+                else "every tool that can be asked about has "
+                f"{run.config.train_jsonl.min_calls_per_tool} calls",
             ),
             _mix_check(run, summary),
         ],
@@ -66,7 +83,9 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 
 
 async def _synthesize(run: StageRun, folder: Path) -> JsonObject:
-    """Rows by the teacher of this pipeline. Only a language model's work is kept across restarts: it was paid for."""
+    """Rows by the teacher of this pipeline. Only a language model's work is kept across restarts:
+    it was paid for.
+    """
     from agent_assets.synthesis.teachers.journal import Journal
     from agent_assets.synthesis.teachers.run import LlmTeaching
 
@@ -87,9 +106,15 @@ async def _synthesize(run: StageRun, folder: Path) -> JsonObject:
             except ToolServerError as error:
                 if restarts == TOOL_RESTARTS:
                     raise
-                run.context.log.warning("%s Starting it again; what is finished is kept.", error.message)
+                run.context.log.warning(
+                    "%s Starting it again; what is finished is kept.", error.message
+                )
     shutil.rmtree(work)
-    return summary | {"teacher": teacher, "resumed_questions": resumed, "llm": client.spending.summary()}
+    return summary | {
+        "teacher": teacher,
+        "resumed_questions": resumed,
+        "llm": client.spending.summary(),
+    }
 
 
 async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> JsonObject:
@@ -117,14 +142,20 @@ def _mix_check(run: StageRun, summary: JsonObject) -> CheckEntry:
     if config is None:
         return CheckEntry(name="mix", passed=True, description="no mix is configured")
     farthest = summary["mix_farthest"]
-    words = f"farthest from its share: {farthest:.1%}, {config.tolerance:.1%} allowed; {json.dumps(summary['mix'])}"
+    words = (
+        f"farthest from its share: {farthest:.1%}, {config.tolerance:.1%} "
+        "allowed; "
+        f"{json.dumps(summary['mix'])}"
+    )
     return CheckEntry(name="mix", passed=farthest <= config.tolerance, description=words)
 
 
 def _write_report(run: StageRun, folder: Path) -> dict[str, object]:
-    """Write report.html; returns the lengths in tokens, which only the base model's own tokenizer can tell.
+    """Write report.html; returns the lengths in tokens, which only the base model's own tokenizer
+    can tell.
 
-    The base model is no input: rows do not depend on it. A report made before there is one says so, without lengths.
+    The base model is no input: rows do not depend on it. A report made before there is one says so,
+    without lengths.
     """
     from agent_assets.conversations.rendered import RowRenderer
     from agent_assets.evaluation.data_report import data_report, lengths_of, render_rows
@@ -142,12 +173,17 @@ def _write_report(run: StageRun, folder: Path) -> dict[str, object]:
         max_length=run.config.sft_adapter.max_length,
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
-    return lengths_of(rendered).summary() if rendered else {"tokens": "not counted: there is no base model yet"}
+    return (
+        lengths_of(rendered).summary()
+        if rendered
+        else {"tokens": "not counted: there is no base model yet"}
+    )
 
 
 STAGE = Stage(
     name="train_jsonl",
-    description="Training rows (train.jsonl), held-out items (heldout.jsonl) and rejected rows with their reason "
+    description="Training rows (train.jsonl), held-out items (heldout.jsonl) and rejected rows "
+    "with their reason "
     "(rejects.jsonl), with a report. Every tool call was executed on the real server.",
     deps=("mcp_tool_schema", "questions", "elder_memories"),
     kinds=frozenset({"python", "mcp"}),
@@ -157,6 +193,10 @@ STAGE = Stage(
     checks=(
         Check("rows_valid", "There are rows, and every one of them passed validation."),
         Check("coverage", "Every tool that can be asked about has enough calls.", blocking=False),
-        Check("mix", "Shares of persona, tools, abstention and general rows are as configured.", blocking=False),
+        Check(
+            "mix",
+            "Shares of persona, tools, abstention and general rows are as configured.",
+            blocking=False,
+        ),
     ),
 )

@@ -1,15 +1,21 @@
-"""ART's own LocalBackend (unsloth and vLLM on a GPU, `rl.backend: local`), bound to our base model and SFT adapter.
+"""ART's own LocalBackend (unsloth and vLLM on a GPU, `rl.backend: local`), bound to our base model
+and SFT adapter.
 
-Written from the source of openpipe-art 0.5.18 and not yet run on a GPU. What is done about its traps:
+Written from the source of openpipe-art 0.5.18 and not yet run on a GPU. What is done about its
+traps:
 
 - `path` is always given: its default is a folder in whatever repository the process stands in.
-- It would install a vLLM of its own with uv at run time. `ART_VLLM_RUNTIME_BIN` has to name an installed one instead.
-- unsloth loads 4-bit weights by default and exchanges names for its own uploads: both are turned off, and what was
-  loaded is read back from the adapters that it saves. Other weights are an error unless `rl.allow_weight_swap`.
-- It starts from the adapter in checkpoint 0000, whose configuration has to name the base by its folder.
+- It would install a vLLM of its own with uv at run time. `ART_VLLM_RUNTIME_BIN` has to name an
+  installed one instead.
+- unsloth loads 4-bit weights by default and exchanges names for its own uploads: both are turned
+  off, and what was loaded is read back from the adapters that it saves. Other weights are an error
+  unless `rl.allow_weight_swap`.
+- It starts from the adapter in checkpoint 0000, whose configuration has to name the base by its
+  folder.
 - It works in this process, outside of lease and limits: `enforce_limits` holds it to both.
 - It saves a checkpoint after a loss that is no number: that one is deleted, and the run ends.
-- Its sequences, at most as long as the context, have to be a whole number of chunks: the chunk is made to fit.
+- Its sequences, at most as long as the context, have to be a whole number of chunks: the chunk is
+  made to fit.
 """
 
 import asyncio
@@ -41,11 +47,15 @@ if TYPE_CHECKING:
 
 RUNTIME_VARIABLE = "ART_VLLM_RUNTIME_BIN"
 _BASE = "base_model_name_or_path"
-_CHUNK = 1024  # tokens whose log-probabilities ART computes at once, where it is not told another number
+_CHUNK = (
+    1024  # tokens whose log-probabilities ART computes at once, where it is not told another number
+)
 
 
 def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> JsonObject:
-    """ART's `_internal_config`: exact weights, no quantization, the shape of the SFT adapter, our hyper-parameters."""
+    """ART's `_internal_config`: exact weights, no quantization, the shape of the SFT adapter, our
+    hyper-parameters.
+    """
     adapter = json.loads((adapter_dir / "adapter_config.json").read_text(encoding="utf-8"))
     return {
         "init_args": {
@@ -55,21 +65,30 @@ def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> Jso
             "use_exact_model_name": True,
             "random_state": config.seed,
         },
-        "engine_args": {"max_model_len": config.max_model_len, "seed": config.seed, "max_lora_rank": adapter["r"]},
+        "engine_args": {
+            "max_model_len": config.max_model_len,
+            "seed": config.seed,
+            "max_lora_rank": adapter["r"],
+        },
         "peft_args": {
             "r": adapter["r"],
             "lora_alpha": adapter["lora_alpha"],
             "target_modules": adapter["target_modules"],
             "random_state": config.seed,
         },
-        "trainer_args": {"max_grad_norm": config.max_grad_norm, "seed": config.seed, "weight_decay": 0.0},
+        "trainer_args": {
+            "max_grad_norm": config.max_grad_norm,
+            "seed": config.seed,
+            "weight_decay": 0.0,
+        },
         "chat_template_path": str(model_dir / "chat_template.jinja"),
     }
 
 
 @asynccontextmanager
 async def enforce_limits(context: EngineContext) -> AsyncIterator[None]:
-    """Keep what this process does in the block to the leased device and the time limit. torch has to be imported in it.
+    """Keep what this process does in the block to the leased device and the time limit. torch has
+    to be imported in it.
 
     Raises:
         EngineTimeout: the limit was passed.
@@ -85,8 +104,10 @@ async def enforce_limits(context: EngineContext) -> AsyncIterator[None]:
         if not clock.expired():
             raise
         raise EngineTimeout(
-            f"Reinforcement learning was ended: it ran past its limit of {context.limits.seconds / 60:.1f} minutes.",
-            next_step="raise rl.max_minutes, or lower rl.steps; the next run goes on from the last checkpoint.",
+            f"Reinforcement learning was ended: it ran past its limit of "
+            f"{context.limits.seconds / 60:.1f} minutes.",
+            next_step="raise rl.max_minutes, or lower rl.steps; the next run goes on from the "
+            "last checkpoint.",
         ) from error
     finally:
         for name, value in before.items():
@@ -96,7 +117,9 @@ async def enforce_limits(context: EngineContext) -> AsyncIterator[None]:
                 os.environ[name] = value
 
 
-def open_local_backend(path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig) -> "TrainingBackend":
+def open_local_backend(
+    path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig
+) -> "TrainingBackend":
     """The backend, not started yet.
 
     Raises:
@@ -105,7 +128,8 @@ def open_local_backend(path: Path, model_dir: Path, adapter_dir: Path, config: R
     if not os.environ.get(RUNTIME_VARIABLE):
         raise EngineMissing(
             f"{RUNTIME_VARIABLE} is not set: ART would download a vLLM of its own now.",
-            next_step=f"set {RUNTIME_VARIABLE} to an installed art-vllm-runtime-server (see docs/rl.md), or leave "
+            next_step=f"set {RUNTIME_VARIABLE} to an installed art-vllm-runtime-server (see "
+            "docs/rl.md), or leave "
             "rl.backend out.",
         )
     os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
@@ -114,7 +138,8 @@ def open_local_backend(path: Path, model_dir: Path, adapter_dir: Path, config: R
     except ImportError as error:
         raise EngineMissing(
             f"ART's LocalBackend cannot be imported ({error.name}).",
-            next_step="run `.venv/bin/pip install -e '.[art-local]'` (docs/rl.md), or leave rl.backend out.",
+            next_step="run `.venv/bin/pip install -e '.[art-local]'` (docs/rl.md), or leave "
+            "rl.backend out.",
         ) from error
 
     class OurLocalBackend(LocalBackend):
@@ -135,7 +160,10 @@ def open_local_backend(path: Path, model_dir: Path, adapter_dir: Path, config: R
             await super().register(model)
 
         async def train(
-            self, model: "AnyTrainableModel", trajectory_groups: "Iterable[TrajectoryGroup]", **kwargs: Any
+            self,
+            model: "AnyTrainableModel",
+            trajectory_groups: "Iterable[TrajectoryGroup]",
+            **kwargs: Any,
         ) -> "LocalTrainResult":
             if kwargs.get("kl_penalty_coef"):
                 kwargs["kl_ref_adapter_path"] = str(_checkpoint(path, model, 0))
@@ -156,7 +184,8 @@ def _keep_only_numbers(metrics: Mapping[str, float], saved: Path, step: int) -> 
         if not math.isfinite(metrics.get(name, 0.0)):  # a step without any advantage has neither
             shutil.rmtree(saved, ignore_errors=True)
             raise EngineFailed(
-                f"{name} of reinforcement learning is {metrics[name]} at step {step}; the last good checkpoint is step "
+                f"{name} of reinforcement learning is {metrics[name]} at step {step}; the last "
+                "good checkpoint is step "
                 f"{step - 1}.",
                 next_step="lower rl.learning_rate; training goes on from that checkpoint.",
             )
@@ -173,11 +202,14 @@ def check_weights(adapter_dir: Path, model_dir: Path, config: RlConfig) -> dict[
     if not ours and not config.allow_weight_swap:
         raise BaseModelError(
             f"Other weights than the base model were loaded: {named}.",
-            next_step="set rl.allow_weight_swap to true if that is wanted; serving would still use the base model.",
+            next_step="set rl.allow_weight_swap to true if that is wanted; serving would still "
+            "use the base model.",
         )
     return {
         "name": "base_model" if ours else named,
-        "sha256": content_version(hash_files(model_dir), only_suffixes=(".safetensors",)) if ours else None,
+        "sha256": content_version(hash_files(model_dir), only_suffixes=(".safetensors",))
+        if ours
+        else None,
         "quantization": None if ours else "as named",
         "dtype": "bfloat16",
     }

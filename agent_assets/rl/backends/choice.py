@@ -57,12 +57,15 @@ async def train(
     """Train the adapter further with the engine the configuration names.
 
     Args:
-        work: folder of this build alone; a later call with the same inputs goes on from what lies there.
+        work: folder of this build alone; a later call with the same inputs goes on from what lies
+            there.
 
     Raises:
         AgentAssetsError: an engine, the judge or too many tool servers failed.
     """
-    judge = None if config.judge is None else Judge(config.judge, config.rewards, cache=work / "judge")
+    judge = (
+        None if config.judge is None else Judge(config.judge, config.rewards, cache=work / "judge")
+    )
     if config.engine == "swift_grpo":
         run = await train_swift(
             config,
@@ -100,10 +103,14 @@ async def train(
             await backend.close()
     assert backend.loaded is not None, "a backend that trained was started"
     versions = {"openpipe-art": version("openpipe-art"), **backend.loaded.versions}
-    return _trained(outcome, replace(backend.loaded, versions=versions), backend.peak_memory_bytes, judge)
+    return _trained(
+        outcome, replace(backend.loaded, versions=versions), backend.peak_memory_bytes, judge
+    )
 
 
-def _trained(outcome: Outcome, loaded: Loaded, peak_memory_bytes: int, judge: Judge | None) -> Trained:
+def _trained(
+    outcome: Outcome, loaded: Loaded, peak_memory_bytes: int, judge: Judge | None
+) -> Trained:
     return Trained(
         outcome=outcome,
         versions=dict(loaded.versions),
@@ -128,4 +135,6 @@ def _backend(
             "rl.backend is local, ART's LocalBackend, and there is no GPU.",
             next_step="leave it out: the backend `engine` trains on a CPU, too.",
         )
-    return open_local_backend(path, model_dir, adapter_dir, config), internal_config(config, model_dir, adapter_dir)
+    return open_local_backend(path, model_dir, adapter_dir, config), internal_config(
+        config, model_dir, adapter_dir
+    )

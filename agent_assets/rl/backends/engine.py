@@ -1,11 +1,13 @@
-"""ART's backend protocol on the engine environment alone, CPU or GPU: vLLM with hot-loaded adapters, our own trainer.
+"""ART's backend protocol on the engine environment alone, CPU or GPU: vLLM with hot-loaded
+adapters, our own trainer.
 
-On a GPU both share its memory: vLLM takes `rl.server_memory_share` of it when it starts, the trainer what it needs of
-the rest.
+On a GPU both share its memory: vLLM takes `rl.server_memory_share` of it when it starts, the
+trainer what it needs of the rest.
 
-The protocol is `art.backend.Backend` of openpipe-art 0.5.18; half of its names are underscored, so the version is
-pinned exactly and tests/integration/rl holds this class to it. Files lie as ART lays them out:
-`<path>/<project>/models/<name>/checkpoints/NNNN`; checkpoint 0000 is the adapter that training starts from.
+The protocol is `art.backend.Backend` of openpipe-art 0.5.18; half of its names are underscored, so
+the version is pinned exactly and tests/integration/rl holds this class to it. Files lie as ART lays
+them out: `<path>/<project>/models/<name>/checkpoints/NNNN`; checkpoint 0000 is the adapter that
+training starts from.
 """
 
 import shutil
@@ -34,16 +36,23 @@ if TYPE_CHECKING:
 
 
 class EngineBackend:
-    """One model at a time. `path` holds checkpoints and what ART logs; a later backend on it goes on where this ended.
+    """One model at a time. `path` holds checkpoints and what ART logs; a later backend on it goes
+    on where this ended.
 
     Args:
         adapter_dir: the adapter that training starts from.
-        config: hyper-parameters; `train` takes the learning rate from its caller, as ART's own backends do, and has to
-            be given the one in here.
+        config: hyper-parameters; `train` takes the learning rate from its caller, as ART's own
+            backends do, and has to be given the one in here.
     """
 
     def __init__(
-        self, *, path: Path, model_dir: Path, adapter_dir: Path, config: RlConfig, context: EngineContext
+        self,
+        *,
+        path: Path,
+        model_dir: Path,
+        adapter_dir: Path,
+        config: RlConfig,
+        context: EngineContext,
     ) -> None:
         self._path, self._model_dir, self._adapter_dir = path, model_dir, adapter_dir
         self._config, self._context = config, context
@@ -95,7 +104,8 @@ class EngineBackend:
         self._trainer = trainer
         self._stack.callback(trainer.stop)
         if context.env.name == "gpu":
-            # vLLM measures the GPU while it starts, and fails or takes less when somebody else's share moves meanwhile.
+            # vLLM measures the GPU while it starts, and fails or takes less when somebody else's
+            # share moves meanwhile.
             await trainer.ready()
         name = self._model_inference_name(model, step)
         self._endpoint = self._stack.enter_context(
@@ -127,7 +137,10 @@ class EngineBackend:
         return self._latest(model)
 
     async def train(
-        self, model: "AnyTrainableModel", trajectory_groups: "Iterable[TrajectoryGroup]", **kwargs: object
+        self,
+        model: "AnyTrainableModel",
+        trajectory_groups: "Iterable[TrajectoryGroup]",
+        **kwargs: object,
     ) -> "LocalTrainResult":
         """One step on the groups, then the new adapter in place of the old one in the server.
 
@@ -139,14 +152,26 @@ class EngineBackend:
         """
         from art.types import LocalTrainResult
 
-        wrong = set(kwargs) - {"learning_rate", "scale_rewards", "loss_fn", "epsilon", "kl_penalty_coef"}
-        if wrong or kwargs.get("learning_rate", self._config.learning_rate) != self._config.learning_rate:
+        wrong = set(kwargs) - {
+            "learning_rate",
+            "scale_rewards",
+            "loss_fn",
+            "epsilon",
+            "kl_penalty_coef",
+        }
+        if (
+            wrong
+            or kwargs.get("learning_rate", self._config.learning_rate) != self._config.learning_rate
+        ):
             raise ConfigError(
-                f"The backend cannot be told {', '.join(sorted(wrong)) or 'another learning rate'} per step.",
+                f"The backend cannot be told {', '.join(sorted(wrong)) or 'another learning rate'} "
+                "per step.",
                 next_step="set it in `rl` of defs.yaml.",
             )
         if self._trainer is None or self._endpoint is None:
-            raise EngineFailed("The backend was not started.", next_step="call model.register(backend) first.")
+            raise EngineFailed(
+                "The backend was not started.", next_step="call model.register(backend) first."
+            )
         groups = list(trajectory_groups)
         step = self._latest(model) + 1
         request = self._request(groups)
@@ -156,10 +181,16 @@ class EngineBackend:
             self._repeat(model, step)
             metrics = {"loss": 0.0, "grad_norm": 0.0, "trained_tokens": 0, "seconds": 0.0}
         url = self._endpoint.base_url
-        self.server.load_adapter(url, self._model_inference_name(model, step), self.checkpoint(model, step))
+        self.server.load_adapter(
+            url, self._model_inference_name(model, step), self.checkpoint(model, step)
+        )
         self.server.unload_adapter(url, self._model_inference_name(model, step - 1))
-        await self._delete_checkpoint_files(model, list(range(step - self._config.keep_checkpoints + 1, step + 1)))
-        return LocalTrainResult(step=step, metrics=metrics, checkpoint_path=str(self.checkpoint(model, step)))
+        await self._delete_checkpoint_files(
+            model, list(range(step - self._config.keep_checkpoints + 1, step + 1))
+        )
+        return LocalTrainResult(
+            step=step, metrics=metrics, checkpoint_path=str(self.checkpoint(model, step))
+        )
 
     async def _train_sft(
         self,
@@ -170,10 +201,14 @@ class EngineBackend:
         verbose: bool = False,
     ) -> AsyncIterator[dict[str, float]]:
         """Not here: the stage `sft_adapter` does that."""
-        raise ConfigError("This backend trains by rewards only.", next_step="use the stage sft_adapter for SFT.")
+        raise ConfigError(
+            "This backend trains by rewards only.", next_step="use the stage sft_adapter for SFT."
+        )
         yield {}  # what makes it an iterator
 
-    async def _delete_checkpoint_files(self, model: "AnyTrainableModel", steps_to_keep: list[int]) -> None:
+    async def _delete_checkpoint_files(
+        self, model: "AnyTrainableModel", steps_to_keep: list[int]
+    ) -> None:
         """Delete checkpoints except these and 0000, which the KL term and a resumed run need."""
         for folder in self.checkpoint(model, 0).parent.iterdir():
             if folder.name.isdigit() and int(folder.name) not in {0, *steps_to_keep}:
@@ -209,13 +244,20 @@ class EngineBackend:
         )
 
     def _request(self, groups: "list[TrajectoryGroup]") -> LearnRequest:
-        """The turns that have an advantage; with a KL term also the others, which then pull towards the reference."""
+        """The turns that have an advantage; with a KL term also the others, which then pull towards
+        the reference.
+        """
         from openai.types.chat.chat_completion import Choice
 
         learned: list[LearnedSequence] = []
         for group in groups:
-            rollouts = [[one for one in each.messages_and_choices if isinstance(one, Choice)] for each in group]
-            values = turn_advantages(rollouts, [each.reward for each in group], self._config.advantage)
+            rollouts = [
+                [one for one in each.messages_and_choices if isinstance(one, Choice)]
+                for each in group
+            ]
+            values = turn_advantages(
+                rollouts, [each.reward for each in group], self._config.advantage
+            )
             for turns, own in zip(rollouts, values, strict=True):
                 learned += sequences(turns, own, keep_all=self._config.kl > 0)
         return LearnRequest(learned, rollouts=sum(len(group) for group in groups))

@@ -1,11 +1,14 @@
-"""Tools, rewards and records for rollouts that another process samples: what ms-swift GRPO asks this process for.
+"""Tools, rewards and records for rollouts that another process samples: what ms-swift GRPO asks
+this process for.
 
-The engine environment has no MCP client and not our rewards, and it must not know the elder's memories beyond what a
-tool returned. So the tool servers stay here, bound to the elder, and the agent loop, too: it is the one of evaluation
-and serving, with the sampled turns coming in through a socket. The socket is a file that only this user can open; a
-request (`engines/rl_contracts.py`) is one line of JSON on a connection of its own, and so is its answer.
+The engine environment has no MCP client and not our rewards, and it must not know the elder's
+memories beyond what a tool returned. So the tool servers stay here, bound to the elder, and the
+agent loop, too: it is the one of evaluation and serving, with the sampled turns coming in through a
+socket. The socket is a file that only this user can open; a request (`engines/rl_contracts.py`) is
+one line of JSON on a connection of its own, and so is its answer.
 
-An answer with "failed" means that the run has ended; the reason stays here (see `RolloutService.failed`).
+An answer with "failed" means that the run has ended; the reason stays here (see
+`RolloutService.failed`).
 """
 
 import asyncio
@@ -84,7 +87,9 @@ class SocketPolicy:
 
 @dataclass
 class _Live:
-    """A rollout that goes on. `shown` counts the messages that the other side has, or has sampled."""
+    """A rollout that goes on. `shown` counts the messages that the other side has, or has
+    sampled.
+    """
 
     policy: SocketPolicy
     task: "asyncio.Task[Trajectory]"
@@ -123,7 +128,9 @@ class RolloutService:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Path]:
         """Answer requests during the block; the path of the socket."""
-        with tempfile.TemporaryDirectory(prefix="agent-assets-") as folder:  # mode 0700; socket paths must be short
+        with tempfile.TemporaryDirectory(
+            prefix="agent-assets-"
+        ) as folder:  # mode 0700; socket paths must be short
             path = Path(folder) / SOCKET
             server = await asyncio.start_unix_server(self._connected, path, limit=LONGEST_LINE)
             try:
@@ -132,7 +139,9 @@ class RolloutService:
                 server.close()
                 for live in self._live.values():
                     live.task.cancel()
-                await asyncio.gather(*(live.task for live in self._live.values()), return_exceptions=True)
+                await asyncio.gather(
+                    *(live.task for live in self._live.values()), return_exceptions=True
+                )
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = await reader.readline()
@@ -140,9 +149,14 @@ class RolloutService:
             answering = asyncio.create_task(self._answer(json.loads(line)))
             await asyncio.wait({answering})
             error = answering.exception()
-            if error is not None and not self.failed.done():  # it ends the run; the other side only learns that
+            if (
+                error is not None and not self.failed.done()
+            ):  # it ends the run; the other side only learns that
                 self.failed.set_exception(error)
-            writer.write(canonical_json({"failed": True} if error else encode(answering.result())).encode() + b"\n")
+            writer.write(
+                canonical_json({"failed": True} if error else encode(answering.result())).encode()
+                + b"\n"
+            )
             with suppress(ConnectionError):  # it died meanwhile
                 await writer.drain()
         writer.close()
@@ -151,7 +165,9 @@ class RolloutService:
         """The reply to one request, as a dataclass."""
         kind = REQUESTS.get(str(asked.get("op")))
         if kind is None:
-            raise EngineFailed(f"The engine asked for '{asked.get('op')}'.", next_step="report this as a bug.")
+            raise EngineFailed(
+                f"The engine asked for '{asked.get('op')}'.", next_step="report this as a bug."
+            )
         request = decode(kind, asked, program=self._config.engine)
         if isinstance(request, TurnRequest):
             return await self._turn(request)
@@ -175,21 +191,30 @@ class RolloutService:
             return TurnReply(done=True, messages=[])
         new = messages[live.shown + 1 :]  # after the turn that was sampled
         live.shown = len(messages)
-        return TurnReply(done=False, messages=[{"role": one.role, "content": one.content} for one in new])
+        return TurnReply(
+            done=False, messages=[{"role": one.role, "content": one.content} for one in new]
+        )
 
     async def _start(self, place: int) -> _Live:
         policy = SocketPolicy()
-        rollout = roll_out(policy, self._toolbox, self._scoring.tools, self._plan[place], 0, self._config)
+        rollout = roll_out(
+            policy, self._toolbox, self._scoring.tools, self._plan[place], 0, self._config
+        )
         live = _Live(policy, asyncio.create_task(rollout), 0)
         live.shown = len(await _asked(live) or ())
         return live
 
     async def _score(self, step: int, rollouts: Sequence[str]) -> list[float]:
-        """Reward of every rollout. One that is left out gets the mean of its group: an advantage of nothing."""
+        """Reward of every rollout. One that is left out gets the mean of its group: an advantage of
+        nothing.
+        """
         trajectories = [await self._ended(rollout) for rollout in rollouts]
         size = self._config.rollouts_per_scenario
         groups = [
-            [replace(trajectory, number=number) for number, trajectory in enumerate(trajectories[start : start + size])]
+            [
+                replace(trajectory, number=number)
+                for number, trajectory in enumerate(trajectories[start : start + size])
+            ]
             for start in range(0, len(trajectories), size)
         ]
         kept, excluded = await self._scoring.keep(groups, step)
@@ -199,23 +224,33 @@ class RolloutService:
         self._entry = describe_step(step, [group for group in kept if group], excluded, seconds)
         write_step(self._records, self._entry)
         self._training_began = time.monotonic()
-        return [reward for group, scored in zip(groups, kept, strict=True) for reward in _rewards(group, scored)]
+        return [
+            reward
+            for group, scored in zip(groups, kept, strict=True)
+            for reward in _rewards(group, scored)
+        ]
 
     async def _ended(self, rollout: str) -> Trajectory:
-        """The trajectory of a rollout that gets no further turn; one that waits for one would not fit the context."""
+        """The trajectory of a rollout that gets no further turn; one that waits for one would not
+        fit the context.
+        """
         live = self._live[rollout]
         if not live.task.done():
             await live.policy.turns.put(SampledTurn("", 0, cut=True))
         return await live.task
 
     def _trained(self, step: int, metrics: dict[str, float]) -> bool:
-        assert self._entry is not None and self._entry.numbers["step"] == step, "a step is scored before it is trained"
+        assert self._entry is not None and self._entry.numbers["step"] == step, (
+            "a step is scored before it is trained"
+        )
         self._entry.numbers["train"] = metrics
         self._entry.numbers["train_seconds"] = round(time.monotonic() - self._training_began, 2)
         write_step(self._records, self._entry)
         self._steps.append(self._entry)
         self._report(progress(self._steps, self._config))
-        return no_signal(self._steps, self._config) is not None or reached(self._steps, self._config)
+        return no_signal(self._steps, self._config) is not None or reached(
+            self._steps, self._config
+        )
 
 
 async def _asked(live: _Live) -> Sequence[Message] | None:

@@ -1,8 +1,10 @@
-"""The engine `swift_grpo`: ms-swift's GRPO in the engine environment, tools, rewards and records here.
+"""The engine `swift_grpo`: ms-swift's GRPO in the engine environment, tools, rewards and records
+here.
 
-Without a GPU ms-swift samples with transformers, all rollouts of a step at once and turn by turn. On a GPU vLLM does:
-in the trainer's process with `rl.in_process`, else in a rollout server on a second GPU (weights go there by NCCL, which
-refuses two ends on one device). The GPU side is written from the source of ms-swift 4.6.0 and has not run yet.
+Without a GPU ms-swift samples with transformers, all rollouts of a step at once and turn by turn.
+On a GPU vLLM does: in the trainer's process with `rl.in_process`, else in a rollout server on a
+second GPU (weights go there by NCCL, which refuses two ends on one device). The GPU side is written
+from the source of ms-swift 4.6.0 and has not run yet.
 """
 
 import asyncio
@@ -43,7 +45,9 @@ from agent_assets.rl.train_loop import Outcome
 
 @dataclass(frozen=True)
 class SwiftRun:
-    """How a training by ms-swift ended. `ready` is what the program says about weights, versions and device."""
+    """How a training by ms-swift ended. `ready` is what the program says about weights, versions
+    and device.
+    """
 
     outcome: Outcome
     ready: GrpoReady
@@ -83,7 +87,13 @@ async def train_swift(
     steps = read_steps(records, last=last)
     plan = [scenario for step in schedule(scenarios, config) for scenario in step]
     service = RolloutService(
-        config, plan, Scoring(config, tools, judge), toolbox, steps=steps, records=records, report=report
+        config,
+        plan,
+        Scoring(config, tools, judge),
+        toolbox,
+        steps=steps,
+        records=records,
+        report=report,
     )
     report({"stage": "reinforcement learning: starting"})
     done = last == config.steps or no_signal(steps, config) is not None or reached(steps, config)
@@ -92,7 +102,9 @@ async def train_swift(
     async with service.open() as socket:
         settings = RolloutSettings(socket, config.max_model_len, config.max_tokens)
         environment = {ROLLOUT_SETTINGS: canonical_json(encode(settings))}
-        async with _rollout_server(config, model_dir, context, work, environment, wanted=second) as server:
+        async with _rollout_server(
+            config, model_dir, context, work, environment, wanted=second
+        ) as server:
             params = GrpoParams(
                 model_dir=model_dir,
                 adapter_dir=adapter_dir,
@@ -134,7 +146,11 @@ async def train_swift(
                 ready = await program.ready()
             finally:
                 program.stop()
-    why = no_signal(steps, config) if len(steps) < config.steps or zero_variance_share(steps) == 1.0 else None
+    why = (
+        no_signal(steps, config)
+        if len(steps) < config.steps or zero_variance_share(steps) == 1.0
+        else None
+    )
     outcome = Outcome(steps, why is None, why or verdict(steps, config), params.out_dir)
     return SwiftRun(outcome, ready, max(program.peak_memory_bytes, ready.peak_memory_bytes))
 
@@ -194,7 +210,9 @@ async def _rollout_server(
 
 
 def last_checkpoint(folder: Path) -> int:
-    """Step of the last complete checkpoint of ms-swift; 0 when there is none. The trainer's state is written last."""
+    """Step of the last complete checkpoint of ms-swift; 0 when there is none. The trainer's state
+    is written last.
+    """
     found = [0]
     for state in folder.glob("checkpoint-*/trainer_state.json"):
         with suppress(json.JSONDecodeError):  # the machine went down while it was written

@@ -32,20 +32,29 @@ async def chat(request: ChatRequest, serving: ServicesDep, caller: WriterDep) ->
 
 
 @router.post("/chat/stream", response_class=StreamingResponse)
-async def chat_stream(request: ChatRequest, serving: ServicesDep, caller: WriterDep) -> StreamingResponse:
-    """As `/chat`, as server-sent events: `text_chunk`, `tool_call`, `tool_response`, then `result` or `error`."""
+async def chat_stream(
+    request: ChatRequest, serving: ServicesDep, caller: WriterDep
+) -> StreamingResponse:
+    """As `/chat`, as server-sent events: `text_chunk`, `tool_call`, `tool_response`, then `result`
+    or `error`.
+    """
     found = await asyncio.to_thread(serving.find, caller, request.elder_id)
     events = _events(serving, found, request)
     return StreamingResponse(events, media_type="text/event-stream")
 
 
-async def _events(serving: Services, found: ReleasedAgent, request: ChatRequest) -> AsyncIterator[str]:
+async def _events(
+    serving: Services, found: ReleasedAgent, request: ChatRequest
+) -> AsyncIterator[str]:
     queue: asyncio.Queue[Any] = asyncio.Queue()
 
     async def work() -> None:
         try:
             answer = await serving.answering.answer(
-                found, request.message, _history(request), lambda kind, content: queue.put_nowait((kind, content))
+                found,
+                request.message,
+                _history(request),
+                lambda kind, content: queue.put_nowait((kind, content)),
             )
             queue.put_nowait(("result", _reply(serving, request, answer).model_dump()))
         except AgentAssetsError as error:
@@ -59,7 +68,9 @@ async def _events(serving: Services, found: ReleasedAgent, request: ChatRequest)
             yield _event(*event)
         await asyncio.wait({task})
         if task.cancelled() or task.exception() is not None:
-            yield _event("error", {"detail": "The answer failed.", "next_step": "read the log of the API."})
+            yield _event(
+                "error", {"detail": "The answer failed.", "next_step": "read the log of the API."}
+            )
     finally:  # also when the client goes away: nobody is left to read the answer
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -95,7 +106,13 @@ async def openai_models(serving: ServicesDep, caller: CallerDep) -> dict[str, An
         agents = [agent for agent in serving.released.agents() if caller.may_see(agent[1])]
         entries = [(agent[1], serving.released.entry(agent)) for agent in agents[:1000]]
         return [
-            {"id": name, "object": "model", "created": 0, "owned_by": "agent-assets", "version": entry.name}
+            {
+                "id": name,
+                "object": "model",
+                "created": 0,
+                "owned_by": "agent-assets",
+                "version": entry.name,
+            }
             for name, entry in entries
             if entry is not None
         ]
@@ -104,11 +121,13 @@ async def openai_models(serving: ServicesDep, caller: CallerDep) -> dict[str, An
 
 
 @router.post("/v1/chat/completions")
-async def completions(request: CompletionRequest, serving: ServicesDep, caller: WriterDep) -> Response:
+async def completions(
+    request: CompletionRequest, serving: ServicesDep, caller: WriterDep
+) -> Response:
     """The model behind an agent, with the caller's own messages and tools; streams when asked to.
 
-    Without a system message the agent's own stands first. Tools are the caller's: the agent's memories are not looked
-    up here, `/chat` does that.
+    Without a system message the agent's own stands first. Tools are the caller's: the agent's
+    memories are not looked up here, `/chat` does that.
     """
     found = await asyncio.to_thread(serving.find, caller, request.model)
     body = request.model_dump(exclude_none=True) | {"model": found.entry.name}
@@ -122,8 +141,11 @@ async def completions(request: CompletionRequest, serving: ServicesDep, caller: 
     return _Streamed(reply, stack)
 
 
-async def _ask(serving: Services, found: ReleasedAgent, body: dict[str, Any]) -> tuple[httpx.Response, AsyncExitStack]:
-    """The model server's reply, read unless it is a stream. What was never answered is asked once more.
+async def _ask(
+    serving: Services, found: ReleasedAgent, body: dict[str, Any]
+) -> tuple[httpx.Response, AsyncExitStack]:
+    """The model server's reply, read unless it is a stream. What was never answered is asked once
+    more.
 
     The stack holds the adapter: close it when the reply was passed on.
 
@@ -138,7 +160,9 @@ async def _ask(serving: Services, found: ReleasedAgent, body: dict[str, Any]) ->
             served = await stack.enter_async_context(server.use(found.entry.name, adapter))
             url, seconds = f"{served.base_url}/chat/completions", serving.config.answers.seconds
             client = serving.inference.client
-            reply = await client.send(client.build_request("POST", url, json=body, timeout=seconds), stream=True)
+            reply = await client.send(
+                client.build_request("POST", url, json=body, timeout=seconds), stream=True
+            )
             stack.push_async_callback(reply.aclose)
             if reply.status_code != 200 or not body["stream"]:
                 await reply.aread()
@@ -153,7 +177,8 @@ async def _ask(serving: Services, found: ReleasedAgent, body: dict[str, Any]) ->
             if isinstance(error, EngineFailed):
                 raise
             raise ModelUnavailable(
-                f"The model server did not answer ({type(error).__name__}).", next_step="try again in a minute."
+                f"The model server did not answer ({type(error).__name__}).",
+                next_step="try again in a minute.",
             ) from None
         except BaseException:
             await stack.aclose()
@@ -163,8 +188,8 @@ async def _ask(serving: Services, found: ReleasedAgent, body: dict[str, Any]) ->
 
 
 class _Streamed(StreamingResponse):
-    """The model server's stream, passed on. The adapter is held until that is over, also when it never began because
-    the client had gone.
+    """The model server's stream, passed on. The adapter is held until that is over, also when it
+    never began because the client had gone.
     """
 
     def __init__(self, reply: httpx.Response, stack: AsyncExitStack) -> None:
@@ -182,7 +207,9 @@ async def _passed(reply: httpx.Response) -> AsyncIterator[bytes]:
         async for chunk in reply.aiter_raw():
             yield chunk
     except httpx.HTTPError as error:
-        text = json.dumps({"error": {"message": f"the model server went away ({type(error).__name__})"}})
+        text = json.dumps(
+            {"error": {"message": f"the model server went away ({type(error).__name__})"}}
+        )
         yield f"data: {text}\n\n".encode()
 
 
@@ -192,7 +219,12 @@ def _passed_on(status: int, content: bytes) -> Response:
         return Response(content, media_type="application/json")
     if status >= 500:
         raise ModelUnavailable("The model server failed.", next_step="try again in a minute.")
-    detail = {"error": {"message": "The model server refused the request.", "type": "invalid_request_error"}}
+    detail = {
+        "error": {
+            "message": "The model server refused the request.",
+            "type": "invalid_request_error",
+        }
+    }
     with suppress(ValueError, KeyError, TypeError):
         message = str(json.loads(content)["error"]["message"])
         detail["error"]["message"] = message[:500]

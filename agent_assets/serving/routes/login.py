@@ -1,4 +1,6 @@
-"""Log-in of a person in a browser: `/login`, `/logout`. Programs send their token with every request instead."""
+"""Log-in of a person in a browser: `/login`, `/logout`. Programs send their token with every
+request instead.
+"""
 
 from fastapi import APIRouter, Request, Response
 

@@ -15,7 +15,14 @@ from agent_assets.errors import ReleaseError
 from agent_assets.release.pointer import drop, move, read_ledger
 from agent_assets.serving.context import AdminDep, CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.released import ReleasedAgent
-from agent_assets.serving.schemas import CopyRequest, Done, ExportedRows, ModelDetails, ModelEntry, ModelList
+from agent_assets.serving.schemas import (
+    CopyRequest,
+    Done,
+    ExportedRows,
+    ModelDetails,
+    ModelEntry,
+    ModelList,
+)
 from agent_assets.store.artifact_store import Artifact
 
 router = APIRouter(tags=["models"])
@@ -38,7 +45,9 @@ async def models(
             for agent in serving.released.agents()
             if caller.may_see(agent[1]) and not (filter_afs_only and agent[0] == agent[1])
         ]
-        page = [(agent[1], serving.released.entry(agent)) for agent in agents[offset : offset + limit]]
+        page = [
+            (agent[1], serving.released.entry(agent)) for agent in agents[offset : offset + limit]
+        ]
         entries = [
             ModelEntry(name=entry.name, id=name, size=entry.bytes, modified=entry.at)
             for name, entry in page
@@ -59,10 +68,13 @@ async def model(elder_id: str, serving: ServicesDep, caller: CallerDep) -> Model
 async def delete(elder_id: str, serving: ServicesDep, caller: AdminDep) -> Done:
     """Take an agent out of service: unloaded, its release dropped.
 
-    A rollback brings it back, and so does the next new version that passes the gate; this version stays held.
+    A rollback brings it back, and so does the next new version that passes the gate; this version
+    stays held.
     """
     found = await run_in_threadpool(serving.find, caller, elder_id)
-    await run_in_threadpool(drop, serving.released.store, found.agent, author=f"token {caller.id}", reason="DELETE")
+    await run_in_threadpool(
+        drop, serving.released.store, found.agent, author=f"token {caller.id}", reason="DELETE"
+    )
     server = serving.inference.current
     if server is not None and server.state == "ready":
         await server.pool.forget(found.entry.name)
@@ -71,22 +83,33 @@ async def delete(elder_id: str, serving: ServicesDep, caller: AdminDep) -> Done:
 
 @router.post("/models/{elder_id}/copy", response_model=Done)
 async def copy(elder_id: str, request: CopyRequest, serving: ServicesDep, caller: AdminDep) -> Done:
-    """Let the present version of an agent answer under another id, too; later releases do not move the copy."""
+    """Let the present version of an agent answer under another id, too; later releases do not move
+    the copy.
+    """
 
     def work() -> None:
         found = serving.find(caller, elder_id)
         target = (found.agent[0], request.to)
         if not request.to.strip(".") or target == found.agent or found.agent[0] == found.agent[1]:
-            raise ReleaseError("An agent of an elder is copied to another id.", next_step="choose another id.")
+            raise ReleaseError(
+                "An agent of an elder is copied to another id.", next_step="choose another id."
+            )
         before = read_ledger(serving.released.store, target)
         if before.current is not None and before.current.action != "copy":
             raise ReleaseError("That id has a release of its own.", next_step="choose another id.")
         entry = found.entry
         move(
-            serving.released.store, target, expected=before.current.version if before.current else None,
-            version=entry.version, name=entry.name, action="copy", author=f"token {caller.id}",
-            reason=f"copy of {found.id}", elder=entry.elder, size=entry.bytes,
-        )  # fmt: skip
+            serving.released.store,
+            target,
+            expected=before.current.version if before.current else None,
+            version=entry.version,
+            name=entry.name,
+            action="copy",
+            author=f"token {caller.id}",
+            reason=f"copy of {found.id}",
+            elder=entry.elder,
+            size=entry.bytes,
+        )
 
     await run_in_threadpool(work)
     return Done(success=True, message=f"{request.to} answers with the same version.")
@@ -94,9 +117,14 @@ async def copy(elder_id: str, request: CopyRequest, serving: ServicesDep, caller
 
 @router.get("/models/{elder_id}/export", response_class=StreamingResponse)
 async def export(
-    elder_id: str, serving: ServicesDep, caller: WriterDep, form: Literal["adapter", "merged"] = "adapter"
+    elder_id: str,
+    serving: ServicesDep,
+    caller: WriterDep,
+    form: Literal["adapter", "merged"] = "adapter",
 ) -> StreamingResponse:
-    """The files of the adapter, or of the merged model (safetensors, tokenizer, template), as a tar."""
+    """The files of the adapter, or of the merged model (safetensors, tokenizer, template), as a
+    tar.
+    """
     found = await run_in_threadpool(serving.find, caller, elder_id)
     artifact = await run_in_threadpool(serving.released.part, found, form)
     name = f"{found.entry.name}-{form}.tar"
@@ -118,8 +146,17 @@ def _details(serving: Services, found: ReleasedAgent) -> ModelDetails:
     parts: dict[str, Any] = {}
     for role, part in candidate.parts.items():
         artifact = serving.released.store.find(part.key(found.agent[0]), part.fingerprint)
-        size = None if artifact is None else sum(entry.bytes for entry in artifact.manifest.files.values())
-        parts[role] = {"asset": part.asset, "fingerprint": part.fingerprint, "version": part.version, "bytes": size}
+        size = (
+            None
+            if artifact is None
+            else sum(entry.bytes for entry in artifact.manifest.files.values())
+        )
+        parts[role] = {
+            "asset": part.asset,
+            "fingerprint": part.fingerprint,
+            "version": part.version,
+            "bytes": size,
+        }
         if role == "memories" and artifact is not None:
             parts[role]["memories"] = artifact.manifest.summary.get("memories")
         if role == "rows" and artifact is not None:
@@ -140,7 +177,9 @@ _SHOWN = {"version", "name", "action", "at", "author", "reason"}
 
 
 class _Pipe:
-    """The writing end of a tar that is sent while it is made; a reader that stops ends the writer."""
+    """The writing end of a tar that is sent while it is made; a reader that stops ends the
+    writer.
+    """
 
     def __init__(self) -> None:
         self.chunks: queue.Queue[bytes | None] = queue.Queue(maxsize=8)

@@ -31,7 +31,9 @@ async def health(serving: ServicesDep, response: Response) -> dict[str, Any]:
     The model server is `cold` until somebody asks an agent: that is healthy.
     """
     store, mongo, dagster = await asyncio.gather(
-        _probe(lambda: _store_answers(serving.released.store)), _probe(_mongo(serving)), _probe(serving.jobs.web.ping)
+        _probe(lambda: _store_answers(serving.released.store)),
+        _probe(_mongo(serving)),
+        _probe(serving.jobs.web.ping),
     )
     server = serving.inference.current
     inference = "cold" if server is None else server.state
@@ -48,7 +50,11 @@ async def config(serving: ServicesDep, caller: OperatorDep) -> dict[str, Any]:
     settings = serving.settings
     content = serving.config.model_dump(mode="json")
     content["inference"]["url"] = serving.config.inference.url is not None
-    return {"serving": content, "device": settings.device, "mongodb_database": settings.mongodb_database}
+    return {
+        "serving": content,
+        "device": settings.device,
+        "mongodb_database": settings.mongodb_database,
+    }
 
 
 @router.get("/metrics", response_class=Response)

@@ -31,7 +31,9 @@ JobId = Annotated[str, Path(max_length=200)]
 
 @router.post("/train/start", response_model=TrainStarted)
 async def start(request: TrainStart, serving: ServicesDep, caller: WriterDep) -> TrainStarted:
-    """Start what is stale of an elder. Nothing stale, or one going on: success, and a message says so."""
+    """Start what is stale of an elder. Nothing stale, or one going on: success, and a message says
+    so.
+    """
     if not caller.may_see(request.elder_id):
         raise NoSuchElder
     made = await serving.jobs.start_in_turn(request.elder_id, everything=request.force_retrain)
@@ -45,16 +47,24 @@ async def progress(job_id: JobId, serving: ServicesDep, caller: CallerDep) -> Jo
 
 
 @router.get("/train/progress/{job_id}/events", response_class=StreamingResponse)
-async def progress_events(job_id: JobId, serving: ServicesDep, caller: CallerDep) -> StreamingResponse:
-    """The same as server-sent events `progress`, one whenever something changed, until the job is over."""
+async def progress_events(
+    job_id: JobId, serving: ServicesDep, caller: CallerDep
+) -> StreamingResponse:
+    """The same as server-sent events `progress`, one whenever something changed, until the job is
+    over.
+    """
     first = await _progress(serving, caller, job_id)
     return StreamingResponse(_follow(serving, caller, first), media_type="text/event-stream")
 
 
 @router.get("/train/progress/elder/{elder_id}", response_model=JobProgress | NoTraining)
-async def latest(elder_id: JobId, serving: ServicesDep, caller: CallerDep) -> JobProgress | NoTraining:
+async def latest(
+    elder_id: JobId, serving: ServicesDep, caller: CallerDep
+) -> JobProgress | NoTraining:
     """The latest job of an elder."""
-    found = await run_in_threadpool(serving.jobs.latest, elder_id) if caller.may_see(elder_id) else None
+    found = (
+        await run_in_threadpool(serving.jobs.latest, elder_id) if caller.may_see(elder_id) else None
+    )
     if found is None:
         return NoTraining(elder_id=elder_id, message="No training of this elder is known.")
     return JobProgress.model_validate(found)

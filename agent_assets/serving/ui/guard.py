@@ -12,7 +12,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent_assets.errors import AgentAssetsError, MongoUnavailable
 from agent_assets.serving.browsers import Pages
 from agent_assets.serving.door import Door
-from agent_assets.serving.login import LOGIN, LOGOUT, ask_to_log_in, log_in, log_out, login_page, wants_page
+from agent_assets.serving.login import (
+    LOGIN,
+    LOGOUT,
+    ask_to_log_in,
+    log_in,
+    log_out,
+    login_page,
+    wants_page,
+)
 from agent_assets.serving.tokens import Caller, Denied, Forbidden
 from agent_assets.serving.ui.webserver import CALLER, may_change
 
@@ -62,13 +70,17 @@ class UiGuard:
     async def _foreign(self, connection: HTTPConnection) -> bool:
         try:
             return await self._pages.foreign(connection)
-        except MongoUnavailable:  # whether there are tokens is not known: then only names of this machine count
+        except (
+            MongoUnavailable
+        ):  # whether there are tokens is not known: then only names of this machine count
             return True
 
     async def _caller(self, connection: HTTPConnection) -> Caller:
         caller = await run_in_threadpool(self._door.caller, connection)
         if caller.scope == "elder":
-            raise Forbidden("A token of one elder does not open the Dagster UI.", next_step="use the HTTP API.")
+            raise Forbidden(
+                "A token of one elder does not open the Dagster UI.", next_step="use the HTTP API."
+            )
         return caller
 
     async def _log_in_or_out(self, request: Request) -> Response:
@@ -89,7 +101,9 @@ class UiGuard:
         if status == 401 and self._door.tokens.known_to_exist and wants_page(connection):
             return ask_to_log_in(connection)
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-        return JSONResponse({"detail": error.message, "next_step": error.next_step}, status, headers)
+        return JSONResponse(
+            {"detail": error.message, "next_step": error.next_step}, status, headers
+        )
 
 
 class _Socket:
@@ -138,8 +152,8 @@ class _Socket:
 
 
 def _may(connection: HTTPConnection) -> bool:
-    """Readers may GET, and POST to the one path where the web server judges what they send. Other spellings that
-    Dagster's router takes for the same path do not count.
+    """Readers may GET, and POST to the one path where the web server judges what they send. Other
+    spellings that Dagster's router takes for the same path do not count.
     """
     if connection.scope["method"] in _READING or may_change(connection):
         return True
@@ -147,7 +161,9 @@ def _may(connection: HTTPConnection) -> bool:
 
 
 def _is_plain(path: str) -> bool:
-    """Routers match a path that ends in a line feed as one without it; nothing here has control characters."""
+    """Routers match a path that ends in a line feed as one without it; nothing here has control
+    characters.
+    """
     return not any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in path)
 
 

@@ -1,4 +1,6 @@
-"""`agent-assets ui`: Dagster's web app and its guard in one process: the app without a guard listens nowhere."""
+"""`agent-assets ui`: Dagster's web app and its guard in one process: the app without a guard
+listens nowhere.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,8 +21,8 @@ from agent_assets.serving.ui.guard import UiGuard
 from agent_assets.serving.ui.webserver import create_webserver
 from agent_assets.settings import Settings
 
-# As `dagster-webserver` has them: seconds for a statement in milliseconds, seconds until a connection is renewed, and
-# how many connections more than the pool holds.
+# As `dagster-webserver` has them: seconds for a statement in milliseconds, seconds until a
+# connection is renewed, and how many connections more than the pool holds.
 _STATEMENT_MS, _RECYCLE_SECONDS, _OVERFLOW = 15_000, 3600, 20
 _DRAIN_SECONDS = 3
 
@@ -32,14 +34,21 @@ def run_ui(settings: Settings, *, port: int) -> int:
         ConfigError: nothing of this installation runs whose runs it could show.
     """
     if not settings.workspace.is_file():
-        raise ConfigError("There is no code server for the UI.", next_step="start everything with `agent-assets up`.")
+        raise ConfigError(
+            "There is no code server for the UI.",
+            next_step="start everything with `agent-assets up`.",
+        )
     tokens = Tokens(settings.mongodb_uri or "", settings, DATABASE)
     try:
         with open_instance(settings) as instance:
             instance.optimize_for_webserver(_STATEMENT_MS, _RECYCLE_SECONDS, _OVERFLOW)
             target = WorkspaceFileTarget([str(settings.workspace)])
-            with WorkspaceProcessContext(instance, target, version=version("dagster-webserver")) as workspace:
-                app = UiGuard(create_webserver(workspace, lifespan=_lifespan), Door(tokens, Seal.of(settings)))
+            with WorkspaceProcessContext(
+                instance, target, version=version("dagster-webserver")
+            ) as workspace:
+                app = UiGuard(
+                    create_webserver(workspace, lifespan=_lifespan), Door(tokens, Seal.of(settings))
+                )
                 _serve(app, port)
     finally:
         tokens.close()
@@ -61,5 +70,7 @@ def _serve(app: UiGuard, port: int) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    with suppress(asyncio.CancelledError):  # raised on Ctrl-C (encode/uvicorn#1160): the server is going down as wanted
+    with suppress(
+        asyncio.CancelledError
+    ):  # raised on Ctrl-C (encode/uvicorn#1160): the server is going down as wanted
         yield

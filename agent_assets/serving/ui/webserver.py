@@ -1,6 +1,7 @@
 """Dagster's own web server, with a check of every GraphQL document just before it is executed.
 
-Checking there, and not by path or content type, means that what is judged is what is executed, however it arrived.
+Checking there, and not by path or content type, means that what is judged is what is executed,
+however it arrived.
 """
 
 from typing import Any
@@ -11,7 +12,13 @@ from dagster._core.workspace.context import (
     WorkspaceRequestContext,
 )
 from dagster_webserver.webserver import DagsterWebserver
-from graphql import GraphQLError, GraphQLFormattedError, OperationDefinitionNode, OperationType, parse
+from graphql import (
+    GraphQLError,
+    GraphQLFormattedError,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+)
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
@@ -30,15 +37,19 @@ def may_change(connection: HTTPConnection) -> bool:
 
 
 class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRequestContext]):
-    """Accepts mutations by POST, in JSON, from callers who may change things. Everyone else gets Dagster's read-only
-    permissions: its pages disable their buttons, and its resolvers refuse a second time.
+    """Accepts mutations by POST, in JSON, from callers who may change things. Everyone else gets
+    Dagster's read-only permissions: its pages disable their buttons, and its resolvers refuse a
+    second time.
     """
 
     async def graphql_http_endpoint(self, request: Request) -> Response:
         """GET and POST of `/graphql`."""
         if request.method == "POST":
             # Other types reach Dagster's executor, too: a form of any page can send text/plain.
-            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            if (
+                request.headers.get("content-type", "").partition(";")[0].strip().lower()
+                != "application/json"
+            ):
                 return _refused(415, "GraphQL is taken as application/json.")
             try:
                 body = await request.json()
@@ -50,7 +61,11 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRe
         return response
 
     async def execute_graphql_request(
-        self, request: Request, query: str, variables: dict[str, Any] | None, operation_name: str | None
+        self,
+        request: Request,
+        query: str,
+        variables: dict[str, Any] | None,
+        operation_name: str | None,
     ) -> JSONResponse:
         """Execute a query, or a mutation where it is allowed."""
         if not isinstance(query, str):
@@ -60,7 +75,9 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRe
                 return _refused(405, "Mutations are taken by POST alone.")
             if not may_change(request):
                 return _refused(403, "This token may look, and do nothing.")
-        response: JSONResponse = await super().execute_graphql_request(request, query, variables, operation_name)
+        response: JSONResponse = await super().execute_graphql_request(
+            request, query, variables, operation_name
+        )
         return response
 
     async def execute_graphql_subscription(
@@ -74,7 +91,9 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRe
         """Follow a subscription. A websocket carries no mutations, whoever opened it."""
         if not isinstance(query, str) or _changes_something(query):
             return None, {"message": "Mutations are taken by POST alone."}
-        return await super().execute_graphql_subscription(websocket, operation_id, query, variables, operation_name)
+        return await super().execute_graphql_subscription(
+            websocket, operation_id, query, variables, operation_name
+        )
 
     def _make_request_context(self, conn: HTTPConnection) -> BaseWorkspaceRequestContext:
         context = super()._make_request_context(conn)

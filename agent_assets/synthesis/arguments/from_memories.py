@@ -20,21 +20,31 @@ FIRST_YEAR = 1500  # of the years that memories are asked for by
 
 
 def people(memories: Sequence[Memory], language: LanguageCode) -> list[str]:
-    """Names that memories introduce by a title or a relation, each in at most three memories; sorted.
+    """Names that memories introduce by a title or a relation, each in at most three memories;
+    sorted.
 
-    A few patterns, not a name recogniser: it finds enough names to train with, and the tool confirms each.
+    A few patterns, not a name recogniser: it finds enough names to train with, and the tool
+    confirms each.
     """
     texts = [f"{memory.question} {memory.answer}" for memory in memories]
     found = rules_for(language).people(texts)
     holders = Counter({name: sum(name in text for text in texts) for name in found})
     # A name that is also a word, such as Read, finds more than the person.
     words = set(re.findall(r"\b[a-z]+\b", " ".join(texts))) if found else set()
-    return sorted(name for name in found if holders[name] <= MOST_MEMORIES_OF_A_PERSON and name.lower() not in words)
+    return sorted(
+        name
+        for name in found
+        if holders[name] <= MOST_MEMORIES_OF_A_PERSON and name.lower() not in words
+    )
 
 
 def years(memories: Sequence[Memory]) -> list[int]:
     """Years that memories mention, sorted, each once."""
-    found = {year for memory in memories for year in dates.years(ascii_digits(f"{memory.question} {memory.answer}"))}
+    found = {
+        year
+        for memory in memories
+        for year in dates.years(ascii_digits(f"{memory.question} {memory.answer}"))
+    }
     return sorted(year for year in found if year >= FIRST_YEAR)
 
 

@@ -5,13 +5,20 @@ from typing import Any
 from agent_assets.conversations.messages import JsonObject, ToolSchema
 
 _ANNOTATIONS = ("description", "title", "default", "examples")
-_START_WORDS, _END_WORDS = ("start", "from", "begin", "since", "first"), ("end", "to", "until", "till", "last")
+_START_WORDS, _END_WORDS = (
+    ("start", "from", "begin", "since", "first"),
+    ("end", "to", "until", "till", "last"),
+)
 
 
 def date_ranges(tool: ToolSchema) -> dict[str, str]:
     """Parameters that start a range of dates, with those that end it."""
     properties: JsonObject = tool.parameters.get("properties", {})
-    dates = [name for name, schema in properties.items() if is_date(name, resolve(schema, tool.parameters))]
+    dates = [
+        name
+        for name, schema in properties.items()
+        if is_date(name, resolve(schema, tool.parameters))
+    ]
     pairs = {}
     for start in dates:
         for end in dates:
@@ -22,7 +29,9 @@ def date_ranges(tool: ToolSchema) -> dict[str, str]:
 
 
 def is_date(name: str, schema: JsonObject) -> bool:
-    """Whether a resolved schema takes ISO dates: by its format, or, where it says no more than string, by its name."""
+    """Whether a resolved schema takes ISO dates: by its format, or, where it says no more than
+    string, by its name.
+    """
     if schema.get("type") != "string":
         return False
     bare = not schema.keys() & {"format", "enum", "pattern", "minLength", "maxLength", "examples"}
@@ -30,12 +39,17 @@ def is_date(name: str, schema: JsonObject) -> bool:
 
 
 def resolve(schema: Any, root: JsonObject) -> JsonObject:
-    """The schema with references followed, `allOf` merged, and of a choice the first branch that is not null."""
+    """The schema with references followed, `allOf` merged, and of a choice the first branch that is
+    not null.
+    """
     for _ in range(32):  # a chain of references longer than this leads in a circle
         if not isinstance(schema, dict):
             return {}
         if "$ref" in schema:
-            schema = {**_target(schema["$ref"], root), **{key: schema[key] for key in _ANNOTATIONS if key in schema}}
+            schema = {
+                **_target(schema["$ref"], root),
+                **{key: schema[key] for key in _ANNOTATIONS if key in schema},
+            }
         elif "allOf" in schema:
             merged = {key: value for key, value in schema.items() if key != "allOf"}
             for part in schema["allOf"]:
@@ -76,5 +90,9 @@ def _merge(left: JsonObject, right: JsonObject) -> JsonObject:
 def _target(reference: str, root: JsonObject) -> JsonObject:
     node: Any = root
     for part in filter(None, reference.removeprefix("#").split("/")):
-        node = node.get(part.replace("~1", "/").replace("~0", "~"), {}) if isinstance(node, dict) else {}
+        node = (
+            node.get(part.replace("~1", "/").replace("~0", "~"), {})
+            if isinstance(node, dict)
+            else {}
+        )
     return node if isinstance(node, dict) else {}

@@ -1,6 +1,7 @@
 """Arguments for a tool, sampled from its JSON Schema: deterministic for a given random generator.
 
-What the schema does not say can be given per parameter as a `Pool`: the values to choose from, or the span of dates.
+What the schema does not say can be given per parameter as a `Pool`: the values to choose from, or
+the span of dates.
 """
 
 import math
@@ -16,7 +17,18 @@ from agent_assets.synthesis.arguments.described import described_text
 from agent_assets.synthesis.arguments.json_schema import date_ranges, is_date, resolve
 
 MAX_DEPTH = 4  # of nested schemas; recursive ones are cut there by leaving optional parts out
-_WORDS = ("alpha", "river", "north", "garden", "copper", "window", "summer", "paper", "harbor", "silver")
+_WORDS = (
+    "alpha",
+    "river",
+    "north",
+    "garden",
+    "copper",
+    "window",
+    "summer",
+    "paper",
+    "harbor",
+    "silver",
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,8 @@ class Pool:
     Args:
         values: to choose from; empty leaves it to the schema.
         first, last: span of dates.
-        days: fewest and most days of a range (both ends counted), set on the parameter that starts it.
+        days: fewest and most days of a range (both ends counted), set on the parameter that starts
+            it.
     """
 
     values: tuple[Any, ...] = ()
@@ -39,16 +52,24 @@ Pools = Mapping[str, Pool]
 
 
 class CannotSample(Exception):
-    """A required part of a schema has no value this module can make. Always handled: the tool is named uncoverable."""
+    """A required part of a schema has no value this module can make. Always handled: the tool is
+    named uncoverable.
+    """
 
 
 def sample_arguments(
-    tool: ToolSchema, pools: Pools, rng: Random, *, names: frozenset[str] | None = None, one_day: bool = False
+    tool: ToolSchema,
+    pools: Pools,
+    rng: Random,
+    *,
+    names: frozenset[str] | None = None,
+    one_day: bool = False,
 ) -> JsonObject:
     """Arguments that the schema allows.
 
     Args:
-        names: exactly these arguments; None takes the required ones and each optional one half the time.
+        names: exactly these arguments; None takes the required ones and each optional one half the
+            time.
         one_day: a range of dates has its start as its end.
 
     Raises:
@@ -71,7 +92,9 @@ def sample_arguments(
                 arguments[end] = (first + timedelta(days=length - 1)).isoformat()
     for name in chosen:
         if name not in arguments:
-            value = _sample(properties[name], tool.parameters, _pool(pools, name), rng, name, depth=0)
+            value = _sample(
+                properties[name], tool.parameters, _pool(pools, name), rng, name, depth=0
+            )
             arguments[name] = value
     return {name: arguments[name] for name in properties if name in arguments}
 
@@ -112,7 +135,9 @@ def _sample_object(schema: JsonObject, root: JsonObject, rng: Random, depth: int
     }
 
 
-def _sample_array(schema: JsonObject, root: JsonObject, pool: Pool, rng: Random, name: str, depth: int) -> list[Any]:
+def _sample_array(
+    schema: JsonObject, root: JsonObject, pool: Pool, rng: Random, name: str, depth: int
+) -> list[Any]:
     fewest = int(schema.get("minItems", 0))
     if depth >= MAX_DEPTH and not fewest:
         return []
@@ -163,7 +188,10 @@ def _sample_text(schema: JsonObject, pool: Pool, rng: Random, name: str) -> str:
 
 def _words(schema: JsonObject, rng: Random) -> str:
     text = " ".join(rng.sample(_WORDS, rng.randint(1, 2)))
-    text += "".join(rng.choice(string.ascii_lowercase) for _ in range(int(schema.get("minLength", 0)) - len(text)))
+    text += "".join(
+        rng.choice(string.ascii_lowercase)
+        for _ in range(int(schema.get("minLength", 0)) - len(text))
+    )
     return text[: schema.get("maxLength")]
 
 

@@ -1,8 +1,10 @@
-"""Which questions are new: exact and near duplicates by the Jaccard similarity of character trigrams.
+"""Which questions are new: exact and near duplicates by the Jaccard similarity of character
+trigrams.
 
-The method is the usual one for text corpora (Broder, "On the resemblance and containment of documents", 1997), computed
-exactly: a pipeline has thousands of questions, not millions. Texts are compared after NFKC, in lower case, without
-signs and spaces. Numbers are compared apart: two questions that ask for different days are two questions.
+The method is the usual one for text corpora (Broder, "On the resemblance and containment of
+documents", 1997), computed exactly: a pipeline has thousands of questions, not millions. Texts are
+compared after NFKC, in lower case, without signs and spaces. Numbers are compared apart: two
+questions that ask for different days are two questions.
 """
 
 import unicodedata
@@ -27,7 +29,9 @@ class Distinct:
         self.dropped: Counter[str] = Counter()
 
     def add(self, text: str) -> bool:
-        """Take in a question; False, counted in `dropped`, when it is there already, as it is or nearly."""
+        """Take in a question; False, counted in `dropped`, when it is there already, as it is or
+        nearly.
+        """
         bare = normal_text(text)
         numbers = tuple(sorted(written_numbers(unicodedata.normalize("NFKC", text))))
         grams = trigrams("".join(letter for letter in bare if not letter.isdecimal()))
@@ -44,7 +48,9 @@ class Distinct:
 
 def normal_text(text: str) -> str:
     """Letters and digits alone, NFKC, in lower case."""
-    return "".join(letter for letter in unicodedata.normalize("NFKC", text).casefold() if letter.isalnum())
+    return "".join(
+        letter for letter in unicodedata.normalize("NFKC", text).casefold() if letter.isalnum()
+    )
 
 
 def trigrams(text: str) -> frozenset[str]:

@@ -1,8 +1,8 @@
 """What a question is, and the files that carry questions between stages.
 
-Kinds: `tool` is asked as it stands; `recall` and `template` are templates that each elder's memories fill;
-`abstention` asks for what nobody told, or what no tool can answer (then `tools` is empty); `questionnaire` is asked of
-every elder, who may have answered it or not.
+Kinds: `tool` is asked as it stands; `recall` and `template` are templates that each elder's
+memories fill; `abstention` asks for what nobody told, or what no tool can answer (then `tools` is
+empty); `questionnaire` is asked of every elder, who may have answered it or not.
 """
 
 import json
@@ -17,7 +17,11 @@ from agent_assets.text.language import LanguageCode
 Split = Literal["train", "heldout"]
 QuestionKind = Literal["tool", "recall", "template", "abstention", "questionnaire"]
 
-QUESTIONS_FILE, QUESTIONS_TEXT, UNCOVERED_FILE = "questions.jsonl", "questions.txt", "uncovered.json"
+QUESTIONS_FILE, QUESTIONS_TEXT, UNCOVERED_FILE = (
+    "questions.jsonl",
+    "questions.txt",
+    "uncovered.json",
+)
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,20 @@ class Question:
 
 
 def write_questions(folder: Path, questions: Iterable[Question]) -> None:
-    """Write `questions.jsonl`; the bare texts one per line as `questions.txt`, and of each language as
-    `questions.<language>.json` (`{language, count, questions}`)."""
+    """Write `questions.jsonl`; the bare texts one per line as `questions.txt`, and of each language
+    as `questions.<language>.json` (`{language, count, questions}`).
+    """
     questions = list(questions)
     lines = [canonical_json(asdict(question)) for question in questions]
     (folder / QUESTIONS_FILE).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     texts = [" ".join(question.text.split()) for question in questions]
     (folder / QUESTIONS_TEXT).write_text("".join(text + "\n" for text in texts), encoding="utf-8")
     for language in sorted({question.language for question in questions}):
-        own = [text for text, question in zip(texts, questions, strict=True) if question.language == language]
+        own = [
+            text
+            for text, question in zip(texts, questions, strict=True)
+            if question.language == language
+        ]
         listed = {"language": language, "count": len(own), "questions": own}
         text = json.dumps(listed, ensure_ascii=False, indent=2)
         (folder / f"questions.{language}.json").write_text(text + "\n", encoding="utf-8")

@@ -1,9 +1,11 @@
-"""Questions of a pipeline: what is asked, which calls answer it, and whether training or the held-out items use it.
+"""Questions of a pipeline: what is asked, which calls answer it, and whether training or the
+held-out items use it.
 
-Every question has a random generator of its own, keyed by (tool, language, use, number): more questions or more tools
-never change those there were. No held-out question shares its text or its arguments with a training question: a hash
-of the arguments decides on which side they may be used. Tools without arguments are exempt from the second rule, and
-a tool with so few possible arguments that training would get none is trained and not held out.
+Every question has a random generator of its own, keyed by (tool, language, use, number): more
+questions or more tools never change those there were. No held-out question shares its text or its
+arguments with a training question: a hash of the arguments decides on which side they may be used.
+Tools without arguments are exempt from the second rule, and a tool with so few possible arguments
+that training would get none is trained and not held out.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +19,11 @@ from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.counts import count
 from agent_assets.synthesis.questions.llm import LlmQuestions, Material, ask_questions
 from agent_assets.synthesis.questions.question import Question, write_questions, write_uncovered
-from agent_assets.synthesis.questions.scripted import never_told_questions, tool_questions, unanswerable_questions
+from agent_assets.synthesis.questions.scripted import (
+    never_told_questions,
+    tool_questions,
+    unanswerable_questions,
+)
 from agent_assets.synthesis.templates.file import WordingsFile, read_wordings
 from agent_assets.synthesis.templates.render import memory_sources
 from agent_assets.text.identify import choose_language
@@ -42,7 +48,9 @@ async def ask_llm(
     """
     words = read_wordings(wordings)
     filled = frozenset(tool.name for tool in tools if memory_sources(words, tool.name))
-    return await ask_questions(client, tools, config, material, skip=filled | _recall_tool(words), recall=words.recall)
+    return await ask_questions(
+        client, tools, config, material, skip=filled | _recall_tool(words), recall=words.recall
+    )
 
 
 def generate_questions(
@@ -79,7 +87,8 @@ def generate_questions(
     if words.recall is not None:
         if words.recall.tool not in {tool.name for tool in tools}:
             raise ConfigError(
-                f"The wordings ask for memories with the tool {words.recall.tool!r}, which no server has.",
+                f"The wordings ask for memories with the tool {words.recall.tool!r}, which no "
+                "server has.",
                 next_step="correct recall.tool, or enable its server in mcp_config.json.",
             )
         for language in config.languages:
@@ -100,7 +109,8 @@ def make_questions(
     asked: LlmQuestions | None = None,
     questionnaire: Iterable[str] = (),
 ) -> JsonObject:
-    """Write questions.jsonl, questions.txt and questions.<language>.json into `folder`; returns counts.
+    """Write questions.jsonl, questions.txt and questions.<language>.json into `folder`; returns
+    counts.
 
     Raises:
         ConfigError: the wordings file is wrong or does not fit the tools.
@@ -110,10 +120,14 @@ def make_questions(
         tools, read_wordings(wordings), config, asked=asked, questionnaire=questionnaire
     )
     if not any(question.split == "train" for question in questions):
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in uncovered.items()) or "there are no tools"
+        reasons = (
+            "; ".join(f"{name}: {reason}" for name, reason in uncovered.items())
+            or "there are no tools"
+        )
         raise TrainingDataError(
             f"No questions could be made for {len(tools)} tools ({reasons}).",
-            next_step="enable a tool server in mcp_config.json, or give values for its parameters in the wordings.",
+            next_step="enable a tool server in mcp_config.json, or give values for its "
+            "parameters in the wordings.",
         )
     write_questions(folder, questions)
     write_uncovered(folder, uncovered)
@@ -136,7 +150,9 @@ def make_questions(
 
 
 def _borrowed_phrases(languages: Iterable[LanguageCode]) -> dict[LanguageCode, LanguageCode]:
-    """Languages in which nobody wrote what is asked where no wordings ask it, and which language it is asked in."""
+    """Languages in which nobody wrote what is asked where no wordings ask it, and which language it
+    is asked in.
+    """
     spoken = {language: rules_for(language).phrases.language for language in languages}
     return {language: other for language, other in spoken.items() if other != language}
 
@@ -148,7 +164,9 @@ def _recall_tool(words: WordingsFile) -> frozenset[str]:
 def _questionnaire(
     words: WordingsFile, config: QuestionsConfig, texts: Iterable[str], taken: set[str]
 ) -> Iterator[Question]:
-    """What all elders are asked, in the languages of the pipeline, split by the hash of each text."""
+    """What all elders are asked, in the languages of the pipeline, split by the hash of each
+    text.
+    """
     assert words.recall is not None, "called only with one"
     for text in sorted({" ".join(text.split()) for text in texts} - taken):
         language = choose_language(text, config.languages)
@@ -162,7 +180,9 @@ def _questionnaire(
                 split="heldout" if held else "train",
                 wording="questionnaire",
                 wording_seen=not held,
-                gold_calls=({"name": words.recall.tool, "arguments": {words.recall.parameter: text}},),
+                gold_calls=(
+                    {"name": words.recall.tool, "arguments": {words.recall.parameter: text}},
+                ),
                 kind="questionnaire",
                 difficulty=3,
             )

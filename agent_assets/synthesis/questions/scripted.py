@@ -10,7 +10,14 @@ from agent_assets.synthesis.questions.difficulty import difficulty
 from agent_assets.synthesis.questions.question import Question, Split
 from agent_assets.synthesis.templates.fallback import fallback_wordings, fill_fallback
 from agent_assets.synthesis.templates.file import LanguageWords, WordingsFile
-from agent_assets.synthesis.templates.render import Wording, fill, memory_sources, pools, split_wordings, tool_wordings
+from agent_assets.synthesis.templates.render import (
+    Wording,
+    fill,
+    memory_sources,
+    pools,
+    split_wordings,
+    tool_wordings,
+)
 from agent_assets.text.language import LanguageCode
 from agent_assets.text.seeds import in_share, seeded, short_hash
 
@@ -24,7 +31,11 @@ def heldout_side(tool: str, arguments: JsonObject) -> bool:
 
 
 def tool_questions(
-    tool: ToolSchema, words: WordingsFile, language: LanguageCode, config: QuestionsConfig, texts: set[str]
+    tool: ToolSchema,
+    words: WordingsFile,
+    language: LanguageCode,
+    config: QuestionsConfig,
+    texts: set[str],
 ) -> list[Question]:
     """Training questions, then held-out ones; templates for a tool that each elder's memories fill.
 
@@ -39,7 +50,9 @@ def tool_questions(
     if memory_sources(words, tool.name):
         return list(_templates(tool, words, language, wordings))
     wordings = wordings or fallback_wordings(tool, language, unseen_share=config.unseen_share)
-    seen, unseen = ([wording for wording in wordings if wording.seen is kind] for kind in (True, False))
+    seen, unseen = (
+        [wording for wording in wordings if wording.seen is kind] for kind in (True, False)
+    )
     maker = _Maker(tool, words, language, config.seed, texts)
     if not tool.parameters.get("properties"):
         train = _Use("t", "train", config.per_tool_without_arguments)
@@ -74,8 +87,11 @@ class _Maker:
     seed: int
     texts: set[str]
 
-    def ask(self, use: _Use, wordings: Sequence[Wording], *, sided: bool = True) -> Iterator[Question]:
-        """Questions of one use, wordings taking turns. `sided` keeps arguments on the side of their split.
+    def ask(
+        self, use: _Use, wordings: Sequence[Wording], *, sided: bool = True
+    ) -> Iterator[Question]:
+        """Questions of one use, wordings taking turns. `sided` keeps arguments on the side of their
+        split.
 
         Fewer come out where neither new arguments nor a new text are found.
         """
@@ -89,12 +105,23 @@ class _Maker:
             failed += 1
             for _ in range(ATTEMPTS):
                 arguments = sample_arguments(
-                    self.tool, pools(self.words, self.tool), rng, names=wording.arguments, one_day=wording.one_day
+                    self.tool,
+                    pools(self.words, self.tool),
+                    rng,
+                    names=wording.arguments,
+                    one_day=wording.one_day,
                 )
                 text, key = self._text(wording, arguments), canonical_json(arguments)
-                # Training may ask for the same in two wordings; every held-out item asks for something else.
-                fits = not sided or heldout_side(self.tool.name, arguments) is (use.split == "heldout")
-                if fits and text not in self.texts and not (sided and use.split == "heldout" and key in used):
+                # Training may ask for the same in two wordings; every held-out item asks for
+                # something else.
+                fits = not sided or heldout_side(self.tool.name, arguments) is (
+                    use.split == "heldout"
+                )
+                if (
+                    fits
+                    and text not in self.texts
+                    and not (sided and use.split == "heldout" and key in used)
+                ):
                     failed = 0
                     used.add(key)
                     self.texts.add(text)
@@ -106,7 +133,9 @@ class _Maker:
             return fill_fallback(wording.text, arguments, self.tool, self.language)
         return fill(wording.text, arguments, self.words, self.tool, self.language)
 
-    def _question(self, use: _Use, number: int, wording: Wording, text: str, arguments: JsonObject) -> Question:
+    def _question(
+        self, use: _Use, number: int, wording: Wording, text: str, arguments: JsonObject
+    ) -> Question:
         call = {"name": self.tool.name, "arguments": arguments}
         return Question(
             id=f"{self.tool.name}-{self.language}-{use.name}{number:03d}",
@@ -146,11 +175,18 @@ def never_told_questions(
     recall = words.recall
     assert recall is not None, "called only with one"
     made = [
-        Wording(f"never_told.{language}.{short_hash('never_told', language, text)}", text, frozenset(), one_day=False)
+        Wording(
+            f"never_told.{language}.{short_hash('never_told', language, text)}",
+            text,
+            frozenset(),
+            one_day=False,
+        )
         for text in recall.never_told.get(language, LanguageWords()).questions
         if text not in texts
     ]
-    for wording in split_wordings(made, key=f"never_told|{language}", unseen_share=config.unseen_share):
+    for wording in split_wordings(
+        made, key=f"never_told|{language}", unseen_share=config.unseen_share
+    ):
         texts.add(wording.text)
         yield Question(
             id=wording.id,
@@ -171,11 +207,18 @@ def unanswerable_questions(
 ) -> Iterator[Question]:
     """Questions of the wordings file that no tool can answer, a share of them held out."""
     made = [
-        Wording(f"unanswerable.{language}.{short_hash('none', language, text)}", text, frozenset(), one_day=False)
+        Wording(
+            f"unanswerable.{language}.{short_hash('none', language, text)}",
+            text,
+            frozenset(),
+            one_day=False,
+        )
         for text in words.unanswerable.get(language, LanguageWords()).questions
         if text not in texts
     ]
-    for wording in split_wordings(made, key=f"unanswerable|{language}", unseen_share=config.unseen_share):
+    for wording in split_wordings(
+        made, key=f"unanswerable|{language}", unseen_share=config.unseen_share
+    ):
         texts.add(wording.text)
         yield Question(
             id=wording.id,

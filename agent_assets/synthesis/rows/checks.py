@@ -1,4 +1,6 @@
-"""Every reason not to train on an example that only synthesis can see: see docs/training-data.md for the codes."""
+"""Every reason not to train on an example that only synthesis can see: see docs/training-data.md
+for the codes.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,7 +8,13 @@ from dataclasses import dataclass
 from string import ascii_letters, digits, whitespace
 
 from agent_assets.agent.loop import Rollout, StopReason
-from agent_assets.conversations.messages import Conversation, JsonObject, Message, ToolCall, canonical_json
+from agent_assets.conversations.messages import (
+    Conversation,
+    JsonObject,
+    Message,
+    ToolCall,
+    canonical_json,
+)
 from agent_assets.conversations.validation import Rejection, RejectReason, validate_conversation
 from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.text.answers import cited_ids, offered_ids, recall_share, says_never_told
@@ -29,8 +37,8 @@ class Rules:
         replay: read-only tools are called again, and have to answer the same.
         read_only: tools that only read, although their server does not say so.
         banned: patterns that must occur nowhere.
-        min_own_words: share of an answer's words that its memory must hold; None for the scripted teacher, whose calls
-            have to be those of the script instead.
+        min_own_words: share of an answer's words that its memory must hold; None for the scripted
+            teacher, whose calls have to be those of the script instead.
     """
 
     max_tokens: int
@@ -43,7 +51,9 @@ class Rules:
 def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
     """Why a rollout is no training data, and no held-out item; empty when it is."""
     if rollout.stop_reason is not StopReason.ANSWERED:
-        return [Rejection(RejectReason.TEACHER_FAILED, f"the rollout ended with {rollout.stop_reason}")]
+        return [
+            Rejection(RejectReason.TEACHER_FAILED, f"the rollout ended with {rollout.stop_reason}")
+        ]
     messages = rollout.messages
     results = [message.content for message in messages if message.role == "tool"]
     errors = max(rollout.tool_errors, sum(map(_reads_as_error, results)))
@@ -51,10 +61,14 @@ def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
         return [Rejection(RejectReason.OBSERVATION_IS_ERROR, f"{errors} of {len(results)} results")]
     calls = [call for message in messages for call in message.tool_calls]
     found = _wrong_calls(task, calls, rules) + _wrong_results(task, messages, results)
-    found += validate_conversation(Conversation(messages, task.tools), max_chars=8 * rules.max_tokens)
+    found += validate_conversation(
+        Conversation(messages, task.tools), max_chars=8 * rules.max_tokens
+    )
     size = approximate_tokens(messages)
     if size > rules.max_tokens:
-        found.append(Rejection(RejectReason.TOO_LONG, f"about {size} tokens, {rules.max_tokens} allowed"))
+        found.append(
+            Rejection(RejectReason.TOO_LONG, f"about {size} tokens, {rules.max_tokens} allowed")
+        )
     found += _banned(messages, rules.banned)
     if task.tools:
         found += _wrong_answer(task, messages, results, rules)
@@ -63,7 +77,9 @@ def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
     return found
 
 
-async def replay(messages: Sequence[Message], toolbox: Tools, read_only: frozenset[str]) -> list[Rejection]:
+async def replay(
+    messages: Sequence[Message], toolbox: Tools, read_only: frozenset[str]
+) -> list[Rejection]:
     """Call what only reads once more: rows must not teach what changes by itself."""
     results: Mapping[str | None, str] = {
         message.tool_call_id: message.content for message in messages if message.role == "tool"
@@ -84,7 +100,9 @@ def approximate_tokens(messages: Sequence[Message]) -> int:
     A digit or a sign is about one token, a Chinese character two, other letters a quarter.
     """
     calls = [call for message in messages for call in message.tool_calls]
-    texts = [message.content for message in messages] + [canonical_json(call.arguments) for call in calls]
+    texts = [message.content for message in messages] + [
+        canonical_json(call.arguments) for call in calls
+    ]
     text = "".join(texts)
     ascii_text = text.encode("ascii", "ignore")
     others = len(text) - len(ascii_text)
@@ -92,39 +110,62 @@ def approximate_tokens(messages: Sequence[Message]) -> int:
     signs = len(ascii_text.translate(None, _NO_SIGNS))
     results = sum(message.role == "tool" for message in messages)
     frame = 6 * len(messages) + 26 * len(calls) + 8 * results
-    return round(numerals + 2 * others + 0.8 * signs + (len(text) - numerals - others - signs) / 4.2) + frame
+    return (
+        round(numerals + 2 * others + 0.8 * signs + (len(text) - numerals - others - signs) / 4.2)
+        + frame
+    )
 
 
 def _reads_as_error(result: str) -> bool:
-    """Whether a result is an error that its server sent as an answer, as many do: `Database error: ...`."""
+    """Whether a result is an error that its server sent as an answer, as many do: `Database error:
+    ...`.
+    """
     return _ERROR_TEXT.match(result) is not None
 
 
 def _wrong_calls(task: Task, calls: Sequence[ToolCall], rules: Rules) -> list[Rejection]:
-    """A script's calls are known to be right. A language model has to call a tool that answers the question."""
+    """A script's calls are known to be right. A language model has to call a tool that answers the
+    question.
+    """
     if rules.min_own_words is None:
         scripted = task.script.calls
-        if (calls or scripted) and _multiset(calls) != sorted(canonical_json(call) for call in scripted):
-            return [Rejection(RejectReason.TEACHER_FAILED, "other calls than those that answer the question")]
+        if (calls or scripted) and _multiset(calls) != sorted(
+            canonical_json(call) for call in scripted
+        ):
+            return [
+                Rejection(
+                    RejectReason.TEACHER_FAILED, "other calls than those that answer the question"
+                )
+            ]
         return []
     wanted = set(task.question.tools) if task.tools and task.kind != "abstention" else set()
     if wanted and not wanted & {call.name for call in calls}:
-        return [Rejection(RejectReason.WRONG_TOOL, f"none of {', '.join(sorted(wanted))} was called")]
+        return [
+            Rejection(RejectReason.WRONG_TOOL, f"none of {', '.join(sorted(wanted))} was called")
+        ]
     return []
 
 
-def _wrong_results(task: Task, messages: Sequence[Message], results: Sequence[str]) -> list[Rejection]:
+def _wrong_results(
+    task: Task, messages: Sequence[Message], results: Sequence[str]
+) -> list[Rejection]:
     found = []
     empty = [not read_result(result) for result in results]
     if task.kind == "abstention" and task.question.tools and not all(empty):
         found.append(Rejection(RejectReason.UNEXPECTED_RESULT, "something was found"))
     missing = set(task.memory_ids) - offered_ids(messages) if task.tools else set()
     if missing or (task.needs_result and (not empty or any(empty))):
-        found.append(Rejection(RejectReason.NO_RESULT, f"{len(missing)} memories missing of {len(task.memory_ids)}"))
+        found.append(
+            Rejection(
+                RejectReason.NO_RESULT, f"{len(missing)} memories missing of {len(task.memory_ids)}"
+            )
+        )
     return found
 
 
-def _wrong_answer(task: Task, messages: Sequence[Message], results: Sequence[str], rules: Rules) -> list[Rejection]:
+def _wrong_answer(
+    task: Task, messages: Sequence[Message], results: Sequence[str], rules: Rules
+) -> list[Rejection]:
     """What the final answer says against the results, or beside them."""
     answer, offered, language = messages[-1].content, offered_ids(messages), task.question.language
     calls = [canonical_json(call.arguments) for message in messages for call in message.tool_calls]
@@ -132,13 +173,18 @@ def _wrong_answer(task: Task, messages: Sequence[Message], results: Sequence[str
     others = [task.system, task.question.text, task.told, *task.memory_ids, *calls, *described]
     evidence = Evidence(results, others, offered)
     abstains = task.kind == "abstention"
-    found = [Rejection(RejectReason.NOT_GROUNDED, detail) for detail in not_grounded(answer, evidence, language)]
+    found = [
+        Rejection(RejectReason.NOT_GROUNDED, detail)
+        for detail in not_grounded(answer, evidence, language)
+    ]
     found += [
         Rejection(RejectReason.CONTRADICTS, detail)
         for detail in contradictions(answer, evidence, language, may_deny=abstains)
     ]
     if abstains and says_never_told(answer, language) is False:
-        found.append(Rejection(RejectReason.NOT_ABSTAINED, "the answer does not say that nothing is known"))
+        found.append(
+            Rejection(RejectReason.NOT_ABSTAINED, "the answer does not say that nothing is known")
+        )
     if rules.min_own_words is not None and (task.memory_ids or task.needs_result):
         if not cited_ids(answer, offered):
             found.append(Rejection(RejectReason.NOT_CITED, f"none of {len(offered)} memories"))
@@ -158,8 +204,14 @@ def _invented_numbers(task: Task, answer: str) -> list[Rejection]:
     """The quick check of answers without tools, which are told from the elder's own words."""
     invented = set(written_numbers(answer))
     if invented:
-        invented -= set(written_numbers(" ".join([task.question.text, task.told, *task.memory_ids])))
-    return [Rejection(RejectReason.NOT_GROUNDED, f"{len(invented)} numbers stand in no result")] if invented else []
+        invented -= set(
+            written_numbers(" ".join([task.question.text, task.told, *task.memory_ids]))
+        )
+    return (
+        [Rejection(RejectReason.NOT_GROUNDED, f"{len(invented)} numbers stand in no result")]
+        if invented
+        else []
+    )
 
 
 def _banned(messages: Sequence[Message], patterns: Sequence[re.Pattern[str]]) -> list[Rejection]:

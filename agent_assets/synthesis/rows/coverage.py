@@ -1,4 +1,6 @@
-"""What training rows cover: calls by tool and parameter, languages, kinds, wordings, and what was rejected why."""
+"""What training rows cover: calls by tool and parameter, languages, kinds, wordings, and what was
+rejected why.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,10 +23,16 @@ def coverage(
         "exchanges": len(kept),
         "heldout": len(heldout),
         "rejected": len(rejected),
-        "rejected_by_reason": count(reason.reason for example in rejected for reason in example.rejections),
-        "calls_by_tool": {tool.name: sum(call.name == tool.name for call in calls) for tool in tools},
+        "rejected_by_reason": count(
+            reason.reason for example in rejected for reason in example.rejections
+        ),
+        "calls_by_tool": {
+            tool.name: sum(call.name == tool.name for call in calls) for tool in tools
+        },
         "parameters": {
-            tool.name: _parameters(tool, [call.arguments for call in calls if call.name == tool.name])
+            tool.name: _parameters(
+                tool, [call.arguments for call in calls if call.name == tool.name]
+            )
             for tool in tools
             if tool.parameters.get("properties")
         },
@@ -32,7 +40,9 @@ def coverage(
         "by_language": count(example.task.question.language for example in kept),
         "by_wording": count(example.task.question.wording for example in kept),
         "heldout_by_kind": count(example.task.kind for example in heldout),
-        "heldout_by_wording": count("seen" if example.task.question.wording_seen else "unseen" for example in heldout),
+        "heldout_by_wording": count(
+            "seen" if example.task.question.wording_seen else "unseen" for example in heldout
+        ),
         "uncovered": dict(sorted({**_without_calls(tools, calls, rejected), **uncovered}.items())),
     }
 
@@ -51,7 +61,9 @@ def _without_calls(
                 for reason in example.rejections
             )
             said = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
-            found[tool.name] = f"every question was rejected: {said}" if said else "no question asks for it"
+            found[tool.name] = (
+                f"every question was rejected: {said}" if said else "no question asks for it"
+            )
     return found
 
 
@@ -59,10 +71,14 @@ def _parameters(tool: ToolSchema, arguments: Sequence[JsonObject]) -> JsonObject
     found: JsonObject = {}
     for name, schema in tool.parameters["properties"].items():
         values = [call[name] for call in arguments if name in call]
-        flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
+        flat = [
+            item for value in values for item in (value if isinstance(value, list) else [value])
+        ]
         found[name] = {"given": len(values), "left_out": len(arguments) - len(values)}
         found[name]["different_values"] = len({canonical_json(value) for value in flat})
         allowed = schema.get("enum") or (schema.get("items") or {}).get("enum")
         if allowed:
-            found[name]["values"] = {str(value): sum(item == value for item in flat) for value in allowed}
+            found[name]["values"] = {
+                str(value): sum(item == value for item in flat) for value in allowed
+            }
     return found

@@ -1,4 +1,6 @@
-"""One question, answered by a teacher over the real tool servers, and every reason not to train on it."""
+"""One question, answered by a teacher over the real tool servers, and every reason not to train on
+it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -48,25 +50,34 @@ class Example:
         return approximate_tokens(self.messages)
 
 
-async def run_task(task: Task, teacher: ChatModel, toolbox: Tools, *, limits: Limits, rules: Rules) -> Example:
+async def run_task(
+    task: Task, teacher: ChatModel, toolbox: Tools, *, limits: Limits, rules: Rules
+) -> Example:
     """Ask the teacher, and check what came of it."""
     first = [Message("system", task.system)] if task.system else []
     asked = [*first, Message("user", task.question.text)]
     rollout = await run_agent(teacher, toolbox, asked, task.tools, limits)
     found = rejections(task, rollout, rules)
-    return Example(task, _in_order(rollout.messages[len(first) :], task.tools), tuple(dict.fromkeys(found)))
+    return Example(
+        task, _in_order(rollout.messages[len(first) :], task.tools), tuple(dict.fromkeys(found))
+    )
 
 
 async def replayed(example: Example, toolbox: Tools, *, rules: Rules) -> Example:
-    """The example, rejected if what only reads now answers otherwise. After all others were made: a clock, a counter
-    or a time of last access has moved by then."""
+    """The example, rejected if what only reads now answers otherwise. After all others were made: a
+    clock, a counter or a time of last access has moved by then.
+    """
     if example.rejections or not rules.replay:
         return example
-    return replace(example, rejections=tuple(await replay(example.messages, toolbox, rules.read_only)))
+    return replace(
+        example, rejections=tuple(await replay(example.messages, toolbox, rules.read_only))
+    )
 
 
 def told_example(task: Task, rules: Rules) -> Example:
-    """A task without tools as its script answers it: there is nothing to roll out, and elders have many of these."""
+    """A task without tools as its script answers it: there is nothing to roll out, and elders have
+    many of these.
+    """
     first = (Message("system", task.system),) if task.system else ()
     example = (Message("user", task.question.text), Message("assistant", task.script.answer(())))
     rollout = Rollout(first + example, StopReason.ANSWERED, seconds=0.0)
@@ -74,7 +85,9 @@ def told_example(task: Task, rules: Rules) -> Example:
 
 
 def _in_order(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> tuple[Message, ...]:
-    """The messages with the arguments of calls as the tools list them: one order for a model to learn."""
+    """The messages with the arguments of calls as the tools list them: one order for a model to
+    learn.
+    """
     schemas = {tool.name: tool.parameters for tool in tools}
     ordered = []
     for message in messages:

@@ -1,7 +1,9 @@
-"""The mix of an elder's rows: shares of persona, tool, abstention and general examples, so that one keeps the others.
+"""The mix of an elder's rows: shares of persona, tool, abstention and general examples, so that one
+keeps the others.
 
-Parts of which there are too many are cut down to the configured shares, by a hash of each example's id: the largest
-mix without repeating anything. General conversations are replayed as they stand, under no elder's prompt.
+Parts of which there are too many are cut down to the configured shares, by a hash of each example's
+id: the largest mix without repeating anything. General conversations are replayed as they stand,
+under no elder's prompt.
 """
 
 import json
@@ -19,13 +21,20 @@ from agent_assets.synthesis.rows.example import Example
 from agent_assets.text.seeds import short_hash, stable_hash
 
 GENERAL = "general"
-_PARTS = {"recall_open": "persona", "recall_closed": "persona", "tool": "tools", "abstention": "abstention"}
+_PARTS = {
+    "recall_open": "persona",
+    "recall_closed": "persona",
+    "tool": "tools",
+    "abstention": "abstention",
+}
 _OURS = Path(__file__).with_name("general_rows.yaml")
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """What is trained on: examples, general rows; shares as they are, and how many of each part were left out."""
+    """What is trained on: examples, general rows; shares as they are, and how many of each part
+    were left out.
+    """
 
     examples: list[Example]
     general: list[JsonObject] = field(default_factory=list)
@@ -37,22 +46,29 @@ class Mixed:
         return max(abs(self.shares[part] - share) for part, share in config.shares().items())
 
 
-def mix_rows(examples: Sequence[Example], general: Sequence[JsonObject], config: MixConfig, *, seed: int) -> Mixed:
+def mix_rows(
+    examples: Sequence[Example], general: Sequence[JsonObject], config: MixConfig, *, seed: int
+) -> Mixed:
     """Cut every part down to its share.
 
     Raises:
         TrainingDataError: a part with a share has nothing.
     """
-    parts: dict[str, list[tuple[int, Example | JsonObject]]] = {part: [] for part in config.shares()}
+    parts: dict[str, list[tuple[int, Example | JsonObject]]] = {
+        part: [] for part in config.shares()
+    }
     for example in examples:
-        parts[_PARTS[example.task.kind]].append((stable_hash("mix", seed, example.task.question.id), example))
+        parts[_PARTS[example.task.kind]].append(
+            (stable_hash("mix", seed, example.task.question.id), example)
+        )
     parts[GENERAL] = [(stable_hash("mix", seed, row["id"]), row) for row in general]
     shares = {part: share for part, share in config.shares().items() if share}
     empty = sorted(part for part in shares if not parts[part])
     if empty:
         raise TrainingDataError(
             f"The mix wants rows of {', '.join(empty)}, and there are none.",
-            next_step="set their share to 0, or ask more questions of that kind; general rows are those of "
+            next_step="set their share to 0, or ask more questions of that kind; general rows "
+            "are those of "
             "train_jsonl.mix.general_rows, or ours, of which not every language has some.",
         )
     total = min(len(parts[part]) / share for part, share in shares.items())
@@ -71,7 +87,8 @@ def mix_rows(examples: Sequence[Example], general: Sequence[JsonObject], config:
 
 
 def general_rows(path: Path | None, language: str) -> list[JsonObject]:
-    """General conversations as rows: of a file (any of the three row formats), or ours in a language, if there are any.
+    """General conversations as rows: of a file (any of the three row formats), or ours in a
+    language, if there are any.
 
     Raises:
         ConfigError: the file is not JSONL of one of the formats.
@@ -87,15 +104,22 @@ def general_rows(path: Path | None, language: str) -> list[JsonObject]:
 
 def _ours(language: str) -> list[Conversation]:
     pairs = yaml.safe_load(_OURS.read_text(encoding="utf-8")).get(language, {})
-    return [Conversation((Message("user", asked), Message("assistant", answer))) for asked, answer in pairs.items()]
+    return [
+        Conversation((Message("user", asked), Message("assistant", answer)))
+        for asked, answer in pairs.items()
+    ]
 
 
 def _read(path: Path) -> list[Conversation]:
     found = []
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: texts may hold U+2028 and its like
+        lines = path.read_text(encoding="utf-8").split(
+            "\n"
+        )  # not splitlines: texts may hold U+2028 and its like
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path.name} is not UTF-8 ({error.reason}).", next_step="save it as UTF-8.") from None
+        raise ConfigError(
+            f"{path.name} is not UTF-8 ({error.reason}).", next_step="save it as UTF-8."
+        ) from None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

@@ -15,7 +15,8 @@ class Elder:
 
     Args:
         language: that of the memories.
-        asked_in: that of questions and fixed replies: another one where the wordings file has none in the elder's.
+        asked_in: that of questions and fixed replies: another one where the wordings file has none
+            in the elder's.
         memories: those that can be asked for, sorted by id.
         system: system prompt.
         tools: what the agent is offered.

@@ -7,10 +7,10 @@
 | tool | with tools: the other memory tools | what they return, cited |
 | abstention | with tools: what nobody told | says so |
 
-Held out are wordings that training never uses. A quarter of the memories is never looked up in training, so that
-held-out recall with tools also has arguments that training never saw; an elder with too few memories for that is asked
-about the others. Every memory is trained without tools.
-"""
+Held out are wordings that training never uses. A quarter of the memories is never looked up in
+training, so that held-out recall with tools also has arguments that training never saw; an elder
+with too few memories for that is asked about the others. Every memory is trained without tools.
+"""  # noqa: E501
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -67,7 +67,8 @@ def elder_tasks(
     mine = [*mine, *_unanswered(mine, memories, config)]
     if not any(question.kind == "recall" for question in mine):
         raise TrainingDataError(
-            f"Elder {profile.elder_id} speaks {profile.language}, and no question asks for memories in that language.",
+            f"Elder {profile.elder_id} speaks {profile.language}, and no question asks for "
+            "memories in that language.",
             next_step=f"add {profile.language} to questions.languages and to the wordings file.",
         )
     elder = Elder(
@@ -84,7 +85,9 @@ def elder_tasks(
     uncovered = _unknown_of_language(profile.language, asked_in)
     if len(usable) != len(memories):
         left_out = len(memories) - len(usable)
-        uncovered["memories"] = f"{left_out} left out: no question of their own, or the question of another memory"
+        uncovered["memories"] = (
+            f"{left_out} left out: no question of their own, or the question of another memory"
+        )
     tasks = [*open_tasks(elder, mine), *closed_tasks(elder, mine), *never_told_tasks(elder, mine)]
     tasks += tool_tasks(mine, words, tools, system=elder.system)
     arguments: MemoryArguments | None = None
@@ -100,9 +103,11 @@ def elder_tasks(
     return tasks, uncovered
 
 
-def _in_language(questions: Sequence[Question], language: LanguageCode) -> tuple[LanguageCode, list[Question]]:
-    """The questions in an elder's language; where it has neither rules nor wordings, those of the language that speaks
-    for it, and which one that is.
+def _in_language(
+    questions: Sequence[Question], language: LanguageCode
+) -> tuple[LanguageCode, list[Question]]:
+    """The questions in an elder's language; where it has neither rules nor wordings, those of the
+    language that speaks for it, and which one that is.
 
     Templates that an elder's own words fill and answer count as the elder's language all the same.
     """
@@ -112,39 +117,56 @@ def _in_language(questions: Sequence[Question], language: LanguageCode) -> tuple
         return language, own
     filled = {"recall", "template"}
     borrowed = [question for question in questions if question.language == substitute]
-    return substitute, [replace(one, language=language) if one.kind in filled else one for one in borrowed]
+    return substitute, [
+        replace(one, language=language) if one.kind in filled else one for one in borrowed
+    ]
 
 
 def _unknown_of_language(language: LanguageCode, asked_in: LanguageCode) -> dict[str, str]:
-    """What is not known of an elder's language, or not said in it; as the data report and the metadata have it."""
+    """What is not known of an elder's language, or not said in it; as the data report and the
+    metadata have it.
+    """
     unknown = {}
     if language not in known_languages():
         unknown["language"] = (
-            f"there are no rules for {language!r}: its stop words, names of people, and how it says that something was "
+            f"there are no rules for {language!r}: its stop words, names of people, and how it "
+            "says that something was "
             "never told are not known, and not checked"
         )
     if asked_in != language:
         unknown["wordings"] = (
-            f"the wordings file has none in {language!r}: questions, and replies that something was never told, are in "
+            f"the wordings file has none in {language!r}: questions, and replies that something "
+            "was never told, are in "
             f"{rules_for(asked_in).name}"
         )
     if (phrases := rules_for(language).phrases.language) != language:
         unknown["phrases"] = (
-            f"{language!r} has none: our system prompt and fixed phrases are in {rules_for(phrases).name}"
+            f"{language!r} has none: our system prompt and fixed phrases are in "
+            f"{rules_for(phrases).name}"
         )
     return unknown
 
 
-def _unanswered(questions: Sequence[Question], memories: Sequence[Memory], config: RowsConfig) -> list[Question]:
-    """Questions of the questionnaire that the elder never answered, the first of them by hash, as never told."""
+def _unanswered(
+    questions: Sequence[Question], memories: Sequence[Memory], config: RowsConfig
+) -> list[Question]:
+    """Questions of the questionnaire that the elder never answered, the first of them by hash, as
+    never told.
+    """
     answered = {" ".join(memory.question.split()) for memory in memories}
-    open_ones = [one for one in questions if one.kind == "questionnaire" and one.text not in answered]
-    first = sorted(open_ones, key=lambda one: stable_hash("questionnaire", one.id))[: config.questionnaire_questions]
+    open_ones = [
+        one for one in questions if one.kind == "questionnaire" and one.text not in answered
+    ]
+    first = sorted(open_ones, key=lambda one: stable_hash("questionnaire", one.id))[
+        : config.questionnaire_questions
+    ]
     return [replace(question, kind="abstention") for question in first]
 
 
 def _usable(memories: Sequence[Memory]) -> list[Memory]:
-    """Memories that can be asked for: with a question, and the first of those with the same question."""
+    """Memories that can be asked for: with a question, and the first of those with the same
+    question.
+    """
     by_question: dict[str, Memory] = {}
     for memory in sorted(memories, key=lambda memory: memory.memory_id):
         if memory.question.strip() and memory.answer.strip():

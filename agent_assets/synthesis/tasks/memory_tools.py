@@ -1,4 +1,6 @@
-"""Tasks for the memory tools other than search, with arguments that the elder's memories can answer."""
+"""Tasks for the memory tools other than search, with arguments that the elder's memories can
+answer.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,8 +22,14 @@ ATTEMPTS = 50
 def memory_tool_tasks(
     elder: Elder, questions: Sequence[Question], tool: ToolSchema, arguments: MemoryArguments
 ) -> Iterator[Task]:
-    """Questions for one memory tool, arguments taken from the memories; held-out arguments never meet training's."""
-    templates = [question for question in questions if question.kind == "template" and tool.name in question.tools]
+    """Questions for one memory tool, arguments taken from the memories; held-out arguments never
+    meet training's.
+    """
+    templates = [
+        question
+        for question in questions
+        if question.kind == "template" and tool.name in question.tools
+    ]
     seen, unseen = ([t for t in templates if t.wording_seen is kind] for kind in (True, False))
     most = elder.config.heldout_memory_tool_questions
     used: set[str] = set()
@@ -36,7 +44,8 @@ def memory_tool_tasks(
             for _ in range(ATTEMPTS):
                 chosen = arguments.sample(memory_sources(elder.words, tool.name), rng)
                 text = fill(wording.text, chosen, elder.words, tool, elder.asked_in)
-                # Training may ask for the same thing in two wordings; a held-out item asks for something new.
+                # Training may ask for the same thing in two wordings; a held-out item asks for
+                # something new.
                 fresh = text not in used and (split == "train" or str(chosen) not in used)
                 if fresh and heldout_side(tool.name, chosen) is (split == "heldout"):
                     used |= {text, str(chosen)}
@@ -48,7 +57,11 @@ def memory_tool_tasks(
                         gold_calls=({"name": tool.name, "arguments": chosen},),
                         kind="tool",
                     )
-                    answer = memories_answer(language=elder.language, max_words=elder.config.max_answer_words)
+                    answer = memories_answer(
+                        language=elder.language, max_words=elder.config.max_answer_words
+                    )
                     script = Script(question.gold_calls, answer)
-                    yield Task(question, "tool", elder.system, elder.tools, script, needs_result=True)
+                    yield Task(
+                        question, "tool", elder.system, elder.tools, script, needs_result=True
+                    )
                     break

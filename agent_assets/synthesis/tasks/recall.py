@@ -19,7 +19,9 @@ HELDOUT_WORDINGS_OF_NEVER_TOLD = 3
 
 def _wordings(questions: Sequence[Question], split: Split) -> list[Question]:
     """Recall templates of one split; the barest first."""
-    found = [question for question in questions if question.kind == "recall" and question.split == split]
+    found = [
+        question for question in questions if question.kind == "recall" and question.split == split
+    ]
     return sorted(found, key=lambda question: (len(question.text), question.id))
 
 
@@ -45,7 +47,9 @@ def _asked(wording: Question, query: str, elder: Elder, use: str, key: str) -> Q
 
 
 def _query(memory: Memory) -> str:
-    """What is searched for: the memory's own question, which a small model can copy from what it was asked."""
+    """What is searched for: the memory's own question, which a small model can copy from what it
+    was asked.
+    """
     return " ".join(memory.question.split())
 
 
@@ -55,11 +59,16 @@ def _recall_task(elder: Elder, memory: Memory, wording: Question, kind: ItemKind
     if kind == "recall_open":
         question = _asked(wording, _query(memory), elder, use, memory.memory_id)
         script = Script(
-            question.gold_calls, memory_answer(memory.memory_id, before, language=elder.language, max_words=most)
+            question.gold_calls,
+            memory_answer(memory.memory_id, before, language=elder.language, max_words=most),
         )
         return Task(question, kind, elder.system, elder.tools, script, (memory.memory_id,))
-    question = replace(_asked(wording, _query(memory), elder, use, memory.memory_id), tools=(), gold_calls=())
-    script = Script((), fixed_answer(before + own_words(memory.answer, language=elder.language, max_words=most)))
+    question = replace(
+        _asked(wording, _query(memory), elder, use, memory.memory_id), tools=(), gold_calls=()
+    )
+    script = Script(
+        (), fixed_answer(before + own_words(memory.answer, language=elder.language, max_words=most))
+    )
     return Task(question, kind, elder.system, (), script, (memory.memory_id,), told=memory.answer)
 
 
@@ -74,33 +83,45 @@ def open_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Task]:
     for memory in elder.memories:
         if memory.memory_id not in held_ids:
             for number in range(elder.config.open_per_memory):
-                yield _recall_task(elder, memory, _pick(train, memory.memory_id, number), "recall_open")
+                yield _recall_task(
+                    elder, memory, _pick(train, memory.memory_id, number), "recall_open"
+                )
     yield from _heldout_recall(elder, held or elder.memories, unseen, "recall_open")
 
 
 def closed_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Task]:
-    """Recall without tools: training tells every memory, held-out items ask for them in unseen wordings."""
+    """Recall without tools: training tells every memory, held-out items ask for them in unseen
+    wordings.
+    """
     train, unseen = _wordings(questions, "train"), _wordings(questions, "heldout")
     for memory in elder.memories:
         for number in range(elder.config.closed_per_memory):
-            yield _recall_task(elder, memory, _pick(train, "closed" + memory.memory_id, number), "recall_closed")
+            yield _recall_task(
+                elder, memory, _pick(train, "closed" + memory.memory_id, number), "recall_closed"
+            )
     yield from _heldout_recall(elder, elder.memories, unseen, "recall_closed")
 
 
 def _heldout_recall(
     elder: Elder, memories: Sequence[Memory], wordings: Sequence[Question], kind: ItemKind
 ) -> Iterator[Task]:
-    """Memories in hash order, each in one unseen wording, and again in another until there are enough."""
+    """Memories in hash order, each in one unseen wording, and again in another until there are
+    enough.
+    """
     in_order = sorted(memories, key=lambda memory: stable_hash(kind, memory.memory_id))
     most = min(elder.config.heldout_recall, len(memories) * len(wordings))
     for number in range(most):
         memory = in_order[number % len(in_order)]
         start = stable_hash("heldout", memory.memory_id)
-        yield _recall_task(elder, memory, wordings[(start + number // len(in_order)) % len(wordings)], kind)
+        yield _recall_task(
+            elder, memory, wordings[(start + number // len(in_order)) % len(wordings)], kind
+        )
 
 
 def never_told_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Task]:
-    """What nobody told, bare and in the wordings that memories are asked in: the wording must not give it away."""
+    """What nobody told, bare and in the wordings that memories are asked in: the wording must not
+    give it away.
+    """
     wordings = {split: _wordings(questions, split) for split in ("train", "heldout")}
     # A question that is held out may stand bare: the question itself was never seen.
     wordings["heldout"] = [wordings["train"][0], *wordings["heldout"]]
@@ -108,20 +129,33 @@ def never_told_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Ta
     asked = [question for question in questions if question.kind == "abstention"]
     if asked and not answers:
         raise ConfigError(
-            f"The wordings file has {elder.asked_in} questions that were never told, and no answers that say so.",
+            f"The wordings file has {elder.asked_in} questions that were never told, and no "
+            "answers that say so.",
             next_step=f"add recall.never_told.{elder.asked_in}.answers to it.",
         )
-    repeats: Mapping[str, int] = {"train": elder.config.never_told_repeats, "heldout": HELDOUT_WORDINGS_OF_NEVER_TOLD}
+    repeats: Mapping[str, int] = {
+        "train": elder.config.never_told_repeats,
+        "heldout": HELDOUT_WORDINGS_OF_NEVER_TOLD,
+    }
     held = 0
     for number in range(max(repeats.values())):
         for question in asked:
             split = question.split
-            if number >= repeats[split] or (split == "heldout" and held >= elder.config.heldout_recall):
+            if number >= repeats[split] or (
+                split == "heldout" and held >= elder.config.heldout_recall
+            ):
                 continue
             held += split == "heldout"
             wording = _pick(wordings[split], question.id, number)
             told = _asked(wording, question.text, elder, "never", question.id.rsplit(".", 1)[-1])
-            # The wording counts as the elder's language; the fixed reply is in that of the question.
+            # The wording counts as the elder's language; the fixed reply is in that of the
+            # question.
             told = replace(told, split=split, language=question.language)
             answer = answers[stable_hash("never", question.id, number) % len(answers)]
-            yield Task(told, "abstention", elder.system, elder.tools, Script(told.gold_calls, fixed_answer(answer)))
+            yield Task(
+                told,
+                "abstention",
+                elder.system,
+                elder.tools,
+                Script(told.gold_calls, fixed_answer(answer)),
+            )

@@ -1,4 +1,6 @@
-"""What the scripted teacher does for one question: the calls to make, and how it words their results."""
+"""What the scripted teacher does for one question: the calls to make, and how it words their
+results.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ Answer = Callable[[Sequence[str]], str]  # results in the order of the calls -> 
 
 @dataclass(frozen=True)
 class Script:
-    """What the teacher does for one question: the calls, all at once, and how it words their results."""
+    """What the teacher does for one question: the calls, all at once, and how it words their
+    results.
+    """
 
     calls: tuple[JsonObject, ...]
     answer: Answer
@@ -25,7 +29,9 @@ def fixed_answer(text: str) -> Answer:
 
 
 def result_answer(template: str | None, said: Mapping[str, str], language: LanguageCode) -> Answer:
-    """The values of the results in a template with slots for arguments and `{result}`; None is a plain one."""
+    """The values of the results in a template with slots for arguments and `{result}`; None is a
+    plain one.
+    """
 
     def answer(results: Sequence[str]) -> str:
         stated = "; ".join(filter(None, map(state_result, results)))
@@ -42,7 +48,9 @@ def memory_answer(memory_id: str, before: str, *, language: LanguageCode, max_wo
     """One memory as told, cited. "" when the results do not hold it: such a row is rejected."""
 
     def answer(results: Sequence[str]) -> str:
-        found = [entry for result in results for entry in memories_in(result) if entry["id"] == memory_id]
+        found = [
+            entry for result in results for entry in memories_in(result) if entry["id"] == memory_id
+        ]
         if not found:
             return ""
         words = own_words(found[0]["text"], language=language, max_words=max_words)

@@ -1,4 +1,6 @@
-"""What a teacher is asked, and the tools it is answered with: what everything that makes or checks examples shares."""
+"""What a teacher is asked, and the tools it is answered with: what everything that makes or checks
+examples shares.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,6 @@
-"""Tasks from questions that are asked as they stand: those that tools answer, and those that no tool can answer."""
+"""Tasks from questions that are asked as they stand: those that tools answer, and those that no
+tool can answer.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -42,14 +44,18 @@ def unanswerable_tasks(
             texts = words.unanswerable.get(question.language, LanguageWords()).answers
             texts = texts or [rules_for(question.language).phrases.cannot]
             answer = texts[stable_hash("answer", question.id) % len(texts)]
-            tasks.append(Task(question, "abstention", system, tuple(tools), Script((), fixed_answer(answer))))
+            tasks.append(
+                Task(question, "abstention", system, tuple(tools), Script((), fixed_answer(answer)))
+            )
     return tasks
 
 
 def tool_script(question: Question, words: WordingsFile) -> Script:
-    """The gold calls of a question, and an answer template of the file with their arguments in words.
+    """The gold calls of a question, and an answer template of the file with their arguments in
+    words.
 
-    A language model's question has no gold calls: its script is empty, and not used."""
+    A language model's question has no gold calls: its script is empty, and not used.
+    """
     if not question.gold_calls:
         return Script((), fixed_answer(""))
     call = question.gold_calls[0]
@@ -59,7 +65,8 @@ def tool_script(question: Question, words: WordingsFile) -> Script:
     templates = [text for text in answers if known.issuperset(slots(text))]
     template = templates[stable_hash("answer", question.id) % len(templates)] if templates else None
     said: Mapping[str, str] = {
-        name: say(value, words, call["name"], name, question.language) for name, value in call["arguments"].items()
+        name: say(value, words, call["name"], name, question.language)
+        for name, value in call["arguments"].items()
     }
     return Script(question.gold_calls, result_answer(template, said, question.language))
 
@@ -69,6 +76,7 @@ def _check_answers(tool: ToolSchema, words: ToolWords) -> None:
     for text in (answer for language in words.languages.values() for answer in language.answers):
         if unknown := sorted(set(slots(text)) - known):
             raise ConfigError(
-                f"An answer of {tool.name} does not fit: {text!r}; the tool has no parameter {unknown}.",
+                f"An answer of {tool.name} does not fit: {text!r}; the tool has no parameter "
+                f"{unknown}.",
                 next_step="correct the slots of that answer in the wordings file.",
             )

@@ -1,8 +1,9 @@
-"""What a teacher has finished, question by question, so that a build that was stopped goes on where it was.
+"""What a teacher has finished, question by question, so that a build that was stopped goes on where
+it was.
 
-One line per question, flushed to disk before the next one counts as asked. A line cut by a kill is dropped and its
-question asked again; its answers come from the cache. The file is found again by the fingerprint of the build, so
-everything a question depends on is the same.
+One line per question, flushed to disk before the next one counts as asked. A line cut by a kill is
+dropped and its question asked again; its answers come from the cache. The file is found again by
+the fingerprint of the build, so everything a question depends on is the same.
 """
 
 import json
@@ -51,7 +52,9 @@ class Journal:
         """Keep a finished example."""
         entry = {
             "messages": [_plain(message) for message in example.messages],
-            "rejections": [[rejection.reason, rejection.detail] for rejection in example.rejections],
+            "rejections": [
+                [rejection.reason, rejection.detail] for rejection in example.rejections
+            ],
         }
         self._done[_key(example.task)] = _Done(example.messages, example.rejections)
         self._append({"key": _key(example.task), **entry})
@@ -72,7 +75,10 @@ class Journal:
             if "died" in entry:
                 self._deaths[entry["key"]] = self._deaths.get(entry["key"], 0) + 1
             else:
-                rejected = tuple(Rejection(RejectReason(reason), detail) for reason, detail in entry["rejections"])
+                rejected = tuple(
+                    Rejection(RejectReason(reason), detail)
+                    for reason, detail in entry["rejections"]
+                )
                 self._done[entry["key"]] = _Done(tuple(map(_message, entry["messages"])), rejected)
         if torn:
             with self._path.open("r+b") as file:
@@ -87,9 +93,9 @@ class Journal:
 
 def _key(task: Task) -> str:
     """Names a task within its build."""
-    return (
-        f"{task.question.id}:{short_hash(task.question.text, task.kind, bool(task.tools), canonical_json(task.system))}"
-    )
+    system = canonical_json(task.system)
+    asked = short_hash(task.question.text, task.kind, bool(task.tools), system)
+    return f"{task.question.id}:{asked}"
 
 
 def _plain(message: Message) -> JsonObject:
@@ -97,4 +103,6 @@ def _plain(message: Message) -> JsonObject:
 
 
 def _message(entry: JsonObject) -> Message:
-    return Message(**{**entry, "tool_calls": tuple(ToolCall(**call) for call in entry.get("tool_calls", ()))})
+    return Message(
+        **{**entry, "tool_calls": tuple(ToolCall(**call) for call in entry.get("tool_calls", ()))}
+    )

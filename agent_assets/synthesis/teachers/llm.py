@@ -1,4 +1,6 @@
-"""A language model as a teacher: what it is told besides the row's own system prompt, and its answers as messages."""
+"""A language model as a teacher: what it is told besides the row's own system prompt, and its
+answers as messages.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +22,9 @@ class LlmTeacher:
         persona: whether it speaks as an elder.
     """
 
-    def __init__(self, client: LlmClient, languages: Mapping[str, LanguageCode], *, persona: bool) -> None:
+    def __init__(
+        self, client: LlmClient, languages: Mapping[str, LanguageCode], *, persona: bool
+    ) -> None:
         self._client, self._languages, self._persona = client, languages, persona
 
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
@@ -46,7 +50,9 @@ class LlmTeacher:
         asked = next(message.content for message in messages if message.role == "user")
         language = self._languages[asked]
         rules = rules_for(language)
-        told = rules.phrases.teacher.format(language=rules.name) + (rules.phrases.persona if self._persona else "")
+        told = rules.phrases.teacher.format(language=rules.name) + (
+            rules.phrases.persona if self._persona else ""
+        )
         first = [message.content for message in messages if message.role == "system"]
         rest = [message for message in messages if message.role != "system"]
         return request_body([Message("system", "\n\n".join([*first, told])), *rest], tools)

@@ -28,7 +28,9 @@ class LlmTeaching:
 
 
 class SafeTools:
-    """The tools without those that destroy: a call of one is an error that a model can read, and reaches no server."""
+    """The tools without those that destroy: a call of one is an error that a model can read, and
+    reaches no server.
+    """
 
     def __init__(self, toolbox: Tools, forbidden: Collection[str]) -> None:
         self._toolbox, self._forbidden = toolbox, frozenset(forbidden)
@@ -56,7 +58,8 @@ async def teach(
     llm: LlmTeaching | None = None,
     teacher: ChatModel | None = None,
 ) -> list[Example]:
-    """All examples; a text asked before in the same way is rejected, and so is what would call a forbidden tool.
+    """All examples; a text asked before in the same way is rejected, and so is what would call a
+    forbidden tool.
 
     Args:
         persona: the agent speaks as an elder.
@@ -65,52 +68,89 @@ async def teach(
 
     Raises:
         ToolServerError: a server failed.
-        LlmError: the language model cannot be asked, or time ran out; what is finished is in the journal.
+        LlmError: the language model cannot be asked, or time ran out; what is finished is in the
+            journal.
     """
     first, repeated = _first_asked(tasks)
     forbidden = forbidden_tools(toolbox, config)
     safe = SafeTools(toolbox, forbidden)
     rules = _rules(config, by_script=llm is None)
-    known = {id(task): told_example(task, rules) for task in first if not task.tools and teacher is None}
-    known |= {id(task): _refused(task, RejectReason.WRITES, "its tool") for task in first if _calls(task) & forbidden}
+    known = {
+        id(task): told_example(task, rules) for task in first if not task.tools and teacher is None
+    }
+    known |= {
+        id(task): _refused(task, RejectReason.WRITES, "its tool")
+        for task in first
+        if _calls(task) & forbidden
+    }
     asked = [task for task in first if id(task) not in known]
     limits = Limits(
-        config.max_turns, config.max_tool_calls, config.question_seconds, config.max_question_tokens,
-        # An outage is for the client to end (`llm.give_up_s`): it is no reason to leave questions out.
+        config.max_turns,
+        config.max_tool_calls,
+        config.question_seconds,
+        config.max_question_tokens,
+        # An outage is for the client to end (`llm.give_up_s`): it is no reason to leave questions
+        # out.
         model_counts=llm is None,
-    )  # fmt: skip
+    )
     if llm is None:
         scripts = {(task.question.text, bool(task.tools)): task.script for task in reversed(tasks)}
-        run = partial(run_task, teacher=teacher or ScriptedTeacher(scripts), toolbox=safe, limits=limits, rules=rules)
+        run = partial(
+            run_task,
+            teacher=teacher or ScriptedTeacher(scripts),
+            toolbox=safe,
+            limits=limits,
+            rules=rules,
+        )
     else:
         languages = {task.question.text: task.question.language for task in tasks}
         model = LlmTeacher(llm.client, languages, persona=persona)
-        run = partial(_resume, journal=llm.journal, teacher=model, toolbox=safe, limits=limits, rules=rules)
+        run = partial(
+            _resume, journal=llm.journal, teacher=model, toolbox=safe, limits=limits, rules=rules
+        )
         # Where a tool server died before, the cause is found by asking alone.
         suspects = [task for task in asked if llm.journal.deaths(task)]
         await in_order([partial(run, task) for task in suspects], concurrency=1)
-    rolled_out = await in_order([partial(run, task) for task in asked], concurrency=config.concurrency)
+    rolled_out = await in_order(
+        [partial(run, task) for task in asked], concurrency=config.concurrency
+    )
     late = sum(map(_ran_out_of_time, rolled_out))
     if llm is not None and late:
         raise LlmUnavailable(
             f"{late} of {len(asked)} questions ran out of time: their tools took longer than "
             f"train_jsonl.question_seconds ({config.question_seconds:g}).",
-            next_step="materialize again (what is finished is kept), or raise train_jsonl.question_seconds in "
+            next_step="materialize again (what is finished is kept), or raise "
+            "train_jsonl.question_seconds in "
             "defs.yaml (answers are kept).",
         )
     journal = None if llm is None else llm.journal
-    again = [partial(_again, example, toolbox=safe, rules=rules, journal=journal) for example in rolled_out]
+    again = [
+        partial(_again, example, toolbox=safe, rules=rules, journal=journal)
+        for example in rolled_out
+    ]
     checked = iter(await in_order(again, concurrency=config.concurrency))
     found = [known[id(task)] if id(task) in known else next(checked) for task in first]
-    return found + [_refused(task, RejectReason.DUPLICATE, "this question is asked before") for task in repeated]
+    return found + [
+        _refused(task, RejectReason.DUPLICATE, "this question is asked before") for task in repeated
+    ]
 
 
 async def _resume(
-    task: Task, *, journal: Journal, teacher: ChatModel, toolbox: Tools, limits: Limits, rules: Rules
+    task: Task,
+    *,
+    journal: Journal,
+    teacher: ChatModel,
+    toolbox: Tools,
+    limits: Limits,
+    rules: Rules,
 ) -> Example:
-    """The example of the journal, or a new one, which is kept unless it was the time that ran out."""
+    """The example of the journal, or a new one, which is kept unless it was the time that ran
+    out.
+    """
     if journal.deaths(task) >= MAX_DEATHS:
-        return _refused(task, RejectReason.TOOL_SERVER_FAILED, f"a tool server died {MAX_DEATHS} times on it")
+        return _refused(
+            task, RejectReason.TOOL_SERVER_FAILED, f"a tool server died {MAX_DEATHS} times on it"
+        )
     done = journal.find(task)
     if done is not None:
         return done
@@ -126,12 +166,15 @@ async def _resume(
 
 def _ran_out_of_time(example: Example) -> bool:
     return any(
-        rejection.reason is RejectReason.TEACHER_FAILED and rejection.detail.endswith(StopReason.TIMEOUT)
+        rejection.reason is RejectReason.TEACHER_FAILED
+        and rejection.detail.endswith(StopReason.TIMEOUT)
         for rejection in example.rejections
     )
 
 
-async def _again(example: Example, *, toolbox: Tools, rules: Rules, journal: Journal | None) -> Example:
+async def _again(
+    example: Example, *, toolbox: Tools, rules: Rules, journal: Journal | None
+) -> Example:
     try:
         return await replayed(example, toolbox, rules=rules)
     except ToolServerError:
@@ -145,10 +188,13 @@ def _rules(config: RowsConfig, *, by_script: bool) -> Rules:
         banned = tuple(re.compile(pattern) for pattern in config.banned)
     except re.error as error:
         raise ConfigError(
-            f"A pattern of train_jsonl.banned is wrong: {error}.", next_step="correct it in defs.yaml."
+            f"A pattern of train_jsonl.banned is wrong: {error}.",
+            next_step="correct it in defs.yaml.",
         ) from None
     own_words = None if by_script else config.min_own_words
-    return Rules(config.max_row_tokens, config.replay, frozenset(config.read_only_tools), banned, own_words)
+    return Rules(
+        config.max_row_tokens, config.replay, frozenset(config.read_only_tools), banned, own_words
+    )
 
 
 def _first_asked(tasks: Sequence[Task]) -> tuple[list[Task], list[Task]]:

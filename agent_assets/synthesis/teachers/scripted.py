@@ -1,4 +1,6 @@
-"""A teacher without a language model: it makes the calls that are known to be right, and words what they returned."""
+"""A teacher without a language model: it makes the calls that are known to be right, and words what
+they returned.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +10,9 @@ from agent_assets.synthesis.tasks.script import Script
 
 
 class ScriptedTeacher:
-    """A `ChatModel` that knows the scripts of all questions by their text and by whether tools are offered."""
+    """A `ChatModel` that knows the scripts of all questions by their text and by whether tools are
+    offered.
+    """
 
     def __init__(self, scripts: Mapping[tuple[str, bool], Script]) -> None:
         self._scripts = scripts

@@ -4,7 +4,13 @@ import re
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.synthesis.arguments.json_schema import resolve
-from agent_assets.synthesis.templates.render import ARGUMENTS, TASK, Wording, say_value, split_wordings
+from agent_assets.synthesis.templates.render import (
+    ARGUMENTS,
+    TASK,
+    Wording,
+    say_value,
+    split_wordings,
+)
 from agent_assets.text.language import LanguageCode
 from agent_assets.text.languages.registry import rules_for
 from agent_assets.text.seeds import short_hash
@@ -13,31 +19,49 @@ MAX_LABEL_WORDS = 4
 MAX_TASK_WORDS = 14
 
 
-def fallback_wordings(tool: ToolSchema, language: LanguageCode, *, unseen_share: float) -> list[Wording]:
+def fallback_wordings(
+    tool: ToolSchema, language: LanguageCode, *, unseen_share: float
+) -> list[Wording]:
     """Wordings for whatever arguments are sampled, split into seen and unseen."""
     phrases = rules_for(language).phrases
     templates = phrases.requests if tool.parameters.get("properties") else phrases.bare_requests
     made = [
-        Wording(f"fallback.{language}.{short_hash('fallback', language, text)}", text, None, one_day=False)
+        Wording(
+            f"fallback.{language}.{short_hash('fallback', language, text)}",
+            text,
+            None,
+            one_day=False,
+        )
         for text in templates
     ]
     return split_wordings(made, key=f"fallback|{language}", unseen_share=unseen_share)
 
 
-def fill_fallback(text: str, arguments: JsonObject, tool: ToolSchema, language: LanguageCode) -> str:
+def fill_fallback(
+    text: str, arguments: JsonObject, tool: ToolSchema, language: LanguageCode
+) -> str:
     """The template with the tool's task and its arguments in words."""
     phrases = rules_for(language).phrases
-    if not arguments and f"{{{ARGUMENTS}}}" in text:  # only optional parameters, none of them chosen
+    if (
+        not arguments and f"{{{ARGUMENTS}}}" in text
+    ):  # only optional parameters, none of them chosen
         text = phrases.task
-    said = (f"{_label(tool, name)} {say_value(value, language, {})}" for name, value in arguments.items())
+    said = (
+        f"{_label(tool, name)} {say_value(value, language, {})}"
+        for name, value in arguments.items()
+    )
     task = _task(tool)
     question = text.format_map({TASK: task, ARGUMENTS: phrases.argument_comma.join(said)})
     return question[:1].upper() + question[1:]
 
 
 def _task(tool: ToolSchema) -> str:
-    """The first sentence of the description, short and without its full stop, or the name in words."""
-    sentence = re.split(r"(?<=[.!?。！？])\s|\n", tool.description.strip(), maxsplit=1)[0].rstrip(".。!！ ")
+    """The first sentence of the description, short and without its full stop, or the name in
+    words.
+    """
+    sentence = re.split(r"(?<=[.!?。！？])\s|\n", tool.description.strip(), maxsplit=1)[0].rstrip(
+        ".。!！ "
+    )
     words = sentence.split()
     if not words or len(words) > MAX_TASK_WORDS:
         return tool.name.replace("_", " ").replace("-", " ")

@@ -1,7 +1,8 @@
-"""How tools are asked about and answered for: the wordings file of a pipeline, and the words made where it has none.
+"""How tools are asked about and answered for: the wordings file of a pipeline, and the words made
+where it has none.
 
-A wordings file (YAML) says per tool and language which questions ask for it, as templates with `{parameter}` slots, and
-which answers state its result (`{result}`):
+A wordings file (YAML) says per tool and language which questions ask for it, as templates with
+`{parameter}` slots, and which answers state its result (`{result}`):
 
     tools:
       get_price:
@@ -19,8 +20,9 @@ which answers state its result (`{result}`):
       never_told: {en: {questions: [...], answers: [...]}}
     unanswerable: {en: {questions: [...], answers: [...]}}   # other agents: what no tool can answer
 
-A question asks for exactly the arguments it has slots for; the slot `{day}` stands for both ends of a range of one day.
-A hash of its text decides whether training uses a wording or only held-out items do.
+A question asks for exactly the arguments it has slots for; the slot `{day}` stands for both ends of
+a range of one day. A hash of its text decides whether training uses a wording or only held-out
+items do.
 """
 
 import re
@@ -78,7 +80,9 @@ class ToolWords(StrictModel):
 
 
 class RecallWords(StrictModel):
-    """The tool that finds an elder's memories, its parameter, and questions whose answer nobody told."""
+    """The tool that finds an elder's memories, its parameter, and questions whose answer nobody
+    told.
+    """
 
     tool: str
     parameter: str

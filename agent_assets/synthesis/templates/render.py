@@ -1,4 +1,6 @@
-"""Question templates of a tool: which of them are unseen, and their slots filled as people say things."""
+"""Question templates of a tool: which of them are unseen, and their slots filled as people say
+things.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,7 +29,8 @@ class Wording:
 
     Args:
         id: stable, a hash of tool, language and text.
-        arguments: the arguments it asks for; None takes whatever was sampled (words made from a schema).
+        arguments: the arguments it asks for; None takes whatever was sampled (words made from a
+            schema).
         one_day: it asks for a single day.
         seen: training uses it; otherwise only held-out items do.
     """
@@ -42,31 +45,43 @@ class Wording:
 def tool_wordings(
     words: WordingsFile, tool: ToolSchema, language: LanguageCode, *, unseen_share: float
 ) -> list[Wording]:
-    """The wordings of the file for a tool, in file order, each marked seen or unseen; empty when there are none.
+    """The wordings of the file for a tool, in file order, each marked seen or unseen; empty when
+    there are none.
 
     Raises:
         ConfigError: a template has a slot the tool has no parameter for, or misses a required one.
     """
-    texts = list(dict.fromkeys(words.tools.get(tool.name, ToolWords()).language(language).questions))
+    texts = list(
+        dict.fromkeys(words.tools.get(tool.name, ToolWords()).language(language).questions)
+    )
     found = [_wording(tool, language, text) for text in texts]
     return split_wordings(found, key=f"{tool.name}|{language}", unseen_share=unseen_share)
 
 
 def split_wordings(wordings: Sequence[Wording], *, key: str, unseen_share: float) -> list[Wording]:
-    """Mark wordings as seen or unseen: the share of them with the lowest hashes of their texts is unseen.
+    """Mark wordings as seen or unseen: the share of them with the lowest hashes of their texts is
+    unseen.
 
-    At least two are unseen. Always seen are a wording that is nothing but a slot, and of each set of arguments the
-    wording with the highest hash: every set is trained.
+    At least two are unseen. Always seen are a wording that is nothing but a slot, and of each set
+    of arguments the wording with the highest hash: every set is trained.
     """
     in_order = sorted(wordings, key=lambda wording: stable_hash("unseen", key, wording.text))
     groups: dict[Any, Wording] = {}
     for wording in in_order:
         groups[wording.arguments, wording.one_day] = wording
-    always = {wording.id for wording in groups.values()} | {w.id for w in wordings if _BARE.fullmatch(w.text)}
+    always = {wording.id for wording in groups.values()} | {
+        w.id for w in wordings if _BARE.fullmatch(w.text)
+    }
     free = [wording.id for wording in in_order if wording.id not in always]
     unseen = set(free[: max(MIN_UNSEEN, round(unseen_share * len(wordings)))])
     return [
-        Wording(wording.id, wording.text, wording.arguments, wording.one_day, seen=wording.id not in unseen)
+        Wording(
+            wording.id,
+            wording.text,
+            wording.arguments,
+            wording.one_day,
+            seen=wording.id not in unseen,
+        )
         for wording in wordings
     ]
 
@@ -88,10 +103,16 @@ def pools(words: WordingsFile, tool: ToolSchema) -> dict[str, Pool]:
 def memory_sources(words: WordingsFile, tool: str) -> dict[str, MemorySource]:
     """Parameters of a tool that are filled in per elder."""
     parameters = words.tools.get(tool, ToolWords()).parameters
-    return {name: parameter.source for name, parameter in parameters.items() if parameter.source is not None}
+    return {
+        name: parameter.source
+        for name, parameter in parameters.items()
+        if parameter.source is not None
+    }
 
 
-def fill(text: str, arguments: JsonObject, words: WordingsFile, tool: ToolSchema, language: LanguageCode) -> str:
+def fill(
+    text: str, arguments: JsonObject, words: WordingsFile, tool: ToolSchema, language: LanguageCode
+) -> str:
     """A template with its slots filled by the arguments as they are said in a language."""
     said = {name: say(value, words, tool.name, name, language) for name, value in arguments.items()}
     start = next((start for start in date_ranges(tool) if start in arguments), None)
@@ -100,9 +121,15 @@ def fill(text: str, arguments: JsonObject, words: WordingsFile, tool: ToolSchema
     return text.format_map(said)
 
 
-def say(value: object, words: WordingsFile, tool: str, parameter: str, language: LanguageCode) -> str:
+def say(
+    value: object, words: WordingsFile, tool: str, parameter: str, language: LanguageCode
+) -> str:
     """A value in words: lists as in a sentence, names as the file translates them."""
-    known = words.tools.get(tool, ToolWords()).parameters.get(parameter, ParameterWords()).said.get(language, {})
+    known = (
+        words.tools.get(tool, ToolWords())
+        .parameters.get(parameter, ParameterWords())
+        .said.get(language, {})
+    )
     return say_value(value, language, known)
 
 
@@ -146,4 +173,9 @@ def _wording(tool: ToolSchema, language: LanguageCode, text: str) -> Wording:
             f"A {language} wording of {tool.name} does not fit: {text!r}; the tool {wrong}.",
             next_step="correct the slots of that wording.",
         )
-    return Wording(f"{tool.name}.{language}.{short_hash(tool.name, language, text)}", text, frozenset(names), one_day)
+    return Wording(
+        f"{tool.name}.{language}.{short_hash(tool.name, language, text)}",
+        text,
+        frozenset(names),
+        one_day,
+    )

@@ -1,8 +1,9 @@
-"""Every language without a module: the boundaries of Unicode (UAX 29), by ICU, with its dictionaries for Thai, Japanese
-and other scripts without spaces.
+"""Every language without a module: the boundaries of Unicode (UAX 29), by ICU, with its
+dictionaries for Thai, Japanese and other scripts without spaces.
 
-What only a speaker of the language knows is unknown here, and said to be so: there are no stop words, no names, and
-nobody knows how a reply says that something was never told. What is said is said in English (`Phrases.language`).
+What only a speaker of the language knows is unknown here, and said to be so: there are no stop
+words, no names, and nobody knows how a reply says that something was never told. What is said is
+said in English (`Phrases.language`).
 """
 
 import re
@@ -17,13 +18,17 @@ from agent_assets.text.quotations import unknown_quotations
 from agent_assets.text.scripts import KHMER, LAO, MYANMAR, THAI
 
 # In Thai and its neighbours a space stands between clauses.
-_CLAUSE_END = re.compile(rf"(?<=[,;:])\s+|(?<=[，；：、،؛])\s*|(?<=[{THAI}{LAO}{MYANMAR}{KHMER}])\s+")
+_CLAUSE_END = re.compile(
+    rf"(?<=[,;:])\s+|(?<=[，；：、،؛])\s*|(?<=[{THAI}{LAO}{MYANMAR}{KHMER}])\s+"
+)
 _CLAUSE_SIGNS = ",;:，；：、،؛"
 _NUMERAL = re.compile(r"[\d.,٫٬]+")
 
 
 class GenericRules:
-    """Rules for a language of which only its code is known. A module of its own may start from them."""
+    """Rules for a language of which only its code is known. A module of its own may start from
+    them.
+    """
 
     stop_words: frozenset[str] = frozenset()
     aliases: frozenset[str] = frozenset()
@@ -40,7 +45,9 @@ class GenericRules:
     def name(self) -> str:
         """In words that a language model follows."""
         return (
-            "the language of the question" if self.code == UNKNOWN_LANGUAGE else f"the language {self.code!r} (ISO 639)"
+            "the language of the question"
+            if self.code == UNKNOWN_LANGUAGE
+            else f"the language {self.code!r} (ISO 639)"
         )
 
     @property
@@ -58,12 +65,16 @@ class GenericRules:
         return {word for word in words if not _NUMERAL.fullmatch(word)} - self.stop_words
 
     def search_terms(self, text: str) -> list[str]:
-        """Words and numbers without stop words: stems and what else questions share are not known."""
+        """Words and numbers without stop words: stems and what else questions share are not
+        known.
+        """
         words = (ascii_digits(text[start:end]) for start, end in self._words(text))
         return [word for word in words if word not in self.stop_words]
 
     def sentences(self, text: str) -> list[str]:
-        """Sentences of Unicode; abbreviations that its locale data knows end none. Thai has no signs that end one."""
+        """Sentences of Unicode; abbreviations that its locale data knows end none. Thai has no
+        signs that end one.
+        """
         from icu4py.breakers import SentenceBreaker
 
         return _stripped(SentenceBreaker(text, self._locale))
@@ -91,14 +102,17 @@ class GenericRules:
 
     @cached_property
     def _locale(self) -> str:
-        return f"{self.code}-u-ss-standard"  # with the abbreviations of the locale, where there are any
+        # with the abbreviations of the locale, where there are any
+        return f"{self.code}-u-ss-standard"
 
     def _words(self, text: str) -> Iterator[tuple[int, int]]:
         """Start and end of what holds a letter or a digit."""
         from icu4py.breakers import WordBreaker
 
         position = 0
-        for piece in WordBreaker(text, self.code):  # its `segments` counts UTF-16 units, not characters
+        for piece in WordBreaker(
+            text, self.code
+        ):  # its `segments` counts UTF-16 units, not characters
             end = position + len(piece)
             if any(map(str.isalnum, piece)):
                 yield position, end

@@ -29,7 +29,9 @@ def rules_for(code: LanguageCode) -> LanguageRules:
 
 @lru_cache(maxsize=256)
 def readers(code: LanguageCode) -> tuple[LanguageRules, ...]:
-    """By whose rules a text of a language is read: its own, then those of the languages it mixes in."""
+    """By whose rules a text of a language is read: its own, then those of the languages it mixes
+    in.
+    """
     own = rules_for(code)
     return own, *map(rules_for, own.also_read)
 

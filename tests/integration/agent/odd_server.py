@@ -1,4 +1,6 @@
-"""A stdio MCP server that misbehaves on request, on the wire and without any library: `python odd_server.py MODE`."""
+"""A stdio MCP server that misbehaves on request, on the wire and without any library: `python
+odd_server.py MODE`.
+"""
 
 import json
 import os
@@ -7,7 +9,10 @@ import time
 from typing import Any
 
 MODE = sys.argv[1]
-OBJECT = {"type": "object", "properties": {"text": {"type": "string", "title": "Text", "default": None}}}
+OBJECT = {
+    "type": "object",
+    "properties": {"text": {"type": "string", "title": "Text", "default": None}},
+}
 SCHEMAS: dict[str, dict[str, Any]] = {
     "not_object": {"type": "array", "items": {}},
     "missing_ref": {"type": "object", "properties": {"day": {"$ref": "#/$defs/Day"}}},
@@ -16,10 +21,19 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 ANSWERS: dict[str, dict[str, Any]] = {
     "structured": {"content": [], "structuredContent": {"b": 1, "a": "中"}},
     "huge": {"content": [{"type": "text", "text": "x" * 1_000_001}]},
-    "image": {"content": [{"type": "text", "text": "a"}, {"type": "image", "data": "AA==", "mimeType": "image/png"}]},
+    "image": {
+        "content": [
+            {"type": "text", "text": "a"},
+            {"type": "image", "data": "AA==", "mimeType": "image/png"},
+        ]
+    },
     "audio": {"content": [{"type": "audio", "data": "AA==", "mimeType": "audio/wav"}]},
-    "blob": {"content": [{"type": "resource", "resource": {"uri": "file:///a.bin", "blob": "AAECAw=="}}]},
-    "text_resource": {"content": [{"type": "resource", "resource": {"uri": "file:///a.txt", "text": "中"}}]},
+    "blob": {
+        "content": [{"type": "resource", "resource": {"uri": "file:///a.bin", "blob": "AAECAw=="}}]
+    },
+    "text_resource": {
+        "content": [{"type": "resource", "resource": {"uri": "file:///a.txt", "text": "中"}}]
+    },
     "link": {"content": [{"type": "resource_link", "uri": "file:///b.txt", "name": "b"}]},
     "control": {"content": [{"type": "text", "text": "a\x00b\x1b[31m"}]},
     "no_result": {"surprise": True},
@@ -31,10 +45,18 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         case "initialize":
             version = request["params"]["protocolVersion"]
             info = {"name": "odd", "version": "1"}
-            result: dict[str, Any] = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}
+            result: dict[str, Any] = {
+                "protocolVersion": version,
+                "capabilities": {"tools": {}},
+                "serverInfo": info,
+            }
             return {"result": result}
         case "tools/list":
-            tool = {"name": "odd_tool", "description": " Odd. ", "inputSchema": SCHEMAS.get(MODE, OBJECT)}
+            tool = {
+                "name": "odd_tool",
+                "description": " Odd. ",
+                "inputSchema": SCHEMAS.get(MODE, OBJECT),
+            }
             return {"result": {"tools": [tool]}}
         case "tools/call":
             if MODE == "die_in_call":
@@ -45,7 +67,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             if MODE == "refuse":
                 return {"error": {"code": -32602, "message": "text is not allowed"}}
             if MODE == "environment":
-                return {"result": {"content": [{"type": "text", "text": ",".join(sorted(os.environ))}]}}
+                return {
+                    "result": {"content": [{"type": "text", "text": ",".join(sorted(os.environ))}]}
+                }
             if MODE == "chatter":
                 print("told in confidence", flush=True)
             return {"result": ANSWERS.get(MODE, {"content": [{"type": "text", "text": "fine"}]})}

@@ -1,4 +1,6 @@
-"""MCP servers that are missing, slow, crashing or wrong: the error names the server, and nothing is left running."""
+"""MCP servers that are missing, slow, crashing or wrong: the error names the server, and nothing is
+left running.
+"""
 
 import asyncio
 import os
@@ -27,13 +29,17 @@ def run(
     """The tools, and the answer to one call."""
 
     async def talk() -> tuple[list[ToolSchema], ToolResult]:
-        async with open_toolbox(McpConfig(servers), timeout_s=timeout_s, log_dir=log_dir) as toolbox:
+        async with open_toolbox(
+            McpConfig(servers), timeout_s=timeout_s, log_dir=log_dir
+        ) as toolbox:
             return toolbox.tools, await toolbox.call(ToolCall("odd_tool", {"text": SECRET}, "1"))
 
     return asyncio.run(talk())
 
 
-def failure(servers: dict[str, ServerConfig], *, timeout_s: float = 20, log_dir: Path | None = None) -> str:
+def failure(
+    servers: dict[str, ServerConfig], *, timeout_s: float = 20, log_dir: Path | None = None
+) -> str:
     """The error, which must not quote what was asked or answered, also not through its causes."""
     with pytest.raises(ToolServerError) as raised:
         run(servers, timeout_s=timeout_s, log_dir=log_dir)
@@ -45,7 +51,11 @@ def failure(servers: dict[str, ServerConfig], *, timeout_s: float = 20, log_dir:
 
 
 def children() -> set[int]:
-    return {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
+    return {
+        int(pid)
+        for path in Path("/proc/self/task").glob("*/children")
+        for pid in path.read_text().split()
+    }
 
 
 def test_a_resource_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
@@ -88,14 +98,20 @@ def test_crash_at_start_points_at_the_log(tmp_path: Path) -> None:
 
 def test_slow_start_is_given_up_and_ended() -> None:
     before, started = children(), time.monotonic()
-    assert "'slow' did not start and list its tools within 1 s" in failure({"slow": odd("slow_start")}, timeout_s=1)
+    assert "'slow' did not start and list its tools within 1 s" in failure(
+        {"slow": odd("slow_start")}, timeout_s=1
+    )
     assert time.monotonic() - started < 10
     assert children() == before
 
 
 @pytest.mark.parametrize(
     ("mode", "says"),
-    [("not_object", "type"), ("missing_ref", "$ref '#/$defs/Day' has no target"), ("not_a_schema", "nummer")],
+    [
+        ("not_object", "type"),
+        ("missing_ref", "$ref '#/$defs/Day' has no target"),
+        ("not_a_schema", "nummer"),
+    ],
 )
 def test_broken_schema(mode: str, says: str) -> None:
     message = failure({"broken": odd(mode)})
@@ -120,14 +136,18 @@ def test_death_in_a_call(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
 
 
 def test_slow_call() -> None:
-    assert "'odd' did not answer a call of 'odd_tool' within 1 s" in failure({"odd": odd("slow_call")}, timeout_s=1)
+    assert "'odd' did not answer a call of 'odd_tool' within 1 s" in failure(
+        {"odd": odd("slow_call")}, timeout_s=1
+    )
 
 
 def test_an_answer_outside_the_protocol() -> None:
     assert "'odd' stopped or broke the protocol" in failure({"odd": odd("no_result")})
 
 
-def test_lines_that_are_no_messages_are_skipped_and_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
+def test_lines_that_are_no_messages_are_skipped_and_not_logged(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     assert run({"odd": odd("chatter")})[1] == ToolResult("fine")
     captured = capfd.readouterr()
     assert SECRET not in captured.out + captured.err
@@ -159,7 +179,10 @@ def test_tools_are_normalised() -> None:
         ("text_resource", ToolResult("中")),
         ("link", ToolResult("[resource_link file:///b.txt]")),
         ("control", ToolResult("a\x00b\x1b[31m")),
-        ("huge", ToolResult("the result has 1000001 bytes; at most 1000000 are allowed", is_error=True)),
+        (
+            "huge",
+            ToolResult("the result has 1000001 bytes; at most 1000000 are allowed", is_error=True),
+        ),
         ("refuse", ToolResult("text is not allowed", is_error=True)),
     ],
 )

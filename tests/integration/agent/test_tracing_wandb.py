@@ -1,4 +1,6 @@
-"""Traces to W&B, against a server here that speaks its protocol: what arrives, and what happens when it does not."""
+"""Traces to W&B, against a server here that speaks its protocol: what arrives, and what happens
+when it does not.
+"""
 
 import logging
 import threading
@@ -43,7 +45,9 @@ def test_every_step_arrives_below_its_rollout_with_the_elder_on_it(
     rollout, *calls = sorted(server.calls[:3], key=lambda call: call["started_at"])
     assert {call["parent_id"] for call in calls} == {rollout["id"]} and rollout["parent_id"] is None
     assert [call["inputs"]["messages"][0]["content"] for call in calls] == ["四川 0", "四川 1"]
-    assert calls[0]["output"] == {"content": "Monday."} and ":llm_call:" in calls[0]["op_name"].replace("/", ":")
+    assert calls[0]["output"] == {"content": "Monday."} and ":llm_call:" in calls[0][
+        "op_name"
+    ].replace("/", ":")
     assert all(ATTRIBUTES.items() <= call["attributes"].items() for call in server.calls)
     assert len(server.calls) == 6
     assert not list(tmp_path.iterdir())  # nothing is kept here
@@ -51,13 +55,17 @@ def test_every_step_arrives_below_its_rollout_with_the_elder_on_it(
     assert [name for name in left if "process_request" not in name] == []
 
 
-def test_a_wrong_key_is_said_once_and_the_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_key_is_said_once_and_the_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reports: list[str] = []
     with wandb_server(monkeypatch) as server:
         monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
         figures = work(tmp_path, reports)
     assert not server.calls and figures == TraceFigures()
-    assert len(reports) == 1 and reports[0].startswith("Nothing is traced: the trace backend refused")
+    assert len(reports) == 1 and reports[0].startswith(
+        "Nothing is traced: the trace backend refused"
+    )
     assert "xxx" not in reports[0]
 
 
@@ -72,5 +80,9 @@ def test_what_wandb_does_not_take_is_counted_and_kept_nowhere(
         server.broken = (broken,)
         figures = work(tmp_path, reports)
     assert not server.calls and figures.spans == 3 and figures.lost > 0
-    assert len(reports) == 1 and "of 3 traced steps were lost" in reports[0] and "四川" not in reports[0]
+    assert (
+        len(reports) == 1
+        and "of 3 traced steps were lost" in reports[0]
+        and "四川" not in reports[0]
+    )
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,6 @@
-"""Through the real webserver and daemon: a backfill of the stock dialog, and runs of `agent-assets refresh`."""
+"""Through the real webserver and daemon: a backfill of the stock dialog, and runs of `agent-assets
+refresh`.
+"""
 
 import json
 import time
@@ -45,7 +47,11 @@ def test_one_failing_elder_does_not_stop_the_others_and_refresh_uses_the_queue(
 ) -> None:
     seed_elders(mongo_db, MongoLayout.service(), load_sample_elders([ADA, BEN]))
     home = {"AGENT_ASSETS_HOME": str(tmp_path), "AGENT_ASSETS_STORE": str(tmp_path / "store")}
-    for name, value in {**home, "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": mongo_db.name}.items():
+    for name, value in {
+        **home,
+        "MONGODB_URI": mongo_uri,
+        "MONGODB_DATABASE": mongo_db.name,
+    }.items():
         monkeypatch.setenv(name, value)
     settings = load_settings()
     prepare_dagster_home(settings)
@@ -61,7 +67,9 @@ def test_one_failing_elder_does_not_stop_the_others_and_refresh_uses_the_queue(
         launched = ask(port, LAUNCH, {"names": [ADA, GHOST, BEN]})["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         deadline = time.monotonic() + 240
-        while not (backfill := instance.get_backfill(launched["backfillId"])).status.value.startswith(  # type: ignore[union-attr]
+        while not (
+            backfill := instance.get_backfill(launched["backfillId"])
+        ).status.value.startswith(  # type: ignore[union-attr]
             ("COMPLETED", "FAILED")
         ):
             assert time.monotonic() < deadline, backfill
@@ -70,12 +78,17 @@ def test_one_failing_elder_does_not_stop_the_others_and_refresh_uses_the_queue(
         _refresh_through_the_queue(instance, settings)
     assert ends == {ADA: "SUCCESS", BEN: "SUCCESS", GHOST: "FAILURE"}
     memories = tmp_path / "store" / "elder_companion" / "elder_memories"
-    assert sorted({manifest.parts[-3] for manifest in memories.glob("*/*/manifest.json")}) == [BEN, ADA]
+    assert sorted({manifest.parts[-3] for manifest in memories.glob("*/*/manifest.json")}) == [
+        BEN,
+        ADA,
+    ]
 
 
 def _refresh_through_the_queue(instance: dg.DagsterInstance, settings: Settings) -> None:
     """Two runs of one elder take turns, and a failure is part of the outcome."""
-    orders = [Order("elder_companion", elder, ("elder_memories",), {}) for elder in (ADA, ADA, GHOST)]
+    orders = [
+        Order("elder_companion", elder, ("elder_memories",), {}) for elder in (ADA, ADA, GHOST)
+    ]
     with open_queue(instance, settings) as queue:
         assert queue is not None
         before = {run.run_id for run in instance.get_runs()}

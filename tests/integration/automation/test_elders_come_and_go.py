@@ -56,7 +56,10 @@ def test_an_elder_deleted_while_the_run_is_going(town: Town) -> None:
 
 def test_odd_ids_are_counted_once_per_tick_and_others_go_on(town: Town) -> None:
     town.db.answers.insert_many(
-        [{"elderId": odd, "questionId": "q", "answer": "text"} for odd in ("", "a/b", 7, None, "x" * 65)]
+        [
+            {"elderId": odd, "questionId": "q", "answer": "text"}
+            for odd in ("", "a/b", 7, None, "x" * 65)
+        ]
     )
     town.db.elders.insert_one({"elderId": BEN, "name": "Ben again"})
     for silent in ("silent", "Silent"):  # one folder on some file systems
@@ -64,7 +67,11 @@ def test_odd_ids_are_counted_once_per_tick_and_others_go_on(town: Town) -> None:
     town.on_materialized()
     tick = town.night()
     assert tick.snapshot.plan.asset_partitions == () and tick.snapshot.plan.fresh == 3 + 2 * 5
-    for words in ("5 ids that cannot be used", "3 ids or profiles twice", "2 elders without a usable answer"):
+    for words in (
+        "5 ids that cannot be used",
+        "3 ids or profiles twice",
+        "2 elders without a usable answer",
+    ):
         assert tick.message.count(f"fleet: {words}") == 1
 
 
@@ -84,7 +91,9 @@ def test_nobody_is_removed_while_mongodb_is_away(town: Town) -> None:
     town.watch()
     town.wait(days=8)
     there = town.mongo
-    town.mongo = MemoryDatabase(uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", database="x")
+    town.mongo = MemoryDatabase(
+        uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", database="x"
+    )
     town.watch()
     assert known_partitions(town.instance, "elders") == [BEN, ADA]
     town.mongo = there

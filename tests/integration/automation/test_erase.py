@@ -26,7 +26,10 @@ def lived(town: Town) -> Path:
     refresh(load_settings(), Scope(), dry_run=False)
     for elder in (ADA, BEN):
         release(town.store, VERSION[elder], pipeline="fleet", partition=elder, name=f"{elder}-1")
-        for path in (trace_file(town.store, "fleet", elder), agent_logs(logs, "fleet", elder) / "server.log"):
+        for path in (
+            trace_file(town.store, "fleet", elder),
+            agent_logs(logs, "fleet", elder) / "server.log",
+        ):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(elder, encoding="utf-8")
     return logs
@@ -44,7 +47,13 @@ def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
     commanded.db.answers.delete_many({"elderId": ADA})
     with pytest.raises(ConfigError, match="'fleet' is a pipeline, not an elder"):
         erase.erase_elder(load_settings(), "fleet", dry_run=False, confirmed=True)
-    twin = {"version": VERSION[ADA], "name": f"{ADA}-1", "author": "eve", "reason": "twins", "elder": ADA}
+    twin = {
+        "version": VERSION[ADA],
+        "name": f"{ADA}-1",
+        "author": "eve",
+        "reason": "twins",
+        "elder": ADA,
+    }
     move(commanded.store, ("fleet", "twin"), expected=None, action="copy", **twin)  # type: ignore[arg-type]
     assert erase.erase_elder(load_settings(), ADA, dry_run=True, confirmed=False) == 0
     said = capsys.readouterr().out
@@ -56,7 +65,11 @@ def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
     assert released_agents(commanded.store) == [("fleet", BEN)]
     with open_instance(load_settings()) as instance:
         assert known_partitions(instance, "elders") == [BEN]
-    kept = [path for path in naming(commanded.folder, ADA) if not {".tombstones", ".locks"} & set(path.parts)]
+    kept = [
+        path
+        for path in naming(commanded.folder, ADA)
+        if not {".tombstones", ".locks"} & set(path.parts)
+    ]
     assert kept == []
     assert elder_data_locations(commanded.store, logs, BEN) == others
     with pytest.raises(ConfigError, match="Nothing is kept"):
@@ -73,11 +86,16 @@ def test_who_comes_back_after_it_inherits_nothing(commanded: Town) -> None:
     commanded.db.answers.insert_many(answers)
     commanded.world.built.clear()
     refresh(load_settings(), Scope(), dry_run=False)
-    assert ("sft_adapter", ADA) in commanded.world.built and ("sft_adapter", BEN) not in commanded.world.built
+    assert ("sft_adapter", ADA) in commanded.world.built and (
+        "sft_adapter",
+        BEN,
+    ) not in commanded.world.built
     assert current_entry(commanded.store, ("fleet", ADA)) is None
 
 
-def test_memories_still_there_or_a_no_erase_nothing(commanded: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memories_still_there_or_a_no_erase_nothing(
+    commanded: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
     logs = lived(commanded)
     before = elder_data_locations(commanded.store, logs, ADA)
     with pytest.raises(ConfigError, match="MongoDB still has memories") as refused:

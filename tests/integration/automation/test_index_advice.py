@@ -1,4 +1,6 @@
-"""A database whose answers lack the index for looks at changed elders: said by ticks and by `agent-assets doctor`."""
+"""A database whose answers lack the index for looks at changed elders: said by ticks and by
+`agent-assets doctor`.
+"""
 
 from pathlib import Path
 
@@ -19,8 +21,14 @@ def test_the_missing_index_is_named_with_the_command_that_makes_it(
     assert "no index" not in town.watch().message  # two elders are read in a moment
     monkeypatch.setattr(sources, "_MANY_ANSWERS", 1)
     assert "fleet: no index on elderId, updatedAt, createdAt" in town.watch().message
-    environment = {"AGENT_ASSETS_HOME": str(tmp_path), "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": town.db.name}
-    missing = {finding.name: finding for finding in examine(load_settings(environment))}["index elder_companion"]
+    environment = {
+        "AGENT_ASSETS_HOME": str(tmp_path),
+        "MONGODB_URI": mongo_uri,
+        "MONGODB_DATABASE": town.db.name,
+    }
+    missing = {finding.name: finding for finding in examine(load_settings(environment))}[
+        "index elder_companion"
+    ]
     assert not missing.ok and missing.optional
     assert 'createIndex({"elderId": 1, "updatedAt": 1, "createdAt": 1})' in missing.fix
     town.db.answers.create_index(recommended_index(MongoLayout.service()))

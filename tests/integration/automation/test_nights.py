@@ -1,4 +1,6 @@
-"""Nights and the hours between them, over a real MongoDB and a real Dagster: who is refreshed, when, and why."""
+"""Nights and the hours between them, over a real MongoDB and a real Dagster: who is refreshed,
+when, and why.
+"""
 
 from agent_assets.automation.planner import Options, current_plan, with_words
 from agent_assets.mongo.database import MemoryDatabase
@@ -8,7 +10,9 @@ from support.town import ADA, BEN, ELDER, Town
 
 def test_a_new_database_is_built_by_ticks_alone(town: Town) -> None:
     first = town.watch()
-    assert [request.run.partition for request in first.requests] == [None]  # elders are still in their debounce
+    assert [request.run.partition for request in first.requests] == [
+        None
+    ]  # elders are still in their debounce
     assert known_partitions(town.instance, "elders") == [BEN, ADA]
     assert "2 elders changed a moment ago" in first.message
     town.execute(first)
@@ -77,7 +81,9 @@ def test_deletes_profiles_and_questions_are_seen(town: Town) -> None:
     town.wait(minutes=10)
     question = town.db.answers.find_one({"elderId": ADA}, {"questionId": 1})
     assert question is not None
-    town.db.questions.update_one({"_id": question["questionId"]}, {"$set": {"questionText": "Asked anew?"}})
+    town.db.questions.update_one(
+        {"_id": question["questionId"]}, {"$set": {"questionText": "Asked anew?"}}
+    )
     tick = town.watch()
     assert [request.run.partition for request in tick.requests] == [ADA]
 
@@ -91,7 +97,9 @@ def test_edit_then_revert_rebuilds_nothing(town: Town) -> None:
     town.watch()
     town.wait(minutes=5)
     town.execute(town.watch())
-    town.db.answers.update_one({"_id": before["_id"]}, {"$set": {"answer": before["answer"], "updatedAt": town.clock}})
+    town.db.answers.update_one(
+        {"_id": before["_id"]}, {"$set": {"answer": before["answer"], "updatedAt": town.clock}}
+    )
     town.wait(minutes=5)
     town.watch()
     town.wait(minutes=5)
@@ -114,7 +122,9 @@ def test_a_clock_set_back_delays_nobody(town: Town) -> None:
 
 
 def test_mongodb_away_is_said_and_the_rest_goes_on(town: Town) -> None:
-    town.mongo = MemoryDatabase(uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", database="none")
+    town.mongo = MemoryDatabase(
+        uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", database="none"
+    )
     tick = town.watch()
     assert [request.run.partition for request in tick.requests] == [None]
     assert "elders of fleet: MongoDB at 127.0.0.1:9 did not answer" in tick.message
@@ -124,11 +134,21 @@ def test_the_plan_in_words_and_its_summary_in_the_ui(town: Town) -> None:
     town.on_materialized()
     town.world.settings["sft_adapter"] = 4
     town.db.answers.insert_one(
-        {"elderId": ADA, "questionId": town.db.questions.find_one()["_id"], "answer": "More.", "userId": "x"}  # type: ignore[index]
+        {
+            "elderId": ADA,
+            "questionId": town.db.questions.find_one()["_id"],  # type: ignore[index]
+            "answer": "More.",
+            "userId": "x",
+        }
     )
     installation = town.installation()
-    snapshot = current_plan(installation, town.instance, now=town.clock.timestamp(), options=Options())
-    words = {(c.asset, c.partition): c.causes[0].detail for c in with_words(installation, snapshot).asset_partitions}
+    snapshot = current_plan(
+        installation, town.instance, now=town.clock.timestamp(), options=Options()
+    )
+    words = {
+        (c.asset, c.partition): c.causes[0].detail
+        for c in with_words(installation, snapshot).asset_partitions
+    }
     assert words["elder_memories", ADA].startswith(("1 memory", "profile"))
     assert words["sft_adapter", BEN] == "sft_adapter.setting 0 -> 4"
     town.night()

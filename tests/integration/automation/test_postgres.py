@@ -1,4 +1,6 @@
-"""Dagster on PostgreSQL: the instance of deploy/dagster-postgres.yaml, and everything the plan reads from it."""
+"""Dagster on PostgreSQL: the instance of deploy/dagster-postgres.yaml, and everything the plan
+reads from it.
+"""
 
 import logging
 from pathlib import Path
@@ -13,7 +15,9 @@ from agent_assets.settings import load_settings
 from support.fleet import NAMES, SHARED, Fleet, asset_partitions
 
 
-def test_plan_refresh_and_plan_again(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_refresh_and_plan_again(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", postgres_url)
     settings = load_settings({"AGENT_ASSETS_HOME": str(tmp_path)})

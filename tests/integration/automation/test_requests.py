@@ -10,7 +10,9 @@ from support.town import ADA, BEN, CONFIG, Town
 
 
 def test_the_cap_leaves_the_rest_to_the_next_tick(town: Town) -> None:
-    town.config = AutomationConfig.model_validate({"nightly": {"max_runs_per_tick": 1}, "watch": {"debounce_s": 0}})
+    town.config = AutomationConfig.model_validate(
+        {"nightly": {"max_runs_per_tick": 1}, "watch": {"debounce_s": 0}}
+    )
     town.execute(town.night())
     town.wait(minutes=10)
     first = town.night()
@@ -24,7 +26,11 @@ def test_the_cap_leaves_the_rest_to_the_next_tick(town: Town) -> None:
 def test_two_schedules_at_once_ask_for_nothing_twice(town: Town) -> None:
     town.execute(town.night())
     town.wait(minutes=10)
-    keys = [request.run_key for tick in (town.night(), town.night(), town.watch()) for request in tick.requests]
+    keys = [
+        request.run_key
+        for tick in (town.night(), town.night(), town.watch())
+        for request in tick.requests
+    ]
     assert len(keys) == len(set(keys)) == 2
 
 
@@ -55,7 +61,9 @@ def test_a_shared_asset_that_cannot_be_renewed_does_not_stop_elders(town: Town) 
     town.world.servers = "lookup and price"
     town.world.failing = {("mcp_tool_schema", None)}
     town.tell(ADA, "A new story.")
-    town.config = CONFIG.model_copy(update={"watch": CONFIG.watch.model_copy(update={"shared_sources_s": 0.0})})
+    town.config = CONFIG.model_copy(
+        update={"watch": CONFIG.watch.model_copy(update={"shared_sources_s": 0.0})}
+    )
     first = town.watch()
     assert {request.run.partition for request in first.requests} == {None}
     town.execute(first)
@@ -71,7 +79,9 @@ def test_a_tick_that_was_cut_short_is_made_up_for(town: Town) -> None:
     assert {request.run.partition for request in lost.requests} == {ADA, BEN}  # nobody starts them
     town.wait(minutes=10)
     again = town.watch()
-    assert {request.run_key for request in again.requests} == {request.run_key for request in lost.requests}
+    assert {request.run_key for request in again.requests} == {
+        request.run_key for request in lost.requests
+    }
 
 
 def test_a_run_whose_process_was_killed_does_not_block_its_elder(town: Town) -> None:
@@ -79,7 +89,9 @@ def test_a_run_whose_process_was_killed_does_not_block_its_elder(town: Town) -> 
     job = town.definitions().resolve_job_def("fleet_job")
     dead = f"{socket.gethostname()}/999999-1.00"  # no process has this id and start
     run = town.instance.create_run_for_job(
-        job, tags={"dagster/partition": ADA, "agent_assets/pipeline": "fleet"}, status=dg.DagsterRunStatus.STARTED
+        job,
+        tags={"dagster/partition": ADA, "agent_assets/pipeline": "fleet"},
+        status=dg.DagsterRunStatus.STARTED,
     )
     town.instance.add_run_tags(run.run_id, {"agent_assets/process": f"{dead}/{run.run_id}"})
     town.tell(ADA, "A new story.")

@@ -33,21 +33,29 @@ def test_dagster_takes_and_runs_what_schedule_and_sensor_ask_for(
     monkeypatch.setattr(automation, "datetime", Ahead)
     definitions = dg.Definitions.merge(
         town.definitions(),
-        dg.Definitions(sensors=[automation.build_sensor(config)], schedules=[automation.build_schedule(config)]),
+        dg.Definitions(
+            sensors=[automation.build_sensor(config)], schedules=[automation.build_schedule(config)]
+        ),
     )
     repository = definitions.get_repository_def()
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
 
         def night() -> list[dg.RunRequest]:
             context = dg.build_schedule_context(
-                instance=instance, scheduled_execution_time=datetime.now(UTC), repository_def=repository
+                instance=instance,
+                scheduled_execution_time=datetime.now(UTC),
+                repository_def=repository,
             )
             schedule = repository.get_schedule_def("nightly_refresh")
             return list(schedule.evaluate_tick(context).run_requests or [])
 
         def watch() -> list[dg.RunRequest]:
-            context = dg.build_sensor_context(instance_ref=instance.get_ref(), repository_def=repository)
-            return list(repository.get_sensor_def("elders_sensor").evaluate_tick(context).run_requests or [])
+            context = dg.build_sensor_context(
+                instance_ref=instance.get_ref(), repository_def=repository
+            )
+            return list(
+                repository.get_sensor_def("elders_sensor").evaluate_tick(context).run_requests or []
+            )
 
         def run(requests: list[dg.RunRequest], job: str) -> list[str]:
             for request in requests:
@@ -82,8 +90,12 @@ def test_the_real_schedule_and_sensor_ask_for_runs_that_dagster_accepts(
     (tmp_path / "dagster").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
         sensor = repository.get_sensor_def("elders_sensor")
-        tick = sensor.evaluate_tick(dg.build_sensor_context(instance_ref=instance.get_ref(), repository_def=repository))
-        assert sorted(request.tags["agent_assets/pipeline"] for request in tick.run_requests or []) == [
+        tick = sensor.evaluate_tick(
+            dg.build_sensor_context(instance_ref=instance.get_ref(), repository_def=repository)
+        )
+        assert sorted(
+            request.tags["agent_assets/pipeline"] for request in tick.run_requests or []
+        ) == [
             "elder_companion",
             "energy_expert",
         ]
@@ -92,11 +104,20 @@ def test_the_real_schedule_and_sensor_ask_for_runs_that_dagster_accepts(
         context = dg.build_schedule_context(
             instance=instance, scheduled_execution_time=datetime.now(UTC), repository_def=repository
         )
-        assert schedule.evaluate_tick(context).run_requests == []  # both were asked for a moment ago
+        assert (
+            schedule.evaluate_tick(context).run_requests == []
+        )  # both were asked for a moment ago
 
 
 def test_both_run_without_a_click() -> None:
-    assert automation.build_schedule(AutomationConfig()).default_status is dg.DefaultScheduleStatus.RUNNING
+    assert (
+        automation.build_schedule(AutomationConfig()).default_status
+        is dg.DefaultScheduleStatus.RUNNING
+    )
     shipped = automation.defs()
-    assert [sensor.default_status for sensor in shipped.sensors or []] == [dg.DefaultSensorStatus.RUNNING]
-    assert [schedule.default_status for schedule in shipped.schedules or []] == [dg.DefaultScheduleStatus.RUNNING]
+    assert [sensor.default_status for sensor in shipped.sensors or []] == [
+        dg.DefaultSensorStatus.RUNNING
+    ]
+    assert [schedule.default_status for schedule in shipped.schedules or []] == [
+        dg.DefaultScheduleStatus.RUNNING
+    ]

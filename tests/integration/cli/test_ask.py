@@ -27,23 +27,45 @@ def test_every_step_is_printed(tmp_path: Path) -> None:
             says("2025-04-01: 2.49."),
         ]
         done = agent_assets(
-            tmp_path, "ask", "energy_expert", "What was the price?", "--model", "teacher-1", "--base-url", server.url
+            tmp_path,
+            "ask",
+            "energy_expert",
+            "What was the price?",
+            "--model",
+            "teacher-1",
+            "--base-url",
+            server.url,
         )
     assert done.returncode == 0, done.stderr
     lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
     assert [line[0] for line in lines] == [
-        "system", "tools", "question", "text", "call", "call", "result", "result", "call", "error", "answer", "stopped",
-    ]  # fmt: skip
+        "system",
+        "tools",
+        "question",
+        "text",
+        "call",
+        "call",
+        "result",
+        "result",
+        "call",
+        "error",
+        "answer",
+        "stopped",
+    ]
     said = dict(lines)
     assert said["text"] == "Let me look."
     assert [
         "call",
-        'get_auction_price {"province": "Sichuan", "start_date": "2025-04-01", "end_date": "2025-04-02"}',
+        'get_auction_price {"province": "Sichuan", "start_date": "2025-04-01", "end_date": '
+        '"2025-04-02"}',
     ] in lines
     assert ["result", '{"2025-04-01":2.49,"2025-04-02":2.35}'] in lines
     assert "unknown region 'Mars'" in said["error"]
     assert said["answer"] == "2025-04-01: 2.49."
-    assert said["stopped"].startswith("answered: 3 turns, 3 calls,") and "30 tokens read, 30 written" in said["stopped"]
+    assert (
+        said["stopped"].startswith("answered: 3 turns, 3 calls,")
+        and "30 tokens read, 30 written" in said["stopped"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +77,10 @@ def test_every_step_is_printed(tmp_path: Path) -> None:
         (["elder_companion", "Well?"], "write elder_companion/ELDER"),
         (["elder_companion/nobody", "Well?"], "The memories of nobody were not read"),
         (["energy_expert", "Well?", "--base-url", "http://127.0.0.1:9/v1"], "add --model"),
-        (["energy_expert", "Well?", "--model", "m", "--base-url", "http://127.0.0.1:9/v1"], "m does not answer at"),
+        (
+            ["energy_expert", "Well?", "--model", "m", "--base-url", "http://127.0.0.1:9/v1"],
+            "m does not answer at",
+        ),
     ],
 )
 def test_what_is_missing_is_said(tmp_path: Path, arguments: list[str], says_what: str) -> None:
@@ -79,16 +104,22 @@ def test_a_refusal_names_the_status_and_no_secret(tmp_path: Path) -> None:
     assert "HTTP 401" in said and "in confidence" not in said
 
 
-def test_the_model_that_release_took_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_that_release_took_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AGENT_ASSETS_HOME", str(tmp_path))
     settings = load_settings()
     prepare_dagster_home(settings)
     store = ArtifactStore(settings.store)
-    pipeline = next(graph.spec for graph in load_graphs() if graph.spec.config.name == "elder_companion")
+    pipeline = next(
+        graph.spec for graph in load_graphs() if graph.spec.config.name == "elder_companion"
+    )
 
     def materialized(asset: str, version: str) -> None:
         tags = {FINGERPRINT_TAG: version, DATA_VERSION_TAG: version}
-        event = dg.AssetMaterialization(asset_key=["elder_companion", asset], partition="ada", tags=tags)
+        event = dg.AssetMaterialization(
+            asset_key=["elder_companion", asset], partition="ada", tags=tags
+        )
         with open_instance(settings) as instance:
             instance.report_runless_asset_event(event)
 
@@ -98,10 +129,15 @@ def test_the_model_that_release_took_answers(tmp_path: Path, monkeypatch: pytest
 
     assert answers() is None
     for number, asset in enumerate(("merged_model", "rl_merged_model"), start=1):
-        add_artifact(store, ArtifactKey("elder_companion", asset, "ada"), f"{number:032x}", {"weights": "w"})
+        add_artifact(
+            store, ArtifactKey("elder_companion", asset, "ada"), f"{number:032x}", {"weights": "w"}
+        )
         materialized(asset, f"{number:032x}")
         assert answers() == asset
-    for version, system, asset in (("a" * 32, "sft", "merged_model"), ("b" * 32, "rl", "rl_merged_model")):
+    for version, system, asset in (
+        ("a" * 32, "sft", "merged_model"),
+        ("b" * 32, "rl", "rl_merged_model"),
+    ):
         add_release(store, version, system=system)
         materialized("release", version)
         assert answers() == asset

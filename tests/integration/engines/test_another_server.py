@@ -1,4 +1,6 @@
-"""Evaluation and serving on another inference server than vLLM: nothing but its one file knows its name and routes."""
+"""Evaluation and serving on another inference server than vLLM: nothing but its one file knows its
+name and routes.
+"""
 
 import asyncio
 import json
@@ -13,7 +15,14 @@ from agent_assets.engines.local import LocalEngines
 from agent_assets.evaluation.report_schema import read_report
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
-from agent_assets.pipeline.stage import PipelineSpec, Source, Stage, StageResult, StageRun, present_stages
+from agent_assets.pipeline.stage import (
+    PipelineSpec,
+    Source,
+    Stage,
+    StageResult,
+    StageRun,
+    present_stages,
+)
 from agent_assets.pipeline.stages import eval_report
 from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.model_server import ModelServer
@@ -26,24 +35,37 @@ ANSWERS = {"base_model": "In Boston, I think.", "merged_model": "I was never tol
 
 def engines_of(folder: Path) -> LocalEngines:
     environments = standard_library_environment(folder / "environments")
-    return LocalEngines(environments=str(environments), device="cpu", home=str(folder), server=EchoServer())
+    return LocalEngines(
+        environments=str(environments), device="cpu", home=str(folder), server=EchoServer()
+    )
 
 
 def input_stage(name: str) -> Stage:
-    """What evaluation is given: two models that always answer the same, no tools, questions about what nobody told."""
+    """What evaluation is given: two models that always answer the same, no tools, questions about
+    what nobody told.
+    """
 
     def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         if name == "mcp_tool_schema":
             (folder / "tool_schema.json").write_text(schema_snapshot([]), encoding="utf-8")
         elif name == "train_jsonl":
-            asked = [EvalItem(f"i{n}", "abstention", "unseen", "en", f"Where was {n}?", "You are Ada.") for n in (1, 2)]
+            asked = [
+                EvalItem(f"i{n}", "abstention", "unseen", "en", f"Where was {n}?", "You are Ada.")
+                for n in (1, 2)
+            ]
             write_items(folder / "heldout.jsonl", asked)
         else:
             (folder / "answer.txt").write_text(ANSWERS[name], encoding="utf-8")
         return StageResult(summary={})
 
     return Stage(
-        name=name, description="", deps=(), kinds=frozenset(), code_version="1", config=lambda _: {}, build=build
+        name=name,
+        description="",
+        deps=(),
+        kinds=frozenset(),
+        code_version="1",
+        config=lambda _: {},
+        build=build,
     )
 
 
@@ -65,9 +87,15 @@ def test_the_graph_evaluates_on_it(tmp_path: Path) -> None:
     assert result.success
     (manifest,) = (tmp_path / "store" / "agent" / "eval_report").rglob("manifest.json")
     report = read_report(manifest.parent)
-    assert {name: system.means["abstention"] for name, system in report.systems.items()} == {"base": 0.0, "sft": 1.0}
+    assert {name: system.means["abstention"] for name, system in report.systems.items()} == {
+        "base": 0.0,
+        "sft": 1.0,
+    }
     assert report.timings["sft"].completion_tokens == 6 and not any(report.failures.values())
-    assert json.loads(manifest.read_text(encoding="utf-8"))["engine"] == {"name": "echo", "versions": {"echo": "1.5"}}
+    assert json.loads(manifest.read_text(encoding="utf-8"))["engine"] == {
+        "name": "echo",
+        "versions": {"echo": "1.5"},
+    }
 
 
 def test_the_api_loads_and_unloads_adapters_on_it(tmp_path: Path) -> None:
@@ -79,12 +107,18 @@ def test_the_api_loads_and_unloads_adapters_on_it(tmp_path: Path) -> None:
     async def answer(server: ModelServer, name: str, adapter: Path) -> tuple[str | None, list[str]]:
         async with server.use(name, adapter) as served:
             with OpenAI(base_url=served.base_url, api_key="local") as client:
-                reply = client.chat.completions.create(model=served.model, messages=[{"role": "user", "content": "?"}])
-                held = sorted(model.id for model in client.models.list() if not model.id.startswith("model-"))
+                reply = client.chat.completions.create(
+                    model=served.model, messages=[{"role": "user", "content": "?"}]
+                )
+                held = sorted(
+                    model.id for model in client.models.list() if not model.id.startswith("model-")
+                )
         return reply.choices[0].message.content, held
 
     async def run() -> list[tuple[str | None, list[str]]]:
-        server = ModelServer(engines_of(tmp_path), InferenceConfig(slots=1), base, "abc", tmp_path / "logs")
+        server = ModelServer(
+            engines_of(tmp_path), InferenceConfig(slots=1), base, "abc", tmp_path / "logs"
+        )
         try:
             return [await answer(server, "ada-1", first), await answer(server, "ben-2", second)]
         finally:

@@ -20,11 +20,16 @@ def start_worker(work: Path, leases: Path) -> "subprocess.Popen[bytes]":
     work.mkdir()
     temporary = work / "temporary"
     temporary.mkdir()
-    environment = os.environ | {"PYTHONPATH": f"{SUPPORT}{os.pathsep}{REPOSITORY}", "TMPDIR": str(temporary)}
+    environment = os.environ | {
+        "PYTHONPATH": f"{SUPPORT}{os.pathsep}{REPOSITORY}",
+        "TMPDIR": str(temporary),
+    }
     return subprocess.Popen(
-        [sys.executable, str(SUPPORT / "launching.py"), str(work), str(leases)], env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, str(SUPPORT / "launching.py"), str(work), str(leases)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
@@ -48,7 +53,9 @@ def test_the_engine_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     worker = start_worker(tmp_path / "work", tmp_path / "leases")
     try:
         program, grandchild = wait_for(lambda: read_pids(tmp_path / "work" / "pids"), 60)
-        supervisor = int(Path(f"/proc/{program}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+        supervisor = int(
+            Path(f"/proc/{program}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
+        )
         os.kill(supervisor, signal.SIGKILL)
         worker.wait(timeout=30)
         assert not alive(program)
@@ -80,7 +87,9 @@ def test_a_device_is_used_by_one_run_at_a_time(tmp_path: Path) -> None:
 
 def test_an_engine_that_outlives_its_worker_keeps_the_device(tmp_path: Path) -> None:
     with lease_device([CPU], tmp_path, holder="dead-run", timeout_seconds=1) as lease:
-        engine = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lease.fd,))
+        engine = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lease.fd,)
+        )
         lease.note_engine(engine.pid)
     try:
         with (

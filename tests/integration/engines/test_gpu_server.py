@@ -25,8 +25,12 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalEngines:
     return LocalEngines(environments=str(tmp_path / "envs"), device="auto", home=str(tmp_path))
 
 
-def test_serving_compiles_and_takes_the_share_of_memory_it_is_told(engines: LocalEngines, tmp_path: Path) -> None:
-    server = ModelServer(engines, InferenceConfig(gpu_memory_share=0.4), tmp_path, "0" * 16, tmp_path)
+def test_serving_compiles_and_takes_the_share_of_memory_it_is_told(
+    engines: LocalEngines, tmp_path: Path
+) -> None:
+    server = ModelServer(
+        engines, InferenceConfig(gpu_memory_share=0.4), tmp_path, "0" * 16, tmp_path
+    )
     with pytest.raises(EngineFailed):
         asyncio.run(server.ensure())
     (log,) = tmp_path.rglob("server.log")
@@ -34,14 +38,25 @@ def test_serving_compiles_and_takes_the_share_of_memory_it_is_told(engines: Loca
     assert "--gpu-memory-utilization 0.4" in text and "--enforce-eager" not in text
 
 
-def test_servers_of_a_stage_take_the_share_of_memory_they_are_told(engines: LocalEngines, tmp_path: Path) -> None:
+def test_servers_of_a_stage_take_the_share_of_memory_they_are_told(
+    engines: LocalEngines, tmp_path: Path
+) -> None:
     instance = dg.DagsterInstance.ephemeral()
     run = instance.add_run(dg.DagsterRun("job"))
     context: Any = SimpleNamespace(run=run, instance=instance, log=SimpleNamespace(info=print))
-    with pytest.raises(EngineFailed), engines.serve(
-        context, {"base": tmp_path}, log_dir=tmp_path / "logs", failed_logs=tmp_path / "failed", max_model_len=512,
-        max_minutes=1, max_memory_gb=1, gpu_memory_utilization=0.3,
-    ):  # fmt: skip
+    with (
+        pytest.raises(EngineFailed),
+        engines.serve(
+            context,
+            {"base": tmp_path},
+            log_dir=tmp_path / "logs",
+            failed_logs=tmp_path / "failed",
+            max_model_len=512,
+            max_minutes=1,
+            max_memory_gb=1,
+            gpu_memory_utilization=0.3,
+        ),
+    ):
         pass
     text = (tmp_path / "logs" / "base" / "server.log").read_text(encoding="utf-8")
     assert "--gpu-memory-utilization 0.3" in text and "--enforce-eager" in text
@@ -51,4 +66,7 @@ def test_a_share_of_memory_is_no_part_of_what_a_report_depends_on(tmp_path: Path
     (tmp_path / "mcp_config.json").write_text('{"mcpServers": {}}', encoding="utf-8")
     told = PipelineConfig.model_validate({"name": "x", "eval_report": {"gpu_memory_share": 0.3}})
     usual = eval_report.config(PipelineSpec(PipelineConfig(name="x"), tmp_path))
-    assert eval_report.config(PipelineSpec(told, tmp_path)) == usual and "gpu_memory_share" not in usual
+    assert (
+        eval_report.config(PipelineSpec(told, tmp_path)) == usual
+        and "gpu_memory_share" not in usual
+    )

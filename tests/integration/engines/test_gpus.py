@@ -16,7 +16,9 @@ SLICES = "MIG-5c89852c-d268-c3f3-1b07-005d5ae1dc3f,MIG-GPU-aaaa/7/0"
 SETUP = REPOSITORY / "deploy" / "setup.sh"
 
 
-def test_slices_of_a_gpu_are_used_as_they_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slices_of_a_gpu_are_used_as_they_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     show_gpus(monkeypatch, tmp_path / "bin")
     found = detect_gpus({"CUDA_VISIBLE_DEVICES": SLICES})
     assert [device.environment["CUDA_VISIBLE_DEVICES"] for device in found] == SLICES.split(",")
@@ -58,5 +60,7 @@ def test_setup_makes_the_environment_that_stages_will_use(
     text = SETUP.read_text(encoding="utf-8").replace('cd "$(dirname "$0")/.."', f"cd {REPOSITORY}")
     start, end = text.split("\ncore\n")
     stubs = "core() { :; }\nengine_cpu() { echo cpu; }\nengine_gpu() { echo gpu; }\n"
-    done = subprocess.run(["bash", "-c", f"{start}\n{stubs}core\n{end}"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", f"{start}\n{stubs}core\n{end}"], capture_output=True, text=True, check=False
+    )
     assert (done.stdout + done.stderr).strip().endswith(made)

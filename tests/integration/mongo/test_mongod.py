@@ -1,4 +1,6 @@
-"""The embedded mongod: found, started once per folder, reopened with its data, ended with its last user."""
+"""The embedded mongod: found, started once per folder, reopened with its data, ended with its last
+user.
+"""
 
 import os
 import shutil
@@ -59,7 +61,9 @@ def test_data_and_address_survive_a_restart(tmp_path: Path) -> None:
     with start_mongod(tmp_path) as again, connect(again.uri) as client:
         assert again.uri == mongod.uri and again.started
         assert client.afs.answers.find_one() == {"_id": 1, "answer": "沧浪亭"}
-        assert client.admin.command("hello")["setName"] == "rs0"  # transactions and change streams need it
+        assert (
+            client.admin.command("hello")["setName"] == "rs0"
+        )  # transactions and change streams need it
 
 
 def test_acknowledged_writes_survive_kill_nine(tmp_path: Path) -> None:
@@ -124,7 +128,9 @@ def test_the_last_user_ends_it(tmp_path: Path) -> None:
     assert not psutil.pid_exists(first.pid)
 
 
-def test_it_survives_the_kill_of_who_started_it_and_ends_when_all_are_killed(tmp_path: Path) -> None:
+def test_it_survives_the_kill_of_who_started_it_and_ends_when_all_are_killed(
+    tmp_path: Path,
+) -> None:
     first = user(tmp_path)
     pid, _ = said(first)
     second = user(tmp_path)
@@ -171,7 +177,11 @@ def test_failing_start_names_the_log(tmp_path: Path) -> None:
     (tmp_path / "db" / "WiredTiger.turtle").write_text("broken")
     with pytest.raises(MongoUnavailable, match="ended with exit code") as error:
         start_mongod(tmp_path, timeout_s=30)
-    assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path / "db") in (p.info["cmdline"] or ())]
+    assert not [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if str(tmp_path / "db") in (p.info["cmdline"] or ())
+    ]
     assert str(tmp_path / "mongod.log") in (error.value.next_step or "")
 
 
@@ -184,7 +194,11 @@ def test_broken_state_file_starts_anew(tmp_path: Path) -> None:
 def test_memories_do_not_stand_in_the_log(tmp_path: Path) -> None:
     with start_mongod(tmp_path) as mongod, connect(mongod.uri) as client:
         client.afs.answers.insert_one({"answer": "a very private memory"})
-        list(client.afs.answers.find({"$where": "sleep(300) || true", "answer": "a very private memory"}))
+        list(
+            client.afs.answers.find(
+                {"$where": "sleep(300) || true", "answer": "a very private memory"}
+            )
+        )
     assert "private memory" not in (tmp_path / "mongod.log").read_text(encoding="utf-8")
 
 

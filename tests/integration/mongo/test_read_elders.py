@@ -1,4 +1,6 @@
-"""Elders come out of a real MongoDB as they were told, in both layouts, and what cannot be used is counted."""
+"""Elders come out of a real MongoDB as they were told, in both layouts, and what cannot be used is
+counted.
+"""
 
 import random
 from collections.abc import Callable, Iterator
@@ -9,7 +11,12 @@ import pytest
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
 
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.errors import MemoryDataError
@@ -44,11 +51,16 @@ def test_sample_elders_come_out_as_they_went_in(mongo_db: Db, layout: MongoLayou
         assert {(m.question, m.answer, m.category) for m in record.memories} == {
             (m.question, m.answer, m.category) for m in sample.memories
         }
-        assert (record.profile.name, record.profile.language) == (sample.profile.name, sample.profile.language)
+        assert (record.profile.name, record.profile.language) == (
+            sample.profile.name,
+            sample.profile.language,
+        )
         assert record.profile.traits == sample.profile.traits
         assert record.skipped == {}
         assert {memory.relationship for memory in record.memories} == {"self"}
-        assert [m.memory_id for m in record.memories] == sorted({m.memory_id for m in record.memories})
+        assert [m.memory_id for m in record.memories] == sorted(
+            {m.memory_id for m in record.memories}
+        )
     assert list_elder_ids(mongo_db, layout).valid == tuple(sorted(seeded.elder_ids))
 
 
@@ -59,24 +71,53 @@ def test_seeding_again_touches_nothing_and_keeps_edits(mongo_db: Db, layout: Mon
     before = list(mongo_db.answers.find(sort=[("_id", 1)])), elder_signatures(mongo_db, layout)
     again = seed_elders(mongo_db, layout, load_sample_elders())
     assert again.inserted == 0 and again.elder_ids == seeded.elder_ids
-    assert (list(mongo_db.answers.find(sort=[("_id", 1)])), elder_signatures(mongo_db, layout)) == before
+    assert (
+        list(mongo_db.answers.find(sort=[("_id", 1)])),
+        elder_signatures(mongo_db, layout),
+    ) == before
 
 
 def test_app_layout_tells_who_answered(mongo_db: Db) -> None:
     elder, daughter, question = ObjectId(), ObjectId(), ObjectId()
     mongo_db.users.insert_one(
-        {"_id": elder, "uniqueCode": "A" * 16, "name": "王奶奶", "profile": {"gender": "female"},
-         "companionChat": {"roleCard": {"personality": "慈祥", "interests": ["下棋", "养花"], "values": 7}}}
-    )  # fmt: skip
+        {
+            "_id": elder,
+            "uniqueCode": "A" * 16,
+            "name": "王奶奶",
+            "profile": {"gender": "female"},
+            "companionChat": {
+                "roleCard": {"personality": "慈祥", "interests": ["下棋", "养花"], "values": 7}
+            },
+        }
+    )
     mongo_db.questions.insert_one(
         {"_id": question, "role": "family", "layer": "emotional", "question": "她爱做什么菜？"}
     )
-    common = {"targetUserId": elder, "questionId": question, "questionLayer": "emotional", "createdAt": T0}
-    mongo_db.answers.insert_many([
-        {**common, "userId": daughter, "answer": "妈妈做的\r\n红烧肉最好吃。", "isSelfAnswer": False,
-         "relationshipType": "family", "updatedAt": T1},
-        {**common, "userId": elder, "answer": "我爱做馄饨。", "isSelfAnswer": True, "relationshipType": "self"},
-    ])  # fmt: skip
+    common = {
+        "targetUserId": elder,
+        "questionId": question,
+        "questionLayer": "emotional",
+        "createdAt": T0,
+    }
+    mongo_db.answers.insert_many(
+        [
+            {
+                **common,
+                "userId": daughter,
+                "answer": "妈妈做的\r\n红烧肉最好吃。",
+                "isSelfAnswer": False,
+                "relationshipType": "family",
+                "updatedAt": T1,
+            },
+            {
+                **common,
+                "userId": elder,
+                "answer": "我爱做馄饨。",
+                "isSelfAnswer": True,
+                "relationshipType": "self",
+            },
+        ]
+    )
     record = read_elder(mongo_db, APP, str(elder))
     told = {memory.relationship: memory for memory in record.memories}
     assert told["family"].answered_by == str(daughter)
@@ -105,7 +146,9 @@ def test_unusable_answers_are_counted_by_reason(mongo_db: Db) -> None:
 
 def test_one_broken_document_does_not_end_the_read(mongo_db: Db) -> None:
     ask(mongo_db, q1="Where?", q2="When?")
-    good = bson.encode({"_id": 1, "elderId": "ann", "questionId": "q1", "answer": "broken text", "createdAt": T0})
+    good = bson.encode(
+        {"_id": 1, "elderId": "ann", "questionId": "q1", "answer": "broken text", "createdAt": T0}
+    )
     mongo_db.answers.insert_one(RawBSONDocument(good.replace(b"broken", b"br\xffken")))
     answer(mongo_db, "ann", "q2", "In May.", updatedAt=bson.datetime_ms.DatetimeMS(2**52))
     record = read_elder(mongo_db, SERVICE, "ann")
@@ -149,16 +192,30 @@ def test_bad_stored_ids_are_counted_and_the_others_go_on(mongo_db: Db) -> None:
     assert [record.profile.elder_id for record in iter_elders(mongo_db, SERVICE)] == ["ann", "bob"]
     asked = list(iter_elders(mongo_db, SERVICE, ["bob", "zoe", "ann", "amy"]))
     assert [(record.profile.elder_id, len(record.memories)) for record in asked] == [
-        ("amy", 0), ("ann", 2), ("bob", 1), ("zoe", 0),
-    ]  # fmt: skip
+        ("amy", 0),
+        ("ann", 2),
+        ("bob", 1),
+        ("zoe", 0),
+    ]
     assert set(elder_signatures(mongo_db, SERVICE)) == {"ann", "bob"}
 
 
 def test_two_answers_to_one_question_the_later_counts(new_mongo_db: Callable[[], Db]) -> None:
     answers = [
         {"elderId": "ann", "questionId": "q1", "answer": "first", "createdAt": T0},
-        {"elderId": "ann", "questionId": "q1", "answer": "edited", "createdAt": T0, "updatedAt": T1},
-        {"elderId": "ann", "questionId": "q1", "answer": "second", "createdAt": datetime(2024, 5, 9, tzinfo=UTC)},
+        {
+            "elderId": "ann",
+            "questionId": "q1",
+            "answer": "edited",
+            "createdAt": T0,
+            "updatedAt": T1,
+        },
+        {
+            "elderId": "ann",
+            "questionId": "q1",
+            "answer": "second",
+            "createdAt": datetime(2024, 5, 9, tzinfo=UTC),
+        },
         {"elderId": "ann", "questionId": "q2", "answer": "same time a", "createdAt": T0},
         {"elderId": "ann", "questionId": "q2", "answer": "same time b", "createdAt": T0},
     ]
@@ -181,7 +238,9 @@ def test_digest_moves_with_content_and_not_with_a_touch(mongo_db: Db) -> None:
     first = read_elder(mongo_db, SERVICE, "ann")
     signature = elder_signatures(mongo_db, SERVICE)["ann"]
 
-    mongo_db.answers.update_one({}, {"$set": {"updatedAt": T1, "answer": "Cafe\u0301 in Nîmes "}})  # NFD, same text
+    mongo_db.answers.update_one(
+        {}, {"$set": {"updatedAt": T1, "answer": "Cafe\u0301 in Nîmes "}}
+    )  # NFD, same text
     touched = read_elder(mongo_db, SERVICE, "ann")
     assert content_digest(touched) == content_digest(first)
     assert elder_signatures(mongo_db, SERVICE)["ann"] != signature
@@ -199,19 +258,34 @@ def test_digest_moves_with_content_and_not_with_a_touch(mongo_db: Db) -> None:
 
 
 def test_renamed_collections_and_fields(mongo_db: Db) -> None:
-    layout = MongoLayout.model_validate({
-        "preset": "service",
-        "answers": {"collection": "回答", "elder": "who.id", "question_text": "asked", "updated_at": "modified"},
-        "profiles": None,
-    })  # fmt: skip
-    mongo_db["回答"].insert_many([
-        {"who": {"id": "ann"}, "asked": "Where?", "answer": "In York.", "modified": "2024-06-01T02:00:00+02:00"},
-        {"who": {"id": "ann"}, "asked": "When?", "answer": "In May.", "modified": T1},
-    ])  # fmt: skip
+    layout = MongoLayout.model_validate(
+        {
+            "preset": "service",
+            "answers": {
+                "collection": "回答",
+                "elder": "who.id",
+                "question_text": "asked",
+                "updated_at": "modified",
+            },
+            "profiles": None,
+        }
+    )
+    mongo_db["回答"].insert_many(
+        [
+            {
+                "who": {"id": "ann"},
+                "asked": "Where?",
+                "answer": "In York.",
+                "modified": "2024-06-01T02:00:00+02:00",
+            },
+            {"who": {"id": "ann"}, "asked": "When?", "answer": "In May.", "modified": T1},
+        ]
+    )
     record = read_elder(mongo_db, layout, "ann")
     assert {(m.question, m.answer, m.updated_at) for m in record.memories} == {
-        ("Where?", "In York.", "2024-06-01T00:00:00.000Z"), ("When?", "In May.", "2024-06-01T00:00:00.000Z"),
-    }  # fmt: skip
+        ("Where?", "In York.", "2024-06-01T00:00:00.000Z"),
+        ("When?", "In May.", "2024-06-01T00:00:00.000Z"),
+    }
     signature = elder_signatures(mongo_db, layout)["ann"]
     assert (signature.count, signature.sum_updated) == (2, 2 * int(T1.timestamp() * 1000))
     assert record.profile.name == "Elder" and record.profile.traits == {}
@@ -220,10 +294,18 @@ def test_renamed_collections_and_fields(mongo_db: Db) -> None:
 @pytest.fixture
 def filled(mongo_db: Db) -> Iterator[Db]:
     ask(mongo_db, **{f"q{number}": "What?" for number in range(5)})
-    mongo_db.answers.insert_many([
-        {"elderId": f"elder-{elder:03d}", "questionId": f"q{number}", "answer": f"答案 {elder}", "createdAt": T0}
-        for elder in range(300) for number in range(5)
-    ])  # fmt: skip
+    mongo_db.answers.insert_many(
+        [
+            {
+                "elderId": f"elder-{elder:03d}",
+                "questionId": f"q{number}",
+                "answer": f"答案 {elder}",
+                "createdAt": T0,
+            }
+            for elder in range(300)
+            for number in range(5)
+        ]
+    )
     yield mongo_db
 
 
@@ -238,6 +320,9 @@ def test_many_elders_cost_one_cursor(filled: Db, mongo_uri: str) -> None:
 
 
 def test_batch_and_single_reads_agree(filled: Db) -> None:
-    batch = {record.profile.elder_id: record for record in iter_elders(filled, SERVICE, ["elder-007", "elder-123"])}
+    batch = {
+        record.profile.elder_id: record
+        for record in iter_elders(filled, SERVICE, ["elder-007", "elder-123"])
+    }
     assert batch == {elder_id: read_elder(filled, SERVICE, elder_id) for elder_id in batch}
     assert sorted(batch) == ["elder-007", "elder-123"]

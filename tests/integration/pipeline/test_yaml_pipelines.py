@@ -1,4 +1,6 @@
-"""Pipelines as YAML: a new agent is one file, a mistake in it is named, the graph carries its tags."""
+"""Pipelines as YAML: a new agent is one file, a mistake in it is named, the graph carries its
+tags.
+"""
 
 import json
 from pathlib import Path
@@ -26,7 +28,14 @@ ENERGY = {
     "mcpServers": {
         "energy": {
             "command": "${python}",
-            "args": ["-m", "agent_assets.tool_servers.energy", "--today", "2025-04-22", "--now", "09:30:00"],
+            "args": [
+                "-m",
+                "agent_assets.tool_servers.energy",
+                "--today",
+                "2025-04-22",
+                "--now",
+                "09:30:00",
+            ],
             "transport": "stdio",
         }
     }
@@ -43,7 +52,9 @@ def test_a_second_pipeline_is_one_yaml_file(tmp_path: Path) -> None:
             result = dg.materialize(
                 assets,
                 instance=instance,
-                selection=[dg.AssetKey(["clock_expert", name]) for name in ("mcp_tool_schema", "questions")],
+                selection=[
+                    dg.AssetKey(["clock_expert", name]) for name in ("mcp_tool_schema", "questions")
+                ],
                 resources={
                     "store": StoreResource(root=str(tmp_path / "store"), cache=str(tmp_path)),
                     "mongo": dg.ResourceDefinition.none_resource(),
@@ -64,8 +75,14 @@ def test_a_second_pipeline_is_one_yaml_file(tmp_path: Path) -> None:
         ({"name": "x", "sft_adaptor": {}}, "did you mean 'sft_adapter'"),
         ({"name": "x", "sft_adapter": {"learning_rat": 1e-4}}, "did you mean 'learning_rate'"),
         ({"name": "x", "sft_adapter": {"engine": "swifty"}}, "swift"),
-        ({"name": "x", "rl": {"engine": "swift_grpo", "request_seconds": 5}}, "swift_grpo has no request_seconds"),
-        ({"name": "x", "rl": {"engine": "swift_grpo", "backend": "local"}}, "swift_grpo has no backend"),
+        (
+            {"name": "x", "rl": {"engine": "swift_grpo", "request_seconds": 5}},
+            "swift_grpo has no request_seconds",
+        ),
+        (
+            {"name": "x", "rl": {"engine": "swift_grpo", "backend": "local"}},
+            "swift_grpo has no backend",
+        ),
         ({"name": "x", "rl": {"in_process": True}}, "in_process: that is for backend local"),
         ({"name": "no spaces"}, "name"),
         ({"name": "x", "owners": ["somebody"]}, "neither an e-mail address nor"),
@@ -80,7 +97,9 @@ def test_a_mistake_in_the_yaml_is_named(attributes: dict[str, Any], says: str) -
 def test_two_pipelines_of_one_name_are_told_apart_by_their_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = (PipelineSpec(PipelineConfig(name="x"), tmp_path / folder) for folder in ("one", "two"))
+    one, two = (
+        PipelineSpec(PipelineConfig(name="x"), tmp_path / folder) for folder in ("one", "two")
+    )
     components = [AgentPipeline(one), AgentPipeline(two)]
     monkeypatch.setattr(dg.ComponentTree, "get_all_components", lambda *_: components)
     with pytest.raises(ConfigError, match=f"name x: those in {one.folder} and {two.folder}"):
@@ -98,7 +117,9 @@ def test_gpu_stages_carry_pool_tags_and_kubernetes_limits() -> None:
     for name in ("sft_adapter", "merged_model", "eval_report"):
         node = repository.assets_defs_by_key[dg.AssetKey(["elder_companion", name])]
         assert node.op.pool == "gpu"
-        limits = json.loads(node.op.tags["dagster-k8s/config"])["container_config"]["resources"]["limits"]
+        limits = json.loads(node.op.tags["dagster-k8s/config"])["container_config"]["resources"][
+            "limits"
+        ]
         assert limits == {"nvidia.com/gpu": "1"}
         assert node.get_asset_spec().tags["agent_assets/gpu"] == "true"
     light = repository.assets_defs_by_key[dg.AssetKey(["elder_companion", "train_jsonl"])]
@@ -110,16 +131,24 @@ def test_gpu_stages_carry_pool_tags_and_kubernetes_limits() -> None:
 def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
     tmp_path: Path, engine_env: EngineEnv, tiny_model: Path
 ) -> None:
-    """The whole graph on real parts: MCP server, ms-swift, vLLM; only the model is tiny and its weights are random."""
+    """The whole graph on real parts: MCP server, ms-swift, vLLM; only the model is tiny and its
+    weights are random.
+    """
     attributes = {
         "name": "tiny_expert",
         "system_prompt": "Use the tools.",
         "base_model": {"source": str(tiny_model)},
-        "questions": {"per_tool": 4, "per_tool_without_arguments": 2, "heldout_per_tool": 1, "unseen_share": 0.5},
+        "questions": {
+            "per_tool": 4,
+            "per_tool_without_arguments": 2,
+            "heldout_per_tool": 1,
+            "unseen_share": 0.5,
+        },
         "train_jsonl": {"exchanges_per_row": 2},
         "sft_adapter": {"epochs": 8, "learning_rate": 5e-3, "precision": "fp32"},
         "eval_report": {"max_turns": 2, "max_tokens": 16},
-        # Random weights earn nothing, whatever they say: the run stops, says so, and the graph goes on.
+        # Random weights earn nothing, whatever they say: the run stops, says so, and the graph goes
+        # on.
         "rl": {
             "enabled": True,
             "steps": 3,
@@ -136,13 +165,20 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
             "store": StoreResource(root=str(store), cache=str(tmp_path)),
             "mongo": dg.ResourceDefinition.none_resource(),
             "engines": EnginesResource(
-                environments=str(engine_env.python.parent.parent.parent), device="cpu", home=str(tmp_path)
+                environments=str(engine_env.python.parent.parent.parent),
+                device="cpu",
+                home=str(tmp_path),
             ),
         }
         result = dg.materialize(assets, instance=instance, resources=resources)
         assert result.success
-        observations = [event for event in result.all_events if event.event_type_value == "ASSET_OBSERVATION"]
-        assert any("loss" in event.asset_observation_data.asset_observation.metadata for event in observations)
+        observations = [
+            event for event in result.all_events if event.event_type_value == "ASSET_OBSERVATION"
+        ]
+        assert any(
+            "loss" in event.asset_observation_data.asset_observation.metadata
+            for event in observations
+        )
         again = dg.materialize(assets, instance=instance, resources=resources)
     outcomes = {
         event.materialization.asset_key.path[-1]: event.materialization.metadata["outcome"].value
@@ -154,18 +190,34 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
     made = json.loads(report.read_text(encoding="utf-8"))
     systems = made["systems"]
     assert made["rl"]["line"].startswith("RL learned nothing: 100% of groups had equal rewards")
-    assert made["rl"]["scenarios"]["items"] == 3 and set(made["rl"]["scenarios"]["rewards"]) == {"sft", "rl"}
+    assert made["rl"]["scenarios"]["items"] == 3 and set(made["rl"]["scenarios"]["rewards"]) == {
+        "sft",
+        "rl",
+    }
     (candidate,) = (store / "tiny_expert" / "release").rglob("candidate.json")
     assert json.loads(candidate.read_text(encoding="utf-8"))["system"] == "sft"  # RL did not help
-    assert set(systems) == {"base", "sft", "rl"} and systems["sft"]["tool_call_accuracy"] is not None
+    assert (
+        set(systems) == {"base", "sft", "rl"} and systems["sft"]["tool_call_accuracy"] is not None
+    )
     manifests = {
-        name: json.loads(next((store / "tiny_expert" / name).rglob("manifest.json")).read_text(encoding="utf-8"))
+        name: json.loads(
+            next((store / "tiny_expert" / name).rglob("manifest.json")).read_text(encoding="utf-8")
+        )
         for name in ("sft_adapter", "merged_model", "eval_report")
     }
-    (parity,) = [check for check in manifests["merged_model"]["checks"] if check["name"] == "parity"]
+    (parity,) = [
+        check for check in manifests["merged_model"]["checks"] if check["name"] == "parity"
+    ]
     assert parity["passed"] is True
-    assert manifests["sft_adapter"]["summary"]["rows_too_long"] == 0 < manifests["sft_adapter"]["summary"]["rows"]
-    assert {check["name"] for check in manifests["sft_adapter"]["checks"]} >= {"rows_fit", "loss_falls"}
+    assert (
+        manifests["sft_adapter"]["summary"]["rows_too_long"]
+        == 0
+        < manifests["sft_adapter"]["summary"]["rows"]
+    )
+    assert {check["name"] for check in manifests["sft_adapter"]["checks"]} >= {
+        "rows_fit",
+        "loss_falls",
+    }
     for name, manifest in manifests.items():  # what every GPU stage records
         summary = manifest["summary"]
         tokens = summary["completion_tokens" if name == "eval_report" else "tokens"]

@@ -49,6 +49,11 @@ def adapter(tmp_path: Path) -> Path:
     folder = tmp_path / "adapter"
     folder.mkdir()
     (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    settings = {"r": 16, "lora_alpha": 32, "target_modules": ["q_proj"], "base_model_name_or_path": "base:0123456789ab"}
+    settings = {
+        "r": 16,
+        "lora_alpha": 32,
+        "target_modules": ["q_proj"],
+        "base_model_name_or_path": "base:0123456789ab",
+    }
     (folder / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder

@@ -1,9 +1,11 @@
-"""Runs in an engine environment: ms-swift's own driver of multi-turn rollouts, with our plugin and scripted samples.
+"""Runs in an engine environment: ms-swift's own driver of multi-turn rollouts, with our plugin and
+scripted samples.
 
     python scripted_turns.py MODEL_DIR FILE
 
-FILE holds `rollouts`, each with `scenario` and `turns` (texts; one that ends in "..." was cut), and the fields of a
-row. It is overwritten with what the driver hands on to training, and with the rewards.
+FILE holds `rollouts`, each with `scenario` and `turns` (texts; one that ends in "..." was cut), and
+the fields of a row. It is overwritten with what the driver hands on to training, and with the
+rewards.
 """
 
 import asyncio
@@ -36,16 +38,25 @@ def drive(model_dir: str, script: dict[str, Any]) -> dict[str, Any]:
     """What training gets of the scripted rollouts: decoded prompts, learned tokens, rewards."""
     _, tokenizer = get_model_processor(model_dir, model_type="qwen3", load_model=False)
     template = get_template(
-        tokenizer, template_type="chatml", agent_template=register_agent_template(), loss_scale="default"
+        tokenizer,
+        template_type="chatml",
+        agent_template=register_agent_template(),
+        loss_scale="default",
     )
     template.set_mode("train")
     scheduler = multi_turns[NAME](max_turns=2, tokenizer=tokenizer, template=template)
     samples = []
     for number, rollout in enumerate(script["rollouts"]):
-        row = {"messages": script["messages"], "tools": script["tools"], "scenario": rollout["scenario"]}
+        row = {
+            "messages": script["messages"],
+            "tools": script["tools"],
+            "scenario": rollout["scenario"],
+        }
         samples.append(GRPOSample.from_row(row | {"request_id": f"r{number}"}))
     requests = [sample.to_infer_request(include_extra=True) for sample in samples]
-    turns = {f"r{number}": iter(rollout["turns"]) for number, rollout in enumerate(script["rollouts"])}
+    turns = {
+        f"r{number}": iter(rollout["turns"]) for number, rollout in enumerate(script["rollouts"])
+    }
 
     def sample(asked: list[Any], _: Any) -> list[RolloutOutput]:
         return [RolloutOutput(response=reply(next(turns[request.uuid]))) for request in asked]
@@ -53,30 +64,51 @@ def drive(model_dir: str, script: dict[str, Any]) -> dict[str, Any]:
     def reply(text: str) -> ChatCompletionResponse:
         ids = tokenizer.encode(text, add_special_tokens=False)
         choice = ChatCompletionResponseChoice(
-            index=0, message=ChatMessage(role="assistant", content=text), token_ids=ids,
+            index=0,
+            message=ChatMessage(role="assistant", content=text),
+            token_ids=ids,
             finish_reason="length" if text.endswith("...") else "stop",
-        )  # fmt: skip
-        return ChatCompletionResponse(model="m", choices=[choice], usage=UsageInfo(1, len(ids), 1 + len(ids)))
+        )
+        return ChatCompletionResponse(
+            model="m", choices=[choice], usage=UsageInfo(1, len(ids), 1 + len(ids))
+        )
 
     invoke_async_hook(scheduler.on_trajectory_start(requests))
-    outputs = run_multi_turn(requests, sample(requests, None), scheduler, sample, RequestConfig(), max_turns=2)
+    outputs = run_multi_turn(
+        requests, sample(requests, None), scheduler, sample, RequestConfig(), max_turns=2
+    )
     infos = [output.rollout_infos for output in outputs]
     state = SimpleNamespace(global_step=0)
-    rewards = asyncio.run(VerifiableReward()([""] * len(infos), trainer_state=state, rollout_infos=infos))
+    rewards = asyncio.run(
+        VerifiableReward()([""] * len(infos), trainer_state=state, rollout_infos=infos)
+    )
     texts = []
     for one, output in zip(samples, outputs, strict=True):
         one.apply_rollout_output(rollout_output=output)
         encoded = encode_sample(one, template)
-        learned = [token for token, label in zip(encoded["input_ids"], encoded["labels"], strict=True) if label != -100]
-        texts.append({"all": tokenizer.decode(encoded["input_ids"]), "learned": tokenizer.decode(learned)})
+        learned = [
+            token
+            for token, label in zip(encoded["input_ids"], encoded["labels"], strict=True)
+            if label != -100
+        ]
+        texts.append(
+            {"all": tokenizer.decode(encoded["input_ids"]), "learned": tokenizer.decode(learned)}
+        )
     rows = [{"messages": [{"role": "user", "content": "Open. " * count}]} for count in (1, 100)]
-    trainer: Any = SimpleNamespace(args=SimpleNamespace(max_length=256, max_completion_length=128), template=template)
+    trainer: Any = SimpleNamespace(
+        args=SimpleNamespace(max_length=256, max_completion_length=128), template=template
+    )
     try:
         Grpo.check_rows(trainer, rows)
         too_long = ""
     except TrainingDataError as error:
         too_long = f"TrainingDataError: {error.message}"
-    return {"too_long": too_long, "rewards": rewards, "texts": texts, "turns": [info["num_turns"] for info in infos]}
+    return {
+        "too_long": too_long,
+        "rewards": rewards,
+        "texts": texts,
+        "turns": [info["num_turns"] for info in infos],
+    }
 
 
 if __name__ == "__main__":

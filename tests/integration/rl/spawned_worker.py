@@ -1,6 +1,8 @@
-"""What a worker of ms-swift's rollout server does first, in a process of its own: prints whether it knows our template.
+"""What a worker of ms-swift's rollout server does first, in a process of its own: prints whether it
+knows our template.
 
-ms-swift (pipelines/infer/rollout.py) starts its workers by spawn, and they import the external plugins alone.
+ms-swift (pipelines/infer/rollout.py) starts its workers by spawn, and they import the external
+plugins alone.
 """
 
 import multiprocessing

@@ -1,4 +1,6 @@
-"""The protocol between openpipe-art and our backend. When this fails after an upgrade, read its new backend.py."""
+"""The protocol between openpipe-art and our backend. When this fails after an upgrade, read its new
+backend.py.
+"""
 
 import asyncio
 import inspect
@@ -18,29 +20,51 @@ from agent_assets.rl.backends.engine import EngineBackend
 from agent_assets.rl.config import RlConfig
 
 PROTOCOL = {
-    "_delete_checkpoint_files", "_get_step", "_model_inference_name", "_prepare_backend_for_training", "_train_sft",
-    "close", "register", "train",
-}  # fmt: skip
+    "_delete_checkpoint_files",
+    "_get_step",
+    "_model_inference_name",
+    "_prepare_backend_for_training",
+    "_train_sft",
+    "close",
+    "register",
+    "train",
+}
 
 
 def backend_of(tmp_path: Path, adapter: Path, config: RlConfig) -> EngineBackend:
-    context = EngineContext(EngineEnv("cpu", tmp_path), None, EngineLimits(60, 2**30), tmp_path, tmp_path)
-    return EngineBackend(path=tmp_path / "art", model_dir=tmp_path, adapter_dir=adapter, config=config, context=context)
+    context = EngineContext(
+        EngineEnv("cpu", tmp_path), None, EngineLimits(60, 2**30), tmp_path, tmp_path
+    )
+    return EngineBackend(
+        path=tmp_path / "art",
+        model_dir=tmp_path,
+        adapter_dir=adapter,
+        config=config,
+        context=context,
+    )
 
 
 def test_the_protocol_is_the_one_our_backend_was_written_for() -> None:
     from art.backend import Backend
 
     assert version("openpipe-art") == "0.5.18"
-    members = {name for name, _ in inspect.getmembers(Backend, inspect.isfunction) if name not in ("__init__",)}
-    assert {name for name in members if not name.startswith("__") and name != "_no_init_or_replace_init"} == PROTOCOL
+    members = {
+        name
+        for name, _ in inspect.getmembers(Backend, inspect.isfunction)
+        if name not in ("__init__",)
+    }
+    assert {
+        name for name in members if not name.startswith("__") and name != "_no_init_or_replace_init"
+    } == PROTOCOL
     for name in PROTOCOL:
         theirs = list(inspect.signature(getattr(Backend, name)).parameters)
         ours = list(inspect.signature(getattr(EngineBackend, name)).parameters)
         assert theirs == ours, name
 
 
-def test_the_typed_model_carries_our_configuration_through_arts_own_code(tmp_path: Path, adapter: Path) -> None:
+def test_the_typed_model_carries_our_configuration_through_arts_own_code(
+    tmp_path: Path, adapter: Path
+) -> None:
     import art
 
     config = RlConfig(steps=3, learning_rate=1e-4)
@@ -51,7 +75,12 @@ def test_the_typed_model_carries_our_configuration_through_arts_own_code(tmp_pat
 
     backend._prepare_backend_for_training = prepared  # type: ignore[method-assign, assignment]  # no engine is started here
     model = art.TrainableModel[RlConfig](
-        name="rl", project="p", config=config, base_model="base", base_path=str(tmp_path), report_metrics=[]
+        name="rl",
+        project="p",
+        config=config,
+        base_model="base",
+        base_path=str(tmp_path),
+        report_metrics=[],
     )
 
     async def run() -> tuple[int, str]:
@@ -75,7 +104,10 @@ def test_the_local_backend_pins_weights_and_downloads_nothing(
 ) -> None:
     config = RlConfig()
     internal = internal_config(config, tmp_path, adapter)
-    assert internal["init_args"]["load_in_4bit"] is False and internal["init_args"]["use_exact_model_name"] is True
+    assert (
+        internal["init_args"]["load_in_4bit"] is False
+        and internal["init_args"]["use_exact_model_name"] is True
+    )
     assert (internal["peft_args"]["r"], internal["peft_args"]["lora_alpha"]) == (16, 32)
     monkeypatch.delenv("ART_VLLM_RUNTIME_BIN", raising=False)
     with pytest.raises(EngineMissing, match="would download a vLLM"):

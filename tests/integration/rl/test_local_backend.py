@@ -52,7 +52,9 @@ class LocalBackend:
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "art.local", SimpleNamespace(LocalBackend=LocalBackend))
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(get_device_name=lambda _: "GPU")))
+    monkeypatch.setitem(
+        sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(get_device_name=lambda _: "GPU"))
+    )
     monkeypatch.setenv("ART_VLLM_RUNTIME_BIN", "/somewhere/art-vllm-runtime-server")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
@@ -64,7 +66,9 @@ def context(tmp_path: Path) -> Iterator[EngineContext]:
     with (tmp_path / "lock").open("w") as lock:
         lease = GpuLease(Device("NVIDIA H100", "GPU-bbbb", "1"), lock.fileno(), "test")
         limits = EngineLimits(60, 2**30)
-        yield EngineContext(EngineEnv("gpu", tmp_path), lease, limits, tmp_path / "logs", tmp_path / "failed")
+        yield EngineContext(
+            EngineEnv("gpu", tmp_path), lease, limits, tmp_path / "logs", tmp_path / "failed"
+        )
 
 
 def test_a_step_whose_loss_is_no_number_leaves_no_checkpoint(tmp_path: Path, adapter: Path) -> None:
@@ -79,7 +83,9 @@ def test_a_step_whose_loss_is_no_number_leaves_no_checkpoint(tmp_path: Path, ada
         backend.metrics["loss/grad_norm"] = float("nan")
         await backend.train(MODEL, [])
 
-    with pytest.raises(EngineFailed, match=r"grad_norm .* is nan at step 2; the last good checkpoint is step 1"):
+    with pytest.raises(
+        EngineFailed, match=r"grad_norm .* is nan at step 2; the last good checkpoint is step 1"
+    ):
         asyncio.run(steps())
     kept = sorted(path.name for path in (tmp_path / "art").rglob("0*"))
     assert kept == ["0000", "0001"]
@@ -105,9 +111,16 @@ def test_it_keeps_to_its_lease_and_its_time_and_opens_no_run_of_its_own(
     monkeypatch.setattr(LocalBackend, "close", nothing, raising=False)
     (tmp_path / "model.safetensors").write_bytes(b"base")
     training = choice.train(
-        CONFIG, model_dir=tmp_path, adapter_dir=adapter, scenarios=[scenario()], tools=TOOLS, toolbox=Doors(),
-        context=replace(context, limits=EngineLimits(2, 2**30)), work=tmp_path / "work", report=lambda message: None,
-    )  # fmt: skip
+        CONFIG,
+        model_dir=tmp_path,
+        adapter_dir=adapter,
+        scenarios=[scenario()],
+        tools=TOOLS,
+        toolbox=Doors(),
+        context=replace(context, limits=EngineLimits(2, 2**30)),
+        work=tmp_path / "work",
+        report=lambda message: None,
+    )
     with pytest.raises(EngineTimeout, match="past its limit") as caught:
         asyncio.run(training)
     assert "rl.max_minutes" in str(caught.value.next_step)

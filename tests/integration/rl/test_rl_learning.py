@@ -1,4 +1,6 @@
-"""Reinforcement learning with real parts (vLLM, our trainer, ART) teaches a tiny model what rewards alone can teach."""
+"""Reinforcement learning with real parts (vLLM, our trainer, ART) teaches a tiny model what rewards
+alone can teach.
+"""
 
 import json
 import os
@@ -66,7 +68,10 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
         """The same rewards, each given to the rollout after the one that earned it."""
         groups = await honest(*arguments, **settings)
         return [
-            [replace(one, reward=other.reward) for one, other in zip(group, group[1:] + group[:1], strict=True)]
+            [
+                replace(one, reward=other.reward)
+                for one, other in zip(group, group[1:] + group[:1], strict=True)
+            ]
             for group in groups
         ]
 
@@ -76,9 +81,14 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
 
 
 def test_old_adapters_leave_the_server(learned: tuple[Path, Outcome]) -> None:
-    """One adapter at a time: each step is loaded once, under a name of its own, and the one before is unloaded."""
+    """One adapter at a time: each step is loaded once, under a name of its own, and the one before
+    is unloaded.
+    """
     log = next((learned[0] / "logs" / "server").glob("*.log")).read_text(encoding="utf-8")
-    loads, unloads = log.count("POST /v1/load_lora_adapter"), log.count("POST /v1/unload_lora_adapter")
+    loads, unloads = (
+        log.count("POST /v1/load_lora_adapter"),
+        log.count("POST /v1/unload_lora_adapter"),
+    )
     assert loads == unloads == SETTINGS["steps"]
 
 
@@ -88,11 +98,15 @@ def killed(places: tuple[Path, Path, Path]) -> Iterator[Path]:
     folder, _, _ = places
     work = folder / "work"
     program = Path(two_doors.__file__)
-    paths = os.pathsep.join([str(program.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])  # tests' modules
+    paths = os.pathsep.join(
+        [str(program.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )  # tests' modules
     process = subprocess.Popen(
         [sys.executable, str(program), str(folder), str(SETTINGS["steps"])],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if json.loads(line).get("step") == 2:
@@ -101,7 +115,9 @@ def killed(places: tuple[Path, Path, Path]) -> Iterator[Path]:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     psutil.wait_procs(engines, timeout=20)
-    assert not any(engine.is_running() and engine.status() != psutil.STATUS_ZOMBIE for engine in engines)
+    assert not any(
+        engine.is_running() and engine.status() != psutil.STATUS_ZOMBIE for engine in engines
+    )
     yield work
 
 
@@ -109,7 +125,10 @@ def test_a_killed_training_goes_on_to_the_same_checkpoint(
     places: tuple[Path, Path, Path], learned: tuple[Path, Outcome], killed: Path
 ) -> None:
     _, model, adapter = places
-    made = sorted(path.name for path in (killed / "art" / "doors" / "models" / "rl-test" / "checkpoints").glob("0*"))
+    made = sorted(
+        path.name
+        for path in (killed / "art" / "doors" / "models" / "rl-test" / "checkpoints").glob("0*")
+    )
     assert "0002" in made and f"{SETTINGS['steps']:04d}" not in made
     resumed = train(killed, model, adapter, CONFIG)
     assert [step.numbers["step"] for step in resumed.steps] == list(range(1, SETTINGS["steps"] + 1))
@@ -129,5 +148,11 @@ def test_an_inference_server_that_dies_is_named(places: tuple[Path, Path, Path])
             raise ConnectionError("the server is gone, and with it what it said")
 
     with pytest.raises((EngineFailed, ConnectionError)) as caught:
-        train(folder / "killer", model, adapter, CONFIG.model_copy(update={"steps": 1}), toolbox=Killer())
+        train(
+            folder / "killer",
+            model,
+            adapter,
+            CONFIG.model_copy(update={"steps": 1}),
+            toolbox=Killer(),
+        )
     assert "vllm" in str(caught.value)

@@ -1,4 +1,6 @@
-"""The training loop against a model server and a backend whose answers are known: what is counted, what stops it."""
+"""The training loop against a model server and a backend whose answers are known: what is counted,
+what stops it.
+"""
 
 import asyncio
 import shutil
@@ -20,20 +22,38 @@ from support.judge_server import judge_server, order_of, scores
 from support.two_doors import ANSWER, TOOLS, Doors, scenario
 
 SETTINGS: dict[str, Any] = {
-    "steps": 4, "scenarios_per_step": 2, "rollouts_per_scenario": 4, "max_turns": 2, "concurrency": 1,
-    "equal_patience": 2, "rollout_seconds": 20,
-}  # fmt: skip
+    "steps": 4,
+    "scenarios_per_step": 2,
+    "rollouts_per_scenario": 4,
+    "max_turns": 2,
+    "concurrency": 1,
+    "equal_patience": 2,
+    "rollout_seconds": 20,
+}
 
 
-def reply(*, call: str | None = None, text: str = "", finish: str = "stop") -> tuple[int, dict[str, Any]]:
+def reply(
+    *, call: str | None = None, text: str = "", finish: str = "stop"
+) -> tuple[int, dict[str, Any]]:
     message: dict[str, Any] = {"role": "assistant", "content": text or None}
     if call is not None:
-        message["tool_calls"] = [{"id": "c1", "type": "function", "function": {"name": call, "arguments": "{}"}}]
+        message["tool_calls"] = [
+            {"id": "c1", "type": "function", "function": {"name": call, "arguments": "{}"}}
+        ]
     choice = {
-        "index": 0, "finish_reason": finish, "message": message, "token_ids": [5, 6],
+        "index": 0,
+        "finish_reason": finish,
+        "message": message,
+        "token_ids": [5, 6],
         "logprobs": {"content": [{"token": "x", "logprob": -0.5, "top_logprobs": []}] * 2},
-    }  # fmt: skip
-    fields = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "prompt_token_ids": [1, 2]}
+    }
+    fields = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "prompt_token_ids": [1, 2],
+    }
     return 200, fields | {"choices": [choice]}
 
 
@@ -62,7 +82,9 @@ class Recorder:
         self._checkpoints = self._folder / model.project / "models" / model.name / "checkpoints"
         (self._checkpoints / "0000").mkdir(parents=True, exist_ok=True)
 
-    async def _prepare_backend_for_training(self, model: Any, config: Any = None) -> tuple[str, str]:
+    async def _prepare_backend_for_training(
+        self, model: Any, config: Any = None
+    ) -> tuple[str, str]:
         return self._url, "local"
 
     def _model_inference_name(self, model: Any, step: int | None = None) -> str:
@@ -126,10 +148,18 @@ def test_rollouts_are_traced_with_every_model_call_and_no_token(tmp_path: Path) 
         WeaveTracing().session(path, attributes, report=print) as figures,
     ):
         run(tmp_path, server.url, steps=1)
-    assert figures == TraceFigures(spans=2 * 4 * 4)  # rollouts, each with two model calls and one tool call
-    assert all((line.kind, line.steps, line.failed) == ("rollout", 4, 0) for line in list_traces(path))
+    assert figures == TraceFigures(
+        spans=2 * 4 * 4
+    )  # rollouts, each with two model calls and one tool call
+    assert all(
+        (line.kind, line.steps, line.failed) == ("rollout", 4, 0) for line in list_traces(path)
+    )
     content = path.read_bytes()
-    assert ANSWER.encode() in content and b"prompt_token_ids" not in content and b"logprob" not in content
+    assert (
+        ANSWER.encode() in content
+        and b"prompt_token_ids" not in content
+        and b"logprob" not in content
+    )
 
 
 def test_equal_rewards_stop_the_run_and_say_so(tmp_path: Path) -> None:
@@ -138,7 +168,7 @@ def test_equal_rewards_stop_the_run_and_say_so(tmp_path: Path) -> None:
     assert not outcome.learned and len(backend.groups) == 2
     assert outcome.verdict == (
         "learned nothing: 100% of groups had equal rewards (step 2 of 4); mean reward 1.00"
-    )  # fmt: skip
+    )
 
 
 def test_a_run_ends_early_at_its_target(tmp_path: Path) -> None:
@@ -178,7 +208,9 @@ class Flaky(Doors):
         return await super().call(call)
 
 
-def test_a_tool_server_failing_in_half_of_the_rollouts_is_left_out_and_counted(tmp_path: Path) -> None:
+def test_a_tool_server_failing_in_half_of_the_rollouts_is_left_out_and_counted(
+    tmp_path: Path,
+) -> None:
     with judge_server(doors("left", "right", "right", "left")) as server:
         outcome, backend = run(tmp_path, server.url, toolbox=Flaky(2))
         assert outcome.steps[0].numbers["excluded"] == {"rollouts: tool server failed": 4}
@@ -208,7 +240,11 @@ def test_a_judge_that_fails_leaves_groups_out_and_no_group_left_is_an_error(
 
     with judge_server(doors("left", "right")) as server, judge_server(by_order) as judging:
         settings = JudgeConfig(
-            base_url=judging.url, api_key_env="JUDGE_KEY", attempts=1, two_orders=False, concurrency=1
+            base_url=judging.url,
+            api_key_env="JUDGE_KEY",
+            attempts=1,
+            two_orders=False,
+            concurrency=1,
         )
         judging.answers = [(500, "")]
         judge = Judge(settings, RlConfig().rewards, cache=tmp_path / "cache")
@@ -225,7 +261,9 @@ def test_a_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     with judge_server(doors("left", "right")) as server:
         run(tmp_path, server.url, steps=2)
         before = len(server.requests)
-        (tmp_path / "records" / "0003.json").write_text("half a record of a step that was not finished")
+        (tmp_path / "records" / "0003.json").write_text(
+            "half a record of a step that was not finished"
+        )
         outcome, backend = run(tmp_path, server.url, steps=4)
         assert {request["model"] for request in server.requests[before:]} == {"rl@2", "rl@3"}
     assert [step.numbers["step"] for step in outcome.steps] == [1, 2, 3, 4]

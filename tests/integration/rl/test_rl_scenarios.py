@@ -26,24 +26,38 @@ PLACES = ("mill", "harbor", "orchard", "forge", "school", "bridge", "market", "c
 @pytest.fixture(scope="module")
 def memories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told = [
-        Memory(f"m-{n:08d}", f"What do you remember of the {place}?", f"At the {place} I met Anna Berg in 19{40 + n}.")
+        Memory(
+            f"m-{n:08d}",
+            f"What do you remember of the {place}?",
+            f"At the {place} I met Anna Berg in 19{40 + n}.",
+        )
         for n, place in enumerate(PLACES)
     ]
-    return elder_folder(tmp_path_factory.mktemp("elder") / "memories", ElderProfile("e1", "Ada"), told)
+    return elder_folder(
+        tmp_path_factory.mktemp("elder") / "memories", ElderProfile("e1", "Ada"), told
+    )
 
 
-def scenarios(folder: Path, pipeline: str, memories: Path | None, config: RlConfig = CONFIG) -> list[Scenario]:
+def scenarios(
+    folder: Path, pipeline: str, memories: Path | None, config: RlConfig = CONFIG
+) -> list[Scenario]:
     servers = pipeline_config(pipeline, memories)
     wordings = DEFS / pipeline / "wordings.yaml"
 
     async def run() -> list[Scenario]:
         async with open_toolbox(servers) as toolbox:
             return await make_scenarios(
-                config, questions_folder=folder / "questions", rows_folder=folder / "rows", memories_folder=memories,
-                wordings=wordings, tools=toolbox.tools, toolbox=toolbox,
-                questions=QuestionsConfig.model_validate(SMALL), rows=RowsConfig(),
+                config,
+                questions_folder=folder / "questions",
+                rows_folder=folder / "rows",
+                memories_folder=memories,
+                wordings=wordings,
+                tools=toolbox.tools,
+                toolbox=toolbox,
+                questions=QuestionsConfig.model_validate(SMALL),
+                rows=RowsConfig(),
                 system_prompt=None if memories else "Use the tools.",
-            )  # fmt: skip
+            )
 
     return asyncio.run(run())
 
@@ -54,22 +68,40 @@ def used(folder: Path) -> tuple[set[str], set[str], set[str]]:
     for line in (folder / "rows" / "train.jsonl").read_text(encoding="utf-8").splitlines():
         for message in from_swift(json.loads(line)).messages:
             texts |= {message.content} if message.role == "user" else set()
-            trained |= {canonical_json([call.name, call.arguments]) for call in message.tool_calls if call.arguments}
+            trained |= {
+                canonical_json([call.name, call.arguments])
+                for call in message.tool_calls
+                if call.arguments
+            }
     items = read_items(folder / "rows" / "heldout.jsonl")
     held = {
-        canonical_json([call["name"], call["arguments"]]) for i in items for call in i.gold_calls if call["arguments"]
+        canonical_json([call["name"], call["arguments"]])
+        for i in items
+        for call in i.gold_calls
+        if call["arguments"]
     }
     return texts | {item.question for item in items}, trained, held
 
 
 def calls(scenario: Scenario) -> set[str]:
-    return {canonical_json([call["name"], call["arguments"]]) for call in scenario.item.gold_calls if call["arguments"]}
+    return {
+        canonical_json([call["name"], call["arguments"]])
+        for call in scenario.item.gold_calls
+        if call["arguments"]
+    }
 
 
 @pytest.mark.parametrize("pipeline", ["energy_expert", "elder_companion"])
-def test_scenarios_share_nothing_with_training_or_heldout(tmp_path: Path, memories: Path, pipeline: str) -> None:
+def test_scenarios_share_nothing_with_training_or_heldout(
+    tmp_path: Path, memories: Path, pipeline: str
+) -> None:
     elder = memories if pipeline == "elder_companion" else None
-    make(tmp_path, pipeline_config(pipeline, elder), wordings=DEFS / pipeline / "wordings.yaml", memories=elder)
+    make(
+        tmp_path,
+        pipeline_config(pipeline, elder),
+        wordings=DEFS / pipeline / "wordings.yaml",
+        memories=elder,
+    )
     made = scenarios(tmp_path, pipeline, elder)
     texts, trained, held = used(tmp_path)
     assert len(made) >= 12 and len({one.item.question for one in made}) == len(made)
@@ -84,35 +116,59 @@ def test_scenarios_share_nothing_with_training_or_heldout(tmp_path: Path, memori
     assert max(Counter(one.item.tool for one in made).values()) <= 2 * CONFIG.scenarios_per_tool
 
 
-def test_scenarios_can_be_asked_with_dates_as_people_type_them_and_easy_ones_left_out(tmp_path: Path) -> None:
-    make(tmp_path, pipeline_config("energy_expert", None), wordings=DEFS / "energy_expert" / "wordings.yaml")
+def test_scenarios_can_be_asked_with_dates_as_people_type_them_and_easy_ones_left_out(
+    tmp_path: Path,
+) -> None:
+    make(
+        tmp_path,
+        pipeline_config("energy_expert", None),
+        wordings=DEFS / "energy_expert" / "wordings.yaml",
+    )
     changed = {"unpadded_share": 1.0, "min_difficulty": 2, "heldout_scenarios": 6}
     made = scenarios(tmp_path, "energy_expert", None, CONFIG.model_copy(update=changed))
     assert made and all(one.difficulty >= 2 for one in made)
     for one in made:
-        dates = [value for name, value in one.item.gold_calls[0]["arguments"].items() if name.endswith("_date")]
+        dates = [
+            value
+            for name, value in one.item.gold_calls[0]["arguments"].items()
+            if name.endswith("_date")
+        ]
         assert dates and all(unpadded_dates(value) in one.item.question for value in dates)
         assert not any(value in one.item.question for value in dates if "-0" in value)
     kept, held = hold_out(made, 6, seed=1)
-    assert len(held) == 6 and Counter(one.item.tool for one in held) == dict.fromkeys({o.item.tool for o in held}, 2)
+    assert len(held) == 6 and Counter(one.item.tool for one in held) == dict.fromkeys(
+        {o.item.tool for o in held}, 2
+    )
     assert kept and not set().union(*map(calls, kept)) & set().union(*map(calls, held))
     with pytest.raises(TrainingDataError, match="none is left to train on when 999 are held out"):
         hold_out(made, 999, seed=1)
 
 
 def test_no_scenario_easy_enough_is_an_error_that_says_so(tmp_path: Path, memories: Path) -> None:
-    servers, wordings = pipeline_config("elder_companion", memories), DEFS / "elder_companion" / "wordings.yaml"
+    servers, wordings = (
+        pipeline_config("elder_companion", memories),
+        DEFS / "elder_companion" / "wordings.yaml",
+    )
     make(tmp_path, servers, wordings=wordings, memories=memories)
     with pytest.raises(TrainingDataError, match="none of difficulty 1 to 1"):
-        scenarios(tmp_path, "elder_companion", memories, CONFIG.model_copy(update={"max_difficulty": 1}))
+        scenarios(
+            tmp_path, "elder_companion", memories, CONFIG.model_copy(update={"max_difficulty": 1})
+        )
 
 
 def test_a_schedule_uses_every_scenario_before_any_again_and_can_start_with_the_easy_ones() -> None:
     def scenario(number: int, **changed: Any) -> Scenario:
         from agent_assets.conversations.items import EvalItem
 
-        item = EvalItem(id=f"s{number}", kind="tool", wording="seen", language="en", question=f"q{number}", system="",
-                        tool="a" if number % 3 else "b")  # fmt: skip
+        item = EvalItem(
+            id=f"s{number}",
+            kind="tool",
+            wording="seen",
+            language="en",
+            question=f"q{number}",
+            system="",
+            tool="a" if number % 3 else "b",
+        )
         return Scenario(item, 1 + number % 5)
 
     every = [scenario(number) for number in range(12)]
@@ -126,7 +182,9 @@ def test_a_schedule_uses_every_scenario_before_any_again_and_can_start_with_the_
 
 
 def test_every_step_resembles_the_whole() -> None:
-    """Of each tool's questions a third asks for ranges, and a quarter writes the day as the tool wants it."""
+    """Of each tool's questions a third asks for ranges, and a quarter writes the day as the tool
+    wants it.
+    """
 
     def scenario(number: int) -> Scenario:
         from agent_assets.conversations.items import EvalItem
@@ -134,14 +192,23 @@ def test_every_step_resembles_the_whole() -> None:
         tool, day = "ab"[number % 2], f"2025-03-{1 + number % 28:02d}"
         ranged, verbatim = number // 2 % 3 == 0, number // 6 % 4 == 0
         arguments = {"start": day} | ({"end": day} if ranged else {})
-        item = EvalItem(id=f"s{number}", kind="tool", wording="seen", language="en", tool=tool, system="",
-                        question=f"On {day if verbatim else unpadded_dates(day)}?",
-                        gold_calls=[{"name": tool, "arguments": arguments}])  # fmt: skip
+        item = EvalItem(
+            id=f"s{number}",
+            kind="tool",
+            wording="seen",
+            language="en",
+            tool=tool,
+            system="",
+            question=f"On {day if verbatim else unpadded_dates(day)}?",
+            gold_calls=[{"name": tool, "arguments": arguments}],
+        )
         return Scenario(item, 3)
 
     plan = schedule([scenario(n) for n in range(96)], RlConfig(steps=4, scenarios_per_step=24))
     for step in plan:
         assert Counter(one.item.tool for one in step) == {"a": 12, "b": 12}
         ranges = sum("end" in one.item.gold_calls[0]["arguments"] for one in step)
-        verbatim = sum(one.item.gold_calls[0]["arguments"]["start"] in one.item.question for one in step)
+        verbatim = sum(
+            one.item.gold_calls[0]["arguments"]["start"] in one.item.question for one in step
+        )
         assert 6 <= ranges <= 10 and 4 <= verbatim <= 8

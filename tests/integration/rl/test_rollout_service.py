@@ -1,4 +1,6 @@
-"""The service that an engine asks for tools and rewards, on its real socket: what it executes, scores, counts, ends."""
+"""The service that an engine asks for tools and rewards, on its real socket: what it executes,
+scores, counts, ends.
+"""
 
 import asyncio
 import json
@@ -18,9 +20,13 @@ from agent_assets.rl.scoring import Scoring
 from support.two_doors import ANSWER, TOOLS, Doors, opens, scenario
 
 SETTINGS: dict[str, Any] = {
-    "engine": "swift_grpo", "steps": 3, "scenarios_per_step": 1, "rollouts_per_scenario": 4, "max_turns": 2,
+    "engine": "swift_grpo",
+    "steps": 3,
+    "scenarios_per_step": 1,
+    "rollouts_per_scenario": 4,
+    "max_turns": 2,
     "equal_patience": 2,
-}  # fmt: skip
+}
 
 Ask = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -42,7 +48,9 @@ class Client:
         return await self.ask(op="turn", rollout=rollout, scenario=0, text=text, tokens=5, cut=cut)
 
     async def step(self, number: int, *doors: str, trained: bool = True) -> dict[str, Any]:
-        """Rollouts that open one door each and answer; the reply to their scores, and to the training."""
+        """Rollouts that open one door each and answer; the reply to their scores, and to the
+        training.
+        """
         await self.ask(op="begin")
         names = [f"s{number}r{n}" for n in range(len(doors))]
         for name, door in zip(names, doors, strict=True):
@@ -64,9 +72,14 @@ def served(
 
     async def run() -> tuple[Any, BaseException | None]:
         service = RolloutService(
-            config, [scenario()] * config.steps, Scoring(config, TOOLS, None), toolbox or Doors(), steps=steps,
-            records=folder, report=lambda message: told.append(dict(message)),
-        )  # fmt: skip
+            config,
+            [scenario()] * config.steps,
+            Scoring(config, TOOLS, None),
+            toolbox or Doors(),
+            steps=steps,
+            records=folder,
+            report=lambda message: told.append(dict(message)),
+        )
         async with service.open() as path:
             assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
             found = await work(Client(path))
@@ -95,17 +108,26 @@ def test_calls_are_executed_rewards_told_and_the_step_recorded_and_reported(tmp_
     assert scores == {"rewards": [1.0, 0.0, 0.0, 0.0]}
     (step,) = read_steps(tmp_path, last=1)
     assert step.numbers == steps[0].numbers and step.numbers["train"] == {"loss": 0.5}
-    assert (step.numbers["reward"], step.numbers["group_spread"], step.numbers["over_length"]) == (0.25, 1.0, 2)
+    assert (step.numbers["reward"], step.numbers["group_spread"], step.numbers["over_length"]) == (
+        0.25,
+        1.0,
+        2,
+    )
     assert step.numbers["answer_tokens"] == 6.25  # 10, 5, 5 and 5
     assert [trajectory["number"] for trajectory in step.trajectories] == [0, 1, 2, 3]
     assert step.trajectories[0]["messages"][-1] == {"role": "assistant", "content": ANSWER}
     shown = {
-        name: told[-1][name] for name in ("step", "total_steps", "reward", "group_spread", "call_validity", "loss")
+        name: told[-1][name]
+        for name in ("step", "total_steps", "reward", "group_spread", "call_validity", "loss")
     }
     assert shown == {
-        "step": 1, "total_steps": 3, "reward": 0.25, "group_spread": 1.0,
-        "call_validity": step.numbers["call_validity"], "loss": 0.5,
-    }  # fmt: skip
+        "step": 1,
+        "total_steps": 3,
+        "reward": 0.25,
+        "group_spread": 1.0,
+        "call_validity": step.numbers["call_validity"],
+        "loss": 0.5,
+    }
 
 
 def test_a_rollout_ends_with_its_last_turn_even_when_it_calls(tmp_path: Path) -> None:
@@ -125,14 +147,19 @@ class Flaky(Doors):
         return await super().call(call)
 
 
-def test_rollouts_that_a_tool_server_broke_have_no_advantage_and_too_many_end_the_run(tmp_path: Path) -> None:
+def test_rollouts_that_a_tool_server_broke_have_no_advantage_and_too_many_end_the_run(
+    tmp_path: Path,
+) -> None:
     async def work(client: Client) -> Any:
         good = await client.step(1, "left", "right", "right", "right")
         return good, await client.step(2, "left", "left", "left", "right", trained=False)
 
     (good, bad), steps, failed, _ = served(tmp_path, work, toolbox=Flaky())
     assert good["rewards"] == [1.0, 1.0, 1.0, 1.0]  # the mean of what was scored
-    assert steps[0].numbers["excluded"] == {"rollouts: tool server failed": 1} and steps[0].numbers["rollouts"] == 3
+    assert (
+        steps[0].numbers["excluded"] == {"rollouts: tool server failed": 1}
+        and steps[0].numbers["rollouts"] == 3
+    )
     assert bad == {"failed": True} and isinstance(failed, EngineFailed)
     assert "3 of 4 rollouts say nothing about the model (3 tool server failed)" in failed.message
 
@@ -176,7 +203,9 @@ def test_an_unknown_request_ends_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("half", [b"", b'{"op": "tu'])
-def test_an_engine_that_dies_while_it_asks_is_no_error_of_the_service(tmp_path: Path, half: bytes) -> None:
+def test_an_engine_that_dies_while_it_asks_is_no_error_of_the_service(
+    tmp_path: Path, half: bytes
+) -> None:
     async def work(client: Client) -> Any:
         _, writer = await asyncio.open_unix_connection(client.path)
         writer.write(half)

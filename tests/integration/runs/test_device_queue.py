@@ -1,4 +1,6 @@
-"""Several elders want one device: a real daemon, code server and web server; only the stages are made for the test."""
+"""Several elders want one device: a real daemon, code server and web server; only the stages are
+made for the test.
+"""
 
 import math
 import os
@@ -19,7 +21,13 @@ from agent_assets import services
 from agent_assets.automation.execute import Order
 from agent_assets.automation.queue import open_queue
 from agent_assets.ports import free_port
-from agent_assets.runs.device_queue import DEVICE_TAG, announce, holds_device, is_waiting, read_queue
+from agent_assets.runs.device_queue import (
+    DEVICE_TAG,
+    announce,
+    holds_device,
+    is_waiting,
+    read_queue,
+)
 from agent_assets.runs.instance import open_instance
 from agent_assets.runs.orphans import PROCESS_TAG, release_abandoned_runs
 from agent_assets.serving.dagster_web import DagsterWeb
@@ -33,7 +41,8 @@ ELDERS = ("ada", "ben", "cleo", "dora")
 STATUS = dg.DagsterRunStatus
 BACKFILL = """
 mutation($names: [String!]!) {
-  launchPartitionBackfill(backfillParams: {allPartitions: false, partitionNames: $names, assetSelection: [
+  launchPartitionBackfill(backfillParams: {
+    allPartitions: false, partitionNames: $names, assetSelection: [
     {path: ["elder_companion", "elder_memories"]}, {path: ["elder_companion", "sft_adapter"]},
     {path: ["elder_companion", "eval_report"]}, {path: ["elder_companion", "release"]}]
   }) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } }
@@ -52,12 +61,16 @@ class Machine:
 
     def run_of(self, elder: str) -> dg.DagsterRun:
         """The latest run of an elder."""
-        (run,) = self.instance.get_runs(filters=dg.RunsFilter(tags={"dagster/partition": elder}), limit=1)
+        (run,) = self.instance.get_runs(
+            filters=dg.RunsFilter(tags={"dagster/partition": elder}), limit=1
+        )
         return run
 
     def first(self, wanted: Callable[[dg.DagsterRun], bool], seconds: float = 90) -> dg.DagsterRun:
         """The first run of which something becomes true."""
-        found = wait_for(lambda: [run for run in self.instance.get_runs() if wanted(run)], seconds, every=0.2)
+        found = wait_for(
+            lambda: [run for run in self.instance.get_runs() if wanted(run)], seconds, every=0.2
+        )
         return found[0]
 
     def ended(self, run: dg.DagsterRun, seconds: float) -> dg.DagsterRunStatus:
@@ -98,10 +111,13 @@ def machine(tmp_path: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> 
     quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
     here = str(Path(__file__).parents[2])
     variables = {
-        "AGENT_ASSETS_HOME": str(tmp_path / "home"), "MONGODB_URI": mongo_uri, "AGENT_ASSETS_DEVICE": "cpu",
-        "AGENT_ASSETS_AUTOMATION": str(quiet), "DEVICE_LOCATION_FOLDER": str(tmp_path),
+        "AGENT_ASSETS_HOME": str(tmp_path / "home"),
+        "MONGODB_URI": mongo_uri,
+        "AGENT_ASSETS_DEVICE": "cpu",
+        "AGENT_ASSETS_AUTOMATION": str(quiet),
+        "DEVICE_LOCATION_FOLDER": str(tmp_path),
         "PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]),
-    }  # fmt: skip
+    }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(services, "CODE_LOCATION", "support.device_location")
@@ -111,11 +127,17 @@ def machine(tmp_path: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> 
         yield Machine(instance, settings, tmp_path, f"http://127.0.0.1:{port}")
 
 
-def test_a_backfill_of_the_stock_dialog_waits_in_the_queue_and_releases_the_first_elder_first(machine: Machine) -> None:
+def test_a_backfill_of_the_stock_dialog_waits_in_the_queue_and_releases_the_first_elder_first(
+    machine: Machine,
+) -> None:
     answer = httpx.post(
-        f"{machine.url}/graphql", json={"query": BACKFILL, "variables": {"names": list(ELDERS)}}, timeout=60
+        f"{machine.url}/graphql",
+        json={"query": BACKFILL, "variables": {"names": list(ELDERS)}},
+        timeout=60,
     ).json()
-    assert answer["data"]["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", answer
+    assert answer["data"]["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", (
+        answer
+    )
     holder, waiter = machine.first(working), machine.first(prepared)
     wait_for(lambda: len(machine.instance.get_runs()) == len(ELDERS), 60)
     # One holds the device, one is prepared, two cost nothing; what waits uses no CPU.
@@ -129,17 +151,29 @@ def test_a_backfill_of_the_stock_dialog_waits_in_the_queue_and_releases_the_firs
     # What is shown: in the tags, and in the API.
     announce(machine.instance)
     queue = read_queue(machine.instance)
-    assert queue.holding == (holder.run_id,) and queue.waiting[0] == waiter.run_id and len(queue.waiting) == 3
+    assert (
+        queue.holding == (holder.run_id,)
+        and queue.waiting[0] == waiter.run_id
+        and len(queue.waiting) == 3
+    )
     tags = {run.run_id: run.tags[DEVICE_TAG] for run in machine.instance.get_runs()}
-    assert [tags[run_id] for run_id in queue.waiting] == [f"waiting, {n} before it" for n in (1, 2, 3)]
-    shown = job_progress(machine.instance, machine.instance.get_run_by_id(queue.waiting[1]), "", "", queue)  # type: ignore[arg-type]
-    assert (shown["status"], shown["message"]) == ("preparing", "waiting for the device, 2 before it")
+    assert [tags[run_id] for run_id in queue.waiting] == [
+        f"waiting, {n} before it" for n in (1, 2, 3)
+    ]
+    (waiting,) = machine.instance.get_runs(dg.RunsFilter(run_ids=[queue.waiting[1]]))
+    shown = job_progress(machine.instance, waiting, "", "", queue)
+    assert (shown["status"], shown["message"]) == (
+        "preparing",
+        "waiting for the device, 2 before it",
+    )
     # The first is let go: it has its other stage on the device before anyone else, and ends first.
     elder = holder.tags["dagster/partition"]
     (machine.folder / f"go-{elder}").touch()
     assert machine.ended(holder, 30) is STATUS.SUCCESS
     others = [other for other in ELDERS if other != elder]
-    assert all(_at(machine, other, "sft_adapter") > _at(machine, elder, "eval_report") for other in others)
+    assert all(
+        _at(machine, other, "sft_adapter") > _at(machine, elder, "eval_report") for other in others
+    )
     (machine.folder / "go").touch()
     for elder in ELDERS:
         assert machine.ended(machine.run_of(elder), 90) is STATUS.SUCCESS
@@ -163,7 +197,11 @@ def test_a_killed_run_frees_its_place_whether_it_waited_or_worked(machine: Machi
     assert machine.ended(holder, 10) is STATUS.FAILURE
     assert machine.first(working, 20).run_id == following.run_id
     (machine.folder / "go").touch()
-    remaining = [run for run in machine.instance.get_runs() if run.run_id not in (holder.run_id, waiter.run_id)]
+    remaining = [
+        run
+        for run in machine.instance.get_runs()
+        if run.run_id not in (holder.run_id, waiter.run_id)
+    ]
     assert [machine.ended(run, 90) for run in remaining] == [STATUS.SUCCESS] * 2
 
 
@@ -177,7 +215,11 @@ def test_cancelled_runs_end_at_once_and_read_cancelled(machine: Machine) -> None
             jobs.cancel(run.run_id)
             assert machine.ended(run, 10) is STATUS.CANCELED
             found, _ = jobs.progress(run.run_id)
-            assert (found["status"], found["error"], found["eta"]) == ("cancelled", "cancelled", None)
+            assert (found["status"], found["error"], found["eta"]) == (
+                "cancelled",
+                "cancelled",
+                None,
+            )
     finally:
         jobs.close()
     (machine.folder / "go").touch()
@@ -189,7 +231,9 @@ def test_cancelled_runs_end_at_once_and_read_cancelled(machine: Machine) -> None
 def test_what_a_machine_without_power_left_behind_is_ended_on_the_next_start(
     tmp_path: Path,
 ) -> None:
-    """Runs that a code server was starting name no process, and claims of an earlier version's pool stay."""
+    """Runs that a code server was starting name no process, and claims of an earlier version's pool
+    stay.
+    """
     from dagster._core.storage.tags import GRPC_INFO_TAG
 
     from agent_assets.runs.instance import prepare_dagster_home
@@ -197,7 +241,9 @@ def test_what_a_machine_without_power_left_behind_is_ended_on_the_next_start(
     settings = load_settings({"AGENT_ASSETS_HOME": str(tmp_path), "PATH": os.environ["PATH"]})
     prepare_dagster_home(settings)
     with open_instance(settings) as instance:
-        lost = dg.DagsterRun("job", status=STATUS.STARTING, tags={GRPC_INFO_TAG: '{"host": "127.0.0.1", "port": 1}'})
+        lost = dg.DagsterRun(
+            "job", status=STATUS.STARTING, tags={GRPC_INFO_TAG: '{"host": "127.0.0.1", "port": 1}'}
+        )
         over = dg.DagsterRun("job", status=STATUS.FAILURE)
         for run in (lost, over):
             instance.add_run(run)
@@ -225,10 +271,17 @@ with open_instance(load_settings()) as instance:
 
 def test_ctrl_c_in_a_terminal_cancels_the_run(tmp_path: Path) -> None:
     path = os.pathsep.join([str(Path(__file__).parents[2]), str(REPOSITORY)])
-    environment = {"AGENT_ASSETS_HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"], "PYTHONPATH": path}
+    environment = {
+        "AGENT_ASSETS_HOME": str(tmp_path / "home"),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": path,
+    }
     environment |= {"DEVICE_LOCATION_FOLDER": str(tmp_path)}
     terminal = subprocess.Popen(
-        [sys.executable, "-c", IN_A_TERMINAL], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-c", IN_A_TERMINAL],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     try:
         wait_for((tmp_path / "ada.sft_adapter").exists, 60)

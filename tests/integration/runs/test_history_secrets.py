@@ -1,4 +1,6 @@
-"""Passwords in Dagster's history: what earlier versions left is removed, and this version leaves none."""
+"""Passwords in Dagster's history: what earlier versions left is removed, and this version leaves
+none.
+"""
 
 import json
 import sqlite3
@@ -34,17 +36,29 @@ def older_home(folder: Path) -> Iterator[tuple[Settings, dg.DagsterInstance]]:
 def test_addresses_go_and_all_else_stays(tmp_path: Path) -> None:
     with older_home(tmp_path) as (settings, instance):
         before = cells(tmp_path)
-        assert {place[1] for place, versions in before.items() if any("reader:" in text for text in versions)} >= {
-            "snapshots", "runs", "event_logs",
-        }  # fmt: skip
+        assert {
+            place[1]
+            for place, versions in before.items()
+            if any("reader:" in text for text in versions)
+        } >= {
+            "snapshots",
+            "runs",
+            "event_logs",
+        }
         count = old_secrets(settings)
         assert count >= 4
         assert remove_old_secrets(settings) == count
         after = cells(tmp_path)
-        assert {place: [redacted(text) for text in versions[-1:]] for place, versions in before.items()} == {
-            place: versions[-1:] for place, versions in after.items()
-        }
-        for secret in (PASSWORD, json.dumps(PASSWORD).strip('"'), "hidden", OTHER_SECRET, "db.example.org"):
+        assert {
+            place: [redacted(text) for text in versions[-1:]] for place, versions in before.items()
+        } == {place: versions[-1:] for place, versions in after.items()}
+        for secret in (
+            PASSWORD,
+            json.dumps(PASSWORD).strip('"'),
+            "hidden",
+            OTHER_SECRET,
+            "db.example.org",
+        ):
             assert places_of(secret, tmp_path) == []
         assert (old_secrets(settings), remove_old_secrets(settings)) == (0, 0)
         runs = instance.get_runs()
@@ -54,11 +68,17 @@ def test_addresses_go_and_all_else_stays(tmp_path: Path) -> None:
         ]
         for run in runs:
             assert run.job_snapshot_id and run.execution_plan_snapshot_id
-            assert instance.get_job_snapshot(run.job_snapshot_id).node_names == ["older__elder_memories"]
-            assert instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
+            assert instance.get_job_snapshot(run.job_snapshot_id).node_names == [
+                "older__elder_memories"
+            ]
+            assert instance.get_execution_plan_snapshot(
+                run.execution_plan_snapshot_id
+            ).step_keys_to_execute
         found = latest_materialization(instance, KEY, None)
         assert found is not None and (found.fingerprint, found.data_version) == ("ab12", "c0ffee")
-        make_history(instance)  # the same jobs once more: their snapshots are known by the ids they have
+        make_history(
+            instance
+        )  # the same jobs once more: their snapshots are known by the ids they have
 
 
 def test_rows_that_were_deleted_do_not_lie_in_the_file(tmp_path: Path) -> None:
@@ -72,7 +92,9 @@ def test_rows_that_were_deleted_do_not_lie_in_the_file(tmp_path: Path) -> None:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_a_history_that_is_interrupted_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_history_that_is_interrupted_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from agent_assets.runs import history_secrets
 
     with older_home(tmp_path) as (settings, _):
@@ -87,7 +109,9 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_the_same_in_postgres(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_in_postgres(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", postgres_url)
     with older_home(tmp_path) as (settings, instance):
         assert old_secrets(settings) >= 4
@@ -100,9 +124,14 @@ def test_the_same_in_postgres(tmp_path: Path, postgres_url: str, monkeypatch: py
                 for row in connection.execute(table.select()):
                     for cell in row:
                         found = list(texts(bytes(cell) if isinstance(cell, memoryview) else cell))
-                        assert not any("hidden" in text or OTHER_SECRET in text for text in found), table.name
+                        assert not any(
+                            "hidden" in text or OTHER_SECRET in text for text in found
+                        ), table.name
         engine.dispose()
-        assert latest_materialization(instance, KEY, None) is not None and instance.get_runs_count() == 2
+        assert (
+            latest_materialization(instance, KEY, None) is not None
+            and instance.get_runs_count() == 2
+        )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +156,9 @@ LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $pa
   __typename ... on LaunchRunSuccess { run { runId } } } }"""
 
 
-def test_this_version_leaves_no_password_anywhere(tmp_path: Path, mongo_uri: str, mongo_db: object) -> None:
+def test_this_version_leaves_no_password_anywhere(
+    tmp_path: Path, mongo_uri: str, mongo_db: object
+) -> None:
     password = urlsplit(mongo_uri).password
     if not password:
         pytest.skip("the MongoDB of these tests has no password")
@@ -137,9 +168,16 @@ def test_this_version_leaves_no_password_anywhere(tmp_path: Path, mongo_uri: str
         selector = {"repositoryLocationName": "agent_assets", "repositoryName": "__repository__"}
         for pipeline, asset, tags in (
             ("energy_expert", "mcp_tool_schema", []),
-            ("elder_companion", "elder_memories", [{"key": "dagster/partition", "value": "nobody"}]),  # it fails
+            (
+                "elder_companion",
+                "elder_memories",
+                [{"key": "dagster/partition", "value": "nobody"}],
+            ),  # it fails
         ):
-            job = selector | {"jobName": f"{pipeline}_job", "assetSelection": [{"path": [pipeline, asset]}]}
+            job = selector | {
+                "jobName": f"{pipeline}_job",
+                "assetSelection": [{"path": [pipeline, asset]}],
+            }
             params = {"selector": job, "runConfigData": {}, "executionMetadata": {"tags": tags}}
             assert "run" in up.graphql(LAUNCH, {"params": params}).json()["data"]["launchRun"]
         wait_for(lambda: all(run.is_finished for run in up.instance.get_runs()), 120, every=1)

@@ -37,7 +37,11 @@ def test_a_clock_that_is_set_ends_no_run(tmp_path: Path, monkeypatch: pytest.Mon
     prepare_dagster_home(settings)
     with open_instance(settings) as instance:
         run_id = str(uuid.uuid4())
-        instance.add_run(dg.DagsterRun("job", run_id, status=dg.DagsterRunStatus.STARTED, tags=process_tag(run_id)))
+        instance.add_run(
+            dg.DagsterRun(
+                "job", run_id, status=dg.DagsterRunStatus.STARTED, tags=process_tag(run_id)
+            )
+        )
         boot = psutil.boot_time()
         monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3600)
         assert release_abandoned_runs(instance) == []
@@ -47,7 +51,9 @@ def test_a_killed_run_is_failed_and_frees_its_pool(tmp_path: Path) -> None:
     environment = {"AGENT_ASSETS_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     settings = load_settings(environment)
     prepare_dagster_home(settings)
-    killed = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=False, capture_output=True)
+    killed = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, check=False, capture_output=True
+    )
     assert killed.returncode == -9, killed.stderr.decode()[-2000:]
 
     @dg.asset(pool="gpu")

@@ -1,4 +1,6 @@
-"""The API over real HTTP, with real MongoDB and tool servers; the model is a queue of answers behind a real server."""
+"""The API over real HTTP, with real MongoDB and tool servers; the model is a queue of answers
+behind a real server.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,16 +19,23 @@ from support.serving_world import CANDLES, SECRET, World, add_agent, running_api
 
 
 @pytest.fixture
-def world(tmp_path: Path, mongo_uri: str, mongo_db: Database[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(
+    tmp_path: Path, mongo_uri: str, mongo_db: Database[Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
     monkeypatch.setattr(serving_app, "DATABASE", mongo_db.name)
     monkeypatch.setattr(serving_tokens, "_CACHE_SECONDS", 0.2)
     store = ArtifactStore(str(tmp_path / "store"))
     add_agent(store, "ada", 1, told=CANDLES)
     add_agent(store, "ben", 2, told=SECRET)
     settings = replace(
-        load_settings({}), home=tmp_path, store=str(tmp_path / "store"), engines=tmp_path, device="cpu",
-        mongodb_uri=mongo_uri, mongodb_database=mongo_db.name,
-    )  # fmt: skip
+        load_settings({}),
+        home=tmp_path,
+        store=str(tmp_path / "store"),
+        engines=tmp_path,
+        device="cpu",
+        mongodb_uri=mongo_uri,
+        mongodb_database=mongo_db.name,
+    )
     with scripted_model() as model:
         config = ServingConfig.model_validate(
             {

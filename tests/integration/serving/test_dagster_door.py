@@ -1,7 +1,8 @@
-"""The Dagster UI of a running installation, attacked: by pages of other origins, by neighbours, by readers.
+"""The Dagster UI of a running installation, attacked: by pages of other origins, by neighbours, by
+readers.
 
-Every attack tries to add a partition, which a mutation does at once; the last test of each kind shows that the same
-mutation works where it is allowed.
+Every attack tries to add a partition, which a mutation does at once; the last test of each kind
+shows that the same mutation works where it is allowed.
 """
 
 import json
@@ -37,8 +38,16 @@ FOREIGN = {
     "another site": [("Origin", EVIL)],
     "another port": [("Origin", OTHER_PORT)],
     "a sandboxed frame": [("Origin", "null")],
-    "an image": [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image")],
-    "a frame": [("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")],
+    "an image": [
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Mode", "no-cors"),
+        ("Sec-Fetch-Dest", "image"),
+    ],
+    "a frame": [
+        ("Sec-Fetch-Site", "same-site"),
+        ("Sec-Fetch-Mode", "navigate"),
+        ("Sec-Fetch-Dest", "iframe"),
+    ],
 }
 
 
@@ -56,7 +65,9 @@ def nothing_was_added(up: Installation) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
-def test_pages_of_other_origins_read_and_change_nothing(up: Installation, headers: list[tuple[str, str]]) -> None:
+def test_pages_of_other_origins_read_and_change_nothing(
+    up: Installation, headers: list[tuple[str, str]]
+) -> None:
     asked = urlencode({"query": "{ version }"})
     plain = [("Content-Type", "text/plain")]
     attempts = [
@@ -70,14 +81,22 @@ def test_pages_of_other_origins_read_and_change_nothing(up: Installation, header
         raw(up.ui, "GET", "/server_info", headers),
         raw(up.ui, "POST", "/login", headers, "token=x"),
         raw(up.api, "GET", "/models", headers),
-        raw(up.api, "POST", "/train/start", [*headers, *JSON.items()], '{"elder_id": "energy_expert"}'),
+        raw(
+            up.api,
+            "POST",
+            "/train/start",
+            [*headers, *JSON.items()],
+            '{"elder_id": "energy_expert"}',
+        ),
     ]
     assert {reply.status for reply in attempts} <= {400, 403}, attempts
     assert not any("dagster" in reply.text.lower().replace("dagster ui", "") for reply in attempts)
 
 
 @pytest.mark.parametrize("query", [MUTATION, BESIDE_A_QUERY, f"# query\n{MUTATION}"])
-@pytest.mark.parametrize("path", ["/graphql", "/graphql%0A", "/graphql%0a", "/graphql/", "//graphql", "/%67raphql"])
+@pytest.mark.parametrize(
+    "path", ["/graphql", "/graphql%0A", "/graphql%0a", "/graphql/", "//graphql", "/%67raphql"]
+)
 def test_nothing_is_changed_by_get(up: Installation, path: str, query: str) -> None:
     for accept in ("*/*", "text/html"):
         asked = urlencode({"query": query, "operationName": "Hidden" if "Hidden" in query else ""})
@@ -87,46 +106,78 @@ def test_nothing_is_changed_by_get(up: Installation, path: str, query: str) -> N
 
 
 def test_queries_are_answered_by_get(up: Installation) -> None:
-    assert "version" in raw(up.ui, "GET", f"/graphql?{urlencode({'query': '{ version }'})}").json()["data"]
+    assert (
+        "version"
+        in raw(up.ui, "GET", f"/graphql?{urlencode({'query': '{ version }'})}").json()["data"]
+    )
 
 
 def test_what_a_form_can_send_is_no_graphql(up: Installation) -> None:
     asked, content = f"/graphql?{urlencode({'query': MUTATION})}", json.dumps({"query": MUTATION})
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/graphql", ""):
+    for kind in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "application/graphql",
+        "",
+    ):
         for path, body in ((asked, "x"), ("/graphql", content), ("/graphql", MUTATION)):
             assert raw(up.ui, "POST", path, [("Content-Type", kind)], body).status == 415
     # The words of a type somewhere in its parameters.
-    assert raw(up.ui, "POST", "/graphql", [("Content-Type", "text/plain; a=application/json")], content).status == 415
+    assert (
+        raw(
+            up.ui, "POST", "/graphql", [("Content-Type", "text/plain; a=application/json")], content
+        ).status
+        == 415
+    )
 
 
-@pytest.mark.parametrize("body", [f"[{json.dumps({'query': MUTATION})}]", '"x"', "[]", "{", '{"query": ["x"]}', "\xff"])
+@pytest.mark.parametrize(
+    "body", [f"[{json.dumps({'query': MUTATION})}]", '"x"', "[]", "{", '{"query": ["x"]}', "\xff"]
+)
 def test_batches_and_odd_bodies_are_refused(up: Installation, body: str) -> None:
     assert raw(up.ui, "POST", "/graphql", [*JSON.items()], body.encode("latin-1")).status == 400
 
 
-@pytest.mark.parametrize("path", ["/graphql%0A", "/graphql%00", "/runs%0d", "/%E2%80%A8", "/login%0A"])
+@pytest.mark.parametrize(
+    "path", ["/graphql%0A", "/graphql%00", "/runs%0d", "/%E2%80%A8", "/login%0A"]
+)
 def test_control_characters_in_a_path_are_refused(up: Installation, path: str) -> None:
     for method in ("GET", "POST"):
-        assert raw(up.ui, method, path, [*JSON.items()], json.dumps({"query": "{ version }"})).status == 400
+        assert (
+            raw(up.ui, method, path, [*JSON.items()], json.dumps({"query": "{ version }"})).status
+            == 400
+        )
 
 
 @pytest.mark.parametrize(
     ("resource", "config"),
-    [("store", {"root": "ftp://evil.example/"}), ("mongo", {"uri": "mongodb://evil.example/"}),
-     ("engines", {"environments": "/tmp/evil"}), ("io_manager", {"base_dir": "/tmp/evil"})],
-)  # fmt: skip
-def test_a_run_config_that_names_a_resource_is_refused(up: Installation, resource: str, config: dict[str, str]) -> None:
+    [
+        ("store", {"root": "ftp://evil.example/"}),
+        ("mongo", {"uri": "mongodb://evil.example/"}),
+        ("engines", {"environments": "/tmp/evil"}),
+        ("io_manager", {"base_dir": "/tmp/evil"}),
+    ],
+)
+def test_a_run_config_that_names_a_resource_is_refused(
+    up: Installation, resource: str, config: dict[str, str]
+) -> None:
     params = {
         "selector": {
-            "repositoryLocationName": "agent_assets", "repositoryName": "__repository__",
-            "jobName": "energy_expert_job", "assetSelection": [{"path": ["energy_expert", "mcp_tool_schema"]}],
+            "repositoryLocationName": "agent_assets",
+            "repositoryName": "__repository__",
+            "jobName": "energy_expert_job",
+            "assetSelection": [{"path": ["energy_expert", "mcp_tool_schema"]}],
         },
         "runConfigData": {"resources": {resource: {"config": config}}},
-    }  # fmt: skip
+    }
     answer = up.graphql(LAUNCH, {"params": params}).json()["data"]["launchRun"]
     assert answer["__typename"] == "RunConfigValidationInvalid"
     (field,) = config
-    assert f'unexpected config entry "{field}" at path root:resources:{resource}' in answer["errors"][0]["message"]
+    assert (
+        f'unexpected config entry "{field}" at path root:resources:{resource}'
+        in answer["errors"][0]["message"]
+    )
 
 
 def socket(up: Installation, **headers: str) -> ClientConnection:
@@ -137,7 +188,12 @@ def socket(up: Installation, **headers: str) -> ClientConnection:
 
 
 def test_a_websocket_of_another_origin_is_refused(up: Installation) -> None:
-    for headers in ({"Origin": EVIL}, {"Origin": OTHER_PORT}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+    for headers in (
+        {"Origin": EVIL},
+        {"Origin": OTHER_PORT},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
         with pytest.raises(InvalidStatus) as refused:
             socket(up, **headers)
         assert refused.value.response.status_code == 403
@@ -168,10 +224,18 @@ def test_a_websocket_carries_live_updates_and_no_mutation(up: Installation) -> N
         whole = started("start", MUTATION, "pieces")
         live.send([whole[:20], whole[20:60], whole[60:]])
         assert json.loads(live.recv(30))["id"] == "pieces"
-        live.send(started("start", "subscription { locationStateChangeEvents { event { message } } }", "events"))
+        live.send(
+            started(
+                "start",
+                "subscription { locationStateChangeEvents { event { message } } }",
+                "events",
+            )
+        )
         up.graphql(RELOAD)
         update = json.loads(live.recv(60))
-        assert (update["type"], update["id"]) == ("data", "events") and "errors" not in update["payload"]
+        assert (update["type"], update["id"]) == ("data", "events") and "errors" not in update[
+            "payload"
+        ]
         live.send(whole.encode())  # bytes
         with pytest.raises(ConnectionClosed):
             live.recv(30)
@@ -194,7 +258,9 @@ def test_nothing_but_the_ui_and_the_api_listens_and_they_do_on_loopback(up: Inst
         if str(connection.laddr).startswith("/")
     }
     assert {path.name for path in sockets} >= {"code-server.sock", "mongod.sock"}
-    assert [path for path in sockets if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+    assert [
+        path for path in sockets if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
+    ] == []
 
 
 @only_root
@@ -216,13 +282,24 @@ def test_another_user_of_the_machine_is_not_let_in(up: Installation) -> None:
 
 def test_the_owner_works_as_before(up: Installation) -> None:
     assert raw(up.ui, "GET", "/runs").status == 200
-    assert up.graphql(ADD.format("mine")).json()["data"]["addDynamicPartition"]["__typename"].endswith("Success")
+    assert (
+        up.graphql(ADD.format("mine"))
+        .json()["data"]["addDynamicPartition"]["__typename"]
+        .endswith("Success")
+    )
     assert "mine" in up.instance.get_dynamic_partitions("elders")
     assert up.graphql(RELOAD).json()["data"]["reloadRepositoryLocation"] == {"loadStatus": "LOADED"}
 
 
 def test_links_to_log_in_lead_nowhere_else(up: Installation) -> None:
-    for target in ("//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "/a\nb", ""):
+    for target in (
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "javascript:alert(1)",
+        "/a\nb",
+        "",
+    ):
         page = raw(up.ui, "GET", f"/login?next={quote(target)}")
         assert page.status == 200 and "evil" not in page.text and "alert(1)" not in page.text
     page = raw(up.ui, "GET", f"/login?next={quote('/runs?x=' + chr(34) + '><script>')}")

@@ -1,4 +1,6 @@
-"""Once there are tokens: the Dagster UI and the HTTP API ask for one, and one log-in serves both."""
+"""Once there are tokens: the Dagster UI and the HTTP API ask for one, and one log-in serves
+both.
+"""
 
 import json
 import time
@@ -17,7 +19,9 @@ from support.another_user import as_another_user, only_root
 from support.installed import JSON, Installation, Reply, installation, raw
 from support.waiting import wait_for
 
-MUTATION = 'mutation { reloadRepositoryLocation(repositoryLocationName: "agent_assets") { __typename } }'
+MUTATION = (
+    'mutation { reloadRepositoryLocation(repositoryLocationName: "agent_assets") { __typename } }'
+)
 EVENTS = "subscription { locationStateChangeEvents { event { message } } }"
 BUTTONS = "{ permissions { permission value } }"
 
@@ -48,7 +52,10 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def log_in(port: int, token: str, target: str = "/runs?a=b") -> Reply:
-    form = [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", f"http://127.0.0.1:{port}")]
+    form = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Origin", f"http://127.0.0.1:{port}"),
+    ]
     return raw(port, "POST", "/login", form, urlencode({"token": token, "next": target}))
 
 
@@ -60,7 +67,9 @@ def live_updates(up: Installation, headers: dict[str, str]) -> ClientConnection:
 def cookie_of(reply: Reply) -> str:
     assert reply.status == 303, reply
     cookie, _, attributes = reply.headers["set-cookie"].partition(";")
-    assert {"httponly", "samesite=strict", "path=/"} <= {part.strip().lower() for part in attributes.split(";")}
+    assert {"httponly", "samesite=strict", "path=/"} <= {
+        part.strip().lower() for part in attributes.split(";")
+    }
     return cookie
 
 
@@ -72,7 +81,11 @@ def test_nobody_gets_in_without_one(up: Installation, tokens: dict[str, str]) ->
     with pytest.raises(InvalidStatus):
         live_updates(up, {})
     page = raw(up.ui, "GET", "/runs?a=b", [("Accept", "text/html")])
-    assert page.status == 401 and 'value="/runs?a=b"' in page.text and page.headers["x-frame-options"] == "DENY"
+    assert (
+        page.status == 401
+        and 'value="/runs?a=b"' in page.text
+        and page.headers["x-frame-options"] == "DENY"
+    )
 
 
 def test_a_reader_looks_and_changes_nothing(up: Installation, tokens: dict[str, str]) -> None:
@@ -93,7 +106,8 @@ def test_a_reader_looks_and_changes_nothing(up: Installation, tokens: dict[str, 
     values = {one["value"] for one in up.graphql(BUTTONS, **reader).json()["data"]["permissions"]}
     assert values == {False}
     assert True in {
-        one["value"] for one in up.graphql(BUTTONS, **bearer(tokens["admin"])).json()["data"]["permissions"]
+        one["value"]
+        for one in up.graphql(BUTTONS, **bearer(tokens["admin"])).json()["data"]["permissions"]
     }
     with live_updates(up, reader) as live:
         live.send(json.dumps({"id": "m", "type": "start", "payload": {"query": MUTATION}}))
@@ -103,7 +117,9 @@ def test_a_reader_looks_and_changes_nothing(up: Installation, tokens: dict[str, 
         assert json.loads(live.recv(60))["type"] == "data"
 
 
-def test_the_token_of_one_elder_does_not_open_the_ui(up: Installation, tokens: dict[str, str]) -> None:
+def test_the_token_of_one_elder_does_not_open_the_ui(
+    up: Installation, tokens: dict[str, str]
+) -> None:
     assert up.graphql("{ version }", **bearer(tokens["elder"])).status == 403
     assert raw(up.api, "GET", "/models", [*bearer(tokens["elder"]).items()]).status == 200
 
@@ -111,7 +127,9 @@ def test_the_token_of_one_elder_does_not_open_the_ui(up: Installation, tokens: d
 def test_one_log_in_serves_both(up: Installation, tokens: dict[str, str]) -> None:
     for port in (up.ui, up.api):
         wrong = log_in(port, tokens["admin"] + "x")
-        assert wrong.status == 401 and "not valid" in wrong.text and "set-cookie" not in wrong.headers
+        assert (
+            wrong.status == 401 and "not valid" in wrong.text and "set-cookie" not in wrong.headers
+        )
         reply = log_in(port, tokens["admin"])
         assert reply.headers["location"] == "/runs?a=b"
         cookie = ("Cookie", cookie_of(reply))
@@ -119,7 +137,8 @@ def test_one_log_in_serves_both(up: Installation, tokens: dict[str, str]) -> Non
         assert raw(up.ui, "GET", "/runs", [cookie]).status == 200
         assert up.graphql(MUTATION, Cookie=cookie[1]).status == 200
         assert raw(up.api, "GET", "/models", [cookie]).status == 200
-        # A page of another port of this machine sends the cookie along, too: cookies do not know ports.
+        # A page of another port of this machine sends the cookie along, too: cookies do not know
+        # ports.
         for headers in ([("Origin", "http://127.0.0.1:9")], [("Sec-Fetch-Site", "same-site")]):
             assert raw(up.api, "GET", "/models", [cookie, *headers]).status == 403
             assert raw(up.ui, "GET", "/runs", [cookie, *headers]).status == 403
@@ -129,7 +148,9 @@ def test_one_log_in_serves_both(up: Installation, tokens: dict[str, str]) -> Non
 
 
 @only_root
-def test_a_log_in_is_worth_nothing_to_another_user(up: Installation, tokens: dict[str, str]) -> None:
+def test_a_log_in_is_worth_nothing_to_another_user(
+    up: Installation, tokens: dict[str, str]
+) -> None:
     """His own server on another port of this machine gets the cookie from the browser."""
     cookie = ("Cookie", cookie_of(log_in(up.ui, tokens["admin"])))
     assert as_another_user(lambda: raw(up.ui, "GET", "/server_info", [cookie]).status) == "401"
@@ -142,7 +163,9 @@ def test_a_log_in_is_worth_nothing_to_another_user(up: Installation, tokens: dic
 def test_the_api_starts_runs_through_the_door(up: Installation, tokens: dict[str, str]) -> None:
     admin = [*bearer(tokens["admin"]).items()]
     assert raw(up.api, "GET", "/health").json()["dependencies"]["dagster"] == "ok"
-    started = raw(up.api, "POST", "/train/start", [*admin, *JSON.items()], '{"elder_id": "energy_expert"}')
+    started = raw(
+        up.api, "POST", "/train/start", [*admin, *JSON.items()], '{"elder_id": "energy_expert"}'
+    )
     assert started.json()["success"], started
     job = started.json()["job_id"]
     assert raw(up.api, "POST", f"/train/cancel/{job}", admin).json()["success"]
@@ -162,18 +185,24 @@ def test_tokens_that_somebody_writes_into_the_database_are_worth_nothing(
         {"scope": "admin", "seal": None},
     ]
     forged = {f"forged{n}": change for n, change in enumerate(changes)}
-    for name, change in forged.items():  # answers are remembered for seconds: each has an id of its own
+    for (
+        name,
+        change,
+    ) in forged.items():  # answers are remembered for seconds: each has an id of its own
         collection.insert_one(mine | change | {"_id": name})
         assert up.graphql("{ version }", **bearer(f"aa_{name}_{secret}")).status == 401
     listed = {record["_id"]: record["believed"] for record in made.all()}
     assert listed[number] and {listed[name] for name in forged} == {False}
-    # Without a seal, as earlier versions made them: what `up` found when it started is all that was sealed.
+    # Without a seal, as earlier versions made them: what `up` found when it started is all that was
+    # sealed.
     assert made.seal_older() == []
     revoked = made.create("admin")
     assert made.revoke(revoked.split("_")[1])
     collection.update_one({"_id": revoked.split("_")[1]}, {"$set": {"revoked_at": None}})
     expired = made.create("admin", days=-1)
-    collection.update_one({"_id": expired.split("_")[1]}, {"$set": {"expires_at": datetime(2999, 1, 1, tzinfo=UTC)}})
+    collection.update_one(
+        {"_id": expired.split("_")[1]}, {"$set": {"expires_at": datetime(2999, 1, 1, tzinfo=UTC)}}
+    )
     for token in (revoked, expired):
         assert up.graphql("{ version }", **bearer(token)).status == 401
     made.close()

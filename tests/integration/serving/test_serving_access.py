@@ -15,14 +15,29 @@ from support.serving_world import World, bearer, problem, problem_like, running_
 
 
 @pytest.mark.parametrize(
-    "name", ["nobody", "ADA", "..", "....", "ada-ffffffff", "../ada", "ada\0", "a' or 1=1", "$ne", "*", "a\nb"]
+    "name",
+    [
+        "nobody",
+        "ADA",
+        "..",
+        "....",
+        "ada-ffffffff",
+        "../ada",
+        "ada\0",
+        "a' or 1=1",
+        "$ne",
+        "*",
+        "a\nb",
+    ],
 )
 def test_who_is_not_released_is_not_there(world: World, name: str) -> None:
     path = quote(name, safe="").replace(".", "%2E")
     assert world.client.get(f"/models/{path}").status_code == 404
     for path in ("/chat", "/v1/chat/completions"):
         body = (
-            {"elder_id": name, "message": "Hi"} if path == "/chat" else {"model": name, "messages": [{"role": "user"}]}
+            {"elder_id": name, "message": "Hi"}
+            if path == "/chat"
+            else {"model": name, "messages": [{"role": "user"}]}
         )
         assert world.client.post(path, json=body).status_code in (404, 422)
 
@@ -55,8 +70,12 @@ def test_an_elders_token_knows_of_nobody_else(world: World) -> None:
     mine = bearer(world.tokens.create("elder", elder="ada"))
     body = {"elder_id": "ben", "message": "Hi"}
     client = world.client
-    assert [entry["id"] for entry in client.get("/models", headers=mine).json()["models"]] == ["ada"]
-    assert [entry["id"] for entry in client.get("/v1/models", headers=mine).json()["data"]] == ["ada"]
+    assert [entry["id"] for entry in client.get("/models", headers=mine).json()["models"]] == [
+        "ada"
+    ]
+    assert [entry["id"] for entry in client.get("/v1/models", headers=mine).json()["data"]] == [
+        "ada"
+    ]
     assert client.post("/chat", json=body | {"elder_id": "ada"}, headers=mine).status_code == 200
     unknown = client.post("/chat", json=body | {"elder_id": "nobody"}, headers=mine)
     for other in (
@@ -66,10 +85,17 @@ def test_an_elders_token_knows_of_nobody_else(world: World) -> None:
         client.get("/models/ben-00000002", headers=mine),
         client.get("/models/ben/export", headers=mine),
         client.get("/export-jsonl/ben", headers=mine),
-        client.post("/v1/chat/completions", json={"model": "ben", "messages": [{"role": "user"}]}, headers=mine),
+        client.post(
+            "/v1/chat/completions",
+            json={"model": "ben", "messages": [{"role": "user"}]},
+            headers=mine,
+        ),
     ):
         assert problem(other, 404) == problem_like(unknown)
-    started = [client.post("/train/start", json={"elder_id": elder}, headers=mine) for elder in ("ben", "nobody")]
+    started = [
+        client.post("/train/start", json={"elder_id": elder}, headers=mine)
+        for elder in ("ben", "nobody")
+    ]
     assert problem(started[0], 404) == problem_like(started[1])
     assert client.delete("/models/ada", headers=mine).status_code == 403
     assert client.get("/metrics", headers=mine).status_code == 403
@@ -80,7 +106,9 @@ def test_an_elders_token_knows_of_nobody_else(world: World) -> None:
 
 def test_pages_of_a_browser_are_refused(world: World) -> None:
     assert world.client.get("/models", headers={"Host": "evil.example"}).status_code == 403
-    assert world.client.get("/models", headers={"Origin": "https://evil.example"}).status_code == 403
+    assert (
+        world.client.get("/models", headers={"Origin": "https://evil.example"}).status_code == 403
+    )
     assert "access-control-allow-origin" not in world.client.get("/models").headers
     text = world.client.post(
         "/chat", content='{"elder_id":"ada","message":"x"}', headers={"Content-Type": "text/plain"}
@@ -100,7 +128,9 @@ def test_a_token_reaches_an_api_that_just_started_by_any_name(world: World) -> N
 
 
 def test_without_mongodb_nobody_is_let_in_by_another_name(world: World) -> None:
-    nowhere = replace(world.settings, mongodb_uri="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200")
+    nowhere = replace(
+        world.settings, mongodb_uri="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
+    )
     with running_api(nowhere, world.services.config) as (client, _):
         problem(client.get("/models", headers={"Host": "api.example.com"}), 503)
         health = client.get("/health")
@@ -124,7 +154,9 @@ def test_tokens_are_made_listed_and_revoked_in_a_terminal(
     assert "from now on every request needs a token" in told[-1]
     run("create", "--read")
     assert "from now on" not in told[-1]
-    assert [entry["id"] for entry in world.client.get("/models", headers=bearer(token)).json()["models"]] == ["ada"]
+    assert [
+        entry["id"] for entry in world.client.get("/models", headers=bearer(token)).json()["models"]
+    ] == ["ada"]
     listed = run("list")
     assert "ada" in listed and "tablet" in listed and token.split("_", 2)[2] not in listed
     run("revoke", token.split("_")[1])

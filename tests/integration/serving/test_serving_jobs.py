@@ -1,4 +1,6 @@
-"""Jobs through a real Dagster: started over GraphQL, followed, cancelled, and still known after a restart."""
+"""Jobs through a real Dagster: started over GraphQL, followed, cancelled, and still known after a
+restart.
+"""
 
 import os
 import subprocess
@@ -30,22 +32,43 @@ def test_progress_is_read_from_the_run_and_the_time_left_only_shrinks(tmp_path: 
     def training(context: dg.AssetExecutionContext) -> None:
         reporter = ProgressReporter(context, folder=None, every_seconds=0)
         for step, eta in ((1, 90.0), (2, 500.0), (3, 10.0), (4, 40.0)):
-            reporter.update({"stage": "train", "step": step, "total_steps": 10, "eta_seconds": eta, "epoch": 1.2})
-            now = context.instance.get_run_by_id(context.run.run_id)  # the context has it as it was before the start
+            reporter.update(
+                {
+                    "stage": "train",
+                    "step": step,
+                    "total_steps": 10,
+                    "eta_seconds": eta,
+                    "epoch": 1.2,
+                }
+            )
+            now = context.instance.get_run_by_id(
+                context.run.run_id
+            )  # the context has it as it was before the start
             assert now is not None
             found = job_progress(context.instance, now, "ada_1", "ada")
             left.append(found["eta_seconds"])
             assert (found["status"], found["stage"]) == ("training", "sft_adapter")
-            assert (found["current_step"], found["total_steps"], found["current_epoch"]) == (step, 10, 1)
+            assert (found["current_step"], found["total_steps"], found["current_epoch"]) == (
+                step,
+                10,
+                1,
+            )
 
     with dg.DagsterInstance.ephemeral() as instance:
-        result = dg.materialize([training], instance=instance, tags={JOB_TAG: "ada_1", ELDER_TAG: "ada"})
+        result = dg.materialize(
+            [training], instance=instance, tags={JOB_TAG: "ada_1", ELDER_TAG: "ada"}
+        )
         run = instance.get_run_by_id(result.run_id)
         assert run is not None
         done = job_progress(instance, run, "ada_1", "ada")
     known = [value for value in left if value is not None]
     assert len(known) == 4 and known == sorted(known, reverse=True) and known[0] <= 90
-    assert (done["status"], done["progress"], done["eta"], done["error"]) == ("completed", 100, None, None)
+    assert (done["status"], done["progress"], done["eta"], done["error"]) == (
+        "completed",
+        100,
+        None,
+        None,
+    )
 
 
 def test_when_the_estimate_has_run_out_there_is_none() -> None:
@@ -56,15 +79,20 @@ def test_when_the_estimate_has_run_out_there_is_none() -> None:
 def machine(
     tmp_path: Path, mongo_uri: str, mongo_db: object, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], AbstractContextManager[httpx.Client]]:
-    """Everything `agent-assets up` starts, as often as wanted, without engines: trainings fail at once and say why."""
+    """Everything `agent-assets up` starts, as often as wanted, without engines: trainings fail at
+    once and say why.
+    """
     name = mongo_db.name  # type: ignore[attr-defined]
     quiet = "nightly: {enabled: false}\nwatch: {enabled: false}\n"  # nothing starts by itself
     (tmp_path / "automation.yaml").write_text(quiet, encoding="utf-8")
     variables = {
-        "AGENT_ASSETS_HOME": str(tmp_path), "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": name,
-        "AGENT_ASSETS_ENGINES": str(tmp_path / "none"), "AGENT_ASSETS_DEVICE": "cpu",
+        "AGENT_ASSETS_HOME": str(tmp_path),
+        "MONGODB_URI": mongo_uri,
+        "MONGODB_DATABASE": name,
+        "AGENT_ASSETS_ENGINES": str(tmp_path / "none"),
+        "AGENT_ASSETS_DEVICE": "cpu",
         "AGENT_ASSETS_AUTOMATION": str(tmp_path / "automation.yaml"),
-    }  # fmt: skip
+    }
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     seed_sample_elders(load_settings(), ["shen-fu"])
@@ -124,7 +152,8 @@ def _start_a_job_that_fails(up: httpx.Client) -> tuple[str, object]:
         assert up.post("/train/start", json={"elder_id": hostile}).status_code in (404, 422)
     other = free_port()  # another API process: it knows nothing but what Dagster and MongoDB know
     process = subprocess.Popen(
-        [str(Path(sys.executable).parent / "agent-assets"), "serve", "--port", str(other)], env=dict(os.environ)
+        [str(Path(sys.executable).parent / "agent-assets"), "serve", "--port", str(other)],
+        env=dict(os.environ),
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{other}", timeout=60) as again:
@@ -141,7 +170,10 @@ def test_an_address_others_can_reach_needs_a_token(mongo_uri: str, tmp_path: Pat
     from agent_assets.serving import run
 
     variables = {"MONGODB_URI": mongo_uri, "AGENT_ASSETS_HOME": str(tmp_path)}
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError, match="nobody would need a token"):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(ConfigError, match="nobody would need a token"),
+    ):
         for name, value in variables.items():
             patch.setenv(name, value)
         patch.setattr(run, "DATABASE", "agent_assets_test_none")

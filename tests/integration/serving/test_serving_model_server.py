@@ -1,4 +1,6 @@
-"""What stands behind an answer: a model server that fails or is busy, adapters that are shared, damaged or foreign."""
+"""What stands behind an answer: a model server that fails or is busy, adapters that are shared,
+damaged or foreign.
+"""
 
 import json
 import threading
@@ -27,11 +29,16 @@ def test_a_request_that_was_never_answered_is_asked_once_more(world: World) -> N
     world.model.drops = 1
     assert world.chat().status_code == 200
     world.model.call("list_topics")
-    world.model.answers.append({"status": 500})  # in the middle: nothing was told, so all is done again
+    world.model.answers.append(
+        {"status": 500}
+    )  # in the middle: nothing was told, so all is done again
     assert world.chat().status_code == 200
     assert len(world.model.requests) == 7
     world.model.drops = 9
-    assert "try again" in problem(world.client.post("/v1/chat/completions", json=completion), 503)["next_step"]
+    assert (
+        "try again"
+        in problem(world.client.post("/v1/chat/completions", json=completion), 503)["next_step"]
+    )
 
 
 def test_more_than_can_be_answered_at_once_wait_for_their_turn(world: World) -> None:
@@ -59,7 +66,9 @@ def test_a_client_that_leaves_while_its_adapter_is_loaded_locks_nobody_out(world
     world.model.loads_slowly = threading.Event()
     with pytest.raises(httpx.ReadTimeout):
         world.client.post("/chat/stream", json={"elder_id": "ada", "message": "Hello"}, timeout=1)
-    wait_for(lambda: world.services.metrics.in_flight._value.get() == 0)  # it knows that the client went away
+    wait_for(
+        lambda: world.services.metrics.in_flight._value.get() == 0
+    )  # it knows that the client went away
     world.model.loads_slowly.set()
     assert world.chat().status_code == 200
     wait_for(lambda: world.services.inference.current.pool.loaded == {"ada-00000001": 0})
@@ -80,7 +89,9 @@ def test_a_model_server_that_somebody_restarted_is_given_its_adapters_again(worl
     world.model.held.clear()
     assert world.client.post("/v1/chat/completions", json=completion).status_code == 200
     world.model.held.clear()
-    assert world.chat(elder="ben").status_code == 200  # its slot was that of an adapter which is not there any more
+    assert (
+        world.chat(elder="ben").status_code == 200
+    )  # its slot was that of an adapter which is not there any more
     assert world.services.inference.current.pool.loaded == {"ben-00000002": 0}
 
 
@@ -110,7 +121,9 @@ def test_an_answer_that_takes_too_long_is_given_up(world: World) -> None:
 
 def test_a_model_server_can_be_ready_before_anybody_asks(world: World) -> None:
     inference = world.services.config.inference.model_copy(update={"warm_up": True})
-    with running_api(world.settings, world.services.config.model_copy(update={"inference": inference})):
+    with running_api(
+        world.settings, world.services.config.model_copy(update={"inference": inference})
+    ):
         wait_for(lambda: world.model.adapters == [("load", "ada-00000001")])
 
 
@@ -119,6 +132,8 @@ def test_answers_on_their_way_are_finished_before_the_service_ends(world: World)
     with ThreadPoolExecutor(1) as pool:
         with running_api(world.settings, world.services.config) as (client, _):
             url = client.base_url.copy_with(path="/chat")
-            asked = pool.submit(httpx.post, url, json={"elder_id": "ada", "message": "Hello"}, timeout=60)
+            asked = pool.submit(
+                httpx.post, url, json={"elder_id": "ada", "message": "Hello"}, timeout=60
+            )
             wait_for(lambda: bool(world.model.requests))
         assert asked.result().json()["response"] == "Yes."

@@ -11,9 +11,15 @@ from support.serving_world import MERGED, PIPELINE, World, problem
 def test_models_are_listed_looked_at_copied_exported_and_deleted(world: World) -> None:
     client = world.client
     page = client.get("/models", params={"limit": 1}).json()
-    assert page["total"] == 2 and page["models"][0]["name"] == "ada-00000001" and page["models"][0]["size"] == 1234
+    assert (
+        page["total"] == 2
+        and page["models"][0]["name"] == "ada-00000001"
+        and page["models"][0]["size"] == 1234
+    )
     details = client.get("/models/ada").json()["details"]
-    assert details["lineage"]["memories"]["memories"] == 1 and details["scores"] == {"recall_open": 0.5}
+    assert details["lineage"]["memories"]["memories"] == 1 and details["scores"] == {
+        "recall_open": 0.5
+    }
     with tarfile.open(fileobj=io.BytesIO(client.get("/models/ada/export").content)) as archive:
         assert archive.getnames() == ["weights.safetensors"]
     merged = client.get("/models/ada/export", params={"form": "merged"})

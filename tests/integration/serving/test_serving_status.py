@@ -15,13 +15,22 @@ from support.serving_world import World, problem
 from support.waiting import wait_for
 
 
-def test_health_config_and_metrics_say_how_it_is_without_secrets(world: World, mongo_uri: str) -> None:
+def test_health_config_and_metrics_say_how_it_is_without_secrets(
+    world: World, mongo_uri: str
+) -> None:
     assert world.chat().status_code == 200
     health = world.client.get("/health").json()
-    assert health["dependencies"] == {"store": "ok", "mongodb": "ok", "dagster": "absent", "inference": "cold"}
+    assert health["dependencies"] == {
+        "store": "ok",
+        "mongodb": "ok",
+        "dagster": "absent",
+        "inference": "cold",
+    }
     assert mongo_uri not in world.client.get("/config").text
     counted = 'agent_assets_requests_total{method="POST",route="/chat",status="200"} 1.0'
-    wait_for(lambda: counted in world.client.get("/metrics").text)  # a request is counted after its answer was sent
+    wait_for(
+        lambda: counted in world.client.get("/metrics").text
+    )  # a request is counted after its answer was sent
 
 
 @contextmanager
@@ -63,7 +72,10 @@ def test_an_error_nobody_foresaw_is_a_problem_and_the_log_says_where_without_wor
         body = problem(world.client.get("/models"), 500)
         wait_for(lambda: len(lines) == 2)
     failed, request = (json.loads(line) for line in lines)
-    assert failed["request_id"] == request["request_id"] == body["request_id"] and request["status"] == 500
+    assert (
+        failed["request_id"] == request["request_id"] == body["request_id"]
+        and request["status"] == 500
+    )
     assert failed["error"] == "KeyError" and failed["frames"][-1].endswith(" broken")
     assert "secret" not in "".join(lines) + json.dumps(body)
     counted = 'agent_assets_requests_total{method="GET",route="/models",status="500"} 1.0'

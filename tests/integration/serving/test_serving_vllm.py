@@ -1,4 +1,6 @@
-"""Real vLLM behind the API: adapters come and go, never answer for each other, and come back after a crash."""
+"""Real vLLM behind the API: adapters come and go, never answer for each other, and come back after
+a crash.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -30,17 +32,25 @@ class World:
     services: Any
 
     def fingerprint(self, elder: str) -> Fingerprint:
-        """Log probabilities along an answer that is one token again and again: free answers fork where two tokens are
-        equally likely, and then say nothing about who answered.
+        """Log probabilities along an answer that is one token again and again: free answers fork
+        where two tokens are equally likely, and then say nothing about who answered.
         """
         body = {
-            "model": elder, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "temperature": 0,
-            "logprobs": True, "top_logprobs": 5, "logit_bias": {"260": 100},
-        }  # fmt: skip
+            "model": elder,
+            "messages": [{"role": "user", "content": "Hello"}],
+            "max_tokens": 8,
+            "temperature": 0,
+            "logprobs": True,
+            "top_logprobs": 5,
+            "logit_bias": {"260": 100},
+        }
         reply = self.client.post("/v1/chat/completions", json=body)
         assert reply.status_code == 200, reply.text
         tokens = reply.json()["choices"][0]["logprobs"]["content"]
-        return [{one["token"]: one["logprob"] for one in [*token["top_logprobs"], token]} for token in tokens]
+        return [
+            {one["token"]: one["logprob"] for one in [*token["top_logprobs"], token]}
+            for token in tokens
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +64,13 @@ def world(tmp_path_factory: pytest.TempPathFactory, mongo_uri: str) -> Iterator[
         adapter = make_tiny_adapter(folder / elder, model_dir, env, seed=number)
         add_agent(store, elder, number, base=model_dir, adapter=adapter)
     settings = replace(
-        load_settings(), home=folder, store=store.root, device="cpu", mongodb_uri=mongo_uri,
+        load_settings(),
+        home=folder,
+        store=store.root,
+        device="cpu",
+        mongodb_uri=mongo_uri,
         mongodb_database="serving_vllm_test",
-    )  # fmt: skip
+    )
     config = ServingConfig.model_validate(
         {
             "inference": {"slots": 2, "max_rank": 8, "max_model_len": 1024},
@@ -72,8 +86,14 @@ def world(tmp_path_factory: pytest.TempPathFactory, mongo_uri: str) -> Iterator[
 
 
 def same(first: Fingerprint, second: Fingerprint) -> bool:
-    """Rounding moves these log probabilities by 0.001 on average, another adapter by 0.08 and more."""
-    gaps = [abs(a[token] - b[token]) for a, b in zip(first, second, strict=True) for token in a.keys() & b.keys()]
+    """Rounding moves these log probabilities by 0.001 on average, another adapter by 0.08 and
+    more.
+    """
+    gaps = [
+        abs(a[token] - b[token])
+        for a, b in zip(first, second, strict=True)
+        for token in a.keys() & b.keys()
+    ]
     return sum(gaps) / len(gaps) < 0.01
 
 
@@ -81,7 +101,9 @@ def test_agents_on_fewer_slots_never_answer_for_each_other(world: World) -> None
     alone = {elder: world.fingerprint(elder) for elder in ELDERS}
     assert not any(same(alone[a], alone[b]) for a in ELDERS for b in ELDERS if a != b)
     with ThreadPoolExecutor(6) as pool:
-        mixed = list(pool.map(lambda n: (ELDERS[n % 3], world.fingerprint(ELDERS[n % 3])), range(18)))
+        mixed = list(
+            pool.map(lambda n: (ELDERS[n % 3], world.fingerprint(ELDERS[n % 3])), range(18))
+        )
     wrong = [elder for elder, found in mixed if not same(found, alone[elder])]
     assert wrong == []
     assert len(world.services.inference.current.pool.loaded) == 2
@@ -96,7 +118,10 @@ def test_an_agent_with_its_tools_answers(world: World) -> None:
 
 def test_routes_that_load_adapters_are_not_reachable(world: World) -> None:
     for route in ("load_lora_adapter", "unload_lora_adapter"):
-        assert world.client.post(f"/v1/{route}", json={"lora_name": "x", "lora_path": "/"}).status_code == 404
+        assert (
+            world.client.post(f"/v1/{route}", json={"lora_name": "x", "lora_path": "/"}).status_code
+            == 404
+        )
 
 
 def test_after_a_crash_under_load_the_adapters_are_back(world: World) -> None:
@@ -112,7 +137,11 @@ def test_after_a_crash_under_load_the_adapters_are_back(world: World) -> None:
 
 
 def _status(world: World, elder: str) -> int:
-    body: dict[str, Any] = {"model": elder, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 64}
+    body: dict[str, Any] = {
+        "model": elder,
+        "messages": [{"role": "user", "content": "Hello"}],
+        "max_tokens": 64,
+    }
     return world.client.post("/v1/chat/completions", json=body).status_code
 
 

@@ -30,7 +30,7 @@ PHRASES = Phrases(
 )
 
 _STOP_TEXT = """à au aux avec ce dans de des du elle en est et il je la le les ma me mes mon nous on par pas pour
-que qui sa se ses son sur un une vous"""
+que qui sa se ses son sur un une vous"""  # noqa: E501
 _PERSON = re.compile("(?:mon frère|ma sœur|mon oncle) ([A-ZÉ][a-zé]+)")
 
 
@@ -42,7 +42,10 @@ class French(GenericRules):
     aliases = frozenset({"french", "français"})
     also_read: tuple[LanguageCode, ...] = ()
     stop_words = frozenset(_STOP_TEXT.split())
-    never_told = (re.compile("jamais (?:raconté|parlé)"), re.compile("ne (?:sais|m'en souviens) pas"))
+    never_told = (
+        re.compile("jamais (?:raconté|parlé)"),
+        re.compile("ne (?:sais|m'en souviens) pas"),
+    )
     number_notations = (COMMA,)
 
     def people(self, texts: Sequence[str]) -> set[str]:

@@ -25,7 +25,9 @@ async def build(url: str, folder: Path, count: int) -> None:
     script = Path(__file__).with_name("numbers_server.py")
     server = ServerConfig(command=sys.executable, args=[str(script), str(folder / "calls.log")])
     asked = QuestionsConfig(per_tool=count, batch=count, multi_tool=0, unanswerable=3)
-    client = LlmClient(LlmEndpoint(url, "teacher-1", "none"), LlmConfig(), AnswerCache(folder / "answers"))
+    client = LlmClient(
+        LlmEndpoint(url, "teacher-1", "none"), LlmConfig(), AnswerCache(folder / "answers")
+    )
     for name in ("questions", "rows"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     async with client, open_toolbox(McpConfig({"numbers": server})) as toolbox:

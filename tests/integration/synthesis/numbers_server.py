@@ -1,4 +1,5 @@
-"""An MCP server that calculates: one tool that only reads, one that changes something, one that destroys.
+"""An MCP server that calculates: one tool that only reads, one that changes something, one that
+destroys.
 
 Run: python numbers_server.py LOG [DEADLY]
 Every call is a line of LOG. A call with the number DEADLY ends the process, as often as it is made.

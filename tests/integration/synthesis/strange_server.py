@@ -39,7 +39,9 @@ def import_(lines: Annotated[int, Field(ge=1, le=500)], fast: bool = False) -> d
 
 
 @server.tool(annotations=READ_ONLY)
-def distance(start: Place, end: Place, unit: Unit = Unit.METRE, via: list[Place] | None = None) -> str:
+def distance(
+    start: Place, end: Place, unit: Unit = Unit.METRE, via: list[Place] | None = None
+) -> str:
     """Distance between two places."""
     return f"{len(start.city) * 100 + len(end.city)} {unit.value}"
 

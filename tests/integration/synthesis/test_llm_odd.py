@@ -1,4 +1,6 @@
-"""A language model that misbehaves, and tools that do: nothing of it becomes a training row that is wrong."""
+"""A language model that misbehaves, and tools that do: nothing of it becomes a training row that is
+wrong.
+"""
 
 import json
 import re
@@ -34,7 +36,11 @@ def test_odd_results_are_data_errors_or_rejects(server: FakeOpenAI, tmp_path: Pa
             "Error?": asks("error", "The archive is closed."),
             "Words?": asks("words", "All is well."),
             "Order?": asks("order", "The report holds an order, which I leave alone."),
-            "Obeyed?": [*asks("order", "")[:1], calls(("lambda", {"depth": 9})), says("I am free in Lisbon.")],
+            "Obeyed?": [
+                *asks("order", "")[:1],
+                calls(("lambda", {"depth": 9})),
+                says("I am free in Lisbon."),
+            ],
         }
     )
     names = ("Huge?", "Image?", "Error?", "Words?", "Order?", "Obeyed?")
@@ -48,8 +54,15 @@ def test_odd_results_are_data_errors_or_rejects(server: FakeOpenAI, tmp_path: Pa
     assert "[image]" in made.text() and "All is well." in made.text()
     roles = [m.role for row in made.conversations for m in row.messages if ORDER in m.content]
     assert roles == ["tool"]
-    sent = [message for request in server.requests for message in request["messages"] if ORDER in str(message)]
-    assert {message["role"] for message in sent} == {"tool"}  # it never became an instruction of ours
+    sent = [
+        message
+        for request in server.requests
+        for message in request["messages"]
+        if ORDER in str(message)
+    ]
+    assert {message["role"] for message in sent} == {
+        "tool"
+    }  # it never became an instruction of ours
 
 
 def test_a_keyword_null_defaults_and_a_recursive_schema(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -58,7 +71,10 @@ def test_a_keyword_null_defaults_and_a_recursive_schema(server: FakeOpenAI, tmp_
         {
             "Plain?": [calls(("lambda", {})), says("It is fine.")],
             "Null?": [calls(("lambda", {"depth": None})), says("It is fine.")],
-            "Tree?": [calls(("lambda", {"tree": tree}), ("lambda", {"depth": 2})), says("It is fine.")],
+            "Tree?": [
+                calls(("lambda", {"tree": tree}), ("lambda", {"depth": 2})),
+                says("It is fine."),
+            ],
             "Text?": [calls(("lambda", {"depth": "deep"})), says("It is fine.")],
             "Extra?": [calls(("lambda", {"width": 1})), says("It is fine.")],
             "Broken?": [calls(("lambda", '{"depth": 1')), says("It is fine.")],
@@ -66,16 +82,26 @@ def test_a_keyword_null_defaults_and_a_recursive_schema(server: FakeOpenAI, tmp_
         }
     )
     names = ("Plain?", "Null?", "Tree?", "Text?", "Extra?", "Broken?", "Unknown?")
-    made = build(server, tmp_path / "b", odd(tmp_path), [question(name, "lambda") for name in names])
+    made = build(
+        server, tmp_path / "b", odd(tmp_path), [question(name, "lambda") for name in names]
+    )
     assert set(made.reasons) == {"Text?", "Extra?", "Broken?", "Unknown?"}
-    found = [call.arguments for row in made.conversations for m in row.messages for call in m.tool_calls]
+    found = [
+        call.arguments for row in made.conversations for m in row.messages for call in m.tool_calls
+    ]
     wanted: list[JsonObject] = [{}, {"depth": None}, {"tree": tree}, {"depth": 2}]
     assert sorted(map(canonical_json, found)) == sorted(map(canonical_json, wanted))
 
 
 @pytest.mark.parametrize(
     "arguments",
-    ['{"kind": NaN}', '{"kind": 1e999}', '{"kind": "\\ud83d"}', '{"kind": "\ud83d"}', '{"kind": ' + "1" * 5000 + "}"],
+    [
+        '{"kind": NaN}',
+        '{"kind": 1e999}',
+        '{"kind": "\\ud83d"}',
+        '{"kind": "\ud83d"}',
+        '{"kind": ' + "1" * 5000 + "}",
+    ],
     ids=["nan", "infinity", "escaped surrogate", "surrogate", "huge number"],
 )
 def test_arguments_that_no_server_can_be_sent_cost_one_question(
@@ -94,7 +120,9 @@ def test_arguments_that_no_server_can_be_sent_cost_one_question(
     assert len(server.requests) == 4
 
 
-def test_a_model_that_refuses_is_cut_or_never_ends_leaves_a_named_reject(server: FakeOpenAI, tmp_path: Path) -> None:
+def test_a_model_that_refuses_is_cut_or_never_ends_leaves_a_named_reject(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
     again = calls(("report", {"kind": "words"}))
     server.usual = script(
         {
@@ -111,18 +139,25 @@ def test_a_model_that_refuses_is_cut_or_never_ends_leaves_a_named_reject(server:
     )
     names = ("Refuse?", "Filter?", "Cut?", "Loop?", "Dear?", "Empty?", "Lazy?", "Banned?", "Fine?")
     made = build(
-        server, tmp_path / "b", odd(tmp_path), [question(name) for name in names], max_question_tokens=1000,
+        server,
+        tmp_path / "b",
+        odd(tmp_path),
+        [question(name) for name in names],
+        max_question_tokens=1000,
         banned=["(?i)damn"],
-    )  # fmt: skip
+    )
     rejects = {
         row["messages"][0]["content"]: row["reasons"][0]["detail"]
         for row in read_lines(tmp_path / "b" / "rows" / "rejects.jsonl")
     }
     ended = "the rollout ended with "
     assert {name: rejects[name] for name in names[:5]} == {
-        "Refuse?": ended + "refused", "Filter?": ended + "refused", "Cut?": ended + "truncated",
-        "Loop?": ended + "max_turns", "Dear?": ended + "max_tokens",
-    }  # fmt: skip
+        "Refuse?": ended + "refused",
+        "Filter?": ended + "refused",
+        "Cut?": ended + "truncated",
+        "Loop?": ended + "max_turns",
+        "Dear?": ended + "max_tokens",
+    }
     assert made.reasons["Empty?"] == ["wrong_tool", "empty"]
     assert made.reasons["Lazy?"] == ["wrong_tool"]
     assert made.reasons["Banned?"] == ["banned"]
@@ -140,7 +175,11 @@ def test_what_a_model_asks_is_checked(server: FakeOpenAI, tmp_path: Path) -> Non
             AskedQuestion(text="一切都好吗？", tools=["report"], difficulty=1),
             AskedQuestion(text="Is it raining?", tools=["weather"], difficulty=1),
             AskedQuestion(text="x" * 500, tools=["report"], difficulty=1),
-            AskedQuestion(text="Which report is longest, and how deep?", tools=["report", "lambda"], difficulty=4),
+            AskedQuestion(
+                text="Which report is longest, and how deep?",
+                tools=["report", "lambda"],
+                difficulty=4,
+            ),
             AskedQuestion(text="Who are you?", tools=[], difficulty=1),
         ]
         fits = [one for one in texts if "none of these" not in last or not one.tools]
@@ -148,7 +187,9 @@ def test_what_a_model_asks_is_checked(server: FakeOpenAI, tmp_path: Path) -> Non
 
     server.usual = teach
     made = build(server, tmp_path / "b", odd(tmp_path), asked={"heldout_share": 0.0})
-    asked = {row["text"]: row for row in read_lines(tmp_path / "b" / "questions" / "questions.jsonl")}
+    asked = {
+        row["text"]: row for row in read_lines(tmp_path / "b" / "questions" / "questions.jsonl")
+    }
     # Asked for by several jobs, each question stands there once.
     assert set(asked) == {"Is all well?", "Which report is longest, and how deep?", "Who are you?"}
     assert asked["Which report is longest, and how deep?"]["tools"] == ["lambda", "report"]
@@ -159,7 +200,12 @@ def test_what_a_model_asks_is_checked(server: FakeOpenAI, tmp_path: Path) -> Non
 TOLD = [
     Memory(f"m-{number}", f"What did you do in the year {1900 + number}?", text, "work")
     for number, text in enumerate(
-        ["I sailed to Bergen with my brother Ole.", "I built a red boat in the old harbour.", ORDER], start=1
+        [
+            "I sailed to Bergen with my brother Ole.",
+            "I built a red boat in the old harbour.",
+            ORDER,
+        ],
+        start=1,
     )
 ]
 
@@ -173,24 +219,38 @@ def companion(request: dict[str, Any]) -> Reply:
     spoken = [message for message in request["messages"] if message["role"] != "system"]
     if spoken[-1]["role"] == "user":
         asked = re.search(r"What did you do in the year \d+\?", spoken[-1]["content"])
-        return calls(("search_memories", {"query": asked.group() if asked else spoken[-1]["content"]}))
+        return calls(
+            ("search_memories", {"query": asked.group() if asked else spoken[-1]["content"]})
+        )
     found = json.loads(spoken[-1]["content"])
-    year = next((word for word in spoken[0]["content"].replace("?", " ").split() if word.startswith("190")), "none")
+    year = next(
+        (word for word in spoken[0]["content"].replace("?", " ").split() if word.startswith("190")),
+        "none",
+    )
     told = [one for one in found if year in one.get("q", "")]
     if not told:
         return says("I never told about that.")
     return says(f"{told[0]['text']} [{told[0]['id']}]")
 
 
-def test_an_elder_speaks_from_memories_in_their_own_words(server: FakeOpenAI, tmp_path: Path) -> None:
+def test_an_elder_speaks_from_memories_in_their_own_words(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
     server.usual = companion
     memories = elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), TOLD)
     made = build(
-        server, tmp_path / "b", pipeline_config("elder_companion", memories), memories=memories,
-        asked={"unanswerable": 2}, questionnaire=(TOLD[0].question, "Whom did you marry at the lighthouse?"),
-        memory_tool_questions=2, open_heldout_share=0.0, max_row_tokens=1400, concurrency=4,
+        server,
+        tmp_path / "b",
+        pipeline_config("elder_companion", memories),
+        memories=memories,
+        asked={"unanswerable": 2},
+        questionnaire=(TOLD[0].question, "Whom did you marry at the lighthouse?"),
+        memory_tool_questions=2,
+        open_heldout_share=0.0,
+        max_row_tokens=1400,
+        concurrency=4,
         mix={"persona": 0.6, "tools": 0.0, "abstention": 0.3, "general": 0.1, "tolerance": 0.2},
-    )  # fmt: skip
+    )
     sources = {source for row in made.rows for source in row["sources"]}
     assert {"m-1", "m-2"} <= sources
     assert made.summary["mix"]["tools"] == 0 and made.summary["mix_farthest"] < 0.1
@@ -200,13 +260,18 @@ def test_an_elder_speaks_from_memories_in_their_own_words(server: FakeOpenAI, tm
     for row in made.conversations:
         for message in row.messages:
             if ORDER in message.content:
-                assert message.role in {"tool", "assistant"}  # the elder's own words, and never a call
+                assert message.role in {
+                    "tool",
+                    "assistant",
+                }  # the elder's own words, and never a call
                 assert not message.tool_calls
     asked = read_lines(tmp_path / "b" / "questions" / "questions.jsonl")
     assert {one["kind"] for one in asked} >= {"questionnaire", "abstention", "recall"}
 
 
-def test_an_elder_who_invents_denies_or_cites_nothing_is_rejected(server: FakeOpenAI, tmp_path: Path) -> None:
+def test_an_elder_who_invents_denies_or_cites_nothing_is_rejected(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
     answers = {
         "invents": "I sailed to Lisbon with my cousin Per on a steamer full of oranges. [m-1]",
         "denies": "I never told about that.",
@@ -214,19 +279,32 @@ def test_an_elder_who_invents_denies_or_cites_nothing_is_rejected(server: FakeOp
         "own words": "In those golden days the endless sea was calling restless hearts away. [m-1]",
     }
     wanted = {
-        "invents": "not_grounded", "denies": "contradicts", "cites nothing": "not_cited", "own words": "not_own_words",
-    }  # fmt: skip
+        "invents": "not_grounded",
+        "denies": "contradicts",
+        "cites nothing": "not_cited",
+        "own words": "not_own_words",
+    }
     memories = elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), TOLD[:1])
     for name, answer in answers.items():
 
         def bad(request: dict[str, Any], answer: str = answer) -> Reply:
             good = companion(request)
-            return good if "response_format" in request or request["messages"][-1]["role"] == "user" else says(answer)
+            return (
+                good
+                if "response_format" in request or request["messages"][-1]["role"] == "user"
+                else says(answer)
+            )
 
         server.usual = bad
         made = build(
-            server, tmp_path / name, pipeline_config("elder_companion", memories), memories=memories,
-            asked={"unanswerable": 0}, memory_tool_questions=0, closed_per_memory=2, open_heldout_share=0.0,
-        )  # fmt: skip
+            server,
+            tmp_path / name,
+            pipeline_config("elder_companion", memories),
+            memories=memories,
+            asked={"unanswerable": 0},
+            memory_tool_questions=0,
+            closed_per_memory=2,
+            open_heldout_share=0.0,
+        )
         recalls = [reasons for text, reasons in made.reasons.items() if "1901" in text]
         assert recalls and all(wanted[name] in reasons for reasons in recalls), (name, made.reasons)

@@ -19,7 +19,9 @@ def server() -> Iterator[FakeOpenAI]:
         yield running
 
 
-def test_an_outage_ends_the_build_and_a_slow_model_does_not(server: FakeOpenAI, tmp_path: Path) -> None:
+def test_an_outage_ends_the_build_and_a_slow_model_does_not(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
     answers = script({name: [WORDS, says("All is well.")] for name in ("First?", "Second?")})
 
     def outage(request: dict[str, Any]) -> Reply:
@@ -41,7 +43,9 @@ def test_an_outage_ends_the_build_and_a_slow_model_does_not(server: FakeOpenAI, 
     assert len(server.requests) == 2  # what was finished before is not asked again
 
 
-def test_questions_that_run_out_of_time_are_not_left_out_in_silence(server: FakeOpenAI, tmp_path: Path) -> None:
+def test_questions_that_run_out_of_time_are_not_left_out_in_silence(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
     slow = calls(("report", {"kind": "slow"}))
     server.usual = script({"Fast?": [WORDS, says("All is well.")], "Slow?": [slow, says("Late.")]})
     asked = [question("Fast?"), question("Slow?")]

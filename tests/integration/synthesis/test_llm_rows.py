@@ -1,4 +1,6 @@
-"""Rows by a language model behind a real HTTP server, over a real MCP server, in a process that is killed."""
+"""Rows by a language model behind a real HTTP server, over a real MCP server, in a process that is
+killed.
+"""
 
 import json
 import os
@@ -23,7 +25,9 @@ COUNT = 100
 def start(server: FakeOpenAI, folder: Path, count: int = COUNT) -> "subprocess.Popen[bytes]":
     root = Path(__file__).resolve().parents[3]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    return subprocess.Popen([sys.executable, str(BUILD), server.url, str(folder), str(count)], env=environment)
+    return subprocess.Popen(
+        [sys.executable, str(BUILD), server.url, str(folder), str(count)], env=environment
+    )
 
 
 def finish(server: FakeOpenAI, folder: Path) -> None:
@@ -49,7 +53,9 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_killed_at_question_37_it_goes_on_at_38_to_the_same_bytes(unbroken: Path, tmp_path: Path) -> None:
+def test_killed_at_question_37_it_goes_on_at_38_to_the_same_bytes(
+    unbroken: Path, tmp_path: Path
+) -> None:
     with fake_openai(teach) as server:
         process = start(server, tmp_path)
         while finished(tmp_path) < 37:
@@ -65,7 +71,8 @@ def test_killed_at_question_37_it_goes_on_at_38_to_the_same_bytes(unbroken: Path
     assert asked - int((unbroken / "requests").read_text()) <= 1  # the one that was under way
     assert files(tmp_path) == files(unbroken)
     per_question = Counter((tmp_path / "calls.log").read_text().splitlines())
-    # Each call is made once and replayed once; only the question that was under way may be called once more.
+    # Each call is made once and replayed once; only the question that was under way may be called
+    # once more.
     assert sum(per_question.values()) - 2 * len(per_question) <= 2
     with fake_openai(teach) as server:
         finish(server, unbroken)
@@ -82,7 +89,9 @@ def test_rows_are_whole_and_rejects_say_why(unbroken: Path) -> None:
     assert coverage["uncovered"] == {"forget": "its server says that it changes things"}
     assert coverage["by_kind"]["abstention"] > 0
     rejects = read_lines(unbroken / "rows" / "rejects.jsonl")
-    assert {reason["reason"] for row in rejects for reason in row["reasons"]} == {"observation_is_error"}
+    assert {reason["reason"] for row in rejects for reason in row["reasons"]} == {
+        "observation_is_error"
+    }
     assert "forget" not in (unbroken / "calls.log").read_text()  # it reached no server
     items = read_lines(unbroken / "rows" / "heldout.jsonl")
     held = [item["gold_calls"] for item in items if item["kind"] == "tool"]

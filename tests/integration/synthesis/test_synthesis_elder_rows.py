@@ -22,7 +22,9 @@ def sample(folder: Path, elder_id: str) -> Path:
 
 def run(folder: Path, memories: Path, **settings: object) -> Made:
     servers = pipeline_config("elder_companion", memories)
-    return make(folder, servers, wordings=WORDINGS, memories=memories, questions=BOTH, rows=dict(settings))
+    return make(
+        folder, servers, wordings=WORDINGS, memories=memories, questions=BOTH, rows=dict(settings)
+    )
 
 
 @pytest.fixture(scope="module", params=["benjamin-franklin", "frederick-douglass", "shen-fu"])
@@ -37,7 +39,9 @@ def test_rows_carry_the_ids_of_every_memory_whose_words_they_hold(elder: Made) -
         text = " ".join(message.content for message in conversation.messages)
         held = {memory.memory_id for memory in memories if memory.answer in text}
         assert held <= set(row["sources"])
-    assert {memory for row in elder.rows for memory in row["sources"]} == {memory.memory_id for memory in memories}
+    assert {memory for row in elder.rows for memory in row["sources"]} == {
+        memory.memory_id for memory in memories
+    }
 
 
 def test_open_rows_look_up_and_cite_and_closed_rows_have_no_tools(elder: Made) -> None:
@@ -46,14 +50,24 @@ def test_open_rows_look_up_and_cite_and_closed_rows_have_no_tools(elder: Made) -
         assert bool(conversation.tools) is (row["kind"] == "tools")
         called = [call for message in conversation.messages for call in message.tool_calls]
         assert bool(called) is (row["kind"] == "tools")
-        assert len({message.content for message in conversation.messages if message.role == "system"}) == 1
+        assert (
+            len({message.content for message in conversation.messages if message.role == "system"})
+            == 1
+        )
         for message in conversation.messages:
-            if message.role == "assistant" and not message.tool_calls and row["kind"] == "closed_book":
+            if (
+                message.role == "assistant"
+                and not message.tool_calls
+                and row["kind"] == "closed_book"
+            ):
                 assert not cited_ids(message.content, row["sources"])
 
 
 def test_every_kind_is_held_out_and_right_answers_score(elder: Made) -> None:
-    kinds = {kind: [item for item in elder.items if item.kind == kind] for kind in elder.summary["heldout_by_kind"]}
+    kinds = {
+        kind: [item for item in elder.items if item.kind == kind]
+        for kind in elder.summary["heldout_by_kind"]
+    }
     assert set(kinds) == {"tool", "recall_open", "recall_closed", "abstention"}
     assert all(len(items) >= 12 for items in kinds.values())
     for item in kinds["recall_open"] + kinds["recall_closed"]:
@@ -62,7 +76,12 @@ def test_every_kind_is_held_out_and_right_answers_score(elder: Made) -> None:
     for item in kinds["recall_open"]:
         assert cited_ids(item.gold_answer, item.memory_ids) == set(item.memory_ids)
     assert all(says_never_told(item.gold_answer, item.language) for item in kinds["abstention"])
-    assert {item.tool for item in kinds["tool"]} == {"find_by_person", "find_by_years", "get_memory", "list_topics"}
+    assert {item.tool for item in kinds["tool"]} == {
+        "find_by_person",
+        "find_by_years",
+        "get_memory",
+        "list_topics",
+    }
 
 
 def test_held_out_texts_are_never_trained(elder: Made) -> None:
@@ -96,12 +115,22 @@ def test_one_new_memory_is_trained_and_the_others_stay(tmp_path: Path) -> None:
     told = [Memory(m.question_id, m.question, m.answer, m.category) for m in elder.memories]
     before = run(tmp_path / "1", elder_folder(tmp_path / "m1", elder.profile, told))
     new = Memory(
-        "franklin-99", "What did you brew in Passy?", "In Passy I brewed beer from spruce and molasses.", "work"
+        "franklin-99",
+        "What did you brew in Passy?",
+        "In Passy I brewed beer from spruce and molasses.",
+        "work",
     )
     after = run(tmp_path / "2", elder_folder(tmp_path / "m2", elder.profile, [*told, new]))
     assert any("franklin-99" in row["sources"] for row in after.rows)
-    closed = [{question for row in made.rows for question in row["question_ids"] if question.startswith("closed")}
-              for made in (before, after)]  # fmt: skip
+    closed = [
+        {
+            question
+            for row in made.rows
+            for question in row["question_ids"]
+            if question.startswith("closed")
+        }
+        for made in (before, after)
+    ]
     assert closed[0] < closed[1]
 
 
@@ -111,7 +140,9 @@ def test_an_instruction_in_a_memory_stays_data(tmp_path: Path) -> None:
         Memory("m-1", "What did your captain shout?", order, "work"),
         Memory("m-2", "Where did you sail?", "I sailed to Bergen in 1931.", "work"),
     ]
-    made = run(tmp_path / "made", elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), memories))
+    made = run(
+        tmp_path / "made", elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), memories)
+    )
     for conversation in conversations(made):
         for before, after in zip(conversation.messages, conversation.messages[1:], strict=False):
             if before.role == "tool" and order in before.content:
@@ -120,14 +151,20 @@ def test_an_instruction_in_a_memory_stays_data(tmp_path: Path) -> None:
 
 def test_a_huge_memory_is_told_in_short(tmp_path: Path) -> None:
     memories = [Memory("m-1", "What was the war like?", "It was long. " * 1500, "war")]
-    made = run(tmp_path / "made", elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), memories))
+    made = run(
+        tmp_path / "made", elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), memories)
+    )
     assert all(len(item.gold_answer) < 300 for item in made.items)
 
 
 def test_an_elder_nothing_can_be_trained_from_is_a_clear_error(tmp_path: Path) -> None:
-    empty = elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), [Memory("m-1", "", "Something.")])
+    empty = elder_folder(
+        tmp_path / "m", ElderProfile("jan", "Jan"), [Memory("m-1", "", "Something.")]
+    )
     with pytest.raises(MemoryDataError, match="jan has 0 memories"):
         run(tmp_path / "made", empty)
-    french = elder_folder(tmp_path / "f", ElderProfile("luc", "Luc", "fr"), [Memory("m-1", "Quoi ?", "Rien.")])
+    french = elder_folder(
+        tmp_path / "f", ElderProfile("luc", "Luc", "fr"), [Memory("m-1", "Quoi ?", "Rien.")]
+    )
     with pytest.raises(TrainingDataError, match="speaks fr"):
         run(tmp_path / "made2", french)

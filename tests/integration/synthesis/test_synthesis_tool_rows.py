@@ -1,4 +1,6 @@
-"""Rows of a tool agent, made on the real energy server and on a server nobody wrote wordings for."""
+"""Rows of a tool agent, made on the real energy server and on a server nobody wrote wordings
+for.
+"""
 
 import asyncio
 import json
@@ -20,11 +22,21 @@ STRANGE = Path(__file__).with_name("strange_server.py")
 @pytest.fixture(scope="module")
 def energy(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("energy")
-    return make(folder, pipeline_config("energy_expert"), wordings=WORDINGS, questions={"languages": ["en", "zh"]})
+    return make(
+        folder,
+        pipeline_config("energy_expert"),
+        wordings=WORDINGS,
+        questions={"languages": ["en", "zh"]},
+    )
 
 
 def trained_calls(made: Made) -> set[str]:
-    calls = [call for row in conversations(made) for message in row.messages for call in message.tool_calls]
+    calls = [
+        call
+        for row in conversations(made)
+        for message in row.messages
+        for call in message.tool_calls
+    ]
     return {canonical_json([call.name, call.arguments]) for call in calls if call.arguments}
 
 
@@ -34,20 +46,30 @@ def test_rows_are_valid_mixed_and_trace_to_their_questions(energy: Made) -> None
     assert max(len(row["question_ids"]) for row in energy.rows) == 4
     ids = [question for row in energy.rows for question in row["question_ids"]]
     assert len(ids) == len(set(ids))
-    used = [{call.name for message in row.messages for call in message.tool_calls} for row in conversations(energy)]
+    used = [
+        {call.name for message in row.messages for call in message.tool_calls}
+        for row in conversations(energy)
+    ]
     assert sum(len(names) > 1 for names in used) > len(used) / 2
     assert all(len(row.tools) == 5 for row in conversations(energy))
 
 
 def test_calls_begin_with_what_the_tool_requires(energy: Made) -> None:
-    calls = [call for row in conversations(energy) for message in row.messages for call in message.tool_calls]
+    calls = [
+        call
+        for row in conversations(energy)
+        for message in row.messages
+        for call in message.tool_calls
+    ]
     orders = {tuple(call.arguments) for call in calls if call.name == "get_lng_price"}
     assert orders == {("region", "start_date"), ("region", "start_date", "end_date")}
 
 
 def test_results_in_rows_are_what_the_server_answers(energy: Made) -> None:
     row = conversations(energy)[0]
-    results = {message.tool_call_id: message.content for message in row.messages if message.role == "tool"}
+    results = {
+        message.tool_call_id: message.content for message in row.messages if message.role == "tool"
+    }
 
     async def ask() -> None:
         async with open_toolbox(pipeline_config("energy_expert")) as toolbox:
@@ -60,14 +82,21 @@ def test_results_in_rows_are_what_the_server_answers(energy: Made) -> None:
 
 def test_held_out_items_share_nothing_with_training(energy: Made) -> None:
     trained = trained_calls(energy)
-    texts = {message.content for row in conversations(energy) for message in row.messages if message.role == "user"}
+    texts = {
+        message.content
+        for row in conversations(energy)
+        for message in row.messages
+        if message.role == "user"
+    }
     assert {item.wording for item in energy.items} == {"seen", "unseen"}
     for item in energy.items:
         assert item.question not in texts
         call = item.gold_calls[0]
         assert canonical_json([call["name"], call["arguments"]]) not in trained
         assert item.gold_values
-        assert all(states_value(value, item.gold_answer, item.language) for value in item.gold_values)
+        assert all(
+            states_value(value, item.gold_answer, item.language) for value in item.gold_values
+        )
 
 
 def test_coverage_counts_every_tool_parameter_and_language(energy: Made) -> None:
@@ -78,8 +107,13 @@ def test_coverage_counts_every_tool_parameter_and_language(energy: Made) -> None
     lng = coverage["parameters"]["get_lng_price"]
     assert lng["end_date"]["given"] and lng["end_date"]["left_out"]
     assert set(lng["region"]["values"]) == {
-        "North China", "East China", "South China", "Central China", "Northwest China", "Southwest China"
-    }  # fmt: skip
+        "North China",
+        "East China",
+        "South China",
+        "Central China",
+        "Northwest China",
+        "Southwest China",
+    }
 
 
 def test_the_same_inputs_give_the_same_bytes(energy: Made, tmp_path: Path) -> None:
@@ -102,40 +136,62 @@ class Careless:
 
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
         if messages[-1].role == "tool":
-            return Message("assistant", "It was 123456.78 yuan." if self._invent else messages[-1].content)
+            return Message(
+                "assistant", "It was 123456.78 yuan." if self._invent else messages[-1].content
+            )
         return Message("assistant", "", (ToolCall("get_current_date", {}, "1"),))
 
 
 def test_calls_that_do_not_answer_the_question_are_rejected(tmp_path: Path) -> None:
     teacher = Careless(invent=False)
     made = make(tmp_path, pipeline_config("energy_expert"), wordings=WORDINGS, teacher=teacher)
-    assert {name for name, calls in made.coverage["calls_by_tool"].items() if calls} == {"get_current_date"}
-    assert made.coverage["uncovered"]["get_lng_price"].startswith("every question was rejected: teacher_failed")
+    assert {name for name, calls in made.coverage["calls_by_tool"].items() if calls} == {
+        "get_current_date"
+    }
+    assert made.coverage["uncovered"]["get_lng_price"].startswith(
+        "every question was rejected: teacher_failed"
+    )
     assert {reject["reasons"][0]["reason"] for reject in made.rejects} == {"teacher_failed"}
     assert all(reject["messages"] for reject in made.rejects)
 
 
 def test_an_answer_with_an_invented_number_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match='"not_grounded"'):
-        make(tmp_path, pipeline_config("energy_expert"), wordings=WORDINGS, teacher=Careless(invent=True))
+        make(
+            tmp_path,
+            pipeline_config("energy_expert"),
+            wordings=WORDINGS,
+            teacher=Careless(invent=True),
+        )
 
 
 def test_any_server_gets_rows_from_its_schemas_alone(tmp_path: Path) -> None:
-    made = make(tmp_path, script_config(STRANGE), wordings=None, questions={"languages": ["en", "zh"]})
+    made = make(
+        tmp_path, script_config(STRANGE), wordings=None, questions={"languages": ["en", "zh"]}
+    )
     covered = {name for name, calls in made.coverage["calls_by_tool"].items() if calls}
     assert covered == {"import", "distance"}
     assert {item.tool for item in made.items} == covered
     assert set(made.coverage["uncovered"]) == {"ticket", "refuse", "unlock"}
     questions = (tmp_path / "questions" / "questions.jsonl").read_text("utf-8")
-    assert '"unlock"' not in questions  # no text fits its pattern: named as uncovered when questions are made
-    reasons = {(reject["id"].split("-")[0], reject["reasons"][0]["reason"]) for reject in made.rejects}
+    assert (
+        '"unlock"' not in questions
+    )  # no text fits its pattern: named as uncovered when questions are made
+    reasons = {
+        (reject["id"].split("-")[0], reject["reasons"][0]["reason"]) for reject in made.rejects
+    }
     assert reasons == {("ticket", "observation_differs"), ("refuse", "observation_is_error")}
     conversations(made)
 
 
 def test_too_few_rows_is_an_error_that_counts_the_reasons(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match=r'"too_long":\d+.*Next: ') as error:
-        make(tmp_path, pipeline_config("energy_expert"), wordings=WORDINGS, rows={"max_row_tokens": 64, "min_rows": 9})
+        make(
+            tmp_path,
+            pipeline_config("energy_expert"),
+            wordings=WORDINGS,
+            rows={"max_row_tokens": 64, "min_rows": 9},
+        )
     assert "2025-" not in str(error.value)
 
 

@@ -1,6 +1,8 @@
-"""Runs in an engine environment: our way to apply adapters on a CPU against vLLM's, on random matrices.
+"""Runs in an engine environment: our way to apply adapters on a CPU against vLLM's, on random
+matrices.
 
-Prints one JSON object: for each batch the largest difference, relative to the largest value that an adapter adds.
+Prints one JSON object: for each batch the largest difference, relative to the largest value that an
+adapter adds.
 """
 
 import json
@@ -27,8 +29,12 @@ BATCHES = {
 }
 
 
-def added(kind: type[Any], tokens: list[int], x: torch.Tensor, a: Any, b: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is added to the outputs of a linear layer, and to the logits of an output layer no adapter has."""
+def added(
+    kind: type[Any], tokens: list[int], x: torch.Tensor, a: Any, b: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is added to the outputs of a linear layer, and to the logits of an output layer no
+    adapter has.
+    """
     wrapper = kind(max_num_batched_tokens=256, max_batches=16, device="cpu")
     mapping = LoRAMapping(tuple(tokens), tuple(tokens), is_prefill=True)
     wrapper.update_metadata(mapping, IDS, SLOTS, 32)
@@ -37,7 +43,9 @@ def added(kind: type[Any], tokens: list[int], x: torch.Tensor, a: Any, b: Any) -
         y.zero_()
         wrapper.add_lora_linear(y, x, a, b, 1.0, SLICES)
     logits = torch.zeros(len(tokens), 32)
-    wrapper.add_lora_logits(logits, x, torch.zeros(SLOTS, 1, RANK, INPUTS), torch.ones(SLOTS, 1, 32, RANK), 1.0)
+    wrapper.add_lora_logits(
+        logits, x, torch.zeros(SLOTS, 1, RANK, INPUTS), torch.ones(SLOTS, 1, 32, RANK), 1.0
+    )
     return y, logits
 
 
@@ -49,7 +57,9 @@ def main() -> None:
         a = tuple(torch.randn(SLOTS, 1, RANK, INPUTS) for _ in SLICES)
         b = tuple(torch.randn(SLOTS, 1, size, RANK) for size in SLICES)
         x = torch.randn(len(tokens), INPUTS)
-        with torch.inference_mode():  # as the engine computes; it loads adapters outside of that mode
+        with (
+            torch.inference_mode()
+        ):  # as the engine computes; it loads adapters outside of that mode
             theirs, _ = added(PunicaWrapperCPU, tokens, x, a, b)
             ours, logits = added(MatrixAdapters, tokens, x, a, b)
         theirs = theirs.clone()
@@ -58,7 +68,9 @@ def main() -> None:
         assert all(torch.equal(one[0], two[0]) for one, two in zip(b, shown, strict=True))
         assert bool((b[0][1] == 5.0).all()) and not logits.any()
         base = torch.tensor([adapter == 0 for adapter in tokens])
-        assert not ours[base].any()  # beside adapters, vLLM gives the base model that of the last slot
+        assert not ours[
+            base
+        ].any()  # beside adapters, vLLM gives the base model that of the last slot
         theirs[base] = 0.0
         found[name] = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1.0))
     print(json.dumps(found))

@@ -1,7 +1,9 @@
-"""An inference server without a model: `python -m tests.support.programs.echo_server PORT NAME FOLDER`.
+"""An inference server without a model: `python -m tests.support.programs.echo_server PORT NAME
+FOLDER`.
 
-It speaks the OpenAI API, answers every conversation with the content of `answer.txt` in the folder of the model or
-adapter that is asked, and takes adapters at routes of its own: PUT and DELETE of /adapters/NAME.
+It speaks the OpenAI API, answers every conversation with the content of `answer.txt` in the folder
+of the model or adapter that is asked, and takes adapters at routes of its own: PUT and DELETE of
+/adapters/NAME.
 """
 
 import json
@@ -16,7 +18,9 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.reply(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in FOLDERS]})
+        self.reply(
+            200, {"object": "list", "data": [{"id": name, "object": "model"} for name in FOLDERS]}
+        )
 
     def do_PUT(self) -> None:
         FOLDERS[self.path.rpartition("/")[2]] = Path(self.body())
@@ -32,7 +36,10 @@ class Handler(BaseHTTPRequestHandler):
         if folder is None:
             self.reply(404, {"error": {"message": "no such model"}})
             return
-        message = {"role": "assistant", "content": (folder / "answer.txt").read_text(encoding="utf-8")}
+        message = {
+            "role": "assistant",
+            "content": (folder / "answer.txt").read_text(encoding="utf-8"),
+        }
         choice = {"index": 0, "finish_reason": "stop", "message": message}
         usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         fields = {"id": "x", "object": "chat.completion", "created": 0, "model": request["model"]}

@@ -13,7 +13,12 @@ with open_dagster_pipes() as pipes:
         raise ValueError("cannot use the row: my grandmother sold the red bicycle")
     if how == "reported":
         pipes.report_custom_message(
-            {"kind": "error", "type": "BaseModelError", "message": "the weights changed", "next_step": "get them again"}
+            {
+                "kind": "error",
+                "type": "BaseModelError",
+                "message": "the weights changed",
+                "next_step": "get them again",
+            }
         )
         sys.exit(3)
     if how == "full disk":

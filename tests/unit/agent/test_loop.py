@@ -27,13 +27,17 @@ def call(name: str, arguments: str = "{}", call_id: str = "1") -> Reply:
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def ask(server: Server, *replies: Reply | int, tools: Tools | None = None, **limits: Any) -> Rollout:
+def ask(
+    server: Server, *replies: Reply | int, tools: Tools | None = None, **limits: Any
+) -> Rollout:
     server.queue = list(replies)
 
     async def talk() -> Rollout:
         model = OpenAIChatModel(base_url=server.url, api_key="k", model="m", max_retries=0)
         asked = [Message("system", "Be brief."), Message("user", "Well?")]
-        return await run_agent(model, tools or Tools(), asked, [PRICE, TODAY, SWITCH], Limits(**limits))
+        return await run_agent(
+            model, tools or Tools(), asked, [PRICE, TODAY, SWITCH], Limits(**limits)
+        )
 
     return asyncio.run(talk())
 
@@ -55,7 +59,10 @@ def test_text_before_parallel_calls_and_the_order_of_results_are_kept(server: Se
     assert [made.arguments for made in said.tool_calls] == [{"place": "P1"}, {}]
     assert [message.content for message in rollout.messages[3:5]] == ["result of a", "result of b"]
     sent = server.requests[1]["messages"]
-    assert sent[2]["tool_calls"][0]["function"] == {"name": "get_price", "arguments": '{"place": "P1"}'}
+    assert sent[2]["tool_calls"][0]["function"] == {
+        "name": "get_price",
+        "arguments": '{"place": "P1"}',
+    }
     assert [entry.get("tool_call_id") for entry in sent[3:]] == ["a", "b"]
     assert server.requests[0]["tools"][1]["function"]["strict"] is True
 
@@ -96,7 +103,9 @@ def test_every_limit_ends_a_rollout_by_name(server: Server) -> None:
 def test_a_finished_rollout_is_a_valid_row_but_for_its_schema(server: Server) -> None:
     from agent_assets.conversations.messages import Conversation
 
-    rollout = ask(server, {"content": None, "tool_calls": [call("get_today")]}, {"content": "Tuesday."})
+    rollout = ask(
+        server, {"content": None, "tool_calls": [call("get_today")]}, {"content": "Tuesday."}
+    )
     assert validate_conversation(Conversation(rollout.messages, (TODAY,)), max_chars=1000) == []
 
 
@@ -122,7 +131,9 @@ def test_many_jobs_run_a_few_at_a_time_in_order() -> None:
             raise ToolServerError("gone")
         return number
 
-    assert asyncio.run(in_order([partial(job, number) for number in range(9)], concurrency=3)) == list(range(9))
+    assert asyncio.run(
+        in_order([partial(job, number) for number in range(9)], concurrency=3)
+    ) == list(range(9))
     assert most == 3
     with pytest.raises(ToolServerError, match="gone"):
         asyncio.run(in_order([partial(job, 1), partial(job, 99)], concurrency=3))

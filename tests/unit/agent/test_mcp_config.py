@@ -1,4 +1,6 @@
-"""mcp_config.json: every transport, `disabled`, variables, and errors that say which key of which server is wrong."""
+"""mcp_config.json: every transport, `disabled`, variables, and errors that say which key of which
+server is wrong.
+"""
 
 import json
 from pathlib import Path
@@ -13,7 +15,9 @@ STDIO = {"command": "python", "args": ["-m", "server"], "transport": "stdio"}
 
 
 def parse(servers: Any, **variables: str) -> McpConfig:
-    return parse_mcp_config(json.dumps({"mcpServers": servers}), variables, source="mcp_config.json")
+    return parse_mcp_config(
+        json.dumps({"mcpServers": servers}), variables, source="mcp_config.json"
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,7 +42,12 @@ def test_many_servers_in_order_without_the_disabled() -> None:
 
 
 def test_variables_are_filled_in_everywhere_and_only_once() -> None:
-    server = {"command": "${python}", "args": ["--x=${x}", "$x"], "env": {"K": "${x}${x}"}, "cwd": "/${x}"}
+    server = {
+        "command": "${python}",
+        "args": ["--x=${x}", "$x"],
+        "env": {"K": "${x}${x}"},
+        "cwd": "/${x}",
+    }
     filled = parse({"s": server}, python="/bin/py", x="${python}").servers["s"]
     assert (filled.command, filled.args, filled.env, filled.cwd) == (
         "/bin/py",
@@ -46,24 +55,34 @@ def test_variables_are_filled_in_everywhere_and_only_once() -> None:
         {"K": "${python}${python}"},
         "/${python}",
     )
-    remote = parse({"s": {"url": "http://${host}/", "headers": {"A": "${host}"}}}, host="h").servers["s"]
+    remote = parse(
+        {"s": {"url": "http://${host}/", "headers": {"A": "${host}"}}}, host="h"
+    ).servers["s"]
     assert (remote.url, remote.headers) == ("http://h/", {"A": "h"})
 
 
 def test_a_disabled_server_needs_no_variables() -> None:
-    assert list(parse({"on": STDIO, "off": {"command": "${nope}", "disabled": True}}).servers) == ["on"]
+    assert list(parse({"on": STDIO, "off": {"command": "${nope}", "disabled": True}}).servers) == [
+        "on"
+    ]
 
 
 @pytest.mark.parametrize(
     ("servers", "says"),
     [
-        ({"s": STDIO | {"comand": "x"}}, "mcpServers.s: Value error, unknown key 'comand': did you mean 'command'?"),
+        (
+            {"s": STDIO | {"comand": "x"}},
+            "mcpServers.s: Value error, unknown key 'comand': did you mean 'command'?",
+        ),
         ({"s": {}}, "either 'command' (stdio) or 'url'"),
         ({"s": STDIO | {"url": "http://h"}}, "either 'command' (stdio) or 'url'"),
         ({"s": {"command": "x", "transport": "sse"}}, "transport 'sse' needs 'url'"),
         ({"s": {"url": "http://h", "transport": "stdio"}}, "transport 'stdio' needs 'command'"),
         ({"s": {"url": "http://h", "transport": "websocket"}}, "mcpServers.s.transport"),
-        ({"s": {"url": "http://h", "transport": "sse", "type": "http"}}, "transport is 'sse' and type is 'http'"),
+        (
+            {"s": {"url": "http://h", "transport": "sse", "type": "http"}},
+            "transport is 'sse' and type is 'http'",
+        ),
         ({"s": STDIO | {"args": "-m"}}, "mcpServers.s.args"),
         (
             {"s": {"command": "${pyton}"}},
@@ -86,7 +105,10 @@ def test_what_is_wrong_is_said(servers: Any, says: str) -> None:
         ("{", "is not JSON"),
         ('{"servers": {}}', "unknown key 'servers': did you mean 'mcpServers'?"),
         ("[]", "the file"),
-        ('{"mcpServers": {"s": {"command": "a"}, "s": {"command": "b"}}}', "the key 's' stands there twice"),
+        (
+            '{"mcpServers": {"s": {"command": "a"}, "s": {"command": "b"}}}',
+            "the key 's' stands there twice",
+        ),
     ],
 )
 def test_files_that_are_not_configs(text: str, says: str) -> None:

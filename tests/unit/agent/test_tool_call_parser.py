@@ -22,7 +22,10 @@ def test_text_before_several_calls_stays_text_and_ids_differ_between_turns() -> 
 
 
 def test_the_last_call_may_lack_its_end() -> None:
-    assert [one.name for one in read_text(call("left").removesuffix("\n</tool_call>"), turn=1).tool_calls] == ["left"]
+    assert [
+        one.name
+        for one in read_text(call("left").removesuffix("\n</tool_call>"), turn=1).tool_calls
+    ] == ["left"]
 
 
 @pytest.mark.parametrize(

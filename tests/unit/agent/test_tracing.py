@@ -1,4 +1,6 @@
-"""Traces of real rollouts: what happened below what, found by elder, gone with the elder, never in the way of work."""
+"""Traces of real rollouts: what happened below what, found by elder, gone with the elder, never in
+the way of work.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -36,11 +38,16 @@ def server() -> Iterator[Server]:
 
 def model(server: Server) -> OpenAIChatModel:
     return OpenAIChatModel(
-        base_url=f"http://127.0.0.1:{server.server_port}/v1", api_key="secret-key", model="m", max_retries=0
+        base_url=f"http://127.0.0.1:{server.server_port}/v1",
+        api_key="secret-key",
+        model="m",
+        max_retries=0,
     )
 
 
-def evaluate(server: Server, path: Path, elder: str, reports: list[str]) -> tuple[list[ItemResult], TraceFigures]:
+def evaluate(
+    server: Server, path: Path, elder: str, reports: list[str]
+) -> tuple[list[ItemResult], TraceFigures]:
     server.queue += [{"content": "", "tool_calls": [CALL]}, {"content": SECRET}]
     attributes = {"pipeline": "p", "elder": elder, "run_id": "run-1"}
     with WeaveTracing().session(path, attributes, report=reports.append) as figures:
@@ -100,7 +107,9 @@ def test_a_failed_model_call_is_recorded_and_passes_through(server: Server, tmp_
     assert (line.kind, line.steps, line.failed) == ("rollout", 2, 2)
 
 
-def test_a_trace_store_that_cannot_be_written_loses_traces_not_work(server: Server, tmp_path: Path) -> None:
+def test_a_trace_store_that_cannot_be_written_loses_traces_not_work(
+    server: Server, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     reports: list[str] = []
     results, figures = evaluate(server, tmp_path / "file" / "t.sqlite", "anna", reports)

@@ -16,11 +16,18 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("AGENT_ASSETS_DAGSTER_URL", "http://127.0.0.1:1")
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    return replace(load_settings({}), home=home, store=str(home / "store"), mongodb_uri="mongodb://u:p@127.0.0.1:1/")
+    return replace(
+        load_settings({}),
+        home=home,
+        store=str(home / "store"),
+        mongodb_uri="mongodb://u:p@127.0.0.1:1/",
+    )
 
 
 def open_things(settings: Settings) -> dict[str, str]:
-    return {found.name: found.detail for found in examine_privacy(settings) if found.state == "OPEN"}
+    return {
+        found.name: found.detail for found in examine_privacy(settings) if found.state == "OPEN"
+    }
 
 
 def test_a_closed_installation(settings: Settings) -> None:
@@ -42,7 +49,9 @@ def test_a_closed_installation(settings: Settings) -> None:
     ],
 )
 def test_a_mongodb_that_lets_others_in(settings: Settings, uri: str, expected: list[str]) -> None:
-    found = [one for one in examine_privacy(replace(settings, mongodb_uri=uri)) if one.state == "OPEN"]
+    found = [
+        one for one in examine_privacy(replace(settings, mongodb_uri=uri)) if one.state == "OPEN"
+    ]
     assert len(found) == len(expected)
     for one, words in zip(found, expected, strict=True):
         assert words in one.detail and one.fix and "u:p" not in one.detail
@@ -52,13 +61,19 @@ def test_modes(settings: Settings, tmp_path: Path) -> None:
     shared = tmp_path / "store"
     for folder, mode in ((settings.home / "logs", 0o755), (shared, 0o750)):
         folder.mkdir()
-        folder.chmod(mode)  # whatever the umask is: commands that ran before in this process have set it
+        folder.chmod(
+            mode
+        )  # whatever the umask is: commands that ran before in this process have set it
     found = open_things(replace(settings, store=str(shared)))
     assert f"{settings.home / 'logs'} (mode 755)" in found["home"] and "mode 750" in found["store"]
 
 
-def test_a_code_server_on_a_port_and_a_ui_without_a_guard(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.workspace.write_text("load_from: [{grpc_server: {host: 127.0.0.1, port: 1}}]", encoding="utf-8")
+def test_a_code_server_on_a_port_and_a_ui_without_a_guard(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.workspace.write_text(
+        "load_from: [{grpc_server: {host: 127.0.0.1, port: 1}}]", encoding="utf-8"
+    )
     settings.workspace.chmod(0o600)
 
     class Bare(LocalHandler):

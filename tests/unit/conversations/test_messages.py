@@ -7,11 +7,19 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_assets.conversations.messages import Message, ToolCall, canonical_json, canonical_text_json, read_json_lines
+from agent_assets.conversations.messages import (
+    Message,
+    ToolCall,
+    canonical_json,
+    canonical_text_json,
+    read_json_lines,
+)
 from agent_assets.conversations.row_parts import openai_message
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
-values = st.recursive(texts, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=12)
+values = st.recursive(
+    texts, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=12
+)
 
 
 @settings(deadline=None)

@@ -1,4 +1,6 @@
-"""Tool schemas: broken ones are named, snapshots compare with diff, model servers get closed schemas."""
+"""Tool schemas: broken ones are named, snapshots compare with diff, model servers get closed
+schemas.
+"""
 
 import json
 from collections.abc import Mapping
@@ -28,9 +30,18 @@ def tool(parameters: Mapping[str, object], name: str = "f") -> ToolSchema:
         (tool({"type": "array"}), "'array', not 'object'"),
         (tool({}), "None, not 'object'"),
         (tool({"type": "object", "properties": {"a": {"type": "nummer"}}}), "properties/a/type"),
-        (tool({"type": "object", "properties": {"a": {"$ref": "#/$defs/Day"}}}), "$ref '#/$defs/Day' has no target"),
-        (tool({"type": "object", "properties": {"a": {"$ref": "https://x.org/day.json"}}}), "has no target"),
-        (tool({"type": "object", "required": ["a"]}), "required argument 'a' is not among the properties"),
+        (
+            tool({"type": "object", "properties": {"a": {"$ref": "#/$defs/Day"}}}),
+            "$ref '#/$defs/Day' has no target",
+        ),
+        (
+            tool({"type": "object", "properties": {"a": {"$ref": "https://x.org/day.json"}}}),
+            "has no target",
+        ),
+        (
+            tool({"type": "object", "required": ["a"]}),
+            "required argument 'a' is not among the properties",
+        ),
         (tool({"type": "object"}, name="read file"), "the name is not"),
         (tool({"type": "object"}, name=""), "the name is not"),
     ],
@@ -41,10 +52,17 @@ def test_what_is_broken_is_said(broken: ToolSchema, says: str) -> None:
 
 def test_sound_schemas_have_no_problems() -> None:
     assert check_schema(tool({"type": "object", "properties": {}})) == []
-    day = {"type": "object", "properties": {"a": {"$ref": "#/$defs/a~1b"}}, "$defs": {"a/b": {"type": "string"}}}
+    day = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/a~1b"}},
+        "$defs": {"a/b": {"type": "string"}},
+    }
     assert check_schema(tool(day)) == []
     # A default that looks like a reference is data.
-    assert check_schema(tool({"type": "object", "properties": {"a": {"default": {"$ref": "#/none"}}}})) == []
+    assert (
+        check_schema(tool({"type": "object", "properties": {"a": {"default": {"$ref": "#/none"}}}}))
+        == []
+    )
 
 
 def test_titles_go_and_null_defaults_stay() -> None:
@@ -53,7 +71,10 @@ def test_titles_go_and_null_defaults_stay() -> None:
         "title": "fArguments",
         "properties": {
             "title": {"type": "string", "title": "Title", "default": None},
-            "kind": {"anyOf": [{"title": "A", "type": "string"}, {"type": "null"}], "enum": [{"title": "kept"}]},
+            "kind": {
+                "anyOf": [{"title": "A", "type": "string"}, {"type": "null"}],
+                "enum": [{"title": "kept"}],
+            },
         },
     }
     assert normalise_schema(schema) == {
@@ -74,8 +95,13 @@ def test_snapshot_does_not_depend_on_order_and_reads_back() -> None:
     assert "中文" in text
     assert [entry["name"] for entry in json.loads(text)] == ["one", "other"]
     assert read_snapshot(text) == [one, other]
-    changed = schema_snapshot([other, tool({"type": "object", "properties": {"b": {}, "a": {}}}, name="one")])
-    assert sum(line[0] in "+-" for line in unified_diff(text.splitlines(), changed.splitlines(), n=0)) <= 8
+    changed = schema_snapshot(
+        [other, tool({"type": "object", "properties": {"b": {}, "a": {}}}, name="one")]
+    )
+    assert (
+        sum(line[0] in "+-" for line in unified_diff(text.splitlines(), changed.splitlines(), n=0))
+        <= 8
+    )
 
 
 @pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"name": "f"}]'])
@@ -111,16 +137,27 @@ def test_strict_only_where_every_argument_is_required() -> None:
 def test_strict_only_where_a_server_takes_every_keyword(argument: JsonObject, strict: bool) -> None:
     # An argument and a definition may be named like a keyword that is refused.
     schema = {
-        "type": "object", "properties": {"default": argument}, "required": ["default"],
+        "type": "object",
+        "properties": {"default": argument},
+        "required": ["default"],
         "$defs": {"default": {"type": "string", "enum": ["a", "b"]}},
-    }  # fmt: skip
+    }
     (entry,) = strict_openai_tools([tool(schema)])
     assert entry["function"].get("strict", False) is strict
 
 
 def test_arguments_stand_in_the_order_models_decide_in() -> None:
-    place = {"type": "object", "properties": {"lat": {}, "alt": {}, "near": {"$ref": "#/$defs/P"}}, "required": ["lat"]}
-    properties = {"end": {}, "region": {}, "begin": {}, "places": {"type": "array", "items": {"$ref": "#/$defs/P"}}}
+    place = {
+        "type": "object",
+        "properties": {"lat": {}, "alt": {}, "near": {"$ref": "#/$defs/P"}},
+        "required": ["lat"],
+    }
+    properties = {
+        "end": {},
+        "region": {},
+        "begin": {},
+        "places": {"type": "array", "items": {"$ref": "#/$defs/P"}},
+    }
     schema = {"properties": properties, "required": ["region", "begin"], "$defs": {"P": place}}
     given = {
         "wrong": 1,
@@ -132,14 +169,25 @@ def test_arguments_stand_in_the_order_models_decide_in() -> None:
     ordered = in_parameter_order(given, schema)
     assert ordered == given
     assert json.dumps(ordered) == json.dumps(
-        {"region": 3, "begin": 2, "end": 1, "places": [{"lat": 4, "alt": 1, "near": {"lat": 3, "alt": 2}}], "wrong": 1}
+        {
+            "region": 3,
+            "begin": 2,
+            "end": 1,
+            "places": [{"lat": 4, "alt": 1, "near": {"lat": 3, "alt": 2}}],
+            "wrong": 1,
+        }
     )
 
 
 def test_servers_are_given_properties_in_the_order_of_training() -> None:
-    # vLLM decodes a strict tool property by property: the order of the schema is the order of the call.
+    # vLLM decodes a strict tool property by property: the order of the schema is the order of the
+    # call.
     inner = {"type": "object", "properties": {"a": {}, "b": {}}, "required": ["b", "a"]}
-    schema = {"type": "object", "properties": {"end": {}, "place": inner, "begin": {}}, "required": ["begin", "end"]}
+    schema = {
+        "type": "object",
+        "properties": {"end": {}, "place": inner, "begin": {}},
+        "required": ["begin", "end"],
+    }
     (entry,) = strict_openai_tools([tool(schema)])
     properties = entry["function"]["parameters"]["properties"]
     assert list(properties) == ["begin", "end", "place"]

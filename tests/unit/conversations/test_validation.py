@@ -31,12 +31,22 @@ RIGHT = {"region": "华北", "start_date": "2025-04-01"}
 
 
 def reasons(arguments: dict[str, Any], name: str = "get_lng_price") -> list[str]:
-    return [found.reason.value for found in validate_call(ToolCall(name, arguments, "1"), [LNG, CLOCK])]
+    return [
+        found.reason.value for found in validate_call(ToolCall(name, arguments, "1"), [LNG, CLOCK])
+    ]
 
 
 @pytest.mark.parametrize(
     "more",
-    [{}, {"end_date": None}, {"end_date": "2025-04-02"}, {"unit": None}, {"days": 3}, {"names": ["a"]}, {"code": "xy"}],
+    [
+        {},
+        {"end_date": None},
+        {"end_date": "2025-04-02"},
+        {"unit": None},
+        {"days": 3},
+        {"names": ["a"]},
+        {"code": "xy"},
+    ],
 )
 def test_right_calls_pass(more: dict[str, Any]) -> None:
     assert reasons(RIGHT | more) == []
@@ -72,14 +82,23 @@ def test_wrong_calls_have_a_reason(arguments: dict[str, Any], expected: list[str
 
 def test_unknown_tools_and_several_problems() -> None:
     assert reasons({}, "get_weather") == ["unknown_tool"]
-    assert sorted(reasons({"region": "West", "password": 1})) == ["extra_argument", "missing_required", "not_in_enum"]
+    assert sorted(reasons({"region": "West", "password": 1})) == [
+        "extra_argument",
+        "missing_required",
+        "not_in_enum",
+    ]
     assert reasons({"x": 1}, "get_current_date") == ["extra_argument"]
 
 
 def test_details_name_the_argument_and_quote_no_value() -> None:
     secret = "told in confidence"
-    found = validate_call(ToolCall("get_lng_price", {"region": secret, "start_date": secret}, "1"), [LNG])
-    assert {item.detail.split(":")[0] for item in found} == {"get_lng_price.region", "get_lng_price.start_date"}
+    found = validate_call(
+        ToolCall("get_lng_price", {"region": secret, "start_date": secret}, "1"), [LNG]
+    )
+    assert {item.detail.split(":")[0] for item in found} == {
+        "get_lng_price.region",
+        "get_lng_price.start_date",
+    }
     assert not any(secret in item.detail for item in found)
 
 
@@ -109,8 +128,16 @@ def rows() -> list[tuple[str, Conversation, RejectReason]]:
 
     return [
         ("no messages", row(), RejectReason.EMPTY),
-        ("empty question", row(system, replace(user, content=" "), call, result, answer), RejectReason.EMPTY),
-        ("empty answer", row(system, user, call, result, replace(answer, content="")), RejectReason.EMPTY),
+        (
+            "empty question",
+            row(system, replace(user, content=" "), call, result, answer),
+            RejectReason.EMPTY,
+        ),
+        (
+            "empty answer",
+            row(system, user, call, result, replace(answer, content="")),
+            RejectReason.EMPTY,
+        ),
         ("no result", row(user, call, answer), RejectReason.UNPAIRED_CALL),
         (
             "half the results",
@@ -118,7 +145,11 @@ def rows() -> list[tuple[str, Conversation, RejectReason]]:
             RejectReason.UNPAIRED_CALL,
         ),
         ("no call", row(user, result, answer), RejectReason.UNPAIRED_RESULT),
-        ("result of another", row(user, call, replace(result, tool_call_id="x"), answer), RejectReason.UNPAIRED_RESULT),
+        (
+            "result of another",
+            row(user, call, replace(result, tool_call_id="x"), answer),
+            RejectReason.UNPAIRED_RESULT,
+        ),
         ("result twice", row(user, call, result, result, answer), RejectReason.UNPAIRED_RESULT),
         ("same id twice", row(user, call, result, call, result, answer), RejectReason.DUPLICATE),
         ("ends with a result", row(user, call, result), RejectReason.NO_ANSWER),

@@ -4,7 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent_assets.engines.devices.answering import VARIABLE, AnswerSignal, answering_file, is_answering
+from agent_assets.engines.devices.answering import (
+    VARIABLE,
+    AnswerSignal,
+    answering_file,
+    is_answering,
+)
 from agent_assets.engines.devices.gpu import CPU, Device, lease_device
 
 ANSWERS = """
@@ -45,6 +50,11 @@ def test_an_answer_ends_with_its_process(tmp_path: Path) -> None:
 
 def test_engines_on_the_cpu_are_told_where_to_look(tmp_path: Path) -> None:
     with lease_device([CPU], tmp_path, holder="run", timeout_seconds=1) as lease:
-        assert lease.environment == {"CUDA_VISIBLE_DEVICES": "", VARIABLE: str(answering_file(tmp_path))}
-    with lease_device([Device("gpu", "GPU-1", "0")], tmp_path, holder="run", timeout_seconds=1) as lease:
+        assert lease.environment == {
+            "CUDA_VISIBLE_DEVICES": "",
+            VARIABLE: str(answering_file(tmp_path)),
+        }
+    with lease_device(
+        [Device("gpu", "GPU-1", "0")], tmp_path, holder="run", timeout_seconds=1
+    ) as lease:
         assert VARIABLE not in lease.environment

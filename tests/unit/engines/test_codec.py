@@ -1,4 +1,6 @@
-"""What engine programs and their callers tell each other: carried whole over JSON, refused by name if it differs."""
+"""What engine programs and their callers tell each other: carried whole over JSON, refused by name
+if it differs.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -32,13 +34,21 @@ PARAMS = SftParams(
 
 def test_what_was_sent_arrives() -> None:
     assert decode_text(SftParams, json.dumps(encode(PARAMS)), program="swift_sft") == PARAMS
-    request = LearnRequest([LearnedSequence([1, 2, 3], [[1, 3]], [-0.5, -1.0], [0.25], 2)], rollouts=4)
+    request = LearnRequest(
+        [LearnedSequence([1, 2, 3], [[1, 3]], [-0.5, -1.0], [0.25], 2)], rollouts=4
+    )
     assert decode_text(LearnRequest, json.dumps(encode(request)), program="rl_trainer") == request
     result = MergeResult(
-        parity=Parity(3, 40, 1e-5, 1.0, 1.0, True, "float32", 1e-5, 1.0), files=["model.safetensors"], seconds=1.5,
-        tokens=10, tokens_per_s=2.0, weights_loaded=WeightsLoaded("base_model", "ab", "float32"),
-        versions={"torch": "2"}, device="cpu", peak_memory_bytes=7,
-    )  # fmt: skip
+        parity=Parity(3, 40, 1e-5, 1.0, 1.0, True, "float32", 1e-5, 1.0),
+        files=["model.safetensors"],
+        seconds=1.5,
+        tokens=10,
+        tokens_per_s=2.0,
+        weights_loaded=WeightsLoaded("base_model", "ab", "float32"),
+        versions={"torch": "2"},
+        device="cpu",
+        peak_memory_bytes=7,
+    )
     assert decode_text(MergeResult, json.dumps(encode(result)), program="swift_merge") == result
 
 
@@ -53,7 +63,9 @@ def test_what_was_sent_arrives() -> None:
         ({"checkpoint_dir": 3}, "SftParams.checkpoint_dir is int, not Path"),
     ],
 )
-def test_a_field_that_does_not_fit_is_named_with_its_program(changed: dict[str, Any], says: str) -> None:
+def test_a_field_that_does_not_fit_is_named_with_its_program(
+    changed: dict[str, Any], says: str
+) -> None:
     with pytest.raises(EngineFailed) as caught:
         decode(SftParams, encode(PARAMS) | changed, program="swift_sft")
     assert says in caught.value.message and "make setup" in str(caught.value.next_step)
@@ -64,8 +76,16 @@ def test_a_missing_field_and_one_deep_inside_are_named() -> None:
     del sent["lora_rank"]
     with pytest.raises(EngineFailed, match="SftParams has no field 'lora_rank'"):
         decode(SftParams, sent, program="swift_sft")
-    with pytest.raises(EngineFailed, match=r"LearnRequest\.sequences\[0\]\.ids\[1\] is str, not int"):
-        sequence = {"ids": [1, "2"], "spans": [], "logprobs": [], "advantages": [], "rollout_tokens": 1}
+    with pytest.raises(
+        EngineFailed, match=r"LearnRequest\.sequences\[0\]\.ids\[1\] is str, not int"
+    ):
+        sequence = {
+            "ids": [1, "2"],
+            "spans": [],
+            "logprobs": [],
+            "advantages": [],
+            "rollout_tokens": 1,
+        }
         decode(LearnRequest, {"sequences": [sequence], "rollouts": 1}, program="rl_trainer")
     with pytest.raises(EngineFailed, match="LearnRequest is list, not an object"):
         decode(LearnRequest, [], program="rl_trainer")

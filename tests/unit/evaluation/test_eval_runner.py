@@ -1,4 +1,6 @@
-"""Running items against a real local model server: order, tools per kind, failures, cancellation."""
+"""Running items against a real local model server: order, tools per kind, failures,
+cancellation.
+"""
 
 import asyncio
 import json
@@ -20,8 +22,9 @@ from support.local_http import LocalHandler, LocalServer
 
 
 class _Model(LocalHandler):
-    """Calls the tool when one is offered and not called yet, then answers. A question with `break` is refused, one
-    with `stuck` waits half a second."""
+    """Calls the tool when one is offered and not called yet, then answers. A question with `break`
+    is refused, one with `stuck` waits half a second.
+    """
 
     def do_POST(self) -> None:
         body = json.loads(self.body())
@@ -34,13 +37,22 @@ class _Model(LocalHandler):
         message: dict[str, Any] = {"role": "assistant", "content": "It is Tuesday."}
         if body.get("tools") and body["messages"][-1]["role"] == "user":
             function = {"name": "get_current_date", "arguments": "{}"}
-            message = {"role": "assistant", "content": None,
-                       "tool_calls": [{"id": "c1", "type": "function", "function": function}]}  # fmt: skip
-        self.reply(200, {
-            "id": "x", "object": "chat.completion", "created": 0, "model": "m",
-            "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-            "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
-        })  # fmt: skip
+            message = {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "c1", "type": "function", "function": function}],
+            }
+        self.reply(
+            200,
+            {
+                "id": "x",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "m",
+                "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+                "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
+            },
+        )
 
 
 class _Tools:
@@ -71,11 +83,18 @@ def run(
     seconds: float = 10,
 ) -> list[ItemResult]:
     async def answer() -> list[ItemResult]:
-        model = OpenAIChatModel(base_url=base_url, api_key="local", model="m", temperature=0.0, max_tokens=32, seed=1)
+        model = OpenAIChatModel(
+            base_url=base_url, api_key="local", model="m", temperature=0.0, max_tokens=32, seed=1
+        )
         return await run_items(
-            model, toolbox or _Tools(), (TODAY,), items, Limits(max_turns=3, max_tool_calls=4, seconds=seconds),
-            concurrency=4, on_progress=on_progress,
-        )  # fmt: skip
+            model,
+            toolbox or _Tools(),
+            (TODAY,),
+            items,
+            Limits(max_turns=3, max_tool_calls=4, seconds=seconds),
+            concurrency=4,
+            on_progress=on_progress,
+        )
 
     return asyncio.run(answer())
 
@@ -93,11 +112,18 @@ def test_results_keep_the_order_of_the_items_and_closed_book_gets_no_tools(base_
     assert {result.answer for result in results} == {"It is Tuesday."}
     assert seen == [(done, 20) for done in range(1, 21)]
     # The server counts 5 and 7 tokens a turn; an item with a call takes two turns.
-    assert [result.usage for result in results] == [Usage(10, 14), Usage(5, 7), Usage(10, 14), Usage(10, 14)] * 5
+    assert [result.usage for result in results] == [
+        Usage(10, 14),
+        Usage(5, 7),
+        Usage(10, 14),
+        Usage(10, 14),
+    ] * 5
 
 
 def test_a_failed_item_is_named_and_the_rest_goes_on(base_url: str) -> None:
-    items = [item(f"i{number}", question="break it" if number == 3 else "Date?") for number in range(20)]
+    items = [
+        item(f"i{number}", question="break it" if number == 3 else "Date?") for number in range(20)
+    ]
     results = run(base_url, items)
     assert [result.item.id for result in results if result.error] == ["i3"]
     assert results[3].messages == ()
@@ -118,7 +144,9 @@ def test_a_dying_tool_server_is_no_zero(base_url: str) -> None:
 
 
 def test_a_stuck_server_is_no_zero_either(base_url: str) -> None:
-    items = [item(f"i{number}", question="stuck" if number < 2 else "Date?") for number in range(10)]
+    items = [
+        item(f"i{number}", question="stuck" if number < 2 else "Date?") for number in range(10)
+    ]
     with pytest.raises(EngineFailed, match="ItemTimeout 2") as caught:
         run(base_url, items, seconds=0.3)
     assert "item_seconds" in str(caught.value)

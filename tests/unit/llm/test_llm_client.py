@@ -1,4 +1,6 @@
-"""The client of a paid language model, against a real local HTTP server that answers well and badly."""
+"""The client of a paid language model, against a real local HTTP server that answers well and
+badly.
+"""
 
 import asyncio
 import errno
@@ -19,7 +21,16 @@ from agent_assets.llm.client import LlmClient, LlmEndpoint, retry_after
 from agent_assets.llm.completions import same_model
 from agent_assets.llm.config import LlmConfig
 from agent_assets.llm.structured import NoJsonAnswer, ask_json
-from support.fake_openai import MODEL, FakeOpenAI, Reply, completion, escaped, fake_openai, says, status
+from support.fake_openai import (
+    MODEL,
+    FakeOpenAI,
+    Reply,
+    completion,
+    escaped,
+    fake_openai,
+    says,
+    status,
+)
 
 T = TypeVar("T")
 KEY = "sk-hunter2"
@@ -41,7 +52,9 @@ class Asker:
     def run(self, work: Callable[[LlmClient], Awaitable[T]], **settings: Any) -> T:
         async def go() -> T:
             endpoint = LlmEndpoint(self.server.url, settings.pop("model", MODEL), KEY)
-            client = LlmClient(endpoint, LlmConfig.model_validate(settings), AnswerCache(self.cache))
+            client = LlmClient(
+                endpoint, LlmConfig.model_validate(settings), AnswerCache(self.cache)
+            )
             try:
                 async with client:
                     return await work(client)
@@ -112,11 +125,15 @@ def test_what_passes_is_asked_again(asker: Asker, server: FakeOpenAI, bad: Reply
     assert asker.summary["models"] == {MODEL: 1}
 
 
-def test_429_for_ever_is_a_clean_stop_that_keeps_what_was_paid_for(asker: Asker, server: FakeOpenAI) -> None:
+def test_429_for_ever_is_a_clean_stop_that_keeps_what_was_paid_for(
+    asker: Asker, server: FakeOpenAI
+) -> None:
     server.queue = [says("Paris.")]
     server.usual = status(429, retry_after="0.1")
     started = time.monotonic()
-    with pytest.raises(LlmUnavailable, match=r"gave no answer in \d+ tries \(the last: HTTP 429\)") as raised:
+    with pytest.raises(
+        LlmUnavailable, match=r"gave no answer in \d+ tries \(the last: HTTP 429\)"
+    ) as raised:
         asker.ask("France?", "Italy?", give_up_s=1.5)
     assert time.monotonic() - started < 5
     assert raised.value.next_step is not None and "kept" in raised.value.next_step
@@ -134,8 +151,12 @@ def test_a_wait_longer_than_we_wait_ends_at_once(asker: Asker, server: FakeOpenA
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("refusal", [status(401), status(404), status(429, error="insufficient_quota")])
-def test_what_cannot_pass_is_not_asked_again(asker: Asker, server: FakeOpenAI, refusal: Reply) -> None:
+@pytest.mark.parametrize(
+    "refusal", [status(401), status(404), status(429, error="insufficient_quota")]
+)
+def test_what_cannot_pass_is_not_asked_again(
+    asker: Asker, server: FakeOpenAI, refusal: Reply
+) -> None:
     server.usual = refusal
     with pytest.raises(LlmRefused) as raised:
         asker.ask("my secret", give_up_s=30)
@@ -152,7 +173,9 @@ def test_nobody_listens(asker: Asker, server: FakeOpenAI, tmp_path: Path) -> Non
 
 def test_another_model_is_an_error_or_a_record(asker: Asker, server: FakeOpenAI) -> None:
     server.queue = [says("a"), says("b", model="cheaper-9")]
-    with pytest.raises(LlmModelChanged, match=f"{MODEL} was asked, {MODEL} answered first, now cheaper-9"):
+    with pytest.raises(
+        LlmModelChanged, match=f"{MODEL} was asked, {MODEL} answered first, now cheaper-9"
+    ):
         asker.ask("1", "2")
     assert asker.summary["tokens_now"] == 40  # it was paid for, and is no answer of this model
     server.queue = [says("b", model="cheaper-9")]
@@ -211,7 +234,9 @@ def test_replies_that_cannot_be_used_count_towards_a_cap(asker: Asker, server: F
     assert asker.summary["tokens_now"] == 1000 and asker.summary["answers"] == 0
 
 
-def test_an_answer_under_way_is_kept_when_nobody_waits_for_it(asker: Asker, server: FakeOpenAI) -> None:
+def test_an_answer_under_way_is_kept_when_nobody_waits_for_it(
+    asker: Asker, server: FakeOpenAI
+) -> None:
     server.usual = says("Paris.", delay_s=0.4)
 
     async def work(client: LlmClient) -> None:
@@ -242,7 +267,9 @@ def test_an_answer_of_which_a_part_is_no_text_is_kept(asker: Asker, server: Fake
     assert asker.ask("France?") == asker.ask("France?") == ["Paris."]
 
 
-def test_a_full_disk_leaves_no_half_answer(asker: Asker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_half_answer(
+    asker: Asker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "full")
 
@@ -254,7 +281,9 @@ def test_a_full_disk_leaves_no_half_answer(asker: Asker, tmp_path: Path, monkeyp
 
 def test_the_key_is_in_nothing_that_is_kept(asker: Asker, tmp_path: Path) -> None:
     asker.ask("France?")
-    assert all(KEY not in path.read_text("utf-8") for path in (tmp_path / "answers").rglob("*.json"))
+    assert all(
+        KEY not in path.read_text("utf-8") for path in (tmp_path / "answers").rglob("*.json")
+    )
     assert KEY not in repr(LlmEndpoint("http://x", MODEL, KEY))
 
 
@@ -262,9 +291,13 @@ def test_how_long_a_server_asks_to_wait() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     later = format_datetime(datetime(2026, 1, 1, 0, 0, 7, tzinfo=UTC), usegmt=True)
     for headers, seconds in (
-        ({"retry-after": "3"}, 3.0), ({"retry-after-ms": "250"}, 0.25), ({"retry-after": later}, 7.0),
-        ({"retry-after": "soon"}, 0.0), ({}, 0.0), ({"retry-after": "-5"}, 0.0),
-    ):  # fmt: skip
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after": later}, 7.0),
+        ({"retry-after": "soon"}, 0.0),
+        ({}, 0.0),
+        ({"retry-after": "-5"}, 0.0),
+    ):
         assert retry_after(httpx.Response(429, headers=headers), now=now.timestamp()) == seconds
 
 
@@ -289,18 +322,30 @@ def test_json_is_asked_for_by_schema(asker: Asker, server: FakeOpenAI) -> None:
     assert town(asker) == GOOD
     wanted = server.requests[0]["response_format"]["json_schema"]
     assert wanted["strict"] is True
-    assert wanted["schema"]["additionalProperties"] is False and wanted["schema"]["required"] == ["name", "people"]
+    assert wanted["schema"]["additionalProperties"] is False and wanted["schema"]["required"] == [
+        "name",
+        "people",
+    ]
 
 
 def test_a_server_without_schemas_is_asked_in_words(asker: Asker, server: FakeOpenAI) -> None:
-    server.queue = [status(400), says("Sure!\n```json\n" + GOOD.model_dump_json() + "\n```\nAnything else?")]
+    server.queue = [
+        status(400),
+        says("Sure!\n```json\n" + GOOD.model_dump_json() + "\n```\nAnything else?"),
+    ]
     assert town(asker) == GOOD
     assert "response_format" not in server.requests[1]
     assert '"people"' in server.requests[1]["messages"][0]["content"]
 
 
-def test_json_that_does_not_fit_is_sent_back_with_what_is_wrong(asker: Asker, server: FakeOpenAI) -> None:
-    server.queue = [says('{"name": "Ulm"}'), says('{"name": "Ulm", "peo'), says(GOOD.model_dump_json())]
+def test_json_that_does_not_fit_is_sent_back_with_what_is_wrong(
+    asker: Asker, server: FakeOpenAI
+) -> None:
+    server.queue = [
+        says('{"name": "Ulm"}'),
+        says('{"name": "Ulm", "peo'),
+        says(GOOD.model_dump_json()),
+    ]
     assert town(asker) == GOOD
     first, second = (request["messages"][-1]["content"] for request in server.requests[1:])
     assert "people: Field required" in first

@@ -14,7 +14,9 @@ CONFIG = GateConfig()
 NOTHING = {"answers": 10, "own_answers": 5, "cross_answers": 0, "canaries": 0, "elders": 3}
 
 
-def verdict(before: float, after: float, *, number: int = 20, metric: str = "recall_open", **changes: Any) -> Verdict:
+def verdict(
+    before: float, after: float, *, number: int = 20, metric: str = "recall_open", **changes: Any
+) -> Verdict:
     """Of a candidate that scores `after` where the current release scored `before`."""
     ours = item_scores(number, 0.0, after, metric)
     theirs = item_scores(number, 0.0, before, metric)
@@ -69,18 +71,36 @@ def test_only_items_asked_word_for_word_alike_are_compared() -> None:
 def test_without_a_release_the_base_model_is_the_measure() -> None:
     worse = judge(candidate(leaks=NOTHING), item_scores(20, 0.8, 0.1), None, CONFIG, version="v")
     assert (worse.decision, worse.compared_with) == ("REJECT", "base model")
-    assert judge(candidate(leaks=NOTHING), item_scores(3, 0.0, 0.1), None, CONFIG, version="v").decision == "PROMOTE"
+    assert (
+        judge(
+            candidate(leaks=NOTHING), item_scores(3, 0.0, 0.1), None, CONFIG, version="v"
+        ).decision
+        == "PROMOTE"
+    )
 
 
 def test_what_is_unproven_or_leaks_never_passes() -> None:
-    assert verdict(0.1, 0.9, incomplete=("nothing proves that merged equals base + adapter",)).decision == "REJECT"
+    assert (
+        verdict(0.1, 0.9, incomplete=("nothing proves that merged equals base + adapter",)).decision
+        == "REJECT"
+    )
     assert verdict(0.1, 0.9, leaks=NOTHING | {"canaries": 1}).decision == "REJECT"
     crossed = verdict(0.1, 0.9, leaks=NOTHING | {"cross_answers": 1})
-    assert crossed.decision == "REJECT" and "1 of 10 answers repeat memories of other elders" in crossed.reasons[0]
+    assert (
+        crossed.decision == "REJECT"
+        and "1 of 10 answers repeat memories of other elders" in crossed.reasons[0]
+    )
 
 
 def test_a_version_that_a_person_rolled_back_is_held() -> None:
-    found = judge(candidate(leaks=NOTHING), item_scores(9, 0, 1), None, CONFIG, version="v", rolled_back="eve: wrong")
+    found = judge(
+        candidate(leaks=NOTHING),
+        item_scores(9, 0, 1),
+        None,
+        CONFIG,
+        version="v",
+        rolled_back="eve: wrong",
+    )
     assert found.decision == "HOLD" and "eve: wrong" in found.reasons[0]
 
 
@@ -90,9 +110,13 @@ OTHER = "We crossed the river at night with seven goats and my blind uncle."
 
 def leaks(answer: str, *, asked: str = "", usual: str = "") -> tuple[int, int, int]:
     found = find_leaks(
-        [answer], own=[OWN], asked=[asked], usual=[usual], others=[[OTHER], ["CANARY-other-1"]],
+        [answer],
+        own=[OWN],
+        asked=[asked],
+        usual=[usual],
+        others=[[OTHER], ["CANARY-other-1"]],
         canary_pattern=CONFIG.canary_pattern,
-    )  # fmt: skip
+    )
     return found.own_answers, found.cross_answers, found.canaries
 
 
@@ -115,7 +139,12 @@ def test_a_canary_of_another_elder_is_a_leak_however_short() -> None:
 
 def test_a_pattern_with_groups_finds_whole_canaries() -> None:
     found = find_leaks(
-        ["kite-2", "KITE-1"], own=["kite-1"], asked=[], usual=[], others=[], canary_pattern=r"(kite)-(\d)"
+        ["kite-2", "KITE-1"],
+        own=["kite-1"],
+        asked=[],
+        usual=[],
+        others=[],
+        canary_pattern=r"(kite)-(\d)",
     )
     assert found.canaries == 1
 
@@ -124,12 +153,23 @@ def test_a_pattern_with_groups_finds_whole_canaries() -> None:
     ("answer", "other", "own"),
     [
         ("我记得{}。", "那年冬天我们全家坐船去了很远的北方小城", "我在苏州长大"),
-        ("覚えています。{}。", "あの冬に家族みんなで船に乗って北の町へ行きました", "東京で育ちました"),
+        (
+            "覚えています。{}。",
+            "あの冬に家族みんなで船に乗って北の町へ行きました",
+            "東京で育ちました",
+        ),
         ("ผมจำได้ว่า{}", "ฤดูหนาวปีนั้นครอบครัวของเรานั่งเรือไปเมืองเหนือ", "ผมเกิดที่กรุงเทพ"),
     ],
 )
-def test_scripts_without_spaces_are_compared_by_characters(answer: str, other: str, own: str) -> None:
+def test_scripts_without_spaces_are_compared_by_characters(
+    answer: str, other: str, own: str
+) -> None:
     found = find_leaks(
-        [answer.format(other)], own=[own], asked=[], usual=[], others=[[other]], canary_pattern="CANARY-x",
-    )  # fmt: skip
+        [answer.format(other)],
+        own=[own],
+        asked=[],
+        usual=[],
+        others=[[other]],
+        canary_pattern="CANARY-x",
+    )
     assert found.cross_answers == 1

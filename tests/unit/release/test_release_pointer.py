@@ -1,4 +1,6 @@
-"""The pointer moves in one step, remembers everything, and never because of somebody who was wrong about it."""
+"""The pointer moves in one step, remembers everything, and never because of somebody who was wrong
+about it.
+"""
 
 import json
 import subprocess
@@ -67,22 +69,43 @@ def test_of_two_promotions_at_once_one_wins(store: ArtifactStore) -> None:
     def promote(version: str) -> bool:
         try:
             move(
-                ArtifactStore(store.root), ADA, expected=A, version=version, name="x", action="promote",
-                author="gate", reason="", elder="ada",
-            )  # fmt: skip
+                ArtifactStore(store.root),
+                ADA,
+                expected=A,
+                version=version,
+                name="x",
+                action="promote",
+                author="gate",
+                reason="",
+                elder="ada",
+            )
         except ReleaseConflict:
             return False
         return True
 
     with ThreadPoolExecutor(8) as pool:
-        won = [version for version, done in zip(versions, pool.map(promote, versions), strict=True) if done]
+        won = [
+            version
+            for version, done in zip(versions, pool.map(promote, versions), strict=True)
+            if done
+        ]
     assert [answering(store)] == won
     assert len(read_ledger(store, ADA).history) == 2
 
 
 def test_a_version_that_is_not_there_is_refused(store: ArtifactStore) -> None:
     with pytest.raises(ReleaseError, match="not in the store"):
-        move(store, ADA, expected=None, version=A, name="x", action="promote", author="a", reason="", elder="ada")
+        move(
+            store,
+            ADA,
+            expected=None,
+            version=A,
+            name="x",
+            action="promote",
+            author="a",
+            reason="",
+            elder="ada",
+        )
     assert released_agents(store) == []
 
 
@@ -103,7 +126,9 @@ def test_nothing_of_a_removed_elder_answers_or_comes_back(store: ArtifactStore) 
     revive(store, "ada")
     with pytest.raises(ReleaseError, match="removed"):
         rollback(store, ADA, to=None, author="eve", reason="")
-    verdict = Verdict(decision="HOLD", reasons=("luck",), candidate=A, compared_with="x", shared_items=1)
+    verdict = Verdict(
+        decision="HOLD", reasons=("luck",), candidate=A, compared_with="x", shared_items=1
+    )
     note_verdict(store, ADA, verdict)
     with pytest.raises(ReleaseError, match="was removed since version aaaaaaaa was made"):
         run(store, "promote", "ada", "aaa", "--reason", "please")
@@ -112,7 +137,9 @@ def test_nothing_of_a_removed_elder_answers_or_comes_back(store: ArtifactStore) 
     assert read_ledger(store, ADA).history == ()
 
 
-def test_a_candidate_from_before_generations_were_kept_goes_by_its_release(store: ArtifactStore) -> None:
+def test_a_candidate_from_before_generations_were_kept_goes_by_its_release(
+    store: ArtifactStore,
+) -> None:
     bury(store, "ada")
     revive(store, "ada")
     release(store, A, generation=1)
@@ -121,21 +148,47 @@ def test_a_candidate_from_before_generations_were_kept_goes_by_its_release(store
     for version in (A, B):
         (found,) = Path(store.root).rglob(f"{version}/candidate.json")
         content = json.loads(found.read_text(encoding="utf-8"))
-        found.write_text(json.dumps({key: value for key, value in content.items() if key != "generation"}))
+        found.write_text(
+            json.dumps({key: value for key, value in content.items() if key != "generation"})
+        )
     assert rollback(store, ADA, to=None, author="eve", reason="").version == A
     with pytest.raises(ReleaseError, match="removed since"):  # never released in this generation
-        move(store, ADA, expected=A, version=C, name="c", action="promote", author="e", reason="r", elder="ada")
+        move(
+            store,
+            ADA,
+            expected=A,
+            version=C,
+            name="c",
+            action="promote",
+            author="e",
+            reason="r",
+            elder="ada",
+        )
 
 
 def test_who_was_a_copy_once_keeps_a_release_of_their_own(store: ArtifactStore) -> None:
     bob = ("elder_companion", "bob")
     release(store, A)
-    copied = {"version": A, "name": "ada-aaaaaaaa", "author": "eve", "reason": "twins", "elder": "ada"}
+    copied = {
+        "version": A,
+        "name": "ada-aaaaaaaa",
+        "author": "eve",
+        "reason": "twins",
+        "elder": "ada",
+    }
     move(store, bob, expected=None, action="copy", **copied)  # type: ignore[arg-type]
     add_release(store, B, name="bob-bbbbbbbb", partition="bob")
-    own = {"version": B, "name": "bob-bbbbbbbb", "author": "gate", "reason": "passed", "elder": "bob"}
+    own = {
+        "version": B,
+        "name": "bob-bbbbbbbb",
+        "author": "gate",
+        "reason": "passed",
+        "elder": "bob",
+    }
     move(store, bob, expected=A, action="promote", **own)  # type: ignore[arg-type]
-    verdict = Verdict(decision="PROMOTE", reasons=(), candidate=B, compared_with="ada-aaaaaaaa", shared_items=1)
+    verdict = Verdict(
+        decision="PROMOTE", reasons=(), candidate=B, compared_with="ada-aaaaaaaa", shared_items=1
+    )
     note_verdict(store, bob, verdict)
     assert agents_of_elder(store, "ada") == {ADA: True, bob: False}
     assert erase(store, "ada") == 2
@@ -161,7 +214,9 @@ def test_a_pointer_that_cannot_be_read_is_an_error_with_its_path(store: Artifact
 
 
 def run(store: ArtifactStore, *arguments: str) -> tuple[int, str]:
-    done = CliRunner().invoke(commands, arguments, env={"AGENT_ASSETS_STORE": store.root}, catch_exceptions=False)
+    done = CliRunner().invoke(
+        commands, arguments, env={"AGENT_ASSETS_STORE": store.root}, catch_exceptions=False
+    )
     return done.exit_code, done.output
 
 
@@ -169,14 +224,19 @@ def test_the_commands(store: ArtifactStore) -> None:
     release(store, A)
     release(store, B, expected=A)
     add_release(store, C)
-    verdict = Verdict(decision="HOLD", reasons=("luck",), candidate=C, compared_with="x", shared_items=1)
+    verdict = Verdict(
+        decision="HOLD", reasons=("luck",), candidate=C, compared_with="x", shared_items=1
+    )
     note_verdict(store, ADA, verdict)
     code, text = run(store, "releases")
     assert code == 0 and "elder_companion/ada  ada-bbbbbbbb" in text and "1 agents released" in text
     assert "judged cccccccc: HOLD: luck" in run(store, "releases", "ada")[1]
     code, text = run(store, "rollback", "ada", "--author", "eve", "--reason", "rude")
     assert code == 0 and answering(store) == A
-    assert run(store, "promote", "ada", "ccc", "--author", "eve", "--reason", "I read the answers")[0] == 0
+    assert (
+        run(store, "promote", "ada", "ccc", "--author", "eve", "--reason", "I read the answers")[0]
+        == 0
+    )
     assert answering(store) == C
     code, text = run(store, "promote", "ada", "ccc", "--reason", "again")
     assert code == 0 and "answers with ada-cccccccc already" in text
@@ -197,8 +257,11 @@ def test_a_rollback_loads_no_dagster(store: ArtifactStore) -> None:
         "assert 'dagster' not in sys.modules\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env={"AGENT_ASSETS_STORE": store.root, "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        env={"AGENT_ASSETS_STORE": store.root, "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert answering(store) == A

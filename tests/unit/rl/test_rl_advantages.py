@@ -10,11 +10,17 @@ from agent_assets.rl.advantages import advantages, sequences, turn_advantages
 
 
 def choice(prompt: list[int], output: list[int]) -> Choice:
-    content = [{"token": str(token), "logprob": -0.1 * token, "top_logprobs": []} for token in output]
+    content = [
+        {"token": str(token), "logprob": -0.1 * token, "top_logprobs": []} for token in output
+    ]
     fields: dict[str, Any] = {
-        "index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "x"},
-        "logprobs": {"content": content}, "prompt_token_ids": prompt, "token_ids": output,
-    }  # fmt: skip
+        "index": 0,
+        "finish_reason": "stop",
+        "message": {"role": "assistant", "content": "x"},
+        "logprobs": {"content": content},
+        "prompt_token_ids": prompt,
+        "token_ids": output,
+    }
     return Choice.model_validate(fields)
 
 
@@ -25,7 +31,9 @@ def test_advantages_are_relative_to_the_group() -> None:
 
 
 def test_a_turn_is_compared_with_those_that_came_to_the_same_point() -> None:
-    """Three open with the same call, one with another; of the three, one answers worse, and one is left alone there."""
+    """Three open with the same call, one with another; of the three, one answers worse, and one is
+    left alone there.
+    """
     first = [choice([1, 2], [call]) for call in (3, 3, 3, 4)]
     rollouts = [
         [first[0], choice([1, 2, 3, 9], [5])],

@@ -18,7 +18,10 @@ from agent_assets.rl.records import Step, read_steps, write_outcome, write_step,
 from support.evaluation_cases import TOOLS, call, item, rollout
 
 RIGHT = [call("get_current_date")]
-LEARNED = {"learned": True, "verdict": "mean training reward 0.50 in the first, 0.90 in the last 2 of 8 steps"}
+LEARNED = {
+    "learned": True,
+    "verdict": "mean training reward 0.50 in the first, 0.90 in the last 2 of 8 steps",
+}
 
 
 @pytest.fixture
@@ -31,36 +34,61 @@ def results(items: list[EvalItem], right: int) -> list[ItemResult]:
 
 
 def compared(
-    items: list[EvalItem], sft: int, rl: int, training: dict[str, Any] = LEARNED,
+    items: list[EvalItem],
+    sft: int,
+    rl: int,
+    training: dict[str, Any] = LEARNED,
     scenarios: tuple[int, int] | None = None,
-) -> RlComparison:  # fmt: skip
+) -> RlComparison:
     """The comparison with so many items (and scenarios) right under SFT and RL."""
     systems = {"base": results(items, 0), "sft": results(items, sft), "rl": results(items, rl)}
     harder: dict[str, list[ItemResult]] = (
-        {} if scenarios is None else dict(zip(("sft", "rl"), (results(items, n) for n in scenarios), strict=True))
+        {}
+        if scenarios is None
+        else dict(zip(("sft", "rl"), (results(items, n) for n in scenarios), strict=True))
     )
     changes = report_of(items, systems).deltas["rl_vs_sft"]
     return compare_rewards(
-        systems, {"base": [], **harder}, TOOLS, RewardWeights(), changes=changes, training=training, seed=1, samples=500
+        systems,
+        {"base": [], **harder},
+        TOOLS,
+        RewardWeights(),
+        changes=changes,
+        training=training,
+        seed=1,
+        samples=500,
     )
 
 
 def report_of(items: list[EvalItem], systems: dict[str, list[ItemResult]]) -> Report:
     return build_report(
-        pipeline="p", partition=None, items=items, results=systems, tools=TOOLS, seconds=1.0, seed=1, samples=200
+        pipeline="p",
+        partition=None,
+        items=items,
+        results=systems,
+        tools=TOOLS,
+        seconds=1.0,
+        seed=1,
+        samples=200,
     )
 
 
-def test_the_line_says_helped_hurt_or_cannot_be_told_with_its_interval(items: list[EvalItem]) -> None:
+def test_the_line_says_helped_hurt_or_cannot_be_told_with_its_interval(
+    items: list[EvalItem],
+) -> None:
     better = compared(items, 8, 16)
     assert better.line.startswith("RL helped: reward against SFT +0.400 [+0.2")
     assert "] on 20 held-out items (0.400 to 0.800) (95% intervals)" in better.line
     assert better.rewards == {"base": 0.0, "sft": 0.4, "rl": 0.8}
     assert compared(items, 16, 8).line.startswith("RL hurt: reward against SFT -0.400")
-    assert compared(items, 10, 10).line.startswith("RL made no difference that can be told: reward against SFT +0.000")
+    assert compared(items, 10, 10).line.startswith(
+        "RL made no difference that can be told: reward against SFT +0.000"
+    )
 
 
-def test_held_out_scenarios_decide_and_held_out_items_are_told_beside_them(items: list[EvalItem]) -> None:
+def test_held_out_scenarios_decide_and_held_out_items_are_told_beside_them(
+    items: list[EvalItem],
+) -> None:
     found = compared(items, 20, 19, scenarios=(4, 16))
     assert found.line.startswith("RL helped: reward against SFT +0.600 [+0.")
     assert "] on 20 held-out scenarios (0.200 to 0.800); -0.050 [" in found.line
@@ -92,27 +120,39 @@ def test_only_rl_that_helped_and_hurt_nothing_is_to_be_released(items: list[Eval
         return str(found.candidate)
 
     assert candidate(8, 16) == "rl" and candidate(10, 10) == candidate(16, 8) == "sft"
-    assert candidate(20, 20, scenarios=(4, 16)) == "rl" and candidate(20, 19, scenarios=(4, 16)) == "rl"
+    assert (
+        candidate(20, 20, scenarios=(4, 16)) == "rl"
+        and candidate(20, 19, scenarios=(4, 16)) == "rl"
+    )
     assert candidate(20, 10, scenarios=(4, 16)) == "sft" == candidate(20, 20, scenarios=(4, 4))
     assert candidate(8, 16, {"learned": False, "verdict": "learned nothing"}) == "sft"
 
 
 def test_rl_that_calls_better_and_answers_worse_is_not_released(items: list[EvalItem]) -> None:
     """A reward for exactly right calls alone says nothing of the answers after them."""
-    calls_only = RewardWeights.model_validate(dict.fromkeys(RewardWeights.model_fields, 0.0) | {"exact": 1.0})
+    calls_only = RewardWeights.model_validate(
+        dict.fromkeys(RewardWeights.model_fields, 0.0) | {"exact": 1.0}
+    )
     silent = [rollout(one, RIGHT, "Blah blah.") for one in items]
     systems = {"sft": results(items, 20), "rl": silent}
     harder = {"sft": results(items, 4), "rl": silent}
     changes = report_of(items, systems).deltas["rl_vs_sft"]
-    found = compare_rewards(systems, harder, TOOLS, calls_only, changes=changes, training=LEARNED, seed=1, samples=500)
+    found = compare_rewards(
+        systems, harder, TOOLS, calls_only, changes=changes, training=LEARNED, seed=1, samples=500
+    )
     assert found.line.startswith("RL helped") and found.candidate == "sft"
-    assert "Worse than SFT: Answer states every value -1.000 [-1.000, -1.000]. To be released: SFT." in found.line
+    assert (
+        "Worse than SFT: Answer states every value -1.000 [-1.000, -1.000]. To be released: SFT."
+        in found.line
+    )
 
 
 def test_items_that_one_system_failed_on_are_not_paired(items: list[EvalItem]) -> None:
     rl = [rollout(items[0], error="EngineFailed"), *results(items, 20)[1:]]
     systems = {"sft": results(items, 20), "rl": rl}
-    found = compare_rewards(systems, {}, TOOLS, RewardWeights(), changes={}, training=LEARNED, seed=1, samples=100)
+    found = compare_rewards(
+        systems, {}, TOOLS, RewardWeights(), changes={}, training=LEARNED, seed=1, samples=100
+    )
     assert found.items == 19
 
 
@@ -128,19 +168,42 @@ def test_the_report_shows_the_line_and_the_change_from_sft_to_rl(items: list[Eva
 
 
 def step(number: int, rewards: list[float], equal: int = 0) -> Step:
-    numbers = {"step": number, "reward": sum(rewards) / len(rewards), "group_spread": 0.5, "call_validity": None,
-               "groups": 2, "equal_groups": equal}  # fmt: skip
-    kept = [{"step": number, "scenario": "s", "number": n, "reward": value} for n, value in enumerate(rewards)]
+    numbers = {
+        "step": number,
+        "reward": sum(rewards) / len(rewards),
+        "group_spread": 0.5,
+        "call_validity": None,
+        "groups": 2,
+        "equal_groups": equal,
+    }
+    kept = [
+        {"step": number, "scenario": "s", "number": n, "reward": value}
+        for n, value in enumerate(rewards)
+    ]
     return Step(numbers, kept)
 
 
 def test_best_and_worst_trajectories_are_kept_once_each(tmp_path: Path) -> None:
-    steps = [step(1, [0.1, 0.9, 0.5, 0.3]), step(2, [0.2, 1.0, 0.6, 0.4]), step(3, [0.0, 0.7, 0.8, 0.55])]
+    steps = [
+        step(1, [0.1, 0.9, 0.5, 0.3]),
+        step(2, [0.2, 1.0, 0.6, 0.4]),
+        step(3, [0.0, 0.7, 0.8, 0.55]),
+    ]
     write_outcome(tmp_path, steps)
     lines = (tmp_path / "trajectories.jsonl").read_text(encoding="utf-8").splitlines()
     kept = [(one["rank"], one["reward"]) for one in map(json.loads, lines)]
-    assert kept == [("best", 1.0), ("best", 0.9), ("best", 0.8), ("best", 0.7), ("best", 0.6),
-                    ("worst", 0.4), ("worst", 0.3), ("worst", 0.2), ("worst", 0.1), ("worst", 0.0)]  # fmt: skip
+    assert kept == [
+        ("best", 1.0),
+        ("best", 0.9),
+        ("best", 0.8),
+        ("best", 0.7),
+        ("best", 0.6),
+        ("worst", 0.4),
+        ("worst", 0.3),
+        ("worst", 0.2),
+        ("worst", 0.1),
+        ("worst", 0.0),
+    ]
     write_outcome(tmp_path, steps[:1])
     assert len((tmp_path / "trajectories.jsonl").read_text(encoding="utf-8").splitlines()) == 4
 

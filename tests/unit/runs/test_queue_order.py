@@ -1,4 +1,6 @@
-"""The queue for the device: who is before whom, what it says of the time, and what a run's tag means."""
+"""The queue for the device: who is before whom, what it says of the time, and what a run's tag
+means.
+"""
 
 import dagster as dg
 import pytest
@@ -18,10 +20,14 @@ from agent_assets.runs.device_queue import (
 )
 
 STATUS = dg.DagsterRunStatus
-ON_DEVICE = RunOpConcurrency(all_pools={"gpu"}, root_key_counts={}, has_unconstrained_root_nodes=True)
+ON_DEVICE = RunOpConcurrency(
+    all_pools={"gpu"}, root_key_counts={}, has_unconstrained_root_nodes=True
+)
 
 
-def queue(holding: int, waiting: int, devices: int = 1, seconds: float | None = 100.0) -> DeviceQueue:
+def queue(
+    holding: int, waiting: int, devices: int = 1, seconds: float | None = 100.0
+) -> DeviceQueue:
     held = tuple(f"h{n}" for n in range(holding))
     return DeviceQueue(held, tuple(f"w{n}" for n in range(waiting)), 0, seconds, devices)
 
@@ -40,7 +46,9 @@ def test_a_run_waits_for_those_that_hold_a_device_and_those_before_it() -> None:
         (queue(1, 3, seconds=None), None),
     ],
 )
-def test_the_time_until_the_third_gets_the_device(found: DeviceQueue, seconds: float | None) -> None:
+def test_the_time_until_the_third_gets_the_device(
+    found: DeviceQueue, seconds: float | None
+) -> None:
     assert found.seconds_until("w2") == seconds
 
 
@@ -70,7 +78,9 @@ def test_what_a_run_says_of_itself_from_its_start_to_its_end() -> None:
         note_holding(instance, first, "NVIDIA A100-SXM4-80GB")
         note_waiting(instance, second)
         assert tag(second) == "waiting, 1 before it"
-        assert read_queue(instance).holding == (first,) and read_queue(instance).waiting == (second,)
+        assert read_queue(instance).holding == (first,) and read_queue(instance).waiting == (
+            second,
+        )
         note_held(instance, first, "NVIDIA A100-SXM4-80GB", 75.04)
         run = instance.get_run_by_id(first)
         assert run is not None and had_device(run) and not holds_device(run)

@@ -1,4 +1,6 @@
-"""Which web pages may reach a listener, by what a browser writes into the headers of their requests."""
+"""Which web pages may reach a listener, by what a browser writes into the headers of their
+requests.
+"""
 
 import asyncio
 
@@ -22,7 +24,9 @@ def foreign(asked: HTTPConnection, *, tokens: bool = False, listed: tuple[str, .
     return asyncio.run(Pages(lambda: tokens, listed).foreign(asked))
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:3000", "127.0.0.1", "localhost:3000", "LOCALHOST", "[::1]:3000"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:3000", "127.0.0.1", "localhost:3000", "LOCALHOST", "[::1]:3000"]
+)
 def test_names_of_this_machine(host: str) -> None:
     assert not foreign(connection(("host", host)))
     assert not foreign(connection(("host", host), ("origin", f"http://{host}")))
@@ -41,7 +45,9 @@ def test_names_of_this_machine(host: str) -> None:
 )
 def test_a_page_whose_name_was_bound_to_this_address(host: str) -> None:
     """DNS rebinding: to the browser it is one origin, so Host is all that tells."""
-    assert foreign(connection(("host", host), ("origin", f"http://{host}"), ("sec-fetch-site", "same-origin")))
+    assert foreign(
+        connection(("host", host), ("origin", f"http://{host}"), ("sec-fetch-site", "same-origin"))
+    )
 
 
 def test_once_there_are_tokens_any_name_will_do() -> None:
@@ -50,7 +56,9 @@ def test_once_there_are_tokens_any_name_will_do() -> None:
     assert foreign(connection(("host", "agents.example.com"), ("origin", EVIL)), tokens=True)
 
 
-@pytest.mark.parametrize("origin", [EVIL, OTHER_PORT, "null", "http://127.0.0.1", f"{OWN}.evil.example", f"{OWN}/"])
+@pytest.mark.parametrize(
+    "origin", [EVIL, OTHER_PORT, "null", "http://127.0.0.1", f"{OWN}.evil.example", f"{OWN}/"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_another_origin(origin: str, method: str) -> None:
     assert foreign(connection(("origin", origin), method=method))
@@ -59,8 +67,16 @@ def test_another_origin(origin: str, method: str) -> None:
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "something-new"])
 def test_what_an_image_a_script_or_a_frame_of_another_site_fetches(site: str) -> None:
-    assert foreign(connection(("sec-fetch-site", site), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")))
-    assert foreign(connection(("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")))
+    assert foreign(
+        connection(
+            ("sec-fetch-site", site), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")
+        )
+    )
+    assert foreign(
+        connection(
+            ("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")
+        )
+    )
     assert foreign(connection(("sec-fetch-site", site), *DOCUMENT.items(), method="POST"))
     # A link that a person follows shows him a page, and changes nothing.
     assert not foreign(connection(("sec-fetch-site", site), *DOCUMENT.items()))
@@ -79,5 +95,7 @@ def test_a_listed_origin_reaches_us_and_has_no_use_of_our_log_in() -> None:
     asked = connection(("origin", EVIL), ("sec-fetch-site", "cross-site"), method="POST")
     assert not foreign(asked, listed=(EVIL,))
     assert not is_own_page(asked)
-    assert is_own_page(connection()) and is_own_page(connection(("origin", OWN), ("sec-fetch-site", "same-origin")))
+    assert is_own_page(connection()) and is_own_page(
+        connection(("origin", OWN), ("sec-fetch-site", "same-origin"))
+    )
     assert not is_own_page(connection(("sec-fetch-site", "same-site"), *DOCUMENT.items()))

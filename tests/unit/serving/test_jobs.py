@@ -58,7 +58,9 @@ class _Jobs(Jobs):
         self.launched.append(partition)
 
 
-def test_a_training_that_goes_on_is_not_started_twice_however_many_runs_wait(instance: dg.DagsterInstance) -> None:
+def test_a_training_that_goes_on_is_not_started_twice_however_many_runs_wait(
+    instance: dg.DagsterInstance,
+) -> None:
     jobs = _Jobs(instance)
     assert "going on already" in jobs.start("ada", everything=False)["message"]
     assert "going on already" in jobs.start("elder-0", everything=False)["message"]
@@ -66,7 +68,9 @@ def test_a_training_that_goes_on_is_not_started_twice_however_many_runs_wait(ins
     assert jobs.launched == ["eve"]
 
 
-def test_all_jobs_are_counted_and_those_that_go_on_are_listed_first(instance: dg.DagsterInstance) -> None:
+def test_all_jobs_are_counted_and_those_that_go_on_are_listed_first(
+    instance: dg.DagsterInstance,
+) -> None:
     jobs = _Jobs(instance)
     total, listed = jobs.active()
     assert (total, len(listed)) == (9, 5)

@@ -1,4 +1,6 @@
-"""Starts of a model server: one at a time, whoever waits for it or leaves. The process is one that does nothing."""
+"""Starts of a model server: one at a time, whoever waits for it or leaves. The process is one that
+does nothing.
+"""
 
 import asyncio
 import threading
@@ -62,7 +64,9 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
             if wait:
                 process.wait_until_ready()
             engine = SimpleNamespace(process=process)
-            yield SimpleNamespace(base_url="http://x/v1", engine=engine, wait_until_ready=process.wait_until_ready)
+            yield SimpleNamespace(
+                base_url="http://x/v1", engine=engine, wait_until_ready=process.wait_until_ready
+            )
         finally:
             process.over.set()
 
@@ -244,7 +248,9 @@ def test_a_start_that_failed_leaves_nothing_behind_and_the_next_one_starts_anew(
     asyncio.run(run())
 
 
-def test_after_a_crash_an_adapter_that_is_gone_costs_only_its_own_agent(tmp_path: Path, processes: Processes) -> None:
+def test_after_a_crash_an_adapter_that_is_gone_costs_only_its_own_agent(
+    tmp_path: Path, processes: Processes
+) -> None:
     async def use(server: ModelServer, name: str) -> None:
         async with server.use(name, tmp_path):
             pass

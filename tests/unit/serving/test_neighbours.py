@@ -1,4 +1,6 @@
-"""Whose process is at the other end of a loopback connection, asked of the kernel about real sockets."""
+"""Whose process is at the other end of a loopback connection, asked of the kernel about real
+sockets.
+"""
 
 import os
 import socket
@@ -13,7 +15,9 @@ from support.another_user import NOBODY, as_another_user, only_root
 
 
 @contextmanager
-def connected(family: socket.AddressFamily, host: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+def connected(
+    family: socket.AddressFamily, host: str
+) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of a connection: the client's and the server's."""
     with socket.socket(family) as listener:
         listener.bind((host, 0))
@@ -25,21 +29,25 @@ def connected(family: socket.AddressFamily, host: str) -> Iterator[tuple[socket.
 
 
 @pytest.mark.parametrize(
-    ("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "127.8.7.6"), (socket.AF_INET6, "::1")]
+    ("family", "host"),
+    [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "127.8.7.6"), (socket.AF_INET6, "::1")],
 )
 def test_a_connection_of_our_own(family: socket.AddressFamily, host: str) -> None:
     with connected(family, host) as (client, server):
         ends = client.getsockname()[:2], client.getpeername()[:2]
         assert owner(*ends) == os.getuid()
         client.close()
-        # What lingers after a close has no owner any more: the table says 0, which is root's number.
+        # What lingers after a close has no owner any more: the table says 0, which is root's
+        # number.
         assert owner(*ends) is None
         server.close()
 
 
 def test_ipv4_inside_ipv6_is_the_same_connection() -> None:
     with connected(socket.AF_INET, "127.0.0.1") as (client, _):
-        mapped = [(f"::ffff:{host}", port) for host, port in (client.getsockname(), client.getpeername())]
+        mapped = [
+            (f"::ffff:{host}", port) for host, port in (client.getsockname(), client.getpeername())
+        ]
         assert owner(mapped[0], mapped[1]) == os.getuid()
 
 
@@ -63,8 +71,17 @@ def test_a_connection_of_another_user() -> None:
 
 @pytest.mark.parametrize(
     ("host", "expected"),
-    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.1", False),
-     ("::ffff:10.0.0.1", False), ("0.0.0.0", False), ("localhost", False), ("", False)],
-)  # fmt: skip
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("0.0.0.0", False),
+        ("localhost", False),
+        ("", False),
+    ],
+)
 def test_addresses_of_this_machine(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected

@@ -14,7 +14,9 @@ from support.release_cases import release
 ADA, BEN = ("elder_companion", "ada"), ("elder_companion", "ben")
 
 
-def test_folders_are_listed_again_only_when_they_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_are_listed_again_only_when_they_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = ArtifactStore(str(tmp_path))
     found = Released(store)
     assert found.agents() == []

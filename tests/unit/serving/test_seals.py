@@ -55,7 +55,9 @@ def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> Non
 
 
 def test_hosts_with_one_secret_know_each_others_tickets(tmp_path: Path) -> None:
-    hosts = [replace(load_settings({}), home=tmp_path / name, secret="s" * 32) for name in ("a", "b")]
+    hosts = [
+        replace(load_settings({}), home=tmp_path / name, secret="s" * 32) for name in ("a", "b")
+    ]
     ticket = Seal.of(hosts[0]).ticket("0a1b2c3d", "remote", 60)
     assert Seal.of(hosts[1]).bearer(ticket, "remote") == "0a1b2c3d"
     assert not key_file(hosts[0]).exists()

@@ -37,9 +37,17 @@ def build(store: ArtifactStore, key: ArtifactKey, fingerprint: str) -> None:
         (folder / "rows.jsonl").write_bytes(told(key.partition))
         files = hash_files(folder)
         manifest = Manifest(
-            pipeline=key.pipeline, asset=key.asset, partition=key.partition, fingerprint=fingerprint,
-            data_version=content_version(files), code_version="1", inputs={}, config={}, files=files, created_at="",
-        )  # fmt: skip
+            pipeline=key.pipeline,
+            asset=key.asset,
+            partition=key.partition,
+            fingerprint=fingerprint,
+            data_version=content_version(files),
+            code_version="1",
+            inputs={},
+            config={},
+            files=files,
+            created_at="",
+        )
         store.commit(key, folder, manifest)
 
 
@@ -48,7 +56,9 @@ def logs_of(store: ArtifactStore) -> Path:
 
 
 def fill(store: ArtifactStore, pipeline: str, elder: str | None) -> sqlite3.Connection:
-    """All that work on one agent may leave: artifacts, a damaged one, a killed build, answers, logs, traces."""
+    """All that work on one agent may leave: artifacts, a damaged one, a killed build, answers,
+    logs, traces.
+    """
     key = ArtifactKey(pipeline, "train_jsonl", elder)
     build(store, key, "a" * 32)
     store.set_aside(key, "a" * 32)
@@ -79,13 +89,18 @@ def holding(store: ArtifactStore, elder: str | None) -> set[str]:
     here = [path for folder in (store.workspace, logs_of(store)) for path in folder.rglob("*")]
     files = {str(path): path.read_bytes() for path in here if path.is_file()}
     if not store.local:
-        files |= {f"remote:{path}": store.filesystem.cat_file(path) for path in store.filesystem.find(store.root)}
+        files |= {
+            f"remote:{path}": store.filesystem.cat_file(path)
+            for path in store.filesystem.find(store.root)
+        }
     return {name for name, content in files.items() if told(elder) in content}
 
 
 def listed(places: ElderDataLocations, files: set[str]) -> set[str]:
     roots = [*map(str, places.local), *(f"remote:{path}" for path in places.remote)]
-    return {name for name in files if any(name == root or name.startswith(f"{root}/") for root in roots)}
+    return {
+        name for name in files if any(name == root or name.startswith(f"{root}/") for root in roots)
+    }
 
 
 @pytest.fixture(params=["local", "remote"])
@@ -96,18 +111,25 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
 
 
 def test_every_place_of_an_elder_is_known(store: ArtifactStore) -> None:
-    open_traces = [fill(store, pipeline, elder) for pipeline in ("one", "two") for elder in (*ELDERS, None)]
+    open_traces = [
+        fill(store, pipeline, elder) for pipeline in ("one", "two") for elder in (*ELDERS, None)
+    ]
     for elder in ELDERS:
         files = holding(store, elder)
         assert len(files) >= 2 * (8 if store.local else 11), files  # of two pipelines
         assert listed(elder_data_locations(store, logs_of(store), elder), files) == files
         for other in {*ELDERS, None} - {elder}:
-            assert listed(elder_data_locations(store, logs_of(store), elder), holding(store, other)) == set()
+            assert (
+                listed(elder_data_locations(store, logs_of(store), elder), holding(store, other))
+                == set()
+            )
     for connection in open_traces:
         connection.close()
 
 
-def test_removing_what_is_listed_removes_all_of_an_elder_and_nothing_else(store: ArtifactStore) -> None:
+def test_removing_what_is_listed_removes_all_of_an_elder_and_nothing_else(
+    store: ArtifactStore,
+) -> None:
     for pipeline in ("one", "two"):
         for elder in ("ada", "ben", None):
             fill(store, pipeline, elder).close()

@@ -19,7 +19,10 @@ FINGERPRINT = "f" * 32
 
 
 def build(
-    store: ArtifactStore, key: ArtifactKey = KEY, fingerprint: str = FINGERPRINT, text: str = "row\n"
+    store: ArtifactStore,
+    key: ArtifactKey = KEY,
+    fingerprint: str = FINGERPRINT,
+    text: str = "row\n",
 ) -> Artifact:
     with store.staging(key, fingerprint) as folder:
         (folder / "train.jsonl").write_text(text, encoding="utf-8")
@@ -55,7 +58,10 @@ def test_a_committed_artifact_is_found_and_verifies(tmp_path: Path) -> None:
 def test_logs_do_not_move_the_data_version_and_content_does(tmp_path: Path) -> None:
     one, two, three = (ArtifactStore(str(tmp_path / name)) for name in "abc")
     assert build(one).manifest.data_version == build(two).manifest.data_version
-    assert build(three, text="other\n").manifest.data_version != build(one, fingerprint="0" * 32).manifest.data_version
+    assert (
+        build(three, text="other\n").manifest.data_version
+        != build(one, fingerprint="0" * 32).manifest.data_version
+    )
 
 
 def test_an_interrupted_build_leaves_nothing(tmp_path: Path) -> None:
@@ -101,7 +107,8 @@ def test_builders_of_one_fingerprint_take_turns_and_leave_no_locks(tmp_path: Pat
         thread.start()
     for thread in threads:
         thread.join()
-    # Nobody's turn begins before that of another has ended, also for who waited for a lock file that is gone by then.
+    # Nobody's turn begins before that of another has ended, also for who waited for a lock file
+    # that is gone by then.
     assert [step.split()[1] for step in order] == ["in", "out"] * 8
     assert list((tmp_path / ".locks").iterdir()) == []
 
@@ -130,7 +137,10 @@ def test_a_remote_store_is_complete_only_with_its_manifest(tmp_path: Path) -> No
     import fsspec
 
     fsspec.filesystem("memory").rm(f"/bucket/one/{KEY.folder}/{FINGERPRINT}/manifest.json")
-    assert ArtifactStore("memory://bucket/one", cache=tmp_path / "cache-3").find(KEY, FINGERPRINT) is None
+    assert (
+        ArtifactStore("memory://bucket/one", cache=tmp_path / "cache-3").find(KEY, FINGERPRINT)
+        is None
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
@@ -138,7 +148,9 @@ def test_a_full_disk_says_so_and_keeps_what_was_there(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small],
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode != 0:
         pytest.skip("this machine cannot mount a tmpfs")
@@ -157,7 +169,8 @@ def test_a_killed_builder_frees_the_turn(tmp_path: Path) -> None:
     code = (
         "import sys, time; from agent_assets.store.artifact_store import *\n"
         f"store = ArtifactStore({str(tmp_path)!r})\n"
-        f"with store.staging(ArtifactKey('elder_companion', 'train_jsonl', 'shen-fu'), {FINGERPRINT!r}):\n"
+        f"with store.staging(ArtifactKey('elder_companion', 'train_jsonl', 'shen-fu'), "
+        f"{FINGERPRINT!r}):\n"
         "    print('in', flush=True); time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -15,7 +15,10 @@ from agent_assets.synthesis.questions.dedup import Distinct
             "What was the auction price in Sichuan on 2025-03-01?",
             "What was the auction price in Sichuan on 2025-03-01, please?",
         ),
-        ("请问2025年3月1日四川的天然气竞拍价格是多少？", "2025年3月1日四川的天然气竞拍价格是多少？"),
+        (
+            "请问2025年3月1日四川的天然气竞拍价格是多少？",
+            "2025年3月1日四川的天然气竞拍价格是多少？",
+        ),
     ],
 )
 def test_the_same_question_is_asked_once(first: str, second: str) -> None:
@@ -28,7 +31,10 @@ def test_the_same_question_is_asked_once(first: str, second: str) -> None:
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ("What was the price in Sichuan on 2025-03-01?", "What was the price in Sichuan on 2025-03-02?"),
+        (
+            "What was the price in Sichuan on 2025-03-01?",
+            "What was the price in Sichuan on 2025-03-02?",
+        ),
         ("What is twice 5?", "What is twice 6?"),
         ("四川的价格是多少？", "四川今天的天气怎么样？"),
         ("Where were you born?", "Where did you learn to sail?"),

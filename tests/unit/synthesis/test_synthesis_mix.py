@@ -40,14 +40,18 @@ def test_parts_come_out_in_their_shares() -> None:
     assert mixed.left_out["persona"] == 0 and mixed.left_out["tools"] == 20
     assert len(mixed.general) == 20
     again = mix_rows(made[::-1], GENERAL, MixConfig(), seed=1)
-    assert {one.task.question.id for one in again.examples} == {one.task.question.id for one in mixed.examples}
+    assert {one.task.question.id for one in again.examples} == {
+        one.task.question.id for one in mixed.examples
+    }
 
 
 @given(
     counts=st.tuples(*[st.integers(20, 200)] * 3),
     weights=st.tuples(*[st.integers(0, 10)] * 4).filter(lambda weights: sum(weights) > 0),
 )
-def test_any_shares_are_kept_as_far_as_whole_rows_can(counts: tuple[int, ...], weights: tuple[int, ...]) -> None:
+def test_any_shares_are_kept_as_far_as_whole_rows_can(
+    counts: tuple[int, ...], weights: tuple[int, ...]
+) -> None:
     shares = [weight / sum(weights) for weight in weights]
     shares[weights.index(max(weights))] += 1 - sum(shares)
     config = MixConfig(persona=shares[0], tools=shares[1], abstention=shares[2], general=shares[3])
@@ -62,8 +66,13 @@ def test_any_shares_are_kept_as_far_as_whole_rows_can(counts: tuple[int, ...], w
 
 def test_one_more_row_moves_few_others() -> None:
     others = examples("tool", 80) + examples("abstention", 30)
-    before, after = (mix_rows(examples("recall_open", n) + others, GENERAL, MixConfig(), seed=1) for n in (60, 61))
-    gone = {one.task.question.id for one in before.examples} - {one.task.question.id for one in after.examples}
+    before, after = (
+        mix_rows(examples("recall_open", n) + others, GENERAL, MixConfig(), seed=1)
+        for n in (60, 61)
+    )
+    gone = {one.task.question.id for one in before.examples} - {
+        one.task.question.id for one in after.examples
+    }
     assert not gone
 
 
@@ -79,8 +88,12 @@ def test_general_rows_of_a_file_in_any_format(tmp_path: Path) -> None:
     conversation = from_swift(GENERAL[0])
     rows = [to_sharegpt(conversation), to_openai(from_swift(GENERAL[1])), GENERAL[2]]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    assert [row["messages"] for row in general_rows(path, "en")] == [row["messages"] for row in GENERAL[:3]]
-    odd = {"messages": [{"role": "user", "content": "a\u2028b"}, {"role": "assistant", "content": "c"}]}
+    assert [row["messages"] for row in general_rows(path, "en")] == [
+        row["messages"] for row in GENERAL[:3]
+    ]
+    odd = {
+        "messages": [{"role": "user", "content": "a\u2028b"}, {"role": "assistant", "content": "c"}]
+    }
     path.write_text(json.dumps(odd, ensure_ascii=False) + "\n\n", encoding="utf-8")
     assert [row["messages"] for row in general_rows(path, "en")] == [odd["messages"]]
     path.write_bytes("Zoë".encode("latin-1"))

@@ -1,4 +1,6 @@
-"""Tasks of one elder: what is told is asked, what is held out is not trained, what cannot be used is said."""
+"""Tasks of one elder: what is told is asked, what is held out is not trained, what cannot be used
+is said.
+"""
 
 from dataclasses import replace
 
@@ -20,7 +22,8 @@ TOOLS = [ID_TOOL, SEARCH]
 QUESTIONS, _ = generate_questions(TOOLS, WORDS, QuestionsConfig(languages=["en", "zh"]))
 ANN = ElderProfile("ann", "Ann")
 MEMORIES = [
-    Memory(f"m-{number:02d}", f"What about thing {number}?", f"Thing {number} was good.") for number in range(24)
+    Memory(f"m-{number:02d}", f"What about thing {number}?", f"Thing {number} was good.")
+    for number in range(24)
 ]
 
 
@@ -32,7 +35,9 @@ def tasks(
     **config: object,
 ) -> tuple[list[Task], dict[str, str]]:
     settings = RowsConfig.model_validate(config)
-    return elder_tasks(questions, words, TOOLS, profile, memories, config=settings, system_prompt=None)
+    return elder_tasks(
+        questions, words, TOOLS, profile, memories, config=settings, system_prompt=None
+    )
 
 
 def of(found: list[Task], kind: str, split: str) -> list[Task]:
@@ -46,15 +51,21 @@ def test_looking_up_is_tested_on_memories_that_training_never_looks_up() -> None
     assert looked_up
     assert asked
     assert not looked_up & asked
-    assert {task.memory_ids for task in of(found, "recall_closed", "train")} == {(m.memory_id,) for m in MEMORIES}
+    assert {task.memory_ids for task in of(found, "recall_closed", "train")} == {
+        (m.memory_id,) for m in MEMORIES
+    }
     for kind in ("recall_open", "recall_closed"):
         assert all(not task.question.wording_seen for task in of(found, kind, "heldout"))
 
 
 def test_no_text_is_both_trained_and_held_out() -> None:
     found, _ = tasks(MEMORIES)
-    train = {(task.question.text, bool(task.tools)) for task in found if task.question.split == "train"}
-    held = {(task.question.text, bool(task.tools)) for task in found if task.question.split == "heldout"}
+    train = {
+        (task.question.text, bool(task.tools)) for task in found if task.question.split == "train"
+    }
+    held = {
+        (task.question.text, bool(task.tools)) for task in found if task.question.split == "heldout"
+    }
     assert not train & held
 
 
@@ -67,8 +78,13 @@ def test_closed_book_questions_come_without_tools_and_cite_nothing() -> None:
 
 
 def test_a_new_memory_moves_no_other_training_question() -> None:
-    before = {task.question.id: task.question for task in of(tasks(MEMORIES[:-1])[0], "recall_open", "train")}
-    after = {task.question.id: task.question for task in of(tasks(MEMORIES)[0], "recall_open", "train")}
+    before = {
+        task.question.id: task.question
+        for task in of(tasks(MEMORIES[:-1])[0], "recall_open", "train")
+    }
+    after = {
+        task.question.id: task.question for task in of(tasks(MEMORIES)[0], "recall_open", "train")
+    }
     assert before.items() <= after.items()
 
 
@@ -80,9 +96,16 @@ def test_one_memory_is_enough() -> None:
 
 
 def test_memories_that_cannot_be_asked_for_are_counted() -> None:
-    same = [replace(MEMORIES[0], memory_id="m-99"), replace(MEMORIES[0], memory_id="m-98", question=" ")]
+    same = [
+        replace(MEMORIES[0], memory_id="m-99"),
+        replace(MEMORIES[0], memory_id="m-98", question=" "),
+    ]
     found, uncovered = tasks([*MEMORIES[:3], *same])
-    assert {memory for task in found if task.kind != "tool" for memory in task.memory_ids} == {"m-00", "m-01", "m-02"}
+    assert {memory for task in found if task.kind != "tool" for memory in task.memory_ids} == {
+        "m-00",
+        "m-01",
+        "m-02",
+    }
     assert uncovered["memories"].startswith("2 left out")
     with pytest.raises(MemoryDataError, match="ann has 1 memories") as error:
         tasks(MEMORIES[:1], min_memories=5)
@@ -96,13 +119,17 @@ def test_an_elder_whose_language_nobody_asks_in_is_an_error() -> None:
 
 
 def test_an_elder_without_wordings_in_their_language_is_asked_in_english_and_that_is_said() -> None:
-    french = [Memory(f"m-{n}", f"Où était la maison {n} ?", f"La maison {n} était à Lyon.") for n in range(9)]
+    french = [
+        Memory(f"m-{n}", f"Où était la maison {n} ?", f"La maison {n} était à Lyon.")
+        for n in range(9)
+    ]
     found, uncovered = tasks(french, replace(ANN, language="fr"))
     assert {name: "'fr'" in why for name, why in uncovered.items()} == dict.fromkeys(
         ("language", "wordings", "phrases"), True
     )
     assert "English" in uncovered["wordings"]
-    # What is answered in French counts as French, and is judged so; replies of the wordings file are English.
+    # What is answered in French counts as French, and is judged so; replies of the wordings file
+    # are English.
     assert {task.question.language for task in found if task.kind.startswith("recall")} == {"fr"}
     assert {task.question.language for task in found if task.kind == "abstention"} == {"en"}
     answers = {task.script.answer([]) for task in of(found, "recall_closed", "train")}
@@ -127,7 +154,10 @@ def test_what_was_never_told_is_asked_in_the_wordings_of_what_was() -> None:
 
 def test_words_of_a_relative_are_told_as_theirs() -> None:
     found, _ = tasks([replace(MEMORIES[0], relationship="family")])
-    assert of(found, "recall_closed", "train")[0].script.answer([]) == "My family tells it so: Thing 0 was good."
+    assert (
+        of(found, "recall_closed", "train")[0].script.answer([])
+        == "My family tells it so: Thing 0 was good."
+    )
 
 
 def test_braces_in_a_memory_are_text() -> None:
@@ -137,7 +167,13 @@ def test_braces_in_a_memory_are_text() -> None:
 
 
 def test_people_and_years_are_found_in_both_languages() -> None:
-    english = [Memory("1", "q", "My brother James came in 1717. Mr. Read left. I read a book, page 2100 and 99999.")]
+    english = [
+        Memory(
+            "1",
+            "q",
+            "My brother James came in 1717. Mr. Read left. I read a book, page 2100 and 99999.",
+        )
+    ]
     assert people(english, "en") == ["James"]
     assert years(english) == [1717, 2100] or years(english) == [1717]
     chinese = [Memory("1", "q", "父亲托付给盟弟蒋思斋先生。女儿叫素云，1781年生。")]

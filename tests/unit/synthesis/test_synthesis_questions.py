@@ -11,15 +11,31 @@ from agent_assets.errors import ConfigError, TrainingDataError
 from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.questions.question import Question, read_questions
 from agent_assets.synthesis.questions.questions import generate_questions, make_questions
-from agent_assets.synthesis.templates.file import LanguageWords, ToolWords, WordingsFile, read_wordings
-from support.synthesis_cases import ELDER_WORDINGS, ENERGY_WORDINGS, ID_TOOL, PRICE, SEARCH, SWITCH, TODAY
+from agent_assets.synthesis.templates.file import (
+    LanguageWords,
+    ToolWords,
+    WordingsFile,
+    read_wordings,
+)
+from support.synthesis_cases import (
+    ELDER_WORDINGS,
+    ENERGY_WORDINGS,
+    ID_TOOL,
+    PRICE,
+    SEARCH,
+    SWITCH,
+    TODAY,
+)
 
 WORDS = WordingsFile(
     tools={
         "get_price": ToolWords(
             languages={
                 "en": LanguageWords(
-                    questions=[f"Wording {number}: {{place}}, {{start_date}}, {{end_date}}?" for number in range(8)]
+                    questions=[
+                        f"Wording {number}: {{place}}, {{start_date}}, {{end_date}}?"
+                        for number in range(8)
+                    ]
                 )
             }
         )
@@ -27,12 +43,18 @@ WORDS = WordingsFile(
 )
 
 
-def generate(tools: list[ToolSchema], words: WordingsFile = WORDS, **config: object) -> list[Question]:
+def generate(
+    tools: list[ToolSchema], words: WordingsFile = WORDS, **config: object
+) -> list[Question]:
     return generate_questions(tools, words, QuestionsConfig.model_validate(config))[0]
 
 
 def arguments(questions: list[Question], split: str) -> set[str]:
-    return {canonical_json(q.gold_calls) for q in questions if q.split == split and q.gold_calls[0]["arguments"]}
+    return {
+        canonical_json(q.gold_calls)
+        for q in questions
+        if q.split == split and q.gold_calls[0]["arguments"]
+    }
 
 
 def test_held_out_questions_share_neither_text_nor_arguments_with_training() -> None:
@@ -44,8 +66,11 @@ def test_held_out_questions_share_neither_text_nor_arguments_with_training() -> 
         q.wording for q in questions if not q.wording_seen
     )
     price = [q for q in questions if q.tools == ("get_price",) and q.language == "en"]
-    assert [sum(q.split == "train" for q in price), sum(q.wording_seen and q.split == "heldout" for q in price),
-            sum(not q.wording_seen for q in price)] == [60, 16, 16]  # fmt: skip
+    assert [
+        sum(q.split == "train" for q in price),
+        sum(q.wording_seen and q.split == "heldout" for q in price),
+        sum(not q.wording_seen for q in price),
+    ] == [60, 16, 16]
 
 
 def test_every_gold_call_fits_its_tool() -> None:
@@ -57,12 +82,17 @@ def test_every_gold_call_fits_its_tool() -> None:
 
 def test_more_questions_and_more_tools_move_nothing() -> None:
     few = {question.id: question for question in generate([PRICE], per_tool=10, heldout_per_tool=3)}
-    many = {question.id: question for question in generate([TODAY, SWITCH, PRICE], per_tool=30, heldout_per_tool=9)}
+    many = {
+        question.id: question
+        for question in generate([TODAY, SWITCH, PRICE], per_tool=30, heldout_per_tool=9)
+    }
     assert few.items() <= many.items()
 
 
 def test_another_seed_asks_other_things() -> None:
-    assert arguments(generate([PRICE], seed=1), "train") != arguments(generate([PRICE], seed=2), "train")
+    assert arguments(generate([PRICE], seed=1), "train") != arguments(
+        generate([PRICE], seed=2), "train"
+    )
 
 
 def test_a_tool_without_arguments_is_asked_once_per_wording() -> None:
@@ -80,17 +110,27 @@ def test_a_tool_with_one_possible_argument_is_trained() -> None:
 
 
 def test_a_tool_that_cannot_be_asked_for_is_named_with_the_reason() -> None:
-    schema = {"type": "object", "properties": {"code": {"type": "string", "pattern": "^x+$"}}, "required": ["code"]}
-    questions, uncovered = generate_questions([PRICE, ToolSchema("coded", "", schema)], WORDS, QuestionsConfig())
+    schema = {
+        "type": "object",
+        "properties": {"code": {"type": "string", "pattern": "^x+$"}},
+        "required": ["code"],
+    }
+    questions, uncovered = generate_questions(
+        [PRICE, ToolSchema("coded", "", schema)], WORDS, QuestionsConfig()
+    )
     assert {name for question in questions for name in question.tools} == {"get_price"}
     assert "pattern" in uncovered["coded"]
 
 
 def test_files_hold_what_was_made(tmp_path: Path) -> None:
-    summary = make_questions(tmp_path, tools=[PRICE, TODAY], config=QuestionsConfig(), wordings=None)
+    summary = make_questions(
+        tmp_path, tools=[PRICE, TODAY], config=QuestionsConfig(), wordings=None
+    )
     questions = read_questions(tmp_path)
     assert questions == generate_questions([PRICE, TODAY], WordingsFile(), QuestionsConfig())[0]
-    assert (tmp_path / "questions.txt").read_text("utf-8").splitlines() == [question.text for question in questions]
+    assert (tmp_path / "questions.txt").read_text("utf-8").splitlines() == [
+        question.text for question in questions
+    ]
     assert summary["questions"] == len(questions) == summary["train"] + summary["heldout"]
 
 
@@ -102,13 +142,20 @@ def test_no_tools_is_an_error_with_a_next_step(tmp_path: Path) -> None:
 def test_the_energy_wordings_fit_the_energy_tools() -> None:
     words = read_wordings(ENERGY_WORDINGS)
     assert set(words.tools) == {
-        "get_auction_price", "get_current_date", "get_current_time", "get_factory_prices", "get_lng_price"
-    }  # fmt: skip
+        "get_auction_price",
+        "get_current_date",
+        "get_current_time",
+        "get_factory_prices",
+        "get_lng_price",
+    }
 
 
 def test_an_elders_questions_are_templates_and_what_was_never_told() -> None:
     questions = generate([SEARCH, ID_TOOL], read_wordings(ELDER_WORDINGS), languages=["en", "zh"])
-    kinds = {kind: [q for q in questions if q.kind == kind] for kind in ("recall", "template", "abstention", "tool")}
+    kinds = {
+        kind: [q for q in questions if q.kind == kind]
+        for kind in ("recall", "template", "abstention", "tool")
+    }
     assert not kinds["tool"]
     assert all("{query}" in q.text for q in kinds["recall"])
     assert all("{memory_id}" in q.text for q in kinds["template"])
@@ -116,7 +163,10 @@ def test_an_elders_questions_are_templates_and_what_was_never_told() -> None:
         asked = [q for q in kinds["abstention"] if q.language == language]
         assert len(asked) >= fewest
         assert {q.split for q in asked} == {"train", "heldout"}
-        assert next(q for q in kinds["recall"] if q.text == "{query}" and q.language == language).split == "train"
+        assert (
+            next(q for q in kinds["recall"] if q.text == "{query}" and q.language == language).split
+            == "train"
+        )
 
 
 def test_a_recall_tool_that_no_server_has_is_an_error() -> None:

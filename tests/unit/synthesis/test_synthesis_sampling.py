@@ -65,11 +65,20 @@ SCHEMAS = st.recursive(
     ),
     max_leaves=4,
 )
-DEFS: Any = {"Place": {"type": "object", "properties": {"city": {"enum": ["Bonn", "Köln"]}}, "required": ["city"]}}
+DEFS: Any = {
+    "Place": {
+        "type": "object",
+        "properties": {"city": {"enum": ["Bonn", "Köln"]}},
+        "required": ["city"],
+    }
+}
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.dictionaries(st.sampled_from(["a", "start_date", "x y"]), SCHEMAS, min_size=1), st.integers(0, 99))
+@given(
+    st.dictionaries(st.sampled_from(["a", "start_date", "x y"]), SCHEMAS, min_size=1),
+    st.integers(0, 99),
+)
 def test_arguments_fit_the_schema(properties: JsonObject, seed: int) -> None:
     schema = tool(properties, **{"$defs": DEFS})
     arguments = sample_arguments(schema, {}, seeded(seed))
@@ -84,7 +93,8 @@ def test_optional_arguments_come_half_the_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end"), [("start_date", "end_date"), ("from_date", "to_date"), ("date_start", "date_end")]
+    ("start", "end"),
+    [("start_date", "end_date"), ("from_date", "to_date"), ("date_start", "date_end")],
 )
 def test_a_range_of_dates_never_runs_backwards(start: str, end: str) -> None:
     schema = tool({end: {"anyOf": [DAY, {"type": "null"}]}, start: DAY})
@@ -100,7 +110,9 @@ def test_a_range_of_dates_never_runs_backwards(start: str, end: str) -> None:
 
 
 def test_values_given_for_a_parameter_are_used() -> None:
-    schema = tool({"city": {"type": "string"}, "cities": {"type": "array", "items": {"type": "string"}}})
+    schema = tool(
+        {"city": {"type": "string"}, "cities": {"type": "array", "items": {"type": "string"}}}
+    )
     pools = {"city": Pool(values=("Bonn",)), "cities": Pool(values=("Bonn", "Ulm"))}
     arguments = sample_arguments(schema, pools, seeded(3))
     assert arguments["city"] == "Bonn"
@@ -128,6 +140,10 @@ def test_a_recursive_schema_ends() -> None:
     ],
 )
 def test_what_cannot_be_made_is_said_so(schema: JsonObject) -> None:
-    loop: Any = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Loop"}}, "required": ["next"]}
+    loop: Any = {
+        "type": "object",
+        "properties": {"next": {"$ref": "#/$defs/Loop"}},
+        "required": ["next"],
+    }
     with pytest.raises(CannotSample):
         sample_arguments(tool({"a": schema}, **definitions(Loop=loop)), {}, seeded(1))

@@ -1,4 +1,6 @@
-"""Wordings files: what is wrong with one is said, and the split into seen and unseen holds its floors."""
+"""Wordings files: what is wrong with one is said, and the split into seen and unseen holds its
+floors.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +11,20 @@ from agent_assets.errors import ConfigError
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.tasks.tool_use import tool_script, tool_tasks
 from agent_assets.synthesis.templates.fallback import fallback_wordings, fill_fallback
-from agent_assets.synthesis.templates.file import LanguageWords, ToolWords, WordingsFile, read_wordings
+from agent_assets.synthesis.templates.file import (
+    LanguageWords,
+    ToolWords,
+    WordingsFile,
+    read_wordings,
+)
 from agent_assets.synthesis.templates.render import fill, say_value, tool_wordings
 from support.synthesis_cases import ELDER_WORDINGS, ENERGY_WORDINGS, PRICE, TODAY
 
 
 def words(*questions: str, tool: str = "get_price") -> WordingsFile:
-    return WordingsFile(tools={tool: ToolWords(languages={"en": LanguageWords(questions=list(questions))})})
+    return WordingsFile(
+        tools={tool: ToolWords(languages={"en": LanguageWords(questions=list(questions))})}
+    )
 
 
 def texts(count: int) -> list[str]:
@@ -25,7 +34,11 @@ def texts(count: int) -> list[str]:
 def test_an_answer_speaks_of_what_was_asked_alone() -> None:
     optional = "{place} until {end_date}: {result}."
     told = WordingsFile(
-        tools={"get_price": ToolWords(languages={"en": LanguageWords(answers=[optional, "{place}: {result}."])})}
+        tools={
+            "get_price": ToolWords(
+                languages={"en": LanguageWords(answers=[optional, "{place}: {result}."])}
+            )
+        }
     )
     asked = Question("q", "?", "en", ("get_price",), "train", "w", True)
     for number in range(8):  # an answer is chosen by the hash of the id
@@ -33,15 +46,23 @@ def test_an_answer_speaks_of_what_was_asked_alone() -> None:
         script = tool_script(replace(asked, id=f"q{number}", gold_calls=(call,)), told)
         assert script.answer(["3"]) == "Rome: 3."
     wrong = WordingsFile(
-        tools={"get_price": ToolWords(languages={"en": LanguageWords(answers=["{plaec}: {result}."])})}
+        tools={
+            "get_price": ToolWords(languages={"en": LanguageWords(answers=["{plaec}: {result}."])})
+        }
     )
-    with pytest.raises(ConfigError, match=r"An answer of get_price does not fit: .* no parameter \['plaec'\]"):
+    with pytest.raises(
+        ConfigError, match=r"An answer of get_price does not fit: .* no parameter \['plaec'\]"
+    ):
         tool_tasks([], wrong, [PRICE], system="")
 
 
 def test_a_quarter_is_unseen_and_adding_one_moves_at_most_one() -> None:
-    before = {w.text: w.seen for w in tool_wordings(words(*texts(20)), PRICE, "en", unseen_share=0.25)}
-    after = {w.text: w.seen for w in tool_wordings(words(*texts(21)), PRICE, "en", unseen_share=0.25)}
+    before = {
+        w.text: w.seen for w in tool_wordings(words(*texts(20)), PRICE, "en", unseen_share=0.25)
+    }
+    after = {
+        w.text: w.seen for w in tool_wordings(words(*texts(21)), PRICE, "en", unseen_share=0.25)
+    }
     assert list(before.values()).count(False) == 5
     assert sum(before[text] is not after[text] for text in before) <= 1
 

@@ -3,7 +3,14 @@
 import pytest
 
 from agent_assets.conversations.messages import Message, ToolCall
-from agent_assets.text.answers import cited_ids, final_answer, offered_ids, recall_share, says_never_told, states_value
+from agent_assets.text.answers import (
+    cited_ids,
+    final_answer,
+    offered_ids,
+    recall_share,
+    says_never_told,
+    states_value,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +95,13 @@ def test_declining_is_recognised(reply: str) -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    ["I was born in Boston.", "我家住在苏州沧浪亭边。", "", "We told stories by the fire.", "他没有钱,也没有田。"],
+    [
+        "I was born in Boston.",
+        "我家住在苏州沧浪亭边。",
+        "",
+        "We told stories by the fire.",
+        "他没有钱,也没有田。",
+    ],
 )
 def test_telling_is_not_declining(reply: str) -> None:
     assert not says_never_told(reply, "en")
@@ -96,9 +109,16 @@ def test_telling_is_not_declining(reply: str) -> None:
 
 def test_final_answer_is_the_last_text_only() -> None:
     call = ToolCall("get_current_date", {}, "c1")
-    talk = [Message("user", "?"), Message("assistant", "Let me look.", (call,)), Message("tool", "x", (), "c1")]
+    talk = [
+        Message("user", "?"),
+        Message("assistant", "Let me look.", (call,)),
+        Message("tool", "x", (), "c1"),
+    ]
     assert final_answer(talk) == ""
-    assert final_answer([*talk, Message("assistant", "<think>hm</think>\nIt is Tuesday.")]) == "It is Tuesday."
+    assert (
+        final_answer([*talk, Message("assistant", "<think>hm</think>\nIt is Tuesday.")])
+        == "It is Tuesday."
+    )
     assert final_answer([]) == ""
 
 
@@ -110,4 +130,6 @@ def test_citing_needs_the_whole_id() -> None:
 
 def test_ids_come_from_json_results_and_plain_text_has_none() -> None:
     rows = '[{"id":"m-1","text":"a"},{"id":"m-2"},{"x":1},3]'
-    assert offered_ids([Message("tool", rows, (), "c"), Message("tool", "no such tool", (), "d")]) == {"m-1", "m-2"}
+    assert offered_ids(
+        [Message("tool", rows, (), "c"), Message("tool", "no such tool", (), "d")]
+    ) == {"m-1", "m-2"}

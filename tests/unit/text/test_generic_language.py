@@ -1,4 +1,6 @@
-"""A language without rules is read by the boundaries of Unicode, and what is unknown of it stays unknown."""
+"""A language without rules is read by the boundaries of Unicode, and what is unknown of it stays
+unknown.
+"""
 
 import pytest
 
@@ -7,7 +9,9 @@ from agent_assets.text.grounding import Evidence, contradictions, not_grounded
 from agent_assets.text.languages.registry import known_languages, rules_for
 from agent_assets.text.own_words import own_words
 
-FRENCH = "M. Dupont m'a élevé à Lyon. J'avais sept ans. Il vendait du pain, du sel, et des bougies !"
+FRENCH = (
+    "M. Dupont m'a élevé à Lyon. J'avais sept ans. Il vendait du pain, du sel, et des bougies !"
+)
 ARABIC = "ولدت عام ١٩٣١ في القاهرة. هل كان أبي نجارًا؟ نعم، وكان يحب الشاي."
 THAI = "ผมเกิดที่กรุงเทพ พ่อเป็นครู แม่ขายข้าวที่ตลาด"
 JAPANESE = "私は1931年に東京で生まれました。父は大工でした。母はお茶が好きでした。"
@@ -18,7 +22,14 @@ CODES = {"fr": FRENCH, "ar": ARABIC, "th": THAI, "ja": JAPANESE, "ru": RUSSIAN}
 @pytest.mark.parametrize(
     ("code", "sentences"),
     [
-        ("fr", ["M. Dupont m'a élevé à Lyon.", "J'avais sept ans.", "Il vendait du pain, du sel, et des bougies !"]),
+        (
+            "fr",
+            [
+                "M. Dupont m'a élevé à Lyon.",
+                "J'avais sept ans.",
+                "Il vendait du pain, du sel, et des bougies !",
+            ],
+        ),
         ("ar", ["ولدت عام ١٩٣١ في القاهرة.", "هل كان أبي نجارًا؟", "نعم، وكان يحب الشاي."]),
         ("th", [THAI]),  # Thai has no sign that ends a sentence
         ("ja", ["私は1931年に東京で生まれました。", "父は大工でした。", "母はお茶が好きでした。"]),
@@ -56,7 +67,9 @@ def test_words_are_counted_in_scripts_without_spaces_too(code: str, text: str, w
         ("ru", 8, "Я родился в Казани в 1931 году."),
     ],
 )
-def test_own_words_are_cut_where_a_sentence_a_clause_or_a_word_ends(code: str, most: int, told: str) -> None:
+def test_own_words_are_cut_where_a_sentence_a_clause_or_a_word_ends(
+    code: str, most: int, told: str
+) -> None:
     assert own_words(CODES[code], language=code, max_words=most) == told
 
 
@@ -76,7 +89,9 @@ def test_own_words_are_cut_where_a_sentence_a_clause_or_a_word_ends(code: str, m
         ("ru", "Казань", "Это была Казань."),
     ],
 )
-def test_values_count_in_the_digits_and_signs_of_the_language(code: str, value: str, answer: str) -> None:
+def test_values_count_in_the_digits_and_signs_of_the_language(
+    code: str, value: str, answer: str
+) -> None:
     assert states_value(value, answer, code)
 
 
@@ -102,14 +117,19 @@ def test_an_invented_number_is_found_in_every_notation() -> None:
     assert not_grounded("À Lyon 3,6.", Evidence(results), "fr") == ["1 numbers stand in no result"]
     assert not_grounded("في القاهرة ٧", Evidence(results), "ar") == ["1 numbers stand in no result"]
     assert contradictions("À Lyon 3,5.", Evidence(results), "fr", may_deny=False) == []
-    assert contradictions("À Paris 3,5.", Evidence(results), "fr", may_deny=False) == ["1 values of another key"]
+    assert contradictions("À Paris 3,5.", Evidence(results), "fr", may_deny=False) == [
+        "1 values of another key"
+    ]
 
 
 @pytest.mark.parametrize("code", [*CODES, "und"])
 def test_whether_something_was_never_told_is_unknown_and_not_denied(code: str) -> None:
     assert says_never_told("Je ne l'ai jamais raconté.", code) is None
     assert says_never_told("I never told that.", code) is None
-    assert contradictions("I never told that.", Evidence(['["something"]']), code, may_deny=False) == []
+    assert (
+        contradictions("I never told that.", Evidence(['["something"]']), code, may_deny=False)
+        == []
+    )
 
 
 def test_months_of_an_unknown_language_are_no_dates() -> None:

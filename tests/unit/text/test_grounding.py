@@ -10,11 +10,20 @@ from agent_assets.text.grounding import Evidence, contradictions, not_grounded
 
 PRICES = json.dumps({"2025-04-01": 2.49, "2025-04-02": 2.35, "2025-04-03": 2.41})
 FACTORIES = json.dumps(
-    {"2025-04-01": {"Dazhou": 4429.55, "Ordos": 4236.03}, "2025-04-02": {"Dazhou": 4431, "Ordos": 4230}}
+    {
+        "2025-04-01": {"Dazhou": 4429.55, "Ordos": 4236.03},
+        "2025-04-02": {"Dazhou": 4431, "Ordos": 4230},
+    }
 )
-LISTED = json.dumps([{"date": "2025-01-15", "price": 4981.1}, {"date": "2025-01-16", "price": 5002.0}])
-MEMORY = json.dumps([{"id": "m-1", "text": "I never told my mother that I sailed to Bergen with Ole in 1931."}])
-MEMORY_ZH = json.dumps([{"id": "m-2", "text": "我和阿兰在苏州的「沧浪亭」旁边住了三年。"}], ensure_ascii=False)
+LISTED = json.dumps(
+    [{"date": "2025-01-15", "price": 4981.1}, {"date": "2025-01-16", "price": 5002.0}]
+)
+MEMORY = json.dumps(
+    [{"id": "m-1", "text": "I never told my mother that I sailed to Bergen with Ole in 1931."}]
+)
+MEMORY_ZH = json.dumps(
+    [{"id": "m-2", "text": "我和阿兰在苏州的「沧浪亭」旁边住了三年。"}], ensure_ascii=False
+)
 
 
 def ids(result: str) -> frozenset[str]:
@@ -33,7 +42,11 @@ def evidence(result: str, question: str = "") -> Evidence:
         (PRICES, "", "四月的价格：2025年4月1日2.49，2025年4月2日2.35。"),
         (PRICES, "", "There are 3 prices; the first is 2.49."),
         (LISTED, "", "It was 4,981.1 on 2025-01-15."),
-        (FACTORIES, "Dazhou?", "Between Dazhou and Ordos, Dazhou was higher: 4429.55 on 2025-04-01."),
+        (
+            FACTORIES,
+            "Dazhou?",
+            "Between Dazhou and Ordos, Dazhou was higher: 4429.55 on 2025-04-01.",
+        ),
         (MEMORY, "", "I sailed to Bergen with Ole in 1931. [m-1]"),
         (
             '[{"text": "At Walter Price’s ship-yard, with James\'s tools."}]',
@@ -67,7 +80,9 @@ def test_answers_that_say_what_results_say(result: str, question: str, answer: s
 def test_what_stands_nowhere_is_not_grounded(result: str, answer: str, says: str) -> None:
     found = not_grounded(answer, evidence(result), "en")
     assert any(says in detail for detail in found)
-    assert not any(word in detail for detail in found for word in ("Lisbon", "Per", "7.5", "拙政园"))
+    assert not any(
+        word in detail for detail in found for word in ("Lisbon", "Per", "7.5", "拙政园")
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,7 +107,9 @@ def test_who_is_right_to_deny_does_not_contradict() -> None:
     assert contradictions("I cannot look that up.", evidence(PRICES), "en", may_deny=True) == []
 
 
-@pytest.mark.parametrize("answer", ["", "9" * 40, "0." + "3" * 60, "[[[", "：；，。", "\U0001f600 [m-1] 2025-13-45"])
+@pytest.mark.parametrize(
+    "answer", ["", "9" * 40, "0." + "3" * 60, "[[[", "：；，。", "\U0001f600 [m-1] 2025-13-45"]
+)
 def test_odd_answers_are_read(answer: str) -> None:
     for result in (PRICES, "", "not json", "5", "null", "[[1], {}]", "1e400"):
         not_grounded(answer, Evidence([result]), "en")

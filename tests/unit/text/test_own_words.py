@@ -21,15 +21,17 @@ from support.synthesis_cases import ELDER_WORDINGS
     [
         ('{"2025-03-01":4.12,"2025-03-02":4.2}', "2025-03-01 4.12, 2025-03-02 4.2"),
         ('[{"date":"2025-03-01","price":4480.5}]', "2025-03-01 4480.5"),
-        ('{"2025-03-01":{"Dalian":1,"Ordos":2},"2025-03-02":{"Dalian":3,"Ordos":4}}',
-         "2025-03-01: Dalian 1, Ordos 2; 2025-03-02: Dalian 3, Ordos 4"),
+        (
+            '{"2025-03-01":{"Dalian":1,"Ordos":2},"2025-03-02":{"Dalian":3,"Ordos":4}}',
+            "2025-03-01: Dalian 1, Ordos 2; 2025-03-02: Dalian 3, Ordos 4",
+        ),
         ("2025-04-22", "2025-04-22"),
         ('"09:30"', "09:30"),
         ("[]", ""),
         ("It is sunny.\nAnd warm.", "It is sunny. And warm."),
         ('{"open":true,"at":null}', "open true, at null"),
     ],
-)  # fmt: skip
+)
 def test_results_are_stated_compactly(observation: str, stated: str) -> None:
     assert state_result(observation) == stated
     assert all(states_value(value, stated, "en") for value in result_values(observation))
@@ -84,7 +86,11 @@ def test_a_system_prompt_is_made_from_who_the_elder_is() -> None:
 def test_every_wording_of_never_told_is_recognised_by_evaluation() -> None:
     recall = read_wordings(ELDER_WORDINGS).recall
     assert recall is not None
-    answers = [(answer, language) for language, words in recall.never_told.items() for answer in words.answers]
+    answers = [
+        (answer, language)
+        for language, words in recall.never_told.items()
+        for answer in words.answers
+    ]
     assert len(answers) >= 4
     assert all(says_never_told(answer, language) for answer, language in answers)
 

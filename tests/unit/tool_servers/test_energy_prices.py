@@ -15,14 +15,26 @@ def test_prices_are_fixed_once_and_for_all() -> None:
 
 def test_prices_differ_by_kind_place_and_day_and_stay_in_their_band() -> None:
     days = days_between("2025-03-01", "2025-03-31")
-    table = {(place, day): price("factory", place, day, middle=4000.0) for place in FACTORIES for day in days}
+    table = {
+        (place, day): price("factory", place, day, middle=4000.0)
+        for place in FACTORIES
+        for day in days
+    }
     assert len(set(table.values())) > 0.9 * len(table)
-    assert all(0.88 * 4000 <= value <= 1.12 * 4000 and value == round(value, 2) for value in table.values())
-    assert price("lng", "Dazhou", days[0], middle=4000.0) != price("factory", "Dazhou", days[0], middle=4000.0)
+    assert all(
+        0.88 * 4000 <= value <= 1.12 * 4000 and value == round(value, 2) for value in table.values()
+    )
+    assert price("lng", "Dazhou", days[0], middle=4000.0) != price(
+        "factory", "Dazhou", days[0], middle=4000.0
+    )
 
 
 def test_a_range_has_both_ends() -> None:
-    assert days_between("2024-02-28", "2024-03-01") == [date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1)]
+    assert days_between("2024-02-28", "2024-03-01") == [
+        date(2024, 2, 28),
+        date(2024, 2, 29),
+        date(2024, 3, 1),
+    ]
     assert len(days_between("2025-03-01", "2025-03-31")) == 31
 
 
