@@ -331,7 +331,8 @@ def _stage_done(instance: dg.DagsterInstance, run: dg.DagsterRun, stage: str) ->
     records = instance.get_records_for_run(
         run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS
     ).records
-    return any(str(record.event_log_entry.step_key).endswith(stage) for record in records)
+    events = [record.event_log_entry.dagster_event for record in records]
+    return any(event is not None and str(event.step_key).endswith(stage) for event in events)
 
 
 def cancel_seconds(made: Installation, run: dg.DagsterRun) -> float:

@@ -163,8 +163,14 @@ def test_an_elder_nothing_can_be_trained_from_is_a_clear_error(tmp_path: Path) -
     )
     with pytest.raises(MemoryDataError, match="jan has 0 memories"):
         run(tmp_path / "made", empty)
-    french = elder_folder(
-        tmp_path / "f", ElderProfile("luc", "Luc", "fr"), [Memory("m-1", "Quoi ?", "Rien.")]
+    chinese = elder_folder(
+        tmp_path / "f", ElderProfile("luc", "Luc", "zh"), [Memory("m-1", "什么？", "没什么。")]
     )
-    with pytest.raises(TrainingDataError, match="speaks fr"):
-        run(tmp_path / "made2", french)
+    with pytest.raises(TrainingDataError, match="speaks zh"):
+        make(
+            tmp_path / "made-f",
+            pipeline_config("elder_companion", chinese),
+            wordings=WORDINGS,
+            memories=chinese,
+            questions={"languages": ["en"]},
+        )
