@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from agent_assets.engines.context import EngineContext
-from agent_assets.engines.contracts import PACKAGE_PREFIX, Answer, Program
+from agent_assets.engines.contracts import Answer, Program
 from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
 from agent_assets.engines.devices.run_lease import RunLease
 from agent_assets.engines.environment import (
     EngineEnv,
     find_engine_env,
     installed_version,
-    site_packages,
 )
 from agent_assets.engines.launch.launcher import EngineResult, run_program
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits
@@ -25,7 +24,8 @@ from agent_assets.engines.progress import ProgressReporter
 from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.choice import SERVER
 from agent_assets.engines.servers.serve import Endpoint, serve_model
-from agent_assets.errors import BaseModelError, EngineMissing
+from agent_assets.engines.source_weights import source_weights_hash
+from agent_assets.errors import EngineMissing
 from agent_assets.runs.device_queue import (
     WAITING_STAGE,
     note_held,
@@ -33,7 +33,6 @@ from agent_assets.runs.device_queue import (
     note_preparing,
     note_waiting,
 )
-from agent_assets.store.manifest import content_version, hash_file, hash_files
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -300,22 +299,7 @@ class LocalEngines:
         Raises:
             BaseModelError: there are none.
         """
-        if source.startswith(PACKAGE_PREFIX):
-            package = source.removeprefix(PACKAGE_PREFIX).replace("-", "_")
-            files = sorted(site_packages(self.environment()).glob(f"{package}/*.gguf"))
-            if len(files) == 1:
-                return hash_file(files[0]).sha256
-            raise BaseModelError(
-                f"The package {package} with the base weights is not in the engine environment.",
-                next_step="run `make setup`.",
-            )
-        folder = Path(source)
-        if not any(folder.glob("*.safetensors")):
-            raise BaseModelError(
-                f"There are no safetensors in the base model folder {folder}.",
-                next_step="put the weights there, or correct base_model.source in defs.yaml.",
-            )
-        return content_version(hash_files(folder))
+        return source_weights_hash(source, self.environment)
 
 
 def _limits(minutes: float, memory_gb: float) -> EngineLimits:

@@ -4,31 +4,23 @@ not.
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from pathlib import Path
 
 import dagster as dg
 
 from agent_assets.agent.weave_tracing import WeaveTracing
 from agent_assets.errors import ConfigError, CorruptArtifact, StoreError
 from agent_assets.pipeline.cutoff import nothing_follows
-from agent_assets.pipeline.metadata import artifact_metadata, plain_metadata
+from agent_assets.pipeline.result import make_manifest, materialize_result
 from agent_assets.pipeline.stage import (
     PipelineSpec,
-    PostBuildResult,
     Source,
     Stage,
-    StageResult,
     StageRun,
 )
 from agent_assets.planning.explain import UNCHANGED, explain_change
 from agent_assets.planning.fingerprint import fingerprint, source_version
 from agent_assets.planning.history import (
-    BROKEN_TAG,
     ELDER_TAG,
-    FINGERPRINT_TAG,
-    GENERATION_TAG,
-    INPUT_TAG,
     PIPELINE_TAG,
     WANTED_TAG,
     latest_materialization,
@@ -37,10 +29,8 @@ from agent_assets.runs.orphans import process_tag
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.data_locations import llm_folder, trace_file
-from agent_assets.store.manifest import Manifest, content_version, hash_files
 from agent_assets.store.tombstones import generation
 
-DEVICE_TAG = "agent_assets/device"
 GPU_TAG = "agent_assets/gpu"
 
 
@@ -107,16 +97,16 @@ def materialize_stage(
     with store.staging(key, digest) as folder:
         found, damage = _reusable(store, key, digest)
         if found is not None:
-            return _result(found, stage, run, age, reused=True, why=UNCHANGED)
+            return materialize_result(found, stage, run, age, reused=True, why=UNCHANGED)
         for artifact in run.inputs.values():
             store.verify(artifact)
         started = time.monotonic()
         result = stage.build(run, source, folder)
-        manifest = _manifest(
+        manifest = make_manifest(
             key, digest, stage, versions, config, result, folder, time.monotonic() - started
         )
         artifact = store.commit(key, folder, manifest)
-    return _result(artifact, stage, run, age, reused=False, why=damage or why)
+    return materialize_result(artifact, stage, run, age, reused=False, why=damage or why)
 
 
 def _partition(context: dg.AssetExecutionContext) -> str | None:
@@ -256,88 +246,3 @@ def _why(
         old_code=old.code_version,
         new_code=stage.code_version,
     )
-
-
-def _manifest(
-    key: ArtifactKey,
-    digest: str,
-    stage: Stage,
-    versions: Mapping[str, str],
-    config: Mapping[str, object],
-    result: StageResult,
-    folder: Path,
-    seconds: float,
-) -> Manifest:
-    declared = {check.name: check for check in stage.checks}
-    if {check.name for check in result.checks} != set(declared):
-        raise StoreError(
-            f"{key} evaluated other checks than it declares.", next_step="report this as a defect."
-        )
-    files = hash_files(folder)
-    return Manifest(
-        pipeline=key.pipeline,
-        asset=key.asset,
-        partition=key.partition,
-        fingerprint=digest,
-        data_version=result.data_version
-        or content_version(files, only_suffixes=result.version_suffixes),
-        code_version=stage.code_version,
-        inputs=dict(versions),
-        config=dict(config),
-        files=files,
-        engine=result.engine,
-        device=result.device,
-        seconds=round(seconds, 3),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        weights_loaded=None if result.weights_loaded is None else dict(result.weights_loaded),
-        summary=dict(result.summary),
-        checks=[
-            check.model_copy(update={"blocking": declared[check.name].blocking})
-            for check in result.checks
-        ],
-    )
-
-
-def _result(
-    artifact: Artifact, stage: Stage, run: StageRun, age: int, *, reused: bool, why: str
-) -> dg.MaterializeResult[object]:
-    manifest = artifact.manifest
-    settled = (
-        PostBuildResult({})
-        if stage.on_materialized is None
-        else stage.on_materialized(run, artifact)
-    )
-    return dg.MaterializeResult(
-        metadata=artifact_metadata(artifact, reused=reused, why=why)
-        | plain_metadata(settled.metadata),
-        data_version=dg.DataVersion(manifest.data_version),
-        tags=_plan_tags(artifact, age) | {DEVICE_TAG: _tag_value(manifest.device)},
-        check_results=[
-            dg.AssetCheckResult(
-                check_name=check.name,
-                passed=check.passed,
-                description=check.description,
-                metadata=check.metadata,
-                severity=dg.AssetCheckSeverity.ERROR
-                if check.blocking
-                else dg.AssetCheckSeverity.WARN,
-            )
-            for check in [*manifest.checks, *settled.checks]
-        ],
-    )
-
-
-def _plan_tags(artifact: Artifact, age: int) -> dict[str, str]:
-    """What the plan reads of a materialization besides what Dagster records itself."""
-    tags = {FINGERPRINT_TAG: artifact.manifest.fingerprint}
-    tags |= {f"{INPUT_TAG}{name}": version for name, version in artifact.manifest.inputs.items()}
-    if age:
-        tags[GENERATION_TAG] = str(age)
-    if artifact.broken_checks:
-        tags[BROKEN_TAG] = _tag_value("..".join(artifact.broken_checks))
-    return tags
-
-
-def _tag_value(text: str) -> str:
-    """A device name as a tag value: letters, digits, `_`, `-`, `.`, at most 63 characters."""
-    return "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in text)[:63]

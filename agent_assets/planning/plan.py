@@ -31,6 +31,7 @@ from agent_assets.planning.facts import (
     StageFacts,
 )
 from agent_assets.planning.fingerprint import FingerprintTemplate
+from agent_assets.planning.outdated import Outdated, descendants
 
 InputsOf = Callable[[Iterable[int]], Mapping[int, Mapping[str, str]]]
 Present = Callable[[str, str, str | None, str], bool]  # pipeline, asset, partition, fingerprint
@@ -75,18 +76,6 @@ def make_plan(
 
 
 @dataclass
-class _Outdated:
-    """What has another fingerprint now than recorded; its data causes are found once its inputs are
-    read.
-    """
-
-    stage: StageFacts
-    recorded: Materialization
-    versions: Mapping[str, str]
-    causes: list[Cause]
-
-
-@dataclass
 class _PipelinePlan:
     pipeline: PipelineFacts
     latest: Mapping[tuple[str, str], Latest]
@@ -97,7 +86,7 @@ class _PipelinePlan:
     asset_partitions: list[AssetPartition] = field(default_factory=list)
     runs: list[PlannedRun] = field(default_factory=list)
     fresh: int = 0
-    _outdated: list[_Outdated] = field(default_factory=list)
+    _outdated: list[Outdated] = field(default_factory=list)
     _drafts: list[tuple[str, str | None, Status, list[Cause], bool, Materialization | None]] = (
         field(default_factory=list)
     )
@@ -131,7 +120,7 @@ class _PipelinePlan:
         """Shared assets that are not fresh, with what may follow."""
         found = []
         for name in self._shared_pending:
-            below = _descendants(self.pipeline.stages, name)
+            below = descendants(self.pipeline.stages, name)
             following = sum(stage.partitioned for stage in below)
             elders = len(self.pipeline.partitions)
             found.append(
@@ -234,7 +223,7 @@ class _PipelinePlan:
             self._templates[stage.name].fingerprint(partition, current, generation)
             != recorded.fingerprint
         ):
-            self._outdated.append(_Outdated(stage, recorded, current, causes))
+            self._outdated.append(Outdated(stage, recorded, current, causes))
             causes += self._code_and_config(stage, recorded)
             # A placeholder, replaced in `_explain`: an outdated asset partition always has a cause
             # of its own.
@@ -325,14 +314,3 @@ class _PipelinePlan:
             waits=partition is not None and bool(self._shared_pending),
             new=base_event_id == 0,
         )
-
-
-def _descendants(stages: Iterable[StageFacts], name: str) -> list[StageFacts]:
-    """Stages made from `name`, directly or not."""
-    below: list[StageFacts] = []
-    names = {name}
-    for stage in stages:
-        if not names.isdisjoint(stage.deps):
-            names.add(stage.name)
-            below.append(stage)
-    return below

@@ -15,9 +15,9 @@ from agent_assets.release.pointer import (
     read_ledger,
     release_key,
     released_agents,
-    rollback,
 )
 from agent_assets.release.records import Entry, Ledger, read_candidate
+from agent_assets.release.rollback import rollback
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactStore
 

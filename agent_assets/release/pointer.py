@@ -147,7 +147,7 @@ def move(
         )
 
     def changed(ledger: Ledger) -> Ledger:
-        if _version(ledger.current) != expected:
+        if version_of(ledger.current) != expected:
             raise ReleaseConflict(
                 f"The release of {agent[0]}/{agent[1]} moved meanwhile.",
                 next_step="look at it and try again.",
@@ -200,81 +200,8 @@ def note_verdict(store: ArtifactStore, agent: Agent, verdict: Verdict) -> None:
     _update(store, agent, changed)
 
 
-def rollback(
-    store: ArtifactStore, agent: Agent, *, to: str | None, author: str, reason: str
-) -> Entry:
-    """Let an earlier release answer again, at once.
-
-    Args:
-        to: version or content name, or the beginning of one; None takes the release before the
-            current one.
-
-    Raises:
-        ReleaseError: there is no release, or no such earlier one.
-    """
-    ledger = read_ledger(store, agent)
-    target = earlier_release(ledger, to)
-    moved = move(
-        store,
-        agent,
-        expected=_version(ledger.current),
-        version=target.version,
-        name=target.name,
-        action="rollback",
-        author=author,
-        reason=reason,
-        elder=target.elder,
-        size=target.bytes,
-    )
-    assert moved.current is not None
-    return moved.current
-
-
-def earlier_release(ledger: Ledger, to: str | None) -> Entry:
-    """The entry that `rollback` goes to."""
-    where = f"{ledger.pipeline}/{ledger.agent}"
-    released = [
-        entry for entry in ledger.history if entry.action in ("promote", "override", "copy")
-    ]
-    current = _version(ledger.current)
-    if to is not None:
-        matching = {
-            e.version: e for e in released if e.version.startswith(to) or e.name.startswith(to)
-        }
-        if len(matching) != 1:
-            what = "no release" if not matching else f"{len(matching)} releases"
-            raise ReleaseError(
-                f"{where} has {what} called '{to[:40]}'.", next_step="see `agent-assets releases`."
-            )
-        return next(iter(matching.values()))
-    positions = [number for number, entry in enumerate(released) if entry.version == current]
-    before = [
-        entry
-        for entry in released[: positions[-1] if positions else len(released)]
-        if entry.version != current
-    ]
-    if not before:
-        raise ReleaseError(
-            f"{where} has no earlier release.", next_step="see `agent-assets releases`."
-        )
-    return before[-1]
-
-
-def rolled_back(ledger: Ledger, version: str) -> str | None:
-    """Who took this version out of service and why; None when nobody did, or when it was released
-    again since.
-    """
-    for entry in reversed(ledger.history):
-        if entry.version == version:
-            return None
-        if entry.replaced == version and entry.action in ("rollback", "drop"):
-            return f"{entry.author}: {entry.reason}"
-    return None
-
-
 def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[ArtifactKey, str]]:
-    """Every artifact that must stay: of what answers now, and of the last `keep` releases of each
-    agent before it.
+    """What must stay: artifacts of what answers now and of the last `keep` releases before it.
 
     Raises:
         ReleaseError: a pointer cannot be read; then nothing should be removed.
@@ -384,7 +311,8 @@ def _path(store: ArtifactStore, agent: Agent, state: str) -> str:
     return f"{store.root}/{FOLDER}/{state}/{agent[0]}/{agent[1]}.json"
 
 
-def _version(entry: Entry | None) -> str | None:
+def version_of(entry: Entry | None) -> str | None:
+    """Its version; None where there is no entry."""
     return None if entry is None else entry.version
 
 

@@ -12,25 +12,23 @@ Difficulty, 1 to 5: see `synthesis.difficulty`.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from agent_assets.agent.loop import Limits, in_order
-from agent_assets.conversations.formats import from_swift
-from agent_assets.conversations.items import EvalItem, read_items
+from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.memories import read_memories, read_profile
 from agent_assets.conversations.messages import (
-    JsonObject,
     ToolSchema,
     canonical_json,
-    read_json_lines,
 )
 from agent_assets.errors import TrainingDataError
 from agent_assets.rl.config import RlConfig
+from agent_assets.rl.known import Known, call_key, is_fresh, is_held, read_known
 from agent_assets.synthesis.arguments.sampler import CannotSample
-from agent_assets.synthesis.build import HELDOUT_FILE, TRAIN_FILE, heldout_item
+from agent_assets.synthesis.build import heldout_item
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 from agent_assets.synthesis.questions.difficulty import difficulty as call_difficulty
 from agent_assets.synthesis.questions.question import Question, read_questions
@@ -54,17 +52,6 @@ class Scenario:
 
     item: EvalItem
     difficulty: int
-
-
-@dataclass(frozen=True)
-class Known:
-    """What training and held-out items already use: texts of questions, and calls with
-    arguments.
-    """
-
-    texts: frozenset[str]
-    trained_calls: frozenset[str]
-    heldout_calls: frozenset[str]
 
 
 async def make_scenarios(
@@ -130,24 +117,6 @@ async def make_scenarios(
     return sorted(kept, key=lambda scenario: scenario.item.id)
 
 
-def read_known(rows_folder: Path) -> Known:
-    """What the rows and held-out items of a train_jsonl artifact use."""
-    texts: set[str] = set()
-    trained: set[str] = set()
-    for row in read_json_lines(rows_folder / TRAIN_FILE):
-        for message in from_swift(row).messages:
-            if message.role == "user":
-                texts.add(message.content)
-            trained |= {_call_key(call.name, call.arguments) for call in message.tool_calls}
-    items = read_items(rows_folder / HELDOUT_FILE)
-    held = {
-        _call_key(call["name"], call["arguments"]) for item in items for call in item.gold_calls
-    }
-    return Known(
-        frozenset(texts | {item.question for item in items}), frozenset(trained), frozenset(held)
-    )
-
-
 def difficulty(item: EvalItem, schemas: Mapping[str, ToolSchema]) -> int:
     """How hard an item is; see `synthesis.difficulty`."""
     asks_more = item.kind == "abstention" or bool(item.memory_ids)
@@ -169,14 +138,14 @@ def hold_out(
     )[:count]
     asked = {one.item.id for one in held}
     used = {
-        _call_key(call["name"], call["arguments"]) for one in held for call in one.item.gold_calls
+        call_key(call["name"], call["arguments"]) for one in held for call in one.item.gold_calls
     }
     kept = [
         one
         for one in scenarios
         if one.item.id not in asked
         and not any(
-            _call_key(call["name"], call["arguments"]) in used for call in one.item.gold_calls
+            call_key(call["name"], call["arguments"]) in used for call in one.item.gold_calls
         )
     ]
     if not kept:
@@ -207,28 +176,6 @@ def schedule(scenarios: Sequence[Scenario], config: RlConfig) -> list[list[Scena
         [ranked[(step * count + n) % len(ranked)] for n in range(count)]
         for step in range(config.steps)
     ]
-
-
-def write_scenarios(path: Path, scenarios: Iterable[Scenario]) -> None:
-    """Write scenarios as canonical JSON lines."""
-    lines = [
-        canonical_json({"difficulty": one.difficulty, "item": asdict(one.item)})
-        for one in scenarios
-    ]
-    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-
-
-def summary(scenarios: Sequence[Scenario]) -> dict[str, object]:
-    """Counts for the UI."""
-    return {
-        "scenarios": len(scenarios),
-        "by_tool": dict(
-            sorted(Counter(scenario.item.tool or "none" for scenario in scenarios).items())
-        ),
-        "by_difficulty": {
-            str(key): n for key, n in sorted(Counter(one.difficulty for one in scenarios).items())
-        },
-    }
 
 
 def _interleaved(scenarios: Sequence[Scenario]) -> list[Scenario]:
@@ -295,7 +242,7 @@ def _tool_questions(
             fresh = [
                 question
                 for question in made
-                if question.split == "train" and _is_fresh(question, known)
+                if question.split == "train" and is_fresh(question, known)
             ]
             for question in fresh[: config.scenarios_per_tool]:
                 harder = (
@@ -345,7 +292,7 @@ def _elder_tasks(
     found: list[Task] = []
     for task in tasks:
         fresh = task.tools and task.question.split == "train" and task.question.text not in texts
-        if fresh and not _held(task.question.gold_calls, known):
+        if fresh and not is_held(task.question.gold_calls, known):
             texts.add(task.question.text)
             question = Question(**{**vars(task.question), "id": f"rl-{task.question.id}"})
             found.append(Task(**{**vars(task), "question": question}))
@@ -357,23 +304,3 @@ def _elder_tasks(
         if per_kind[key] <= config.scenarios_per_tool:
             kept.append(task)
     return kept
-
-
-def _is_fresh(question: Question, known: Known) -> bool:
-    keys = {
-        _call_key(call["name"], call["arguments"])
-        for call in question.gold_calls
-        if call["arguments"]
-    }
-    return not keys & (known.trained_calls | known.heldout_calls)
-
-
-def _held(calls: Iterable[JsonObject], known: Known) -> bool:
-    return any(
-        call["arguments"] and _call_key(call["name"], call["arguments"]) in known.heldout_calls
-        for call in calls
-    )
-
-
-def _call_key(name: str, arguments: JsonObject) -> str:
-    return canonical_json([name, arguments])

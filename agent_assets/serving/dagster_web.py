@@ -11,6 +11,17 @@ from agent_assets.serving.seals import Seal
 
 _SECONDS, _PING_SECONDS = 30.0, 2.0
 
+LAUNCH = """
+mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  ... on InvalidSubsetError { message } ... on RunConfigValidationInvalid { errors { message } } } }
+"""
+TERMINATE = """
+mutation($runId: String!, $policy: TerminateRunPolicy) {
+  terminateRun(runId: $runId, terminatePolicy: $policy) {
+  __typename ... on PythonError { message } } }
+"""
+
 
 class DagsterUnavailable(ServingError):
     """Dagster's web server does not take requests."""

@@ -14,7 +14,7 @@ from dagster import DagsterRunStatus
 
 from agent_assets.errors import ServingError
 from agent_assets.runs.device_queue import DeviceQueue, read_queue
-from agent_assets.serving.dagster_web import DagsterUnavailable, DagsterWeb
+from agent_assets.serving.dagster_web import LAUNCH, TERMINATE, DagsterUnavailable, DagsterWeb
 from agent_assets.serving.progress import job_progress, status_of, waiting_message, waits_for_device
 from agent_assets.serving.runs import agent_of, open_runs, open_runs_of
 from agent_assets.settings import Settings
@@ -28,16 +28,6 @@ JOB_TAG = "agent_assets/job"
 _LOCATION, _REPOSITORY = "agent_assets", "__repository__"
 _SHARED_AGE_SECONDS = 900.0
 
-_LAUNCH = """
-mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
-  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
-  ... on InvalidSubsetError { message } ... on RunConfigValidationInvalid { errors { message } } } }
-"""
-_TERMINATE = """
-mutation($runId: String!, $policy: TerminateRunPolicy) {
-  terminateRun(runId: $runId, terminatePolicy: $policy) {
-  __typename ... on PythonError { message } } }
-"""
 _CANCEL_SECONDS, _BETWEEN_SECONDS = 2.0, 0.2
 # progress is asked for every second; reading a long queue takes longer than reading one run
 _QUEUE_SECONDS = 5.0
@@ -170,8 +160,8 @@ class Jobs:
             # Dagster does not interrupt a run whose process is just being started; that one finds
             # itself cancelled.
             starting = run.status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
-            policy = "MARK_AS_CANCELED_IMMEDIATELY" if starting else "SAFE_TERMINATE"
-            answer = self.web.ask(_TERMINATE, {"runId": run.run_id, "policy": policy})[
+            policy = "MARK_AS_CANCELED_IMMEDIATELY" if starting else "SAFETERMINATE"
+            answer = self.web.ask(TERMINATE, {"runId": run.run_id, "policy": policy})[
                 "terminateRun"
             ]
             if answer["__typename"] == "TerminateRunSuccess":
@@ -299,7 +289,7 @@ class Jobs:
                 "tags": [{"key": name, "value": value} for name, value in all_tags.items()]
             },
         }
-        answer = self.web.ask(_LAUNCH, {"params": params})["launchRun"]
+        answer = self.web.ask(LAUNCH, {"params": params})["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
             raise DagsterUnavailable(
                 f"Dagster refused to start the run ({answer['__typename']}).",

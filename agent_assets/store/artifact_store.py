@@ -5,23 +5,21 @@ renamed in one step. On an object store, which has no rename, the manifest is up
 folder without one does not count.
 """
 
-import errno
-import fcntl
 import os
 import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import fsspec
 from pydantic import ValidationError
 
-from agent_assets.errors import CorruptArtifact, StoreError, StoreFull
+from agent_assets.errors import CorruptArtifact, StoreError
+from agent_assets.store.disk import disk_errors, locked, sync
 from agent_assets.store.manifest import MANIFEST_FILE, Manifest, file_names, hash_file, list_files
 
 STAGING = ".staging"
@@ -210,7 +208,7 @@ class ArtifactStore:
             self.temporary_folder(key)
             / f"{key.asset}-{fingerprint[:12]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         )
-        with self.lock(key, fingerprint), _disk_errors(self._workspace):
+        with self.lock(key, fingerprint), disk_errors(self._workspace):
             folder.mkdir(parents=True)
             try:
                 yield folder
@@ -222,12 +220,12 @@ class ArtifactStore:
         """Make a staged folder the artifact of `manifest.fingerprint`. Atomic: readers see all of
         it or nothing.
         """
-        with _disk_errors(self._workspace):
+        with disk_errors(self._workspace):
             (staging / MANIFEST_FILE).write_text(
                 manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
             )
             for path in [*list_files(staging), staging / MANIFEST_FILE]:
-                _sync(path)
+                sync(path)
             final = self._workspace / key.folder / manifest.fingerprint
             final.parent.mkdir(parents=True, exist_ok=True)
             if final.exists():
@@ -235,7 +233,7 @@ class ArtifactStore:
             if not self.local:
                 self._upload(staging, f"{self._root}/{key.folder}/{manifest.fingerprint}")
             staging.rename(final)
-            _sync(final.parent)
+            sync(final.parent)
         return Artifact(key=key, manifest=manifest, path=final)
 
     def set_aside(self, key: ArtifactKey, fingerprint: str) -> Path:
@@ -274,7 +272,7 @@ class ArtifactStore:
         if (final / MANIFEST_FILE).exists():
             return final
         final.parent.mkdir(parents=True, exist_ok=True)
-        with _disk_errors(self._workspace):
+        with disk_errors(self._workspace):
             partial = Path(tempfile.mkdtemp(prefix=f"{fingerprint[:12]}-", dir=final.parent))
             self._fs.get(f"{remote}/", f"{partial}/", recursive=True)
             if final.exists():  # another process was faster; both copies are the same bytes
@@ -294,9 +292,9 @@ class ArtifactStore:
         path = (
             self._workspace / _LOCKS / (f"{key.folder}/{fingerprint}".replace("/", "__") + ".lock")
         )
-        with _disk_errors(self._workspace):
+        with disk_errors(self._workspace):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle = _locked(path)
+            handle = locked(path)
         with handle:
             try:
                 yield
@@ -304,39 +302,3 @@ class ArtifactStore:
                 path.unlink(
                     missing_ok=True
                 )  # ten thousand elders would leave a file for each version ever built
-
-
-def _locked(path: Path) -> IO[str]:
-    """The file at `path`, open and locked; one that its last holder removed meanwhile is no
-    lock.
-    """
-    while True:
-        handle = path.open("w")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
-                return handle
-        handle.close()
-
-
-@contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(
-                f"No space left for the artifact store at {folder}.",
-                next_step="free space or point AGENT_ASSETS_STORE elsewhere, then materialize "
-                "again; "
-                "finished artifacts are kept.",
-            ) from error
-        raise
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -25,7 +25,8 @@ from agent_assets.pipeline.stage import (
     present_stages,
 )
 from agent_assets.pipeline.stages import release
-from agent_assets.release.pointer import current_entry, read_ledger, rollback
+from agent_assets.release.pointer import current_entry, read_ledger
+from agent_assets.release.rollback import rollback
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.manifest import CheckEntry
 from resources.store import StoreResource

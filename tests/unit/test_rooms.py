@@ -49,17 +49,14 @@ MAY_IMPORT = {
     "engines.servers": "engines engines.devices engines.launch errors",
     "engines.templates": "errors",
     # Training data.
-    "synthesis": "agent conversations errors llm strict_model synthesis.questions synthesis.rows "
-    "synthesis.tasks "
-    "synthesis.teachers synthesis.templates text",
+    "synthesis": "agent conversations errors llm strict_model synthesis.questions "
+    "synthesis.rows synthesis.tasks synthesis.teachers synthesis.templates text",
     "synthesis.arguments": "conversations text text.languages",
     "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments "
-    "synthesis.templates "
-    "text text.languages",
+    "synthesis.templates text text.languages",
     "synthesis.rows": "agent conversations errors synthesis synthesis.tasks text",
     "synthesis.tasks": "agent conversations errors synthesis synthesis.arguments "
-    "synthesis.questions "
-    "synthesis.templates text text.languages",
+    "synthesis.questions synthesis.templates text text.languages",
     "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows "
     "synthesis.tasks text text.languages",
     "synthesis.templates": "conversations errors strict_model synthesis.arguments text "
@@ -68,37 +65,28 @@ MAY_IMPORT = {
     "evaluation": "agent conversations errors text",
     "rl.backends": "agent conversations engines engines.launch engines.servers errors rl store",
     "rl": "agent conversations engines engines.servers errors evaluation llm strict_model "
-    "synthesis "
-    "synthesis.arguments synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers "
-    "synthesis.templates text",
+    "synthesis synthesis.arguments synthesis.questions synthesis.rows synthesis.tasks "
+    "synthesis.teachers synthesis.templates text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
     "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages "
-    "planning release rl "
-    "runs settings store strict_model synthesis",
-    "pipeline.stages": "agent agent.mcp conversations engines engines.servers engines.templates "
-    "errors "
-    "evaluation llm mongo pipeline release rl rl.backends settings store synthesis "
-    "synthesis.questions "
-    "synthesis.teachers text.languages",
+    "planning release rl runs settings store strict_model synthesis",
+    "pipeline.stages": "agent agent.mcp conversations engines engines.servers "
+    "engines.templates errors evaluation llm mongo pipeline release rl rl.backends settings "
+    "store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "mongo mongo.embedded privacy settings",
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages "
-    "planning release runs "
-    "settings store strict_model",
+    "planning release runs settings store strict_model",
     "services": "automation engines.devices errors mongo.embedded ports privacy runs serving "
     "settings",
-    "serving": "agent agent.mcp automation conversations engines engines.devices engines.launch "
-    "engines.servers "
-    "errors mongo pipeline pipeline.stages planning ports privacy release runs serving.routes "
-    "settings store "
-    "strict_model text",
+    "serving": "agent agent.mcp automation conversations engines engines.devices "
+    "engines.launch engines.servers errors mongo pipeline pipeline.stages planning ports "
+    "privacy release runs serving.routes settings store strict_model text",
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "errors runs serving settings",
-    "cli": "agent agent.mcp automation conversations demo engines engines.devices engines.launch "
-    "engines.servers "
-    "errors mongo mongo.embedded pipeline pipeline.stages planning privacy release runs services "
-    "serving "
-    "serving.ui settings store",
+    "cli": "agent agent.mcp automation conversations demo engines engines.devices "
+    "engines.launch engines.servers errors mongo mongo.embedded pipeline pipeline.stages "
+    "planning privacy release runs services serving serving.ui settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
 }
 

@@ -25,7 +25,7 @@ from agent_assets.pipeline.stage import (
     StageResult,
     StageRun,
 )
-from agent_assets.pipeline.stages.eval_report import ANSWERS_FILE
+from agent_assets.pipeline.stages.leak_check import has_leaks, leaks_of
 from agent_assets.release.records import (
     CANDIDATE_FILE,
     ITEMS_FILE,
@@ -35,7 +35,7 @@ from agent_assets.release.records import (
     Part,
     Verdict,
 )
-from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from agent_assets.store.artifact_store import Artifact, ArtifactStore
 from agent_assets.store.manifest import CheckEntry
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         parts=parts,
         scores=_scores(report.systems[system]),
         incomplete=tuple(_incomplete(run.inputs["eval_report"], merged)),
-        leaks=_leaks(run, system, reference, [item.question for item in held], prompts),
+        leaks=leaks_of(run, system, reference, [item.question for item in held], prompts),
         generation=run.generation,
     )
     (folder / CANDIDATE_FILE).write_text(
@@ -124,7 +124,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             ),
             CheckEntry(
                 name="no_leak",
-                passed=not _found(candidate.leaks),
+                passed=not has_leaks(candidate.leaks),
                 blocking=False,
                 metadata=candidate.leaks,
                 description=f"{candidate.leaks['answers']} answers, {candidate.leaks['elders']} "
@@ -175,14 +175,9 @@ def _judge_and_move(
 ) -> tuple[Verdict, str | None]:
     """The verdict, and the name of what answers afterwards."""
     from agent_assets.release.gate import judge
-    from agent_assets.release.pointer import (
-        current_entry,
-        move,
-        note_verdict,
-        release_key,
-        rolled_back,
-    )
+    from agent_assets.release.pointer import current_entry, move, note_verdict, release_key
     from agent_assets.release.records import read_candidate, read_items
+    from agent_assets.release.rollback import rolled_back
 
     agent = ledger.pipeline, ledger.agent
     candidate = read_candidate(artifact.path)
@@ -264,51 +259,6 @@ def _incomplete(report: Artifact, merged: Artifact) -> Iterator[str]:
             yield f"nothing proves that {words}"
         elif not checks[name].passed:
             yield f"it failed the check that {words}"
-
-
-def _leaks(
-    run: StageRun, system: str, reference: str, asked: list[str], prompts: list[str]
-) -> dict[str, int]:
-    from agent_assets.conversations.memories import read_memories
-    from agent_assets.release.leaks import find_leaks
-
-    answers = json.loads((run.path("eval_report") / ANSWERS_FILE).read_text(encoding="utf-8"))
-    own = read_memories(run.path("elder_memories")) if run.partition else []
-    return find_leaks(
-        list(answers[system].values()),
-        own=[text for memory in own for text in (memory.question, memory.answer)],
-        asked=[*asked, *prompts],
-        usual=answers[reference].values(),
-        others=_others(run) if run.partition else (),
-        canary_pattern=run.config.release.canary_pattern,
-    ).as_dict()
-
-
-def _others(run: StageRun) -> Iterator[list[str]]:
-    """Memories of other elders as the store has them, the nearest in hash order: equal candidates,
-    equal choice.
-    """
-    from agent_assets.conversations.memories import MEMORIES_FILE, read_memories
-    from agent_assets.store.data_locations import versions
-
-    store: ArtifactStore = run.context.resources.store
-    folder = f"{store.root}/{run.config.name}/elder_memories"
-    names = {
-        str(path).rstrip("/").rsplit("/", 1)[-1] for path in store.filesystem.glob(f"{folder}/*")
-    } - {run.partition}
-    chosen = sorted(
-        names, key=lambda name: hashlib.sha256(f"{run.partition}/{name}".encode()).digest()
-    )
-    for name in chosen[: run.config.release.leak_elders]:
-        key = ArtifactKey(run.config.name, "elder_memories", name)
-        for latest in versions(store, key)[:1]:
-            artifact = store.find(key, latest.fingerprint)
-            if artifact is not None and (artifact.path / MEMORIES_FILE).is_file():
-                yield [memory.answer for memory in read_memories(artifact.path)]
-
-
-def _found(leaks: Mapping[str, int]) -> bool:
-    return bool(leaks["canaries"] or leaks["cross_answers"])
 
 
 STAGE = Stage(

@@ -48,12 +48,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.conversations.items import write_items
     from agent_assets.evaluation.plots import reward_curve
     from agent_assets.rl.records import write_outcome
-    from agent_assets.rl.scenarios import (
-        HELDOUT_SCENARIOS_FILE,
-        SCENARIOS_FILE,
-        summary,
-        write_scenarios,
-    )
+    from agent_assets.rl.scenario_file import summary, write_scenarios
+    from agent_assets.rl.scenarios import HELDOUT_SCENARIOS_FILE, SCENARIOS_FILE
 
     started = time.monotonic()
     work = resume_folder(folder)

@@ -23,10 +23,9 @@ from agent_assets.release.pointer import (
     read_ledger,
     released_agents,
     released_fingerprints,
-    rollback,
-    rolled_back,
 )
 from agent_assets.release.records import Verdict
+from agent_assets.release.rollback import rollback, rolled_back
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.tombstones import bury, revive
 from support.release_cases import add_release, release
