@@ -1,7 +1,7 @@
 """Questions of one tool in one language, and questions whose answer nobody told."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
 from agent_assets.synthesis.arguments.sampler import sample_arguments
@@ -25,7 +25,7 @@ HELDOUT_ARGUMENTS_SHARE = 0.25
 ATTEMPTS = 50  # to find arguments that were not used yet
 
 
-def heldout_side(tool: str, arguments: JsonObject) -> bool:
+def is_heldout(tool: str, arguments: JsonObject) -> bool:
     """Whether arguments belong to held-out items."""
     return in_share(HELDOUT_ARGUMENTS_SHARE, "side", tool, canonical_json(arguments))
 
@@ -57,12 +57,15 @@ def tool_questions(
     if not tool.parameters.get("properties"):
         train = _Use("t", "train", config.per_tool_without_arguments)
         held = _Use("u", "heldout", config.heldout_per_tool_without_arguments)
-        return [*maker.ask(train, seen, sided=False), *maker.ask(held, unseen, sided=False)]
+        return [
+            *maker.ask(train, seen, split_by_hash=False),
+            *maker.ask(held, unseen, split_by_hash=False),
+        ]
     train = _Use("t", "train", config.per_tool)
     trained = list(maker.ask(train, seen))
     if not trained:
         # So few possible arguments that all of them are on the held-out side: training takes them.
-        return list(maker.ask(train, seen, sided=False))
+        return list(maker.ask(train, seen, split_by_hash=False))
     held_seen = maker.ask(_Use("s", "heldout", config.heldout_per_tool), seen)
     held_unseen = maker.ask(_Use("u", "heldout", config.heldout_per_tool), unseen)
     return [*trained, *held_seen, *held_unseen]
@@ -88,9 +91,9 @@ class _Maker:
     texts: set[str]
 
     def ask(
-        self, use: _Use, wordings: Sequence[Wording], *, sided: bool = True
+        self, use: _Use, wordings: Sequence[Wording], *, split_by_hash: bool = True
     ) -> Iterator[Question]:
-        """Questions of one use, wordings taking turns. `sided` keeps arguments on the side of their
+        """Questions of one use, wordings taking turns. `split_by_hash` keeps arguments on the side of their
         split.
 
         Fewer come out where neither new arguments nor a new text are found.
@@ -114,13 +117,13 @@ class _Maker:
                 text, key = self._text(wording, arguments), canonical_json(arguments)
                 # Training may ask for the same in two wordings; every held-out item asks for
                 # something else.
-                fits = not sided or heldout_side(self.tool.name, arguments) is (
+                fits = not split_by_hash or is_heldout(self.tool.name, arguments) is (
                     use.split == "heldout"
                 )
                 if (
                     fits
                     and text not in self.texts
-                    and not (sided and use.split == "heldout" and key in used)
+                    and not (split_by_hash and use.split == "heldout" and key in used)
                 ):
                     failed = 0
                     used.add(key)
@@ -174,51 +177,45 @@ def never_told_questions(
     """Questions that search finds nothing for, a share of them held out."""
     recall = words.recall
     assert recall is not None, "called only with one"
-    made = [
-        Wording(
-            f"never_told.{language}.{short_hash('never_told', language, text)}",
-            text,
-            frozenset(),
-            one_day=False,
-        )
-        for text in recall.never_told.get(language, LanguageWords()).questions
-        if text not in texts
-    ]
-    for wording in split_wordings(
-        made, key=f"never_told|{language}", unseen_share=config.unseen_share
-    ):
-        texts.add(wording.text)
-        yield Question(
-            id=wording.id,
-            text=wording.text,
-            language=language,
-            tools=(recall.tool,),
-            split="train" if wording.seen else "heldout",
-            wording=wording.id,
-            wording_seen=wording.seen,
-            gold_calls=({"name": recall.tool, "arguments": {recall.parameter: wording.text}},),
-            kind="abstention",
-            difficulty=3,
-        )
+    asked = recall.never_told.get(language, LanguageWords()).questions
+    for question in _abstentions("never_told", "never_told", asked, language, config, texts):
+        calls = ({"name": recall.tool, "arguments": {recall.parameter: question.text}},)
+        yield replace(question, tools=(recall.tool,), gold_calls=calls, difficulty=3)
 
 
 def unanswerable_questions(
     words: WordingsFile, language: LanguageCode, config: QuestionsConfig, texts: set[str]
 ) -> Iterator[Question]:
     """Questions of the wordings file that no tool can answer, a share of them held out."""
+    asked = words.unanswerable.get(language, LanguageWords()).questions
+    yield from _abstentions("unanswerable", "none", asked, language, config, texts)
+
+
+def _abstentions(
+    name: str,
+    salt: str,
+    asked: Sequence[str],
+    language: LanguageCode,
+    config: QuestionsConfig,
+    texts: set[str],
+) -> Iterator[Question]:
+    """Questions to be answered with "never told" or "cannot", without calls; no text twice.
+
+    Args:
+        name: of the wordings; `salt` is what their ids are hashed with.
+        texts: of all questions so far; these are added.
+    """
     made = [
         Wording(
-            f"unanswerable.{language}.{short_hash('none', language, text)}",
+            f"{name}.{language}.{short_hash(salt, language, text)}",
             text,
             frozenset(),
             one_day=False,
         )
-        for text in words.unanswerable.get(language, LanguageWords()).questions
+        for text in asked
         if text not in texts
     ]
-    for wording in split_wordings(
-        made, key=f"unanswerable|{language}", unseen_share=config.unseen_share
-    ):
+    for wording in split_wordings(made, key=f"{name}|{language}", unseen_share=config.unseen_share):
         texts.add(wording.text)
         yield Question(
             id=wording.id,

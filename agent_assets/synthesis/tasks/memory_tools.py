@@ -9,7 +9,7 @@ from typing import cast
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.synthesis.arguments.from_memories import MemoryArguments
 from agent_assets.synthesis.questions.question import Question, Split
-from agent_assets.synthesis.questions.scripted import heldout_side
+from agent_assets.synthesis.questions.scripted import is_heldout
 from agent_assets.synthesis.tasks.elder import Elder
 from agent_assets.synthesis.tasks.script import Script, memories_answer
 from agent_assets.synthesis.tasks.task import Task
@@ -47,7 +47,7 @@ def memory_tool_tasks(
                 # Training may ask for the same thing in two wordings; a held-out item asks for
                 # something new.
                 fresh = text not in used and (split == "train" or str(chosen) not in used)
-                if fresh and heldout_side(tool.name, chosen) is (split == "heldout"):
+                if fresh and is_heldout(tool.name, chosen) is (split == "heldout"):
                     used |= {text, str(chosen)}
                     question = replace(
                         wording,
