@@ -93,8 +93,8 @@ class _Maker:
     def ask(
         self, use: _Use, wordings: Sequence[Wording], *, split_by_hash: bool = True
     ) -> Iterator[Question]:
-        """Questions of one use, wordings taking turns. `split_by_hash` keeps arguments on the side of their
-        split.
+        """Questions of one use, wordings taking turns. `split_by_hash` keeps arguments on the
+        side of their split.
 
         Fewer come out where neither new arguments nor a new text are found.
         """
