@@ -137,7 +137,9 @@ def load_automation(path: Path | None = None) -> AutomationConfig:
             f"{path} is missing.", next_step="restore it, or unset AGENT_ASSETS_AUTOMATION."
         ) from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {error}.", next_step="correct the file.") from None
+        raise ConfigError(
+            f"{path} is not valid YAML: {error}.", next_step="correct the file."
+        ) from None
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"

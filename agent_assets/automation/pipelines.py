@@ -57,7 +57,8 @@ def load_graphs() -> list[Graph]:
     configuration.
 
     Raises:
-        ConfigError: a file is no YAML, or does not describe a pipeline, or two have one name.
+        ConfigError: a file is not valid YAML, or does not describe a pipeline, or two have one
+            name.
     """
     with yaml_errors_told():
         tree = dg.ComponentTree.for_project(Path(__file__).resolve().parent.parent)

@@ -62,7 +62,7 @@ def create_token(elder: str | None, admin: bool, read: bool, name: str, days: fl
     from agent_assets.serving.commands import create_token as create
 
     if days is not None and math.isnan(days):
-        raise click.UsageError("--days is no number.")
+        raise click.UsageError("--days is not a number.")
     if (elder is not None) + admin + read != 1:
         raise click.UsageError("give one of --elder, --admin, --read.")
     scope = "elder" if elder is not None else "admin" if admin else "read"

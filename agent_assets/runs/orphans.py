@@ -3,7 +3,7 @@ given back.
 
 The code server watches the processes of the runs it started, for as long as it lives itself; nobody
 watches a run executed in a process of ours, or those of a machine that lost its power. Such a run
-would keep its place in the pool for ever, and its elder would never be refreshed.
+would keep its place in the pool forever, and its elder would never be refreshed.
 """
 
 import os

@@ -296,7 +296,7 @@ def test_the_plan_as_json_and_text() -> None:
         ("nightly: {cron: every day}", "no cron expression"),
         ("nightly: {timezone: Mars}", "no time zone"),
         ("watch: {debounce: 5}", "did you mean 'debounce_s'"),
-        ("watch: [", "is no YAML"),
+        ("watch: [", "is not valid YAML"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, text: str, said: str) -> None:

@@ -67,7 +67,7 @@ def run_program(
     Raises:
         EngineTimeout, EngineOutOfMemory: a limit was passed; the program was ended.
         StoreFull: no space was left.
-        EngineFailed: it ended otherwise than with a result; or the error that the program itself
+        EngineFailed: it ended without a result; or the error that the program itself
             reported.
     """
     work_dir.mkdir(parents=True, exist_ok=True)

@@ -173,7 +173,7 @@ class StepReporter(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float],
         **kwargs: object,
     ) -> None:
-        """Keep the numbers of the step; nothing is saved after a loss that is no number."""
+        """Keep the numbers of the step; nothing is saved after a loss that is NaN or infinite."""
         if "loss" not in logs:
             return
         loss, norm = float(logs["loss"]), float(logs["grad_norm"])

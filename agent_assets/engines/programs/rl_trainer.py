@@ -87,8 +87,8 @@ class Learner:
         """Make one step, and its checkpoint.
 
         Raises:
-            EngineFailed: the loss or its gradient is no number; the checkpoint before stays the
-                last one.
+            EngineFailed: the loss or its gradient is NaN or infinite; the checkpoint before stays
+                the last one.
         """
         import torch
 

@@ -28,7 +28,7 @@ def train(params: GrpoParams, say: Say) -> None:
     Raises:
         BaseModelError: the base model cannot be trained, or the adapter belongs to another one.
         TrainingDataError: a question does not fit into the context.
-        EngineFailed: the loss is no number, or rollouts could not go on.
+        EngineFailed: the loss is NaN or infinite, or rollouts could not go on.
     """
     rows = read_json_lines(params.rows_file)
     check_template(params.model_dir)

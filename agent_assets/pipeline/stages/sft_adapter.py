@@ -16,7 +16,7 @@ LOSS_FILE = "loss.jsonl"
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the adapter depends on: the hyper-parameters.
 
-    Not the device, though a GPU rounds otherwise than a CPU: an adapter made on one stands for
+    Not the device, though a GPU rounds differently from a CPU: an adapter made on one stands for
     both, and says on which.
     """
     return pipeline.config.sft_adapter.fingerprint_settings()

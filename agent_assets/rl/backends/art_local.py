@@ -13,7 +13,7 @@ traps:
 - It starts from the adapter in checkpoint 0000, whose configuration has to name the base by its
   folder.
 - It works in this process, outside of lease and limits: `enforce_limits` holds it to both.
-- It saves a checkpoint after a loss that is no number: that one is deleted, and the run ends.
+- It saves a checkpoint after a loss that is NaN or infinite: that one is deleted, and the run ends.
 - Its sequences, at most as long as the context, have to be a whole number of chunks: the chunk is
   made to fit.
 """

@@ -147,7 +147,7 @@ class EngineBackend:
         A step whose groups all have equal rewards keeps the adapter as it is and still counts.
 
         Raises:
-            EngineError: trainer or server failed, or the loss is no number.
+            EngineError: trainer or server failed, or the loss is NaN or infinite.
             ConfigError: a hyper-parameter other than those of the configuration.
         """
         from art.types import LocalTrainResult

@@ -64,7 +64,7 @@ def _serve(app: UiGuard, port: int) -> None:
         # Whose a connection is decides who is let in: no header of a proxy may say something else.
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,  # open pages hold websockets for ever
+        timeout_graceful_shutdown=_DRAIN_SECONDS,  # open pages hold websockets forever
     )
 
 

@@ -33,7 +33,7 @@ def double(number: int) -> int:
 
 @server.tool(annotations=ToolAnnotations(destructive_hint=True))
 def forget(number: int) -> str:
-    """Forget a number for ever."""
+    """Forget a number forever."""
     note("forget", number)
     return "forgotten"
 
