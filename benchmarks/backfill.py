@@ -1,18 +1,17 @@
-"""What a backfill of elders costs: the real graph, daemon and queue as `agent-assets up` has them,
-a tiny model.
+"""What a backfill of elders costs: the real graph, daemon and queue as `agent-assets up` has them, a tiny model.
 
-python benchmarks/backfill.py [--quick]    about 25 minutes; --quick under 4, with two elders instead of eight
+python benchmarks/backfill.py [--quick]    about 15 minutes; --quick under 4, with two elders instead of eight
 
-Needs the CPU engine environment (`make setup`). The last line is one JSON object: quiet_cpu_share
-CPU seconds per second of `up` with its MongoDB when nothing happens waiting_cpu_share     CPU
-seconds per second of a run that is prepared and waits for the device op_pool_cpu_share     the same
-of a run that waits for Dagster's own pool of steps (`granularity: op`): the peer slowdown
-steps per second of a training with three runs waiting, by those of the same training alone cancel_s
-the longest time from POST /train/cancel to the end of a run: queued, prepared, training elders,
-elders_per_hour device_busy_share     time for which a run held the device, by the wall time of the
-backfill from its request first_released_share  time until the first elder is released, by the N-th
-part of the whole backfill chat_first_s          median time from a question to the first words of
-its answer (/chat/stream), nothing else
+Needs the CPU engine environment (`make setup`). The last line is one JSON object:
+quiet_cpu_share       CPU seconds per second of `up` with its MongoDB when nothing happens
+waiting_cpu_share     CPU seconds per second of a run that is prepared and waits for the device
+op_pool_cpu_share     the same of a run that waits for Dagster's own pool of steps (`granularity: op`): the peer
+slowdown              steps per second of a training with three runs waiting, by those of the same training alone
+cancel_s              the longest time from POST /train/cancel to the end of a run: queued, prepared, training
+elders, elders_per_hour
+device_busy_share     time for which a run held the device, by the wall time of the backfill from its request
+first_released_share  time until the first elder is released, by the N-th part of the whole backfill
+chat_first_s          median time from a question to the first words of its answer (/chat/stream), nothing else
                       going on; chat_whole_s to its end
 chat_training_first_s  the same while an elder trains on the same cores, one question after the other without a pause;
                       chat_training_whole_s to the end of the answer
@@ -425,7 +424,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="two elders and short trainings")
     quick = parser.parse_args().quick
-    number, epochs, seconds = (2, 2.0, 15.0) if quick else (8, 8.0, 60.0)
+    number, epochs, seconds = (2, 2.0, 15.0) if quick else (8, 4.0, 60.0)
     four, last = [f"waiting-{n}" for n in range(4)], ["last"]
     elders = [f"elder-{n:02d}" for n in range(number)]
     figures: dict[str, Any] = {"benchmark": "backfill", "quick": quick, **machine()}

@@ -2,24 +2,21 @@
 
 python benchmarks/data.py [--quick]        about 2 minutes; --quick under a minute, over fewer elders
 
-The last line is one JSON object: rollout_ratio        time of 64 rollouts (two model turns, one
-tool call) against a model server that answers after
-                     200 ms, 16 at a time, by the time one at a time (the mean of the first 8, times
-                     64)
+The last line is one JSON object:
+rollout_ratio        time of 64 rollouts (two model turns, one tool call) against a model server that answers after
+                     200 ms, 16 at a time, by the time one at a time (the mean of the first 8, times 64)
 raw_rows_s           answers a second of a bare find_raw_batches pass over the collection, batches not decoded
 raw_decoded_rows_s   the same, every document decoded
 read_rows_s          answers a second read into memories
 floor_rows_s         the least a program in Python can do: answers sorted by elder, each written as a JSON line into its
-                     elder's file, that elder's other files empty; no memories, no questions, no
-                     checks
+                     elder's file, that elder's other files empty; no memories, no questions, no checks
 jsonl_rows_s         closed-book rows a second from MongoDB to train.jsonl: read, write memories, build, check, write
 committed_rows_s     the same into the store: hashed, with a manifest, flushed to disk
 jsonl_vs_raw_ratio   jsonl_rows_s by raw_rows_s
 floor_vs_raw_ratio   floor_rows_s by raw_rows_s: what jsonl_vs_raw_ratio cannot exceed
 jsonl_vs_decoded_ratio  jsonl_rows_s by raw_decoded_rows_s
 unchanged_ratio      time to find every elder's rows unchanged, by the time to make and commit them: checksums of all
-                     answers as the nightly plan takes them, look up by fingerprint, verify the hash
-                     of every file
+                     answers as the nightly plan takes them, look up by fingerprint, verify the hash of every file
 reread_ratio         the same with every answer read and digested instead of summed up by checksums
 identical            whether rows made again from the database are the same bytes
 trace_ms             milliseconds of CPU that one traced step costs; untraced_us: microseconds of one nobody traces

@@ -2,15 +2,15 @@
 
 python benchmarks/plan.py [--quick]        about 5 minutes; --quick under a minute, its night over a smaller fleet
 
-History is written into Dagster's SQLite in bulk, as 5 materializations per elder. The last line is
-one JSON object: plan_10k_warm_s     the plan of 10,000 elders (50,003 cells) when the index has
-seen the history (median of 5) plan_10k_cold_s     the same with an empty index: every event is read
-and decoded time_10k_over_1k    warm time at 10,000 elders by warm time at 1,000 vs_resolver_ratio
-warm time per cell by that of Dagster's CachingStaleStatusResolver, on a sample of its cells
+History is written into Dagster's SQLite in bulk, as 5 materializations per elder. The last line is one JSON object:
+plan_10k_warm_s     the plan of 10,000 elders (50,003 cells) when the index has seen the history (median of 5)
+plan_10k_cold_s     the same with an empty index: every event is read and decoded
+time_10k_over_1k    warm time at 10,000 elders by warm time at 1,000
+vs_resolver_ratio   warm time per cell by that of Dagster's CachingStaleStatusResolver, on a sample of its cells
 one_changed         cells and elders in the plan after one elder's memories changed among 10,000
-request_1000_s      a tick that requests the runs of 1,000 stale elders among 10,000 signature_1m_s
-signatures of 10,000 elders over 1,000,000 answers, from the index (median of 5) noop_night_s
-a night with nothing changed: full content check of 10,000 elders x 100 answers, plan, requests
+request_1000_s      a tick that requests the runs of 1,000 stale elders among 10,000
+signature_1m_s      signatures of 10,000 elders over 1,000,000 answers, from the index (median of 5)
+noop_night_s        a night with nothing changed: full content check of 10,000 elders x 100 answers, plan, requests
 noop_night_runs     runs it starts
 """  # noqa: E501
 

@@ -1,16 +1,15 @@
-"""Rows of the scripted teacher on MCP servers of other people: are they valid, and is every tool
-covered or named?
+"""Rows of the scripted teacher on MCP servers of other people: are they valid, and is every tool covered or named?
 
 python benchmarks/public_servers.py [--quick]      half a minute after the installs; --quick leaves out the one from npm
 
-Servers are installed into a temporary folder, in the versions below, and work on a repository, a
-database and a folder made for this. Every row that was kept is replayed: its calls are checked
-against the schema and executed once more.
+Servers are installed into a temporary folder, in the versions below, and work on a repository, a database and a folder
+made for this. Every row that was kept is replayed: its calls are checked against the schema and executed once more.
 
-The last line is one JSON object. For each server, and over all of them: valid_on_replay   share of
-kept rows whose calls are valid and whose read-only results come again, target >= 0.95 covered
-tools with training calls unnamed           tools that are neither covered nor named as uncoverable
-with a reason, target 0 uncovered         reason by tool
+The last line is one JSON object. For each server, and over all of them:
+valid_on_replay   share of kept rows whose calls are valid and whose read-only results come again, target >= 0.95
+covered           tools with training calls
+unnamed           tools that are neither covered nor named as uncoverable with a reason, target 0
+uncovered         reason by tool
 """  # noqa: E501
 
 import argparse

@@ -1,16 +1,14 @@
-"""What serving many elders costs: `agent-assets serve` with its shipped settings, on SmolLM2-135M
-and random adapters.
+"""What serving many elders costs: `agent-assets serve` with its shipped settings, on SmolLM2-135M and random adapters.
 
 python benchmarks/serving.py [--quick]        about 6 minutes; --quick under three, with fewer requests
 
-Needs the CPU engine environment (`make setup`). The last line is one JSON object: mixed_ratio
-tokens/s of 8 adapters mixed, 8 requests at a time, by those of the same engine on one merged
+Needs the CPU engine environment (`make setup`). The last line is one JSON object:
+mixed_ratio             tokens/s of 8 adapters mixed, 8 requests at a time, by those of the same engine on one merged
                         model
 memory_per_elder_ratio  resident memory of that server beyond the merged model's, per adapter, by the adapter's file
 cold_set_ratio          tokens/s of 32 elders on 8 slots by those of 8 elders on 8 slots, through the API
 wrong_adapter           replies of both whose log probabilities are nearer to those of another elder asked alone than to
-                        those of the own; fingerprint_margin is the smallest ratio of these
-                        distances, 1 would be wrong
+                        those of the own; fingerprint_margin is the smallest ratio of these distances, 1 would be wrong
 api_overhead_ms_p50     one token through the API by the same one asked of vLLM directly, difference of the medians
 chat_p50_ms, chat_p99_ms, chat_5xx, chat_lost  of /chat under 16 clients of 16 elders for two minutes (quick: 8 clients)
 models_page_ms, health_ms  medians with 10,000 released elders
