@@ -8,9 +8,8 @@ from typing import Any
 
 import httpx
 
-_ANSWER_TOKEN = (
-    "260"  # " the" or whatever a vocabulary has there: log probabilities are those before the bias
-)
+# " the" or whatever a vocabulary has there: log probabilities are those before the bias
+_ANSWER_TOKEN = "260"
 TOPICS = [
     "childhood",
     "work",

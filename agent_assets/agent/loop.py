@@ -53,12 +53,10 @@ class StopReason(StrEnum):
 
     ANSWERED = "answered"  # the model answered without another call
     MAX_TURNS = "max_turns"  # it still called tools in its last turn
-    MAX_TOOL_CALLS = (
-        "max_tool_calls"  # its next calls would have been too many: they were not executed
-    )
-    MAX_TOKENS = (
-        "max_tokens"  # it had used its tokens and still wanted to call: the calls were not executed
-    )
+    # its next calls would have been too many: they were not executed
+    MAX_TOOL_CALLS = "max_tool_calls"
+    # it had used its tokens and still wanted to call: the calls were not executed
+    MAX_TOKENS = "max_tokens"
     TIMEOUT = "timeout"  # time ran out; the unfinished turn is left out
     TRUNCATED = "truncated"  # an answer was cut at the longest that is allowed; it is left out
     REFUSED = "refused"  # the model, or a filter of its server, refused to answer

@@ -180,9 +180,8 @@ def _batches(conversation: Conversation) -> Iterator[tuple[Message, list[Message
 
 
 def _flatten(conversation: Conversation) -> Iterator[tuple[_Kind, str]]:
-    open_turn = (
-        False  # an assistant message without results: what an assistant says next would run into it
-    )
+    # an assistant message without results: what an assistant says next would run into it
+    open_turn = False
     for number, (message, results) in enumerate(_batches(conversation), start=1):
         if message.role == "system" and number > 1:
             raise bad_row(number, "a system prompt that is not first")

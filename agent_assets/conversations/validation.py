@@ -30,9 +30,8 @@ class RejectReason(StrEnum):
     WRONG_TYPE = "wrong_type"  # text where a number belongs, and the like
     NOT_IN_ENUM = "not_in_enum"  # not one of the allowed values
     BAD_FORMAT = "bad_format"  # a date that is no date, a pattern not matched
-    OUT_OF_RANGE = (
-        "out_of_range"  # a number too large, a list too short, any other limit of the schema
-    )
+    # a number too large, a list too short, any other limit of the schema
+    OUT_OF_RANGE = "out_of_range"
     # The shape of a conversation.
     EMPTY = "empty"  # no messages, or a message that says nothing and calls nothing
     NO_ANSWER = "no_answer"  # it does not end with an assistant's text
@@ -40,9 +39,8 @@ class RejectReason(StrEnum):
     UNPAIRED_CALL = "unpaired_call"  # a call without a result
     UNPAIRED_RESULT = "unpaired_result"  # a result without a call
     TOO_LONG = "too_long"  # more characters than fit the model
-    DUPLICATE = (
-        "duplicate"  # a call id used twice; of rows: the same question or calls as another row
-    )
+    # a call id used twice; of rows: the same question or calls as another row
+    DUPLICATE = "duplicate"
     # What only synthesis can see.
     OBSERVATION_IS_ERROR = "observation_is_error"  # the tool answered with an error
     OBSERVATION_DIFFERS = "observation_differs"  # calling again gave another result
@@ -53,9 +51,8 @@ class RejectReason(StrEnum):
     NOT_ABSTAINED = "not_abstained"  # nothing is known, and the answer does not say so
     WRONG_TOOL = "wrong_tool"  # none of the tools that answer the question was called
     BANNED = "banned"  # a pattern of train_jsonl.banned occurs
-    WRITES = (
-        "writes"  # the server says that the tool changes things, and it is not in allow_writing
-    )
+    # the server says that the tool changes things, and it is not in allow_writing
+    WRITES = "writes"
     TOOL_SERVER_FAILED = "tool_server_failed"  # a tool server died twice on this question
     NO_RESULT = "no_result"  # the tool found nothing where an answer was expected
     UNEXPECTED_RESULT = "unexpected_result"  # the tool found something where nothing was expected

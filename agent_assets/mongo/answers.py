@@ -31,9 +31,8 @@ class SkipReason(StrEnum):
     TOO_LONG = "too_long"
     NO_QUESTION = "no_question"  # the question it answers is gone
     SUPERSEDED = "superseded"  # the same person answered the same question again later
-    PROFILE_FIELD = (
-        "profile_field"  # a name or trait that is not text, or too long for a system prompt
-    )
+    # a name or trait that is not text, or too long for a system prompt
+    PROFILE_FIELD = "profile_field"
     LANGUAGE = "language"  # neither an ISO 639 code nor a name that the rules of a language list
 
 

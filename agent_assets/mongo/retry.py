@@ -26,9 +26,8 @@ TRANSIENT = (
     ConnectionFailure,
     CursorNotFound,
 )  # ServerSelectionTimeoutError and AutoReconnect are the first
-_LONGEST_ANSWER_MS = (
-    120_000  # a hanging server is an error in the end; sorting a million answers takes seconds
-)
+# a hanging server is an error in the end; sorting a million answers takes seconds
+_LONGEST_ANSWER_MS = 120_000
 _AUTHENTICATION_FAILED, _UNAUTHORIZED = 18, 13
 
 

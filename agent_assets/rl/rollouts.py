@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai.types.chat.chat_completion import ChatCompletion, Choice
 
-OVER_LENGTH = (
-    "over_length"  # an answer was cut at max_tokens, or the conversation does not fit the context
-)
+# an answer was cut at max_tokens, or the conversation does not fit the context
+OVER_LENGTH = "over_length"
 TOOL_SERVER_FAILED = "tool_server_failed"
 UNSCORED = {
     TOOL_SERVER_FAILED: "tool server failed",

@@ -53,9 +53,8 @@ from agent_assets.errors import ConfigError
 
 MAX_RESULT_BYTES = 1_000_000
 
-_CALL_GRACE_S = (
-    5.0  # beyond the request's own timeout, for a connection that hangs instead of timing out
-)
+# beyond the request's own timeout, for a connection that hangs instead of timing out
+_CALL_GRACE_S = 5.0
 
 # What fastmcp and the MCP SDK let out when a server cannot be reached, dies, or answers outside the
 # protocol.

@@ -25,9 +25,8 @@ from agent_assets.settings import REPOSITORY
 
 T = TypeVar("T")
 _STOP_SECONDS = 10.0
-_MEASURE_SECONDS = (
-    1.0  # between two looks at messages and memory; the end of the program is noticed at once
-)
+# between two looks at messages and memory; the end of the program is noticed at once
+_MEASURE_SECONDS = 1.0
 _ANSWER_SECONDS = 0.05  # between two looks for an answer that a step of training waits for
 # Engines that train and evaluate let those go first that somebody waits for: the model server of
 # the API, the UI.

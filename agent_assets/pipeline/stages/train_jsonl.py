@@ -28,9 +28,8 @@ from agent_assets.store.manifest import CheckEntry
 if TYPE_CHECKING:
     from agent_assets.synthesis.teachers.run import LlmTeaching
 
-TOOL_RESTARTS = (
-    4  # of dying tool servers in one materialization, with a language model as the teacher
-)
+# of dying tool servers in one materialization, with a language model as the teacher
+TOOL_RESTARTS = 4
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:

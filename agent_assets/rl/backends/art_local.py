@@ -47,9 +47,8 @@ if TYPE_CHECKING:
 
 RUNTIME_VARIABLE = "ART_VLLM_RUNTIME_BIN"
 _BASE = "base_model_name_or_path"
-_CHUNK = (
-    1024  # tokens whose log-probabilities ART computes at once, where it is not told another number
-)
+# tokens whose log-probabilities ART computes at once, where it is not told another number
+_CHUNK = 1024
 
 
 def internal_config(config: RlConfig, model_dir: Path, adapter_dir: Path) -> JsonObject:
