@@ -160,7 +160,7 @@ class Jobs:
             # Dagster does not interrupt a run whose process is just being started; that one finds
             # itself cancelled.
             starting = run.status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
-            policy = "MARK_AS_CANCELED_IMMEDIATELY" if starting else "SAFETERMINATE"
+            policy = "MARK_AS_CANCELED_IMMEDIATELY" if starting else "SAFE_TERMINATE"
             answer = self.web.ask(TERMINATE, {"runId": run.run_id, "policy": policy})[
                 "terminateRun"
             ]

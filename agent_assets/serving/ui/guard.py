@@ -70,9 +70,8 @@ class UiGuard:
     async def _foreign(self, connection: HTTPConnection) -> bool:
         try:
             return await self._pages.foreign(connection)
-        except (
-            MongoUnavailable
-        ):  # whether there are tokens is not known: then only names of this machine count
+        except MongoUnavailable:
+            # Whether there are tokens is not known: then only names of this machine count.
             return True
 
     async def _caller(self, connection: HTTPConnection) -> Caller:

@@ -70,7 +70,6 @@ def _serve(app: UiGuard, port: int) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    with suppress(
-        asyncio.CancelledError
-    ):  # raised on Ctrl-C (encode/uvicorn#1160): the server is going down as wanted
+    # Raised on Ctrl-C (encode/uvicorn#1160): the server is going down as wanted.
+    with suppress(asyncio.CancelledError):
         yield
