@@ -89,7 +89,8 @@ async def _run_item(
         AgentAssetsError,
         OpenAIError,
         OSError,
-    ) as error:  # recorded by name, counted, shown in the report
+    ) as error:
+        # Recorded by name, counted, shown in the report
         return ItemResult(item, (), "", time.monotonic() - started, error=type(error).__name__)
     failure = "ItemTimeout" if rollout.stop_reason is StopReason.TIMEOUT else None
     return ItemResult(

@@ -56,9 +56,8 @@ def _told(error: BaseException) -> str | None:
             "YAML: "
             f"{error.problem}."
         )
-    if isinstance(
-        error, ValidationError
-    ):  # its own text would quote the values, which may be secrets
+    # Its own text would quote the values, which may be secrets
+    if isinstance(error, ValidationError):
         places = [
             (".".join(map(str, found["loc"])).strip(), found["msg"]) for found in error.errors()
         ]

@@ -58,9 +58,8 @@ class PlanIndex:
                     "SELECT name FROM sqlite_master WHERE type = 'table'"
                 ).fetchall():
                     connection.execute(f"DROP TABLE {name}")
-            for statement in filter(
-                str.strip, _SCHEMA.split(";")
-            ):  # executescript would end the transaction
+            # executescript would end the transaction
+            for statement in filter(str.strip, _SCHEMA.split(";")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
 

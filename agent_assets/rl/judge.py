@@ -170,7 +170,8 @@ class Judge:
                 except (
                     _BadJudgement,
                     OpenAIError,
-                ):  # counted: the group is left out when all tries fail
+                ):
+                    # Counted: the group is left out when all tries fail
                     await asyncio.sleep(
                         0.5 * 2**attempt if attempt + 1 < self.config.attempts else 0
                     )

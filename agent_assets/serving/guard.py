@@ -147,9 +147,8 @@ class Guard:
                 await refused(scope, receive, observed)
             else:
                 await self._app(scope, counted, observed)
-        except (
-            AgentAssetsError
-        ) as error:  # of the guard itself: those of routes were answered below
+        except AgentAssetsError as error:
+            # Of the guard itself: those of routes were answered below
             refused = problem(request, status_of(error), error.message, error.next_step)
             await refused(scope, receive, observed)
         except Exception as error:  # the last resort: nothing below foresaw it

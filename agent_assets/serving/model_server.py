@@ -233,9 +233,8 @@ class ModelServer:
             stack, self._stack = self._stack, ExitStack()
             try:
                 stack.close()
-            except (
-                AgentAssetsError
-            ) as error:  # why the server before this one ended: said, then done with
+            except AgentAssetsError as error:
+                # Why the server before this one ended: said, then done with
                 log.warning("model server ended", extra={"fields": {"error": error.message}})
 
     async def _watch(self) -> None:

@@ -60,9 +60,8 @@ class Fold:
             self.detail = {
                 name: float(v) for name, v in values.items() if isinstance(v, int | float)
             }
-            if (
-                values.get("stage") == WAITING_STAGE
-            ):  # the time spent so far says nothing about the time left
+            # The time spent so far says nothing about the time left
+            if values.get("stage") == WAITING_STAGE:
                 self.left = None
                 self._log(at, WAITING_STAGE)
                 return

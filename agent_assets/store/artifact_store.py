@@ -78,7 +78,8 @@ class ArtifactStore:
         except (
             ValueError,
             ImportError,
-        ) as error:  # an unknown protocol, or one whose package is not installed
+        ) as error:
+            # An unknown protocol, or one whose package is not installed
             raise StoreError(
                 f"The store {root} cannot be opened: {error}.",
                 next_step="correct AGENT_ASSETS_STORE, or install the package (for s3://: pip "

@@ -22,9 +22,8 @@ def test_schedule_and_sensor_run_and_say_what_they_saw(ui: str, page: Page) -> N
         timeout=180_000
     )  # the cursor, in words
     reason = page.get_by_role("dialog").last.get_by_text("stale or missing").first
-    for _ in range(
-        6
-    ):  # the list of ticks is drawn anew every few seconds, now and then under the click
+    # The list of ticks is drawn anew every few seconds, now and then under the click
+    for _ in range(6):
         page.get_by_text("0 runs requested").last.click()
         page.wait_for_timeout(3_000)
         if reason.is_visible():

@@ -201,9 +201,8 @@ def _lock_file(folder: Path, device: Device) -> Path:
 def _visible(gpus: list[Device], names: str) -> list[Device]:
     chosen = []
     for name in [part.strip() for part in names.split(",") if part.strip() not in ("", "-1")]:
-        if name.startswith(
-            _SLICE
-        ):  # given to this process, by Slurm for one: only CUDA can say whether it is there
+        # Given to this process, by Slurm for one: only CUDA can say whether it is there
+        if name.startswith(_SLICE):
             chosen.append(Device(name=name, uuid=name.replace("/", "_"), index=name))
             continue
         matching = [gpu for gpu in gpus if gpu.index == name or gpu.uuid.startswith(name)]

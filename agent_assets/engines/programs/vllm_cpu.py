@@ -135,9 +135,8 @@ def _lay_out(
     the matrices first.
     """
     blocks, first, start = [], 0, 0
-    with torch.inference_mode(
-        False
-    ):  # a tensor made in that mode could not be written outside of it
+    # A tensor made in that mode could not be written outside of it
+    with torch.inference_mode(False):
         whole = torch.stack([part[:, 0].float() for part in a], 1)
         for number, part in enumerate(a):
             part.data = whole[:, number].unsqueeze(1)

@@ -183,9 +183,8 @@ class _Follower(threading.Thread):
         self._over.set()
         self._engine.stop(at_once=cancelled)
         self.join()
-        if (
-            died and self.error is None
-        ):  # a moment ago: the follower already knew that nobody needs it
+        # A moment ago: the follower already knew that nobody needs it
+        if died and self.error is None:
             self.error = self._engine.failure()
         kept = self._engine.shown_log
         if (self.error is not None or raised is not None) and kept != self._engine.log_path:

@@ -75,9 +75,8 @@ def wait_until_writable(
                 if client.admin.command("hello").get("isWritablePrimary"):
                     ensure_user(client, access)
                     return int(client.admin.command("serverStatus")["pid"])
-            except (
-                PyMongoError
-            ):  # not yet listening, or between two states: asked again until the deadline
+            except PyMongoError:
+                # Not yet listening, or between two states: asked again until the deadline
                 asked = False
             time.sleep(0.05)
     raise MongoUnavailable(

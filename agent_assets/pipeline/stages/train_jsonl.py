@@ -52,9 +52,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.evaluation.plots import coverage_bars
 
     by_llm = teacher_identity(run.config.train_jsonl.teacher, run.config.llm) != SCRIPTED
-    with (
-        run.traced() if by_llm else nullcontext()
-    ):  # of the scripted teacher, train.jsonl is the trace
+    # Of the scripted teacher, train.jsonl is the trace
+    with run.traced() if by_llm else nullcontext():
         summary = asyncio.run(_synthesize(run, folder))
     summary |= _write_report(run, folder)
     (folder / "plots").mkdir()

@@ -128,9 +128,8 @@ class RolloutService:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Path]:
         """Answer requests during the block; the path of the socket."""
-        with tempfile.TemporaryDirectory(
-            prefix="agent-assets-"
-        ) as folder:  # mode 0700; socket paths must be short
+        # Mode 0700; socket paths must be short
+        with tempfile.TemporaryDirectory(prefix="agent-assets-") as folder:
             path = Path(folder) / SOCKET
             server = await asyncio.start_unix_server(self._connected, path, limit=LONGEST_LINE)
             try:
@@ -149,9 +148,8 @@ class RolloutService:
             answering = asyncio.create_task(self._answer(json.loads(line)))
             await asyncio.wait({answering})
             error = answering.exception()
-            if (
-                error is not None and not self.failed.done()
-            ):  # it ends the run; the other side only learns that
+            # It ends the run; the other side only learns that
+            if error is not None and not self.failed.done():
                 self.failed.set_exception(error)
             writer.write(
                 canonical_json({"failed": True} if error else encode(answering.result())).encode()

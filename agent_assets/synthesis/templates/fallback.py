@@ -42,9 +42,8 @@ def fill_fallback(
 ) -> str:
     """The template with the tool's task and its arguments in words."""
     phrases = rules_for(language).phrases
-    if (
-        not arguments and f"{{{ARGUMENTS}}}" in text
-    ):  # only optional parameters, none of them chosen
+    # Only optional parameters, none of them chosen
+    if not arguments and f"{{{ARGUMENTS}}}" in text:
         text = phrases.task
     said = (
         f"{_label(tool, name)} {say_value(value, language, {})}"

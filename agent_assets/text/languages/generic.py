@@ -110,9 +110,8 @@ class GenericRules:
         from icu4py.breakers import WordBreaker
 
         position = 0
-        for piece in WordBreaker(
-            text, self.code
-        ):  # its `segments` counts UTF-16 units, not characters
+        # its `segments` counts UTF-16 units, not characters
+        for piece in WordBreaker(text, self.code):
             end = position + len(piece)
             if any(map(str.isalnum, piece)):
                 yield position, end

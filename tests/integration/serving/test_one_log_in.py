@@ -185,10 +185,11 @@ def test_tokens_that_somebody_writes_into_the_database_are_worth_nothing(
         {"scope": "admin", "seal": None},
     ]
     forged = {f"forged{n}": change for n, change in enumerate(changes)}
+    # Answers are remembered for seconds: each has an id of its own
     for (
         name,
         change,
-    ) in forged.items():  # answers are remembered for seconds: each has an id of its own
+    ) in forged.items():
         collection.insert_one(mine | change | {"_id": name})
         assert up.graphql("{ version }", **bearer(f"aa_{name}_{secret}")).status == 401
     listed = {record["_id"]: record["believed"] for record in made.all()}

@@ -43,9 +43,8 @@ def test_broken_requests_are_told_where_and_nothing_is_quoted(world: World, body
 
 def test_a_huge_body_is_refused(world: World) -> None:
     body = {"elder_id": "ada", "message": "x" * 10_000_000}
-    with contextlib.suppress(
-        httpx.TransportError
-    ):  # it may be cut off while it is still being sent
+    # It may be cut off while it is still being sent
+    with contextlib.suppress(httpx.TransportError):
         assert problem(world.client.post("/chat", json=body), 413)["next_step"] == "send less."
     parts = (b"x" * 100_000 for _ in range(100))  # chunked: nothing says how long it will be
     with contextlib.suppress(httpx.TransportError):
@@ -126,9 +125,8 @@ def test_no_parameter_is_a_way_out(world: World, name: str) -> None:
     assert {found.status_code for found in tried} <= {404, 405, 409, 422}, [
         found.status_code for found in tried
     ]
-    with contextlib.suppress(
-        ValueError, httpx.LocalProtocolError
-    ):  # httpx itself refuses some headers
+    # Httpx itself refuses some headers
+    with contextlib.suppress(ValueError, httpx.LocalProtocolError):
         given = client.get("/models", headers={"X-Request-ID": name}).headers["x-request-id"]
         assert given != name or name == ".."
     assert sorted(file for file in Path(world.store.root).rglob("*.json")) == before

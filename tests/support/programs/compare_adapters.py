@@ -57,9 +57,8 @@ def main() -> None:
         a = tuple(torch.randn(SLOTS, 1, RANK, INPUTS) for _ in SLICES)
         b = tuple(torch.randn(SLOTS, 1, size, RANK) for size in SLICES)
         x = torch.randn(len(tokens), INPUTS)
-        with (
-            torch.inference_mode()
-        ):  # as the engine computes; it loads adapters outside of that mode
+        # As the engine computes; it loads adapters outside of that mode
+        with torch.inference_mode():
             theirs, _ = added(PunicaWrapperCPU, tokens, x, a, b)
             ours, logits = added(MatrixAdapters, tokens, x, a, b)
         theirs = theirs.clone()
