@@ -23,8 +23,7 @@ AgentAssetsError
     ├── EngineMissing        its environment is not installed
     ├── EngineFailed         it ended with an error
     ├── EngineTimeout        it ran past its time limit
-    ├── EngineOutOfMemory    it ran past its memory limit
-    └── EngineCancelled      the run was cancelled
+    └── EngineOutOfMemory    it ran past its memory limit
 """
 
 
@@ -142,7 +141,3 @@ class EngineTimeout(EngineError):
 
 class EngineOutOfMemory(EngineError):
     """An engine program ran past its memory limit."""
-
-
-class EngineCancelled(EngineError):
-    """The run of an engine program was cancelled."""

@@ -141,11 +141,6 @@ def temporary_folders(store: ArtifactStore) -> list[Path]:
     return staged + partial
 
 
-def damaged_folders(store: ArtifactStore) -> list[Path]:
-    """Versions that were set aside because their files differed from their manifest."""
-    return [path for path in sorted((store.workspace / CORRUPT).glob("*/*/*/*")) if path.is_dir()]
-
-
 def trace_file(store: ArtifactStore, pipeline: str, partition: str | None) -> Path:
     """Where the traces of one agent are kept on this machine; SQLite adds two files beside it while
     it writes.
