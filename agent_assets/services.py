@@ -33,6 +33,8 @@ _STOP_SECONDS = 20.0
 _READY_SECONDS = 120.0
 _WATCH_SECONDS = 1.0
 _DAEMON_NICENESS = 10  # it reads the whole queue every few seconds: nobody is to feel that
+# Runs are its children: what one prepares must not slow what another trains (engines have 5).
+_CODE_SERVER_NICENESS = 10
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,9 @@ def running_services(
                 "--socket",
                 str(socket_path),
             ]
-            services.append(_start("code server", code, environment, logs))
+            services.append(
+                _start("code server", code, environment, logs, niceness=_CODE_SERVER_NICENESS)
+            )
             _wait_until(services[-1], lambda: _listens(socket.AF_UNIX, str(socket_path)))
             services.append(
                 _start("webserver", ["agent-assets", "ui", "--port", str(port)], environment, logs)

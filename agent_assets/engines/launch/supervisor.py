@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         "--grace", type=float, default=10.0, help="seconds between SIGTERM and SIGKILL"
     )
     parser.add_argument(
-        "--nice", type=int, default=0, help="added to the niceness of this process and its program"
+        "--nice", type=int, default=0, help="the least niceness of this process and its program"
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
@@ -73,13 +73,14 @@ def main(arguments: Sequence[str]) -> int:
     return _exit_like(status)
 
 
-def _lower_priority(increment: int) -> None:
+def _lower_priority(niceness: int) -> None:
     """Let others go first. Where the kernel groups processes by session, niceness counts within a
-    session alone, and the session has a niceness of its own: both are set.
+    session alone, and the session has a niceness of its own: both are set. A session may have a
+    lower one than the process that it was started by: an engine goes before the run that waits.
     """
-    if increment <= 0:
+    if niceness <= 0:
         return
-    niceness = os.nice(increment)
+    os.nice(max(0, niceness - os.nice(0)))
     group = Path("/proc/self/autogroup")
     if group.exists():
         with suppress(OSError):  # several changes in a second are refused: the first one stands
