@@ -1,6 +1,6 @@
 """What a backfill of elders costs: the real graph, daemon and queue as `agent-assets up` has them, a tiny model.
 
-python benchmarks/backfill.py [--quick]    about 15 minutes; --quick under 4, with two elders instead of eight
+python benchmarks/backfill.py [--quick]    about 15 minutes; --quick four to five, with two elders instead of eight
 
 Needs the CPU engine environment (`make setup`). The last line is one JSON object:
 quiet_cpu_share       CPU seconds per second of `up` with its MongoDB when nothing happens
