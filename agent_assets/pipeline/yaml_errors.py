@@ -36,8 +36,8 @@ def yaml_errors_told() -> Iterator[None]:
         for cause in _chain(error):
             if isinstance(cause, AgentAssetsError):
                 raise cause from error
-            if told := _told(cause):
-                raise ConfigError(told, next_step=_NEXT) from error
+            if text := _told(cause):
+                raise ConfigError(text, next_step=_NEXT) from error
         raise
 
 
@@ -59,7 +59,7 @@ def _told(error: BaseException) -> str | None:
     # Its own text would quote the values, which may be secrets
     if isinstance(error, ValidationError):
         places = [
-            (".".join(map(str, found["loc"])).strip(), found["msg"]) for found in error.errors()
+            (".".join(map(str, detail["loc"])).strip(), detail["msg"]) for detail in error.errors()
         ]
         return "; ".join(
             f"{place}: {message.removeprefix('Value error, ')}" for place, message in places
