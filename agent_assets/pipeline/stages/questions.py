@@ -95,7 +95,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         tools=read_tools(run.path("mcp_tool_schema")),
         config=settings,
         wordings=run.pipeline.path_of(settings.wordings),
-        asked=llm_questions,
+        llm_questions=llm_questions,
         questionnaire=data.questionnaire or (),
     )
     return StageResult(
