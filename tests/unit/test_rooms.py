@@ -26,6 +26,7 @@ MAY_IMPORT = {
     # What everything stands on.
     "errors": "",
     "ports": "",
+    "priority": "",
     "settings": "errors privacy",
     "privacy": "errors",
     "strict_model": "text",
@@ -36,15 +37,15 @@ MAY_IMPORT = {
     "planning": "conversations errors store",
     # The run-time of an agent, and what it asks.
     "agent": "conversations errors text.languages",
-    "agent.mcp": "conversations errors strict_model",
+    "agent.mcp": "conversations errors priority strict_model",
     "llm": "agent conversations errors strict_model",
     "tool_servers": "conversations text text.languages",
     "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors mongo privacy",
     # Programs of other environments, and what starts them.
-    "engines": "engines.devices engines.launch engines.servers errors runs settings store",
+    "engines": "engines.devices engines.launch engines.servers errors priority runs settings store",
     "engines.devices": "errors",
-    "engines.launch": "conversations engines engines.devices errors settings",
+    "engines.launch": "conversations engines engines.devices errors priority settings",
     "engines.programs": "conversations engines engines.devices engines.templates errors",
     "engines.servers": "engines engines.devices engines.launch errors",
     "engines.templates": "errors",
