@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
-from agent_assets.text.language import LANGUAGE_CODE
+from agent_assets.text.language_rules import LANGUAGE_CODE
 
 LanguageKey = Annotated[str, StringConstraints(pattern=LANGUAGE_CODE)]  # an ISO 639 code
 LeftOut: TypeAlias = "dict[str, bool | LeftOut]"

@@ -47,10 +47,10 @@ from plan import machine
 
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.engines.environment import find_engine_env
+from agent_assets.free_ports import free_port
 from agent_assets.mongo.embedded.mongod import start_mongod
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.retry import connect
-from agent_assets.ports import free_port
 from agent_assets.runs.device_queue import DEVICE_TAG, holds_device, is_waiting
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import PROCESS_TAG

@@ -27,7 +27,7 @@ from agent_assets.release.records import read_candidate
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings, teacher_environment
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from agent_assets.store.data_locations import agent_logs
+from agent_assets.store.erasable_data import agent_logs
 
 if TYPE_CHECKING:
     from agent_assets.agent.loop import ChatModel, Rollout
@@ -137,8 +137,8 @@ def _endpoint(
         )
     from agent_assets.engines.devices.gpu import lease_device
     from agent_assets.engines.launch.process import EngineLimits
-    from agent_assets.engines.local import LocalEngines
     from agent_assets.engines.servers.serve import serve_model
+    from agent_assets.engines.this_machine import LocalEngines
 
     config = pipeline.config.eval_report
     engines = LocalEngines(

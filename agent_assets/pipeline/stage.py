@@ -11,14 +11,14 @@ from agent_assets.errors import ConfigError
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.planning.history import latest_materialization
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from agent_assets.store.data_locations import agent_logs
+from agent_assets.store.erasable_data import agent_logs
 from agent_assets.store.manifest import CheckEntry, EngineEntry, hash_file
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
-    from agent_assets.engines.local import LocalEngines
+    from agent_assets.engines.this_machine import LocalEngines
     from agent_assets.mongo.database import MemoryDatabase
 
 

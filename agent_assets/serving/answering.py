@@ -31,7 +31,7 @@ from agent_assets.serving.inference import Inference
 from agent_assets.serving.model_server import Served
 from agent_assets.serving.released import Released, ReleasedAgent
 from agent_assets.serving.sessions import ToolSessions, WatchedTools
-from agent_assets.store.data_locations import agent_logs
+from agent_assets.store.erasable_data import agent_logs
 from agent_assets.text.answers import cited_ids, final_answer, offered_ids
 
 log = logging.getLogger("agent_assets.serving")

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "resources": "engines mongo store",
     # What everything stands on.
     "errors": "",
-    "ports": "",
+    "free_ports": "",
     "priority": "",
     "settings": "errors privacy",
     "privacy": "errors",
@@ -46,9 +46,9 @@ MAY_IMPORT = {
     "engines": "engines.devices engines.launch engines.servers errors priority runs settings store",
     "engines.devices": "errors",
     "engines.launch": "conversations engines engines.devices errors priority settings",
-    "engines.programs": "conversations engines engines.devices engines.templates errors",
+    "engines.programs": "conversations engines engines.devices engines.chat_templates errors",
     "engines.servers": "engines engines.devices engines.launch errors",
-    "engines.templates": "errors",
+    "engines.chat_templates": "errors",
     # Training data.
     "synthesis": "agent conversations errors llm strict_model synthesis.questions "
     "synthesis.rows synthesis.tasks synthesis.teachers synthesis.templates text",
@@ -73,15 +73,15 @@ MAY_IMPORT = {
     "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages "
     "planning release rl runs settings store strict_model synthesis",
     "pipeline.stages": "agent agent.mcp conversations engines engines.servers "
-    "engines.templates errors evaluation llm mongo pipeline release rl rl.backends settings "
+    "engines.chat_templates errors evaluation llm mongo pipeline release rl rl.backends settings "
     "store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "mongo mongo.embedded privacy settings",
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages "
     "planning release runs settings store strict_model",
-    "services": "automation engines.devices errors mongo.embedded ports privacy runs serving "
+    "services": "automation engines.devices errors mongo.embedded free_ports privacy runs serving "
     "settings",
     "serving": "agent agent.mcp automation conversations engines engines.devices "
-    "engines.launch engines.servers errors mongo pipeline pipeline.stages planning ports "
+    "engines.launch engines.servers errors mongo pipeline pipeline.stages planning free_ports "
     "privacy release runs serving.routes settings store strict_model text",
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "errors runs serving settings",
@@ -106,13 +106,13 @@ KNOW_DAGSTER = {
 KNOW_DAGSTER |= {
     "engines.launch.dagster_messages",
     "engines.launch.launcher",
-    "engines.local",
-    "engines.progress",
+    "engines.this_machine",
+    "engines.progress_reporter",
 }
 KNOW_DAGSTER |= {
     "planning.history",
     "serving.jobs",
-    "serving.progress",
+    "serving.job_progress",
     "serving.runs",
     "serving.ui",
 }
@@ -125,7 +125,14 @@ CONTRACTS = {
     "engines.devices.answering",
     "engines.rl_contracts",
 }  # what both sides import
-PROGRAMS_MAY_IMPORT = {"conversations", "engines.programs", "engines.templates", "errors", "text"}
+PROGRAMS_MAY_IMPORT = {
+    "conversations",
+    "engines.programs",
+    "engines.chat_templates",
+    "errors",
+    "priority",
+    "text",
+}
 NOT_IN_ENGINES = {"dagster", "pymongo", "fastmcp", "openai", "pandas", "pydantic", "weave"}
 
 

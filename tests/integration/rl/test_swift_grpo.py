@@ -21,7 +21,7 @@ from agent_assets.conversations.row_parts import openai_tools
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.devices.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import engine_environment, find_engine_env
-from agent_assets.engines.local import LocalEngines
+from agent_assets.engines.this_machine import LocalEngines
 from agent_assets.errors import BaseModelError, ConfigError, EngineFailed
 from agent_assets.rl.backends.choice import Trained, train
 from agent_assets.rl.backends.rollout_service import RolloutService

@@ -20,7 +20,7 @@ from agent_assets.engines.environment import (
 )
 from agent_assets.engines.launch.launcher import EngineResult, run_program
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits
-from agent_assets.engines.progress import ProgressReporter
+from agent_assets.engines.progress_reporter import ProgressReporter
 from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.choice import SERVER
 from agent_assets.engines.servers.serve import Endpoint, serve_model
@@ -66,7 +66,7 @@ class LocalEngines:
     @property
     def logs(self) -> Path:
         """Folder for logs that belong to no artifact; those of one agent lie below it
-        (`data_locations.agent_logs`).
+        (`erasable_data.agent_logs`).
         """
         folder = Path(self.home) / "logs"
         folder.mkdir(parents=True, exist_ok=True)

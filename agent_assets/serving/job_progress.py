@@ -19,7 +19,7 @@ from agent_assets.runs.device_queue import (
     holds_device,
     wants_device,
 )
-from agent_assets.runs.progress import words
+from agent_assets.runs.run_progress import words
 
 # Rough seconds of each stage on two CPU cores: they weigh the stages against each other.
 _TYPICAL = {
