@@ -1,5 +1,5 @@
-"""An installation for `backfill.py`: `agent-assets up` over a copy of the code whose pipeline trains
-a tiny model.
+"""An installation for `backfill.py`: `agent-assets up` over a copy of the code whose pipeline
+trains a tiny model.
 """
 
 import os
