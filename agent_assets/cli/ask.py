@@ -21,7 +21,6 @@ from agent_assets.automation.pipelines import load_graphs
 from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema
 from agent_assets.errors import ConfigError, LlmRefused, LlmUnavailable, StoreError
 from agent_assets.pipeline.stage import PipelineSpec
-from agent_assets.pipeline.stages.tools import open_tools
 from agent_assets.planning.history import latest_materialization
 from agent_assets.release.records import read_candidate
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
@@ -189,7 +188,7 @@ async def _ask(
     system = _system_prompt(pipeline, memories)
     messages = [Message("system", system)] if system else []
     async with (
-        open_tools(pipeline, memories=memories, log_dir=logs) as toolbox,
+        pipeline.tool_servers.open(memories=memories, log_dir=logs) as toolbox,
         OpenAIChatModel(base_url=base_url, api_key=key, model=model, max_tokens=max_tokens) as chat,
     ):
         tools = sorted(toolbox.tools, key=lambda tool: tool.name)

@@ -70,9 +70,9 @@ MAY_IMPORT = {
     "synthesis.teachers synthesis.templates text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
-    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages "
-    "planning release rl runs settings store strict_model synthesis",
-    "pipeline.stages": "agent agent.mcp conversations engines engines.servers "
+    "pipeline": "agent agent.mcp conversations engines errors evaluation llm mongo "
+    "pipeline.stages planning release rl runs settings store strict_model synthesis",
+    "pipeline.stages": "agent conversations engines engines.servers "
     "engines.chat_templates errors evaluation llm mongo pipeline release rl rl.backends settings "
     "store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "mongo mongo.embedded privacy settings",
@@ -81,13 +81,13 @@ MAY_IMPORT = {
     "services": "automation engines.devices errors mongo.embedded free_ports privacy runs serving "
     "settings",
     "serving": "agent agent.mcp automation conversations engines engines.devices "
-    "engines.launch engines.servers errors mongo pipeline pipeline.stages planning free_ports "
+    "engines.launch engines.servers errors free_ports mongo pipeline planning "
     "privacy release runs serving.routes settings store strict_model text",
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices "
-    "engines.launch engines.servers errors mongo mongo.embedded pipeline pipeline.stages "
-    "planning privacy release runs services serving serving.ui settings store",
+    "engines.launch engines.servers errors mongo mongo.embedded pipeline planning "
+    "privacy release runs services serving serving.ui settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
 }
 
@@ -118,7 +118,7 @@ KNOW_DAGSTER |= {
 }
 KNOW_WEAVE = {"agent.weave_tracing"}
 # What runs in an engine environment, with the libraries that are there.
-IN_ENGINES = ("engines.programs", "engines.launch.supervisor")
+IN_ENGINES = ("engines.programs", "engines.launch.supervisor", "engines.servers.vllm_cpu")
 CONTRACTS = {
     "engines.codec",
     "engines.contracts",
