@@ -21,7 +21,11 @@ from agent_assets.planning.elders import UNUSABLE, ElderSource, forget_elder
 from agent_assets.planning.history import active_runs, known_partitions
 from agent_assets.release import pointer
 from agent_assets.settings import Settings
-from agent_assets.store.erasable_data import ElderDataLocations, elder_data_locations, erase
+from agent_assets.store.erasable_data import (
+    ElderDataLocations,
+    elder_data_locations,
+    erase_locations,
+)
 from agent_assets.store.tombstones import bury
 
 _ELSEWHERE = "Not here to erase: MongoDB, traces that were sent to W&B, exported files, backups."
@@ -101,8 +105,8 @@ def _erase(
     bury(store, elder)
     if elder in known_partitions(instance, PARTITIONS):
         instance.delete_dynamic_partition(PARTITIONS, elder)
-    pointer.erase(store, elder)
-    erase(store, elder_data_locations(store, logs, elder))
+    pointer.erase_releases(store, elder)
+    erase_locations(store, elder_data_locations(store, logs, elder))
     for graph in installation.graphs:
         if graph.spec.partitioned:
             forget_elder(installation.index, installation.elder_source(graph).scope, elder)

@@ -37,7 +37,7 @@ _DEVICE_SECONDS = 600.0  # to wait for a device that trains
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskOptions:
     """Where the question goes: an OpenAI-compatible endpoint, or, without one, the agent's own
     trained model.
     """
@@ -47,7 +47,7 @@ class Asked:
     max_tokens: int = 512
 
 
-def ask(settings: Settings, agent: str, question: str, options: Asked) -> None:
+def ask_agent(settings: Settings, agent: str, question: str, options: AskOptions) -> None:
     """Run the agent (`pipeline` or `pipeline/elder`) once and print every step.
 
     Raises:
@@ -116,7 +116,11 @@ def trained_model(settings: Settings, pipeline: PipelineSpec, elder: str | None)
 
 @contextmanager
 def _endpoint(
-    settings: Settings, pipeline: PipelineSpec, elder: str | None, options: Asked, failed_logs: Path
+    settings: Settings,
+    pipeline: PipelineSpec,
+    elder: str | None,
+    options: AskOptions,
+    failed_logs: Path,
 ) -> Iterator[tuple[str, str, str]]:
     """Base URL, model and key: of the endpoint that was named, or of a server for the trained
     model.

@@ -37,7 +37,7 @@ class SkipReason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Question:
+class QuestionText:
     """Wording and category of a question, "" where the source has none."""
 
     text: str
@@ -54,7 +54,7 @@ def make_memories(
     elder_id: str,
     documents: Iterable[Mapping[str, object]],
     layout: AnswersLayout,
-    questions: Mapping[str, Question],
+    questions: Mapping[str, QuestionText],
     *,
     max_answer_chars: int,
 ) -> tuple[tuple[Memory, ...], Counter[str]]:
@@ -198,12 +198,12 @@ def _memory(
     memory_id: str,
     candidate: _Candidate,
     layout: AnswersLayout,
-    questions: Mapping[str, Question],
+    questions: Mapping[str, QuestionText],
     max_chars: int,
 ) -> Memory | SkipReason:
     document = candidate.document
     answer = clean_text(dig(document, layout.text))
-    question = questions.get(candidate.question_id, Question(""))
+    question = questions.get(candidate.question_id, QuestionText(""))
     wording = clean_text(dig(document, layout.question_text)) or question.text
     if dig(document, layout.text) is None or answer == "":
         return SkipReason.EMPTY

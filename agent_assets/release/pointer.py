@@ -221,7 +221,7 @@ def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[A
     return references
 
 
-def erase(store: ArtifactStore, elder: str) -> int:
+def erase_releases(store: ArtifactStore, elder: str) -> int:
     """Remove every pointer, verdict and copy of an elder; returns in how many files.
 
     Who once answered as a copy of the elder, and has a release of their own by now, keeps that.

@@ -129,7 +129,7 @@ def read_candidate(folder: Path) -> Candidate:
     return Candidate.model_validate_json((folder / CANDIDATE_FILE).read_bytes())
 
 
-def read_items(folder: Path) -> Items:
+def read_release_items(folder: Path) -> Items:
     """Read `items.json` of a release artifact."""
     items: Items = json.loads((folder / ITEMS_FILE).read_text(encoding="utf-8"))
     return items

@@ -30,7 +30,7 @@ from agent_assets.rl.known import Known, call_key, is_fresh, is_held, read_known
 from agent_assets.synthesis.arguments.sampler import CannotSample
 from agent_assets.synthesis.build import heldout_item
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from agent_assets.synthesis.questions.difficulty import difficulty as call_difficulty
+from agent_assets.synthesis.questions.difficulty import call_difficulty
 from agent_assets.synthesis.questions.question import Question, read_questions
 from agent_assets.synthesis.questions.scripted import tool_questions
 from agent_assets.synthesis.rows.checks import Rules
@@ -101,7 +101,7 @@ async def make_scenarios(
     examples = await in_order([partial(run, task) for task in tasks], concurrency=rows.concurrency)
     schemas = {tool.name: tool for tool in tools}
     items = [heldout_item(example) for example in examples if not example.rejections]
-    scenarios = [Scenario(item, difficulty(item, schemas)) for item in items]
+    scenarios = [Scenario(item, item_difficulty(item, schemas)) for item in items]
     in_range = [
         scenario
         for scenario in scenarios
@@ -119,7 +119,7 @@ async def make_scenarios(
     return sorted(in_range, key=lambda scenario: scenario.item.id)
 
 
-def difficulty(item: EvalItem, schemas: Mapping[str, ToolSchema]) -> int:
+def item_difficulty(item: EvalItem, schemas: Mapping[str, ToolSchema]) -> int:
     """How hard an item is; see `synthesis.difficulty`."""
     asks_more = item.kind == "abstention" or bool(item.memory_ids)
     return call_difficulty(item.gold_calls, schemas, asks_more=asks_more)

@@ -80,7 +80,7 @@ def elder_data_locations(store: ArtifactStore, logs: Path, partition: str) -> El
     return ElderDataLocations(tuple(sorted(local)), tuple(sorted(remote)))
 
 
-def erase(store: ArtifactStore, places: ElderDataLocations) -> None:
+def erase_locations(store: ArtifactStore, places: ElderDataLocations) -> None:
     """Remove everything at these places; what went already is no error."""
     for path in places.local:
         if path.is_dir():

@@ -37,7 +37,7 @@ def call(program: str, params: dict[str, Any], crash_at_step: int = 0) -> dict[s
         if program == "base_model":
             return base_model.prepare(decode(BaseModelParams, params, program=program), report)
         if program == "swift_sft":
-            return swift_sft.train(decode(SftParams, params, program=program), report)
+            return swift_sft.train_sft(decode(SftParams, params, program=program), report)
         return swift_merge.merge(decode(MergeParams, params, program=program), report)
 
     try:

@@ -4,5 +4,5 @@ agent_assets.engines.programs.<name>`.
 What each is asked and answers stands in `engines/contracts.py` and `engines/rl_contracts.py`. Its
 work is one plain function `(params, report) -> result`, or `(params, say)` for a program that
 stays, which tests call without Dagster Pipes. To add one: two dataclasses and a `Program` there,
-and a file here that ends in `run_program` (`run_resident`).
+and a file here that ends in `run_under_pipes` (`run_resident`).
 """

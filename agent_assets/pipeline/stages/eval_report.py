@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
-from agent_assets.pipeline.stages.tools import read_tools
+from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
                 item_results[: len(items)],
                 item_results[len(items) :],
             )
-    tools = read_tools(run.path("mcp_tool_schema"))
+    tools = read_artifact_tools(run.path("mcp_tool_schema"))
     report = build_report(
         pipeline=run.config.name,
         partition=run.partition,
@@ -157,7 +157,7 @@ def _answer(
     from agent_assets.evaluation.runner import run_items
 
     settings = run.config.eval_report
-    tools = read_tools(run.path("mcp_tool_schema"))
+    tools = read_artifact_tools(run.path("mcp_tool_schema"))
     limits = Limits(max_turns=settings.max_turns, seconds=settings.item_seconds)
     show = run.engines.progress(run.context, stage=f"evaluating {' and '.join(items_by_variant)}")
     total, done = sum(map(len, items_by_variant.values())), Counter[str]()

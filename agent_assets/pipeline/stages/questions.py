@@ -20,7 +20,7 @@ from agent_assets.pipeline.stage import (
     StageRun,
 )
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
-from agent_assets.pipeline.stages.tools import read_tools
+from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.store.manifest import CheckEntry
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     llm_questions, spent = _ask(run, data)
     summary = make_questions(
         folder,
-        tools=read_tools(run.path("mcp_tool_schema")),
+        tools=read_artifact_tools(run.path("mcp_tool_schema")),
         config=settings,
         wordings=run.pipeline.path_of(settings.wordings),
         llm_questions=llm_questions,
@@ -122,7 +122,7 @@ def _ask(run: StageRun, data: AskedFrom) -> "tuple[LlmQuestions | None, JsonObje
         async with client:
             return await ask_llm(
                 client,
-                tools=read_tools(run.path("mcp_tool_schema")),
+                tools=read_artifact_tools(run.path("mcp_tool_schema")),
                 config=settings,
                 wordings=run.pipeline.path_of(settings.wordings),
                 material=material,

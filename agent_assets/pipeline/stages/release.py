@@ -176,7 +176,7 @@ def _judge_and_move(
     """The verdict, and the name of what answers afterwards."""
     from agent_assets.release.gate import judge
     from agent_assets.release.pointer import current_entry, move, note_verdict, release_key
-    from agent_assets.release.records import read_candidate, read_items
+    from agent_assets.release.records import read_candidate, read_release_items
     from agent_assets.release.rollback import rolled_back
 
     agent = ledger.pipeline, ledger.agent
@@ -191,11 +191,11 @@ def _judge_and_move(
                 next_step=f"roll back to one that is: `agent-assets releases {agent[1]}` lists "
                 "them.",
             )
-        current = (answering.name, read_items(released.path))
+        current = (answering.name, read_release_items(released.path))
     version = artifact.manifest.fingerprint
     verdict = judge(
         candidate,
-        read_items(artifact.path),
+        read_release_items(artifact.path),
         current,
         run.config.release,
         version=version,

@@ -22,7 +22,7 @@ from agent_assets.pipeline.stage import (
     resume_folder,
 )
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
-from agent_assets.pipeline.stages.tools import read_tools
+from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.store.manifest import CheckEntry
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> 
         return await make_rows(
             folder,
             questions_folder=run.path("questions"),
-            tools=read_tools(run.path("mcp_tool_schema")),
+            tools=read_artifact_tools(run.path("mcp_tool_schema")),
             toolbox=toolbox,
             memories_folder=run.memories,
             config=settings,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
 from agent_assets.synthesis.arguments.sampler import sample_arguments
 from agent_assets.synthesis.config import QuestionsConfig
-from agent_assets.synthesis.questions.difficulty import difficulty
+from agent_assets.synthesis.questions.difficulty import call_difficulty
 from agent_assets.synthesis.questions.question import Question, Split
 from agent_assets.synthesis.templates.fallback import fallback_wordings, fill_fallback
 from agent_assets.synthesis.templates.render import (
@@ -149,7 +149,7 @@ class _Maker:
             wording=wording.id,
             wording_seen=wording.seen,
             gold_calls=(call,),
-            difficulty=difficulty([call], {self.tool.name: self.tool}, asks_more=False),
+            difficulty=call_difficulty([call], {self.tool.name: self.tool}, asks_more=False),
         )
 
 

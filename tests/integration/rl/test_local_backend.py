@@ -110,7 +110,7 @@ def test_it_keeps_to_its_lease_and_its_time_and_opens_no_run_of_its_own(
     monkeypatch.setattr(LocalBackend, "_prepare_backend_for_training", prepared, raising=False)
     monkeypatch.setattr(LocalBackend, "close", nothing, raising=False)
     (tmp_path / "model.safetensors").write_bytes(b"base")
-    training = choice.train(
+    training = choice.train_rl(
         CONFIG,
         model_dir=tmp_path,
         adapter_dir=adapter,

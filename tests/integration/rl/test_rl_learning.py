@@ -20,7 +20,7 @@ from agent_assets.errors import EngineFailed
 from agent_assets.rl import rollouts, train_loop
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.rollouts import Trajectory
-from agent_assets.rl.train_loop import Outcome
+from agent_assets.rl.train_loop import TrainingOutcome
 from support import two_doors
 from support.two_doors import SETTINGS, train
 
@@ -35,12 +35,12 @@ def places(doors: Path) -> tuple[Path, Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def learned(places: tuple[Path, Path, Path]) -> tuple[Path, Outcome]:
+def learned(places: tuple[Path, Path, Path]) -> tuple[Path, TrainingOutcome]:
     folder, model, adapter = places
     return folder / "learned", train(folder / "learned", model, adapter, CONFIG)
 
 
-def opened_right(outcome: Outcome, steps: slice) -> tuple[int, int]:
+def opened_right(outcome: TrainingOutcome, steps: slice) -> tuple[int, int]:
     """Rollouts that called the right door, and all of them."""
     chosen = [one for step in outcome.steps[steps] for one in step.trajectories]
     return sum(one["components"].get("tool") == 1.0 for one in chosen), len(chosen)
@@ -54,7 +54,9 @@ def fisher(right: int, of: int, other_right: int, other_of: int) -> float:
 
 
 def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
-    places: tuple[Path, Path, Path], learned: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch
+    places: tuple[Path, Path, Path],
+    learned: tuple[Path, TrainingOutcome],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder, model, adapter = places
     outcome = learned[1]
@@ -80,7 +82,7 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
     assert fisher(*after, *control) < 0.01, (after, control)
 
 
-def test_old_adapters_leave_the_server(learned: tuple[Path, Outcome]) -> None:
+def test_old_adapters_leave_the_server(learned: tuple[Path, TrainingOutcome]) -> None:
     """One adapter at a time: each step is loaded once, under a name of its own, and the one before
     is unloaded.
     """
@@ -122,7 +124,7 @@ def killed(places: tuple[Path, Path, Path]) -> Iterator[Path]:
 
 
 def test_a_killed_training_goes_on_to_the_same_checkpoint(
-    places: tuple[Path, Path, Path], learned: tuple[Path, Outcome], killed: Path
+    places: tuple[Path, Path, Path], learned: tuple[Path, TrainingOutcome], killed: Path
 ) -> None:
     _, model, adapter = places
     made = sorted(

@@ -17,7 +17,7 @@ from agent_assets.engines.servers.choice import SERVER
 from agent_assets.errors import EngineFailed, ToolServerError
 from agent_assets.rl.config import JudgeConfig, RlConfig
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.train_loop import Outcome, learn
+from agent_assets.rl.train_loop import TrainingOutcome, learn
 from support.judge_server import judge_server, order_of, scores
 from support.two_doors import ANSWER, TOOLS, Doors, scenario
 
@@ -104,7 +104,7 @@ class Recorder:
 
 def run(
     folder: Path, url: str, *, toolbox: Any = None, judge: Judge | None = None, **settings: Any
-) -> tuple[Outcome, Recorder]:
+) -> tuple[TrainingOutcome, Recorder]:
     config = RlConfig(**SETTINGS | settings)
     backend = Recorder(folder / "art", url)
     outcome = asyncio.run(

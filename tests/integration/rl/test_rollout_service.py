@@ -15,7 +15,7 @@ from agent_assets.conversations.messages import ToolCall, ToolResult
 from agent_assets.errors import EngineFailed, ToolServerError
 from agent_assets.rl.backends.rollout_service import RolloutService
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.records import Step, read_steps
+from agent_assets.rl.records import TrainingStep, read_steps
 from agent_assets.rl.scoring import Scoring
 from support.two_doors import ANSWER, TOOLS, Doors, opens, scenario
 
@@ -64,10 +64,10 @@ class Client:
 
 def served(
     folder: Path, work: Callable[[Client], Awaitable[Any]], *, toolbox: Any = None, **changed: Any
-) -> tuple[Any, list[Step], BaseException | None, list[dict[str, Any]]]:
+) -> tuple[Any, list[TrainingStep], BaseException | None, list[dict[str, Any]]]:
     """What `work` returned, the steps, why the run failed, and the progress that was reported."""
     config = RlConfig(**SETTINGS | changed)
-    steps: list[Step] = []
+    steps: list[TrainingStep] = []
     told: list[dict[str, Any]] = []
 
     async def run() -> tuple[Any, BaseException | None]:

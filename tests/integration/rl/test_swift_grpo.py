@@ -23,9 +23,9 @@ from agent_assets.engines.devices.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import engine_environment, find_engine_env
 from agent_assets.engines.this_machine import LocalEngines
 from agent_assets.errors import BaseModelError, ConfigError, EngineFailed
-from agent_assets.rl.backends.choice import Trained, train
+from agent_assets.rl.backends.choice import Trained, train_rl
 from agent_assets.rl.backends.rollout_service import RolloutService
-from agent_assets.rl.backends.swift_grpo import last_checkpoint
+from agent_assets.rl.backends.swift_grpo import last_checkpoint_step
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.scoring import Scoring
 from resources.store import StoreResource
@@ -64,7 +64,7 @@ def run(
     context = EngineContext(
         find_engine_env(env), None, LIMITS, work / "logs", work / "failed", another=second_gpu
     )
-    training = train(
+    training = train_rl(
         RlConfig(**GRPO | changed),
         model_dir=doors / "model",
         adapter_dir=adapter or doors / "adapter",
@@ -300,7 +300,7 @@ def test_weights_that_are_no_numbers_end_the_run_and_the_last_good_checkpoint_st
     ) as caught:
         run(tmp_path, doors, learning_rate=1e30, steps=3)
     assert "rl.learning_rate" in str(caught.value.next_step)
-    assert last_checkpoint(tmp_path / "swift" / "checkpoints") == 1
+    assert last_checkpoint_step(tmp_path / "swift" / "checkpoints") == 1
 
 
 def test_an_adapter_of_another_base_is_refused(doors: Path, tmp_path: Path) -> None:

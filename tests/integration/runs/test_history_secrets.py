@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as db
 
 from agent_assets.planning.history import latest_materialization
-from agent_assets.runs.history_secrets import old_secrets, redacted, remove_old_secrets
+from agent_assets.runs.history_secrets import old_secrets, remove_old_secrets, without_secrets
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings, load_settings
 from support.history_scan import cells, places_of, texts
@@ -50,7 +50,8 @@ def test_addresses_go_and_all_else_stays(tmp_path: Path) -> None:
         assert remove_old_secrets(settings) == count
         after = cells(tmp_path)
         assert {
-            place: [redacted(text) for text in versions[-1:]] for place, versions in before.items()
+            place: [without_secrets(text) for text in versions[-1:]]
+            for place, versions in before.items()
         } == {place: versions[-1:] for place, versions in after.items()}
         for secret in (
             PASSWORD,
@@ -148,8 +149,8 @@ def test_the_same_in_postgres(
     ],
 )
 def test_what_counts_as_a_secret(text: str, expected: str) -> None:
-    assert redacted(text) == expected == redacted(expected)
-    assert redacted("it is hunter22 then", ["hunter22"]) == "it is *** then"
+    assert without_secrets(text) == expected == without_secrets(expected)
+    assert without_secrets("it is hunter22 then", ["hunter22"]) == "it is *** then"
 
 
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
+from agent_assets.release.roll_back_release import roll_back_release
 
-from agent_assets.release.rollback import rollback
 from agent_assets.store.erasable_data import agent_logs
 from support.serving_world import CANDLES, PIPELINE, World, correct_memory, problem
 from support.waiting import wait_for
@@ -174,7 +174,7 @@ def test_a_rollback_while_chatting_switches_between_two_answers(world: World) ->
     with ThreadPoolExecutor(1) as pool:
         during = pool.submit(world.chat)
         wait_for(lambda: bool(world.model.requests))
-        rollback(world.store, (PIPELINE, "ada"), to=None, author="eve", reason="rude")
+        roll_back_release(world.store, (PIPELINE, "ada"), to=None, author="eve", reason="rude")
         assert during.result().json()["model_name"] == "ada-99999999"
     assert world.chat().json()["model_name"] == "ada-00000001"
 

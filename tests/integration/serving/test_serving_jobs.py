@@ -177,4 +177,4 @@ def test_an_address_others_can_reach_needs_a_token(mongo_uri: str, tmp_path: Pat
         for name, value in variables.items():
             patch.setenv(name, value)
         patch.setattr(run, "DATABASE", "agent_assets_test_none")
-        run.serve(load_settings(), host="0.0.0.0", port=free_port())
+        run.serve_api(load_settings(), host="0.0.0.0", port=free_port())

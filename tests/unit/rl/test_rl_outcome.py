@@ -14,7 +14,13 @@ from agent_assets.evaluation.report_html import render_report
 from agent_assets.evaluation.report_schema import Report, RlComparison
 from agent_assets.rl.comparison import compare_rewards
 from agent_assets.rl.config import RewardWeights
-from agent_assets.rl.records import Step, read_steps, write_outcome, write_step, zero_variance_share
+from agent_assets.rl.records import (
+    TrainingStep,
+    read_steps,
+    write_outcome,
+    write_step,
+    zero_variance_share,
+)
 from support.evaluation_cases import TOOLS, call, item, rollout
 
 RIGHT = [call("get_current_date")]
@@ -167,7 +173,7 @@ def test_the_report_shows_the_line_and_the_change_from_sft_to_rl(items: list[Eva
     assert comparison.line in page and "RL" in page
 
 
-def step(number: int, rewards: list[float], equal: int = 0) -> Step:
+def step(number: int, rewards: list[float], equal: int = 0) -> TrainingStep:
     numbers = {
         "step": number,
         "reward": sum(rewards) / len(rewards),
@@ -180,7 +186,7 @@ def step(number: int, rewards: list[float], equal: int = 0) -> Step:
         {"step": number, "scenario": "s", "number": n, "reward": value}
         for n, value in enumerate(rewards)
     ]
-    return Step(numbers, kept)
+    return TrainingStep(numbers, kept)
 
 
 def test_best_and_worst_trajectories_are_kept_once_each(tmp_path: Path) -> None:

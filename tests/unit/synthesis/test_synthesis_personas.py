@@ -8,7 +8,7 @@ import pytest
 
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import ConfigError, MemoryDataError, TrainingDataError
-from agent_assets.synthesis.arguments.from_memories import people, years
+from agent_assets.synthesis.arguments.from_memories import people, remembered_years
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.questions.questions import generate_questions
@@ -175,7 +175,7 @@ def test_people_and_years_are_found_in_both_languages() -> None:
         )
     ]
     assert people(english, "en") == ["James"]
-    assert years(english) == [1717, 2100] or years(english) == [1717]
+    assert remembered_years(english) == [1717, 2100] or remembered_years(english) == [1717]
     chinese = [Memory("1", "q", "父亲托付给盟弟蒋思斋先生。女儿叫素云，1781年生。")]
     assert people(chinese, "zh") == ["素云", "蒋思斋"]
-    assert years(chinese) == [1781]
+    assert remembered_years(chinese) == [1781]

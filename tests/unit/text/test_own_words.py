@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent_assets.agent.system_prompt import elder_prompt
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import ConfigError
-from agent_assets.synthesis.arguments.from_memories import years
+from agent_assets.synthesis.arguments.from_memories import remembered_years
 from agent_assets.synthesis.templates.wordings_file import read_wordings
 from agent_assets.text.answers import says_never_told, states_value
 from agent_assets.text.own_words import own_words, result_values, state_result, told_by
@@ -113,4 +113,4 @@ def test_words_are_told_whole_exactly_where_they_fit(told: str, most: int) -> No
 
 def test_a_year_is_four_digits_that_stand_alone() -> None:
     told = "1776, 12026, 20261, in 1999年 and x2001, 1499, 2100, 1999"
-    assert years([Memory("m-1", "1850?", told)]) == [1776, 1850, 1999, 2001]
+    assert remembered_years([Memory("m-1", "1850?", told)]) == [1776, 1850, 1999, 2001]
