@@ -75,7 +75,9 @@ async def make_questions_folder(folder: Path) -> list[ToolSchema]:
     servers = load_mcp_config(DEFS / "mcp_config.json", {"python": sys.executable, "memories": "-"})
     async with open_toolbox(servers) as toolbox:
         config = QuestionsConfig(languages=["en", "zh"])
-        make_questions(folder, tools=toolbox.tools, config=config, wordings=DEFS / "wordings.yaml")
+        make_questions(
+            folder, tools=toolbox.tools, config=config, templates_file=DEFS / "wordings.yaml"
+        )
         write_questions(
             folder, [question for question in read_questions(folder) if question.kind == "recall"]
         )
@@ -106,7 +108,7 @@ def build(
             memories_folder=memories,
             config=CLOSED_BOOK,
             system_prompt=None,
-            wordings=DEFS / "wordings.yaml",
+            templates_file=DEFS / "wordings.yaml",
         )
     )
     return int(made["exchanges"])
@@ -250,7 +252,7 @@ def key_of(elder: str, version: str) -> tuple[ArtifactKey, str]:
         code_version="1",
         inputs={"elder_memories": version},
         config=SETTINGS,
-        generation=0,
+        incarnation=0,
     )
     return ArtifactKey("elder_companion", "train_jsonl", elder), digest
 

@@ -144,7 +144,7 @@ def write_wordings(
     return path
 
 
-async def measure(server: ServerConfig, folder: Path, wordings: Path) -> dict[str, Any]:
+async def measure(server: ServerConfig, folder: Path, templates_file: Path) -> dict[str, Any]:
     """Rows on one server, each replayed."""
     questions, rows = folder / "questions", folder / "rows"
     questions.mkdir(parents=True)
@@ -155,7 +155,7 @@ async def measure(server: ServerConfig, folder: Path, wordings: Path) -> dict[st
             questions,
             tools=tools,
             config=QuestionsConfig(per_tool=12, heldout_per_tool=4),
-            wordings=wordings,
+            templates_file=templates_file,
         )
         summary = await make_rows(
             rows,
@@ -165,7 +165,7 @@ async def measure(server: ServerConfig, folder: Path, wordings: Path) -> dict[st
             memories_folder=None,
             config=RowsConfig(),
             system_prompt=None,
-            wordings=wordings,
+            templates_file=templates_file,
         )
         kept = [
             json.loads(line)
@@ -211,8 +211,8 @@ def main() -> int:
         folder = Path(name)
         for server, config in install(folder, npm=npm).items():
             places = {"repository": str(folder / "repository"), "files": str(folder / "files")}
-            wordings = write_wordings(folder / f"{server}.yaml", VALUES[server], places)
-            figures[server] = asyncio.run(measure(config, folder / server, wordings))
+            templates_file = write_wordings(folder / f"{server}.yaml", VALUES[server], places)
+            figures[server] = asyncio.run(measure(config, folder / server, templates_file))
             print(server, json.dumps(figures[server], ensure_ascii=False))
     shares = [
         found["valid_on_replay"]

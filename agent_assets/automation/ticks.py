@@ -66,7 +66,7 @@ def night(
 def watch(
     installation: Installation, instance: dg.DagsterInstance, config: AutomationConfig, at: datetime
 ) -> Tick:
-    """A tick between nights: contents of elders whose mark moved and who stopped writing."""
+    """A tick between nights: contents of elders whose token moved and who stopped writing."""
     options = Options(
         shared_max_age_s=config.watch.shared_sources_s,
         elders_budget_s=config.watch.read_seconds,

@@ -109,7 +109,7 @@ def trained_model(settings: Settings, pipeline: PipelineSpec, elder: str | None)
     not help it.
     """
     release = _latest(settings, pipeline, "release", elder)
-    took_sft = release is not None and read_candidate(release.path).system == "sft"
+    took_sft = release is not None and read_candidate(release.path).variant == "sft"
     assets = reversed(_TRAINED) if took_sft else _TRAINED
     return next(filter(None, (_latest(settings, pipeline, asset, elder) for asset in assets)), None)
 

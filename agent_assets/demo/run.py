@@ -129,9 +129,9 @@ def _print_summary(
         if report is None or rows is None:
             table.add_row(str(outcome), *["failed"] * (len(SHOWN_METRICS) + 2))
             continue
-        systems = read_report(report.path).systems.values()
+        variants = read_report(report.path).systems.values()
         cells = [
-            _change([system.means[metric] for system in systems])
+            _change([variant.means[metric] for variant in variants])
             for metric in SHOWN_METRICS.values()
         ]
         table.add_row(
@@ -150,7 +150,7 @@ def _print_summary(
 
 
 def _change(values: list[float | None]) -> str:
-    """A score of one system after the other: base, SFT and, where there is one, RL."""
+    """A score of one variant after the other: base, SFT and, where there is one, RL."""
     return "-" if None in values else " -> ".join(f"{value:.2f}" for value in values)
 
 

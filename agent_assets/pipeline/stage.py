@@ -114,7 +114,7 @@ class StageRun(SourceContext):
     tracing: "WeaveTracing"
     trace_file: Path
     llm_folder: Path
-    generation: int  # how often an elder of this id was removed before
+    incarnation: int  # how often an elder of this id was removed before
 
     def path(self, asset: str) -> Path:
         """Folder with the files of an input artifact."""

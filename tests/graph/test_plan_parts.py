@@ -26,7 +26,7 @@ from agent_assets.planning.asset_partitions import (
     Status,
 )
 from agent_assets.planning.changes import memory_changes, tool_changes
-from agent_assets.planning.elders import Marks, check_elders
+from agent_assets.planning.elders import ChangeTokens, check_elders
 from agent_assets.planning.fingerprint import FingerprintTemplate, fingerprint, source_version
 from agent_assets.planning.index import PlanIndex
 from agent_assets.planning.render import plan_json, plan_text
@@ -48,16 +48,16 @@ def test_a_template_gives_the_same_fingerprint(
     partition: str | None,
     inputs: dict[str, str],
     config: dict[str, str],
-    generation: int,
+    incarnation: int,
 ) -> None:
     template = FingerprintTemplate(asset=asset, code_version="1", config=config)
-    assert template.fingerprint(partition, inputs, generation) == fingerprint(
+    assert template.fingerprint(partition, inputs, incarnation) == fingerprint(
         asset=asset,
         partition=partition,
         code_version="1",
         inputs=inputs,
         config=config,
-        generation=generation,
+        incarnation=incarnation,
     )
 
 
@@ -203,8 +203,10 @@ class Source:
         self.marked = dict(self.content)
         self.read: list[str] = []
 
-    def marks(self) -> Marks:
-        return Marks({name: self.marked.get(name, text) for name, text in self.content.items()}, {})
+    def change_tokens(self) -> ChangeTokens:
+        return ChangeTokens(
+            {name: self.marked.get(name, text) for name, text in self.content.items()}, {}
+        )
 
     def checksums(self) -> dict[str, str]:
         return dict(self.content)

@@ -51,7 +51,7 @@ def make(
     folder: Path,
     servers: McpConfig,
     *,
-    wordings: Path | None,
+    templates_file: Path | None,
     memories: Path | None = None,
     questions: dict[str, Any] | None = None,
     rows: dict[str, Any] | None = None,
@@ -65,7 +65,7 @@ def make(
     async def run() -> tuple[JsonObject, list[ToolSchema]]:
         async with open_toolbox(servers) as toolbox:
             config = QuestionsConfig.model_validate({**SMALL, **(questions or {})})
-            make_questions(asked, tools=toolbox.tools, config=config, wordings=wordings)
+            make_questions(asked, tools=toolbox.tools, config=config, templates_file=templates_file)
             summary = await make_rows(
                 made,
                 questions_folder=asked,
@@ -74,7 +74,7 @@ def make(
                 memories_folder=memories,
                 config=RowsConfig.model_validate(rows or {}),
                 system_prompt=None if memories else "Use the tools.",
-                wordings=wordings,
+                templates_file=templates_file,
                 teacher=teacher,
             )
             return summary, toolbox.tools

@@ -94,7 +94,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         folder,
         tools=read_artifact_tools(run.path("mcp_tool_schema")),
         config=settings,
-        wordings=run.pipeline.path_of(settings.wordings),
+        templates_file=run.pipeline.path_of(settings.wordings),
         llm_questions=llm_questions,
         questionnaire=data.questionnaire or (),
     )
@@ -124,7 +124,7 @@ def _ask(run: StageRun, data: AskedFrom) -> "tuple[LlmQuestions | None, JsonObje
                 client,
                 tools=read_artifact_tools(run.path("mcp_tool_schema")),
                 config=settings,
-                wordings=run.pipeline.path_of(settings.wordings),
+                templates_file=run.pipeline.path_of(settings.wordings),
                 material=material,
             )
 

@@ -112,7 +112,7 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
             questions_folder=run.path("questions"),
             rows_folder=run.path("train_jsonl"),
             memories_folder=run.memories,
-            wordings=run.pipeline.path_of(run.config.questions.wordings),
+            templates_file=run.pipeline.path_of(run.config.questions.wordings),
             tools=tools,
             toolbox=toolbox,
             questions=run.config.questions,

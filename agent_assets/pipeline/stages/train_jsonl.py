@@ -129,7 +129,7 @@ async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> 
             memories_folder=run.memories,
             config=settings,
             system_prompt=run.config.system_prompt,
-            wordings=run.pipeline.path_of(run.config.questions.wordings),
+            templates_file=run.pipeline.path_of(run.config.questions.wordings),
             llm=llm,
             general=run.pipeline.path_of(general),
         )

@@ -170,7 +170,14 @@ def _wrong_answer(
     answer, offered, language = messages[-1].content, offered_ids(messages), task.question.language
     calls = [canonical_json(call.arguments) for message in messages for call in message.tool_calls]
     described = [f"{tool.name} {tool.description}" for tool in task.tools]
-    others = [task.system, task.question.text, task.told, *task.memory_ids, *calls, *described]
+    others = [
+        task.system,
+        task.question.text,
+        task.source_text,
+        *task.memory_ids,
+        *calls,
+        *described,
+    ]
     evidence = Evidence(results, others, offered)
     abstains = task.kind == "abstention"
     reasons = [
@@ -205,7 +212,7 @@ def _invented_numbers(task: Task, answer: str) -> list[Rejection]:
     invented = set(written_numbers(answer))
     if invented:
         invented -= set(
-            written_numbers(" ".join([task.question.text, task.told, *task.memory_ids]))
+            written_numbers(" ".join([task.question.text, task.source_text, *task.memory_ids]))
         )
     return (
         [Rejection(RejectReason.NOT_GROUNDED, f"{len(invented)} numbers stand in no result")]

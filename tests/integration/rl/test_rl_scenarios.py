@@ -42,7 +42,7 @@ def scenarios(
     folder: Path, pipeline: str, memories: Path | None, config: RlConfig = CONFIG
 ) -> list[Scenario]:
     servers = pipeline_config(pipeline, memories)
-    wordings = DEFS / pipeline / "wordings.yaml"
+    templates_file = DEFS / pipeline / "wordings.yaml"
 
     async def run() -> list[Scenario]:
         async with open_toolbox(servers) as toolbox:
@@ -51,7 +51,7 @@ def scenarios(
                 questions_folder=folder / "questions",
                 rows_folder=folder / "rows",
                 memories_folder=memories,
-                wordings=wordings,
+                templates_file=templates_file,
                 tools=toolbox.tools,
                 toolbox=toolbox,
                 questions=QuestionsConfig.model_validate(SMALL),
@@ -99,7 +99,7 @@ def test_scenarios_share_nothing_with_training_or_heldout(
     make(
         tmp_path,
         pipeline_config(pipeline, elder),
-        wordings=DEFS / pipeline / "wordings.yaml",
+        templates_file=DEFS / pipeline / "wordings.yaml",
         memories=elder,
     )
     made = scenarios(tmp_path, pipeline, elder)
@@ -122,7 +122,7 @@ def test_scenarios_can_be_asked_with_dates_as_people_type_them_and_easy_ones_lef
     make(
         tmp_path,
         pipeline_config("energy_expert", None),
-        wordings=DEFS / "energy_expert" / "wordings.yaml",
+        templates_file=DEFS / "energy_expert" / "wordings.yaml",
     )
     changed = {"unpadded_share": 1.0, "min_difficulty": 2, "heldout_scenarios": 6}
     made = scenarios(tmp_path, "energy_expert", None, CONFIG.model_copy(update=changed))
@@ -149,7 +149,7 @@ def test_no_scenario_easy_enough_is_an_error_that_says_so(tmp_path: Path, memori
         pipeline_config("elder_companion", memories),
         DEFS / "elder_companion" / "wordings.yaml",
     )
-    make(tmp_path, servers, wordings=wordings, memories=memories)
+    make(tmp_path, servers, templates_file=wordings, memories=memories)
     with pytest.raises(TrainingDataError, match="none of difficulty 1 to 1"):
         scenarios(
             tmp_path, "elder_companion", memories, CONFIG.model_copy(update={"max_difficulty": 1})

@@ -32,9 +32,15 @@ async def build(url: str, folder: Path, count: int) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     async with client, open_toolbox(McpConfig({"numbers": server})) as toolbox:
         tools = toolbox.tools
-        found = await ask_llm(client, tools=tools, config=asked, wordings=None, material=Material())
+        found = await ask_llm(
+            client, tools=tools, config=asked, templates_file=None, material=Material()
+        )
         make_questions(
-            folder / "questions", tools=tools, config=asked, wordings=None, llm_questions=found
+            folder / "questions",
+            tools=tools,
+            config=asked,
+            templates_file=None,
+            llm_questions=found,
         )
         await make_rows(
             folder / "rows",
@@ -44,7 +50,7 @@ async def build(url: str, folder: Path, count: int) -> None:
             memories_folder=None,
             config=RowsConfig(concurrency=1),
             system_prompt="Use the tools.",
-            wordings=None,
+            templates_file=None,
             llm=LlmTeaching(client, Journal(folder / "journal.jsonl")),
         )
 

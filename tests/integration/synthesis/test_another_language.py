@@ -149,7 +149,7 @@ def test_a_module_and_a_block_of_wordings_are_all_that_a_language_needs(
     made = make(
         tmp_path / "made",
         pipeline_config("elder_companion", memories),
-        wordings=wordings(tmp_path / "wordings.yaml"),
+        templates_file=wordings(tmp_path / "wordings.yaml"),
         memories=memories,
         questions={"languages": ["en", "fr"]},
         rows={"closed_per_memory": 1},
@@ -198,7 +198,7 @@ def test_an_elder_of_an_unknown_language_is_served_in_their_words_and_the_rest_i
     made = make(
         tmp_path / "made",
         pipeline_config("elder_companion", memories),
-        wordings=OURS,
+        templates_file=OURS,
         memories=memories,
         questions={"languages": ["en", "zh"]},
         rows={"closed_per_memory": 1},

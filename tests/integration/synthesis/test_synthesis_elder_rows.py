@@ -23,7 +23,12 @@ def sample(folder: Path, elder_id: str) -> Path:
 def run(folder: Path, memories: Path, **settings: object) -> Made:
     servers = pipeline_config("elder_companion", memories)
     return make(
-        folder, servers, wordings=WORDINGS, memories=memories, questions=BOTH, rows=dict(settings)
+        folder,
+        servers,
+        templates_file=WORDINGS,
+        memories=memories,
+        questions=BOTH,
+        rows=dict(settings),
     )
 
 
@@ -170,7 +175,7 @@ def test_an_elder_nothing_can_be_trained_from_is_a_clear_error(tmp_path: Path) -
         make(
             tmp_path / "made-f",
             pipeline_config("elder_companion", chinese),
-            wordings=WORDINGS,
+            templates_file=WORDINGS,
             memories=chinese,
             questions={"languages": ["en"]},
         )

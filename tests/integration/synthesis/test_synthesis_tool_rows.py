@@ -25,7 +25,7 @@ def energy(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make(
         folder,
         pipeline_config("energy_expert"),
-        wordings=WORDINGS,
+        templates_file=WORDINGS,
         questions={"languages": ["en", "zh"]},
     )
 
@@ -120,7 +120,7 @@ def test_the_same_inputs_give_the_same_bytes(energy: Made, tmp_path: Path) -> No
     again = make(
         tmp_path,
         pipeline_config("energy_expert"),
-        wordings=WORDINGS,
+        templates_file=WORDINGS,
         questions={"languages": ["en", "zh"]},
         rows={"concurrency": 2},
     )
@@ -144,7 +144,9 @@ class Careless:
 
 def test_calls_that_do_not_answer_the_question_are_rejected(tmp_path: Path) -> None:
     teacher = Careless(invent=False)
-    made = make(tmp_path, pipeline_config("energy_expert"), wordings=WORDINGS, teacher=teacher)
+    made = make(
+        tmp_path, pipeline_config("energy_expert"), templates_file=WORDINGS, teacher=teacher
+    )
     assert {name for name, calls in made.coverage["calls_by_tool"].items() if calls} == {
         "get_current_date"
     }
@@ -160,14 +162,14 @@ def test_an_answer_with_an_invented_number_is_rejected(tmp_path: Path) -> None:
         make(
             tmp_path,
             pipeline_config("energy_expert"),
-            wordings=WORDINGS,
+            templates_file=WORDINGS,
             teacher=Careless(invent=True),
         )
 
 
 def test_any_server_gets_rows_from_its_schemas_alone(tmp_path: Path) -> None:
     made = make(
-        tmp_path, script_config(STRANGE), wordings=None, questions={"languages": ["en", "zh"]}
+        tmp_path, script_config(STRANGE), templates_file=None, questions={"languages": ["en", "zh"]}
     )
     covered = {name for name, calls in made.coverage["calls_by_tool"].items() if calls}
     assert covered == {"import", "distance"}
@@ -189,13 +191,13 @@ def test_too_few_rows_is_an_error_that_counts_the_reasons(tmp_path: Path) -> Non
         make(
             tmp_path,
             pipeline_config("energy_expert"),
-            wordings=WORDINGS,
+            templates_file=WORDINGS,
             rows={"max_row_tokens": 64, "min_rows": 9},
         )
     assert "2025-" not in str(error.value)
 
 
 def test_rejects_are_json_lines(tmp_path: Path) -> None:
-    made = make(tmp_path, script_config(STRANGE), wordings=None)
+    made = make(tmp_path, script_config(STRANGE), templates_file=None)
     for line in (made.folder / "rejects.jsonl").read_text("utf-8").splitlines():
         assert json.loads(line)["split"] in {"train", "heldout"}

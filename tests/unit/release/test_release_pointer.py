@@ -144,9 +144,9 @@ def test_a_candidate_from_before_generations_were_kept_goes_by_its_release(
 ) -> None:
     bury(store, "ada")
     revive(store, "ada")
-    release(store, A, generation=1)
-    release(store, B, expected=A, generation=1)
-    add_release(store, C, generation=None)
+    release(store, A, incarnation=1)
+    release(store, B, expected=A, incarnation=1)
+    add_release(store, C, incarnation=None)
     for version in (A, B):
         (found,) = Path(store.root).rglob(f"{version}/candidate.json")
         content = json.loads(found.read_text(encoding="utf-8"))
@@ -154,7 +154,7 @@ def test_a_candidate_from_before_generations_were_kept_goes_by_its_release(
             json.dumps({key: value for key, value in content.items() if key != "generation"})
         )
     assert roll_back_release(store, ADA, to=None, author="eve", reason="").version == A
-    with pytest.raises(ReleaseError, match="removed since"):  # never released in this generation
+    with pytest.raises(ReleaseError, match="removed since"):  # never released in this incarnation
         move(
             store,
             ADA,

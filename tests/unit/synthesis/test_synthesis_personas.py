@@ -14,10 +14,10 @@ from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.questions.questions import generate_questions
 from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Task
-from agent_assets.synthesis.templates.wordings_file import WordingsFile, read_wordings
+from agent_assets.synthesis.templates.wordings_file import TemplatesFile, read_templates
 from support.synthesis_cases import ELDER_WORDINGS, ID_TOOL, SEARCH
 
-WORDS = read_wordings(ELDER_WORDINGS)
+WORDS = read_templates(ELDER_WORDINGS)
 TOOLS = [ID_TOOL, SEARCH]
 QUESTIONS, _ = generate_questions(TOOLS, WORDS, QuestionsConfig(languages=["en", "zh"]))
 ANN = ElderProfile("ann", "Ann")
@@ -30,13 +30,13 @@ MEMORIES = [
 def tasks(
     memories: list[Memory],
     profile: ElderProfile = ANN,
-    words: WordingsFile = WORDS,
+    templates: TemplatesFile = WORDS,
     questions: list[Question] = QUESTIONS,
     **config: object,
 ) -> tuple[list[Task], dict[str, str]]:
     settings = RowsConfig.model_validate(config)
     return elder_tasks(
-        questions, words, TOOLS, profile, memories, config=settings, system_prompt=None
+        questions, templates, TOOLS, profile, memories, config=settings, system_prompt=None
     )
 
 
@@ -143,7 +143,7 @@ def test_known_languages_have_nothing_to_say_about_themselves() -> None:
 
 def test_wordings_that_do_not_ask_for_memories_are_an_error() -> None:
     with pytest.raises(ConfigError, match="recall"):
-        tasks(MEMORIES, words=WordingsFile())
+        tasks(MEMORIES, templates=TemplatesFile())
 
 
 def test_what_was_never_told_is_asked_in_the_wordings_of_what_was() -> None:

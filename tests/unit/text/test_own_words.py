@@ -10,7 +10,7 @@ from agent_assets.agent.system_prompt import elder_prompt
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import ConfigError
 from agent_assets.synthesis.arguments.from_memories import remembered_years
-from agent_assets.synthesis.templates.wordings_file import read_wordings
+from agent_assets.synthesis.templates.wordings_file import read_templates
 from agent_assets.text.answers import says_never_told, states_value
 from agent_assets.text.own_words import own_words, result_values, state_result, told_by
 from support.synthesis_cases import ELDER_WORDINGS
@@ -84,7 +84,7 @@ def test_a_system_prompt_is_made_from_who_the_elder_is() -> None:
 
 
 def test_every_wording_of_never_told_is_recognised_by_evaluation() -> None:
-    recall = read_wordings(ELDER_WORDINGS).recall
+    recall = read_templates(ELDER_WORDINGS).recall
     assert recall is not None
     answers = [
         (answer, language)
