@@ -33,7 +33,7 @@ WORDS = TemplatesFile(
             languages={
                 "en": LanguageTemplates(
                     questions=[
-                        f"QuestionTemplate {number}: {{place}}, {{start_date}}, {{end_date}}?"
+                        f"Wording {number}: {{place}}, {{start_date}}, {{end_date}}?"
                         for number in range(8)
                     ]
                 )
