@@ -26,7 +26,7 @@ from agent_assets.conversations.messages import (
 
 T = TypeVar("T")
 
-# A model wrote arguments that are no JSON object: the call carries the raw text under this one
+# A model wrote arguments that are not a JSON object: the call carries the raw text under this one
 # name.
 UNPARSED = "unparsed_arguments"
 ERROR_PREFIX = "Error: "

@@ -32,7 +32,9 @@ class NightlyConfig(StrictModel):
     @classmethod
     def _is_cron(cls, cron: str) -> str:
         if not is_valid_cron_string(cron):
-            raise ValueError(f"'{cron}' is no cron expression of five fields, such as `0 2 * * *`")
+            raise ValueError(
+                f"'{cron}' is not a cron expression of five fields, such as `0 2 * * *`"
+            )
         return cron
 
     @field_validator("timezone")
@@ -42,7 +44,7 @@ class NightlyConfig(StrictModel):
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(
-                f"'{name}' is no time zone; write one such as `Europe/Berlin`"
+                f"'{name}' is not a time zone; write one such as `Europe/Berlin`"
             ) from None
         return name
 

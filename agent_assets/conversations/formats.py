@@ -157,8 +157,8 @@ def from_openai(row: JsonObject) -> Conversation:
 
 
 def _batches(conversation: Conversation) -> Iterator[tuple[Message, list[Message]]]:
-    """Each message that is no result, with the results of its calls in call order (none at all, or
-    all of them).
+    """Each message that is not a result, with the results of its calls in call order (none at all,
+    or all of them).
     """
     messages = conversation.messages
     index = 0

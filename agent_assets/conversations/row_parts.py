@@ -21,7 +21,7 @@ def read_calls(text: str, number: int, *, first_id: int) -> tuple[ToolCall, ...]
         if isinstance(arguments, str):
             arguments = parse_json(arguments, f"the arguments of message {number}")
         if not isinstance(arguments, dict):
-            raise bad_row(number, "a call whose arguments are no JSON object")
+            raise bad_row(number, "a call whose arguments are not a JSON object")
         calls.append(ToolCall(call["name"], arguments, f"call_{first_id + offset}"))
     return tuple(calls)
 

@@ -19,7 +19,7 @@ from agent_assets.text.identify import identify_language
 from agent_assets.text.language_rules import LANGUAGE_CODE, UNKNOWN_LANGUAGE, LanguageCode
 from agent_assets.text.languages.lookup import code_by_alias, rules_for
 
-_BROKEN_UTF8 = re.compile("[\ud800-\udfff]")  # what the reader turns bytes into that are no UTF-8
+_BROKEN_UTF8 = re.compile("[\ud800-\udfff]")  # what the reader turns bytes into that are not UTF-8
 MAX_TRAIT_CHARS = 500  # traits stand in every system prompt
 
 
@@ -160,8 +160,8 @@ def id_text(value: object) -> str:
 
 
 def utc_text(value: object) -> str:
-    """A time as ISO 8601 in UTC with milliseconds; "" for what is no time. Text without a zone is
-    taken as UTC.
+    """A time as ISO 8601 in UTC with milliseconds; "" for what is not a time. Text without a zone
+    is taken as UTC.
     """
     if isinstance(value, str):
         try:

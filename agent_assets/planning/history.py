@@ -89,7 +89,7 @@ class DagsterLog:
         storage = self._instance.run_storage
         if not isinstance(storage, SqlRunStorage):
             raise DagsterInvalidInvocationError(
-                f"the run storage {type(storage).__name__} is no SQL storage"
+                f"the run storage {type(storage).__name__} is not an SQL storage"
             )
         return str(storage.get_run_storage_id())
 
@@ -119,7 +119,7 @@ class DagsterLog:
         storage = self._instance.event_log_storage
         if not isinstance(storage, SqlEventLogStorage):
             raise DagsterInvalidInvocationError(
-                f"the event log storage {type(storage).__name__} is no SQL storage"
+                f"the event log storage {type(storage).__name__} is not an SQL storage"
             )
         table = SqlEventLogStorageTable
         for start in range(0, len(storage_ids), _CHUNK):

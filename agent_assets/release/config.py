@@ -58,5 +58,5 @@ class GateConfig(StrictModel):
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"'{pattern}' is no regular expression ({error})") from None
+            raise ValueError(f"'{pattern}' is not a regular expression ({error})") from None
         return pattern

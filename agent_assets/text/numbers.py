@@ -36,7 +36,7 @@ class NumberNotation:
         """One numeral without its sign."""
         group, fraction = re.escape(self.group), re.escape(self.fraction)
         after = rf"(?:{fraction}\d+)?"
-        # The first sign between groups is that between all of them: 1 234.567 is no numeral with
+        # The first sign between groups is that between all of them: 1 234.567 is not a numeral with
         # two kinds.
         return re.compile(
             rf"\d{{1,3}}(?:(?P<group>[{group}])\d{{3}}(?:(?P=group)\d{{3}})*)(?!\d){after}|\d+{after}"

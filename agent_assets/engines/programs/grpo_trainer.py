@@ -153,7 +153,7 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
             if "probability tensor contains" not in str(error):
                 raise
             raise broken(
-                "The probabilities of the next token are no numbers", self.state.global_step
+                "The probabilities of the next token are NaN or infinite", self.state.global_step
             ) from error
 
 

@@ -26,7 +26,7 @@ A = TypeVar("A", bound=ProgramMessage)
 ReportMessage = Callable[[dict[str, object]], None]
 Say = Callable[[ProgramMessage], None]
 
-# Set before the libraries are imported: a log is no terminal.
+# Set before the libraries are imported: a log is not a terminal.
 ENVIRONMENT = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "warning"}
 
 

@@ -33,7 +33,7 @@ def train_sft(params: SftParams, report: ReportMessage) -> SftResult:
     """Train one adapter.
 
     Raises:
-        BaseModelError: the base model is no folder this program can train.
+        BaseModelError: this program cannot train the base model's folder.
         TrainingDataError: no row fits into `max_length`.
         EngineFailed: the loss is not a number.
     """

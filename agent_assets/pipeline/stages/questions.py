@@ -146,7 +146,7 @@ def _source_text(run: StageRun) -> str:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ConfigError(
-            f"{path.name} is no text.", next_step="correct questions.source_file."
+            f"{path.name} is not text.", next_step="correct questions.source_file."
         ) from None
     if len(text) > MAX_MATERIAL_CHARS:
         raise ConfigError(

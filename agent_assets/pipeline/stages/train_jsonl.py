@@ -152,8 +152,8 @@ def _write_report(run: StageRun, folder: Path) -> dict[str, object]:
     """Write report.html; returns the lengths in tokens, which only the base model's own tokenizer
     can tell.
 
-    The base model is no input: rows do not depend on it. A report made before there is one says so,
-    without lengths.
+    The base model is not an input: rows do not depend on it. A report made before there is one says
+    so, without lengths.
     """
     from agent_assets.conversations.rendered import RowRenderer
     from agent_assets.evaluation.data_report import data_report, lengths_of, render_rows

@@ -49,7 +49,7 @@ class Rules:
 
 
 def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
-    """Why a rollout is no training data, and no held-out item; empty when it is."""
+    """Why a rollout cannot become training data or a held-out item; empty when it can."""
     if rollout.stop_reason is not StopReason.ANSWERED:
         return [
             Rejection(RejectReason.TEACHER_FAILED, f"the rollout ended with {rollout.stop_reason}")

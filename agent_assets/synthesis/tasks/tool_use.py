@@ -31,7 +31,7 @@ def tool_tasks(
     """One task per question of kind `tool`, all tools offered.
 
     Raises:
-        ConfigError: an answer of the wordings file has a slot that is no parameter of its tool.
+        ConfigError: an answer of the wordings file has a slot that is not a parameter of its tool.
     """
     for tool in tools:
         _check_answers(tool, templates.tools.get(tool.name, ToolTemplates()))

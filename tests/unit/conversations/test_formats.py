@@ -25,7 +25,7 @@ from agent_assets.conversations.messages import (
 )
 from agent_assets.errors import TrainingDataError
 
-settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+settings.register_profile("untimed", deadline=None)  # a busy machine is not a defect
 settings.load_profile("untimed")
 
 BOTH_WAYS = pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_another_model_is_an_error_or_a_record(asker: Asker, server: FakeOpenAI)
         LlmModelChanged, match=f"{MODEL} was asked, {MODEL} answered first, now cheaper-9"
     ):
         asker.ask("1", "2")
-    assert asker.summary["tokens_now"] == 40  # it was paid for, and is no answer of this model
+    assert asker.summary["tokens_now"] == 40  # it was paid for, and is not an answer of this model
     server.queue = [says("b", model="cheaper-9")]
     assert asker.ask("1", "2", on_model_change="record") == ["a", "b"]
     assert asker.summary["models"] == {MODEL: 1, "cheaper-9": 1}
