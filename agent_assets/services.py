@@ -50,7 +50,7 @@ def run_services(settings: Settings, *, port: int, api_port: int) -> int:
     """Start everything, wait for Ctrl-C (or SIGTERM, or the end of one child), stop everything.
 
     Returns:
-        0 after Ctrl-C, 1 when a child ended by itself.
+        0 after Ctrl-C, 1 when a child ended on its own.
 
     Raises:
         ConfigError: a port is taken, a configuration file is wrong, this installation is up

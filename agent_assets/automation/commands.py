@@ -252,7 +252,7 @@ def _report(snapshot: Snapshot) -> None:
     for name, elders in snapshot.elders.items():
         odd = {
             "ids in MongoDB cannot be used": elders.invalid_ids,
-            "ids or profiles are there twice": elders.duplicate_profiles,
+            "ids or profiles are duplicated": elders.duplicate_profiles,
             "elders have no usable answer": len(elders.unusable),
             "elders are gone from MongoDB": len(elders.gone),
         }

@@ -1,6 +1,4 @@
-"""Settings of everything that happens by itself: `defs/automation.yaml` (or another file), one
-model per concern.
-"""
+"""Automation settings: `defs/automation.yaml` (or another file), one model per concern."""
 
 from pathlib import Path
 from typing import Literal

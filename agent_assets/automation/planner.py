@@ -58,7 +58,7 @@ class Options:
             store.
         shared_max_age_s: take what tool servers and weight files said when it is younger.
         elders_budget_s: longest time to read contents of changed elders.
-        settled_s: leave out elders who changed less than so long ago.
+        settled_s: leave out elders who changed less than this long ago.
         pipelines: only these; () for all.
         elders: only these; () for all.
     """

@@ -101,7 +101,7 @@ def from_swift(row: JsonObject) -> Conversation:
 
 
 def to_sharegpt(conversation: Conversation) -> JsonObject:
-    """A ShareGPT row; the system prompt stands beside the conversation.
+    """A ShareGPT row; the system prompt is beside the conversation.
 
     Raises:
         TrainingDataError: the conversation cannot be written as a flat list.

@@ -21,7 +21,7 @@ from agent_assets.conversations.messages import (
 
 
 class RejectReason(StrEnum):
-    """Why a call or a row is rejected. The values stand in rejects.jsonl: never rename one."""
+    """Why a call or a row is rejected. The values are in rejects.jsonl: never rename one."""
 
     # A call against its tool.
     UNKNOWN_TOOL = "unknown_tool"  # no tool of that name was offered

@@ -20,7 +20,7 @@ from agent_assets.text.language_rules import LANGUAGE_CODE, UNKNOWN_LANGUAGE, La
 from agent_assets.text.languages.lookup import code_by_alias, rules_for
 
 _BROKEN_UTF8 = re.compile("[\ud800-\udfff]")  # what the reader turns bytes into that are not UTF-8
-MAX_TRAIT_CHARS = 500  # traits stand in every system prompt
+MAX_TRAIT_CHARS = 500  # traits are in every system prompt
 
 
 class SkipReason(StrEnum):

@@ -1,4 +1,4 @@
-"""Where an elder's answers stand in MongoDB: two known layouts, every name of which can be
+"""Where an elder's answers are in MongoDB: two known layouts, every name of which can be
 overridden.
 
 `layout: app` picks a preset as it is; a mapping overrides parts of it:

@@ -97,7 +97,7 @@ def check_elders(
         now: seconds since 1970. It may lie before the last check's: a clock that is set back delays
             nothing.
         full: compare checksums of all content, too.
-        budget_s: read contents for so long at most; the rest is left to the next check. At least
+        budget_s: read contents for that long at most; the rest is left to the next check. At least
             one batch is read.
         partitions: elders who should be there: those the database lacks are gone, even if the index
             never saw them.

@@ -83,7 +83,7 @@ def choose_requests(
         _forget_fulfilled(connection, requests, plan)
         _forget_lost(requests, started, now)
         shared_tried = set()
-        for run in plan.runs:  # shared assets stand before the elders of their pipeline
+        for run in plan.runs:  # shared assets come before the elders of their pipeline
             agent = (run.pipeline, run.partition)
             reason = _reason(requests.get(agent), run, agent in busy, number, now)
             assets = run.assets

@@ -259,7 +259,7 @@ def _rewrite(path: Path, known: tuple[str, ...]) -> None:
 
 
 def _known(settings: Settings) -> tuple[str, ...]:
-    """The password of MONGODB_URI, as it is and as it stands in a URI."""
+    """The password of MONGODB_URI, as it is and as it appears in a URI."""
     password = urlsplit(settings.mongodb_uri or "").password
     if not password or len(password) < _SHORTEST_PASSWORD:
         return ()

@@ -117,7 +117,7 @@ def job_progress(
     queue: DeviceQueue | None = None,
 ) -> dict[str, Any]:
     """The progress of a run in the shape of the API; with the queue it also says where a waiting
-    run stands there.
+    run is there.
     """
     fold = Fold(sorted(key.path[-1] for key in run.asset_selection or ()))
     cursor = None

@@ -24,7 +24,7 @@ class NumberNotation:
     """How numbers are written.
 
     Args:
-        group: the signs that may stand between groups of three digits.
+        group: the signs that may be between groups of three digits.
         fraction: the sign before a fraction.
     """
 
@@ -57,7 +57,7 @@ COMMA = NumberNotation(". \u00a0\u202f'", ",")  # 1.234,5 and 1 234,5: most of E
 
 @dataclass(frozen=True)
 class Numeral:
-    """A number as it stands in a text: where, and what it may be worth without its sign."""
+    """A number as it appears in a text: where, and what it may be worth without its sign."""
 
     start: int
     end: int

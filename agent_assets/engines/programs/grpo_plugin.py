@@ -68,7 +68,7 @@ async def ask_rollout_service(request: RolloutRequest, reply: type[R]) -> R:
 
 
 class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
-    """After each sampled turn the agent loop executes its calls; their results stand before the
+    """After each sampled turn the agent loop executes its calls; their results come before the
     next turn.
     """
 

@@ -35,7 +35,7 @@ def train_sft(params: SftParams, report: ReportMessage) -> SftResult:
     Raises:
         BaseModelError: this program cannot train the base model's folder.
         TrainingDataError: no row fits into `max_length`.
-        EngineFailed: the loss is not a number.
+        EngineFailed: the loss is NaN or infinite.
     """
     model_dir, out_dir = params.model_dir, params.out_dir
     check_template(model_dir)

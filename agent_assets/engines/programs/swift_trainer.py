@@ -169,7 +169,7 @@ class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
 
 class Watcher(TrainerCallback):  # type: ignore[misc]
-    """Reports each step, writes the loss file, and stops a training whose loss is NaN or infinite."""
+    """Reports each step, writes the loss file, and stops when the loss is NaN or infinite."""
 
     def __init__(self, trainer: CountingTrainer, report: ReportMessage, loss_file: Path) -> None:
         self.trainer, self.report, self.loss_file = trainer, report, loss_file

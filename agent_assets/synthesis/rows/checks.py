@@ -80,7 +80,7 @@ def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
 async def replay(
     messages: Sequence[Message], toolbox: Tools, read_only: frozenset[str]
 ) -> list[Rejection]:
-    """Call what only reads once more: rows must not teach what changes by itself."""
+    """Call what only reads once more: rows must not teach what changes on its own."""
     results: Mapping[str | None, str] = {
         message.tool_call_id: message.content for message in messages if message.role == "tool"
     }
@@ -202,7 +202,7 @@ def _wrong_answer(
 
 
 def _own_words_share(answer: str, results: Sequence[str], language: LanguageCode) -> float:
-    """Share of the content of an answer that stands in the memories it was given."""
+    """Share of the content of an answer that is in the memories it was given."""
     evidence = " ".join(str(entry["text"]) for result in results for entry in memories_in(result))
     return recall_share(re.sub(r"\[[^\]]*\]", " ", answer), "", evidence, language)
 

@@ -127,7 +127,7 @@ def never_told_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Ta
     give it away.
     """
     templates = {split: _templates(questions, split) for split in ("train", "heldout")}
-    # A question that is held out may stand bare: the question itself was never seen.
+    # A question that is held out may be bare: the question itself was never seen.
     templates["heldout"] = [templates["train"][0], *templates["heldout"]]
     answers = elder.recall.never_told.get(elder.asked_in, LanguageTemplates()).answers
     abstentions = [question for question in questions if question.kind == "abstention"]

@@ -67,7 +67,7 @@ class ToolTemplates(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _gather_languages(cls, block: Any) -> Any:
-        """In the file, languages stand beside `parameters`."""
+        """In the file, languages are beside `parameters`."""
         if not isinstance(block, dict) or "languages" in block:
             return block
         codes = {key for key in block if isinstance(key, str) and re.match(LANGUAGE_CODE, key)}

@@ -83,7 +83,7 @@ def machine(
     once and say why.
     """
     name = mongo_db.name  # type: ignore[attr-defined]
-    quiet = "nightly: {enabled: false}\nwatch: {enabled: false}\n"  # nothing starts by itself
+    quiet = "nightly: {enabled: false}\nwatch: {enabled: false}\n"  # nothing starts on its own
     (tmp_path / "automation.yaml").write_text(quiet, encoding="utf-8")
     variables = {
         "AGENT_ASSETS_HOME": str(tmp_path),

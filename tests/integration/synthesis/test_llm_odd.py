@@ -190,7 +190,7 @@ def test_what_a_model_asks_is_checked(server: FakeOpenAI, tmp_path: Path) -> Non
     asked = {
         row["text"]: row for row in read_lines(tmp_path / "b" / "questions" / "questions.jsonl")
     }
-    # Asked for by several jobs, each question stands there once.
+    # Asked for by several jobs, each question is there once.
     assert set(asked) == {"Is all well?", "Which report is longest, and how deep?", "Who are you?"}
     assert asked["Which report is longest, and how deep?"]["tools"] == ["lambda", "report"]
     assert asked["Who are you?"]["kind"] == "abstention" and asked["Who are you?"]["tools"] == []

@@ -80,7 +80,7 @@ def fill(store: ArtifactStore, pipeline: str, elder: str | None) -> sqlite3.Conn
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("CREATE TABLE calls (text)")
     connection.execute("INSERT INTO calls VALUES (?)", (told(elder),))
-    connection.commit()  # what was written stands in the file beside it
+    connection.commit()  # what was written is in the file beside it
     return connection
 
 
