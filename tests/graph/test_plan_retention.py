@@ -44,9 +44,9 @@ def chosen(fleet: Fleet, keep: int = 1, **more: Any) -> Pruning:
     facts = [fleet.graph().facts(fleet.elders())]
     latest = read_latest(DagsterLog(fleet.instance), fleet.index, facts)
     protected = {
-        (ArtifactKey(pipeline, asset, partition), found.fingerprint)
+        (ArtifactKey(pipeline, asset, partition), materialization.fingerprint)
         for (pipeline, asset), by_partition in latest.items()
-        for partition, found in by_partition.items()
+        for partition, materialization in by_partition.items()
     } | released_fingerprints(fleet.store)
     return plan_pruning(
         fleet.store, keep_versions=keep, temporary_s=3600, protected=protected, **more

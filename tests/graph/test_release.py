@@ -130,8 +130,8 @@ def _memories(world: World, run: StageRun, folder: Path) -> StageResult:
 
 
 def _rows(world: World, run: StageRun, folder: Path) -> StageResult:
-    told = (run.path("elder_memories") / "memories.jsonl").read_text(encoding="utf-8")
-    (folder / "train.jsonl").write_text(told, encoding="utf-8")
+    memories = (run.path("elder_memories") / "memories.jsonl").read_text(encoding="utf-8")
+    (folder / "train.jsonl").write_text(memories, encoding="utf-8")
     write_items(
         folder / "heldout.jsonl",
         [

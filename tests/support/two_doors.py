@@ -54,7 +54,7 @@ class Doors:
 
 
 def conversations() -> list[dict[str, Any]]:
-    found = []
+    chats = []
     for tool in TOOLS:
         call = {
             "id": "call_1",
@@ -67,8 +67,8 @@ def conversations() -> list[dict[str, Any]]:
             {"role": "tool", "content": "open", "tool_call_id": "call_1"},
             {"role": "assistant", "content": ANSWER},
         ]
-        found.append({"messages": messages, "tools": openai_tools(TOOLS)})
-    return found
+        chats.append({"messages": messages, "tools": openai_tools(TOOLS)})
+    return chats
 
 
 def models(folder: Path, env: EngineEnv) -> tuple[Path, Path]:

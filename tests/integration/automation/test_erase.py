@@ -56,8 +56,8 @@ def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
     }
     move(commanded.store, ("fleet", "twin"), expected=None, action="copy", **twin)  # type: ignore[arg-type]
     assert erase.erase_elder(load_settings(), ADA, dry_run=True, confirmed=False) == 0
-    said = capsys.readouterr().out
-    assert "2 releases" in said and f"release of fleet/{ADA}\nrelease of fleet/twin\n" in said
+    output = capsys.readouterr().out
+    assert "2 releases" in output and f"release of fleet/{ADA}\nrelease of fleet/twin\n" in output
     assert current_entry(commanded.store, ("fleet", ADA)) is not None
     assert erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True) == 0
     out = capsys.readouterr().out
@@ -65,12 +65,12 @@ def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
     assert released_agents(commanded.store) == [("fleet", BEN)]
     with open_instance(load_settings()) as instance:
         assert known_partitions(instance, "elders") == [BEN]
-    kept = [
+    left = [
         path
         for path in naming(commanded.folder, ADA)
         if not {".tombstones", ".locks"} & set(path.parts)
     ]
-    assert kept == []
+    assert left == []
     assert elder_data_locations(commanded.store, logs, BEN) == others
     with pytest.raises(ConfigError, match="Nothing is kept"):
         erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
@@ -102,8 +102,8 @@ def test_memories_still_there_or_a_no_erase_nothing(
         erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
     assert "delete the elder's answers" in str(refused.value.next_step)
     commanded.db.answers.delete_many({"elderId": ADA})
-    asked = CliRunner().invoke(commands, ["erase", ADA], input="n\n")
-    assert asked.exit_code == 1 and "nothing brings it back" in asked.output
+    result = CliRunner().invoke(commands, ["erase", ADA], input="n\n")
+    assert result.exit_code == 1 and "nothing brings it back" in result.output
     assert elder_data_locations(commanded.store, logs, ADA) == before
 
 

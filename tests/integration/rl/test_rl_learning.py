@@ -42,8 +42,8 @@ def learned(places: tuple[Path, Path, Path]) -> tuple[Path, TrainingOutcome]:
 
 def opened_right(outcome: TrainingOutcome, steps: slice) -> tuple[int, int]:
     """Rollouts that called the right door, and all of them."""
-    chosen = [one for step in outcome.steps[steps] for one in step.trajectories]
-    return sum(one["components"].get("tool") == 1.0 for one in chosen), len(chosen)
+    chosen = [trajectory for step in outcome.steps[steps] for trajectory in step.trajectories]
+    return sum(trajectory["components"].get("tool") == 1.0 for trajectory in chosen), len(chosen)
 
 
 def fisher(right: int, of: int, other_right: int, other_of: int) -> float:
@@ -71,8 +71,8 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
         groups = await honest(*arguments, **settings)
         return [
             [
-                replace(one, reward=other.reward)
-                for one, other in zip(group, group[1:] + group[:1], strict=True)
+                replace(trajectory, reward=other.reward)
+                for trajectory, other in zip(group, group[1:] + group[:1], strict=True)
             ]
             for group in groups
         ]
@@ -127,11 +127,11 @@ def test_a_killed_training_goes_on_to_the_same_checkpoint(
     places: tuple[Path, Path, Path], learned: tuple[Path, TrainingOutcome], killed: Path
 ) -> None:
     _, model, adapter = places
-    made = sorted(
+    checkpoints = sorted(
         path.name
         for path in (killed / "art" / "doors" / "models" / "rl-test" / "checkpoints").glob("0*")
     )
-    assert "0002" in made and f"{SETTINGS['steps']:04d}" not in made
+    assert "0002" in checkpoints and f"{SETTINGS['steps']:04d}" not in checkpoints
     resumed = train(killed, model, adapter, CONFIG)
     assert [step.numbers["step"] for step in resumed.steps] == list(range(1, SETTINGS["steps"] + 1))
     whole = learned[1].checkpoint

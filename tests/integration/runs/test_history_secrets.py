@@ -75,8 +75,11 @@ def test_addresses_go_and_all_else_stays(tmp_path: Path) -> None:
             assert instance.get_execution_plan_snapshot(
                 run.execution_plan_snapshot_id
             ).step_keys_to_execute
-        found = latest_materialization(instance, KEY, None)
-        assert found is not None and (found.fingerprint, found.data_version) == ("ab12", "c0ffee")
+        recorded = latest_materialization(instance, KEY, None)
+        assert recorded is not None and (recorded.fingerprint, recorded.data_version) == (
+            "ab12",
+            "c0ffee",
+        )
         make_history(
             instance
         )  # the same jobs once more: their snapshots are known by the ids they have
@@ -124,9 +127,11 @@ def test_the_same_in_postgres(
             for table in tables.sorted_tables:
                 for row in connection.execute(table.select()):
                     for cell in row:
-                        found = list(texts(bytes(cell) if isinstance(cell, memoryview) else cell))
+                        cell_texts = list(
+                            texts(bytes(cell) if isinstance(cell, memoryview) else cell)
+                        )
                         assert not any(
-                            "hidden" in text or OTHER_SECRET in text for text in found
+                            "hidden" in text or OTHER_SECRET in text for text in cell_texts
                         ), table.name
         engine.dispose()
         assert (

@@ -148,9 +148,9 @@ def test_a_candidate_from_before_generations_were_kept_goes_by_its_release(
     release(store, B, expected=A, incarnation=1)
     add_release(store, C, incarnation=None)
     for version in (A, B):
-        (found,) = Path(store.root).rglob(f"{version}/candidate.json")
-        content = json.loads(found.read_text(encoding="utf-8"))
-        found.write_text(
+        (candidate_file,) = Path(store.root).rglob(f"{version}/candidate.json")
+        content = json.loads(candidate_file.read_text(encoding="utf-8"))
+        candidate_file.write_text(
             json.dumps({key: value for key, value in content.items() if key != "generation"})
         )
     assert roll_back_release(store, ADA, to=None, author="eve", reason="").version == A
@@ -194,9 +194,9 @@ def test_who_was_a_copy_once_keeps_a_release_of_their_own(store: ArtifactStore) 
     note_verdict(store, bob, verdict)
     assert agents_of_elder(store, "ada") == {ADA: True, bob: False}
     assert erase_releases(store, "ada") == 2
-    kept = read_ledger(store, bob)
-    assert kept.current is not None and kept.current.version == B
-    assert [entry.name for entry in kept.history] == ["bob-bbbbbbbb"] and kept.verdicts == ()
+    ledger = read_ledger(store, bob)
+    assert ledger.current is not None and ledger.current.version == B
+    assert [entry.name for entry in ledger.history] == ["bob-bbbbbbbb"] and ledger.verdicts == ()
 
 
 def test_current_and_recent_releases_keep_their_artifacts(store: ArtifactStore) -> None:

@@ -102,9 +102,9 @@ def test_a_tool_without_arguments_is_asked_once_per_wording() -> None:
 
 
 def test_a_tool_with_one_possible_argument_is_trained() -> None:
-    one = {"type": "object", "properties": {"on": {"const": True}}, "required": ["on"]}
+    schema = {"type": "object", "properties": {"on": {"const": True}}, "required": ["on"]}
     for name in ("a", "b", "c", "d", "e", "f"):  # on whichever side the hash puts the one
-        questions = generate([ToolSchema(name, "Turn on.", one)])
+        questions = generate([ToolSchema(name, "Turn on.", schema)])
         assert any(q.split == "train" for q in questions)
         assert not arguments(questions, "train") & arguments(questions, "heldout")
 
@@ -160,9 +160,9 @@ def test_an_elders_questions_are_templates_and_what_was_never_told() -> None:
     assert all("{query}" in q.text for q in kinds["recall"])
     assert all("{memory_id}" in q.text for q in kinds["template"])
     for language, fewest in (("en", 24), ("zh", 16)):
-        asked = [q for q in kinds["abstention"] if q.language == language]
-        assert len(asked) >= fewest
-        assert {q.split for q in asked} == {"train", "heldout"}
+        abstentions = [q for q in kinds["abstention"] if q.language == language]
+        assert len(abstentions) >= fewest
+        assert {q.split for q in abstentions} == {"train", "heldout"}
         assert (
             next(q for q in kinds["recall"] if q.text == "{query}" and q.language == language).split
             == "train"

@@ -33,17 +33,17 @@ def texts(count: int) -> list[str]:
 
 def test_an_answer_speaks_of_what_was_asked_alone() -> None:
     optional = "{place} until {end_date}: {result}."
-    told = TemplatesFile(
+    templates = TemplatesFile(
         tools={
             "get_price": ToolTemplates(
                 languages={"en": LanguageTemplates(answers=[optional, "{place}: {result}."])}
             )
         }
     )
-    asked = Question("q", "?", "en", ("get_price",), "train", "w", True)
+    question = Question("q", "?", "en", ("get_price",), "train", "w", True)
     for number in range(8):  # an answer is chosen by the hash of the id
         call = {"name": "get_price", "arguments": {"place": "Rome"}}
-        script = tool_script(replace(asked, id=f"q{number}", gold_calls=(call,)), told)
+        script = tool_script(replace(question, id=f"q{number}", gold_calls=(call,)), templates)
         assert script.answer(["3"]) == "Rome: 3."
     wrong = TemplatesFile(
         tools={
@@ -70,9 +70,9 @@ def test_a_quarter_is_unseen_and_adding_one_moves_at_most_one() -> None:
 
 
 def test_each_set_of_arguments_keeps_a_wording_to_train_with() -> None:
-    found = tool_templates(words(*texts(12), "{place} {day}?"), PRICE, "en", unseen_share=0.9)
-    assert next(w for w in found if w.one_day).seen
-    assert any(w.seen for w in found if not w.one_day)
+    templates = tool_templates(words(*texts(12), "{place} {day}?"), PRICE, "en", unseen_share=0.9)
+    assert next(w for w in templates if w.one_day).seen
+    assert any(w.seen for w in templates if not w.one_day)
 
 
 def test_ids_hang_on_the_text_alone() -> None:
