@@ -267,7 +267,7 @@ def _watch(services: list[Service], settings: Settings) -> int:
         if mongod is not None and _gone(mongod):
             ended.append(("MongoDB", settings.mongo_data / "mongod.log"))
         for name, log in ended[:1]:
-            click.echo(f"{name} ended by itself; stopping the rest. Its log: {log}", err=True)
+            click.echo(f"{name} ended on its own; stopping the rest. Its log: {log}", err=True)
             return 1
         time.sleep(_WATCH_SECONDS)
 

@@ -49,7 +49,7 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
         known = elder in known_partitions(instance, PARTITIONS)
         if not (known or agents or places.local or places.remote):
             raise ConfigError(
-                f"Nothing is kept of an elder '{elder}'.",
+                f"There is no data of an elder '{elder}'.",
                 next_step="see `agent-assets plan --all` for who is known.",
             )
         for place in [*places.local, *places.remote]:

@@ -77,7 +77,7 @@ def _agent(agent: str) -> tuple[PipelineSpec, str | None]:
         )
     if pipelines[name].partitioned is not bool(elder):
         usage = f"{name}/ELDER" if pipelines[name].partitioned else name
-        raise ConfigError(f"{agent!r} names no agent.", next_step=f"write {usage}.")
+        raise ConfigError(f"There is no agent {agent!r}.", next_step=f"write {usage}.")
     return pipelines[name], elder or None
 
 
@@ -130,7 +130,7 @@ def _endpoint(
         yield options.base_url or environment.base_url, options.model, environment.api_key or "none"
         return
     if options.base_url is not None:
-        raise ConfigError("An endpoint is named, and no model.", next_step="add --model.")
+        raise ConfigError("An endpoint is given without a model.", next_step="add --model.")
     trained = trained_model(settings, pipeline, elder)
     if trained is None:
         raise StoreError(

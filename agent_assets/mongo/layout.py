@@ -113,7 +113,7 @@ class ProfilesLayout(StrictModel):
     name: Name
     language: Name | None = None
     traits: dict[str, Name] = Field(
-        default_factory=dict, description="Where each trait stands. Replaces the preset's."
+        default_factory=dict, description="Where each trait is. Replaces the preset's."
     )
 
 

@@ -72,7 +72,7 @@ def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
     ]
     assert left == []
     assert elder_data_locations(commanded.store, logs, BEN) == others
-    with pytest.raises(ConfigError, match="Nothing is kept"):
+    with pytest.raises(ConfigError, match="There is no data"):
         erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
     assert run_plan(load_settings(), Scope(), dry_run=False) == 0
     assert commanded.world.built.count(("sft_adapter", ADA)) == 1  # not made again
