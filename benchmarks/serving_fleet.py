@@ -58,7 +58,7 @@ def _release(store: ArtifactStore, elder: str, roles: dict[str, Artifact], folde
         pipeline=PIPELINE,
         partition=elder,
         name=name,
-        system="sft",
+        variant="sft",
         system_prompt=SYSTEM,
         scores={},
         parts={role: Part.of(artifact) for role, artifact in roles.items()},

@@ -78,7 +78,7 @@ def test_a_released_version_stays(fleet: Fleet) -> None:
         pipeline="fleet",
         partition="ada",
         name="ada-00000000",
-        system="sft",
+        variant="sft",
         system_prompt="",
         scores={},
         parts={"memories": Part.of(artifact)},

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from agent_assets.release.roll_back_release import roll_back_release
 
+from agent_assets.release.rollback import roll_back_release
 from agent_assets.store.erasable_data import agent_logs
 from support.serving_world import CANDLES, PIPELINE, World, correct_memory, problem
 from support.waiting import wait_for
