@@ -27,13 +27,12 @@ def ask(
     """Ask AGENT (`pipeline` or `pipeline/elder`) one QUESTION and print every step: text, calls,
     results, answer.
     """
-    from agent_assets.cli.ask import Asked
-    from agent_assets.cli.ask import ask as run_ask
+    from agent_assets.cli.ask import AskOptions, ask_agent
 
-    run_ask(load_settings(), agent, question, Asked(base_url, model, max_tokens))
+    ask_agent(load_settings(), agent, question, AskOptions(base_url, model, max_tokens))
 
 
-@click.command()
+@click.command("export")
 @click.argument("agent")
 @click.option(
     "--format",
@@ -48,7 +47,7 @@ def ask(
     default="-",
     help="File to write. Default: standard output.",
 )
-def export(agent: str, form: str, output: TextIO) -> None:
+def export_training_rows(agent: str, form: str, output: TextIO) -> None:
     """Export the latest training rows of AGENT (`pipeline` or `pipeline/elder`) in one of three row
     formats.
     """
@@ -78,4 +77,4 @@ def traces(trace_id: str | None, elder: str | None, pipeline: str | None, limit:
     show_traces(load_settings(), trace_id, elder=elder, pipeline=pipeline, limit=limit)
 
 
-COMMANDS = (ask, export, traces)
+COMMANDS = (ask, export_training_rows, traces)

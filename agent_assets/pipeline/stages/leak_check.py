@@ -12,12 +12,12 @@ from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 
 
 def leaks_of(
-    run: StageRun, system: str, reference: str, questions: list[str], prompts: list[str]
+    run: StageRun, variant: str, reference: str, questions: list[str], prompts: list[str]
 ) -> dict[str, int]:
-    """Counts of a system's answers that say what other elders told; no text of anybody.
+    """Counts of a variant's answers that say what other elders told; no text of anybody.
 
     Args:
-        reference: the system whose answers show what everybody says.
+        reference: the variant whose answers show what everybody says.
         questions: the questions; `prompts`: what the agent was told besides.
     """
     from agent_assets.conversations.memories import read_memories
@@ -26,7 +26,7 @@ def leaks_of(
     answers = json.loads((run.path("eval_report") / ANSWERS_FILE).read_text(encoding="utf-8"))
     own = read_memories(run.path("elder_memories")) if run.partition else []
     return find_leaks(
-        list(answers[system].values()),
+        list(answers[variant].values()),
         own=[text for memory in own for text in (memory.question, memory.answer)],
         questions=[*questions, *prompts],
         usual=answers[reference].values(),
