@@ -57,6 +57,7 @@ ROLES: Mapping[str, str] = {
     "memories": "elder_memories",
 }
 _ATTEMPTS = 5
+_NUMBERS = {"metrics", "peers", "power", "leaks", "shared_items"}  # of a verdict, shown in the UI
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
@@ -225,7 +226,9 @@ def _shown(
     numbers = (
         {}
         if verdict is None
-        else verdict.model_dump(mode="json", include={"metrics", "leaks", "shared_items"})
+        else verdict.model_dump(
+            mode="json", include={"metrics", "peers", "power", "leaks", "shared_items"}
+        )
     )
     against = {} if verdict is None else {"compared_with": verdict.compared_with}
     return PostBuildResult(
@@ -278,7 +281,7 @@ STAGE = Stage(
         "eval_report",
     ),
     kinds=frozenset({"python"}),
-    code_version="4",
+    code_version="5",
     config=config,
     build=build,
     checks=(
