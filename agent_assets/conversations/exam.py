@@ -12,7 +12,7 @@
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -55,6 +55,11 @@ class ExamTurn(_Record):
             return tuple(group for group in self.expect if isinstance(group, tuple))
         return (tuple(text for text in self.expect if isinstance(text, str)),)
 
+    @property
+    def said_before(self) -> tuple[str, ...]:
+        """The texts of the history."""
+        return tuple(said.content for said in self.history)
+
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "ExamTurn":
         if self.kind in _FROM_MEMORIES and not (self.evidence or self.expect):
@@ -88,12 +93,22 @@ def read_exam(path: Path) -> list[ExamTurn]:
             have one id, or there is none at all.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        return parse_exam(path, path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ExamError(
             f"{path} cannot be read ({type(error).__name__}).",
             next_step="name a file with one JSON object a line; docs/exam.md describes it.",
         ) from None
+
+
+def write_exam(path: Path, turns: Iterable[ExamTurn]) -> None:
+    """Write turns as `read_exam` reads them."""
+    lines = [turn.model_dump_json(exclude_defaults=True) + "\n" for turn in turns]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def parse_exam(path: Path, text: str) -> list[ExamTurn]:
+    """As `read_exam`, of a text that was read from `path`."""
     turns = list(_turns(path, text))
     if not turns:
         raise ExamError(f"{path} holds no turn.", next_step="write one JSON object a line.")

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
 
-Group = Literal["recall", "recall_closed", "tools", "answers", "abstention"]
+Group = Literal["recall", "recall_closed", "tools", "answers", "abstention", "conversation"]
 # What each group of the gate is made of: metrics of evaluation/metrics.py. They share a margin, and
 # their items are counted together.
 GROUPS: Mapping[Group, tuple[str, ...]] = {
@@ -17,6 +17,7 @@ GROUPS: Mapping[Group, tuple[str, ...]] = {
     "tools": ("tool_call_accuracy", "tool_call_accuracy_unseen_wording"),
     "answers": ("answer_accuracy",),
     "abstention": ("abstention",),
+    "conversation": ("conversation",),
 }
 
 
@@ -43,6 +44,9 @@ class FloorsConfig(StrictModel):
     abstention: float = Field(
         0.7, ge=0, le=1, description="Says `never told` where it was: else it invents."
     )
+    conversation: float = Field(
+        0.25, ge=0, le=1, description="Turns of the exam that are right, of all kinds together."
+    )
 
 
 class GateConfig(StrictModel):
@@ -65,11 +69,15 @@ class GateConfig(StrictModel):
     abstention_margin: float = Field(
         0.10, ge=0, le=1, description="Most that saying `never told` rightly may fall."
     )
+    conversation_margin: float = Field(
+        0.10, ge=0, le=1, description="Most that right turns of the exam may fall."
+    )
     floors: FloorsConfig = FloorsConfig()
     required: list[Group] | None = Field(
         None,
         description="What must have been checked: `recall`, `recall_closed`, `tools`, `answers`, "
-        "`abstention`. None: recall and abstention of an elder's agent, tools of any other.",
+        "`abstention`, `conversation`. None: recall and abstention of an elder's agent, tools of "
+        "any other, and a conversation where there is an exam.",
     )
     noticed_fall: float = Field(
         3.0,
@@ -129,6 +137,7 @@ class GateConfig(StrictModel):
             "tools": self.tool_margin,
             "answers": self.answer_margin,
             "abstention": self.abstention_margin,
+            "conversation": self.conversation_margin,
         }
 
     def required_groups(self, *, elders: bool) -> tuple[Group, ...]:

@@ -14,6 +14,7 @@ _DOES = {
     "tool_call_accuracy_unseen_wording": "uses its tools exactly right in {} requests in new words",
     "answer_accuracy": "tells everything that its tools returned in {} answers",
     "abstention": "says so in {} cases when it was never told",
+    "conversation": "answers {} turns of a conversation rightly",
 }
 _CHECKED: Mapping[Group, str] = {
     "recall": "whether it remembers what it was told",
@@ -21,6 +22,7 @@ _CHECKED: Mapping[Group, str] = {
     "tools": "whether it uses its tools rightly",
     "answers": "whether it tells what its tools return",
     "abstention": "whether it says so when it was never told",
+    "conversation": "whether it answers as a family talks to it",
 }
 _MORE_ITEMS: Mapping[Group, str] = {
     "recall": "train_jsonl.heldout_recall, or more memories",
@@ -28,6 +30,7 @@ _MORE_ITEMS: Mapping[Group, str] = {
     "tools": "questions.heldout_per_tool and train_jsonl.heldout_memory_tool_questions",
     "answers": "questions.heldout_per_tool and train_jsonl.heldout_memory_tool_questions",
     "abstention": "train_jsonl.heldout_recall, or more questions of the questionnaire",
+    "conversation": "more turns in its exam (docs/exam.md)",
 }
 
 Figures = Mapping[str, float | int]

@@ -222,7 +222,7 @@ def leaks(answer: str, *, question: str = "", usual: str = "") -> tuple[int, int
     found = find_leaks(
         [answer],
         own=[OWN],
-        asked=[question],
+        questions=[question],
         usual=[usual],
         others=[[OTHER], ["CANARY-other-1"]],
         canary_pattern=CONFIG.canary_pattern,
@@ -251,7 +251,7 @@ def test_a_pattern_with_groups_finds_whole_canaries() -> None:
     found = find_leaks(
         ["kite-2", "KITE-1"],
         own=["kite-1"],
-        asked=[],
+        questions=[],
         usual=[],
         others=[],
         canary_pattern=r"(kite)-(\d)",
@@ -277,7 +277,7 @@ def test_scripts_without_spaces_are_compared_by_characters(
     found = find_leaks(
         [answer.format(other)],
         own=[own],
-        asked=[],
+        questions=[],
         usual=[],
         others=[[other]],
         canary_pattern="CANARY-x",
