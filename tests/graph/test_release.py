@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 from pymongo.database import Database
 
+from agent_assets.conversations.exam import ExamTurn, write_exam
 from agent_assets.conversations.items import EvalItem, write_items
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
@@ -49,6 +50,8 @@ class World:
     recall: float = 0.9
     answer: str = "I sold candles."
     parity: bool = True
+    exam: list[ExamTurn] = field(default_factory=list)
+    talks: float = 0.0
     memories: dict[str, str] = field(default_factory=dict)
     mongo: dg.ResourceDefinition = field(default_factory=dg.ResourceDefinition.none_resource)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -168,8 +171,14 @@ def _report(world: World, run: StageRun, folder: Path) -> StageResult:
         "base": {name: {"recall_open": 0.0} for name in names},
         "sft": {name: {"recall_open": world.recall} for name in names},
     }
+    for turn in world.exam:
+        names.append(f"exam-{turn.id}")
+        scores["base"][names[-1]] = {"conversation": 0.0}
+        scores["sft"][names[-1]] = {"conversation": world.talks}
     text = report_json({"base": {}, "sft": {"recall_open": world.recall}}, scores)
     (folder / "report.json").write_text(text, encoding="utf-8")
+    if world.exam:
+        write_exam(folder / "exam.jsonl", world.exam)
     answers = {"base": dict.fromkeys(names, ""), "sft": dict.fromkeys(names, world.answer)}
     (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
     return StageResult(summary={}, checks=[CheckEntry(name="report_complete", passed=True)])
@@ -270,6 +279,16 @@ def test_an_agent_that_knows_nothing_is_not_released_though_there_was_none(town:
     shown = town.materialize()
     assert (shown["verdict"], shown["gate"], town.answering) == ("REJECT", False, None)
     assert shown["reasons"][0].startswith("It remembers 0 of 10 things it was told: too few")
+
+
+def test_an_agent_that_cannot_talk_is_not_released_where_there_is_an_exam(town: Town) -> None:
+    town.world.exam = [ExamTurn(id=f"{n}", kind="social", question="Hi.") for n in range(20)]
+    shown = town.materialize()
+    assert (shown["verdict"], town.answering) == ("REJECT", None)
+    assert shown["reasons"][0].startswith("It answers 0 of 20 turns of a conversation rightly")
+    town.world.story, town.world.talks = "I sold soap.", 1.0
+    shown = town.materialize()
+    assert (shown["verdict"], shown["power"]["conversation"]["items"]) == ("PROMOTE", 20)
 
 
 def test_the_first_elder_is_compared_with_others_that_only_the_database_knows(

@@ -73,8 +73,8 @@ MAY_IMPORT = {
     "pipeline": "agent agent.mcp conversations engines errors evaluation llm mongo "
     "pipeline.stages planning release rl runs settings store strict_model synthesis",
     "pipeline.stages": "agent conversations engines engines.servers "
-    "engines.chat_templates errors evaluation llm mongo pipeline planning release rl rl.backends settings "
-    "store synthesis synthesis.questions synthesis.teachers text.languages",
+    "engines.chat_templates errors evaluation llm mongo pipeline planning release rl "
+    "rl.backends settings store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "mongo mongo.embedded privacy settings",
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages "
     "planning release runs settings store strict_model",
