@@ -24,7 +24,9 @@ def shares(answers: Sequence[Answered]) -> dict[str, dict[str, float | int]]:
     count.
     """
     judged = [one for one in answers if one.verdict.right is not None]
-    groups = {kind: [one for one in judged if one.turn.kind == kind] for kind in KINDS}
+    groups: dict[str, list[Answered]] = {
+        kind: [one for one in judged if one.turn.kind == kind] for kind in KINDS
+    }
     table: dict[str, dict[str, float | int]] = {}
     for kind, group in {**groups, "all": judged}.items():
         if group:
