@@ -13,6 +13,7 @@ SHARED = {
     "config": "a stage's part of the pipeline's configuration; the route of the same name",
     "read_source": "a stage's outer input",
     "present": "whether a pipeline has the stage",
+    "has_source": "whether a stage has an outer input in a pipeline",
     "build": "what a stage does",
 }
 # Still to be renamed: nothing may be added.
