@@ -38,10 +38,10 @@ Figures = Mapping[str, float | int]
 
 def does(metric: str, share: float, items: int) -> str:
     """`remembers 9 of 10 things it was told`."""
-    return _DOES[metric].format(in_ten(share, items))
+    return _DOES[metric].format(right_of(share, items))
 
 
-def in_ten(share: float, items: int) -> str:
+def right_of(share: float, items: int) -> str:
     """`9 of 10`; a percentage where items were half right."""
     right = share * items
     whole = abs(right - round(right)) < 0.01
@@ -79,7 +79,7 @@ def fell(metric: str, figures: Figures, against: str, *, certain: bool) -> str:
     before, after, items = float(figures["before"]), float(figures["after"]), int(figures["items"])
     luck = "" if certain else ", which may be luck"
     return (
-        f"It {does(metric, after, items)}, where {against} had {in_ten(before, items)}{luck} "
+        f"It {does(metric, after, items)}, where {against} had {right_of(before, items)}{luck} "
         f"({change(metric, figures)})"
     )
 
