@@ -7,9 +7,9 @@ from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from dagster._utils.schedules import is_valid_cron_string
 from pydantic import Field, ValidationError, field_validator
 
+from agent_assets.dagster_internals import is_valid_cron_string
 from agent_assets.errors import ConfigError
 from agent_assets.settings import load_settings
 from agent_assets.strict_model import StrictModel

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import yaml
-from dagster.components.core.component_tree import (
-    ComponentTreeException,
-)  # the public names do not list it
-from dagster_shared.check import CheckError
-from dagster_shared.error import DagsterUnresolvableSymbolError
 from pydantic import ValidationError
 
+from agent_assets.dagster_internals import (
+    CheckError,
+    ComponentTreeException,
+    DagsterUnresolvableSymbolError,
+)
 from agent_assets.errors import AgentAssetsError, ConfigError
 
 _LOADING = (

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     # What everything stands on.
     "errors": "",
     "ports": "",
+    "dagster_internals": "",
     "settings": "errors privacy",
     "privacy": "errors",
     "strict_model": "text",
@@ -33,7 +34,7 @@ MAY_IMPORT = {
     "store": "errors",
     "text": "conversations text.languages",
     "text.languages": "text",
-    "planning": "conversations errors store",
+    "planning": "conversations dagster_internals errors store",
     # The run-time of an agent, and what it asks.
     "agent": "conversations errors text.languages",
     "agent.mcp": "conversations errors strict_model",
@@ -44,7 +45,7 @@ MAY_IMPORT = {
     # Programs of other environments, and what starts them.
     "engines": "engines.devices engines.launch engines.servers errors runs settings store",
     "engines.devices": "errors",
-    "engines.launch": "conversations engines engines.devices errors settings",
+    "engines.launch": "conversations dagster_internals engines engines.devices errors settings",
     "engines.programs": "conversations engines engines.devices engines.templates errors",
     "engines.servers": "engines engines.devices engines.launch errors",
     "engines.templates": "errors",
@@ -69,21 +70,21 @@ MAY_IMPORT = {
     "synthesis.teachers synthesis.templates text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
-    "pipeline": "agent conversations engines errors evaluation llm mongo pipeline.stages "
-    "planning release rl runs settings store strict_model synthesis",
+    "pipeline": "agent conversations dagster_internals engines errors evaluation llm mongo "
+    "pipeline.stages planning release rl runs settings store strict_model synthesis",
     "pipeline.stages": "agent agent.mcp conversations engines engines.servers "
     "engines.templates errors evaluation llm mongo pipeline release rl rl.backends settings "
     "store synthesis synthesis.questions synthesis.teachers text.languages",
-    "runs": "mongo mongo.embedded privacy settings",
-    "automation": "conversations definitions engines errors mongo pipeline pipeline.stages "
-    "planning release runs settings store strict_model",
+    "runs": "dagster_internals mongo mongo.embedded privacy settings",
+    "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
+    "pipeline.stages planning release runs settings store strict_model",
     "services": "automation engines.devices errors mongo.embedded ports privacy runs serving "
     "settings",
-    "serving": "agent agent.mcp automation conversations engines engines.devices "
+    "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
     "engines.launch engines.servers errors mongo pipeline pipeline.stages planning ports "
     "privacy release runs serving.routes settings store strict_model text",
     "serving.routes": "conversations errors release runs serving store",
-    "serving.ui": "errors runs serving settings",
+    "serving.ui": "dagster_internals errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices "
     "engines.launch engines.servers errors mongo mongo.embedded pipeline pipeline.stages "
     "planning privacy release runs services serving serving.ui settings store",
@@ -94,6 +95,7 @@ MAY_IMPORT = {
 KNOW_DAGSTER = {
     "automation",
     "cli",
+    "dagster_internals",
     "definitions",
     "defs",
     "demo",
