@@ -3,7 +3,6 @@ and die together.
 """
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -17,6 +16,7 @@ from pathlib import Path
 import click
 import psutil
 import yaml
+from filelock import FileLock, Timeout
 
 from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
@@ -179,18 +179,16 @@ def _alone(settings: Settings) -> Iterator[None]:
     workspace along.
     """
     make_home(settings)
-    with (settings.home / "up.lock").open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise ConfigError(
-                f"This installation is up already (process {lock.read().strip() or 'unknown'}).",
-                next_step="use that one, or set AGENT_ASSETS_HOME to another folder.",
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    file = settings.home / "up.lock"  # names the process that holds it
+    try:
+        held = FileLock(file, fallback_to_soft=False).acquire(blocking=False)
+    except Timeout:
+        raise ConfigError(
+            f"This installation is up already (process {file.read_text() or 'unknown'}).",
+            next_step="use that one, or set AGENT_ASSETS_HOME to another folder.",
+        ) from None
+    with held:
+        file.write_text(str(os.getpid()), encoding="ascii")
         yield
 
 

@@ -50,7 +50,6 @@ def test_one_module_imports_what_is_not_public() -> None:
         (internals.is_valid_cron_string, "cron_string"),
         (internals.WorkspaceProcessContext, "instance workspace_load_target version"),
         (internals.WorkspaceProcessContext.create_request_context, "self"),
-        (internals.WorkspaceFileTarget, "paths"),
         (
             internals.WorkspaceRequestContext,
             "instance current_workspace process_context version source read_only",
@@ -97,6 +96,10 @@ def test_the_event_log_of_an_instance_is_read_in_bulk() -> None:
         assert isinstance(instance.run_storage, internals.SqlRunStorage)
         assert instance.run_storage.get_run_storage_id()
     assert {"id", "event"} <= set(internals.SqlEventLogStorageTable.c.keys())
+
+
+def test_a_workspace_is_named_by_its_file() -> None:
+    assert internals.WorkspaceFileTarget(["workspace.yaml"]).paths == ["workspace.yaml"]
 
 
 def test_names_that_are_stored_have_not_changed() -> None:
