@@ -22,11 +22,11 @@ from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.mongo.embedded.mongod import port_of_earlier_version, running_mongod
 from agent_assets.ports import port_free
-from agent_assets.privacy import close_home, socket_folder
+from agent_assets.privacy import close_home, make_home, socket_folder
 from agent_assets.runs.installation import mongodb
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
-from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
+from agent_assets.settings import REPOSITORY, Settings, load_settings
 
 CODE_LOCATION = "agent_assets.definitions"
 _STOP_SECONDS = 20.0

@@ -55,12 +55,12 @@ def strict_schema(schema: JsonObject) -> JsonObject:
     return cast(JsonObject, _strict(schema))
 
 
-def json_part(text: str) -> str:
+def json_part(text: str, brackets: str = "{}[]") -> str:
     """The JSON in a text that may stand in a code fence or between sentences: from its first to its
     last bracket.
     """
-    starts = [place for bracket in "{[" if (place := text.find(bracket)) >= 0]
-    end = max(text.rfind("}"), text.rfind("]"))
+    starts = [place for bracket in brackets[::2] if (place := text.find(bracket)) >= 0]
+    end = max(text.rfind(bracket) for bracket in brackets[1::2])
     return text[min(starts) : end + 1] if starts and end >= 0 else text
 
 

@@ -27,8 +27,8 @@ MAY_IMPORT = {
     "errors": "",
     "ports": "",
     "dagster_internals": "",
-    "settings": "errors privacy",
-    "privacy": "errors",
+    "settings": "errors",
+    "privacy": "errors settings",
     "strict_model": "text",
     "conversations": "errors",
     "store": "errors",
@@ -41,10 +41,10 @@ MAY_IMPORT = {
     "llm": "agent conversations errors strict_model",
     "tool_servers": "conversations text text.languages",
     "mongo": "conversations errors store strict_model text text.languages",
-    "mongo.embedded": "errors mongo privacy",
+    "mongo.embedded": "errors mongo privacy settings",
     # Programs of other environments, and what starts them.
     "engines": "engines.devices engines.launch engines.servers errors runs settings store",
-    "engines.devices": "errors",
+    "engines.devices": "errors settings",
     "engines.launch": "conversations dagster_internals engines engines.devices errors settings",
     "engines.programs": "conversations engines engines.devices engines.templates errors",
     "engines.servers": "engines engines.devices engines.launch errors",
@@ -64,10 +64,11 @@ MAY_IMPORT = {
     "text.languages",
     # Judging, learning, releasing.
     "evaluation": "agent conversations errors text",
-    "rl.backends": "agent conversations engines engines.launch engines.servers errors rl store",
-    "rl": "agent conversations engines engines.servers errors evaluation llm strict_model "
-    "synthesis synthesis.arguments synthesis.questions synthesis.rows synthesis.tasks "
-    "synthesis.teachers synthesis.templates text",
+    "rl.backends": "agent conversations engines engines.launch engines.servers errors rl settings "
+    "store",
+    "rl": "agent conversations engines engines.servers errors evaluation llm settings "
+    "strict_model synthesis synthesis.arguments synthesis.questions synthesis.rows "
+    "synthesis.tasks synthesis.teachers synthesis.templates text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
     "pipeline": "agent conversations dagster_internals engines errors evaluation llm mongo "
