@@ -60,21 +60,28 @@ def _store_in_home(fields: dict[str, Any]) -> str:
 class Settings:
     """The environment, resolved to absolute paths. The table above says what each means."""
 
-    home: _Folder = Field(REPOSITORY / ".agent_assets", validation_alias="AGENT_ASSETS_HOME")
+    home: _Folder = Field(
+        default=REPOSITORY / ".agent_assets", validation_alias="AGENT_ASSETS_HOME"
+    )
     store: Annotated[str, AfterValidator(_resolved_store)] = Field(
         default_factory=_store_in_home, validation_alias="AGENT_ASSETS_STORE"
     )
-    engines: _Folder = Field(REPOSITORY / ".venvs", validation_alias="AGENT_ASSETS_ENGINES")
-    device: DeviceChoice = Field("auto", validation_alias="AGENT_ASSETS_DEVICE")
+    engines: _Folder = Field(default=REPOSITORY / ".venvs", validation_alias="AGENT_ASSETS_ENGINES")
+    device: DeviceChoice = Field(default="auto", validation_alias="AGENT_ASSETS_DEVICE")
     automation: Path = Field(
-        REPOSITORY / "agent_assets/defs/automation.yaml", validation_alias="AGENT_ASSETS_AUTOMATION"
+        default=REPOSITORY / "agent_assets/defs/automation.yaml",
+        validation_alias="AGENT_ASSETS_AUTOMATION",
     )
-    mongodb_uri: str | None = Field(None, validation_alias="MONGODB_URI", repr=False)
-    mongodb_database: str = Field("afs", validation_alias="MONGODB_DATABASE")
-    postgres_url: str | None = Field(None, validation_alias="DAGSTER_POSTGRES_URL", repr=False)
-    dagster_url: str = Field("http://127.0.0.1:3000", validation_alias="AGENT_ASSETS_DAGSTER_URL")
-    wandb_project: str | None = Field(None, validation_alias="WANDB_PROJECT")
-    secret: str | None = Field(None, validation_alias="AGENT_ASSETS_SECRET", repr=False)
+    mongodb_uri: str | None = Field(default=None, validation_alias="MONGODB_URI", repr=False)
+    mongodb_database: str = Field(default="afs", validation_alias="MONGODB_DATABASE")
+    postgres_url: str | None = Field(
+        default=None, validation_alias="DAGSTER_POSTGRES_URL", repr=False
+    )
+    dagster_url: str = Field(
+        default="http://127.0.0.1:3000", validation_alias="AGENT_ASSETS_DAGSTER_URL"
+    )
+    wandb_project: str | None = Field(default=None, validation_alias="WANDB_PROJECT")
+    secret: str | None = Field(default=None, validation_alias="AGENT_ASSETS_SECRET", repr=False)
 
     @property
     def secrets(self) -> Path:
@@ -101,9 +108,9 @@ class Settings:
 class TeacherEnvironment:
     """Which language model may write training data. Without a key there is none."""
 
-    api_key: str | None = Field(None, validation_alias="OPENAI_API_KEY", repr=False)
-    base_url: str = Field("https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
-    model: str | None = Field(None, validation_alias="TEACHER_MODEL")
+    api_key: str | None = Field(default=None, validation_alias="OPENAI_API_KEY", repr=False)
+    base_url: str = Field(default="https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
+    model: str | None = Field(default=None, validation_alias="TEACHER_MODEL")
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:

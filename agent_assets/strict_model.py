@@ -6,7 +6,13 @@ import difflib
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from agent_assets.text.language import LANGUAGE_CODE
 
@@ -73,3 +79,17 @@ class StrictModel(BaseModel):
             elif isinstance(value, StrictModel) and (inner := value._left_out()):
                 found[name] = inner
         return found
+
+
+def validation_problems(error: ValidationError, *, whole: str) -> list[str]:
+    """What does not fit, one text each: where it stands, and what is wrong with it. The values are
+    left out: they may be secrets.
+
+    Args:
+        whole: what to call the place of a problem that is not one field's.
+    """
+    return [
+        f"{'.'.join(map(str, problem['loc'])).strip() or whole}: "
+        f"{problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_url=False, include_input=False)
+    ]

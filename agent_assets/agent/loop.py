@@ -10,18 +10,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from agent_assets.agent.tracing import span
 from agent_assets.conversations.messages import (
-    JsonObject,
     Message,
     ToolCall,
     ToolResult,
     ToolSchema,
     Usage,
+    message_fields,
 )
 
 T = TypeVar("T")
@@ -122,7 +122,9 @@ async def run_agent(
     Errors of the model or of the connection to a tool server pass through; errors that a tool
     reports are fed back.
     """
-    with span("rollout", lambda: {"messages": [_plain(message) for message in messages]}) as traced:
+    with span(
+        "rollout", lambda: {"messages": [message_fields(message) for message in messages]}
+    ) as traced:
         rollout = await _roll_out(model, toolbox, messages, tools, limits)
         traced.finish({"stop_reason": str(rollout.stop_reason), "messages": len(rollout.messages)})
     return rollout
@@ -217,10 +219,6 @@ async def _call(toolbox: ToolCaller, call: ToolCall, offered: set[str]) -> ToolR
         result = await toolbox.call(call)
         traced.finish({"text": result.text, "is_error": result.is_error})
     return result
-
-
-def _plain(message: Message) -> JsonObject:
-    return {name: value for name, value in asdict(message).items() if value}
 
 
 def _over(limits: Limits, calls_left: int, usage: Usage | None) -> StopReason | None:

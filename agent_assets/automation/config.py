@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from agent_assets.dagster_internals import is_valid_cron_string
 from agent_assets.errors import ConfigError
 from agent_assets.settings import load_settings
-from agent_assets.strict_model import StrictModel
+from agent_assets.strict_model import StrictModel, validation_problems
 
 
 class NightlyConfig(StrictModel):
@@ -141,8 +141,5 @@ def load_automation(path: Path | None = None) -> AutomationConfig:
             f"{path} is not valid YAML: {error}.", next_step="correct the file."
         ) from None
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_input=False)
-        )
+        problems = "; ".join(validation_problems(error, whole="the file"))
         raise ConfigError(f"{path} is wrong: {problems}.", next_step="correct the file.") from None

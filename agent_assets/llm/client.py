@@ -19,7 +19,6 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     retry_if_exception_type,
-    stop_any,
     stop_before_delay,
     wait_exponential,
 )
@@ -176,9 +175,7 @@ class LlmClient:
         tries = AsyncRetrying(
             retry=retry_if_exception_type(_Unanswered),
             wait=_wait,
-            stop=stop_any(
-                stop_before_delay(self.config.give_up_s), lambda _: self._closing.is_set()
-            ),
+            stop=self._is_over,
             sleep=self._pause,
             before_sleep=self._count_retry,
             reraise=True,
@@ -215,6 +212,9 @@ class LlmClient:
             raise _Unanswered(f"HTTP {error.status_code}", wanted) from None
         except APIConnectionError as error:  # a time-out is one of these
             raise _Unanswered(type(error).__name__) from None
+
+    def _is_over(self, state: RetryCallState) -> bool:
+        return self._closing.is_set() or stop_before_delay(self.config.give_up_s)(state)
 
     def _count_retry(self, _: RetryCallState) -> None:
         self.spending.retries += 1

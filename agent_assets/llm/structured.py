@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.errors import LlmError, LlmRefused
 from agent_assets.llm.client import LlmClient
+from agent_assets.strict_model import validation_problems
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -82,10 +83,7 @@ async def _ask(client: LlmClient, messages: list[JsonObject], name: str, schema:
 
 
 def _explain(error: ValidationError) -> str:
-    problems = "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the answer'}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_input=False)[:5]
-    )
+    problems = "; ".join(validation_problems(error, whole="the answer")[:5])
     return (
         f"That does not fit: {problems[:_MAX_ERROR_CHARS]}. Answer again, with the whole "
         "JSON "

@@ -6,7 +6,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from agent_assets.errors import ConfigError
-from agent_assets.strict_model import StrictModel
+from agent_assets.strict_model import StrictModel, validation_problems
 
 FILE = Path(__file__).resolve().parent.parent / "defs" / "serving.yaml"
 
@@ -84,7 +84,12 @@ def load_serving(path: Path = FILE) -> ServingConfig:
         return ServingConfig()
     try:
         return ServingConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (yaml.YAMLError, ValidationError) as error:
+    except yaml.YAMLError as error:
         raise ConfigError(
-            f"{path} is wrong: {error}", next_step="correct it; see serving/config.py."
+            f"{path} is not valid YAML: {error}.", next_step="correct the file."
+        ) from None
+    except ValidationError as error:
+        problems = "; ".join(validation_problems(error, whole="the file"))
+        raise ConfigError(
+            f"{path} is wrong: {problems}.", next_step="correct it; see serving/config.py."
         ) from None
