@@ -177,7 +177,7 @@ class Judge:
         )
         async with self._gate:
             try:
-                scores = await tries(self._ask, client, messages, set(texts))
+                scores: dict[str, float] = await tries(self._ask, client, messages, set(texts))
             except (_BadJudgement, OpenAIError):
                 return None  # counted: the group is left out
         self._cache.write(key, scores)
