@@ -36,8 +36,8 @@ def private_folder(path: Path) -> Path:
         OSError: it cannot be made.
     """
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    found = path.stat()
-    if found.st_mode & _OTHERS and found.st_uid == os.getuid():
+    info = path.stat()
+    if info.st_mode & _OTHERS and info.st_uid == os.getuid():
         path.chmod(0o700)
     return path
 
@@ -68,29 +68,29 @@ def secret_file(path: Path) -> str:
     """
     if not path.exists():
         private_folder(path.parent)
-        made = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        partial = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_hex(_SECRET_BYTES))
             file.flush()
             os.fsync(file.fileno())
         try:
-            path.hardlink_to(made)  # fails where another was first, and is never half written
+            path.hardlink_to(partial)  # fails where another was first, and is never half written
         except FileExistsError:
             pass
         finally:
-            made.unlink()
+            partial.unlink()
     if path.stat().st_mode & _OTHERS:
         raise ConfigError(
             f"{path} holds a secret, and other users of this machine may read it.",
             next_step=f"remove it, so that another one is made: rm {path}",
         )
-    found = path.read_text(encoding="ascii").strip()
-    if not found:
+    secret = path.read_text(encoding="ascii").strip()
+    if not secret:
         raise ConfigError(
             f"{path} is empty.", next_step=f"remove it, so that another one is made: rm {path}"
         )
-    return found
+    return secret
 
 
 def socket_folder(folder: Path) -> Path:
@@ -110,12 +110,8 @@ def socket_folder(folder: Path) -> Path:
     try:
         short.mkdir(mode=0o700)
     except FileExistsError:
-        found = short.lstat()
-        if (
-            not stat.S_ISDIR(found.st_mode)
-            or found.st_uid != os.getuid()
-            or found.st_mode & _OTHERS
-        ):
+        info = short.lstat()
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & _OTHERS:
             raise ConfigError(
                 f"{short} is to hold sockets, and belongs to somebody else or is open to others.",
                 next_step="remove it, or set AGENT_ASSETS_HOME to a folder with a shorter path.",
@@ -129,13 +125,11 @@ def _runtime_folder() -> Path:
     """
     given = runtime_folder()
     try:
-        found = given.stat()
+        info = given.stat()
     except OSError:
         return Path("/tmp")
     private = (
-        found.st_uid == os.getuid()
-        and not found.st_mode & _OTHERS
-        and len(os.fsencode(given)) <= 40
+        info.st_uid == os.getuid() and not info.st_mode & _OTHERS and len(os.fsencode(given)) <= 40
     )
     return given if private else Path("/tmp")
 

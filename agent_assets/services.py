@@ -57,10 +57,10 @@ def run_services(settings: Settings, *, port: int, api_port: int) -> int:
             already, or no MongoDB can be found.
     """
     check_configuration(settings)
-    if found := close_home(settings.home):
+    if closed := close_home(settings.home):
         _say_closed(
-            f"{len(found)} files and folders of the home that others could reach, such as "
-            f"{found[0]}"
+            f"{len(closed)} files and folders of the home that others could reach, such as "
+            f"{closed[0]}"
         )
     with _alone(settings):
         for number, option in ((port, "--port"), (api_port, "--api-port")):

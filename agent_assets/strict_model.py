@@ -70,15 +70,15 @@ class StrictModel(BaseModel):
         return self.model_dump(exclude=self._left_out())
 
     def _left_out(self) -> LeftOut:
-        found: LeftOut = {}
+        left_out: LeftOut = {}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             marks = [mark for mark in field.metadata if isinstance(mark, NotInFingerprint)]
             if any(mark.leaves_out_of(self) for mark in marks):
-                found[name] = True
+                left_out[name] = True
             elif isinstance(value, StrictModel) and (inner := value._left_out()):
-                found[name] = inner
-        return found
+                left_out[name] = inner
+        return left_out
 
 
 def validation_problems(error: ValidationError, *, whole: str) -> list[str]:

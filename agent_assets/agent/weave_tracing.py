@@ -161,16 +161,16 @@ def _problems_of_weave() -> Iterator[list[str]]:
     """What weave only logs, where in its code: it sends from threads of its own, and says it
     nowhere else.
     """
-    found: list[str] = []
+    loggers: list[str] = []
 
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            found.append(record.name)  # never the message: it may quote what was sent
+            loggers.append(record.name)  # never the message: it may quote what was sent
 
     notes, logger = Notes(logging.WARNING), logging.getLogger("weave")
     logger.addHandler(notes)
     try:
-        yield found
+        yield loggers
     finally:
         logger.removeHandler(notes)
 

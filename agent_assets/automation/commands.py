@@ -135,11 +135,11 @@ def opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstanc
     """The installation with its MongoDB (the embedded one is started if none is set) and its
     Dagster.
     """
-    with mongodb_environment(settings) as found:
-        prepare_dagster_home(found)
-        installation = load_installation(found)
+    with mongodb_environment(settings) as reachable:
+        prepare_dagster_home(reachable)
+        installation = load_installation(reachable)
         try:
-            with open_instance(found) as instance:
+            with open_instance(reachable) as instance:
                 release_abandoned_runs(instance)
                 yield installation, instance
         finally:
@@ -159,7 +159,7 @@ def _look(installation: Installation, instance: dg.DagsterInstance, scope: Scope
             f"There is no pipeline {unknown[0]!r}.", next_step=f"choose from {', '.join(known)}."
         )
     snapshot = current_plan(installation, instance, now=time.time(), options=_options(scope))
-    here = {elder for found in snapshot.elders.values() for elder in found.digests}
+    here = {elder for elders in snapshot.elders.values() for elder in elders.digests}
     absent = sorted(set(scope.elders) - here)
     if absent and snapshot.elders:
         raise ConfigError(
@@ -176,11 +176,11 @@ def _chosen(
     chosen = {
         name: sorted(
             elder
-            for elder in found.digests
+            for elder in elders.digests
             if (not scope.elders or elder in scope.elders)
             and (pattern is None or fnmatch.fnmatch(elder, pattern))
         )
-        for name, found in snapshot.elders.items()
+        for name, elders in snapshot.elders.items()
     }
     if not any(chosen.values()):
         who = (
@@ -249,18 +249,18 @@ def _finish(outcomes: Sequence[Outcome]) -> int:
 def _report(snapshot: Snapshot) -> None:
     for problem in snapshot.problems:
         click.echo(f"not looked at: {problem}", err=True)
-    for name, found in snapshot.elders.items():
+    for name, elders in snapshot.elders.items():
         odd = {
-            "ids in MongoDB cannot be used": found.invalid_ids,
-            "ids or profiles are there twice": found.duplicate_profiles,
-            "elders have no usable answer": len(found.unusable),
-            "elders are gone from MongoDB": len(found.gone),
+            "ids in MongoDB cannot be used": elders.invalid_ids,
+            "ids or profiles are there twice": elders.duplicate_profiles,
+            "elders have no usable answer": len(elders.unusable),
+            "elders are gone from MongoDB": len(elders.gone),
         }
         for words, count in odd.items():
             if count:
                 click.echo(f"{name}: {count} {words}", err=True)
-        if found.advice:
-            click.echo(f"{name}: {found.advice}", err=True)
+        if elders.advice:
+            click.echo(f"{name}: {elders.advice}", err=True)
 
 
 def _fresh_lines(plan: Plan, with_fresh: bool) -> Iterable[str]:

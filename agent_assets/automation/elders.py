@@ -45,12 +45,15 @@ def follow_elders(
     """
     partitioned = [graph for graph in installation.graphs if graph.spec.partitioned]
     before = set(known_partitions(instance, PARTITIONS))
-    present = {elder for found in elders.values() for elder in found.settled}
+    present = {elder for members in elders.values() for elder in members.settled}
     added = add_elders(
-        installation, instance, {e for found in elders.values() for e in found.digests} - before
+        installation, instance, {e for members in elders.values() for e in members.digests} - before
     )
     absent = {
-        e: since for found in elders.values() for e, since in found.gone.items() if e not in present
+        e: since
+        for members in elders.values()
+        for e, since in members.gone.items()
+        if e not in present
     }
     gone = {elder: since for elder, since in absent.items() if elder in before}
     due = sorted(elder for elder, since in gone.items() if now - since >= policy.after_days * _DAY)

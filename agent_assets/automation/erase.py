@@ -70,15 +70,15 @@ def _check_nobody_needs_it(
     installation: Installation, instance: dg.DagsterInstance, elder: str
 ) -> None:
     partitioned = [graph for graph in installation.graphs if graph.spec.partitioned]
-    told = [
+    holders = [
         graph.name
         for graph in partitioned
         if _has_memories(installation.elder_source(graph), elder)
     ]
-    if told:
+    if holders:
         raise ConfigError(
-            f"MongoDB still has memories of '{elder}' ({', '.join(told)}): all of it would be made "
-            "again.",
+            f"MongoDB still has memories of '{elder}' ({', '.join(holders)}): all of it would "
+            "be made again.",
             next_step="delete the elder's answers in MongoDB first.",
         )
     if any(run.partition == elder for run in active_runs(instance)):

@@ -132,7 +132,7 @@ def current_plan(
         max_age_s=options.shared_max_age_s,
     )
     clock.lap("shared sources")
-    settled = {name: _settled(found, now, options) for name, found in elders.items()}
+    settled = {name: _settled(members, now, options) for name, members in elders.items()}
     facts = [graph.facts(settled.get(graph.name, ())) for graph in graphs]
     index = installation.index
     latest = read_latest(DagsterLog(instance), index, facts)
@@ -149,7 +149,9 @@ def current_plan(
     return Snapshot(
         plan=plan,
         elders=elders,
-        unsettled=sum(len(found.digests) - len(settled[name]) for name, found in elders.items()),
+        unsettled=sum(
+            len(members.digests) - len(settled[name]) for name, members in elders.items()
+        ),
         shared=shared,
         problems=(*problems, *shared.problems),
         seconds=clock.total,
@@ -186,12 +188,14 @@ def presence(store: ArtifactStore, *, listing: bool) -> Present | None:
     if not listing:
         return None
     store.filesystem.invalidate_cache()
-    found = {str(path) for path in store.filesystem.glob(f"{store.root}/*/*/*/*/{MANIFEST_FILE}")}
+    manifests = {
+        str(path) for path in store.filesystem.glob(f"{store.root}/*/*/*/*/{MANIFEST_FILE}")
+    }
 
     def listed(pipeline: str, asset: str, partition: str | None, fingerprint: str) -> bool:
         return (
             f"{store.root}/{pipeline}/{asset}/{partition or UNPARTITIONED}/"
-            f"{fingerprint}/{MANIFEST_FILE}" in found
+            f"{fingerprint}/{MANIFEST_FILE}" in manifests
         )
 
     return listed
@@ -205,7 +209,7 @@ def _elders(
     options: Options,
 ) -> tuple[dict[str, Elders], list[str]]:
     """Elders by pipeline. Pipelines that read the same elders share one look."""
-    found: dict[str, Elders] = {}
+    elders: dict[str, Elders] = {}
     by_scope: dict[str, Elders] = {}
     problems: list[str] = []
     for graph in graphs:
@@ -225,8 +229,8 @@ def _elders(
         except AgentAssetsError as error:
             problems.append(f"elders of {graph.name}: {error.message}")
             continue
-        found[graph.name] = by_scope[source.scope]
-    return found, problems
+        elders[graph.name] = by_scope[source.scope]
+    return elders, problems
 
 
 def _settled(elders: Elders, now: float, options: Options) -> list[str]:
@@ -238,9 +242,9 @@ def _settled(elders: Elders, now: float, options: Options) -> list[str]:
 
 def _versions(graph: Graph, elders: Elders | None, shared: SharedSources) -> SourceVersions:
     versions: dict[tuple[str, str | None], Mapping[str, str]] = {}
-    for (pipeline, stage), found in shared.versions.items():
+    for (pipeline, stage), digests in shared.versions.items():
         if pipeline == graph.name:
-            versions[stage, None] = found
+            versions[stage, None] = digests
     if elders is not None:
         versions |= {
             (MEMORIES.name, elder): {"mongodb": digest} for elder, digest in elders.digests.items()

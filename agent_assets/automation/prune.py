@@ -49,9 +49,9 @@ def _in_use(installation: Installation, instance: dg.DagsterInstance) -> set[Ref
     facts = [graph.facts(elders) for graph in installation.graphs]
     latest = read_latest(DagsterLog(instance), installation.index, facts)
     return {
-        (ArtifactKey(pipeline, asset, partition), found.fingerprint)
+        (ArtifactKey(pipeline, asset, partition), materialization.fingerprint)
         for (pipeline, asset), by_partition in latest.items()
-        for partition, found in by_partition.items()
+        for partition, materialization in by_partition.items()
     }
 
 

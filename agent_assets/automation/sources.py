@@ -52,16 +52,16 @@ class MongoElders:
         signatures = self._mongo.elder_signatures(self._layout)
         profiles, twice = profile_marks(self._mongo.db, self._layout)
         elders = {
-            elder: f"{found.count}:{found.max_updated}:{found.sum_updated}:"
+            elder: f"{signature.count}:{signature.max_updated}:{signature.sum_updated}:"
             f"{profiles.get(elder, '')}"
-            for elder, found in signatures.items()
+            for elder, signature in signatures.items()
         }
         return Marks(
             elders=elders,
             questions=question_marks(self._mongo.db, self._layout),
             invalid_ids=self._mongo.list_elder_ids(self._layout).invalid,
             duplicate_profiles=twice + duplicate_ids(elders),
-            advice=self._advice(sum(found.count for found in signatures.values())),
+            advice=self._advice(sum(signature.count for signature in signatures.values())),
         )
 
     def _advice(self, answers: int) -> str:
@@ -134,7 +134,7 @@ def read_shared(
             if stage.read_source is None or graph.partitioned(stage):
                 continue
             key = (graph.name, stage.name)
-            read_at, found, text = known.get(key, (float("-inf"), {}, None))
+            read_at, digests, text = known.get(key, (float("-inf"), {}, None))
             if not 0 <= now - read_at <= max_age_s:
                 context = SourceContext(
                     pipeline=graph.spec, partition=None, mongo=mongo, engines=engines
@@ -144,10 +144,10 @@ def read_shared(
                 except AgentAssetsError as error:
                     problems.append(f"{graph.name}/{stage.name}: {error.message}")
                     continue
-                found = {name: source_version(digest) for name, digest in source.versions.items()}
+                digests = {name: source_version(digest) for name, digest in source.versions.items()}
                 text = source.data if isinstance(source.data, str) else None
-                _store(index, key, found, text, now)
-            versions[key] = found
+                _store(index, key, digests, text, now)
+            versions[key] = digests
             if text is not None:
                 data[key] = text
     return SharedSources(versions, data, tuple(problems))

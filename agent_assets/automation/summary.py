@@ -57,7 +57,7 @@ def report_summary(instance: dg.DagsterInstance, index: PlanIndex, plan: Plan) -
 
 def summarize(plan: Plan) -> dict[tuple[str, str], _Counts]:
     """Counts by (pipeline, asset)."""
-    found = {
+    counts_by_stage = {
         (pipeline.name, stage.name): _Counts(
             total=len(pipeline.partitions) if stage.partitioned else 1
         )
@@ -65,8 +65,8 @@ def summarize(plan: Plan) -> dict[tuple[str, str], _Counts]:
         for stage in pipeline.stages
     }
     for entry in plan.asset_partitions:
-        counts = found[entry.pipeline, entry.asset]
+        counts = counts_by_stage[entry.pipeline, entry.asset]
         counts.missing += entry.status is Status.MISSING
         counts.stale += entry.status is Status.STALE
         counts.causes.update(cause.detail for cause in entry.causes[:1])
-    return found
+    return counts_by_stage

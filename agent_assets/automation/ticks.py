@@ -146,12 +146,12 @@ def run_tags(request: Request, cause: str, config: AutomationConfig) -> dict[str
 
 
 def _first_causes(plan: Plan) -> dict[Agent, str]:
-    found: dict[Agent, str] = {}
+    causes: dict[Agent, str] = {}
     for entry in plan.asset_partitions:
         own = [cause.detail for cause in entry.causes if cause.kind is not CauseKind.UPSTREAM]
         if own:
-            found.setdefault((entry.pipeline, entry.partition), f"{entry.asset}: {own[0]}")
-    return found
+            causes.setdefault((entry.pipeline, entry.partition), f"{entry.asset}: {own[0]}")
+    return causes
 
 
 def _message(
@@ -173,11 +173,11 @@ def _message(
         for cause, count in common.most_common(3)
     ]
     parts += [f"{count} wait ({_REASONS[reason]})" for reason, count in sorted(waiting.items())]
-    shared = [found for found in plan.fan_outs if found.elders]
+    shared = [fan_out for fan_out in plan.fan_outs if fan_out.elders]
     if shared:
-        names = ", ".join(f"{found.pipeline}/{found.asset}" for found in shared)
+        names = ", ".join(f"{fan_out.pipeline}/{fan_out.asset}" for fan_out in shared)
         parts.append(
-            f"shared, a change may reach up to {max(found.elders for found in shared)} elders: "
+            f"shared, a change may reach up to {max(fan_out.elders for fan_out in shared)} elders: "
             f"{names}"
         )
     if changes.added:
@@ -189,15 +189,15 @@ def _message(
         parts.append(
             f"{snapshot.unsettled} elders changed a moment ago and are left to a later tick"
         )
-    for name, found in snapshot.elders.items():
+    for name, elders in snapshot.elders.items():
         odd = {
-            "ids that cannot be used": found.invalid_ids,
-            "ids or profiles twice": found.duplicate_profiles,
-            "elders without a usable answer": len(found.unusable),
-            "elders still to be read": len(found.unread),
+            "ids that cannot be used": elders.invalid_ids,
+            "ids or profiles twice": elders.duplicate_profiles,
+            "elders without a usable answer": len(elders.unusable),
+            "elders still to be read": len(elders.unread),
         }
         parts += [f"{name}: {count} {words}" for words, count in odd.items() if count]
-        parts += [f"{name}: {found.advice}"] if found.advice else []
+        parts += [f"{name}: {elders.advice}"] if elders.advice else []
     parts += list(snapshot.problems)
     return "; ".join(parts) + f" ({snapshot.seconds:.1f} s)"
 

@@ -48,7 +48,7 @@ class Asked:
     max_tokens: int = 512
 
 
-def ask(settings: Settings, agent: str, question: str, asked: Asked) -> None:
+def ask(settings: Settings, agent: str, question: str, options: Asked) -> None:
     """Run the agent (`pipeline` or `pipeline/elder`) once and print every step.
 
     Raises:
@@ -63,9 +63,9 @@ def ask(settings: Settings, agent: str, question: str, asked: Asked) -> None:
     prepare_dagster_home(settings)
     memories = _memories(settings, pipeline, elder)
     logs = agent_logs(settings.home / "logs", pipeline.config.name, elder)
-    with _endpoint(settings, pipeline, elder, asked, logs) as (base_url, model, key):
+    with _endpoint(settings, pipeline, elder, options, logs) as (base_url, model, key):
         asyncio.run(
-            _ask(pipeline, memories, question, base_url, model, key, asked.max_tokens, logs)
+            _ask(pipeline, memories, question, base_url, model, key, options.max_tokens, logs)
         )
 
 
@@ -77,21 +77,21 @@ def _agent(agent: str) -> tuple[PipelineSpec, str | None]:
             f"There is no pipeline {name!r}.", next_step=f"name one of {', '.join(pipelines)}."
         )
     if pipelines[name].partitioned is not bool(elder):
-        wanted = f"{name}/ELDER" if pipelines[name].partitioned else name
-        raise ConfigError(f"{agent!r} names no agent.", next_step=f"write {wanted}.")
+        usage = f"{name}/ELDER" if pipelines[name].partitioned else name
+        raise ConfigError(f"{agent!r} names no agent.", next_step=f"write {usage}.")
     return pipelines[name], elder or None
 
 
 def _memories(settings: Settings, pipeline: PipelineSpec, elder: str | None) -> Path | None:
     if elder is None:
         return None
-    found = _latest(settings, pipeline, "elder_memories", elder)
-    if found is None:
+    memories = _latest(settings, pipeline, "elder_memories", elder)
+    if memories is None:
         raise StoreError(
             f"The memories of {elder} were not read.",
             next_step=f"materialize {pipeline.config.name}/elder_memories for {elder} first.",
         )
-    return found.path
+    return memories.path
 
 
 def _latest(
@@ -109,24 +109,24 @@ def trained_model(settings: Settings, pipeline: PipelineSpec, elder: str | None)
     """The model that answers: the furthest trained one, unless the release stage found that RL did
     not help it.
     """
-    found = _latest(settings, pipeline, "release", elder)
-    took_sft = found is not None and read_candidate(found.path).system == "sft"
+    release = _latest(settings, pipeline, "release", elder)
+    took_sft = release is not None and read_candidate(release.path).system == "sft"
     assets = reversed(_TRAINED) if took_sft else _TRAINED
     return next(filter(None, (_latest(settings, pipeline, asset, elder) for asset in assets)), None)
 
 
 @contextmanager
 def _endpoint(
-    settings: Settings, pipeline: PipelineSpec, elder: str | None, asked: Asked, failed_logs: Path
+    settings: Settings, pipeline: PipelineSpec, elder: str | None, options: Asked, failed_logs: Path
 ) -> Iterator[tuple[str, str, str]]:
     """Base URL, model and key: of the endpoint that was named, or of a server for the trained
     model.
     """
     environment = teacher_environment()
-    if asked.model is not None:
-        yield asked.base_url or environment.base_url, asked.model, environment.api_key or "none"
+    if options.model is not None:
+        yield options.base_url or environment.base_url, options.model, environment.api_key or "none"
         return
-    if asked.base_url is not None:
+    if options.base_url is not None:
         raise ConfigError("An endpoint is named, and no model.", next_step="add --model.")
     trained = trained_model(settings, pipeline, elder)
     if trained is None:

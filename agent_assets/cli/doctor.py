@@ -37,19 +37,22 @@ def _engines(settings: Settings) -> list[Finding]:
         gpu = device_name()
     except AgentAssetsError as error:
         needed = "gpu" if settings.device == "auto" else settings.device
-        found = Finding(
+        finding = Finding(
             "GPU", False, error.message, error.next_step or "", optional=needed == "cpu"
         )
-        return [found, *(_engine(settings, name, optional=name != needed) for name in ENGINE_NAMES)]
+        return [
+            finding,
+            *(_engine(settings, name, optional=name != needed) for name in ENGINE_NAMES),
+        ]
     needed = settings.device if settings.device != "auto" else "cpu" if gpu == "cpu" else "gpu"
-    found = Finding(
+    finding = Finding(
         "GPU",
         gpu != "cpu",
         "none: GPU stages run on the CPU" if needed == "cpu" else gpu.replace("cpu", "none"),
         "check `nvidia-smi`, or set AGENT_ASSETS_DEVICE to auto or cpu",
         optional=needed == "cpu",
     )
-    return [found, *(_engine(settings, name, optional=name != needed) for name in ENGINE_NAMES)]
+    return [finding, *(_engine(settings, name, optional=name != needed) for name in ENGINE_NAMES)]
 
 
 def _engine(settings: Settings, name: str, *, optional: bool) -> Finding:

@@ -38,10 +38,10 @@ def examine_privacy(settings: Settings) -> list[Finding]:
 
 
 def _home(settings: Settings) -> Iterator[Finding]:
-    found = exposures(settings.home)
-    if found:
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        detail = f"other users reach {', '.join(map(str, found[:_SHOWN]))}{more}"
+    exposed = exposures(settings.home)
+    if exposed:
+        more = f" and {len(exposed) - _SHOWN} more" if len(exposed) > _SHOWN else ""
+        detail = f"other users reach {', '.join(map(str, exposed[:_SHOWN]))}{more}"
         fix = f"`agent-assets up` closes it; or chmod -R go= {settings.home}"
         yield _open(name="home", detail=detail, fix=fix)
 

@@ -34,9 +34,9 @@ def export_rows(settings: Settings, agent: str, form: str, output: TextIO) -> in
     store = ArtifactStore(settings.store, cache=settings.home / "store-cache")
     artifact = None if recorded is None else store.find(key, recorded.fingerprint)
     if artifact is None:
-        found = [found for found in artifact_keys(store) if found.asset == ROWS]
+        keys = [key for key in artifact_keys(store) if key.asset == ROWS]
         agents = ", ".join(
-            f"{one.pipeline}/{one.partition}" if one.partition else one.pipeline for one in found
+            f"{key.pipeline}/{key.partition}" if key.partition else key.pipeline for key in keys
         )
         raise StoreError(
             f"There are no training rows of {agent}.",

@@ -55,11 +55,11 @@ def show_traces(
 
 def _show_one(files: list[Path], trace_id: str) -> None:
     calls = [call for path in files for call in read_trace(path, trace_id)]
-    found = sorted({call.trace_id for call in calls})
-    if len(found) != 1:
+    trace_ids = sorted({call.trace_id for call in calls})
+    if len(trace_ids) != 1:
         what = (
-            f"{len(found)} traces have ids that start"
-            if found
+            f"{len(trace_ids)} traces have ids that start"
+            if trace_ids
             else "No trace has an id that starts"
         )
         raise ConfigError(

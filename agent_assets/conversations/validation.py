@@ -101,12 +101,12 @@ def validate_call(call: ToolCall, tools: Sequence[ToolSchema]) -> list[Rejection
         if not _is_default_null(value, properties, name)
     }
     validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    found = [
+    rejections = [
         _rejection(call.name, leaf)
         for error in validator.iter_errors(arguments)
         for leaf in _leaves(error)
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(rejections))
 
 
 def validate_conversation(conversation: Conversation, *, max_chars: int) -> list[Rejection]:
@@ -119,16 +119,18 @@ def validate_conversation(conversation: Conversation, *, max_chars: int) -> list
     messages = conversation.messages
     if not messages:
         return [Rejection(RejectReason.EMPTY, "no messages")]
-    found = [*_shape(messages), *_pairing(messages)]
+    rejections = [*_shape(messages), *_pairing(messages)]
     for message in messages:
         for call in message.tool_calls:
-            found += validate_call(call, conversation.tools)
+            rejections += validate_call(call, conversation.tools)
     length = sum(
         len(message.content) + sum(map(_call_length, message.tool_calls)) for message in messages
     )
     if length > max_chars:
-        found.append(Rejection(RejectReason.TOO_LONG, f"{length} characters, {max_chars} allowed"))
-    return found
+        rejections.append(
+            Rejection(RejectReason.TOO_LONG, f"{length} characters, {max_chars} allowed")
+        )
+    return rejections
 
 
 def _shape(messages: Sequence[Message]) -> Iterator[Rejection]:

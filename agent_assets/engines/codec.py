@@ -45,11 +45,11 @@ def decode(kind: type[T], value: object, *, program: str) -> T:
         EngineFailed: a field is missing, unknown, or of another type; the error names it.
     """
     try:
-        made = _read(kind, value, "")
+        decoded = _read(kind, value, "")
     except _Mismatch as mismatch:
         raise EngineFailed(f"{program}: {kind.__name__}{mismatch}.", next_step=_NEXT) from None
-    assert isinstance(made, kind)
-    return made
+    assert isinstance(decoded, kind)
+    return decoded
 
 
 def decode_text(kind: type[T], text: str, *, program: str) -> T:
@@ -118,13 +118,13 @@ def _read_dataclass(kind: type, value: object, place: str) -> object:
     unknown = sorted(value.keys() - known.keys())
     if unknown:
         raise _Mismatch(f"{place} has an unknown field '{unknown[0]}'")
-    made = {}
+    arguments = {}
     for name, field in known.items():
         if name in value:
-            made[name] = _read(hints[name], value[name], f"{place}.{name}")
+            arguments[name] = _read(hints[name], value[name], f"{place}.{name}")
         elif field.default is MISSING and field.default_factory is MISSING:
             raise _Mismatch(f"{place} has no field '{name}'")
-    return kind(**made)
+    return kind(**arguments)
 
 
 def _read_scalar(expected: object, value: object, place: str) -> object:

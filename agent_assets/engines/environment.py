@@ -84,8 +84,12 @@ def find_engine_env(name: str, folder: Path | None = None) -> EngineEnv:
 def installed_version(env: EngineEnv, package: str) -> str | None:
     """Version of a package of the environment, None when it is not there. Looks at files only."""
     name = package.replace("-", "_")
-    found = sorted(site_packages(env).glob(f"{name}-*.dist-info"))
-    return found[0].name.removeprefix(f"{name}-").removesuffix(".dist-info") if found else None
+    dist_infos = sorted(site_packages(env).glob(f"{name}-*.dist-info"))
+    return (
+        dist_infos[0].name.removeprefix(f"{name}-").removesuffix(".dist-info")
+        if dist_infos
+        else None
+    )
 
 
 def missing_packages(env: EngineEnv) -> list[str]:

@@ -289,7 +289,8 @@ class LocalEngines:
         """
         env = self.environment()
         return next(
-            (found for package in packages if (found := installed_version(env, package))), "unknown"
+            (version for package in packages if (version := installed_version(env, package))),
+            "unknown",
         )
 
     def source_weights_hash(self, source: str) -> str:

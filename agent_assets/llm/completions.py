@@ -65,14 +65,14 @@ def read_usage(reply: Any) -> Usage | None:
     return Usage(read, written) if isinstance(read, int) and isinstance(written, int) else None
 
 
-def same_model(asked: str, answered: str) -> bool:
+def same_model(requested: str, answered: str) -> bool:
     """Whether a server's name of a model is the one that was asked for: `gpt-4.1` is answered by
     `gpt-4.1-2025-04-14`.
 
     A provider before a slash and a tag `:latest` are left out; one name must begin with the other,
     at a boundary.
     """
-    short, long = sorted((_bare(asked), _bare(answered)), key=len)
+    short, long = sorted((_bare(requested), _bare(answered)), key=len)
     return long.startswith(short) and (len(long) == len(short) or long[len(short)] in "-:@.")
 
 

@@ -70,7 +70,7 @@ class Spending:
         """For metadata. `*_now` were paid in this materialization; the others made the artifact,
         whenever paid.
         """
-        found: dict[str, object] = {
+        totals: dict[str, object] = {
             "models": dict(sorted(self.models.items())),
             "answers": sum(self.models.values()),
             "answers_cached": self.cached,
@@ -83,9 +83,9 @@ class Spending:
         }
         cost, now = self.cost(self.used), self.cost(self.paid)
         return (
-            found
+            totals
             if cost is None or now is None
-            else found | {"cost": round(cost, 6), "cost_now": round(now, 6)}
+            else totals | {"cost": round(cost, 6), "cost_now": round(now, 6)}
         )
 
 

@@ -32,21 +32,21 @@ async def ask_json(client: LlmClient, messages: list[JsonObject], shape: type[T]
         LlmError: as `LlmClient.ask`.
     """
     schema = strict_schema(shape.model_json_schema())
-    asked = list(messages)
-    said = ""
+    conversation = list(messages)
+    complaint = ""
     for _ in range(client.config.json_attempts):
-        choice = (await _ask(client, asked, shape.__name__, schema)).message
+        choice = (await _ask(client, conversation, shape.__name__, schema)).message
         if choice.refusal:
             raise NoJsonAnswer(f"The model {client.endpoint.model} refuses to answer.")
         text = choice.content or ""
         try:
             return shape.model_validate_json(json_part(text))
         except ValidationError as error:
-            said = _explain(error)
-        asked = [
+            complaint = _explain(error)
+        conversation = [
             *messages,
             {"role": "assistant", "content": text},
-            {"role": "user", "content": said},
+            {"role": "user", "content": complaint},
         ]
     raise NoJsonAnswer(f"No answer of {client.endpoint.model} fits the shape {shape.__name__}.")
 
@@ -67,18 +67,22 @@ def json_part(text: str, brackets: str = "{}[]") -> str:
 
 async def _ask(client: LlmClient, messages: list[JsonObject], name: str, schema: JsonObject) -> Any:
     if client.json_schema:
-        wanted = {
+        response_format = {
             "type": "json_schema",
             "json_schema": {"name": name, "strict": True, "schema": schema},
         }
         try:
-            return (await client.ask({"messages": messages, "response_format": wanted})).choice
+            return (
+                await client.ask({"messages": messages, "response_format": response_format})
+            ).choice
         except LlmRefused as error:
             if error.status not in _UNKNOWN_FORMAT:
                 raise
             client.json_schema = False
-    told = f"Answer with JSON only, of this schema:\n{json.dumps(schema, ensure_ascii=False)}"
-    first = {**messages[0], "content": f"{messages[0]['content']}\n\n{told}"}
+    instruction = (
+        f"Answer with JSON only, of this schema:\n{json.dumps(schema, ensure_ascii=False)}"
+    )
+    first = {**messages[0], "content": f"{messages[0]['content']}\n\n{instruction}"}
     return (await client.ask({"messages": [first, *messages[1:]]})).choice
 
 

@@ -74,11 +74,11 @@ def make_memories(
     ids = memory_ids(elder_id, latest)
     memories = []
     for key, candidate in latest.items():
-        made = _memory(ids[key], candidate, layout, questions, max_answer_chars)
-        if isinstance(made, SkipReason):
-            skipped[made] += 1
+        memory_or_reason = _memory(ids[key], candidate, layout, questions, max_answer_chars)
+        if isinstance(memory_or_reason, SkipReason):
+            skipped[memory_or_reason] += 1
         else:
-            memories.append(made)
+            memories.append(memory_or_reason)
     return tuple(sorted(memories, key=lambda memory: memory.memory_id)), skipped
 
 

@@ -109,8 +109,10 @@ def profile_marks(
         elder = elder_id_of(dig(row, names.id), layout.elder_id_type)
         if elder is not None:
             hashes.setdefault(elder, []).append(hashlib.blake2b(row.raw, digest_size=8).hexdigest())
-    twice = sum(len(found) > 1 for found in hashes.values())
-    return {elder: "+".join(sorted(found)) for elder, found in hashes.items()}, twice
+    twice = sum(len(profile_hashes) > 1 for profile_hashes in hashes.values())
+    return {
+        elder: "+".join(sorted(profile_hashes)) for elder, profile_hashes in hashes.items()
+    }, twice
 
 
 def question_marks(
@@ -143,12 +145,12 @@ def elders_answering(
         stored += [ObjectId(text)] if ObjectId.is_valid(text) else []
         stored += [int(text)] if text.isascii() and text.isdecimal() and len(text) < 19 else []
     collection = db[names.collection]
-    found = with_retries(
+    user_ids = with_retries(
         db.client,
         lambda: collection.distinct(names.elder, {names.question: {"$in": stored}}),
         retry or Retry(),
     )
-    ids = [elder_id_of(value, layout.elder_id_type) for value in found]
+    ids = [elder_id_of(value, layout.elder_id_type) for value in user_ids]
     return {elder for elder in ids if elder is not None}
 
 

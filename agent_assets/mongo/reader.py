@@ -120,22 +120,22 @@ def iter_elders(
         MemoryDataError: one of `elder_ids` cannot be used; raised before anything is read.
         MongoUnavailable: MongoDB did not answer, after retries.
     """
-    wanted = None if elder_ids is None else sorted(set(elder_ids))
-    for elder_id in wanted or ():
+    selected = None if elder_ids is None else sorted(set(elder_ids))
+    for elder_id in selected or ():
         check_elder_id(elder_id, layout.elder_id_type)
-    return _records(db, layout, wanted, max_answer_chars, retry or Retry())
+    return _records(db, layout, selected, max_answer_chars, retry or Retry())
 
 
 def _records(
     db: Database[Document],
     layout: MongoLayout,
-    wanted: Sequence[str] | None,
+    elder_ids: Sequence[str] | None,
     max_answer_chars: int,
     retry: Retry,
 ) -> Iterator[ElderRecord]:
     questions = with_retries(db.client, lambda: _questions(db, layout), retry)
-    profiles = with_retries(db.client, lambda: _profiles(db, layout, wanted), retry)
-    for elder_id, documents in _answers_by_elder(db, layout, wanted, retry):
+    profiles = with_retries(db.client, lambda: _profiles(db, layout, elder_ids), retry)
+    for elder_id, documents in _answers_by_elder(db, layout, elder_ids, retry):
         memories, skipped = make_memories(
             elder_id, documents, layout.answers, questions, max_answer_chars=max_answer_chars
         )
@@ -148,25 +148,25 @@ def _records(
 
 
 def _answers_by_elder(
-    db: Database[Document], layout: MongoLayout, wanted: Sequence[str] | None, retry: Retry
+    db: Database[Document], layout: MongoLayout, elder_ids: Sequence[str] | None, retry: Retry
 ) -> Iterator[tuple[str, list[Document]]]:
     """Every elder that was asked for, in order of ids: one without answers comes with an empty
     list.
     """
-    if wanted is None:
+    if elder_ids is None:
         for stored, documents in _groups(db, layout, {}, retry):
             elder_id = elder_id_of(stored, layout.elder_id_type)
             if elder_id is not None:
                 yield elder_id, documents
         return
-    for start in range(0, len(wanted), _IDS_PER_CURSOR):
-        batch = wanted[start : start + _IDS_PER_CURSOR]
+    for start in range(0, len(elder_ids), _IDS_PER_CURSOR):
+        batch = elder_ids[start : start + _IDS_PER_CURSOR]
         ids = {stored_id(elder_id, layout.elder_id_type): elder_id for elder_id in batch}
         waiting = iter(ids.items())
         for stored, documents in _groups(db, layout, {"$in": list(ids)}, retry):
-            for asked, elder_id in waiting:
-                yield elder_id, documents if asked == stored else []
-                if asked == stored:
+            for waiting_id, elder_id in waiting:
+                yield elder_id, documents if waiting_id == stored else []
+                if waiting_id == stored:
                     break
         for _, elder_id in waiting:
             yield elder_id, []
@@ -245,8 +245,8 @@ def read_questionnaire(
     Raises:
         MongoUnavailable: MongoDB did not answer, after retries.
     """
-    found = with_retries(db.client, lambda: _questions(db, layout), retry or Retry())
-    return sorted({question.text for question in found.values() if question.text})
+    questions = with_retries(db.client, lambda: _questions(db, layout), retry or Retry())
+    return sorted({question.text for question in questions.values() if question.text})
 
 
 def _questions(db: Database[Document], layout: MongoLayout) -> dict[str, Question]:
@@ -265,7 +265,7 @@ def _questions(db: Database[Document], layout: MongoLayout) -> dict[str, Questio
 
 
 def _profiles(
-    db: Database[Document], layout: MongoLayout, wanted: Sequence[str] | None
+    db: Database[Document], layout: MongoLayout, elder_ids: Sequence[str] | None
 ) -> dict[str, Document]:
     """Profile documents by elder id; of several with one id the one with the lowest text, whatever
     their order.
@@ -273,20 +273,21 @@ def _profiles(
     names = layout.profiles
     if names is None:
         return {}
-    few = wanted is not None and len(wanted) <= _IDS_PER_CURSOR
+    few = elder_ids is not None and len(elder_ids) <= _IDS_PER_CURSOR
     condition = (
-        {names.id: {"$in": [stored_id(e, layout.elder_id_type) for e in wanted or ()]}}
+        {names.id: {"$in": [stored_id(e, layout.elder_id_type) for e in elder_ids or ()]}}
         if few
         else {}
     )
     fields = [
         name for name in (names.id, names.name, names.language, *names.traits.values()) if name
     ]
-    found = _collection(db, names.collection).find(
+    cursor = _collection(db, names.collection).find(
         condition, projection={"_id": 0, **dict.fromkeys(fields, 1)}
     )
     pairs = [
-        (elder_id_of(dig(document, names.id), layout.elder_id_type), document) for document in found
+        (elder_id_of(dig(document, names.id), layout.elder_id_type), document)
+        for document in cursor
     ]
     ordered = sorted(
         ((e, document) for e, document in pairs if e), key=lambda pair: repr(pair[1]), reverse=True

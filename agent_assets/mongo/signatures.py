@@ -91,11 +91,11 @@ def elder_signatures(
     )
     pipelines = [[*match, {"$group": group}] for match in matches]
     with ThreadPoolExecutor(len(pipelines)) as pool:
-        found = list(
+        batches = list(
             pool.map(lambda pipeline: _aggregate(db, layout, pipeline, hint, retry), pipelines)
         )
     signatures = {}
-    for row in chain.from_iterable(found):
+    for row in chain.from_iterable(batches):
         elder_id = elder_id_of(row["_id"], layout.elder_id_type)
         if elder_id is not None:
             signatures[elder_id] = Signature(int(row["count"]), _ms(row["max"]), int(row["sum"]))
@@ -138,9 +138,9 @@ def has_recommended_index(
     """Whether the index is there. `agent-assets doctor` recommends it; the reader never creates
     one.
     """
-    wanted = {name for name, _ in recommended_index(layout)}
+    index_fields = {name for name, _ in recommended_index(layout)}
     return any(
-        wanted <= set(index["key"]) for index in _usable_indexes(db, layout, retry or Retry())
+        index_fields <= set(index["key"]) for index in _usable_indexes(db, layout, retry or Retry())
     )
 
 

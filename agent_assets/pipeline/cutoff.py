@@ -68,14 +68,14 @@ def nothing_follows(
 
 def ancestors(stage: Stage, stages: Mapping[str, Stage]) -> set[str]:
     """Names of all stages that `stage` is made from, directly or not."""
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = list(stage.deps)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in names:
+            names.add(name)
             waiting += stages[name].deps
-    return found
+    return names
 
 
 class _States:

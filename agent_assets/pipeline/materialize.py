@@ -95,9 +95,9 @@ def materialize_stage(
         return None
     why = _why(store, key, context, stage, versions, config, age)
     with store.staging(key, digest) as folder:
-        found, damage = _reusable(store, key, digest)
-        if found is not None:
-            return materialize_result(found, stage, run, age, reused=True, why=UNCHANGED)
+        reusable, damage = _reusable(store, key, digest)
+        if reusable is not None:
+            return materialize_result(reusable, stage, run, age, reused=True, why=UNCHANGED)
         for artifact in run.inputs.values():
             store.verify(artifact)
         started = time.monotonic()
@@ -169,7 +169,7 @@ def _inputs(
     """The artifact of the latest materialization of every upstream asset, of this generation of the
     elder.
     """
-    found = {}
+    artifacts = {}
     for name, stage in deps.items():
         key = ArtifactKey(pipeline.config.name, name, partition if stage.partitioned else None)
         recorded = latest_materialization(context.instance, pipeline.key(name), key.partition)
@@ -187,8 +187,8 @@ def _inputs(
                 f"{key} failed its blocking checks: {', '.join(artifact.broken_checks)}.",
                 next_step=f"fix the cause and materialize {key} again.",
             )
-        found[name] = artifact
-    return found
+        artifacts[name] = artifact
+    return artifacts
 
 
 def _reusable(

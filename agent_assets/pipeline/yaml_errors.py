@@ -37,8 +37,8 @@ def yaml_errors_told() -> Iterator[None]:
         for cause in _chain(error):
             if isinstance(cause, AgentAssetsError):
                 raise cause from error
-            if told := _told(cause):
-                raise ConfigError(told, next_step=_NEXT) from error
+            if text := _told(cause):
+                raise ConfigError(text, next_step=_NEXT) from error
         raise
 
 

@@ -56,9 +56,10 @@ class Describer:
 
     def describe(self, plan: Plan) -> Plan:
         """The plan with better words."""
-        one = _Descriptions(self, plan)
+        descriptions = _Descriptions(self, plan)
         return replace(
-            plan, asset_partitions=tuple(one.entry(entry) for entry in plan.asset_partitions)
+            plan,
+            asset_partitions=tuple(descriptions.entry(entry) for entry in plan.asset_partitions),
         )
 
 
@@ -170,9 +171,13 @@ class _Descriptions:
     ) -> Artifact | None:
         """A stored version of an artifact with this content."""
         key = ArtifactKey(pipeline, asset, partition)
-        found = (self._find(key, fingerprint) for fingerprint in self._from.store.versions(key))
+        artifacts = (self._find(key, fingerprint) for fingerprint in self._from.store.versions(key))
         return next(
-            (one for one in found if one is not None and one.manifest.data_version == data_version),
+            (
+                artifact
+                for artifact in artifacts
+                if artifact is not None and artifact.manifest.data_version == data_version
+            ),
             None,
         )
 
@@ -203,7 +208,7 @@ def _short(change: str) -> str:
     """`name old -> new`; of a hash or a long text only that it changed. `x_sha256` is the hash of a
     file `x`.
     """
-    found = _HASH.fullmatch(change)
-    if found is None and len(change) <= _LONGEST:
+    match = _HASH.fullmatch(change)
+    if match is None and len(change) <= _LONGEST:
         return change
     return f"{change.split(' ', 1)[0].removesuffix('_sha256')} changed"

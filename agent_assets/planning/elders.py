@@ -203,9 +203,9 @@ def _read_contents(
     done = 0
     while done < len(flagged) and (done == 0 or time.monotonic() < deadline):
         batch = flagged[done : done + _BATCH]
-        found = dict(source.digests(batch))
+        digests = dict(source.digests(batch))
         for elder in batch:
-            states[elder].digest = found.get(elder, UNUSABLE)
+            states[elder].digest = digests.get(elder, UNUSABLE)
             states[elder].read = True
         with index.open() as connection:
             _store(connection, source.scope, {elder: states[elder] for elder in batch})

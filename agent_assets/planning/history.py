@@ -146,13 +146,13 @@ def active_runs(instance: dg.DagsterInstance) -> list[ActiveRun]:
 
 def started_keys(instance: dg.DagsterInstance, run_keys: Collection[str]) -> set[str]:
     """Those of these run keys that a run was made for."""
-    keys, found = sorted(run_keys), set()
+    keys, started = sorted(run_keys), set()
     for start in range(0, len(keys), _CHUNK):
         runs = instance.get_runs(
             filters=dg.RunsFilter(tags={_RUN_KEY_TAG: keys[start : start + _CHUNK]})
         )
-        found |= {run.tags[_RUN_KEY_TAG] for run in runs}
-    return found
+        started |= {run.tags[_RUN_KEY_TAG] for run in runs}
+    return started
 
 
 def _active(run: dg.DagsterRun) -> ActiveRun:

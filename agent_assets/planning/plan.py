@@ -118,15 +118,15 @@ class _PipelinePlan:
 
     def fan_outs(self) -> list[FanOut]:
         """Shared assets that are not fresh, with what may follow."""
-        found = []
+        fan_outs = []
         for name in self._shared_pending:
             below = descendants(self.pipeline.stages, name)
             following = sum(stage.partitioned for stage in below)
             elders = len(self.pipeline.partitions)
-            found.append(
+            fan_outs.append(
                 FanOut(self.pipeline.name, name, elders if following else 0, elders * following)
             )
-        return found
+        return fan_outs
 
     def _assumed_sources(self) -> dict[tuple[str, str | None], Mapping[str, str]]:
         """What asset partitions with an unknown source read when they were built."""

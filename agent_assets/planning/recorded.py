@@ -48,10 +48,10 @@ def read_latest(
             for partition, storage_id in ids.items()
             if storage_id not in known[key]
         }
-        for found in log.read(sorted(missing)):
-            key, partition = missing[found.storage_id]
-            known[key][found.storage_id] = found
-            _insert(connection, "/".join(key), partition, found)
+        for materialization in log.read(sorted(missing)):
+            key, partition = missing[materialization.storage_id]
+            known[key][materialization.storage_id] = materialization
+            _insert(connection, "/".join(key), partition, materialization)
         for key, ids in latest.items():
             _forget_superseded(connection, known[key], set(ids.values()))
     return {key: _ours(ids, known[key]) for key, ids in latest.items()}
@@ -60,17 +60,17 @@ def read_latest(
 def read_inputs(index: PlanIndex, storage_ids: Iterable[int]) -> dict[int, dict[str, str]]:
     """Data versions of what each of these materializations was made from."""
     ids = sorted(storage_ids)
-    found: dict[int, dict[str, str]] = {}
+    inputs: dict[int, dict[str, str]] = {}
     with index.open() as connection:
         for start in range(0, len(ids), 10_000):
             chunk = ids[start : start + 10_000]
             marks = ",".join("?" * len(chunk))
             query = f"SELECT storage_id, inputs FROM materializations WHERE storage_id IN ({marks})"
-            found |= {
+            inputs |= {
                 storage_id: json.loads(text)
                 for storage_id, text in connection.execute(query, chunk)
             }
-    return found
+    return inputs
 
 
 def _ours(ids: Mapping[str | None, int], known: Mapping[int, Materialization]) -> Latest:
@@ -79,7 +79,9 @@ def _ours(ids: Mapping[str | None, int], known: Mapping[int, Materialization]) -
     """
     pairs = ((partition, known.get(storage_id)) for partition, storage_id in ids.items())
     return {
-        partition: found for partition, found in pairs if found is not None and found.fingerprint
+        partition: materialization
+        for partition, materialization in pairs
+        if materialization is not None and materialization.fingerprint
     }
 
 
@@ -99,18 +101,21 @@ def _load(connection: sqlite3.Connection, asset: str) -> dict[int, Materializati
 
 
 def _insert(
-    connection: sqlite3.Connection, asset: str, partition: str | None, found: Materialization
+    connection: sqlite3.Connection,
+    asset: str,
+    partition: str | None,
+    materialization: Materialization,
 ) -> None:
     values = (
-        found.storage_id,
+        materialization.storage_id,
         asset,
         partition,
-        found.fingerprint,
-        found.data_version,
-        found.code_version,
-        found.generation,
-        found.broken,
-        json.dumps(dict(found.inputs)),
+        materialization.fingerprint,
+        materialization.data_version,
+        materialization.code_version,
+        materialization.generation,
+        materialization.broken,
+        json.dumps(dict(materialization.inputs)),
     )
     connection.execute(
         "INSERT OR REPLACE INTO materializations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values

@@ -27,12 +27,12 @@ def plan_json(
         "fresh": plan.fresh,
         "shared": [
             {
-                "pipeline": found.pipeline,
-                "asset": found.asset,
-                "elders": found.elders,
-                "cells": found.asset_partitions,
+                "pipeline": fan_out.pipeline,
+                "asset": fan_out.asset,
+                "elders": fan_out.elders,
+                "cells": fan_out.asset_partitions,
             }
-            for found in plan.fan_outs
+            for fan_out in plan.fan_outs
         ],
         "problems": list(problems),
     }
@@ -64,12 +64,12 @@ def plan_text(plan: Plan) -> list[str]:
                 for asset, status, *causes in rows
             ]
     lines += [
-        f"{found.pipeline}/{found.asset} is shared (elders: {found.elders}): up to "
-        f"{found.asset_partitions} artifacts "
+        f"{fan_out.pipeline}/{fan_out.asset} is shared (elders: {fan_out.elders}): up to "
+        f"{fan_out.asset_partitions} artifacts "
         "follow, "
         "those whose inputs come out different"
-        for found in plan.fan_outs
-        if found.elders
+        for fan_out in plan.fan_outs
+        if fan_out.elders
     ]
     return [*lines, "", *runs_text(plan.runs, fresh=plan.fresh)]
 
@@ -90,11 +90,11 @@ def runs_text(runs: Sequence[PlannedRun], *, fresh: int) -> list[str]:
 
 
 def _by_partition(plan: Plan, pipeline: str) -> dict[str | None, list[AssetPartition]]:
-    found: dict[str | None, list[AssetPartition]] = {}
+    entries: dict[str | None, list[AssetPartition]] = {}
     for entry in plan.asset_partitions:
         if entry.pipeline == pipeline:
-            found.setdefault(entry.partition, []).append(entry)
-    return found
+            entries.setdefault(entry.partition, []).append(entry)
+    return entries
 
 
 def _own_or_upstream(entry: AssetPartition) -> list[str]:

@@ -79,13 +79,13 @@ def choose_requests(
     }  # pipelines whose elders cannot be made yet
     with index.open() as connection:
         number = _round(connection, new_round)
-        asked = _load(connection)
-        _forget_fulfilled(connection, asked, plan)
-        _forget_lost(asked, started, now)
+        requests = _load(connection)
+        _forget_fulfilled(connection, requests, plan)
+        _forget_lost(requests, started, now)
         shared_tried = set()
         for run in plan.runs:  # shared assets stand before the elders of their pipeline
             agent = (run.pipeline, run.partition)
-            reason = _reason(asked.get(agent), run, agent in busy, number, now)
+            reason = _reason(requests.get(agent), run, agent in busy, number, now)
             assets = run.assets
             if run.partition is None and reason == "tried":
                 shared_tried.add(run.pipeline)
@@ -108,18 +108,18 @@ def choose_requests(
 
 
 def _reason(
-    asked: _Asked | None, run: PlannedRun, busy: bool, number: str, now: float
+    request: _Asked | None, run: PlannedRun, busy: bool, number: str, now: float
 ) -> str | None:
     """Why a run is not asked for: "running", "asked" a moment ago, or "tried" without success in
     this round.
     """
     if busy:
         return "running"
-    if asked is None:
+    if request is None:
         return None
-    if abs(now - asked.requested_at) < _LAUNCH_SECONDS:
+    if abs(now - request.requested_at) < _LAUNCH_SECONDS:
         return "asked"
-    if asked.target_digest == run.target_digest and asked.round == number:
+    if request.target_digest == run.target_digest and request.round == number:
         return "tried"
     return None
 
@@ -146,8 +146,8 @@ def _load(connection: sqlite3.Connection) -> dict[Agent, _Asked]:
         "SELECT pipeline, partition, wanted, round, run_key, requested_at FROM requests"
     )
     return {
-        (pipeline, partition or None): _Asked(*asked)
-        for pipeline, partition, *asked in rows.fetchall()
+        (pipeline, partition or None): _Asked(*columns)
+        for pipeline, partition, *columns in rows.fetchall()
     }
 
 
@@ -158,28 +158,28 @@ def _record(connection: sqlite3.Connection, request: Request, number: str, now: 
 
 
 def _forget_fulfilled(
-    connection: sqlite3.Connection, asked: dict[Agent, _Asked], plan: Plan
+    connection: sqlite3.Connection, requests: dict[Agent, _Asked], plan: Plan
 ) -> None:
     """An agent that is fresh may want the same again later, after a wiped store for example."""
     pending = {(run.pipeline, run.partition) for run in plan.runs}
     planned = {pipeline.name for pipeline in plan.pipelines}
-    for agent in [agent for agent in asked if agent not in pending and agent[0] in planned]:
-        del asked[agent]
+    for agent in [agent for agent in requests if agent not in pending and agent[0] in planned]:
+        del requests[agent]
         connection.execute(
             "DELETE FROM requests WHERE pipeline = ? AND partition = ?", (agent[0], agent[1] or "")
         )
 
 
 def _forget_lost(
-    asked: dict[Agent, _Asked], started: Callable[[Collection[str]], set[str]], now: float
+    requests: dict[Agent, _Asked], started: Callable[[Collection[str]], set[str]], now: float
 ) -> None:
     """A request without a run, although there was time to start one, was never heard."""
     due = {
-        agent: one.run_key
-        for agent, one in asked.items()
-        if abs(now - one.requested_at) >= _LAUNCH_SECONDS
+        agent: request.run_key
+        for agent, request in requests.items()
+        if abs(now - request.requested_at) >= _LAUNCH_SECONDS
     }
     heard = started(due.values()) if due else set()
     for agent, key in due.items():
         if key not in heard:
-            del asked[agent]
+            del requests[agent]

@@ -45,7 +45,7 @@ def find_leaks(
     answers: Sequence[str],
     *,
     own: Iterable[str],
-    asked: Iterable[str],
+    questions: Iterable[str],
     usual: Iterable[str],
     others: Iterable[Sequence[str]],
     canary_pattern: str,
@@ -55,13 +55,13 @@ def find_leaks(
     Args:
         answers: final answers of the candidate.
         own: memories of its elder.
-        asked: questions and system prompts it saw.
+        questions: questions and system prompts it saw.
         usual: answers of the base model to the same questions.
         others: for each other elder, their memories.
         canary_pattern: regular expression of planted texts.
     """
     canary = re.compile(canary_pattern, re.IGNORECASE)
-    own_texts, known = list(own), [*asked, *usual]
+    own_texts, known = list(own), [*questions, *usual]
     own_runs = _runs_of(own_texts)
     harmless = own_runs | _runs_of(known)
     own_canaries = set().union(*(_canaries(text, canary) for text in [*own_texts, *known]))
@@ -74,15 +74,15 @@ def find_leaks(
         cross |= suspicious & _runs_of(memories)
     return Leaks(
         answers=len(answers),
-        own_answers=sum(not found.isdisjoint(own_runs) for found in runs),
-        cross_answers=sum(not found.isdisjoint(cross) for found in runs),
+        own_answers=sum(not answer_runs.isdisjoint(own_runs) for answer_runs in runs),
+        cross_answers=sum(not answer_runs.isdisjoint(cross) for answer_runs in runs),
         canaries=sum(bool(_canaries(answer, canary) - own_canaries) for answer in answers),
         elders=count,
     )
 
 
 def _canaries(text: str, pattern: re.Pattern[str]) -> set[str]:
-    return {found[0].casefold() for found in pattern.finditer(text)}
+    return {match[0].casefold() for match in pattern.finditer(text)}
 
 
 def _runs_of(texts: Iterable[str]) -> set[str]:
@@ -91,10 +91,10 @@ def _runs_of(texts: Iterable[str]) -> set[str]:
 
 def _runs(text: str) -> set[str]:
     tokens = _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
-    found = set()
+    runs = set()
     for length, unspaced in ((WORDS, False), (CHARACTERS, True)):
         for start in range(len(tokens) - length + 1):
             run = tokens[start : start + length]
             if all(bool(_UNSPACED.match(token)) is unspaced for token in run):
-                found.add(" ".join(run))
-    return found
+                runs.add(" ".join(run))
+    return runs

@@ -71,14 +71,14 @@ def current_entry(store: ArtifactStore, agent: Agent) -> Entry | None:
 
 def released_agents(store: ArtifactStore) -> list[Agent]:
     """Every agent with a release, sorted. One listing per pipeline: nothing is opened."""
-    found = []
+    agents = []
     for pipeline in released_folders(store):
         store.filesystem.invalidate_cache(pipeline)
         name = pipeline.rsplit("/", 1)[-1]
         for path in store.filesystem.ls(pipeline, detail=False):
             if str(path).endswith(".json"):
-                found.append((name, str(path).rsplit("/", 1)[-1].removesuffix(".json")))
-    return sorted(found)
+                agents.append((name, str(path).rsplit("/", 1)[-1].removesuffix(".json")))
+    return sorted(agents)
 
 
 def released_folders(store: ArtifactStore) -> list[str]:
@@ -134,13 +134,13 @@ def move(
             next_step="choose another one: `agent-assets releases` lists them.",
         )
     now = generation(store, elder)
-    made = read_candidate(artifact.path).generation
-    if made is None:
+    incarnation = read_candidate(artifact.path).generation
+    if incarnation is None:
         entries = read_ledger(store, agent_of(agent[0], elder)).history
-        made = next(
+        incarnation = next(
             (entry.generation for entry in reversed(entries) if entry.version == version), 0
         )
-    if made != now:
+    if incarnation != now:
         raise ReleaseError(
             f"{agent[0]}/{agent[1]} was removed since version {version[:8]} was made.",
             next_step="nothing of a removed elder comes back; build and release a new version.",
@@ -206,19 +206,19 @@ def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[A
     Raises:
         ReleaseError: a pointer cannot be read; then nothing should be removed.
     """
-    found: set[tuple[ArtifactKey, str]] = set()
+    references: set[tuple[ArtifactKey, str]] = set()
     for path in [*_glob(store, f"{_CURRENT}/*/*.json"), *_glob(store, f"{_DROPPED}/*/*.json")]:
         pipeline, agent = path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")
         ledger = read_ledger(store, (pipeline, agent))
-        kept: dict[str, Entry] = (
+        entries: dict[str, Entry] = (
             {} if ledger.current is None else {ledger.current.version: ledger.current}
         )
         for entry in reversed(ledger.history):
-            if entry.version and len(kept) <= keep:
-                kept.setdefault(entry.version, entry)
-        for entry in kept.values():
-            found |= _artifacts(store, pipeline, entry)
-    return found
+            if entry.version and len(entries) <= keep:
+                entries.setdefault(entry.version, entry)
+        for entry in entries.values():
+            references |= _artifacts(store, pipeline, entry)
+    return references
 
 
 def erase(store: ArtifactStore, elder: str) -> int:
@@ -250,13 +250,13 @@ def agents_of_elder(store: ArtifactStore, elder: str) -> dict[Agent, bool]:
         for state in (_CURRENT, _DROPPED)
         for path in _glob(store, f"{state}/*/*.json")
     }
-    found = {}
+    agents = {}
     for agent in sorted(known):
         ledger = read_ledger(store, agent)
         goes = agent[1] == elder or (ledger.current is not None and ledger.current.elder == elder)
         if goes or any(entry.elder == elder for entry in ledger.history):
-            found[agent] = goes
-    return found
+            agents[agent] = goes
+    return agents
 
 
 def _without(ledger: Ledger, *, elder: str, names: set[str]) -> Ledger:

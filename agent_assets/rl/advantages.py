@@ -53,12 +53,12 @@ def turn_advantages(
     for number, turns in enumerate(rollouts):
         for turn, choice in enumerate(turns):
             places.setdefault(tuple(_tokens(choice)[0]), []).append((number, turn))
-    found = [[0.0] * len(turns) for turns in rollouts]
+    per_turn = [[0.0] * len(turns) for turns in rollouts]
     for same in places.values():
         values = advantages([rewards[number] for number, _ in same], kind)
         for (number, turn), value in zip(same, values, strict=True):
-            found[number][turn] = value
-    return found
+            per_turn[number][turn] = value
+    return per_turn
 
 
 def sequences(
@@ -77,7 +77,7 @@ def sequences(
     Raises:
         EngineFailed: the server did not return token ids and log-probabilities.
     """
-    made: list[LearnedSequence] = []
+    learned: list[LearnedSequence] = []
     count = 0
     for choice, value in zip(choices, values, strict=True):
         prompt, output, logprobs = _tokens(choice)
@@ -85,17 +85,17 @@ def sequences(
         if not output or not (value or keep_all):
             continue
         span = [len(prompt), len(prompt) + len(output)]
-        if made and prompt[: len(made[-1].ids)] == made[-1].ids:
-            last = made.pop()
+        if learned and prompt[: len(learned[-1].ids)] == learned[-1].ids:
+            last = learned.pop()
             spans, advantages = [*last.spans, span], [*last.advantages, value]
-            made.append(
+            learned.append(
                 LearnedSequence(
                     [*prompt, *output], spans, [*last.logprobs, *logprobs], advantages, 0
                 )
             )
         else:
-            made.append(LearnedSequence([*prompt, *output], [span], logprobs, [value], 0))
-    return [replace(sequence, rollout_tokens=count) for sequence in made]
+            learned.append(LearnedSequence([*prompt, *output], [span], logprobs, [value], 0))
+    return [replace(sequence, rollout_tokens=count) for sequence in learned]
 
 
 def _tokens(choice: "Choice") -> tuple[list[int], list[int], list[float]]:

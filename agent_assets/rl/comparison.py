@@ -40,18 +40,18 @@ def compare_rewards(
             None.
         training: summary of the rl_checkpoint: `learned` and `verdict`.
     """
-    found = {"items": _compare(results, tools, weights, seed, samples)}
+    comparisons = {"items": _compare(results, tools, weights, seed, samples)}
     if scenarios.get("rl"):
-        asked = {system: outcome for system, outcome in scenarios.items() if outcome}
-        found["scenarios"] = _compare(asked, tools, weights, seed, samples)
+        answered = {system: outcome for system, outcome in scenarios.items() if outcome}
+        comparisons["scenarios"] = _compare(answered, tools, weights, seed, samples)
     worse = _worse(changes)
-    helped = bool(training.get("learned")) and _helped(found) and not worse
-    line = _line(found, training) + worse + ("" if helped else " To be released: SFT.")
-    scenarios_too = {"scenarios": found["scenarios"]} if "scenarios" in found else {}
+    helped = bool(training.get("learned")) and _helped(comparisons) and not worse
+    line = _line(comparisons, training) + worse + ("" if helped else " To be released: SFT.")
+    scenarios_too = {"scenarios": comparisons["scenarios"]} if "scenarios" in comparisons else {}
     return RlComparison(
-        rewards=found["items"].rewards,
-        items=found["items"].items,
-        interval=found["items"].interval,
+        rewards=comparisons["items"].rewards,
+        items=comparisons["items"].items,
+        interval=comparisons["items"].interval,
         line=line,
         candidate="rl" if helped else "sft",
         **scenarios_too,
@@ -83,37 +83,40 @@ def _compare(
 def _rewards(
     results: Sequence[ItemResult], tools: Sequence[ToolSchema], weights: RewardWeights
 ) -> dict[str, float]:
-    found = {}
+    rewards = {}
     for result in results:
         if result.error is None:
             offered = () if result.item.kind == "recall_closed" else tools
-            found[result.item.id] = reward(
+            rewards[result.item.id] = reward(
                 result.item, result.messages, result.stop_reason, offered, weights
             ).total
-    return found
+    return rewards
 
 
-def _helped(found: Mapping[str, RewardComparison]) -> bool:
-    decisive, usual = found.get("scenarios", found["items"]).interval, found["items"].interval
+def _helped(comparisons: Mapping[str, RewardComparison]) -> bool:
+    decisive, usual = (
+        comparisons.get("scenarios", comparisons["items"]).interval,
+        comparisons["items"].interval,
+    )
     return decisive is not None and decisive.low > 0 and (usual is None or usual.high >= 0)
 
 
 def _worse(changes: Mapping[str, Interval | None]) -> str:
     """The metrics that are certainly worse under RL, as a sentence; "" when there is none."""
-    told = []
+    losses = []
     for metric in METRICS:
         change = changes.get(metric.name)
         if change is not None and (change.high if metric.higher_is_better else -change.low) < 0:
-            told.append(
+            losses.append(
                 f"{metric.label} {change.mean:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
             )
-    return f" Worse than SFT: {'; '.join(told)}." if told else ""
+    return f" Worse than SFT: {'; '.join(losses)}." if losses else ""
 
 
-def _line(found: Mapping[str, RewardComparison], training: Mapping[str, object]) -> str:
+def _line(comparisons: Mapping[str, RewardComparison], training: Mapping[str, object]) -> str:
     if not training.get("learned"):
         return f"RL {training.get('verdict')}."
-    decisive = found.get("scenarios", found["items"]).interval
+    decisive = comparisons.get("scenarios", comparisons["items"]).interval
     if decisive is None:
         return "RL cannot be judged: no held-out item was answered by both systems."
     how = (
@@ -123,12 +126,14 @@ def _line(found: Mapping[str, RewardComparison], training: Mapping[str, object])
         if decisive.high < 0
         else "made no difference that can be told"
     )
-    usual = found["items"].interval
+    usual = comparisons["items"].interval
     if usual is not None and usual.high < 0 <= decisive.high:
         how += " on scenarios, and hurt ordinary held-out items"
-    said = [_change(name, found[name]) for name in ("scenarios", "items") if name in found]
+    statements = [
+        _change(name, comparisons[name]) for name in ("scenarios", "items") if name in comparisons
+    ]
     return (
-        f"RL {how}: reward against SFT {'; '.join(said)} (95% "
+        f"RL {how}: reward against SFT {'; '.join(statements)} (95% "
         "intervals); "
         f"{training.get('verdict')}."
     )

@@ -36,9 +36,13 @@ def read_known(rows_folder: Path) -> Known:
                 texts.add(message.content)
             trained |= {call_key(call.name, call.arguments) for call in message.tool_calls}
     items = read_items(rows_folder / HELDOUT_FILE)
-    held = {call_key(call["name"], call["arguments"]) for item in items for call in item.gold_calls}
+    heldout_calls = {
+        call_key(call["name"], call["arguments"]) for item in items for call in item.gold_calls
+    }
     return Known(
-        frozenset(texts | {item.question for item in items}), frozenset(trained), frozenset(held)
+        frozenset(texts | {item.question for item in items}),
+        frozenset(trained),
+        frozenset(heldout_calls),
     )
 
 

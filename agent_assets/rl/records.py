@@ -83,11 +83,11 @@ def write_step(folder: Path, step: Step) -> None:
 
 def read_steps(folder: Path, *, last: int) -> list[Step]:
     """Records of the steps 1 to `last`; later ones belong to a step that was not finished."""
-    found = [
+    records = [
         json.loads((folder / f"{step:04d}.json").read_text(encoding="utf-8"))
         for step in range(1, last + 1)
     ]
-    return [Step(record["numbers"], record["trajectories"]) for record in found]
+    return [Step(record["numbers"], record["trajectories"]) for record in records]
 
 
 def write_outcome(folder: Path, steps: Sequence[Step]) -> None:
@@ -95,13 +95,18 @@ def write_outcome(folder: Path, steps: Sequence[Step]) -> None:
     write_json_lines(folder / CURVE_FILE, (step.numbers for step in steps))
     ranked = sorted(
         (trajectory for step in steps for trajectory in step.trajectories),
-        key=lambda one: (-one["reward"], one["step"], one["scenario"], one["number"]),
+        key=lambda trajectory: (
+            -trajectory["reward"],
+            trajectory["step"],
+            trajectory["scenario"],
+            trajectory["number"],
+        ),
     )
     worst = ranked[KEPT:][-KEPT:]
-    kept = [{"rank": "best", **one} for one in ranked[:KEPT]] + [
-        {"rank": "worst", **one} for one in worst
+    shown = [{"rank": "best", **trajectory} for trajectory in ranked[:KEPT]] + [
+        {"rank": "worst", **trajectory} for trajectory in worst
     ]
-    write_json_lines(folder / TRAJECTORIES_FILE, kept)
+    write_json_lines(folder / TRAJECTORIES_FILE, shown)
 
 
 def zero_variance_share(steps: Sequence[Step]) -> float:
@@ -111,13 +116,13 @@ def zero_variance_share(steps: Sequence[Step]) -> float:
 
 
 def _components(trajectories: Sequence[Trajectory]) -> dict[str, float | None]:
-    found: dict[str, list[float]] = {}
+    components: dict[str, list[float]] = {}
     for trajectory in trajectories:
         for name, value in (
             trajectory.reward.components if trajectory.reward is not None else {}
         ).items():
-            found.setdefault(name, []).append(value)
-    return {name: _mean(values) for name, values in sorted(found.items())}
+            components.setdefault(name, []).append(value)
+    return {name: _mean(values) for name, values in sorted(components.items())}
 
 
 def _trajectory(step: int, trajectory: Trajectory) -> JsonObject:

@@ -101,24 +101,24 @@ def _call_components(
     tools: Sequence[ToolSchema],
 ) -> dict[str, float]:
     gold = [call["name"] for call in item.gold_calls] or [item.tool]
-    found = {"schema_valid": 0.0, "executed": 0.0, "tool": 0.0}
+    components = {"schema_valid": 0.0, "executed": 0.0, "tool": 0.0}
     if item.kind == "tool":
-        found |= {"arguments": 0.0, "exact": 0.0}
+        components |= {"arguments": 0.0, "exact": 0.0}
     if not calls:
-        return found
+        return components
     results = {
         message.tool_call_id: message.content for message in messages if message.role == "tool"
     }
     right = sum((Counter(gold) & Counter(call.name for call in calls)).values())
     done = [call.id in results and not results[call.id].startswith(ERROR_PREFIX) for call in calls]
-    found["schema_valid"] = sum(not validate_call(call, tools) for call in calls) / len(calls)
-    found["executed"] = sum(done) / len(calls)
-    found["tool"] = 2 * right / (len(gold) + len(calls))
+    components["schema_valid"] = sum(not validate_call(call, tools) for call in calls) / len(calls)
+    components["executed"] = sum(done) / len(calls)
+    components["tool"] = 2 * right / (len(gold) + len(calls))
     if item.kind == "tool":
         exact = calls_match(item.gold_calls, calls, {tool.name: tool for tool in tools})
-        found["exact"] = float(exact)
-        found["arguments"] = 1.0 if exact else 0.5 * _argument_share(item.gold_calls, calls)
-    return found
+        components["exact"] = float(exact)
+        components["arguments"] = 1.0 if exact else 0.5 * _argument_share(item.gold_calls, calls)
+    return components
 
 
 def _argument_share(gold: Sequence[JsonObject], calls: Sequence[ToolCall]) -> float:
@@ -126,24 +126,24 @@ def _argument_share(gold: Sequence[JsonObject], calls: Sequence[ToolCall]) -> fl
     calls lower it.
     """
     best = 0.0
-    for wanted in gold:
-        same = [call.arguments for call in calls if call.name == wanted["name"]]
-        best += max((_equal_share(wanted["arguments"], given) for given in same), default=0.0)
+    for gold_call in gold:
+        same = [call.arguments for call in calls if call.name == gold_call["name"]]
+        best += max((_equal_share(gold_call["arguments"], given) for given in same), default=0.0)
     return best / max(len(gold), len(calls))
 
 
-def _equal_share(wanted: JsonObject, given: JsonObject) -> float:
-    names = set(wanted) | set(given)
+def _equal_share(expected: JsonObject, given: JsonObject) -> float:
+    names = set(expected) | set(given)
     same = sum(
-        name in wanted and name in given and _same(wanted[name], given[name]) for name in names
+        name in expected and name in given and _same(expected[name], given[name]) for name in names
     )
     return same / len(names) if names else 1.0
 
 
-def _same(one: object, other: object) -> bool:
+def _same(first: object, other: object) -> bool:
     """Equal as JSON; a model may write NaN, which equals nothing."""
     try:
-        return canonical_json(one) == canonical_json(other)
+        return canonical_json(first) == canonical_json(other)
     except ValueError:
         return False
 
@@ -151,7 +151,7 @@ def _same(one: object, other: object) -> bool:
 def _answer_components(
     item: EvalItem, messages: Sequence[Message], answer: str
 ) -> dict[str, float]:
-    found: dict[str, float] = {}
+    components: dict[str, float] = {}
     offered = answers.offered_ids(messages)
     cited = answers.cited_ids(answer, offered | set(item.memory_ids))
     if item.kind == "abstention":
@@ -159,19 +159,19 @@ def _answer_components(
         return {} if abstains is None else {"abstention": float(abstains and not cited)}
     if item.kind == "tool":
         if item.gold_values:
-            found["grounded"] = sum(
+            components["grounded"] = sum(
                 answers.states_value(value, answer, item.language) for value in item.gold_values
             )
-            found["grounded"] /= len(item.gold_values)
+            components["grounded"] /= len(item.gold_values)
     else:
-        found["grounded"] = answers.recall_share(
+        components["grounded"] = answers.recall_share(
             item.gold_answer, item.question, answer, item.language
         )
         if item.memory_ids and item.kind == "recall_open":
-            found["citation"] = float(cited == frozenset(item.memory_ids))
-    if found.get("grounded") and _invents(item, messages, answer):
-        found["grounded"] = 0.0
-    return found
+            components["citation"] = float(cited == frozenset(item.memory_ids))
+    if components.get("grounded") and _invents(item, messages, answer):
+        components["grounded"] = 0.0
+    return components
 
 
 def _invents(item: EvalItem, messages: Sequence[Message], answer: str) -> bool:
@@ -179,8 +179,8 @@ def _invents(item: EvalItem, messages: Sequence[Message], answer: str) -> bool:
     was told.
     """
     results = " ".join(message.content for message in messages if message.role == "tool")
-    told = item.gold_answer if item.kind == "recall_closed" else ""
-    known = set(written_numbers(" ".join([results, item.question, told, *item.memory_ids])))
+    gold_answer = item.gold_answer if item.kind == "recall_closed" else ""
+    known = set(written_numbers(" ".join([results, item.question, gold_answer, *item.memory_ids])))
     return not known.issuperset(written_numbers(answer))
 
 

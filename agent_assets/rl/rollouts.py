@@ -108,16 +108,16 @@ class ServedPolicy:
         from openai import BadRequestError
 
         self.history = tuple(messages)
-        asked = request_body(messages, tools) | {
+        body = request_body(messages, tools) | {
             "model": self.model,
             "temperature": 1.0,
             "max_tokens": self.max_tokens,
             "seed": stable_hash(self.seed, len(self.choices)) % 2**31,
         }
         try:
-            with span("llm_call", lambda: asked) as traced:
+            with span("llm_call", lambda: body) as traced:
                 reply = await self.client.chat.completions.create(
-                    logprobs=True, extra_body=self.extra_body, **asked
+                    logprobs=True, extra_body=self.extra_body, **body
                 )
                 traced.finish(_said(reply))
         except BadRequestError as error:

@@ -14,8 +14,8 @@ from agent_assets.rl.scenarios import Scenario
 def write_scenarios(path: Path, scenarios: Iterable[Scenario]) -> None:
     """Write scenarios as canonical JSON lines."""
     lines = [
-        canonical_json({"difficulty": one.difficulty, "item": asdict(one.item)})
-        for one in scenarios
+        canonical_json({"difficulty": scenario.difficulty, "item": asdict(scenario.item)})
+        for scenario in scenarios
     ]
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
@@ -28,6 +28,7 @@ def summary(scenarios: Sequence[Scenario]) -> dict[str, object]:
             sorted(Counter(scenario.item.tool or "none" for scenario in scenarios).items())
         ),
         "by_difficulty": {
-            str(key): n for key, n in sorted(Counter(one.difficulty for one in scenarios).items())
+            str(key): n
+            for key, n in sorted(Counter(scenario.difficulty for scenario in scenarios).items())
         },
     }

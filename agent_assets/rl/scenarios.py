@@ -75,8 +75,8 @@ async def make_scenarios(
     """
     words, known = read_wordings(wordings), read_known(rows_folder)
     if memories_folder is None:
-        asked = list(_tool_questions(tools, words, questions, config, known))
-        tasks = tool_tasks(asked, words, tools, system=system_prompt or "")
+        tool_asks = list(_tool_questions(tools, words, questions, config, known))
+        tasks = tool_tasks(tool_asks, words, tools, system=system_prompt or "")
     else:
         tasks = _elder_tasks(
             read_questions(questions_folder),
@@ -101,11 +101,13 @@ async def make_scenarios(
     examples = await in_order([partial(run, task) for task in tasks], concurrency=rows.concurrency)
     schemas = {tool.name: tool for tool in tools}
     items = [heldout_item(example) for example in examples if not example.rejections]
-    found = [Scenario(item, difficulty(item, schemas)) for item in items]
-    kept = [
-        one for one in found if config.min_difficulty <= one.difficulty <= config.max_difficulty
+    scenarios = [Scenario(item, difficulty(item, schemas)) for item in items]
+    in_range = [
+        scenario
+        for scenario in scenarios
+        if config.min_difficulty <= scenario.difficulty <= config.max_difficulty
     ]
-    if not kept:
+    if not in_range:
         raise TrainingDataError(
             f"No scenarios for reinforcement learning: {len(tasks)} made, {len(items)} executed, "
             "none of difficulty "
@@ -114,7 +116,7 @@ async def make_scenarios(
             next_step="add wordings, raise rl.scenarios_per_tool or rl.max_difficulty, or set "
             "rl.enabled to false.",
         )
-    return sorted(kept, key=lambda scenario: scenario.item.id)
+    return sorted(in_range, key=lambda scenario: scenario.item.id)
 
 
 def difficulty(item: EvalItem, schemas: Mapping[str, ToolSchema]) -> int:
@@ -132,28 +134,34 @@ def hold_out(
     Raises:
         TrainingDataError: nothing would be left to train on.
     """
-    ranked = sorted(scenarios, key=lambda one: stable_hash("held", seed, one.item.id))
-    held = _interleaved(
-        [one for one in ranked if any(call["arguments"] for call in one.item.gold_calls)]
+    ranked = sorted(scenarios, key=lambda scenario: stable_hash("held", seed, scenario.item.id))
+    held_out = _interleaved(
+        [
+            scenario
+            for scenario in ranked
+            if any(call["arguments"] for call in scenario.item.gold_calls)
+        ]
     )[:count]
-    asked = {one.item.id for one in held}
+    held_out_ids = {scenario.item.id for scenario in held_out}
     used = {
-        call_key(call["name"], call["arguments"]) for one in held for call in one.item.gold_calls
+        call_key(call["name"], call["arguments"])
+        for scenario in held_out
+        for call in scenario.item.gold_calls
     }
-    kept = [
-        one
-        for one in scenarios
-        if one.item.id not in asked
+    remaining = [
+        scenario
+        for scenario in scenarios
+        if scenario.item.id not in held_out_ids
         and not any(
-            call_key(call["name"], call["arguments"]) in used for call in one.item.gold_calls
+            call_key(call["name"], call["arguments"]) in used for call in scenario.item.gold_calls
         )
     ]
-    if not kept:
+    if not remaining:
         raise TrainingDataError(
             f"Of {len(scenarios)} scenarios none is left to train on when {count} are held out.",
             next_step="lower rl.heldout_scenarios, or raise rl.scenarios_per_tool.",
         )
-    return kept, sorted(held, key=lambda one: one.item.id)
+    return remaining, sorted(held_out, key=lambda scenario: scenario.item.id)
 
 
 def schedule(scenarios: Sequence[Scenario], config: RlConfig) -> list[list[Scenario]]:
@@ -185,12 +193,12 @@ def _interleaved(scenarios: Sequence[Scenario]) -> list[Scenario]:
     questions alone would show as a fall of the reward.
     """
     totals = Counter(map(_kind, scenarios))
-    seen: Counter[str] = Counter()
+    placed_per_kind: Counter[str] = Counter()
     placed = []
     for place, scenario in enumerate(scenarios):
         kind = _kind(scenario)
-        placed.append(((seen[kind] + 0.5) / totals[kind], place, scenario))
-        seen[kind] += 1
+        placed.append(((placed_per_kind[kind] + 0.5) / totals[kind], place, scenario))
+        placed_per_kind[kind] += 1
     turns: Counter[str | None] = Counter()
     keyed = []
     for _, place, scenario in sorted(placed, key=lambda entry: entry[:2]):
@@ -236,12 +244,12 @@ def _tool_questions(
     for tool in sorted(tools, key=lambda tool: tool.name):
         for language in questions.languages:
             try:
-                made = tool_questions(tool, words, language, sampler, texts)
+                new_questions = tool_questions(tool, words, language, sampler, texts)
             except CannotSample:  # `questions` names the tool as uncovered
                 continue
             fresh = [
                 question
-                for question in made
+                for question in new_questions
                 if question.split == "train" and is_fresh(question, known)
             ]
             for question in fresh[: config.scenarios_per_tool]:
@@ -289,18 +297,20 @@ def _elder_tasks(
         system_prompt=system_prompt,
     )
     texts = set(known.texts)
-    found: list[Task] = []
+    fresh_tasks: list[Task] = []
     for task in tasks:
         fresh = task.tools and task.question.split == "train" and task.question.text not in texts
         if fresh and not is_held(task.question.gold_calls, known):
             texts.add(task.question.text)
             question = Question(**{**vars(task.question), "id": f"rl-{task.question.id}"})
-            found.append(Task(**{**vars(task), "question": question}))
+            fresh_tasks.append(Task(**{**vars(task), "question": question}))
     per_kind: Counter[tuple[str, str]] = Counter()
-    kept = []
-    for task in sorted(found, key=lambda task: stable_hash("rl", config.seed, task.question.id)):
+    chosen = []
+    for task in sorted(
+        fresh_tasks, key=lambda task: stable_hash("rl", config.seed, task.question.id)
+    ):
         key = (task.kind, task.question.tools[0])
         per_kind[key] += 1
         if per_kind[key] <= config.scenarios_per_tool:
-            kept.append(task)
-    return kept
+            chosen.append(task)
+    return chosen

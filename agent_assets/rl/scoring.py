@@ -37,28 +37,30 @@ class Scoring:
                 group.
         """
         excluded: Counter[str] = Counter()
-        kept: list[list[Trajectory]] = []
+        scored_groups: list[list[Trajectory]] = []
         for group in groups:
             scored = [trajectory for trajectory in group if trajectory.reward is not None]
             lost = [trajectory.stop_reason for trajectory in group if trajectory.reward is None]
             excluded.update(f"rollouts: {UNSCORED[reason]}" for reason in lost)
             excluded["groups: fewer than 2 rollouts"] += len(scored) < 2
-            kept.append(scored if len(scored) >= 2 else [])
+            scored_groups.append(scored if len(scored) >= 2 else [])
         self._check_failed(excluded, sum(map(len, groups)))
         if self.judge is not None:
             judged = iter(
-                await self.judge.score_groups([group for group in kept if group], self.tools)
+                await self.judge.score_groups(
+                    [group for group in scored_groups if group], self.tools
+                )
             )
-            scores = [next(judged) if group else [] for group in kept]
+            scores = [next(judged) if group else [] for group in scored_groups]
             excluded["groups: judge failed"] += sum(group is None for group in scores)
-            kept = [group or [] for group in scores]
-            if not any(kept):
+            scored_groups = [group or [] for group in scores]
+            if not any(scored_groups):
                 raise EngineFailed(
                     f"The judge {self.judge.config.model} failed on every group of step {step}.",
                     next_step="check rl.judge (base_url, model, key), or remove it: verifiable "
                     "rewards remain.",
                 )
-        return kept, +excluded
+        return scored_groups, +excluded
 
     def _check_failed(self, excluded: Mapping[str, int], rollouts: int) -> None:
         failed = {why: count for why, count in excluded.items() if why.startswith("rollouts")}

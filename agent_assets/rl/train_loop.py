@@ -191,8 +191,8 @@ class _Run:
                 extra_body=self.backend.extra_body,
                 is_over_length=self.backend.server.is_over_length,
             )
-        kept, excluded = await self.scoring.keep(groups, step + 1)
-        return [group for group in kept if group], excluded
+        scored_groups, excluded = await self.scoring.keep(groups, step + 1)
+        return [group for group in scored_groups if group], excluded
 
     async def train(self, groups: Sequence[Sequence[Trajectory]]) -> dict[str, float]:
         """One step of the backend; its metrics. ART's own log is not written: the step records hold
@@ -200,11 +200,11 @@ class _Run:
         """
         import art
 
-        made = [
+        art_groups = [
             art.TrajectoryGroup([self._trajectory(trajectory) for trajectory in group])
             for group in groups
         ]
-        result = await self.backend.train(self.model, made, **self._arguments())
+        result = await self.backend.train(self.model, art_groups, **self._arguments())
         return dict(result.metrics)
 
     def _arguments(self) -> dict[str, float | str | bool]:

@@ -184,12 +184,12 @@ def _seconds_per_run(instance: dg.DagsterInstance) -> float | None:
     ended = instance.get_runs(
         filters=dg.RunsFilter(statuses=[DagsterRunStatus.SUCCESS]), limit=5 * _RECENT
     )
-    held = [
-        found
+    matches = [
+        match
         for run in ended
-        if wants_device(run) and (found := _HELD.search(run.tags.get(DEVICE_TAG, "")))
+        if wants_device(run) and (match := _HELD.search(run.tags.get(DEVICE_TAG, "")))
     ]
-    return statistics.median(float(found[1]) for found in held[:_RECENT]) if held else None
+    return statistics.median(float(match[1]) for match in matches[:_RECENT]) if matches else None
 
 
 def _devices(instance: dg.DagsterInstance) -> int:

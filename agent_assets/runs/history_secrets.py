@@ -49,13 +49,13 @@ def remove_old_secrets(settings: Settings) -> int:
     if marker.exists():
         return 0
     known = _known(settings)
-    found = sum(_cleaned(storage, known) for storage in _storages(settings))
+    cleaned = sum(_cleaned(storage, known) for storage in _storages(settings))
     for path in _logs_with_secrets(settings, known):
         _rewrite(path, known)
-        found += 1
+        cleaned += 1
     private_folder(marker.parent)
     marker.touch()
-    return found
+    return cleaned
 
 
 def old_secrets(settings: Settings) -> int:
@@ -75,13 +75,13 @@ def redacted(text: str, known: Iterable[str] = ()) -> str:
     Args:
         known: passwords that are removed wherever they stand.
     """
-    found = _MONGODB.sub(
+    cleaned = _MONGODB.sub(
         lambda match: f"mongodb://{_REMOVED}" if _SECRET.search(match[0]) else match[0], text
     )
-    found = _LOGIN.sub(rf"\1{_REMOVED}@", found)
+    cleaned = _LOGIN.sub(rf"\1{_REMOVED}@", cleaned)
     for password in known:
-        found = found.replace(password, _REMOVED)
-    return found
+        cleaned = cleaned.replace(password, _REMOVED)
+    return cleaned
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ class _Sqlite:
         ]
 
     def cells(self, column: _Column, known: Iterable[str]) -> Iterator[tuple[object, Cell]]:
-        cell, wanted = f'"{column.name}"', ["://", *known]
-        hit = " OR ".join([f"typeof({cell}) = 'blob'", *[f"instr({cell}, ?) > 0"] * len(wanted)])
+        cell, needles = f'"{column.name}"', ["://", *known]
+        hit = " OR ".join([f"typeof({cell}) = 'blob'", *[f"instr({cell}, ?) > 0"] * len(needles)])
         yield from self._connection.execute(
-            f'SELECT rowid, {cell} FROM "{column.table}" WHERE {hit}', wanted
+            f'SELECT rowid, {cell} FROM "{column.table}" WHERE {hit}', needles
         )
 
     def write(self, column: _Column, changes: dict[object, Cell]) -> None:
@@ -171,14 +171,14 @@ class _Postgres:
         cell = table.columns[column.name]
         (key,) = table.primary_key.columns
         binary = isinstance(cell.type, db.LargeBinary)
-        wanted = (
+        conditions = (
             [cell.is_not(None)]
             if binary
             else [cell.contains(part, autoescape=True) for part in ("://", *known)]
         )
         with self._engine.connect() as connection:
             for row in connection.execution_options(yield_per=500).execute(
-                db.select(key, cell).where(db.or_(*wanted))
+                db.select(key, cell).where(db.or_(*conditions))
             ):
                 yield row[0], bytes(row[1]) if binary else row[1]
 
@@ -227,10 +227,10 @@ def _cell_without(cell: Cell, known: tuple[str, ...]) -> Cell | None:
         text = zlib.decompress(cell).decode("utf-8") if isinstance(cell, bytes) else cell
     except (zlib.error, UnicodeDecodeError):
         return None  # no text
-    found = redacted(text, known)
-    if found == text:
+    cleaned = redacted(text, known)
+    if cleaned == text:
         return None
-    return zlib.compress(found.encode()) if compressed else found
+    return zlib.compress(cleaned.encode()) if compressed else cleaned
 
 
 def _logs_with_secrets(settings: Settings, known: tuple[str, ...]) -> Iterator[Path]:
@@ -248,13 +248,13 @@ def _rewrite(path: Path, known: tuple[str, ...]) -> None:
     """Put a log without secrets in the place of one that has some; a process that still writes goes
     on with the old.
     """
-    made = path.with_name(f".{path.name}.without-secrets")
+    partial = path.with_name(f".{path.name}.without-secrets")
     with (
         path.open(encoding="utf-8", errors="surrogateescape", newline="") as lines,
-        made.open("w", encoding="utf-8", errors="surrogateescape", newline="") as output,
+        partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as output,
     ):
         output.writelines(redacted(line, known) for line in lines)
-    made.replace(path)
+    partial.replace(path)
 
 
 def _known(settings: Settings) -> tuple[str, ...]:

@@ -100,10 +100,12 @@ class Answering:
         agents = await asyncio.to_thread(self._released.agents)
         try:
             for agent in agents[:1]:
-                found = await asyncio.to_thread(self._released.find, agent[1])
-                adapter, base, base_version = await asyncio.to_thread(self._released.adapter, found)
+                released = await asyncio.to_thread(self._released.find, agent[1])
+                adapter, base, base_version = await asyncio.to_thread(
+                    self._released.adapter, released
+                )
                 server = await self._inference.server(base, base_version)
-                async with server.use(found.entry.name, adapter):
+                async with server.use(released.entry.name, adapter):
                     log.info("model server is ready")
         except AgentAssetsError as error:
             log.error(
@@ -113,7 +115,7 @@ class Answering:
 
     async def answer(
         self,
-        found: ReleasedAgent,
+        released: ReleasedAgent,
         message: str,
         history: Sequence[Message],
         emit: Emit | None = None,
@@ -129,33 +131,33 @@ class Answering:
             ToolServerError: the agent's tools do not answer.
             TooLong: the message does not fit.
         """
-        kept = list(history)[-self._config.max_history :] if self._config.max_history else []
-        told = False
+        recent = list(history)[-self._config.max_history :] if self._config.max_history else []
+        emitted = False
 
         def watch(kind: str, content: dict[str, object]) -> None:
-            nonlocal told
+            nonlocal emitted
             if emit is not None:
-                told = True
+                emitted = True
                 emit(kind, content)
 
-        for attempt in range(_ATTEMPTS + len(kept).bit_length()):
+        for attempt in range(_ATTEMPTS + len(recent).bit_length()):
             messages = [
-                Message("system", found.candidate.system_prompt),
-                *kept,
+                Message("system", released.candidate.system_prompt),
+                *recent,
                 Message("user", message),
             ]
             try:
-                return await self._once(found, messages, watch, streaming=emit is not None)
+                return await self._once(released, messages, watch, streaming=emit is not None)
             except BadRequestError as error:
                 if "context length" not in str(error) and "max_model_len" not in str(error):
                     raise ServingError(
                         "The model server refused the request.", next_step="read its log."
                     ) from None
-                if not kept:
+                if not recent:
                     raise TooLong(
                         "The message is too long for this model.", next_step="send a shorter one."
                     ) from None
-                kept = kept[len(kept) // 2 + 1 :]
+                recent = recent[len(recent) // 2 + 1 :]
             except (
                 APIConnectionError,
                 APITimeoutError,
@@ -163,31 +165,31 @@ class Answering:
                 EngineFailed,
                 ToolServerError,
             ) as error:
-                if told or attempt + 1 >= _ATTEMPTS:
+                if emitted or attempt + 1 >= _ATTEMPTS:
                     raise _unavailable(error) from None
         raise ModelUnavailable(
             "The model server did not answer.", next_step="try again in a minute."
         )
 
     async def _once(
-        self, found: ReleasedAgent, messages: list[Message], emit: Emit, *, streaming: bool
+        self, released: ReleasedAgent, messages: list[Message], emit: Emit, *, streaming: bool
     ) -> Answer:
-        adapter, base, base_version = await asyncio.to_thread(self._released.adapter, found)
+        adapter, base, base_version = await asyncio.to_thread(self._released.adapter, released)
         server = await self._inference.server(base, base_version)
-        tools_of, opened = _tools_of(found), partial(self._open_tools, found)
+        tools_of, opened = _tools_of(released), partial(self._open_tools, released)
         async with (
-            server.use(found.entry.name, adapter) as served,
+            server.use(released.entry.name, adapter) as served,
             self.sessions.use(tools_of, opened) as box,
         ):
             model = self._model(served)
-            asked = StreamingModel(model, emit) if streaming else model
+            asked_model = StreamingModel(model, emit) if streaming else model
             tools = WatchedTools(box, emit)
             settings = self._config
             limits = Limits(settings.max_turns, settings.max_tool_calls, settings.seconds)
             try:
-                rollout = await run_agent(asked, tools, messages, tools.tools, limits)
+                rollout = await run_agent(asked_model, tools, messages, tools.tools, limits)
                 if rollout.stop_reason in (StopReason.MAX_TURNS, StopReason.MAX_TOOL_CALLS):
-                    rollout = await self._without_tools(asked, tools, rollout)
+                    rollout = await self._without_tools(asked_model, tools, rollout)
             except NotFoundError:
                 served.lost()
                 raise
@@ -196,7 +198,7 @@ class Answering:
                 f"The answer took longer than {self._config.seconds:.0f} s.",
                 next_step="ask again, or something shorter.",
             )
-        return _answer(rollout, len(messages), found)
+        return _answer(rollout, len(messages), released)
 
     async def _without_tools(self, model: Any, tools: WatchedTools, rollout: Rollout) -> Rollout:
         """An answer from what was found so far, when no more calls are allowed."""
@@ -218,38 +220,38 @@ class Answering:
             http_client=self._inference.client,
         )
 
-    def _open_tools(self, found: ReleasedAgent) -> Any:
+    def _open_tools(self, released: ReleasedAgent) -> Any:
         from agent_assets.pipeline.stages.tools import open_tools
 
         memories = (
-            self._released.part(found, "memories").path
-            if "memories" in found.candidate.parts
+            self._released.part(released, "memories").path
+            if "memories" in released.candidate.parts
             else None
         )
-        pipeline = found.agent[0]
-        logs = agent_logs(self._logs, pipeline, found.candidate.partition)
+        pipeline = released.agent[0]
+        logs = agent_logs(self._logs, pipeline, released.candidate.partition)
         return open_tools(self._pipeline_of(pipeline), memories=memories, log_dir=logs)
 
 
-def _tools_of(found: ReleasedAgent) -> str:
+def _tools_of(released: ReleasedAgent) -> str:
     """What the tool servers of a release depend on, as a name. Not the content name: that is the
     adapter's, and another release may have the same adapter and corrected memories.
     """
-    memories = found.candidate.parts.get("memories")
-    told = "-" if memories is None else memories.fingerprint
-    return f"{found.agent[0]}/{found.candidate.partition}/{told}"
+    memories = released.candidate.parts.get("memories")
+    memories_version = "-" if memories is None else memories.fingerprint
+    return f"{released.agent[0]}/{released.candidate.partition}/{memories_version}"
 
 
-def _answer(rollout: Rollout, given: int, found: ReleasedAgent) -> Answer:
-    said = rollout.messages[given:]
+def _answer(rollout: Rollout, given: int, released: ReleasedAgent) -> Answer:
+    new_messages = rollout.messages[given:]
     text = final_answer(rollout.messages)
-    offered = offered_ids(said)
+    offered = offered_ids(new_messages)
     return Answer(
         text=text,
-        model=found.entry.name,
+        model=released.entry.name,
         stop_reason=str(rollout.stop_reason),
         memory_ids=tuple(sorted(cited_ids(text, offered))),
-        tool_calls=sum(message.role == "tool" for message in said),
+        tool_calls=sum(message.role == "tool" for message in new_messages),
     )
 
 

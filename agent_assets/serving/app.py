@@ -117,12 +117,12 @@ def pipeline_of(name: str) -> "PipelineSpec":
     """
     from agent_assets.errors import ServingError
 
-    found = _pipelines().get(name)
-    if found is None:
+    pipeline = _pipelines().get(name)
+    if pipeline is None:
         raise ServingError(
             f"The pipeline {name} is not defined any more.", next_step="restore its defs.yaml."
         )
-    return found
+    return pipeline
 
 
 @cache

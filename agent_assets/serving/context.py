@@ -40,10 +40,10 @@ class Services:
         Raises:
             NotReleased: there is none, or it is another elder's: both look the same.
         """
-        found = self.released.find(name)
-        if not caller.may_see(found.id):
+        released = self.released.find(name)
+        if not caller.may_see(released.id):
             raise NotReleased
-        return found
+        return released
 
 
 # For the OpenAPI document and its page; the door reads the header itself.
@@ -65,16 +65,16 @@ async def known_caller(
     Raises:
         Denied: without a valid token.
     """
-    found = services(request)
+    serving = services(request)
     address = request.client.host if request.client is not None else "unknown"
     try:
-        caller = await run_in_threadpool(found.door.caller, request)
+        caller = await run_in_threadpool(serving.door.caller, request)
     except Denied:
-        if not found.limit.take(f"denied {address}"):
+        if not serving.limit.take(f"denied {address}"):
             raise HTTPException(429) from None
         raise
     request.state.caller = caller
-    if not found.limit.take(caller.id if caller.id != "local" else address):
+    if not serving.limit.take(caller.id if caller.id != "local" else address):
         raise HTTPException(429)
     return caller
 

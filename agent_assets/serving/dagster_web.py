@@ -43,11 +43,11 @@ class DagsterWeb:
         Raises:
             DagsterUnavailable: it does not answer, or refuses the request.
         """
-        asked = {"query": query, "variables": variables}
+        payload = {"query": query, "variables": variables}
         try:
             headers = service_headers(self._seal)
             reply = httpx.post(
-                f"{self._url}/graphql", json=asked, headers=headers, timeout=_SECONDS
+                f"{self._url}/graphql", json=payload, headers=headers, timeout=_SECONDS
             )
             body = reply.json()
         except (httpx.HTTPError, ValueError) as error:

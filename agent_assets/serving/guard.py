@@ -215,8 +215,8 @@ def _raised(error: BaseException) -> dict[str, Any]:
         f"{frame.filename}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)
     ]
-    found: dict[str, Any] = {"error": type(error).__name__, "frames": frames}
+    description: dict[str, Any] = {"error": type(error).__name__, "frames": frames}
     if isinstance(error, BaseExceptionGroup):
-        found["errors"] = [_raised(inner) for inner in error.exceptions]
+        description["errors"] = [_raised(inner) for inner in error.exceptions]
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return found if cause is None else found | {"cause": _raised(cause)}
+    return description if cause is None else description | {"cause": _raised(cause)}

@@ -266,8 +266,8 @@ class Jobs:
         for graph in installation.graphs:
             if not graph.spec.partitioned and graph.name == elder:
                 return graph.name, None
-        for name, found in sorted(snapshot.elders.items()):
-            if elder in found.digests:
+        for name, elders in sorted(snapshot.elders.items()):
+            if elder in elders.digests:
                 return name, elder
         if snapshot.problems and not snapshot.elders:
             raise ServingError(snapshot.problems[0], next_step="check MongoDB.")
@@ -305,13 +305,13 @@ class Jobs:
     def _find(self, job: str) -> "dg.DagsterRun":
         if len(job) > 200 or "\0" in job:
             raise JobUnknown
-        found = self._records({JOB_TAG: job}, limit=1)
-        if not found and len(job) == 36:
+        runs = self._records({JOB_TAG: job}, limit=1)
+        if not runs and len(job) == 36:
             run = self.instance.get_run_by_id(job)
-            found = [run] if run is not None else []
-        if not found:
+            runs = [run] if run is not None else []
+        if not runs:
             raise JobUnknown
-        return found[0]
+        return runs[0]
 
 
 def _reply(job: str | None, elder: str, message: str) -> dict[str, Any]:

@@ -79,17 +79,17 @@ def _end(address: _Address) -> tuple[int, int]:
 
 def _number(packed: bytes) -> int:
     """An address as one number; IPv4 in IPv6 (::ffff:127.0.0.1) is IPv4."""
-    found = ipaddress.ip_address(packed)
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    return int(found)
+    address = ipaddress.ip_address(packed)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return int(address)
 
 
 def is_loopback(host: str) -> bool:
     """Whether an address is of this machine alone."""
     try:
-        found = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -107,11 +107,11 @@ def add_handlers(app: FastAPI) -> None:
         # was.
         wrong = [
             {
-                "at": ".".join(str(part) for part in found["loc"]),
-                "what": found["type"],
-                "message": found["msg"],
+                "at": ".".join(str(part) for part in detail["loc"]),
+                "what": detail["type"],
+                "message": detail["msg"],
             }
-            for found in error.errors()
+            for detail in error.errors()
         ]
         return problem(
             request,

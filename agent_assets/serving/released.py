@@ -94,38 +94,38 @@ class Released:
                     )
         raise NotReleased
 
-    def part(self, found: ReleasedAgent, role: str) -> Artifact:
+    def part(self, released: ReleasedAgent, role: str) -> Artifact:
         """One artifact of a release, compared with its manifest the first time.
 
         Raises:
             StoreError: it is missing.
             CorruptArtifact: its files were damaged.
         """
-        part = found.candidate.parts[role]
-        artifact = self.store.find(part.key(found.agent[0]), part.fingerprint)
+        part = released.candidate.parts[role]
+        artifact = self.store.find(part.key(released.agent[0]), part.fingerprint)
         if artifact is None:
             raise StoreError(
-                f"The {role} of {found.entry.name} is not in the store any more.",
+                f"The {role} of {released.entry.name} is not in the store any more.",
                 next_step="roll back to another version, or build and release this one again.",
             )
         stats = [(path.name, path.stat()) for path in artifact.path.iterdir()]
-        seen = f"{artifact.path}:{[(name, at.st_mtime_ns, at.st_size) for name, at in stats]}"
-        if seen not in self._verified:
+        state = f"{artifact.path}:{[(name, at.st_mtime_ns, at.st_size) for name, at in stats]}"
+        if state not in self._verified:
             self.store.verify(artifact)
-            self._verified.add(seen)
+            self._verified.add(state)
         return artifact
 
-    def adapter(self, found: ReleasedAgent) -> tuple[Path, Path, str]:
+    def adapter(self, released: ReleasedAgent) -> tuple[Path, Path, str]:
         """Folder of the adapter, folder of its base model, data version of that base.
 
         Raises:
             BaseModelError: the adapter was trained on other weights.
         """
-        adapter, base = self.part(found, "adapter"), self.part(found, "base")
+        adapter, base = self.part(released, "adapter"), self.part(released, "base")
         trained_on = adapter.manifest.inputs.get("base_model")
         if trained_on != base.manifest.data_version:
             raise BaseModelError(
-                f"{found.entry.name} was trained on other weights than the base model of its "
+                f"{released.entry.name} was trained on other weights than the base model of its "
                 "release.",
                 next_step="build and release it again.",
             )

@@ -28,11 +28,11 @@ def open_runs_of(instance: "dg.DagsterInstance", agent: str) -> "list[dg.Dagster
     from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
 
     statuses = list(NOT_FINISHED_STATUSES)
-    found = {run.run_id: run for run in _latest(instance, statuses)}
+    by_id = {run.run_id: run for run in _latest(instance, statuses)}
     for tag in (ELDER_TAG, "dagster/partition", PIPELINE_TAG):
         runs = instance.get_runs(filters=dg.RunsFilter(statuses=statuses, tags={tag: agent}))
-        found |= {run.run_id: run for run in runs}
-    return [run for run in found.values() if agent_of(run) == agent]
+        by_id |= {run.run_id: run for run in runs}
+    return [run for run in by_id.values() if agent_of(run) == agent]
 
 
 def open_runs(instance: "dg.DagsterInstance") -> "tuple[int, list[dg.DagsterRun]]":

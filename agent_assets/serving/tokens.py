@@ -118,12 +118,12 @@ class Tokens:
         """All tokens without their hashes, the oldest first. `believed` tells whether this
         installation sealed it.
         """
-        found = self._run(lambda: list(self._tokens.find({}).sort("created_at")))
+        records = self._run(lambda: list(self._tokens.find({}).sort("created_at")))
         hidden = {"hash", "seal"}
         return [
             {name: value for name, value in record.items() if name not in hidden}
             | {"believed": self._is_sealed(record)}
-            for record in found
+            for record in records
         ]
 
     def revoke(self, number: str) -> bool:
@@ -148,25 +148,25 @@ class Tokens:
         """
         if self._sealed.exists():
             return []
-        found = self._run(
+        records = self._run(
             lambda: list(self._tokens.find({"seal": {"$exists": False}}).sort("created_at"))
         )
-        for record in found:
+        for record in records:
             change = {"$set": {"seal": self._seal_of(record)}}
             self._run(lambda: self._tokens.update_one({"_id": record["_id"]}, change))  # noqa: B023  called at once
         _note(self._sealed)
-        return [str(record["_id"]) for record in found]
+        return [str(record["_id"]) for record in records]
 
     def any(self) -> bool:
         """Whether a token was ever made."""
-        at, found = self._any
-        if not found and time.monotonic() - at > _CACHE_SECONDS:
-            found = self._made.exists()
-            if not found and self._run(lambda: self._tokens.find_one({}, {"_id": 1})) is not None:
-                found = True
+        at, exists = self._any
+        if not exists and time.monotonic() - at > _CACHE_SECONDS:
+            exists = self._made.exists()
+            if not exists and self._run(lambda: self._tokens.find_one({}, {"_id": 1})) is not None:
+                exists = True
                 _note(self._made)
-            self._any = (time.monotonic(), found)
-        return found
+            self._any = (time.monotonic(), exists)
+        return exists
 
     @property
     def known_to_exist(self) -> bool:

@@ -107,13 +107,13 @@ def artifact_keys(store: ArtifactStore, *, partition: str | None = None) -> list
 
 def versions(store: ArtifactStore, key: ArtifactKey) -> list[Version]:
     """Complete versions of an artifact, the latest first."""
-    found = []
+    all_versions = []
     for fingerprint in store.versions(key):
         modified = store.filesystem.modified(
             f"{store.root}/{key.folder}/{fingerprint}/manifest.json"
         )
-        found.append(Version(key, fingerprint, modified.timestamp()))
-    return sorted(found, key=lambda version: (-version.created_at, version.fingerprint))
+        all_versions.append(Version(key, fingerprint, modified.timestamp()))
+    return sorted(all_versions, key=lambda version: (-version.created_at, version.fingerprint))
 
 
 def local_folders(store: ArtifactStore, key: ArtifactKey, fingerprint: str) -> list[Path]:

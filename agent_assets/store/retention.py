@@ -52,7 +52,7 @@ def plan_pruning(
     """
     moment = time.time() if now is None else now
     gone: list[Version] = []
-    kept = 0
+    remaining = 0
     for key in artifact_keys(store):
         for number, version in enumerate(versions(store, key)):
             if (
@@ -60,7 +60,7 @@ def plan_pruning(
                 or (key, version.fingerprint) in protected
                 or key.partition in busy
             ):
-                kept += 1
+                remaining += 1
             else:
                 gone.append(version)
     folders = [
@@ -69,7 +69,7 @@ def plan_pruning(
     size = sum(_version_bytes(store, version) for version in gone) + sum(
         _bytes(folder) for folder in folders
     )
-    return Pruning(tuple(gone), tuple(folders), size, kept)
+    return Pruning(tuple(gone), tuple(folders), size, remaining)
 
 
 def prune(store: ArtifactStore, pruning: Pruning) -> int:

@@ -28,13 +28,13 @@ def generations(store: ArtifactStore) -> dict[str, int]:
         return {}
     paths = [str(path) for path in store.filesystem.ls(folder, detail=False)]
     named = [path for path in sorted(paths) if path.endswith(".json")]
-    found = (
+    contents = (
         store.filesystem.cat(named) if named else {}
     )  # all at once: an object store reads them concurrently
     stem = slice(0, -len(".json"))
     return {
         path.rsplit("/", 1)[-1][stem]: int(json.loads(text)["generation"])
-        for path, text in found.items()
+        for path, text in contents.items()
     }
 
 

@@ -102,9 +102,9 @@ async def make_rows(
     )
     if llm is not None:
         examples = _without_trained_calls(examples)
-    kept = [example for example in examples if not example.rejections]
-    train = [example for example in kept if example.task.question.split == "train"]
-    heldout = [example for example in kept if example.task.question.split == "heldout"]
+    accepted = [example for example in examples if not example.rejections]
+    train = [example for example in accepted if example.task.question.split == "train"]
+    heldout = [example for example in accepted if example.task.question.split == "heldout"]
     rejected = [example for example in examples if example.rejections]
     mixed = Mixed(train)
     if config.mix is not None:
@@ -205,8 +205,8 @@ def _gold_calls(example: Example) -> list[JsonObject]:
     """The calls that are right: known before, or, where a language model asked and answered, those
     it made.
     """
-    made = [{"name": call.name, "arguments": call.arguments} for call in example.calls]
-    return list(example.task.question.gold_calls) or made
+    calls = [{"name": call.name, "arguments": call.arguments} for call in example.calls]
+    return list(example.task.question.gold_calls) or calls
 
 
 def _without_trained_calls(examples: Sequence[Example]) -> list[Example]:
@@ -214,18 +214,18 @@ def _without_trained_calls(examples: Sequence[Example]) -> list[Example]:
     rejected.
     """
     trained = {
-        _calls_key(one)
-        for one in examples
-        if one.task.question.split == "train" and not one.rejections
+        _calls_key(example)
+        for example in examples
+        if example.task.question.split == "train" and not example.rejections
     }
     why = (Rejection(RejectReason.DUPLICATE, "training makes the same calls"),)
     return [
-        replace(one, rejections=one.rejections or why)
-        if one.task.question.split == "heldout"
-        and one.task.kind == "tool"
-        and _calls_key(one) in trained
-        else one
-        for one in examples
+        replace(example, rejections=example.rejections or why)
+        if example.task.question.split == "heldout"
+        and example.task.kind == "tool"
+        and _calls_key(example) in trained
+        else example
+        for example in examples
     ]
 
 

@@ -64,10 +64,10 @@ def recall_share(gold: str, question: str, answer: str, language: LanguageCode) 
     give away. A memory that says nothing beyond its question is measured by all of its content.
     """
     everything = _content(gold, language)
-    wanted = everything - _content(question, language) or everything
-    if not wanted:
+    expected = everything - _content(question, language) or everything
+    if not expected:
         return float(_normal(gold) in _normal(answer))
-    return len(wanted & _content(answer, language)) / len(wanted)
+    return len(expected & _content(answer, language)) / len(expected)
 
 
 def says_never_told(answer: str, language: LanguageCode) -> bool | None:
@@ -100,11 +100,11 @@ def offered_ids(messages: Sequence[Message]) -> frozenset[str]:
     """Memory ids that the tools returned in a rollout: `id` of every object in a JSON list
     result.
     """
-    found: set[str] = set()
+    ids: set[str] = set()
     for message in messages:
         if message.role == "tool":
-            found.update(_ids_in(message.content))
-    return frozenset(found)
+            ids.update(_ids_in(message.content))
+    return frozenset(ids)
 
 
 def _ids_in(result: str) -> Collection[str]:
@@ -148,6 +148,6 @@ def _date_notations(language: LanguageCode) -> list[DateNotation]:
 
 def _content(text: str, language: LanguageCode) -> set[str]:
     text = _normal(text)
-    found = numerals(text, rules_for(language).number_notations)
-    values = {str(value.normalize()) for numeral in found for value in numeral.readings}
+    number_words = numerals(text, rules_for(language).number_notations)
+    values = {str(value.normalize()) for numeral in number_words for value in numeral.readings}
     return values.union(*(rules.content(text) for rules in readers(language)))

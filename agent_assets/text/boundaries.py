@@ -28,13 +28,13 @@ _LONGEST_TITLE = 6  # characters of _TITLE_END at most: what stands before need 
 
 def sentences(text: str) -> list[str]:
     """Sentences of a text with single spaces; "Mr. Smith" does not end one."""
-    found: list[str] = []
+    joined: list[str] = []
     for part in (_ASCII_SENTENCE_END if text.isascii() else _SENTENCE_END).split(text):
-        if found and _TITLE_END.search(found[-1], max(0, len(found[-1]) - _LONGEST_TITLE)):
-            found[-1] += " " + part
+        if joined and _TITLE_END.search(joined[-1], max(0, len(joined[-1]) - _LONGEST_TITLE)):
+            joined[-1] += " " + part
         else:
-            found.append(part)
-    return found
+            joined.append(part)
+    return joined
 
 
 def clauses(text: str) -> list[str]:

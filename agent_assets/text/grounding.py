@@ -57,7 +57,7 @@ def not_grounded(answer: str, evidence: Evidence, language: LanguageCode) -> lis
     bare = _CITED.sub(" ", normal(answer, language))
     known = _values(sources, language)
     unknown = {readings for readings in _numbers(bare, language) if readings.isdisjoint(known)}
-    found = {
+    counts = {
         "numbers": sum(
             not any(_is_known(value, known, evidence) for value in readings) for readings in unknown
         ),
@@ -71,7 +71,7 @@ def not_grounded(answer: str, evidence: Evidence, language: LanguageCode) -> lis
             - _ids_in([*evidence.results, *evidence.others])
         ),
     }
-    return [f"{count} {kind} stand in no result" for kind, count in found.items() if count]
+    return [f"{count} {kind} stand in no result" for kind, count in counts.items() if count]
 
 
 def contradictions(
@@ -83,17 +83,17 @@ def contradictions(
         may_deny: the right answer is that nothing is known.
     """
     values = [read_result(result) for result in evidence.results]
-    found = []
+    reasons = []
     denies = not may_deny and any(values) and says_never_told(answer, language)
     if denies and not says_never_told("\n".join(evidence.results), language):
-        found.append("says that nothing is known, and a result is not empty")
+        reasons.append("says that nothing is known, and a result is not empty")
     levels = [level for value in values for level in _levels(value) if len(level) > 1]
     wrong = sum(
         _is_other_value(clause, level, language)
         for clause in _clauses(answer, language)
         for level in levels
     )
-    return [*found, f"{wrong} values of another key"] if wrong else found
+    return [*reasons, f"{wrong} values of another key"] if wrong else reasons
 
 
 def normal(text: str, language: LanguageCode) -> str:

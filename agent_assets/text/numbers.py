@@ -111,13 +111,15 @@ def ungrouped(text: str, notations: Sequence[NumberNotation]) -> str:
     """A text without the signs between groups of digits, where they can be nothing else."""
     pieces, position = [], 0
     for numeral in numerals(text, notations):
-        found = text[numeral.start : numeral.end]
+        digits = text[numeral.start : numeral.end]
         groups = {
-            match["group"] for notation in notations if (match := notation.pattern.fullmatch(found))
+            match["group"]
+            for notation in notations
+            if (match := notation.pattern.fullmatch(digits))
         }
-        pieces += [text[position : numeral.start], found]
+        pieces += [text[position : numeral.start], digits]
         if len(groups) == 1 and (group := groups.pop()):
-            pieces[-1] = found.replace(group, "")
+            pieces[-1] = digits.replace(group, "")
         position = numeral.end
     return "".join([*pieces, text[position:]])
 

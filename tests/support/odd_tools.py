@@ -87,7 +87,7 @@ def build(
                 tools=toolbox.tools,
                 config=config,
                 wordings=wordings,
-                asked=found,
+                llm_questions=found,
                 questionnaire=questionnaire,
             )
             return await make_rows(

@@ -98,12 +98,12 @@ class Toolbox:
                 raise name_clash(tool.name, self._servers[tool.name], server)
             self._servers[tool.name] = server
             self.tools.append(schema)
-            said = tool.annotations
-            read_only = said is not None and said.read_only_hint is True
+            annotations = tool.annotations
+            read_only = annotations is not None and annotations.read_only_hint is True
             writes = (
-                said is not None
+                annotations is not None
                 and not read_only
-                and (said.read_only_hint is False or said.destructive_hint is True)
+                and (annotations.read_only_hint is False or annotations.destructive_hint is True)
             )
             self.annotations[tool.name] = {"read_only": read_only, "writes": writes}
 
@@ -114,7 +114,7 @@ class Toolbox:
         Raises:
             ToolServerError: a server died, or did not answer in time.
         """
-        found: dict[str, str] = {}
+        texts_by_uri: dict[str, str] = {}
         for server, client in self._clients.items():
             try:
                 with anyio.fail_after(self._timeout_s):
@@ -126,7 +126,7 @@ class Toolbox:
                             if isinstance(block, TextResourceContents)
                         ]
                         if texts and sum(map(len, texts)) <= max_chars:
-                            found[str(resource.uri)] = "\n".join(texts)
+                            texts_by_uri[str(resource.uri)] = "\n".join(texts)
             except MCPError as error:
                 if error.code == CONNECTION_CLOSED:
                     raise stopped(server, "resources") from None
@@ -135,7 +135,7 @@ class Toolbox:
                 raise late(server, "resources", self._timeout_s) from None
             except _SERVER_FAILURES:
                 raise stopped(server, "resources") from None
-        return dict(sorted(found.items()))
+        return dict(sorted(texts_by_uri.items()))
 
     async def call(self, call: ToolCall) -> ToolResult:
         """Run one call. What the caller got wrong comes back as an error result, which a model can

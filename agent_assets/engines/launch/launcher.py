@@ -72,7 +72,7 @@ def run_program(
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     log_path = work_dir / LOG_FILE
-    kept = (
+    kept_log = (
         log_path
         if failed_logs is None
         else failed_logs / f"{context.run.run_id}-{program.name}.log"
@@ -88,7 +88,7 @@ def run_program(
 
     with (
         _no_space(work_dir),
-        _log_kept_on_failure(log_path, kept),
+        _log_kept_on_failure(log_path, kept_log),
         dg.open_pipes_session(
             context,
             dg.PipesFileContextInjector(str(work_dir / ".pipes-context")),
@@ -101,7 +101,7 @@ def run_program(
             f"{program.package}.{program.name}",
             name=program.name,
             log_path=log_path,
-            shown_log=kept,
+            shown_log=kept_log,
             limits=limits,
             lease=lease,
             environment=session.get_bootstrap_env_vars(),
@@ -118,7 +118,7 @@ def run_program(
         result = messages.take(program.answer)
         if result is None:
             raise EngineFailed(
-                f"{program.name} ended without a result.", next_step=f"read the log {kept}"
+                f"{program.name} ended without a result.", next_step=f"read the log {kept_log}"
             )
         reporter.flush()
     own_peak = result.peak_memory_bytes if isinstance(result, Facts) else 0
@@ -126,15 +126,15 @@ def run_program(
 
 
 @contextmanager
-def _log_kept_on_failure(log_path: Path, kept: Path) -> Iterator[None]:
+def _log_kept_on_failure(log_path: Path, kept_log: Path) -> Iterator[None]:
     done = False
     try:
         yield
         done = True
     finally:
-        if not done and kept != log_path and log_path.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(log_path, kept)
+        if not done and kept_log != log_path and log_path.exists():
+            kept_log.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(log_path, kept_log)
 
 
 @contextmanager

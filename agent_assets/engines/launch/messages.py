@@ -62,8 +62,8 @@ class Messages:
         messages: list[PipesMessage] = [json.loads(line) for line in complete.splitlines()]
         for message in messages:
             if message["method"] == _CUSTOM:
-                said = (message["params"] or {})["payload"]
-                self._waiting.setdefault(str(said["kind"]), deque()).append(said)
+                payload = (message["params"] or {})["payload"]
+                self._waiting.setdefault(str(payload["kind"]), deque()).append(payload)
         return [message for message in messages if message["method"] != _CUSTOM]
 
     def progress(self) -> Iterator[Mapping[str, object]]:
@@ -81,8 +81,8 @@ class Messages:
         waiting = self._waiting.get(answer.kind)
         if not waiting:
             return None
-        said = {name: value for name, value in waiting.popleft().items() if name != "kind"}
-        return decode(answer, said, program=self._program)
+        payload = {name: value for name, value in waiting.popleft().items() if name != "kind"}
+        return decode(answer, payload, program=self._program)
 
     def reported_error(self) -> ReportedError | None:
         """The error that the program reported before it ended."""

@@ -170,9 +170,9 @@ class EngineProcess:
         """
         while True:
             ended = self.ended  # first: what it said before its end is still an answer
-            found = look()
-            if found is not None:
-                return found
+            result = look()
+            if result is not None:
+                return result
             if ended:
                 raise self.failure(reported())
             self.enforce_limits()

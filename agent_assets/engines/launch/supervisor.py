@@ -138,16 +138,16 @@ def _supervise(program: int, parent: int, grace: float) -> int | None:
 
 def _reap(program: int) -> int | None:
     """Collect every child that has ended; the wait status of `program` if it is among them."""
-    found = None
+    wait_status = None
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return found
+            return wait_status
         if pid == 0:
-            return found
+            return wait_status
         if pid == program:
-            found = status
+            wait_status = status
 
 
 def _kill_descendants() -> None:
@@ -168,7 +168,7 @@ def _kill_descendants() -> None:
 
 
 def _children() -> list[int]:
-    me, found = str(os.getpid()), []
+    me, children = str(os.getpid()), []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -177,8 +177,8 @@ def _children() -> list[int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if stat.rpartition(")")[2].split()[1] == me:  # the name before ")" may hold anything
-            found.append(int(entry.name))
-    return found
+            children.append(int(entry.name))
+    return children
 
 
 def _exit_like(status: int | None) -> int:

@@ -111,12 +111,12 @@ class CausalAttention(torch.autograd.Function):  # type: ignore[misc]
         grads_q = []
         grad_k, grad_v = (torch.zeros(k.shape, dtype=torch.float32) for _ in range(2))
         for (start, end), p in zip(_blocks(ctx.shape[2]), probabilities, strict=True):
-            rows, seen = slice(start * group, end * group), ctx.before + end
-            grad_v[:, :seen] += torch.bmm(p.transpose(1, 2), grad[:, rows])
-            grad_p = torch.bmm(grad[:, rows], v[:, :seen].transpose(1, 2))
+            rows, visible = slice(start * group, end * group), ctx.before + end
+            grad_v[:, :visible] += torch.bmm(p.transpose(1, 2), grad[:, rows])
+            grad_p = torch.bmm(grad[:, rows], v[:, :visible].transpose(1, 2))
             grad_scores = torch._softmax_backward_data(grad_p, p, -1, p.dtype)
-            grads_q.append(torch.bmm(grad_scores, k[:, :seen]))
-            grad_k[:, :seen] += torch.bmm(grad_scores.transpose(1, 2), q[:, rows])
+            grads_q.append(torch.bmm(grad_scores, k[:, :visible]))
+            grad_k[:, :visible] += torch.bmm(grad_scores.transpose(1, 2), q[:, rows])
         grad_q = _by_head(torch.cat(grads_q, 1).mul_(ctx.scale), ctx.shape, ctx.key_heads)
         grad_k, grad_v = (t.unflatten(0, (-1, ctx.key_heads)) for t in (grad_k, grad_v))
         return grad_q.to(ctx.dtype), grad_k.to(ctx.dtype), grad_v.to(v.dtype), None

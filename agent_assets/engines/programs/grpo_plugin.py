@@ -148,10 +148,10 @@ class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
         template = copy(self._chat)
         template.max_length = None
         template.set_mode("transformers")
-        asked = deepcopy(infer_request)
-        asked.messages += [*results, {"role": "assistant", "content": None}]
+        next_request = deepcopy(infer_request)
+        next_request.messages += [*results, {"role": "assistant", "content": None}]
         limits = settings()
-        tokens = len(template.encode(asked)["input_ids"])
+        tokens = len(template.encode(next_request)["input_ids"])
         return bool(tokens + limits.max_tokens <= limits.max_model_len)
 
 

@@ -160,7 +160,7 @@ def answers(model: "PreTrainedModel", prompts: Sequence["torch.Tensor"]) -> list
     """
     import torch
 
-    found = []
+    answered = []
     for ids in prompts:
         with torch.inference_mode():
             logits = model(input_ids=ids).logits[0].float()
@@ -174,22 +174,22 @@ def answers(model: "PreTrainedModel", prompts: Sequence["torch.Tensor"]) -> list
                 min_new_tokens=GREEDY_TOKENS,
                 pad_token_id=0,
             )[0, ids.shape[1] :]
-        found.append((logits, tokens))
-    return found
+        answered.append((logits, tokens))
+    return answered
 
 
-def compare(expected: list["Answered"], found: list["Answered"]) -> Agreement:
+def compare(expected: list["Answered"], actual: list["Answered"]) -> Agreement:
     """How far two models are apart: largest logit difference, agreement of most likely tokens, of
     greedy answers.
     """
-    pairs = list(zip(expected, found, strict=True))
+    pairs = list(zip(expected, actual, strict=True))
     positions = sum(logits.shape[0] for logits, _ in expected)
-    same_top = sum(int((one[0].argmax(-1) == two[0].argmax(-1)).sum()) for one, two in pairs)
-    same_greedy = sum(int((one[1] == two[1]).sum()) for one, two in pairs)
+    same_top = sum(int((first[0].argmax(-1) == two[0].argmax(-1)).sum()) for first, two in pairs)
+    same_greedy = sum(int((first[1] == two[1]).sum()) for first, two in pairs)
     return Agreement(
         prompts=len(pairs),
         positions=positions,
-        max_logit_difference=max(float((one[0] - two[0]).abs().max()) for one, two in pairs),
+        max_logit_difference=max(float((first[0] - two[0]).abs().max()) for first, two in pairs),
         token_agreement=same_top / positions,
         greedy_agreement=same_greedy / (len(pairs) * GREEDY_TOKENS),
     )

@@ -62,12 +62,12 @@ def register_agent_template() -> str:
             self, tool_content: str, pre_message: JsonObject | None = None
         ) -> str:
             """Text and the call after it stand on lines of their own."""
-            said = (
+            spoken = (
                 pre_message["content"]
                 if pre_message is not None and pre_message["role"] == "assistant"
                 else ""
             )
-            return "\n" + tool_content if said and not said.endswith("\n") else tool_content
+            return "\n" + tool_content if spoken and not spoken.endswith("\n") else tool_content
 
     agent_template_map[AGENT_TEMPLATE] = AgentAssetsTemplate
     return AGENT_TEMPLATE

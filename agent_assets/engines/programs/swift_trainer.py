@@ -68,10 +68,14 @@ def last_checkpoint(folder: Path | None) -> str | None:
     """The newest complete checkpoint of a folder, or None."""
     if folder is None or not folder.is_dir():
         return None
-    found = [
+    checkpoints = [
         path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()
     ]
-    return str(max(found, key=lambda path: int(path.name.rpartition("-")[2]))) if found else None
+    return (
+        str(max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2])))
+        if checkpoints
+        else None
+    )
 
 
 @dataclass(frozen=True)

@@ -174,20 +174,24 @@ def _grouped(
             tokens.setdefault(slot, []).append(token)
     # All get as many places as the one with most tokens: that must not be many more than the others
     # need.
-    most = min(_FEW_TOKENS, 2 + 2 * min((len(found) for found in tokens.values()), default=0))
-    few = {slot: found for slot, found in tokens.items() if len(found) <= most}
+    most = min(
+        _FEW_TOKENS, 2 + 2 * min((len(slot_tokens) for slot_tokens in tokens.values()), default=0)
+    )
+    few = {slot: slot_tokens for slot, slot_tokens in tokens.items() if len(slot_tokens) <= most}
     # One adapter shares with nobody: its results then do not depend on how many tokens a step
     # happens to have.
     if len(few) * _SPARSE <= available or len(tokens) == 1:
         few = {}
-    alone = [(_rows(found), slot) for slot, found in tokens.items() if slot not in few]
+    alone = [(_rows(slot_tokens), slot) for slot, slot_tokens in tokens.items() if slot not in few]
     return alone, _shared(few, len(slots), available) if few else None
 
 
 def _shared(tokens: dict[int, list[int]], total: int, slots: int) -> _Shared:
-    size = max(len(found) for found in tokens.values())
+    size = max(len(slot_tokens) for slot_tokens in tokens.values())
     place = {
-        token: slot * size + n for slot, found in tokens.items() for n, token in enumerate(found)
+        token: slot * size + n
+        for slot, slot_tokens in tokens.items()
+        for n, token in enumerate(slot_tokens)
     }
     rows = [0] * (slots * size)
     for token, where in place.items():

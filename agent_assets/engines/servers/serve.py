@@ -186,10 +186,10 @@ class _Follower(threading.Thread):
         # A moment ago: the follower already knew that nobody needs it
         if died and self.error is None:
             self.error = self._engine.failure()
-        kept = self._engine.shown_log
-        if (self.error is not None or raised is not None) and kept != self._engine.log_path:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self._engine.log_path, kept)
+        kept_log = self._engine.shown_log
+        if (self.error is not None or raised is not None) and kept_log != self._engine.log_path:
+            kept_log.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._engine.log_path, kept_log)
         if (
             self.error is not None
             and self.error is not raised

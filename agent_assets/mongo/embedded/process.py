@@ -59,7 +59,7 @@ def wait_until_writable(
     Raises:
         MongoUnavailable: it ended, or `deadline` (of `time.monotonic`) has passed.
     """
-    asked = False
+    initiated = False
     with access.system_client() as client:
         while time.monotonic() < deadline:
             if process.poll() is not None:
@@ -69,15 +69,15 @@ def wait_until_writable(
                     "a processor with AVX.",
                 )
             try:
-                if not asked:
+                if not initiated:
                     initiate(client, access)
-                    asked = True
+                    initiated = True
                 if client.admin.command("hello").get("isWritablePrimary"):
                     ensure_user(client, access)
                     return int(client.admin.command("serverStatus")["pid"])
             except PyMongoError:
                 # Not yet listening, or between two states: asked again until the deadline
-                asked = False
+                initiated = False
             time.sleep(0.05)
     raise MongoUnavailable(
         "mongod started, but does not take writes.",

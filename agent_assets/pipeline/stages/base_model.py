@@ -50,7 +50,7 @@ def source_location(pipeline: PipelineSpec) -> str:
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Convert the weights to safetensors and give them the chat template."""
     settings = run.config.base_model
-    made = run.engines.run(
+    engine_run = run.engines.run(
         run.context,
         BASE_MODEL,
         BaseModelParams(
@@ -71,10 +71,10 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         and (folder / "chat_template.jinja").is_file()
     )
     return StageResult(
-        summary={"parameters": made.result.parameters, "weight_files": len(weights)},
+        summary={"parameters": engine_run.result.parameters, "weight_files": len(weights)},
         checks=[CheckEntry(name="weights_complete", passed=complete)],
-        engine=EngineEntry(name="base_model", versions=made.result.versions),
-        weights_loaded=asdict(made.result.weights_loaded),
+        engine=EngineEntry(name="base_model", versions=engine_run.result.versions),
+        weights_loaded=asdict(engine_run.result.weights_loaded),
         version_suffixes=(".safetensors", ".jinja"),
     )
 

@@ -60,14 +60,21 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         read_items(run.path("rl_checkpoint") / HELDOUT_SCENARIOS_FILE) if "rl" in systems else []
     )
     scenarios: dict[str, list[ItemResult]] = {}
-    asked = {system: items if system == "base" else [*items, *harder] for system in systems}
+    items_by_variant = {
+        system: items if system == "base" else [*items, *harder] for system in systems
+    }
     asking_seconds = 0.0
     width = run.engines.servers_at_once()
-    for first in range(0, len(asked), width):
-        answered, seconds = _answer(run, dict(list(asked.items())[first : first + width]), folder)
+    for first in range(0, len(items_by_variant), width):
+        answered, seconds = _answer(
+            run, dict(list(items_by_variant.items())[first : first + width]), folder
+        )
         asking_seconds += seconds
-        for system, (found, serving[system]) in answered.items():
-            results[system], scenarios[system] = found[: len(items)], found[len(items) :]
+        for system, (item_results, serving[system]) in answered.items():
+            results[system], scenarios[system] = (
+                item_results[: len(items)],
+                item_results[len(items) :],
+            )
     tools = read_tools(run.path("mcp_tool_schema"))
     report = build_report(
         pipeline=run.config.name,
@@ -132,14 +139,14 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 
 def _write_answers(path: Path, results: "Mapping[str, list[ItemResult]]") -> None:
     answers = {
-        system: {result.item.id: result.answer for result in found}
-        for system, found in results.items()
+        system: {result.item.id: result.answer for result in item_results}
+        for system, item_results in results.items()
     }
     path.write_text(json.dumps(answers, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _answer(
-    run: StageRun, asked: "Mapping[str, list[EvalItem]]", folder: Path
+    run: StageRun, items_by_variant: "Mapping[str, list[EvalItem]]", folder: Path
 ) -> "tuple[dict[str, tuple[list[ItemResult], Serving]], float]":
     """What these systems, served side by side, answer to their items, and what serving took; the
     seconds of all.
@@ -152,8 +159,8 @@ def _answer(
     settings = run.config.eval_report
     tools = read_tools(run.path("mcp_tool_schema"))
     limits = Limits(max_turns=settings.max_turns, seconds=settings.item_seconds)
-    show = run.engines.progress(run.context, stage=f"evaluating {' and '.join(asked)}")
-    total, done = sum(map(len, asked.values())), Counter[str]()
+    show = run.engines.progress(run.context, stage=f"evaluating {' and '.join(items_by_variant)}")
+    total, done = sum(map(len, items_by_variant.values())), Counter[str]()
 
     async def ask(system: str, endpoint: "Endpoint") -> "tuple[list[ItemResult], Serving]":
         def count(answered: int, _: int) -> None:
@@ -171,16 +178,16 @@ def _answer(
                 seed=settings.seed,
             ) as chat,
         ):
-            found = await run_items(
+            item_results = await run_items(
                 chat,
                 toolbox,
                 tools,
-                asked[system],
+                items_by_variant[system],
                 limits,
                 concurrency=settings.concurrency,
                 on_progress=count,
             )
-        return found, Serving(time.monotonic() - started, endpoint.peak_memory_bytes)
+        return item_results, Serving(time.monotonic() - started, endpoint.peak_memory_bytes)
 
     async def ask_all(
         endpoints: "Mapping[str, Endpoint]",
@@ -192,7 +199,7 @@ def _answer(
     with (
         run.engines.serve(
             run.context,
-            {system: run.path(SYSTEMS[system]) for system in asked},
+            {system: run.path(SYSTEMS[system]) for system in items_by_variant},
             log_dir=folder / "logs",
             failed_logs=run.logs,
             max_model_len=settings.max_model_len,

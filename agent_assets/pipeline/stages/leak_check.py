@@ -12,13 +12,13 @@ from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 
 
 def leaks_of(
-    run: StageRun, system: str, reference: str, asked: list[str], prompts: list[str]
+    run: StageRun, system: str, reference: str, questions: list[str], prompts: list[str]
 ) -> dict[str, int]:
     """Counts of a system's answers that say what other elders told; no text of anybody.
 
     Args:
         reference: the system whose answers show what everybody says.
-        asked: the questions; `prompts`: what the agent was told besides.
+        questions: the questions; `prompts`: what the agent was told besides.
     """
     from agent_assets.conversations.memories import read_memories
     from agent_assets.release.leaks import find_leaks
@@ -28,7 +28,7 @@ def leaks_of(
     return find_leaks(
         list(answers[system].values()),
         own=[text for memory in own for text in (memory.question, memory.answer)],
-        asked=[*asked, *prompts],
+        questions=[*questions, *prompts],
         usual=answers[reference].values(),
         others=others_memories(run) if run.partition else (),
         canary_pattern=run.config.release.canary_pattern,

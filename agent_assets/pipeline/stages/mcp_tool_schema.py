@@ -45,7 +45,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     (folder / SCHEMA_FILE).write_text(source.data, encoding="utf-8")
     tools = read_tools(folder)
     problems = {tool.name: check_schema(tool) for tool in tools}
-    broken = {name: found for name, found in problems.items() if found}
+    broken = {name: tool_problems for name, tool_problems in problems.items() if tool_problems}
     return StageResult(
         summary={"tools": [tool.name for tool in tools], "tool_count": len(tools)},
         checks=[

@@ -29,7 +29,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
 def merge(run: StageRun, folder: Path, adapter: str) -> StageResult:
     """Merge, and compare the logits of merged and base + adapter on fixed prompts."""
     settings = run.config.merged_model
-    made = run.engines.run(
+    engine_run = run.engines.run(
         run.context,
         SWIFT_MERGE,
         MergeParams(
@@ -40,7 +40,7 @@ def merge(run: StageRun, folder: Path, adapter: str) -> StageResult:
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
     )
-    parity = made.result.parity
+    parity = engine_run.result.parity
     equal = (
         parity.max_logit_difference <= settings.max_logit_difference
         and parity.token_agreement == 1.0
@@ -51,10 +51,10 @@ def merge(run: StageRun, folder: Path, adapter: str) -> StageResult:
             "token_agreement": parity.token_agreement,
             "stored_dtype": parity.stored_dtype,
             "stored_token_agreement": parity.stored_token_agreement,
-            "tokens": made.result.tokens,
-            "tokens_per_s": made.result.tokens_per_s,
-            "peak_memory_mb": made.peak_memory_bytes // 2**20,
-            "merge_seconds": round(made.seconds, 1),
+            "tokens": engine_run.result.tokens,
+            "tokens_per_s": engine_run.result.tokens_per_s,
+            "peak_memory_mb": engine_run.peak_memory_bytes // 2**20,
+            "merge_seconds": round(engine_run.seconds, 1),
         },
         checks=[
             CheckEntry(
@@ -72,9 +72,9 @@ def merge(run: StageRun, folder: Path, adapter: str) -> StageResult:
                 f"{parity.stored_dtype}",
             ),
         ],
-        engine=EngineEntry(name="swift", versions=made.result.versions),
-        device=made.result.device,
-        weights_loaded=asdict(made.result.weights_loaded),
+        engine=EngineEntry(name="swift", versions=engine_run.result.versions),
+        device=engine_run.result.device,
+        weights_loaded=asdict(engine_run.result.weights_loaded),
         version_suffixes=(".safetensors", ".jinja"),
     )
 

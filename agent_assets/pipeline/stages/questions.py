@@ -89,13 +89,13 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 
     settings = run.config.questions
     data: AskedFrom = source.data or AskedFrom()
-    asked, spent = _ask(run, data)
+    llm_questions, spent = _ask(run, data)
     summary = make_questions(
         folder,
         tools=read_tools(run.path("mcp_tool_schema")),
         config=settings,
         wordings=run.pipeline.path_of(settings.wordings),
-        asked=asked,
+        llm_questions=llm_questions,
         questionnaire=data.questionnaire or (),
     )
     return StageResult(
@@ -129,8 +129,8 @@ def _ask(run: StageRun, data: AskedFrom) -> "tuple[LlmQuestions | None, JsonObje
             )
 
     with run.traced():
-        asked = asyncio.run(ask())
-    return asked, {"llm": client.spending.summary()}
+        llm_questions = asyncio.run(ask())
+    return llm_questions, {"llm": client.spending.summary()}
 
 
 async def _resources(run: SourceContext) -> dict[str, str]:

@@ -72,8 +72,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     report = read_report(run.path("eval_report"))
     system, reference = report.candidate, report.reference
     adapter, merged = (run.inputs[name] for name in ADAPTERS[system])
-    held = read_items(run.path("train_jsonl") / "heldout.jsonl")
-    prompts = sorted({item.system for item in held})
+    heldout = read_items(run.path("train_jsonl") / "heldout.jsonl")
+    prompts = sorted({item.system for item in heldout})
     if len(prompts) != 1:
         raise ReleaseError(
             f"The held-out items have {len(prompts)} system prompts; an agent answers under one.",
@@ -85,7 +85,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             "base": report.scores[reference][item.id],
             "candidate": report.scores[system][item.id],
         }
-        for item in held
+        for item in heldout
     }
     parts = {role: Part.of(run.inputs[asset]) for role, asset in run.having(ROLES).items()}
     parts |= {"adapter": Part.of(adapter), "merged": Part.of(merged)}
@@ -98,7 +98,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         parts=parts,
         scores=_scores(report.systems[system]),
         incomplete=tuple(_incomplete(run.inputs["eval_report"], merged)),
-        leaks=leaks_of(run, system, reference, [item.question for item in held], prompts),
+        leaks=leaks_of(run, system, reference, [item.question for item in heldout], prompts),
         generation=run.generation,
     )
     (folder / CANDIDATE_FILE).write_text(

@@ -27,7 +27,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.evaluation.plots import loss_curve
 
     settings = run.config.sft_adapter
-    made = run.engines.run(
+    engine_run = run.engines.run(
         run.context,
         SWIFT_SFT,
         SftParams(
@@ -61,24 +61,24 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     )
     return StageResult(
         summary={
-            "rows": made.result.rows,
-            "rows_too_long": made.result.rows_too_long,
+            "rows": engine_run.result.rows,
+            "rows_too_long": engine_run.result.rows_too_long,
             "steps": len(curve),
             "loss_first": losses[0],
             "loss_last": losses[-1],
-            "tokens": made.result.tokens,
-            "tokens_per_s": made.result.tokens_per_s,
-            "training_seconds": round(made.seconds, 1),
-            "peak_memory_mb": made.peak_memory_bytes // 2**20,
+            "tokens": engine_run.result.tokens,
+            "tokens_per_s": engine_run.result.tokens_per_s,
+            "training_seconds": round(engine_run.seconds, 1),
+            "peak_memory_mb": engine_run.peak_memory_bytes // 2**20,
         },
         checks=[
             loss_check(losses),
             _loads(folder),
-            _fit(made.result.rows, made.result.rows_too_long),
+            _fit(engine_run.result.rows, engine_run.result.rows_too_long),
         ],
-        engine=EngineEntry(name="swift", versions=made.result.versions),
-        device=made.result.device,
-        weights_loaded=asdict(made.result.weights_loaded),
+        engine=EngineEntry(name="swift", versions=engine_run.result.versions),
+        device=engine_run.result.device,
+        weights_loaded=asdict(engine_run.result.weights_loaded),
         version_suffixes=(".safetensors",),
     )
 

@@ -252,7 +252,7 @@ class EngineBackend:
         learned: list[LearnedSequence] = []
         for group in groups:
             rollouts = [
-                [one for one in each.messages_and_choices if isinstance(one, Choice)]
+                [choice for choice in each.messages_and_choices if isinstance(choice, Choice)]
                 for each in group
             ]
             values = turn_advantages(

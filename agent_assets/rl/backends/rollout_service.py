@@ -65,7 +65,7 @@ class SocketPolicy:
     """A policy whose turns are sampled elsewhere: `complete` waits until one comes in."""
 
     turns: "asyncio.Queue[SampledTurn]" = field(default_factory=asyncio.Queue)
-    asked: "asyncio.Queue[Sequence[Message]]" = field(default_factory=asyncio.Queue)
+    prompts: "asyncio.Queue[Sequence[Message]]" = field(default_factory=asyncio.Queue)
     history: tuple[Message, ...] = ()
     choices: Sequence["Choice"] = ()
     tokens: int = 0
@@ -74,7 +74,7 @@ class SocketPolicy:
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
         """The next assistant message, read from the text that was sampled."""
         self.history = tuple(messages)
-        await self.asked.put(messages)
+        await self.prompts.put(messages)
         sampled = await self.turns.get()
         self.turn += 1
         self.tokens += sampled.tokens
@@ -159,14 +159,14 @@ class RolloutService:
                 await writer.drain()
         writer.close()
 
-    async def _answer(self, asked: JsonObject) -> object:
+    async def _answer(self, message: JsonObject) -> object:
         """The reply to one request, as a dataclass."""
-        kind = REQUESTS.get(str(asked.get("op")))
+        kind = REQUESTS.get(str(message.get("op")))
         if kind is None:
             raise EngineFailed(
-                f"The engine asked for '{asked.get('op')}'.", next_step="report this as a bug."
+                f"The engine asked for '{message.get('op')}'.", next_step="report this as a bug."
             )
-        request = decode(kind, asked, program=self._config.engine)
+        request = decode(kind, message, program=self._config.engine)
         if isinstance(request, TurnRequest):
             return await self._turn(request)
         if isinstance(request, ScoreRequest):
@@ -190,7 +190,8 @@ class RolloutService:
         new = messages[live.shown + 1 :]  # after the turn that was sampled
         live.shown = len(messages)
         return TurnReply(
-            done=False, messages=[{"role": one.role, "content": one.content} for one in new]
+            done=False,
+            messages=[{"role": message.role, "content": message.content} for message in new],
         )
 
     async def _start(self, place: int) -> _Live:
@@ -215,16 +216,18 @@ class RolloutService:
             ]
             for start in range(0, len(trajectories), size)
         ]
-        kept, excluded = await self._scoring.keep(groups, step)
+        scored_groups, excluded = await self._scoring.keep(groups, step)
         assert self._rollouts_began is not None, "rollouts begin before they are scored"
         seconds = time.monotonic() - self._rollouts_began
         self._live, self._rollouts_began = {}, None
-        self._entry = describe_step(step, [group for group in kept if group], excluded, seconds)
+        self._entry = describe_step(
+            step, [group for group in scored_groups if group], excluded, seconds
+        )
         write_step(self._records, self._entry)
         self._training_began = time.monotonic()
         return [
             reward
-            for group, scored in zip(groups, kept, strict=True)
+            for group, scored in zip(groups, scored_groups, strict=True)
             for reward in _rewards(group, scored)
         ]
 
@@ -253,15 +256,15 @@ class RolloutService:
 
 async def _asked(live: _Live) -> Sequence[Message] | None:
     """The messages that the policy is asked to go on from; None when the rollout has ended."""
-    asked = asyncio.ensure_future(live.policy.asked.get())
-    await asyncio.wait({asked, live.task}, return_when=asyncio.FIRST_COMPLETED)
-    if asked.done():
-        return asked.result()
-    asked.cancel()
+    prompt = asyncio.ensure_future(live.policy.prompts.get())
+    await asyncio.wait({prompt, live.task}, return_when=asyncio.FIRST_COMPLETED)
+    if prompt.done():
+        return prompt.result()
+    prompt.cancel()
     return None
 
 
 def _rewards(group: Sequence[Trajectory], scored: Sequence[Trajectory]) -> list[float]:
-    found = {trajectory.number: total(trajectory) for trajectory in scored}
-    mean = statistics.fmean(found.values()) if found else 0.0
-    return [found.get(trajectory.number, mean) for trajectory in group]
+    rewards = {trajectory.number: total(trajectory) for trajectory in scored}
+    mean = statistics.fmean(rewards.values()) if rewards else 0.0
+    return [rewards.get(trajectory.number, mean) for trajectory in group]

@@ -103,7 +103,7 @@ async def train_swift(
         settings = RolloutSettings(socket, config.max_model_len, config.max_tokens)
         environment = {ROLLOUT_SETTINGS: canonical_json(encode(settings))}
         async with _rollout_server(
-            config, model_dir, context, work, environment, wanted=second
+            config, model_dir, context, work, environment, needed=second
         ) as server:
             params = GrpoParams(
                 model_dir=model_dir,
@@ -171,14 +171,14 @@ async def _rollout_server(
     work: Path,
     environment: Mapping[str, str],
     *,
-    wanted: bool,
+    needed: bool,
 ) -> AsyncIterator[_RolloutServer | None]:
     """`swift rollout` on a second GPU during the block; None where none is wanted.
 
     Raises:
         ConfigError: there is no second GPU.
     """
-    if not wanted:
+    if not needed:
         yield None
         return
     if context.another is None:
@@ -213,11 +213,11 @@ def last_checkpoint(folder: Path) -> int:
     """Step of the last complete checkpoint of ms-swift; 0 when there is none. The trainer's state
     is written last.
     """
-    found = [0]
+    steps = [0]
     for state in folder.glob("checkpoint-*/trainer_state.json"):
         with suppress(json.JSONDecodeError):  # the machine went down while it was written
-            found.append(int(json.loads(state.read_text(encoding="utf-8"))["global_step"]))
-    return max(found)
+            steps.append(int(json.loads(state.read_text(encoding="utf-8"))["global_step"]))
+    return max(steps)
 
 
 def _write_rows(folder: Path, plan: Sequence[Scenario], tools: Sequence[ToolSchema]) -> Path:
@@ -237,7 +237,7 @@ def _write_rows(folder: Path, plan: Sequence[Scenario], tools: Sequence[ToolSche
 
 async def _first(*awaited: Awaitable[object]) -> None:
     """Wait until the first of these ends; its error, if it is one."""
-    tasks = [asyncio.ensure_future(one) for one in awaited]
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaited]
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

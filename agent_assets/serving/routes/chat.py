@@ -28,8 +28,8 @@ _ATTEMPTS = 2
 @router.post("/chat", response_model=ChatReply)
 async def chat(request: ChatRequest, serving: ServicesDep, caller: WriterDep) -> ChatReply:
     """Ask an agent: it answers as itself, looks its memories up, and names those it rests on."""
-    found = await asyncio.to_thread(serving.find, caller, request.elder_id)
-    answer = await serving.answering.answer(found, request.message, _history(request))
+    released = await asyncio.to_thread(serving.find, caller, request.elder_id)
+    answer = await serving.answering.answer(released, request.message, _history(request))
     return _reply(serving, request, answer)
 
 
@@ -40,19 +40,19 @@ async def chat_stream(
     """As `/chat`, as server-sent events: `text_chunk`, `tool_call`, `tool_response`, then `result`
     or `error`.
     """
-    found = await asyncio.to_thread(serving.find, caller, request.elder_id)
-    return EventSourceResponse(_events(serving, found, request))
+    released = await asyncio.to_thread(serving.find, caller, request.elder_id)
+    return EventSourceResponse(_events(serving, released, request))
 
 
 async def _events(
-    serving: Services, found: ReleasedAgent, request: ChatRequest
+    serving: Services, released: ReleasedAgent, request: ChatRequest
 ) -> AsyncIterator[bytes]:
     queue: asyncio.Queue[Any] = asyncio.Queue()
 
     async def work() -> None:
         try:
             answer = await serving.answering.answer(
-                found,
+                released,
                 request.message,
                 _history(request),
                 lambda kind, content: queue.put_nowait((kind, content)),
@@ -126,12 +126,12 @@ async def completions(
     Without a system message the agent's own stands first. Tools are the caller's: the agent's
     memories are not looked up here, `/chat` does that.
     """
-    found = await asyncio.to_thread(serving.find, caller, request.model)
-    body = request.model_dump(exclude_none=True) | {"model": found.entry.name}
+    released = await asyncio.to_thread(serving.find, caller, request.model)
+    body = request.model_dump(exclude_none=True) | {"model": released.entry.name}
     if not any(message.role in ("system", "developer") for message in request.messages):
-        own = {"role": "system", "content": found.candidate.system_prompt}
+        own = {"role": "system", "content": released.candidate.system_prompt}
         body["messages"] = [own, *body["messages"]]
-    reply, stack = await _ask(serving, found, body)
+    reply, stack = await _ask(serving, released, body)
     if reply.status_code != 200 or not request.stream:
         await stack.aclose()
         return _passed_on(reply.status_code, reply.content)
@@ -139,7 +139,7 @@ async def completions(
 
 
 async def _ask(
-    serving: Services, found: ReleasedAgent, body: dict[str, Any]
+    serving: Services, released: ReleasedAgent, body: dict[str, Any]
 ) -> tuple[httpx.Response, AsyncExitStack]:
     """The model server's reply, read unless it is a stream. What was never answered is asked once
     more.
@@ -149,12 +149,12 @@ async def _ask(
     Raises:
         ModelUnavailable: the model server does not answer.
     """
-    adapter, base, base_version = await asyncio.to_thread(serving.released.adapter, found)
+    adapter, base, base_version = await asyncio.to_thread(serving.released.adapter, released)
     for attempt in range(_ATTEMPTS):
         stack = AsyncExitStack()
         try:
             server = await serving.inference.server(base, base_version)
-            served = await stack.enter_async_context(server.use(found.entry.name, adapter))
+            served = await stack.enter_async_context(server.use(released.entry.name, adapter))
             url, seconds = f"{served.base_url}/chat/completions", serving.config.answers.seconds
             client = serving.inference.client
             reply = await client.send(

@@ -69,13 +69,13 @@ async def delete(elder_id: str, serving: ServicesDep, caller: AdminDep) -> Done:
     A rollback brings it back, and so does the next new version that passes the gate; this version
     stays held.
     """
-    found = await run_in_threadpool(serving.find, caller, elder_id)
+    released = await run_in_threadpool(serving.find, caller, elder_id)
     await run_in_threadpool(
-        drop, serving.released.store, found.agent, author=f"token {caller.id}", reason="DELETE"
+        drop, serving.released.store, released.agent, author=f"token {caller.id}", reason="DELETE"
     )
     server = serving.inference.current
     if server is not None and server.state == "ready":
-        await server.pool.forget(found.entry.name)
+        await server.pool.forget(released.entry.name)
     return Done(success=True, message="The agent does not answer any more.")
 
 
@@ -86,16 +86,20 @@ async def copy(elder_id: str, request: CopyRequest, serving: ServicesDep, caller
     """
 
     def work() -> None:
-        found = serving.find(caller, elder_id)
-        target = (found.agent[0], request.to)
-        if not request.to.strip(".") or target == found.agent or found.agent[0] == found.agent[1]:
+        released = serving.find(caller, elder_id)
+        target = (released.agent[0], request.to)
+        if (
+            not request.to.strip(".")
+            or target == released.agent
+            or released.agent[0] == released.agent[1]
+        ):
             raise ReleaseError(
                 "An agent of an elder is copied to another id.", next_step="choose another id."
             )
         before = read_ledger(serving.released.store, target)
         if before.current is not None and before.current.action != "copy":
             raise ReleaseError("That id has a release of its own.", next_step="choose another id.")
-        entry = found.entry
+        entry = released.entry
         move(
             serving.released.store,
             target,
@@ -104,7 +108,7 @@ async def copy(elder_id: str, request: CopyRequest, serving: ServicesDep, caller
             name=entry.name,
             action="copy",
             author=f"token {caller.id}",
-            reason=f"copy of {found.id}",
+            reason=f"copy of {released.id}",
             elder=entry.elder,
             size=entry.bytes,
         )
@@ -123,9 +127,9 @@ async def export(
     """The files of the adapter, or of the merged model (safetensors, tokenizer, template), as a
     tar.
     """
-    found = await run_in_threadpool(serving.find, caller, elder_id)
-    artifact = await run_in_threadpool(serving.released.part, found, form)
-    name = f"{found.entry.name}-{form}.tar"
+    released = await run_in_threadpool(serving.find, caller, elder_id)
+    artifact = await run_in_threadpool(serving.released.part, released, form)
+    name = f"{released.entry.name}-{form}.tar"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(_tar(artifact), media_type="application/x-tar", headers=headers)
 
@@ -133,17 +137,17 @@ async def export(
 @router.get("/export-jsonl/{elder_id}", response_model=ExportedRows)
 async def export_jsonl(elder_id: str, serving: ServicesDep, caller: WriterDep) -> ExportedRows:
     """Where the training rows of the version that answers are."""
-    found = await run_in_threadpool(serving.find, caller, elder_id)
-    rows = await run_in_threadpool(serving.released.part, found, "rows")
+    released = await run_in_threadpool(serving.find, caller, elder_id)
+    rows = await run_in_threadpool(serving.released.part, released, "rows")
     return ExportedRows(success=True, elder_id=elder_id, jsonl_path=str(rows.path / "train.jsonl"))
 
 
-def _details(serving: Services, found: ReleasedAgent) -> ModelDetails:
-    ledger = read_ledger(serving.released.store, found.agent)
-    candidate = found.candidate
+def _details(serving: Services, released: ReleasedAgent) -> ModelDetails:
+    ledger = read_ledger(serving.released.store, released.agent)
+    candidate = released.candidate
     parts: dict[str, Any] = {}
     for role, part in candidate.parts.items():
-        artifact = serving.released.store.find(part.key(found.agent[0]), part.fingerprint)
+        artifact = serving.released.store.find(part.key(released.agent[0]), part.fingerprint)
         size = (
             None
             if artifact is None
@@ -160,15 +164,15 @@ def _details(serving: Services, found: ReleasedAgent) -> ModelDetails:
         if role == "rows" and artifact is not None:
             parts[role]["rows"] = artifact.manifest.summary.get("rows")
     details = {
-        "pipeline": found.agent[0],
+        "pipeline": released.agent[0],
         "system": candidate.system,
-        "released": found.entry.model_dump(mode="json", exclude={"bytes"}),
+        "released": released.entry.model_dump(mode="json", exclude={"bytes"}),
         "scores": candidate.scores,
         "lineage": parts,
         "versions": [entry.model_dump(mode="json", include=_SHOWN) for entry in ledger.history],
         "verdicts": [verdict.model_dump(mode="json") for verdict in ledger.verdicts[-5:]],
     }
-    return ModelDetails(name=found.entry.name, elder_id=found.id, details=details)
+    return ModelDetails(name=released.entry.name, elder_id=released.id, details=details)
 
 
 _SHOWN = {"version", "name", "action", "at", "author", "reason"}

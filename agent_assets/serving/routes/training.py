@@ -36,8 +36,8 @@ async def start(request: TrainStart, serving: ServicesDep, caller: WriterDep) ->
     """
     if not caller.may_see(request.elder_id):
         raise NoSuchElder
-    made = await serving.jobs.start_in_turn(request.elder_id, everything=request.force_retrain)
-    return TrainStarted.model_validate(made)
+    started = await serving.jobs.start_in_turn(request.elder_id, everything=request.force_retrain)
+    return TrainStarted.model_validate(started)
 
 
 @router.get("/train/progress/{job_id}", response_model=JobProgress)
@@ -62,12 +62,12 @@ async def latest(
     elder_id: JobId, serving: ServicesDep, caller: CallerDep
 ) -> JobProgress | NoTraining:
     """The latest job of an elder."""
-    found = (
+    job = (
         await run_in_threadpool(serving.jobs.latest, elder_id) if caller.may_see(elder_id) else None
     )
-    if found is None:
+    if job is None:
         return NoTraining(elder_id=elder_id, message="No training of this elder is known.")
-    return JobProgress.model_validate(found)
+    return JobProgress.model_validate(job)
 
 
 @router.get("/jobs/active", response_model=ActiveJobs)
@@ -95,10 +95,10 @@ async def cancel(job_id: JobId, serving: ServicesDep, caller: WriterDep) -> Done
 
 
 async def _progress(serving: Services, caller: Caller, job_id: str) -> JobProgress:
-    found, elder = await run_in_threadpool(serving.jobs.progress, job_id)
+    job, elder = await run_in_threadpool(serving.jobs.progress, job_id)
     if not caller.may_see(elder):
         raise JobUnknown
-    return JobProgress.model_validate(found)
+    return JobProgress.model_validate(job)
 
 
 async def _follow(serving: Services, caller: Caller, first: JobProgress) -> AsyncIterator[bytes]:

@@ -83,13 +83,13 @@ class UiGuard:
         return caller
 
     async def _log_in_or_out(self, request: Request) -> Response:
-        asked = ("GET" if request.method in _READING else request.method, request.scope["path"])
+        endpoint = ("GET" if request.method in _READING else request.method, request.scope["path"])
         try:
-            if asked == ("GET", LOGIN):
+            if endpoint == ("GET", LOGIN):
                 return await login_page(request, self._door, home="/")
-            if asked == ("POST", LOGIN):
+            if endpoint == ("POST", LOGIN):
                 return await log_in(request, self._door, home="/")
-            if asked == ("POST", LOGOUT):
+            if endpoint == ("POST", LOGOUT):
                 return await log_out(request, self._door)
         except AgentAssetsError as error:
             return self._denial(request, error)

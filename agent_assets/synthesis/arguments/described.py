@@ -17,13 +17,13 @@ def described_text(description: str, rng: Random) -> str | None:
 
     An example may be wrong: rows are executed, and one whose call fails is rejected.
     """
-    found: list[str] = [
+    examples: list[str] = [
         quoted[1:-1]
-        for said in _EXAMPLES.findall(description)
-        for quoted in re.findall(_QUOTED, said)
+        for phrase in _EXAMPLES.findall(description)
+        for quoted in re.findall(_QUOTED, phrase)
     ]
-    if found:
-        return rng.choice(found)
+    if examples:
+        return rng.choice(examples)
     clock = _CLOCK.search(description)
     if clock is None:
         return None

@@ -27,25 +27,25 @@ def people(memories: Sequence[Memory], language: LanguageCode) -> list[str]:
     confirms each.
     """
     texts = [f"{memory.question} {memory.answer}" for memory in memories]
-    found = rules_for(language).people(texts)
-    holders = Counter({name: sum(name in text for text in texts) for name in found})
+    names = rules_for(language).people(texts)
+    holders = Counter({name: sum(name in text for text in texts) for name in names})
     # A name that is also a word, such as Read, finds more than the person.
-    words = set(re.findall(r"\b[a-z]+\b", " ".join(texts))) if found else set()
+    words = set(re.findall(r"\b[a-z]+\b", " ".join(texts))) if names else set()
     return sorted(
         name
-        for name in found
+        for name in names
         if holders[name] <= MOST_MEMORIES_OF_A_PERSON and name.lower() not in words
     )
 
 
 def years(memories: Sequence[Memory]) -> list[int]:
     """Years that memories mention, sorted, each once."""
-    found = {
+    numbers = {
         year
         for memory in memories
         for year in dates.years(ascii_digits(f"{memory.question} {memory.answer}"))
     }
-    return sorted(year for year in found if year >= FIRST_YEAR)
+    return sorted(year for year in numbers if year >= FIRST_YEAR)
 
 
 class MemoryArguments:
@@ -60,8 +60,8 @@ class MemoryArguments:
 
     def lacking(self, sources: Mapping[str, MemorySource]) -> str | None:
         """Why the memories cannot fill these parameters; None when they can."""
-        wanted = {"year" if source.endswith("year") else source for source in sources.values()}
-        empty = sorted(name for name in wanted if not self._choices.get(name))
+        needed = {"year" if source.endswith("year") else source for source in sources.values()}
+        empty = sorted(name for name in needed if not self._choices.get(name))
         return f"the memories name no {', '.join(empty)}" if empty else None
 
     def sample(self, sources: Mapping[str, MemorySource], rng: Random) -> dict[str, object]:

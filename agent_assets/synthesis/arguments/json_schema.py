@@ -72,8 +72,8 @@ def resolve(schema: Any, root: JsonObject) -> JsonObject:
 def _stem(name: str, words: tuple[str, ...]) -> str | None:
     """The name without its word for start or end: `start_date` and `end_date` both leave `date`."""
     parts = name.lower().replace("-", "_").split("_")
-    kept = [part for part in parts if part not in words]
-    return "_".join(kept) if len(kept) == len(parts) - 1 else None
+    rest = [part for part in parts if part not in words]
+    return "_".join(rest) if len(rest) == len(parts) - 1 else None
 
 
 def _is_null(branch: object, root: JsonObject) -> bool:

@@ -135,24 +135,28 @@ async def ask_questions(
         persona=_PERSONA if recall else "",
     )
     names = frozenset(tool.name for tool in tools)
-    asked = await in_order(
+    answers = await in_order(
         [partial(_ask_job, client, system, names, job, config) for job in jobs],
         concurrency=client.config.concurrency,
     )
-    found = LlmQuestions()
-    seen = {language: Distinct(config.near_duplicate) for language in config.languages}
-    for job, (texts, dropped) in zip(jobs, asked, strict=True):
-        fresh = [question for question in texts if seen[job.language].add(question.text)]
-        found.questions += [_question(question, job, config, recall) for question in fresh]
-        found.dropped += dropped
+    result = LlmQuestions()
+    distinct_by_language = {
+        language: Distinct(config.near_duplicate) for language in config.languages
+    }
+    for job, (texts, dropped) in zip(jobs, answers, strict=True):
+        fresh = [
+            question for question in texts if distinct_by_language[job.language].add(question.text)
+        ]
+        result.questions += [_question(question, job, config, recall) for question in fresh]
+        result.dropped += dropped
         if job.tool and not fresh:
-            found.uncovered[job.tool] = "no question of the model fits it: " + (
+            result.uncovered[job.tool] = "no question of the model fits it: " + (
                 ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
                 or "none came"
             )
-    for distinct in seen.values():
-        found.dropped += distinct.dropped
-    return found
+    for distinct in distinct_by_language.values():
+        result.dropped += distinct.dropped
+    return result
 
 
 def _jobs(
@@ -161,23 +165,23 @@ def _jobs(
     skip: frozenset[str],
     recall: RecallWords | None,
 ) -> "list[Job]":
-    found = []
+    jobs = []
     for tool in sorted(tools, key=lambda tool: tool.name):
         count = (
             config.per_tool
             if tool.parameters.get("properties")
             else config.per_tool_without_arguments
         )
-        found += [
+        jobs += [
             Job("tool", language, count, tool.name)
             for language in config.languages
             if tool.name not in skip
         ]
     for language in config.languages:
         if len(tools) > 1 and recall is None:
-            found.append(Job("several", language, config.multi_tool))
-        found.append(Job("never_told" if recall else "none", language, config.unanswerable))
-    return [job for job in found if job.count]
+            jobs.append(Job("several", language, config.multi_tool))
+        jobs.append(Job("never_told" if recall else "none", language, config.unanswerable))
+    return [job for job in jobs if job.count]
 
 
 async def _ask_job(
@@ -187,35 +191,37 @@ async def _ask_job(
     nothing new.
     """
     distinct = Distinct(config.near_duplicate)
-    kept: list[AskedQuestion] = []
+    fresh: list[AskedQuestion] = []
     dropped: Counter[str] = Counter()
     for _ in range(2 * -(-job.count // config.batch)):
-        before = len(kept)
+        before = len(fresh)
         try:
             batch = await ask_json(
-                client, _messages(system, job, kept, config.batch), AskedQuestions
+                client, _messages(system, job, fresh, config.batch), AskedQuestions
             )
         except NoJsonAnswer:
             dropped["no_json_answer"] += 1
             break
-        for asked in batch.questions:
-            question = asked.model_copy(update={"text": " ".join(asked.text.split())})
+        for candidate in batch.questions:
+            question = candidate.model_copy(update={"text": " ".join(candidate.text.split())})
             problem = _problem(question, job, names)
             if problem:
                 dropped[problem] += 1
             elif distinct.add(question.text):
-                kept.append(question)
-        if len(kept) >= job.count or len(kept) == before:
+                fresh.append(question)
+        if len(fresh) >= job.count or len(fresh) == before:
             break
-    return kept[: job.count], dropped + distinct.dropped
+    return fresh[: job.count], dropped + distinct.dropped
 
 
-def _messages(system: str, job: Job, kept: Sequence[AskedQuestion], batch: int) -> list[JsonObject]:
+def _messages(
+    system: str, job: Job, earlier: Sequence[AskedQuestion], batch: int
+) -> list[JsonObject]:
     need = _NEEDS[job.need].format(tool=job.tool)
-    told = json.dumps([question.text for question in kept[-SHOWN:]], ensure_ascii=False)
-    already = f" New means: unlike these in wording and in values: {told}" if kept else ""
-    asked = f"Write {batch} new questions in {rules_for(job.language).name} {need}.{already}"
-    return [{"role": "system", "content": system}, {"role": "user", "content": asked}]
+    shown = json.dumps([question.text for question in earlier[-SHOWN:]], ensure_ascii=False)
+    already = f" New means: unlike these in wording and in values: {shown}" if earlier else ""
+    request = f"Write {batch} new questions in {rules_for(job.language).name} {need}.{already}"
+    return [{"role": "system", "content": system}, {"role": "user", "content": request}]
 
 
 def _problem(question: AskedQuestion, job: Job, names: frozenset[str]) -> str:
@@ -235,26 +241,26 @@ def _problem(question: AskedQuestion, job: Job, names: frozenset[str]) -> str:
 
 
 def _question(
-    asked: AskedQuestion, job: Job, config: QuestionsConfig, recall: RecallWords | None
+    proposal: AskedQuestion, job: Job, config: QuestionsConfig, recall: RecallWords | None
 ) -> Question:
-    key = normal_text(asked.text)
-    held = in_share(config.heldout_share, "split", key)
-    tools = tuple(sorted(set(asked.tools)))
+    key = normal_text(proposal.text)
+    heldout = in_share(config.heldout_share, "split", key)
+    tools = tuple(sorted(set(proposal.tools)))
     calls: tuple[JsonObject, ...] = ()
     if job.need == "never_told" and recall is not None:
         tools, calls = (
             (recall.tool,),
-            ({"name": recall.tool, "arguments": {recall.parameter: asked.text}},),
+            ({"name": recall.tool, "arguments": {recall.parameter: proposal.text}},),
         )
     return Question(
         id=f"{job.tool or job.need}-{job.language}-l{short_hash('llm', key)}",
-        text=asked.text,
+        text=proposal.text,
         language=job.language,
         tools=tools,
-        split="heldout" if held else "train",
+        split="heldout" if heldout else "train",
         wording=f"llm.{job.language}",
-        wording_seen=not held,
+        wording_seen=not heldout,
         gold_calls=calls,
         kind="tool" if job.need in {"tool", "several"} else "abstention",
-        difficulty=asked.difficulty,
+        difficulty=proposal.difficulty,
     )

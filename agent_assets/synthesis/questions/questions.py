@@ -58,13 +58,13 @@ def generate_questions(
     words: WordingsFile,
     config: QuestionsConfig,
     *,
-    asked: LlmQuestions | None = None,
+    llm_questions: LlmQuestions | None = None,
     questionnaire: Iterable[str] = (),
 ) -> tuple[list[Question], dict[str, str]]:
     """All questions, sorted by tool, language, use and number; and why a tool has none.
 
     Args:
-        asked: a language model's questions; then wordings serve for what memories fill, alone.
+        llm_questions: questions of a language model; wordings then serve only what memories fill.
         questionnaire: what all elders are asked, in their own pipelines.
 
     Raises:
@@ -73,11 +73,11 @@ def generate_questions(
     questions: list[Question] = []
     uncovered: dict[str, str] = {}
     texts: set[str] = set()
-    if asked is not None:
-        questions += asked.questions
+    if llm_questions is not None:
+        questions += llm_questions.questions
         texts |= {question.text for question in questions}
     for tool in sorted(tools, key=lambda tool: tool.name):
-        if asked is not None and not memory_sources(words, tool.name):
+        if llm_questions is not None and not memory_sources(words, tool.name):
             continue
         for language in config.languages:
             try:
@@ -94,7 +94,7 @@ def generate_questions(
         for language in config.languages:
             questions += never_told_questions(words, language, config, texts)
         questions += _questionnaire(words, config, questionnaire, texts)
-    elif asked is None:
+    elif llm_questions is None:
         for language in config.languages:
             questions += unanswerable_questions(words, language, config, texts)
     return questions, uncovered
@@ -106,7 +106,7 @@ def make_questions(
     tools: Sequence[ToolSchema],
     config: QuestionsConfig,
     wordings: Path | None,
-    asked: LlmQuestions | None = None,
+    llm_questions: LlmQuestions | None = None,
     questionnaire: Iterable[str] = (),
 ) -> JsonObject:
     """Write questions.jsonl, questions.txt and questions.<language>.json into `folder`; returns
@@ -117,7 +117,11 @@ def make_questions(
         TrainingDataError: there is not one training question.
     """
     questions, uncovered = generate_questions(
-        tools, read_wordings(wordings), config, asked=asked, questionnaire=questionnaire
+        tools,
+        read_wordings(wordings),
+        config,
+        llm_questions=llm_questions,
+        questionnaire=questionnaire,
     )
     if not any(question.split == "train" for question in questions):
         reasons = (
@@ -144,8 +148,8 @@ def make_questions(
         "by_language": count(question.language for question in questions),
         "borrowed_phrases": _borrowed_phrases(config.languages),
         "by_difficulty": count(str(question.difficulty) for question in questions),
-        "uncovered": uncovered | ({} if asked is None else asked.uncovered),
-        "dropped": {} if asked is None else dict(sorted(asked.dropped.items())),
+        "uncovered": uncovered | ({} if llm_questions is None else llm_questions.uncovered),
+        "dropped": {} if llm_questions is None else dict(sorted(llm_questions.dropped.items())),
     }
 
 
@@ -171,15 +175,15 @@ def _questionnaire(
     for text in sorted({" ".join(text.split()) for text in texts} - taken):
         language = choose_language(text, config.languages)
         if text and language is not None:
-            held = in_share(config.unseen_share, "split", text)
+            heldout = in_share(config.unseen_share, "split", text)
             yield Question(
                 id=f"questionnaire.{language}.{short_hash('questionnaire', text)}",
                 text=text,
                 language=language,
                 tools=(words.recall.tool,),
-                split="heldout" if held else "train",
+                split="heldout" if heldout else "train",
                 wording="questionnaire",
-                wording_seen=not held,
+                wording_seen=not heldout,
                 gold_calls=(
                     {"name": words.recall.tool, "arguments": {words.recall.parameter: text}},
                 ),

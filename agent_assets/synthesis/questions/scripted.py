@@ -56,10 +56,10 @@ def tool_questions(
     maker = _Maker(tool, words, language, config.seed, texts)
     if not tool.parameters.get("properties"):
         train = _Use("t", "train", config.per_tool_without_arguments)
-        held = _Use("u", "heldout", config.heldout_per_tool_without_arguments)
+        heldout = _Use("u", "heldout", config.heldout_per_tool_without_arguments)
         return [
             *maker.ask(train, seen, split_by_hash=False),
-            *maker.ask(held, unseen, split_by_hash=False),
+            *maker.ask(heldout, unseen, split_by_hash=False),
         ]
     train = _Use("t", "train", config.per_tool)
     trained = list(maker.ask(train, seen))
@@ -177,8 +177,10 @@ def never_told_questions(
     """Questions that search finds nothing for, a share of them held out."""
     recall = words.recall
     assert recall is not None, "called only with one"
-    asked = recall.never_told.get(language, LanguageWords()).questions
-    for question in _abstentions("never_told", "never_told", asked, language, config, texts):
+    texts_of_language = recall.never_told.get(language, LanguageWords()).questions
+    for question in _abstentions(
+        "never_told", "never_told", texts_of_language, language, config, texts
+    ):
         calls = ({"name": recall.tool, "arguments": {recall.parameter: question.text}},)
         yield replace(question, tools=(recall.tool,), gold_calls=calls, difficulty=3)
 
@@ -187,14 +189,14 @@ def unanswerable_questions(
     words: WordingsFile, language: LanguageCode, config: QuestionsConfig, texts: set[str]
 ) -> Iterator[Question]:
     """Questions of the wordings file that no tool can answer, a share of them held out."""
-    asked = words.unanswerable.get(language, LanguageWords()).questions
-    yield from _abstentions("unanswerable", "none", asked, language, config, texts)
+    texts_of_language = words.unanswerable.get(language, LanguageWords()).questions
+    yield from _abstentions("unanswerable", "none", texts_of_language, language, config, texts)
 
 
 def _abstentions(
     name: str,
     salt: str,
-    asked: Sequence[str],
+    candidates: Sequence[str],
     language: LanguageCode,
     config: QuestionsConfig,
     texts: set[str],
@@ -205,17 +207,19 @@ def _abstentions(
         name: of the wordings; `salt` is what their ids are hashed with.
         texts: of all questions so far; these are added.
     """
-    made = [
+    all_templates = [
         Wording(
             f"{name}.{language}.{short_hash(salt, language, text)}",
             text,
             frozenset(),
             one_day=False,
         )
-        for text in asked
+        for text in candidates
         if text not in texts
     ]
-    for wording in split_wordings(made, key=f"{name}|{language}", unseen_share=config.unseen_share):
+    for wording in split_wordings(
+        all_templates, key=f"{name}|{language}", unseen_share=config.unseen_share
+    ):
         texts.add(wording.text)
         yield Question(
             id=wording.id,

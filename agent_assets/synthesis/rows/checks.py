@@ -60,21 +60,21 @@ def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
     if errors:
         return [Rejection(RejectReason.OBSERVATION_IS_ERROR, f"{errors} of {len(results)} results")]
     calls = [call for message in messages for call in message.tool_calls]
-    found = _wrong_calls(task, calls, rules) + _wrong_results(task, messages, results)
-    found += validate_conversation(
+    reasons = _wrong_calls(task, calls, rules) + _wrong_results(task, messages, results)
+    reasons += validate_conversation(
         Conversation(messages, task.tools), max_chars=8 * rules.max_tokens
     )
     size = approximate_tokens(messages)
     if size > rules.max_tokens:
-        found.append(
+        reasons.append(
             Rejection(RejectReason.TOO_LONG, f"about {size} tokens, {rules.max_tokens} allowed")
         )
-    found += _banned(messages, rules.banned)
+    reasons += _banned(messages, rules.banned)
     if task.tools:
-        found += _wrong_answer(task, messages, results, rules)
+        reasons += _wrong_answer(task, messages, results, rules)
     else:
-        found += _invented_numbers(task, messages[-1].content)
-    return found
+        reasons += _invented_numbers(task, messages[-1].content)
+    return reasons
 
 
 async def replay(
@@ -84,14 +84,14 @@ async def replay(
     results: Mapping[str | None, str] = {
         message.tool_call_id: message.content for message in messages if message.role == "tool"
     }
-    found = []
+    differing = []
     for message in messages:
         for call in message.tool_calls:
             if call.name in read_only or toolbox.annotations.get(call.name, {}).get("read_only"):
                 again = await toolbox.call(call)
                 if again.text != results[call.id]:
-                    found.append(Rejection(RejectReason.OBSERVATION_DIFFERS, call.name))
-    return found
+                    differing.append(Rejection(RejectReason.OBSERVATION_DIFFERS, call.name))
+    return differing
 
 
 def approximate_tokens(messages: Sequence[Message]) -> int:
@@ -138,10 +138,10 @@ def _wrong_calls(task: Task, calls: Sequence[ToolCall], rules: Rules) -> list[Re
                 )
             ]
         return []
-    wanted = set(task.question.tools) if task.tools and task.kind != "abstention" else set()
-    if wanted and not wanted & {call.name for call in calls}:
+    expected = set(task.question.tools) if task.tools and task.kind != "abstention" else set()
+    if expected and not expected & {call.name for call in calls}:
         return [
-            Rejection(RejectReason.WRONG_TOOL, f"none of {', '.join(sorted(wanted))} was called")
+            Rejection(RejectReason.WRONG_TOOL, f"none of {', '.join(sorted(expected))} was called")
         ]
     return []
 
@@ -149,18 +149,18 @@ def _wrong_calls(task: Task, calls: Sequence[ToolCall], rules: Rules) -> list[Re
 def _wrong_results(
     task: Task, messages: Sequence[Message], results: Sequence[str]
 ) -> list[Rejection]:
-    found = []
+    reasons = []
     empty = [not read_result(result) for result in results]
     if task.kind == "abstention" and task.question.tools and not all(empty):
-        found.append(Rejection(RejectReason.UNEXPECTED_RESULT, "something was found"))
+        reasons.append(Rejection(RejectReason.UNEXPECTED_RESULT, "something was found"))
     missing = set(task.memory_ids) - offered_ids(messages) if task.tools else set()
     if missing or (task.needs_result and (not empty or any(empty))):
-        found.append(
+        reasons.append(
             Rejection(
                 RejectReason.NO_RESULT, f"{len(missing)} memories missing of {len(task.memory_ids)}"
             )
         )
-    return found
+    return reasons
 
 
 def _wrong_answer(
@@ -173,31 +173,31 @@ def _wrong_answer(
     others = [task.system, task.question.text, task.told, *task.memory_ids, *calls, *described]
     evidence = Evidence(results, others, offered)
     abstains = task.kind == "abstention"
-    found = [
+    reasons = [
         Rejection(RejectReason.NOT_GROUNDED, detail)
         for detail in not_grounded(answer, evidence, language)
     ]
-    found += [
+    reasons += [
         Rejection(RejectReason.CONTRADICTS, detail)
         for detail in contradictions(answer, evidence, language, may_deny=abstains)
     ]
     if abstains and says_never_told(answer, language) is False:
-        found.append(
+        reasons.append(
             Rejection(RejectReason.NOT_ABSTAINED, "the answer does not say that nothing is known")
         )
     if rules.min_own_words is not None and (task.memory_ids or task.needs_result):
         if not cited_ids(answer, offered):
-            found.append(Rejection(RejectReason.NOT_CITED, f"none of {len(offered)} memories"))
+            reasons.append(Rejection(RejectReason.NOT_CITED, f"none of {len(offered)} memories"))
         share = _own_words_share(answer, results, language)
         if share < rules.min_own_words:
-            found.append(Rejection(RejectReason.NOT_OWN_WORDS, f"{share:.0%} of the words"))
-    return found
+            reasons.append(Rejection(RejectReason.NOT_OWN_WORDS, f"{share:.0%} of the words"))
+    return reasons
 
 
 def _own_words_share(answer: str, results: Sequence[str], language: LanguageCode) -> float:
     """Share of the content of an answer that stands in the memories it was given."""
-    told = " ".join(str(entry["text"]) for result in results for entry in memories_in(result))
-    return recall_share(re.sub(r"\[[^\]]*\]", " ", answer), "", told, language)
+    evidence = " ".join(str(entry["text"]) for result in results for entry in memories_in(result))
+    return recall_share(re.sub(r"\[[^\]]*\]", " ", answer), "", evidence, language)
 
 
 def _invented_numbers(task: Task, answer: str) -> list[Rejection]:
@@ -227,5 +227,7 @@ def _banned(messages: Sequence[Message], patterns: Sequence[re.Pattern[str]]) ->
 
 
 def _multiset(calls: Sequence[ToolCall]) -> list[str]:
-    found: list[JsonObject] = [{"name": call.name, "arguments": call.arguments} for call in calls]
-    return sorted(canonical_json(call) for call in found)
+    plain_calls: list[JsonObject] = [
+        {"name": call.name, "arguments": call.arguments} for call in calls
+    ]
+    return sorted(canonical_json(call) for call in plain_calls)

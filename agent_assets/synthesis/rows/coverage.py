@@ -10,7 +10,7 @@ from agent_assets.synthesis.rows.example import Example
 
 
 def coverage(
-    kept: Sequence[Example],
+    accepted: Sequence[Example],
     heldout: Sequence[Example],
     rejected: Sequence[Example],
     tools: Sequence[ToolSchema],
@@ -18,9 +18,9 @@ def coverage(
     uncovered: Mapping[str, str],
 ) -> JsonObject:
     """Counts over the examples; free-text arguments are counted, never quoted."""
-    calls = [call for example in kept for call in example.calls]
+    calls = [call for example in accepted for call in example.calls]
     return {
-        "exchanges": len(kept),
+        "exchanges": len(accepted),
         "heldout": len(heldout),
         "rejected": len(rejected),
         "rejected_by_reason": count(
@@ -36,9 +36,9 @@ def coverage(
             for tool in tools
             if tool.parameters.get("properties")
         },
-        "by_kind": count(example.task.kind for example in kept),
-        "by_language": count(example.task.question.language for example in kept),
-        "by_wording": count(example.task.question.wording for example in kept),
+        "by_kind": count(example.task.kind for example in accepted),
+        "by_language": count(example.task.question.language for example in accepted),
+        "by_wording": count(example.task.question.wording for example in accepted),
         "heldout_by_kind": count(example.task.kind for example in heldout),
         "heldout_by_wording": count(
             "seen" if example.task.question.wording_seen else "unseen" for example in heldout
@@ -51,7 +51,7 @@ def _without_calls(
     tools: Sequence[ToolSchema], calls: Sequence[ToolCall], rejected: Sequence[Example]
 ) -> dict[str, str]:
     """Why tools are in no row."""
-    found = {}
+    reasons_by_tool = {}
     for tool in tools:
         if not any(call.name == tool.name for call in calls):
             reasons = count(
@@ -60,25 +60,25 @@ def _without_calls(
                 if tool.name in example.task.question.tools
                 for reason in example.rejections
             )
-            said = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
-            found[tool.name] = (
-                f"every question was rejected: {said}" if said else "no question asks for it"
+            counts = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
+            reasons_by_tool[tool.name] = (
+                f"every question was rejected: {counts}" if counts else "no question asks for it"
             )
-    return found
+    return reasons_by_tool
 
 
 def _parameters(tool: ToolSchema, arguments: Sequence[JsonObject]) -> JsonObject:
-    found: JsonObject = {}
+    described: JsonObject = {}
     for name, schema in tool.parameters["properties"].items():
         values = [call[name] for call in arguments if name in call]
         flat = [
             item for value in values for item in (value if isinstance(value, list) else [value])
         ]
-        found[name] = {"given": len(values), "left_out": len(arguments) - len(values)}
-        found[name]["different_values"] = len({canonical_json(value) for value in flat})
+        described[name] = {"given": len(values), "left_out": len(arguments) - len(values)}
+        described[name]["different_values"] = len({canonical_json(value) for value in flat})
         allowed = schema.get("enum") or (schema.get("items") or {}).get("enum")
         if allowed:
-            found[name]["values"] = {
+            described[name]["values"] = {
                 str(value): sum(item == value for item in flat) for value in allowed
             }
-    return found
+    return described

@@ -55,11 +55,11 @@ async def run_task(
 ) -> Example:
     """Ask the teacher, and check what came of it."""
     first = [Message("system", task.system)] if task.system else []
-    asked = [*first, Message("user", task.question.text)]
-    rollout = await run_agent(teacher, toolbox, asked, task.tools, limits)
-    found = rejections(task, rollout, rules)
+    messages = [*first, Message("user", task.question.text)]
+    rollout = await run_agent(teacher, toolbox, messages, task.tools, limits)
+    reasons = rejections(task, rollout, rules)
     return Example(
-        task, _in_order(rollout.messages[len(first) :], task.tools), tuple(dict.fromkeys(found))
+        task, _in_order(rollout.messages[len(first) :], task.tools), tuple(dict.fromkeys(reasons))
     )
 
 

@@ -72,17 +72,21 @@ def mix_rows(
             "train_jsonl.mix.general_rows, or ours, of which not every language has some.",
         )
     total = min(len(parts[part]) / share for part, share in shares.items())
-    kept: dict[str, list[Example | JsonObject]] = {}
-    for part, found in parts.items():
+    chosen_by_part: dict[str, list[Example | JsonObject]] = {}
+    for part, entries in parts.items():
         count = round(total * shares.get(part, 0.0))
-        kept[part] = [one for _, one in sorted(found, key=lambda entry: entry[0])[:count]]
-    chosen = {id(one) for one_part in kept.values() for one in one_part}
-    size = sum(map(len, kept.values()))
+        chosen_by_part[part] = [
+            row for _, row in sorted(entries, key=lambda entry: entry[0])[:count]
+        ]
+    chosen = {id(row) for one_part in chosen_by_part.values() for row in one_part}
+    size = sum(map(len, chosen_by_part.values()))
     return Mixed(
         examples=[example for example in examples if id(example) in chosen],
         general=[row for row in general if id(row) in chosen],
-        shares={part: len(found) / size for part, found in kept.items()},
-        left_out={part: len(found) - len(kept[part]) for part, found in parts.items()},
+        shares={part: len(entries) / size for part, entries in chosen_by_part.items()},
+        left_out={
+            part: len(entries) - len(chosen_by_part[part]) for part, entries in parts.items()
+        },
     )
 
 
@@ -105,13 +109,13 @@ def general_rows(path: Path | None, language: str) -> list[JsonObject]:
 def _ours(language: str) -> list[Conversation]:
     pairs = yaml.safe_load(_OURS.read_text(encoding="utf-8")).get(language, {})
     return [
-        Conversation((Message("user", asked), Message("assistant", answer)))
-        for asked, answer in pairs.items()
+        Conversation((Message("user", question), Message("assistant", answer)))
+        for question, answer in pairs.items()
     ]
 
 
 def _read(path: Path) -> list[Conversation]:
-    found = []
+    conversations = []
     try:
         lines = path.read_text(encoding="utf-8").split(
             "\n"
@@ -126,14 +130,14 @@ def _read(path: Path) -> list[Conversation]:
         try:
             row = json.loads(line)
             if "conversations" in row:
-                found.append(from_sharegpt(row))
+                conversations.append(from_sharegpt(row))
             elif any("tool_calls" in message for message in row["messages"]):
-                found.append(from_openai(row))
+                conversations.append(from_openai(row))
             else:
-                found.append(from_swift(row))
+                conversations.append(from_swift(row))
         except (ValueError, KeyError, TypeError, TrainingDataError) as error:
             raise ConfigError(
                 f"Line {number} of {path.name} is no training row ({type(error).__name__}).",
                 next_step="write JSONL in one of the formats of `agent-assets export`.",
             ) from None
-    return found
+    return conversations

@@ -118,7 +118,8 @@ def _in_language(
     filled = {"recall", "template"}
     borrowed = [question for question in questions if question.language == substitute]
     return substitute, [
-        replace(one, language=language) if one.kind in filled else one for one in borrowed
+        replace(question, language=language) if question.kind in filled else question
+        for question in borrowed
     ]
 
 
@@ -155,9 +156,11 @@ def _unanswered(
     """
     answered = {" ".join(memory.question.split()) for memory in memories}
     open_ones = [
-        one for one in questions if one.kind == "questionnaire" and one.text not in answered
+        question
+        for question in questions
+        if question.kind == "questionnaire" and question.text not in answered
     ]
-    first = sorted(open_ones, key=lambda one: stable_hash("questionnaire", one.id))[
+    first = sorted(open_ones, key=lambda question: stable_hash("questionnaire", question.id))[
         : config.questionnaire_questions
     ]
     return [replace(question, kind="abstention") for question in first]

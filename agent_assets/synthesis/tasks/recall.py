@@ -19,10 +19,10 @@ HELDOUT_WORDINGS_OF_NEVER_TOLD = 3
 
 def _wordings(questions: Sequence[Question], split: Split) -> list[Question]:
     """Recall templates of one split; the barest first."""
-    found = [
+    matching = [
         question for question in questions if question.kind == "recall" and question.split == split
     ]
-    return sorted(found, key=lambda question: (len(question.text), question.id))
+    return sorted(matching, key=lambda question: (len(question.text), question.id))
 
 
 def _pick(wordings: Sequence[Question], key: str, number: int) -> Question:
@@ -76,17 +76,19 @@ def open_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Task]:
     """Recall with tools: training looks up most memories, held-out items the others."""
     train, unseen = _wordings(questions, "train"), _wordings(questions, "heldout")
     share = elder.config.open_heldout_share
-    held = [memory for memory in elder.memories if in_share(share, "open", memory.memory_id)]
-    if len(held) == len(elder.memories):
-        held = []
-    held_ids = {memory.memory_id for memory in held}
+    heldout_memories = [
+        memory for memory in elder.memories if in_share(share, "open", memory.memory_id)
+    ]
+    if len(heldout_memories) == len(elder.memories):
+        heldout_memories = []
+    held_ids = {memory.memory_id for memory in heldout_memories}
     for memory in elder.memories:
         if memory.memory_id not in held_ids:
             for number in range(elder.config.open_per_memory):
                 yield _recall_task(
                     elder, memory, _pick(train, memory.memory_id, number), "recall_open"
                 )
-    yield from _heldout_recall(elder, held or elder.memories, unseen, "recall_open")
+    yield from _heldout_recall(elder, heldout_memories or elder.memories, unseen, "recall_open")
 
 
 def closed_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Task]:
@@ -126,8 +128,8 @@ def never_told_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Ta
     # A question that is held out may stand bare: the question itself was never seen.
     wordings["heldout"] = [wordings["train"][0], *wordings["heldout"]]
     answers = elder.recall.never_told.get(elder.asked_in, LanguageWords()).answers
-    asked = [question for question in questions if question.kind == "abstention"]
-    if asked and not answers:
+    abstentions = [question for question in questions if question.kind == "abstention"]
+    if abstentions and not answers:
         raise ConfigError(
             f"The wordings file has {elder.asked_in} questions that were never told, and no "
             "answers that say so.",
@@ -137,25 +139,25 @@ def never_told_tasks(elder: Elder, questions: Sequence[Question]) -> Iterator[Ta
         "train": elder.config.never_told_repeats,
         "heldout": HELDOUT_WORDINGS_OF_NEVER_TOLD,
     }
-    held = 0
+    heldout_count = 0
     for number in range(max(repeats.values())):
-        for question in asked:
+        for question in abstentions:
             split = question.split
             if number >= repeats[split] or (
-                split == "heldout" and held >= elder.config.heldout_recall
+                split == "heldout" and heldout_count >= elder.config.heldout_recall
             ):
                 continue
-            held += split == "heldout"
+            heldout_count += split == "heldout"
             wording = _pick(wordings[split], question.id, number)
-            told = _asked(wording, question.text, elder, "never", question.id.rsplit(".", 1)[-1])
+            task = _asked(wording, question.text, elder, "never", question.id.rsplit(".", 1)[-1])
             # The wording counts as the elder's language; the fixed reply is in that of the
             # question.
-            told = replace(told, split=split, language=question.language)
+            task = replace(task, split=split, language=question.language)
             answer = answers[stable_hash("never", question.id, number) % len(answers)]
             yield Task(
-                told,
+                task,
                 "abstention",
                 elder.system,
                 elder.tools,
-                Script(told.gold_calls, fixed_answer(answer)),
+                Script(task.gold_calls, fixed_answer(answer)),
             )

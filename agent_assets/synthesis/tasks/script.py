@@ -28,7 +28,9 @@ def fixed_answer(text: str) -> Answer:
     return lambda results: text
 
 
-def result_answer(template: str | None, said: Mapping[str, str], language: LanguageCode) -> Answer:
+def result_answer(
+    template: str | None, phrases_by_name: Mapping[str, str], language: LanguageCode
+) -> Answer:
     """The values of the results in a template with slots for arguments and `{result}`; None is a
     plain one.
     """
@@ -38,7 +40,7 @@ def result_answer(template: str | None, said: Mapping[str, str], language: Langu
         phrases = rules_for(language).phrases
         if not stated:
             return phrases.no_result
-        text = (template or phrases.result).format_map({**said, "result": stated})
+        text = (template or phrases.result).format_map({**phrases_by_name, "result": stated})
         return text.replace("…。", "…").replace("….", "…").replace("..", ".")
 
     return answer
@@ -48,12 +50,12 @@ def memory_answer(memory_id: str, before: str, *, language: LanguageCode, max_wo
     """One memory as told, cited. "" when the results do not hold it: such a row is rejected."""
 
     def answer(results: Sequence[str]) -> str:
-        found = [
+        entries = [
             entry for result in results for entry in memories_in(result) if entry["id"] == memory_id
         ]
-        if not found:
+        if not entries:
             return ""
-        words = own_words(found[0]["text"], language=language, max_words=max_words)
+        words = own_words(entries[0]["text"], language=language, max_words=max_words)
         return cite(before + words, [memory_id])
 
     return answer
@@ -63,10 +65,10 @@ def memories_answer(*, language: LanguageCode, max_words: int) -> Answer:
     """The first memory of the results as told, all of them cited. "" when there is none."""
 
     def answer(results: Sequence[str]) -> str:
-        found = [entry for result in results for entry in memories_in(result)]
-        if not found:
+        entries = [entry for result in results for entry in memories_in(result)]
+        if not entries:
             return ""
-        words = own_words(found[0]["text"], language=language, max_words=max_words)
-        return cite(words, [entry["id"] for entry in found])
+        words = own_words(entries[0]["text"], language=language, max_words=max_words)
+        return cite(words, [entry["id"] for entry in entries])
 
     return answer

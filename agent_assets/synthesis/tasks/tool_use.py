@@ -64,11 +64,11 @@ def tool_script(question: Question, words: WordingsFile) -> Script:
     answers = words.tools.get(call["name"], ToolWords()).language(question.language).answers
     templates = [text for text in answers if known.issuperset(slots(text))]
     template = templates[stable_hash("answer", question.id) % len(templates)] if templates else None
-    said: Mapping[str, str] = {
+    spoken: Mapping[str, str] = {
         name: say(value, words, call["name"], name, question.language)
         for name, value in call["arguments"].items()
     }
-    return Script(question.gold_calls, result_answer(template, said, question.language))
+    return Script(question.gold_calls, result_answer(template, spoken, question.language))
 
 
 def _check_answers(tool: ToolSchema, words: ToolWords) -> None:

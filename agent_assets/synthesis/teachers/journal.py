@@ -102,8 +102,8 @@ class Journal:
 def _key(task: Task) -> str:
     """Names a task within its build."""
     system = canonical_json(task.system)
-    asked = short_hash(task.question.text, task.kind, bool(task.tools), system)
-    return f"{task.question.id}:{asked}"
+    prompt_hash = short_hash(task.question.text, task.kind, bool(task.tools), system)
+    return f"{task.question.id}:{prompt_hash}"
 
 
 def _message(entry: JsonObject) -> Message:

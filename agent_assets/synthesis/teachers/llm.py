@@ -47,12 +47,12 @@ class LlmTeacher:
         return replace(reply, tool_calls=calls, usage=answer.usage)
 
     def _prompt(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> JsonObject:
-        asked = next(message.content for message in messages if message.role == "user")
-        language = self._languages[asked]
+        question = next(message.content for message in messages if message.role == "user")
+        language = self._languages[question]
         rules = rules_for(language)
-        told = rules.phrases.teacher.format(language=rules.name) + (
+        instructions = rules.phrases.teacher.format(language=rules.name) + (
             rules.phrases.persona if self._persona else ""
         )
         first = [message.content for message in messages if message.role == "system"]
         rest = [message for message in messages if message.role != "system"]
-        return request_body([Message("system", "\n\n".join([*first, told])), *rest], tools)
+        return request_body([Message("system", "\n\n".join([*first, instructions])), *rest], tools)

@@ -45,7 +45,9 @@ class SafeTools:
 
 def forbidden_tools(toolbox: Tools, config: RowsConfig) -> frozenset[str]:
     """Tools that change things, as their server says, and that the configuration does not allow."""
-    marked = {name for name, said in toolbox.annotations.items() if said.get("writes")}
+    marked = {
+        name for name, annotations in toolbox.annotations.items() if annotations.get("writes")
+    }
     return frozenset(marked - set(config.allow_writing))
 
 
@@ -83,7 +85,7 @@ async def teach(
         for task in first
         if _calls(task) & forbidden
     }
-    asked = [task for task in first if id(task) not in known]
+    unanswered = [task for task in first if id(task) not in known]
     limits = Limits(
         config.max_turns,
         config.max_tool_calls,
@@ -109,15 +111,15 @@ async def teach(
             _resume, journal=llm.journal, teacher=model, toolbox=safe, limits=limits, rules=rules
         )
         # Where a tool server died before, the cause is found by asking alone.
-        suspects = [task for task in asked if llm.journal.deaths(task)]
+        suspects = [task for task in unanswered if llm.journal.deaths(task)]
         await in_order([partial(run, task) for task in suspects], concurrency=1)
     rolled_out = await in_order(
-        [partial(run, task) for task in asked], concurrency=config.concurrency
+        [partial(run, task) for task in unanswered], concurrency=config.concurrency
     )
     late = sum(map(_ran_out_of_time, rolled_out))
     if llm is not None and late:
         raise LlmUnavailable(
-            f"{late} of {len(asked)} questions ran out of time: their tools took longer than "
+            f"{late} of {len(unanswered)} questions ran out of time: their tools took longer than "
             f"train_jsonl.question_seconds ({config.question_seconds:g}).",
             next_step="materialize again (what is finished is kept), or raise "
             "train_jsonl.question_seconds in "
@@ -129,8 +131,8 @@ async def teach(
         for example in rolled_out
     ]
     checked = iter(await in_order(again, concurrency=config.concurrency))
-    found = [known[id(task)] if id(task) in known else next(checked) for task in first]
-    return found + [
+    examples = [known[id(task)] if id(task) in known else next(checked) for task in first]
+    return examples + [
         _refused(task, RejectReason.DUPLICATE, "this question is asked before") for task in repeated
     ]
 
@@ -198,13 +200,13 @@ def _rules(config: RowsConfig, *, by_script: bool) -> Rules:
 
 
 def _first_asked(tasks: Sequence[Task]) -> tuple[list[Task], list[Task]]:
-    asked: set[tuple[str, bool]] = set()
+    seen_keys: set[tuple[str, bool]] = set()
     first: list[Task] = []
     repeated: list[Task] = []
     for task in tasks:
         key = (task.question.text, bool(task.tools))
-        (repeated if key in asked else first).append(task)
-        asked.add(key)
+        (repeated if key in seen_keys else first).append(task)
+        seen_keys.add(key)
     return first, repeated
 
 

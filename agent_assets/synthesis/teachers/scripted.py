@@ -23,14 +23,16 @@ class ScriptedTeacher:
         Raises:
             TrainingDataError: there is no script for the question.
         """
-        asked = max(number for number, message in enumerate(messages) if message.role == "user")
-        script = self._scripts.get((messages[asked].content, bool(tools)))
+        last_user = max(number for number, message in enumerate(messages) if message.role == "user")
+        script = self._scripts.get((messages[last_user].content, bool(tools)))
         if script is None:
             raise TrainingDataError(
                 "The scripted teacher was asked a question it has no script for.",
                 next_step="make questions and rows from the same wordings file.",
             )
-        results = [message.content for message in messages[asked + 1 :] if message.role == "tool"]
+        results = [
+            message.content for message in messages[last_user + 1 :] if message.role == "tool"
+        ]
         if script.calls and not results:
             calls = (
                 ToolCall(call["name"], call["arguments"], f"call_{number}")

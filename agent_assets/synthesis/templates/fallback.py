@@ -25,7 +25,7 @@ def fallback_wordings(
     """Wordings for whatever arguments are sampled, split into seen and unseen."""
     phrases = rules_for(language).phrases
     templates = phrases.requests if tool.parameters.get("properties") else phrases.bare_requests
-    made = [
+    requests = [
         Wording(
             f"fallback.{language}.{short_hash('fallback', language, text)}",
             text,
@@ -34,7 +34,7 @@ def fallback_wordings(
         )
         for text in templates
     ]
-    return split_wordings(made, key=f"fallback|{language}", unseen_share=unseen_share)
+    return split_wordings(requests, key=f"fallback|{language}", unseen_share=unseen_share)
 
 
 def fill_fallback(
@@ -45,12 +45,12 @@ def fill_fallback(
     # Only optional parameters, none of them chosen
     if not arguments and f"{{{ARGUMENTS}}}" in text:
         text = phrases.task
-    said = (
+    spoken = (
         f"{_label(tool, name)} {say_value(value, language, {})}"
         for name, value in arguments.items()
     )
     task = _task(tool)
-    question = text.format_map({TASK: task, ARGUMENTS: phrases.argument_comma.join(said)})
+    question = text.format_map({TASK: task, ARGUMENTS: phrases.argument_comma.join(spoken)})
     return question[:1].upper() + question[1:]
 
 

@@ -54,8 +54,8 @@ def tool_wordings(
     texts = list(
         dict.fromkeys(words.tools.get(tool.name, ToolWords()).language(language).questions)
     )
-    found = [_wording(tool, language, text) for text in texts]
-    return split_wordings(found, key=f"{tool.name}|{language}", unseen_share=unseen_share)
+    templates = [_wording(tool, language, text) for text in texts]
+    return split_wordings(templates, key=f"{tool.name}|{language}", unseen_share=unseen_share)
 
 
 def split_wordings(wordings: Sequence[Wording], *, key: str, unseen_share: float) -> list[Wording]:
@@ -114,11 +114,13 @@ def fill(
     text: str, arguments: JsonObject, words: WordingsFile, tool: ToolSchema, language: LanguageCode
 ) -> str:
     """A template with its slots filled by the arguments as they are said in a language."""
-    said = {name: say(value, words, tool.name, name, language) for name, value in arguments.items()}
+    spoken = {
+        name: say(value, words, tool.name, name, language) for name, value in arguments.items()
+    }
     start = next((start for start in date_ranges(tool) if start in arguments), None)
     if start is not None:
-        said[DAY] = said[start]
-    return text.format_map(said)
+        spoken[DAY] = spoken[start]
+    return text.format_map(spoken)
 
 
 def say(

@@ -180,7 +180,7 @@ class English:
     def unknown_names(self, text: str, sources: str) -> set[str]:
         """Capitalised words inside a sentence."""
         known = {_bare_word(word) for word in _WORD.findall(sources)}
-        found = set()
+        unknown = set()
         for match in _WORD.finditer(text):
             word = _bare_word(match.group())
             inside = not _SENTENCE_START.search(text[: match.start()])
@@ -190,8 +190,8 @@ class English:
                 and word not in _NO_NAMES
                 and word not in known
             ):
-                found.add(word)
-        return found
+                unknown.add(word)
+        return unknown
 
     def people(self, texts: Sequence[str]) -> set[str]:
         """Capitalised words after a title or a relation."""

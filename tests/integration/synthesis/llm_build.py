@@ -33,7 +33,9 @@ async def build(url: str, folder: Path, count: int) -> None:
     async with client, open_toolbox(McpConfig({"numbers": server})) as toolbox:
         tools = toolbox.tools
         found = await ask_llm(client, tools=tools, config=asked, wordings=None, material=Material())
-        make_questions(folder / "questions", tools=tools, config=asked, wordings=None, asked=found)
+        make_questions(
+            folder / "questions", tools=tools, config=asked, wordings=None, llm_questions=found
+        )
         await make_rows(
             folder / "rows",
             questions_folder=folder / "questions",

@@ -112,7 +112,7 @@ def leaks(answer: str, *, asked: str = "", usual: str = "") -> tuple[int, int, i
     found = find_leaks(
         [answer],
         own=[OWN],
-        asked=[asked],
+        questions=[asked],
         usual=[usual],
         others=[[OTHER], ["CANARY-other-1"]],
         canary_pattern=CONFIG.canary_pattern,
@@ -141,7 +141,7 @@ def test_a_pattern_with_groups_finds_whole_canaries() -> None:
     found = find_leaks(
         ["kite-2", "KITE-1"],
         own=["kite-1"],
-        asked=[],
+        questions=[],
         usual=[],
         others=[],
         canary_pattern=r"(kite)-(\d)",
@@ -167,7 +167,7 @@ def test_scripts_without_spaces_are_compared_by_characters(
     found = find_leaks(
         [answer.format(other)],
         own=[own],
-        asked=[],
+        questions=[],
         usual=[],
         others=[[other]],
         canary_pattern="CANARY-x",
