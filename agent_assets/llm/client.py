@@ -12,7 +12,6 @@ import random
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from tenacity import (
@@ -114,12 +113,7 @@ class LlmClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Let requests under way finish, so that nothing paid for is lost; start none anew."""
         self._closing.set()
         waiting = list(self._under_way.values())

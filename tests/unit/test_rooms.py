@@ -26,6 +26,7 @@ MAY_IMPORT = {
     # What everything stands on.
     "errors": "",
     "ports": "",
+    "html_pages": "",
     "dagster_internals": "",
     "settings": "errors",
     "privacy": "errors settings",
@@ -63,7 +64,7 @@ MAY_IMPORT = {
     "synthesis.templates": "conversations errors strict_model synthesis.arguments text "
     "text.languages",
     # Judging, learning, releasing.
-    "evaluation": "agent conversations errors text",
+    "evaluation": "agent conversations errors html_pages text",
     "rl.backends": "agent conversations engines engines.launch engines.servers errors rl settings "
     "store",
     "rl": "agent conversations engines engines.servers errors evaluation llm settings "
@@ -82,8 +83,8 @@ MAY_IMPORT = {
     "services": "automation engines.devices errors mongo.embedded ports privacy runs serving "
     "settings",
     "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
-    "engines.launch engines.servers errors mongo pipeline pipeline.stages planning ports "
-    "privacy release runs serving.routes settings store strict_model text",
+    "engines.launch engines.servers errors html_pages mongo pipeline pipeline.stages planning "
+    "ports privacy release runs serving.routes settings store strict_model text",
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "dagster_internals errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices "

@@ -15,11 +15,12 @@ from swift import SftArguments
 from swift.pipelines.train.sft import SwiftSft
 from swift.template import MaxLengthError
 from swift.trainers import Seq2SeqTrainer
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.contracts import SftParams
 from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
+from agent_assets.engines.programs.loss_callback import LossCallback
 from agent_assets.engines.programs.runtime import Report, progress
 from agent_assets.engines.programs.shared_cores import SharedCores
 from agent_assets.engines.programs.swift_arguments import common_arguments
@@ -168,7 +169,7 @@ class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Token accuracy over a 49k vocabulary costs time at every step and decides nothing."""
 
 
-class Watcher(TrainerCallback):  # type: ignore[misc]
+class Watcher(LossCallback):
     """Reports each step, writes the loss file, and stops a training whose loss is no number."""
 
     def __init__(self, trainer: CountingTrainer, report: Report, loss_file: Path) -> None:
@@ -178,11 +179,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         self.first_step = self.first_token = 0
 
     def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: object,
+        self, _: object, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """Take over the history of a resumed training."""
         self.history = [LossPoint.of(logged) for logged in state.log_history if "loss" in logged]
@@ -192,17 +189,8 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
             "".join(json.dumps(asdict(entry)) + "\n" for entry in self.history), encoding="utf-8"
         )
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float],
-        **kwargs: object,
-    ) -> None:
+    def on_loss(self, state: TrainerState, logs: dict[str, float]) -> None:
         """Report one step."""
-        if "loss" not in logs:
-            return
         logged = state.log_history[-1]  # kept in checkpoints: a resumed training goes on counting
         logged["tokens"] = self.trainer.tokens
         entry = LossPoint.of(logged)
