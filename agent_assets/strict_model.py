@@ -4,8 +4,10 @@ field says whether it enters fingerprints.
 
 import difflib
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from pathlib import Path
+from typing import Annotated, TypeAlias, TypeVar
 
+import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -14,9 +16,11 @@ from pydantic import (
     model_validator,
 )
 
+from agent_assets.errors import ConfigError
 from agent_assets.text.language import LANGUAGE_CODE
 
 LanguageKey = Annotated[str, StringConstraints(pattern=LANGUAGE_CODE)]  # an ISO 639 code
+Model = TypeVar("Model", bound=BaseModel)
 LeftOut: TypeAlias = "dict[str, bool | LeftOut]"
 
 
@@ -93,3 +97,21 @@ def validation_problems(error: ValidationError, *, whole: str) -> list[str]:
         f"{problem['msg'].removeprefix('Value error, ')}"
         for problem in error.errors(include_url=False, include_input=False)
     ]
+
+
+def read_yaml(kind: type[Model], path: Path) -> Model:
+    """A configuration from a file; an empty file has the defaults.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ConfigError: it is not YAML, or has a wrong or unknown setting.
+    """
+    try:
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"{path} is not valid YAML: {error}.", next_step="correct the file."
+        ) from None
+    except ValidationError as error:
+        problems = "; ".join(validation_problems(error, whole="the file"))
+        raise ConfigError(f"{path} is wrong: {problems}.", next_step="correct the file.") from None

@@ -18,7 +18,6 @@ chat_training_first_s  the same while an elder trains on the same cores, one que
 chat_training_slowdown  steps per second of that training, by those of a training alone
 """  # noqa: E501
 
-import argparse
 import json
 import os
 import shutil
@@ -39,6 +38,7 @@ import httpx
 import psutil
 import yaml
 from plan import machine
+from quick import is_quick
 
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.engines.environment import find_engine_env
@@ -419,11 +419,7 @@ def backfill_figures(made: Installation, elders: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="two elders and short trainings")
-    quick = parser.parse_args().quick
+    quick = is_quick(__doc__, "two elders and short trainings")
     number, epochs, seconds = (2, 2.0, 15.0) if quick else (8, 4.0, 60.0)
     four, last = [f"waiting-{n}" for n in range(4)], ["last"]
     elders = [f"elder-{n:02d}" for n in range(number)]

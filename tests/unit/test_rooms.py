@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "dagster_internals": "",
     "settings": "errors",
     "privacy": "errors settings",
-    "strict_model": "text",
+    "strict_model": "errors text",
     "conversations": "errors",
     "store": "errors",
     "text": "conversations text.languages",

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 
@@ -33,7 +33,8 @@ async def chat(request: ChatRequest, serving: ServicesDep, caller: WriterDep) ->
     return _reply(serving, request, answer)
 
 
-@router.post("/chat/stream", response_class=EventSourceResponse)
+# FastAPI takes a route of class EventSourceResponse for a generator of its own events.
+@router.post("/chat/stream", response_class=StreamingResponse)
 async def chat_stream(
     request: ChatRequest, serving: ServicesDep, caller: WriterDep
 ) -> EventSourceResponse:

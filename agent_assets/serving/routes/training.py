@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path
+from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -46,7 +47,7 @@ async def progress(job_id: JobId, serving: ServicesDep, caller: CallerDep) -> Jo
     return await _progress(serving, caller, job_id)
 
 
-@router.get("/train/progress/{job_id}/events", response_class=EventSourceResponse)
+@router.get("/train/progress/{job_id}/events", response_class=StreamingResponse)
 async def progress_events(
     job_id: JobId, serving: ServicesDep, caller: CallerDep
 ) -> EventSourceResponse:
