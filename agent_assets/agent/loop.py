@@ -125,17 +125,22 @@ async def run_agent(
     with span(
         "rollout", lambda: {"messages": [message_fields(message) for message in messages]}
     ) as traced:
-        rollout = await _roll_out(model, toolbox, messages, tools, limits)
+        rollout = await _roll_out(
+            messages,
+            limits,
+            answer=lambda history: model.complete(history, tools),
+            execute=lambda calls: _execute(toolbox, calls, tools),
+        )
         traced.finish({"stop_reason": str(rollout.stop_reason), "messages": len(rollout.messages)})
     return rollout
 
 
 async def _roll_out(
-    model: ChatModel,
-    toolbox: ToolCaller,
     messages: Sequence[Message],
-    tools: Sequence[ToolSchema],
     limits: Limits,
+    *,
+    answer: Callable[[Sequence[Message]], Awaitable[Message]],
+    execute: Callable[[Sequence[ToolCall]], Awaitable[list[ToolResult]]],
 ) -> Rollout:
     history, started, errors = list(messages), time.monotonic(), 0
 
@@ -148,7 +153,7 @@ async def _roll_out(
         async with asyncio.timeout(limits.seconds) as time_limit:
             for _ in range(limits.max_turns):
                 with nullcontext() if limits.model_counts else _paused(time_limit):
-                    reply = await model.complete(history, tools)
+                    reply = await answer(history)
                 if not reply.tool_calls:
                     history.append(reply)
                     return end(StopReason.ANSWERED)
@@ -157,7 +162,7 @@ async def _roll_out(
                 if over is not None:
                     history.append(reply)
                     return end(over)
-                results = await _execute(toolbox, reply.tool_calls, tools)
+                results = await execute(reply.tool_calls)
                 history.append(reply)
                 history += [
                     _observation(call, result)

@@ -123,6 +123,7 @@ KNOW_WEAVE = {"agent.weave_tracing"}
 # What runs in an engine environment, with the libraries that are there.
 IN_ENGINES = ("engines.programs", "engines.launch.supervisor")
 CONTRACTS = {
+    "engines.checkpoints",
     "engines.codec",
     "engines.contracts",
     "engines.devices.answering",

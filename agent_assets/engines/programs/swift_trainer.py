@@ -18,6 +18,7 @@ from swift.trainers import Seq2SeqTrainer
 from transformers import TrainerControl, TrainerState
 
 from agent_assets.conversations.messages import JsonObject
+from agent_assets.engines.checkpoints import checkpoint_folder, last_checkpoint
 from agent_assets.engines.contracts import SftParams
 from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
 from agent_assets.engines.programs.loss_callback import LossCallback
@@ -61,22 +62,13 @@ def sft_arguments(params: SftParams, *, agent_template: str, scratch: Path) -> S
         save_strategy="steps" if params.checkpoint_dir else "no",
         save_steps=params.save_steps,
         save_total_limit=1,
-        resume_from_checkpoint=last_checkpoint(params.checkpoint_dir),
+        resume_from_checkpoint=_last_checkpoint(params.checkpoint_dir),
     )
 
 
-def last_checkpoint(folder: Path | None) -> str | None:
-    """The newest complete checkpoint of a folder, or None."""
-    if folder is None or not folder.is_dir():
-        return None
-    checkpoints = [
-        path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()
-    ]
-    return (
-        str(max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2])))
-        if checkpoints
-        else None
-    )
+def _last_checkpoint(folder: Path | None) -> str | None:
+    step = 0 if folder is None else last_checkpoint(folder)
+    return None if folder is None or not step else str(checkpoint_folder(folder, step))
 
 
 @dataclass(frozen=True)
