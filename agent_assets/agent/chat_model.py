@@ -65,7 +65,7 @@ class OpenAIChatModel:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Close the connections: left to the garbage collector, they outlive their event loop and
         complain.
         """

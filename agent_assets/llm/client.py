@@ -113,7 +113,7 @@ class LlmClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Let requests under way finish, so that nothing paid for is lost; start none anew."""
         self._closing.set()
         waiting = list(self._under_way.values())
