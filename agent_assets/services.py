@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 
 from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
+from agent_assets.free_ports import port_free
 from agent_assets.mongo.embedded.mongod import port_of_earlier_version, running_mongod
-from agent_assets.ports import port_free
 from agent_assets.privacy import close_home, make_home, socket_folder
 from agent_assets.runs.installation import mongodb
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home

@@ -1,16 +1,21 @@
 """What a backfill of elders costs: the real graph, daemon and queue as `agent-assets up` has them, a tiny model.
 
-python benchmarks/backfill.py [--quick]    about 15 minutes; --quick four to five, with two elders instead of eight
+python benchmarks/backfill.py [--quick]    about 18 minutes; --quick under four, with two elders instead of eight and
+                                            without the figures of /chat
 
-Needs the CPU engine environment (`make setup`). The last line is one JSON object:
+Needs the CPU engine environment (`make setup`) and a machine that does nothing else. The installation is one in use:
+what all elders share (base model, tools, questions) is there. The last line is one JSON object:
+shared_assets_s       seconds to make what all elders share, once per installation
 quiet_cpu_share       CPU seconds per second of `up` with its MongoDB when nothing happens
 waiting_cpu_share     CPU seconds per second of a run that is prepared and waits for the device
 op_pool_cpu_share     the same of a run that waits for Dagster's own pool of steps (`granularity: op`): the peer
-slowdown              steps per second of a training with three runs waiting, by those of the same training alone
+slowdown              steps per second of a training with three runs behind it, by those of the same training alone.
+                      The next of them is prepared on the same cores meanwhile, and then waits.
 cancel_s              the longest time from POST /train/cancel to the end of a run: queued, prepared, training
 elders, elders_per_hour
 device_busy_share     time for which a run held the device, by the wall time of the backfill from its request
-first_released_share  time until the first elder is released, by the N-th part of the whole backfill
+first_released_share  time until the first elder is released, by the N-th part of the whole backfill; both from the
+                      request
 chat_first_s          median time from a question to the first words of its answer (/chat/stream), nothing else
                       going on; chat_whole_s to its end
 chat_training_first_s  the same while an elder trains on the same cores, one question after the other without a pause;
@@ -19,43 +24,28 @@ chat_training_slowdown  steps per second of that training, by those of a trainin
 """  # noqa: E501
 
 import json
-import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import httpx
 import psutil
-import yaml
+from backfill_installation import Installation, installed, make_shared_assets, until
 from plan import machine
 from quick import is_quick
 
-from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
-from agent_assets.engines.environment import find_engine_env
-from agent_assets.mongo.embedded.mongod import start_mongod
-from agent_assets.mongo.layout import MongoLayout
-from agent_assets.mongo.retry import connect
-from agent_assets.ports import free_port
 from agent_assets.runs.device_queue import DEVICE_TAG, holds_device, is_waiting
-from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import PROCESS_TAG
-from agent_assets.settings import REPOSITORY, load_settings
+from agent_assets.settings import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
-from support.tiny_model import make_tiny_model
 
-PIPELINE = "elder_companion"
-STAGES = ("elder_memories", "train_jsonl", "sft_adapter", "merged_model", "eval_report", "release")
 LIMIT_SECONDS = 1800.0
 
 OP_POOL = """
@@ -70,147 +60,6 @@ def trains():
 with dg.DagsterInstance.from_config(sys.argv[2]) as instance:
     dg.materialize([trains], instance=instance)
 """
-
-
-@dataclass
-class Installation:
-    """A running `up` over a copy of the code whose pipeline trains a tiny model."""
-
-    tree: Path
-    home: Path
-    environment: dict[str, str]
-    instance: dg.DagsterInstance
-    api: httpx.Client
-    up: psutil.Process
-    mongod: psutil.Process
-    mongo_uri: str
-
-    def backfill(self, elders: list[str]) -> "subprocess.Popen[bytes]":
-        """`agent-assets backfill` of these elders, followed in a process of its own."""
-        chosen = [word for elder in elders for word in ("--elder", elder)]
-        return self.command("backfill", "--pipeline", PIPELINE, *chosen)
-
-    def command(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Start `agent-assets` with these arguments."""
-        code = "from agent_assets.cli.main import main; main()"
-        with (self.tree / "command.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-c", code, *arguments],
-                cwd=self.tree,
-                env=self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def runs(self, elders: list[str] | None = None) -> dict[str, dg.DagsterRun]:
-        """The latest run of every elder, or of those named."""
-        found: dict[str, dg.DagsterRun] = {}
-        for run in self.instance.get_runs():
-            elder = run.tags.get("dagster/partition")
-            if elder is not None and (elders is None or elder in elders):
-                found.setdefault(elder, run)
-        return found
-
-
-@contextmanager
-def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Installation]:
-    """Copy the code, make the tiny pipeline and its elders, start `up`."""
-    tree = folder / "tree"
-    for name in ("agent_assets", "resources", "deploy"):
-        shutil.copytree(REPOSITORY / name, tree / name)
-    for name in ("dagster.yaml", "pyproject.toml"):
-        shutil.copy(REPOSITORY / name, tree)
-    shutil.rmtree(tree / "agent_assets/defs/energy_expert")
-    model = make_tiny_model(folder / "model", find_engine_env("cpu"))
-    _configure(tree / "agent_assets/defs" / PIPELINE / "defs.yaml", model, epochs)
-    quiet = folder / "automation.yaml"
-    quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
-    ports = {"--port": free_port(), "--api-port": free_port()}
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("MONGO", "DAGSTER"))
-    }
-    environment |= {
-        "PYTHONPATH": str(tree),
-        "AGENT_ASSETS_HOME": str(folder / "home"),
-        "AGENT_ASSETS_ENGINES": str(load_settings().engines),
-        "AGENT_ASSETS_AUTOMATION": str(quiet),
-        "AGENT_ASSETS_DEVICE": "cpu",
-    }
-    settings = load_settings(environment)
-    with start_mongod(settings.mongo_data) as mongod:
-        _seed(mongod.uri, settings.mongodb_database, elders)
-        prepare_dagster_home(settings)
-        with open_instance(settings) as instance, (folder / "up.log").open("wb") as log:
-            code = "from agent_assets.cli.main import main; main()"
-            arguments = [word for name, port in ports.items() for word in (name, str(port))]
-            up = subprocess.Popen(
-                [sys.executable, "-c", code, "up", *arguments],
-                cwd=tree,
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                with httpx.Client(
-                    base_url=f"http://127.0.0.1:{ports['--api-port']}", timeout=60
-                ) as api:
-                    until(lambda: _answers(api) or up.poll() is not None, 180)
-                    if up.poll() is not None:
-                        raise RuntimeError((folder / "up.log").read_text(encoding="utf-8"))
-                    yield Installation(
-                        tree,
-                        settings.home,
-                        environment,
-                        instance,
-                        api,
-                        psutil.Process(up.pid),
-                        psutil.Process(mongod.pid),
-                        mongod.uri,
-                    )
-            finally:
-                up.send_signal(signal.SIGINT)
-                up.wait(60)
-
-
-def _configure(path: Path, model: Path, epochs: float) -> None:
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    attributes = content["attributes"]
-    attributes["base_model"] = {"source": str(model)}
-    attributes["sft_adapter"] = {
-        "epochs": epochs,
-        "batch_size": 1,
-        "learning_rate": 1e-3,
-        "precision": "fp32",
-    }
-    attributes["eval_report"] = {"max_turns": 2, "max_tokens": 16}
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-
-
-def _seed(uri: str, database: str, elders: list[str]) -> None:
-    """Elders who all told the same: trainings of equal size."""
-    (sample,) = load_sample_elders(["benjamin-franklin"])
-    people = [replace(sample, profile=replace(sample.profile, elder_id=elder)) for elder in elders]
-    with connect(uri) as client:
-        seed_elders(client[database], MongoLayout.service(), people)
-
-
-def _answers(api: httpx.Client) -> bool:
-    try:
-        return api.get("/health").status_code in (200, 503)
-    except httpx.TransportError:
-        return False
-
-
-def until(ready: Callable[[], Any], seconds: float, every: float = 1.0) -> Any:
-    """Wait for something; what it was."""
-    deadline = time.monotonic() + seconds
-    while not (found := ready()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds:.0f} s")
-        time.sleep(every)
-    return found
 
 
 def cpu_seconds(*roots: psutil.Process) -> float:
@@ -240,8 +89,8 @@ def process_of(run: dg.DagsterRun) -> psutil.Process:
 
 def steps_per_second(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:
     """Between the first and the last report of the training."""
-    seen = _reports(instance, run)
-    (first_at, first), (last_at, last) = seen[0], seen[-1]
+    reports = _reports(instance, run)
+    (first_at, first), (last_at, last) = reports[0], reports[-1]
     return (last - first) / (last_at - first_at)
 
 
@@ -277,49 +126,12 @@ def op_pool_share(folder: Path, seconds: float) -> float:
     first = start(seconds + 15)
     assert first.stdout is not None and first.stdout.readline()
     second = start(0)
-    time.sleep(8)  # it has started and waits
+    time.sleep(6)  # it has started and waits
     share = cpu_share(seconds, psutil.Process(second.pid))
     for process in (first, second):
         process.kill()
         process.wait()
     return share
-
-
-def waiting_figures(
-    made: Installation, four: list[str], alone: float, watch_seconds: float
-) -> dict[str, Any]:
-    """One training with three runs waiting, then the end of all four.
-
-    Args:
-        alone: steps per second of such a training while nothing waits.
-    """
-    following = made.backfill(four)
-    working = until(
-        lambda: next((run for run in made.runs(four).values() if holds_device(run)), None), 180
-    )
-    waiting = until(
-        lambda: next((run for run in made.runs(four).values() if _prepared(run)), None), 180
-    )
-    share = cpu_share(watch_seconds, process_of(waiting))
-    until(lambda: _stage_done(made.instance, working, "sft_adapter"), LIMIT_SECONDS)
-    slowdown = steps_per_second(made.instance, working) / alone
-    queued = next(
-        run for run in made.runs(four).values() if run.status is dg.DagsterRunStatus.QUEUED
-    )
-    cancel = {
-        name: cancel_seconds(made, run)
-        for name, run in (("queued", queued), ("prepared", waiting), ("working", working))
-    }
-    for run in made.runs(four).values():
-        if not run.is_finished:
-            made.api.post(f"/train/cancel/{run.run_id}").raise_for_status()
-    following.wait(120)
-    print(f"cancelled: {cancel}")
-    return {
-        "waiting_cpu_share": share,
-        "slowdown": round(slowdown, 3),
-        "cancel_s": round(max(cancel.values()), 2),
-    }
 
 
 def _prepared(run: dg.DagsterRun) -> bool:
@@ -367,7 +179,7 @@ def chat_figures(
     Args:
         elder: who is asked.
         alone: steps per second of such a training while nobody asks.
-        seconds: how long to ask beside it.
+        seconds: the longest time to ask beside it.
     """
     chat_seconds(made, elder)  # starts the model server
     quiet = [chat_seconds(made, elder) for _ in range(5)]
@@ -376,10 +188,12 @@ def chat_figures(
         lambda: next((run for run in made.runs(elders).values() if holds_device(run)), None), 180
     )
     until(lambda: _reports(made.instance, working), 180)
-    before, since, beside = training_step(made), time.monotonic(), []
-    while time.monotonic() - since < seconds:
+    since, beside = time.monotonic(), []
+    while not _stage_done(made.instance, working, "sft_adapter"):
         beside.append(chat_seconds(made, elder))
-    pace = (training_step(made) - before) / (time.monotonic() - since)
+        if time.monotonic() - since > seconds:
+            break
+    pace = steps_per_second(made.instance, working)
     cancel_seconds(made, working)
     following.wait(60)
     return {
@@ -391,53 +205,106 @@ def chat_figures(
     }
 
 
-def training_step(made: Installation) -> int:
-    """The step at which the training is now: written down at every step, while events are rarer."""
-    newest = max(made.home.rglob("progress.json"), key=lambda path: path.stat().st_mtime)
-    return int(json.loads(newest.read_text(encoding="utf-8"))["step"])
+def backfill_figures(
+    made: Installation, elders: list[str], leaving: list[str], later: str, watch_seconds: float
+) -> tuple[dict[str, Any], float]:
+    """All elders, from the request to the last release.
 
+    Args:
+        elders: who is released.
+        leaving: two more, who are cancelled once the first training is done: the second in the
+            queue while it waits with everything prepared, and the last in the queue.
+        later: requested when the last training is done, and cancelled while it works.
+        watch_seconds: how long the CPU of a run that waits is measured.
 
-def backfill_figures(made: Installation, elders: list[str]) -> dict[str, Any]:
-    """All elders, from the request to the last release."""
+    Returns:
+        The figures, and the steps per second of a training with nothing behind it.
+    """
+    prepared_elder, queued_elder = leaving
+    everybody = [*elders, *leaving]
     started = time.time()
-    assert made.backfill(elders).wait(LIMIT_SECONDS * len(elders)) == 0
+    following = made.backfill(everybody)
+    first = until(lambda: _run_where(made, everybody, holds_device), 180)
+    waiting = until(lambda: _run_where(made, everybody, _prepared), 180)
+    share = cpu_share(watch_seconds, process_of(waiting))
+    until(lambda: _stage_done(made.instance, first, "sft_adapter"), LIMIT_SECONDS, every=3.0)
+    runs = made.runs(everybody)
+    cancel = {
+        "queued": cancel_seconds(made, runs[queued_elder]),
+        "prepared": cancel_seconds(made, runs[prepared_elder]),
+    }
+    last = runs[elders[-1]]
+    until(
+        lambda: _stage_done(made.instance, last, "sft_adapter"),
+        LIMIT_SECONDS * len(elders),
+        every=3.0,
+    )
+    afterwards = made.backfill([later])
+    until(lambda: following.poll() is not None, LIMIT_SECONDS)
+    cancel["working"] = cancel_seconds(
+        made, until(lambda: _run_where(made, [later], holds_device), 180)
+    )
+    afterwards.wait(60)
+    print(f"cancelled: {cancel}")
+
+    runs = made.runs(elders)
+    figures = _throughput(made, [runs[elder] for elder in elders], started)
+    paces = [steps_per_second(made.instance, runs[elder]) for elder in elders]
+    print(f"steps per second: {[round(pace, 2) for pace in paces]}")
+    behind = paces[: max(1, len(paces) - 3)]
+    figures |= {
+        "waiting_cpu_share": share,
+        "slowdown": round(statistics.mean(behind) / paces[-1], 3),
+        "cancel_s": round(max(cancel.values()), 2),
+    }
+    return figures, paces[-1]
+
+
+def _run_where(
+    made: Installation, elders: list[str], holds: Callable[[dg.DagsterRun], bool]
+) -> dg.DagsterRun | None:
+    return next((run for run in made.runs(elders).values() if holds(run)), None)
+
+
+def _throughput(made: Installation, runs: list[dg.DagsterRun], started: float) -> dict[str, Any]:
     ends, held = [], 0.0
-    for elder, run in sorted(made.runs(elders).items()):
+    for run in runs:
         (record,) = made.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
-        assert record.end_time is not None
+        assert run.is_success and record.end_time is not None
         ends.append(record.end_time - started)
         held += float(run.tags[DEVICE_TAG].rsplit(", ", 1)[1].removesuffix(" s"))
+        elder = run.tags["dagster/partition"]
         print(f"{elder}: ended after {ends[-1]:.1f} s; {run.tags[DEVICE_TAG]}", flush=True)
     whole = max(ends)
     return {
-        "elders": len(elders),
-        "elders_per_hour": round(3600 * len(elders) / whole, 1),
+        "elders": len(runs),
+        "elders_per_hour": round(3600 * len(runs) / whole, 1),
         "device_busy_share": round(held / whole, 3),
-        "first_released_share": round(min(ends) / (whole / len(elders)), 3),
+        "first_released_share": round(min(ends) / (whole / len(runs)), 3),
     }
 
 
 def main() -> None:
     """Measure and print."""
     quick = is_quick(__doc__, "two elders and short trainings")
-    number, epochs, seconds = (2, 2.0, 15.0) if quick else (8, 4.0, 60.0)
-    four, last = [f"waiting-{n}" for n in range(4)], ["last"]
-    elders = [f"elder-{n:02d}" for n in range(number)]
+    number, epochs, seconds = (2, 2.0, 15.0) if quick else (8, 6.0, 60.0)
+    # In the order of their names they are in the queue.
+    first, second, *others = [f"elder-{n:02d}" for n in range(number + 1)]
+    elders, leaving, later = [first, *others], [second, "elder-99"], "later"
     figures: dict[str, Any] = {"benchmark": "backfill", "quick": quick, **machine()}
     folder = Path(tempfile.mkdtemp(prefix="backfill-"))
     try:
         figures["op_pool_cpu_share"] = op_pool_share(folder, seconds / 3)
-        with installed(folder, [*elders, *four, *last], epochs) as made:
-            time.sleep(10)  # imports, first ticks
+        with installed(folder, [*elders, *leaving, later], epochs) as made:
+            time.sleep(8)  # imports, first ticks
             figures["quiet_cpu_share"] = cpu_share(seconds, made.up, made.mongod)
+            figures["shared_assets_s"] = make_shared_assets(made)
             print(json.dumps(figures), flush=True)
-            figures |= backfill_figures(made, elders)
-            # Of the elder who came last: nothing waited while it trained.
-            alone = steps_per_second(made.instance, next(iter(made.runs(elders).values())))
-            print(json.dumps(figures), flush=True)
-            figures |= waiting_figures(made, four, alone, seconds / 3)
-            print(json.dumps(figures), flush=True)
-            figures |= chat_figures(made, elders[0], last, alone, seconds)
+            measured, alone = backfill_figures(made, elders, leaving, later, seconds / 3)
+            figures |= measured
+            if not quick:
+                print(json.dumps(figures), flush=True)
+                figures |= chat_figures(made, elders[0], [later], alone, 5 * seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(figures))

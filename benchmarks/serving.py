@@ -39,8 +39,8 @@ from agent_assets.engines.environment import engine_environment, find_engine_env
 from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.servers.choice import SERVER
 from agent_assets.engines.servers.serve import serve_model
+from agent_assets.free_ports import free_port
 from agent_assets.mongo.embedded.mongod import start_mongod
-from agent_assets.ports import free_port
 from agent_assets.serving.config import load_serving
 from agent_assets.serving.tokens import Tokens
 from agent_assets.settings import load_settings

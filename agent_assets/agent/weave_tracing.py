@@ -61,7 +61,7 @@ class WeaveTracing:
         """Trace what runs inside; its figures are complete at the end.
 
         Args:
-            path: the agent's trace file (see `store.data_locations.trace_file`), used without W&B.
+            path: the agent's trace file (see `store.erasable_data.trace_file`), used without W&B.
             attributes: ids that every span carries: pipeline, elder, run.
             report: told once, at the end, when spans were lost.
         """

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import click
 import dagster as dg
 
+from agent_assets.automation.daemon_queue import open_queue
 from agent_assets.automation.elders import PARTITIONS, add_elders
 from agent_assets.automation.execute import Order, Outcome, execute_here, summary_lines
 from agent_assets.automation.planner import (
@@ -20,7 +21,6 @@ from agent_assets.automation.planner import (
     load_installation,
     with_words,
 )
-from agent_assets.automation.queue import open_queue
 from agent_assets.automation.ticks import busy_agents
 from agent_assets.errors import ConfigError
 from agent_assets.planning.asset_partitions import Plan, PlannedRun

@@ -21,7 +21,7 @@ from agent_assets.planning.elders import UNUSABLE, ElderSource, forget_elder
 from agent_assets.planning.history import active_runs, known_partitions
 from agent_assets.release import pointer
 from agent_assets.settings import Settings
-from agent_assets.store.data_locations import ElderDataLocations, elder_data_locations, erase
+from agent_assets.store.erasable_data import ElderDataLocations, elder_data_locations, erase
 from agent_assets.store.tombstones import bury
 
 _ELSEWHERE = "Not here to erase: MongoDB, traces that were sent to W&B, exported files, backups."

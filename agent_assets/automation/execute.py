@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.text import Text
 
 from agent_assets.runs.orphans import process_tag
-from agent_assets.runs.progress import RunProgress
+from agent_assets.runs.run_progress import RunProgress
 
 # One event, one line, however wide the terminal. A log has room for whole tables.
 console = Console(

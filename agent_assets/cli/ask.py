@@ -21,13 +21,12 @@ from agent_assets.automation.pipelines import load_graphs
 from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema
 from agent_assets.errors import ConfigError, LlmRefused, LlmUnavailable, StoreError
 from agent_assets.pipeline.stage import PipelineSpec
-from agent_assets.pipeline.stages.tools import open_tools
 from agent_assets.planning.history import latest_materialization
 from agent_assets.release.records import read_candidate
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings, teacher_environment
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from agent_assets.store.data_locations import agent_logs
+from agent_assets.store.erasable_data import agent_logs
 
 if TYPE_CHECKING:
     from agent_assets.agent.loop import ChatModel, Rollout
@@ -137,8 +136,8 @@ def _endpoint(
         )
     from agent_assets.engines.devices.gpu import lease_device
     from agent_assets.engines.launch.process import EngineLimits
-    from agent_assets.engines.local import LocalEngines
     from agent_assets.engines.servers.serve import serve_model
+    from agent_assets.engines.this_machine import LocalEngines
 
     config = pipeline.config.eval_report
     engines = LocalEngines(
@@ -189,7 +188,7 @@ async def _ask(
     system = _system_prompt(pipeline, memories)
     messages = [Message("system", system)] if system else []
     async with (
-        open_tools(pipeline, memories=memories, log_dir=logs) as toolbox,
+        pipeline.tool_servers.open(memories=memories, log_dir=logs) as toolbox,
         OpenAIChatModel(base_url=base_url, api_key=key, model=model, max_tokens=max_tokens) as chat,
     ):
         tools = sorted(toolbox.tools, key=lambda tool: tool.name)

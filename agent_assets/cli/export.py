@@ -11,7 +11,7 @@ from agent_assets.planning.history import latest_materialization
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
-from agent_assets.store.data_locations import artifact_keys
+from agent_assets.store.erasable_data import artifact_keys
 
 ROWS = "train_jsonl"
 CONVERTERS = {"swift": to_swift, "sharegpt": to_sharegpt, "openai": to_openai}

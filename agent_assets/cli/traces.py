@@ -14,7 +14,7 @@ from agent_assets.agent.trace_store import Call, list_traces, read_trace
 from agent_assets.errors import ConfigError, StoreError
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactStore
-from agent_assets.store.data_locations import trace_files
+from agent_assets.store.erasable_data import trace_files
 
 
 def show_traces(

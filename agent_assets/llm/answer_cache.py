@@ -2,7 +2,7 @@
 prompt).
 
 The files hold what was asked about, so they lie where an elder's content is known to lie
-(store/data_locations.py).
+(store/erasable_data.py).
 """
 
 import hashlib

@@ -16,8 +16,8 @@ from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.mongo.layout import AnswersLayout, ProfilesLayout
 from agent_assets.text.identify import identify_language
-from agent_assets.text.language import LANGUAGE_CODE, UNKNOWN_LANGUAGE, LanguageCode
-from agent_assets.text.languages.registry import code_by_alias, rules_for
+from agent_assets.text.language_rules import LANGUAGE_CODE, UNKNOWN_LANGUAGE, LanguageCode
+from agent_assets.text.languages.lookup import code_by_alias, rules_for
 
 _BROKEN_UTF8 = re.compile("[\ud800-\udfff]")  # what the reader turns bytes into that are no UTF-8
 MAX_TRAIT_CHARS = 500  # traits stand in every system prompt

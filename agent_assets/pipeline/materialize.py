@@ -28,7 +28,7 @@ from agent_assets.planning.history import (
 from agent_assets.runs.orphans import process_tag
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from agent_assets.store.data_locations import llm_folder, trace_file
+from agent_assets.store.erasable_data import llm_folder, trace_file
 from agent_assets.store.tombstones import generation
 
 GPU_TAG = "agent_assets/gpu"

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from agent_assets.agent.mcp.servers import ToolServers
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.planning.history import latest_materialization
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from agent_assets.store.data_locations import agent_logs
+from agent_assets.store.erasable_data import agent_logs
 from agent_assets.store.manifest import CheckEntry, EngineEntry, hash_file
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
-    from agent_assets.engines.local import LocalEngines
+    from agent_assets.engines.this_machine import LocalEngines
     from agent_assets.mongo.database import MemoryDatabase
 
 
@@ -64,6 +65,16 @@ class PipelineSpec:
     def hash_of(self, name: str | None) -> str | None:
         """Hex sha256 of a file named in the configuration; None where none is named."""
         return None if name is None else self.file_hash(name)
+
+    @property
+    def tool_servers(self) -> ToolServers:
+        """Its MCP servers.
+
+        Raises:
+            ConfigError: their configuration is not there.
+        """
+        tools = self.config.tools
+        return ToolServers(self.file(tools.mcp_config), self.folder, tools.timeout_s)
 
     def key(self, asset: str) -> dg.AssetKey:
         """Asset key of one stage: `[pipeline, artifact]`."""

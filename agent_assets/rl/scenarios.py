@@ -35,11 +35,11 @@ from agent_assets.synthesis.questions.question import Question, read_questions
 from agent_assets.synthesis.questions.scripted import tool_questions
 from agent_assets.synthesis.rows.checks import Rules
 from agent_assets.synthesis.rows.example import run_task
-from agent_assets.synthesis.tasks.elder_tasks import elder_tasks
+from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.synthesis.tasks.tool_use import tool_tasks
 from agent_assets.synthesis.teachers.scripted import ScriptedTeacher
-from agent_assets.synthesis.templates.file import WordingsFile, read_wordings
+from agent_assets.synthesis.templates.wordings_file import WordingsFile, read_wordings
 from agent_assets.text.seeds import stable_hash
 
 SCENARIOS_FILE, HELDOUT_SCENARIOS_FILE = "scenarios.jsonl", "heldout_scenarios.jsonl"

@@ -9,10 +9,11 @@ conversation begins.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openai import (
     APIConnectionError,
@@ -31,8 +32,12 @@ from agent_assets.serving.inference import Inference
 from agent_assets.serving.model_server import Served
 from agent_assets.serving.released import Released, ReleasedAgent
 from agent_assets.serving.sessions import ToolSessions, WatchedTools
-from agent_assets.store.data_locations import agent_logs
+from agent_assets.store.erasable_data import agent_logs
 from agent_assets.text.answers import cited_ids, final_answer, offered_ids
+
+if TYPE_CHECKING:
+    from agent_assets.agent.mcp.toolbox import Toolbox
+    from agent_assets.pipeline.stage import PipelineSpec
 
 log = logging.getLogger("agent_assets.serving")
 Emit = Callable[[str, dict[str, object]], None]
@@ -86,7 +91,7 @@ class Answering:
         released: Released,
         inference: Inference,
         config: AnswerConfig,
-        pipeline_of: Callable[[str], Any],
+        pipeline_of: Callable[[str], "PipelineSpec"],
         logs: Path,
     ) -> None:
         self._released, self._inference, self._config = released, inference, config
@@ -220,9 +225,7 @@ class Answering:
             http_client=self._inference.client,
         )
 
-    def _open_tools(self, released: ReleasedAgent) -> Any:
-        from agent_assets.pipeline.stages.tools import open_tools
-
+    def _open_tools(self, released: ReleasedAgent) -> AbstractAsyncContextManager["Toolbox"]:
         memories = (
             self._released.part(released, "memories").path
             if "memories" in released.candidate.parts
@@ -230,7 +233,8 @@ class Answering:
         )
         pipeline = released.agent[0]
         logs = agent_logs(self._logs, pipeline, released.candidate.partition)
-        return open_tools(self._pipeline_of(pipeline), memories=memories, log_dir=logs)
+        servers = self._pipeline_of(pipeline).tool_servers
+        return servers.open(memories=memories, log_dir=logs)
 
 
 def _tools_of(released: ReleasedAgent) -> str:

@@ -13,7 +13,7 @@ from agent_assets.serving.model_server import ModelServer
 if TYPE_CHECKING:
     import httpx
 
-    from agent_assets.engines.local import LocalEngines
+    from agent_assets.engines.this_machine import LocalEngines
 
 
 class Inference:

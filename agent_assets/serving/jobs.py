@@ -15,7 +15,12 @@ from dagster import DagsterRunStatus
 from agent_assets.errors import ServingError
 from agent_assets.runs.device_queue import DeviceQueue, read_queue
 from agent_assets.serving.dagster_web import LAUNCH, TERMINATE, DagsterUnavailable, DagsterWeb
-from agent_assets.serving.progress import job_progress, status_of, waiting_message, waits_for_device
+from agent_assets.serving.job_progress import (
+    job_progress,
+    status_of,
+    waiting_message,
+    waits_for_device,
+)
 from agent_assets.serving.runs import agent_of, open_runs, open_runs_of
 from agent_assets.settings import Settings
 

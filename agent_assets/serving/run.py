@@ -9,7 +9,7 @@ from typing import TextIO
 import uvicorn
 
 from agent_assets.errors import ConfigError
-from agent_assets.ports import port_free
+from agent_assets.free_ports import port_free
 from agent_assets.runs.installation import mongodb
 from agent_assets.serving.app import create_app
 from agent_assets.serving.config import load_serving

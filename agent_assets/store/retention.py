@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
-from agent_assets.store.data_locations import (
+from agent_assets.store.erasable_data import (
     Version,
     artifact_keys,
     local_folders,

@@ -37,11 +37,11 @@ from agent_assets.synthesis.questions.question import read_questions, read_uncov
 from agent_assets.synthesis.rows.coverage import coverage
 from agent_assets.synthesis.rows.example import Example
 from agent_assets.synthesis.rows.mixture import Mixed, general_rows, mix_rows
-from agent_assets.synthesis.tasks.elder_tasks import elder_tasks
+from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Tools
 from agent_assets.synthesis.tasks.tool_use import tool_tasks, unanswerable_tasks
 from agent_assets.synthesis.teachers.run import LlmTeaching, forbidden_tools, teach
-from agent_assets.synthesis.templates.file import read_wordings
+from agent_assets.synthesis.templates.wordings_file import read_wordings
 from agent_assets.text.answers import states_value
 from agent_assets.text.own_words import result_values
 from agent_assets.text.seeds import stable_hash

@@ -21,8 +21,8 @@ from agent_assets.text.dates import (
     replace_dates,
     without_months_and_days,
 )
-from agent_assets.text.language import LanguageCode
-from agent_assets.text.languages.registry import readers, rules_for
+from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.lookup import readers, rules_for
 from agent_assets.text.numbers import ascii_digits, numerals, plain_number, signed_values
 
 _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)

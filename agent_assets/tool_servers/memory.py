@@ -23,7 +23,7 @@ from agent_assets.conversations.memories import (
     read_profile,
 )
 from agent_assets.conversations.messages import canonical_json
-from agent_assets.text.language import UNKNOWN_LANGUAGE, LanguageCode
+from agent_assets.text.language_rules import UNKNOWN_LANGUAGE, LanguageCode
 from agent_assets.tool_servers.memory_search import MemoryIndex
 from agent_assets.tool_servers.serving import READ_ONLY, add_transport_arguments, new_server, serve
 

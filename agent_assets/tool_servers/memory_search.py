@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from agent_assets.conversations.memories import Memory
 from agent_assets.text import dates
-from agent_assets.text.language import LanguageCode
-from agent_assets.text.languages.registry import readers
+from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.lookup import readers
 from agent_assets.text.numbers import ascii_digits
 
 MIN_COVERAGE = 0.4  # share of the query's weight that a memory must hold

@@ -16,7 +16,7 @@ from agent_assets.planning.recorded import read_latest
 from agent_assets.release.pointer import move, release_key, released_fingerprints
 from agent_assets.release.records import CANDIDATE_FILE, Candidate, Part
 from agent_assets.store.artifact_store import ArtifactKey
-from agent_assets.store.data_locations import versions
+from agent_assets.store.erasable_data import versions
 from agent_assets.store.retention import Pruning, plan_pruning, prune
 from support.fleet import Fleet
 

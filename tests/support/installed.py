@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pytest
 
+from agent_assets.free_ports import free_port
 from agent_assets.mongo.embedded.mongod import running_mongod
-from agent_assets.ports import free_port
 from agent_assets.runs.instance import open_instance
 from agent_assets.services import Service, running_services
 from agent_assets.serving.tokens import DATABASE, Tokens

@@ -14,9 +14,9 @@ from typing import Any
 import dagster as dg
 from pymongo import MongoClient
 
+from agent_assets.free_ports import free_port
 from agent_assets.mongo.embedded.mongod import find_mongod
 from agent_assets.planning.history import FINGERPRINT_TAG
-from agent_assets.ports import free_port
 from support.waiting import wait_for
 
 PASSWORD = "hünter2%40the+hidden"  # as an address has it: some of it becomes an escape in JSON

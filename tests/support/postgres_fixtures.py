@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_assets.ports import free_port
+from agent_assets.free_ports import free_port
 
 
 def _programs() -> Path | None:

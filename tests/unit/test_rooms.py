@@ -25,9 +25,10 @@ MAY_IMPORT = {
     "resources": "engines mongo store",
     # What everything stands on.
     "errors": "",
-    "ports": "",
+    "free_ports": "",
     "html_pages": "",
     "dagster_internals": "",
+    "priority": "",
     "settings": "errors",
     "privacy": "errors settings",
     "strict_model": "errors text",
@@ -38,18 +39,19 @@ MAY_IMPORT = {
     "planning": "conversations dagster_internals errors store",
     # The run-time of an agent, and what it asks.
     "agent": "conversations errors text.languages",
-    "agent.mcp": "conversations errors strict_model",
+    "agent.mcp": "conversations errors priority strict_model",
     "llm": "agent conversations errors strict_model",
     "tool_servers": "conversations text text.languages",
     "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors mongo privacy settings",
     # Programs of other environments, and what starts them.
-    "engines": "engines.devices engines.launch engines.servers errors runs settings store",
+    "engines": "engines.devices engines.launch engines.servers errors priority runs settings store",
     "engines.devices": "errors settings",
-    "engines.launch": "conversations dagster_internals engines engines.devices errors settings",
-    "engines.programs": "conversations engines engines.devices engines.templates errors",
+    "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
+    "settings",
+    "engines.programs": "conversations engines engines.devices engines.chat_templates errors",
     "engines.servers": "engines engines.devices engines.launch errors",
-    "engines.templates": "errors",
+    "engines.chat_templates": "errors",
     # Training data.
     "synthesis": "agent conversations errors llm strict_model synthesis.questions "
     "synthesis.rows synthesis.tasks synthesis.teachers synthesis.templates text",
@@ -72,24 +74,24 @@ MAY_IMPORT = {
     "synthesis.tasks synthesis.teachers synthesis.templates text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
-    "pipeline": "agent conversations dagster_internals engines errors evaluation llm mongo "
-    "pipeline.stages planning release rl runs settings store strict_model synthesis",
-    "pipeline.stages": "agent agent.mcp conversations engines engines.servers "
-    "engines.templates errors evaluation llm mongo pipeline release rl rl.backends settings "
+    "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation llm "
+    "mongo pipeline.stages planning release rl runs settings store strict_model synthesis",
+    "pipeline.stages": "agent conversations engines engines.servers "
+    "engines.chat_templates errors evaluation llm mongo pipeline release rl rl.backends settings "
     "store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
     "pipeline.stages planning release runs settings store strict_model",
-    "services": "automation engines.devices errors mongo.embedded ports privacy runs serving "
+    "services": "automation engines.devices errors mongo.embedded free_ports privacy runs serving "
     "settings",
-    "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
-    "engines.launch engines.servers errors html_pages mongo pipeline pipeline.stages planning "
-    "ports privacy release runs serving.routes settings store strict_model text",
+    "serving": "agent agent.mcp automation conversations dagster_internals engines "
+    "engines.devices engines.launch engines.servers errors free_ports html_pages mongo pipeline "
+    "planning privacy release runs serving.routes settings store strict_model text",
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "dagster_internals errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices "
-    "engines.launch engines.servers errors mongo mongo.embedded pipeline pipeline.stages "
-    "planning privacy release runs services serving serving.ui settings store",
+    "engines.launch engines.servers errors mongo mongo.embedded pipeline planning "
+    "privacy release runs services serving serving.ui settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
 }
 
@@ -109,19 +111,19 @@ KNOW_DAGSTER = {
 KNOW_DAGSTER |= {
     "engines.launch.dagster_messages",
     "engines.launch.launcher",
-    "engines.local",
-    "engines.progress",
+    "engines.this_machine",
+    "engines.progress_reporter",
 }
 KNOW_DAGSTER |= {
     "planning.history",
     "serving.jobs",
-    "serving.progress",
+    "serving.job_progress",
     "serving.runs",
     "serving.ui",
 }
 KNOW_WEAVE = {"agent.weave_tracing"}
 # What runs in an engine environment, with the libraries that are there.
-IN_ENGINES = ("engines.programs", "engines.launch.supervisor")
+IN_ENGINES = ("engines.programs", "engines.launch.supervisor", "engines.servers.vllm_cpu")
 CONTRACTS = {
     "engines.checkpoints",
     "engines.codec",
@@ -129,7 +131,14 @@ CONTRACTS = {
     "engines.devices.answering",
     "engines.rl_contracts",
 }  # what both sides import
-PROGRAMS_MAY_IMPORT = {"conversations", "engines.programs", "engines.templates", "errors", "text"}
+PROGRAMS_MAY_IMPORT = {
+    "conversations",
+    "engines.programs",
+    "engines.chat_templates",
+    "errors",
+    "priority",
+    "text",
+}
 NOT_IN_ENGINES = {"dagster", "pymongo", "fastmcp", "openai", "pandas", "pydantic", "weave"}
 
 

@@ -50,6 +50,7 @@ from agent_assets.agent.mcp.errors import (
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema, canonical_json
 from agent_assets.conversations.tools import check_schema, normalise_schema
 from agent_assets.errors import ConfigError
+from agent_assets.priority import RUN_PRIORITY
 
 MAX_RESULT_BYTES = 1_000_000
 
@@ -259,9 +260,10 @@ async def _close(session: AsyncExitStack) -> None:
 
 def _transport(server: ServerConfig, log: TextIO) -> ClientTransport:
     if server.command is not None:
+        command, arguments = RUN_PRIORITY.child_command(server.command, server.args)
         return StdioTransport(
-            server.command,
-            server.args,
+            command,
+            arguments,
             env=server.env,
             cwd=server.cwd,
             keep_alive=False,

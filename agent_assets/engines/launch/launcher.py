@@ -19,7 +19,7 @@ from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.dagster_messages import DagsterMessages
 from agent_assets.engines.launch.messages import Messages
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits, EngineProcess
-from agent_assets.engines.progress import ProgressReporter
+from agent_assets.engines.progress_reporter import ProgressReporter
 from agent_assets.errors import EngineFailed, StoreFull
 from agent_assets.settings import REPOSITORY
 

@@ -27,8 +27,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+
+from agent_assets.priority import set_session_niceness
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -74,17 +76,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _lower_priority(niceness: int) -> None:
-    """Let others go first. Where the kernel groups processes by session, niceness counts within a
-    session alone, and the session has a niceness of its own: both are set. A session may have a
-    lower one than the process that it was started by: an engine goes before the run that waits.
+    """Let others go first. A session may have a lower niceness than the process that started it: an
+    engine goes before the run that waits.
     """
     if niceness <= 0:
         return
     os.nice(max(0, niceness - os.nice(0)))
-    group = Path("/proc/self/autogroup")
-    if group.exists():
-        with suppress(OSError):  # several changes in a second are refused: the first one stands
-            group.write_text(str(niceness), encoding="ascii")
+    set_session_niceness(niceness)
 
 
 @contextmanager

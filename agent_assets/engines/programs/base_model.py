@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from agent_assets.engines.chat_templates.choice import TEMPLATE_FILE, chat_template
 from agent_assets.engines.contracts import (
     BASE_MODEL,
     PACKAGE_PREFIX,
@@ -23,7 +24,6 @@ from agent_assets.engines.programs.runtime import (
     sha256_file,
     weights_sha256,
 )
-from agent_assets.engines.templates import TEMPLATE_FILE, chat_template
 from agent_assets.errors import BaseModelError
 
 

@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from agent_assets.engines.chat_templates.choice import TEMPLATE_FILE, chat_template
 from agent_assets.engines.contracts import (
     ADAPTER_CONFIG,
     SWIFT_MERGE,
@@ -31,7 +32,6 @@ from agent_assets.engines.programs.runtime import (
 )
 from agent_assets.engines.programs.swift_sft import BASE_PREFIX
 from agent_assets.engines.programs.swift_template import check_template
-from agent_assets.engines.templates import TEMPLATE_FILE, chat_template
 from agent_assets.errors import BaseModelError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.engines.templates import HERMES, TEMPLATE_FILE, chat_template
+from agent_assets.engines.chat_templates.choice import HERMES, TEMPLATE_FILE, chat_template
 from agent_assets.errors import BaseModelError
 
 AGENT_TEMPLATE = "agent_assets"

@@ -15,7 +15,7 @@ from agent_assets.engines.servers.base import ServedModel, ServerCommand
 from agent_assets.errors import EngineFailed
 
 _MODULE = "vllm.entrypoints.openai.api_server"
-_CPU_MODULE = "agent_assets.engines.programs.vllm_cpu"
+_CPU_MODULE = "agent_assets.engines.servers.vllm_cpu"
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what it accepts as --max-lora-rank
 _CPU_CACHE_GIB = 1
 _ADAPTER_SECONDS = 120

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from agent_assets.engines.chat_templates.choice import chat_template
 from agent_assets.engines.contracts import BASE_MODEL, PACKAGE_PREFIX, BaseModelParams
-from agent_assets.engines.templates import chat_template
 from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,

@@ -41,7 +41,7 @@ def present(pipeline: PipelineSpec) -> bool:
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write elder.json and memories.jsonl."""
     from agent_assets.conversations.memories import write_memories
-    from agent_assets.text.languages.registry import known_languages
+    from agent_assets.text.languages.lookup import known_languages
 
     record = source.data
     language = record.profile.language

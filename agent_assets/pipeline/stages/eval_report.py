@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
-from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
+from agent_assets.pipeline.stages.tools import read_tools
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model", "rl":
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the report depends on."""
     settings = pipeline.config.eval_report.fingerprint_settings()
-    return settings | {"mcp_config": servers_version(pipeline)}
+    return settings | {"mcp_config": pipeline.tool_servers.version}
 
 
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
@@ -169,7 +169,7 @@ def _answer(
 
         started = time.monotonic()
         async with (
-            open_tools(run.pipeline, memories=run.memories, log_dir=run.logs) as toolbox,
+            run.pipeline.tool_servers.open(memories=run.memories, log_dir=run.logs) as toolbox,
             OpenAIChatModel(
                 base_url=endpoint.base_url,
                 api_key="local",

@@ -40,7 +40,7 @@ def others_memories(run: StageRun) -> Iterator[list[str]]:
     equal choice.
     """
     from agent_assets.conversations.memories import MEMORIES_FILE, read_memories
-    from agent_assets.store.data_locations import versions
+    from agent_assets.store.erasable_data import versions
 
     store: ArtifactStore = run.context.resources.store
     folder = f"{store.root}/{run.config.name}/elder_memories"

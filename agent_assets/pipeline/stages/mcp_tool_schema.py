@@ -15,7 +15,7 @@ from agent_assets.pipeline.stage import (
     StageResult,
     StageRun,
 )
-from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
+from agent_assets.pipeline.stages.tools import read_tools
 from agent_assets.store.manifest import CheckEntry
 
 SCHEMA_FILE = "tool_schema.json"
@@ -23,7 +23,7 @@ SCHEMA_FILE = "tool_schema.json"
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the snapshot depends on besides the servers themselves."""
-    return {"mcp_config": servers_version(pipeline)}
+    return {"mcp_config": pipeline.tool_servers.version}
 
 
 def read_source(run: SourceContext) -> Source:
@@ -31,7 +31,7 @@ def read_source(run: SourceContext) -> Source:
     from agent_assets.conversations.tools import schema_snapshot
 
     async def snapshot() -> str:
-        async with open_tools(run.pipeline, memories=None, log_dir=run.logs) as toolbox:
+        async with run.pipeline.tool_servers.open(memories=None, log_dir=run.logs) as toolbox:
             return schema_snapshot(toolbox.tools)
 
     text = asyncio.run(snapshot())

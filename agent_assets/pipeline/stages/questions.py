@@ -20,7 +20,7 @@ from agent_assets.pipeline.stage import (
     StageRun,
 )
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
-from agent_assets.pipeline.stages.tools import open_tools, read_tools
+from agent_assets.pipeline.stages.tools import read_tools
 from agent_assets.store.manifest import CheckEntry
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _ask(run: StageRun, data: AskedFrom) -> "tuple[LlmQuestions | None, JsonObje
 
 
 async def _resources(run: SourceContext) -> dict[str, str]:
-    async with open_tools(run.pipeline, memories=None, log_dir=run.logs) as toolbox:
+    async with run.pipeline.tool_servers.open(memories=None, log_dir=run.logs) as toolbox:
         return await toolbox.resources(max_chars=MAX_MATERIAL_CHARS)
 
 

@@ -19,7 +19,7 @@ from agent_assets.pipeline.stage import (
     StageRun,
     resume_folder,
 )
-from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
+from agent_assets.pipeline.stages.tools import read_tools
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     return pipeline.config.rl.fingerprint_settings() | {
         "system_prompt": pipeline.config.system_prompt,
         "wordings_sha256": pipeline.hash_of(pipeline.config.questions.wordings),
-        "mcp_config": servers_version(pipeline),
+        "mcp_config": pipeline.tool_servers.version,
     }
 
 
@@ -107,7 +107,7 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
     from agent_assets.rl.scenarios import hold_out, make_scenarios
 
     tools = read_tools(run.path("mcp_tool_schema"))
-    async with open_tools(run.pipeline, memories=run.memories, log_dir=run.logs) as toolbox:
+    async with run.pipeline.tool_servers.open(memories=run.memories, log_dir=run.logs) as toolbox:
         scenarios = await make_scenarios(
             run.config.rl,
             questions_folder=run.path("questions"),

@@ -22,7 +22,7 @@ from agent_assets.pipeline.stage import (
     resume_folder,
 )
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
-from agent_assets.pipeline.stages.tools import open_tools, read_tools, servers_version
+from agent_assets.pipeline.stages.tools import read_tools
 from agent_assets.store.manifest import CheckEntry
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
         "general_sha256": pipeline.hash_of(general),
         "system_prompt": pipeline.config.system_prompt,
         "wordings_sha256": pipeline.hash_of(pipeline.config.questions.wordings),
-        "mcp_config": servers_version(pipeline),
+        "mcp_config": pipeline.tool_servers.version,
     }
 
 
@@ -120,7 +120,7 @@ async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> 
 
     settings = run.config.train_jsonl
     general = None if settings.mix is None else settings.mix.general_rows
-    async with open_tools(run.pipeline, memories=run.memories, log_dir=run.logs) as toolbox:
+    async with run.pipeline.tool_servers.open(memories=run.memories, log_dir=run.logs) as toolbox:
         return await make_rows(
             folder,
             questions_folder=run.path("questions"),

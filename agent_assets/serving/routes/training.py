@@ -9,10 +9,10 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from agent_assets.runs.progress import words
+from agent_assets.runs.run_progress import words
 from agent_assets.serving.context import CallerDep, Services, ServicesDep, WriterDep
+from agent_assets.serving.job_progress import OVER
 from agent_assets.serving.jobs import JobUnknown, NoSuchElder
-from agent_assets.serving.progress import OVER
 from agent_assets.serving.routes.server_events import server_event
 from agent_assets.serving.schemas import (
     ActiveJob,

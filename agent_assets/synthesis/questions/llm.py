@@ -23,9 +23,9 @@ from agent_assets.llm.structured import NoJsonAnswer, ask_json
 from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.questions.dedup import Distinct, normal_text
 from agent_assets.synthesis.questions.question import Question
-from agent_assets.synthesis.templates.file import RecallWords
-from agent_assets.text.language import LanguageCode
-from agent_assets.text.languages.registry import rules_for
+from agent_assets.synthesis.templates.wordings_file import RecallWords
+from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.lookup import rules_for
 from agent_assets.text.seeds import in_share, short_hash
 
 MAX_CHARS = 400

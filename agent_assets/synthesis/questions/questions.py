@@ -24,11 +24,11 @@ from agent_assets.synthesis.questions.scripted import (
     tool_questions,
     unanswerable_questions,
 )
-from agent_assets.synthesis.templates.file import WordingsFile, read_wordings
 from agent_assets.synthesis.templates.render import memory_sources
+from agent_assets.synthesis.templates.wordings_file import WordingsFile, read_wordings
 from agent_assets.text.identify import choose_language
-from agent_assets.text.language import LanguageCode
-from agent_assets.text.languages.registry import rules_for
+from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.lookup import rules_for
 from agent_assets.text.seeds import in_share, short_hash
 
 

@@ -9,7 +9,6 @@ from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.questions.difficulty import difficulty
 from agent_assets.synthesis.questions.question import Question, Split
 from agent_assets.synthesis.templates.fallback import fallback_wordings, fill_fallback
-from agent_assets.synthesis.templates.file import LanguageWords, WordingsFile
 from agent_assets.synthesis.templates.render import (
     Wording,
     fill,
@@ -18,7 +17,8 @@ from agent_assets.synthesis.templates.render import (
     split_wordings,
     tool_wordings,
 )
-from agent_assets.text.language import LanguageCode
+from agent_assets.synthesis.templates.wordings_file import LanguageWords, WordingsFile
+from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.seeds import in_share, seeded, short_hash
 
 HELDOUT_ARGUMENTS_SHARE = 0.25

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.synthesis.config import RowsConfig
-from agent_assets.synthesis.templates.file import RecallWords, WordingsFile
-from agent_assets.text.language import LanguageCode
+from agent_assets.synthesis.templates.wordings_file import RecallWords, WordingsFile
+from agent_assets.text.language_rules import LanguageCode
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from agent_assets.errors import ConfigError
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.tasks.script import Script, fixed_answer, result_answer
 from agent_assets.synthesis.tasks.task import Task
-from agent_assets.synthesis.templates.file import LanguageWords, ToolWords, WordingsFile
 from agent_assets.synthesis.templates.render import say, slots
-from agent_assets.text.languages.registry import rules_for
+from agent_assets.synthesis.templates.wordings_file import LanguageWords, ToolWords, WordingsFile
+from agent_assets.text.languages.lookup import rules_for
 from agent_assets.text.seeds import stable_hash
 
 RESULT = "result"  # the slot of an answer that every tool has

@@ -10,8 +10,8 @@ from agent_assets.agent.chat_model import read_reply, request_body
 from agent_assets.agent.loop import StopReason, StopRollout
 from agent_assets.conversations.messages import JsonObject, Message, ToolSchema
 from agent_assets.llm.client import LlmClient
-from agent_assets.text.language import LanguageCode
-from agent_assets.text.languages.registry import rules_for
+from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.lookup import rules_for
 
 
 class LlmTeacher:

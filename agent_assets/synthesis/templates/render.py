@@ -13,9 +13,9 @@ from agent_assets.errors import ConfigError
 from agent_assets.synthesis.arguments.from_memories import MemorySource
 from agent_assets.synthesis.arguments.json_schema import date_ranges
 from agent_assets.synthesis.arguments.sampler import Pool
-from agent_assets.synthesis.templates.file import ParameterWords, ToolWords, WordingsFile
-from agent_assets.text.language import LanguageCode
-from agent_assets.text.languages.registry import rules_for
+from agent_assets.synthesis.templates.wordings_file import ParameterWords, ToolWords, WordingsFile
+from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.lookup import rules_for
 from agent_assets.text.seeds import short_hash, stable_hash
 
 DAY, ARGUMENTS, TASK = "day", "arguments", "task"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from agent_assets.text.dates import DateNotation
-from agent_assets.text.language import UNKNOWN_LANGUAGE, LanguageCode, Phrases
+from agent_assets.text.language_rules import UNKNOWN_LANGUAGE, LanguageCode, Phrases
 from agent_assets.text.languages.en import PHRASES
 from agent_assets.text.numbers import COMMA, POINT, NumberNotation, ascii_digits
 from agent_assets.text.quotations import unknown_quotations

@@ -12,11 +12,11 @@ import dagster as dg
 import pytest
 from pymongo.database import Database
 
+from agent_assets.automation.daemon_queue import open_queue
 from agent_assets.automation.execute import Order
-from agent_assets.automation.queue import open_queue
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.free_ports import free_port
 from agent_assets.mongo.layout import MongoLayout
-from agent_assets.ports import free_port
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.services import running_services
 from agent_assets.settings import Settings, load_settings

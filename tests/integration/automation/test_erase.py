@@ -13,7 +13,7 @@ from agent_assets.planning.history import known_partitions
 from agent_assets.release.pointer import current_entry, move, released_agents
 from agent_assets.runs.instance import open_instance
 from agent_assets.settings import load_settings
-from agent_assets.store.data_locations import agent_logs, elder_data_locations, trace_file
+from agent_assets.store.erasable_data import agent_logs, elder_data_locations, trace_file
 from support.release_cases import release
 from support.town import ADA, BEN, Town
 

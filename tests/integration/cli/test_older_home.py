@@ -15,8 +15,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from agent_assets.free_ports import free_port
 from agent_assets.planning.history import latest_materialization
-from agent_assets.ports import free_port
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.serving.tokens import DATABASE
 from agent_assets.settings import load_settings

@@ -10,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from agent_assets.free_ports import free_port
 from agent_assets.mongo.embedded.mongod import find_mongod
-from agent_assets.ports import free_port
 from support.command_line import OURS, ROOT, agent_assets, error_of
 from support.waiting import wait_for
 

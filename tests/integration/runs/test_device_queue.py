@@ -18,9 +18,9 @@ import psutil
 import pytest
 
 from agent_assets import services
+from agent_assets.automation.daemon_queue import open_queue
 from agent_assets.automation.execute import Order
-from agent_assets.automation.queue import open_queue
-from agent_assets.ports import free_port
+from agent_assets.free_ports import free_port
 from agent_assets.runs.device_queue import (
     DEVICE_TAG,
     announce,
@@ -31,8 +31,8 @@ from agent_assets.runs.device_queue import (
 from agent_assets.runs.instance import open_instance
 from agent_assets.runs.orphans import PROCESS_TAG, release_abandoned_runs
 from agent_assets.serving.dagster_web import DagsterWeb
+from agent_assets.serving.job_progress import job_progress
 from agent_assets.serving.jobs import Jobs
-from agent_assets.serving.progress import job_progress
 from agent_assets.serving.seals import Seal
 from agent_assets.settings import REPOSITORY, Settings, load_settings
 from support.waiting import wait_for

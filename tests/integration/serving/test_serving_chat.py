@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from agent_assets.release.rollback import rollback
-from agent_assets.store.data_locations import agent_logs
+from agent_assets.store.erasable_data import agent_logs
 from support.serving_world import CANDLES, PIPELINE, World, correct_memory, problem
 from support.waiting import wait_for
 

@@ -15,12 +15,12 @@ import httpx
 import pytest
 
 from agent_assets.demo.run import seed_sample_elders
-from agent_assets.engines.progress import ProgressReporter
+from agent_assets.engines.progress_reporter import ProgressReporter
+from agent_assets.free_ports import free_port
 from agent_assets.planning.history import ELDER_TAG
-from agent_assets.ports import free_port
 from agent_assets.services import running_services
+from agent_assets.serving.job_progress import Fold, job_progress
 from agent_assets.serving.jobs import JOB_TAG
-from agent_assets.serving.progress import Fold, job_progress
 from agent_assets.settings import load_settings
 from support.waiting import wait_for
 

@@ -16,7 +16,7 @@ from agent_assets.mongo.layout import ProfilesLayout
 from agent_assets.text import languages
 from agent_assets.text.answers import says_never_told, states_value
 from agent_assets.text.identify import identify_language
-from agent_assets.text.languages import registry
+from agent_assets.text.languages import lookup
 from support.synthesis_runs import DEFS, conversations, elder_folder, make, pipeline_config
 
 OURS = DEFS / "elder_companion" / "wordings.yaml"
@@ -101,10 +101,10 @@ def french(tmp_path: Path) -> Iterator[None]:
 
     def forget() -> None:
         for cached in (
-            registry.known_languages,
-            registry.rules_for,
-            registry.readers,
-            registry.code_by_alias,
+            lookup.known_languages,
+            lookup.rules_for,
+            lookup.readers,
+            lookup.code_by_alias,
         ):
             cached.cache_clear()
         sys.modules.pop(f"{languages.__name__}.fr", None)

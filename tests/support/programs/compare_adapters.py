@@ -12,7 +12,7 @@ import torch
 from vllm.lora.layers import LoRAMapping
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-from agent_assets.engines.programs.vllm_cpu import MatrixAdapters
+from agent_assets.engines.servers.vllm_cpu import MatrixAdapters
 
 SLOTS, RANK, INPUTS, SLICES = 9, 4, 24, (16, 8, 8)
 IDS = [7, None, 9, 3, 5, None, None, None, None]  # adapter by slot; 0 is the base model

@@ -21,7 +21,7 @@ from agent_assets.conversations.messages import Message
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import run_items
 from agent_assets.store.artifact_store import ArtifactStore
-from agent_assets.store.data_locations import elder_data_locations, erase, trace_file, trace_files
+from agent_assets.store.erasable_data import elder_data_locations, erase, trace_file, trace_files
 from support.loop_doubles import Server, Tools
 from support.synthesis_cases import PRICE, TODAY
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent_assets.errors import CorruptArtifact, StoreFull
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from agent_assets.store.data_locations import temporary_folders
+from agent_assets.store.erasable_data import temporary_folders
 from agent_assets.store.manifest import Manifest, content_version, hash_files
 
 KEY = ArtifactKey("elder_companion", "train_jsonl", "shen-fu")

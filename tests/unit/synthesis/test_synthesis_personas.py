@@ -12,9 +12,9 @@ from agent_assets.synthesis.arguments.from_memories import people, years
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.questions.questions import generate_questions
-from agent_assets.synthesis.tasks.elder_tasks import elder_tasks
+from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Task
-from agent_assets.synthesis.templates.file import WordingsFile, read_wordings
+from agent_assets.synthesis.templates.wordings_file import WordingsFile, read_wordings
 from support.synthesis_cases import ELDER_WORDINGS, ID_TOOL, SEARCH
 
 WORDS = read_wordings(ELDER_WORDINGS)

@@ -11,13 +11,13 @@ from agent_assets.errors import ConfigError
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.tasks.tool_use import tool_script, tool_tasks
 from agent_assets.synthesis.templates.fallback import fallback_wordings, fill_fallback
-from agent_assets.synthesis.templates.file import (
+from agent_assets.synthesis.templates.render import fill, say_value, tool_wordings
+from agent_assets.synthesis.templates.wordings_file import (
     LanguageWords,
     ToolWords,
     WordingsFile,
     read_wordings,
 )
-from agent_assets.synthesis.templates.render import fill, say_value, tool_wordings
 from support.synthesis_cases import ELDER_WORDINGS, ENERGY_WORDINGS, PRICE, TODAY
 
 

@@ -28,7 +28,7 @@ from agent_assets.dagster_internals import (
 )
 from agent_assets.runs.device_queue import WAITING_STAGE, DeviceQueue, is_waiting, read_queue
 from agent_assets.runs.instance import heartbeat_at
-from agent_assets.runs.progress import RunProgress, words
+from agent_assets.runs.run_progress import RunProgress, words
 from agent_assets.settings import Settings
 
 # The daemon says every 30 s that it is alive.

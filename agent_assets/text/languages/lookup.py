@@ -5,7 +5,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from agent_assets.text import languages
-from agent_assets.text.language import LanguageCode, LanguageRules
+from agent_assets.text.language_rules import LanguageCode, LanguageRules
 from agent_assets.text.languages.generic import GenericRules
 
 _LONGEST_CODE = 3  # what has a longer name in that folder is no language

@@ -19,7 +19,7 @@ from agent_assets.runs.device_queue import (
     holds_device,
     wants_device,
 )
-from agent_assets.runs.progress import RunEvents, reported, stage_of, words
+from agent_assets.runs.run_progress import RunEvents, reported, stage_of, words
 
 # Rough seconds of each stage on two CPU cores: they weigh the stages against each other.
 _TYPICAL = {

@@ -20,12 +20,13 @@ from agent_assets.engines.environment import (
 )
 from agent_assets.engines.launch.launcher import EngineResult, run_program
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits
-from agent_assets.engines.progress import ProgressReporter
+from agent_assets.engines.progress_reporter import ProgressReporter
 from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.choice import SERVER
 from agent_assets.engines.servers.serve import Endpoint, serve_model
 from agent_assets.engines.source_weights import source_weights_hash
 from agent_assets.errors import EngineMissing
+from agent_assets.priority import RUN_PRIORITY
 from agent_assets.runs.device_queue import (
     WAITING_STAGE,
     note_held,
@@ -65,7 +66,7 @@ class LocalEngines:
     @property
     def logs(self) -> Path:
         """Folder for logs that belong to no artifact; those of one agent lie below it
-        (`data_locations.agent_logs`).
+        (`erasable_data.agent_logs`).
         """
         folder = Path(self.home) / "logs"
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,6 +104,7 @@ class LocalEngines:
         """
         if self.run_lease.new:
             note_preparing(context.instance, context.run.run_id)
+            RUN_PRIORITY.give_way()
             self.run_lease.new = False
         self.run_lease.keep = others_follow
 
@@ -130,6 +132,7 @@ class LocalEngines:
             timeout_seconds=_LEASE_SECONDS,
             report=wait,
         ) as lease:
+            RUN_PRIORITY.take_turn(BACKGROUND_NICENESS)
             note_holding(instance, run_id, lease.device.name)
             since = time.monotonic()
             yield lease

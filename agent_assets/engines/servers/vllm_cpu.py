@@ -1,6 +1,6 @@
 """Program `vllm_cpu`: vLLM's OpenAI server on a CPU, with adapters applied as matrix products.
 
-python -m agent_assets.engines.programs.vllm_cpu [ARGUMENTS OF vllm.entrypoints.openai.api_server
+python -m agent_assets.engines.servers.vllm_cpu [ARGUMENTS OF vllm.entrypoints.openai.api_server
 ...]
 
 vLLM's own CPU code copies an adapter's matrices once for every token, in float32: a prompt of 1,000
@@ -21,7 +21,7 @@ from vllm.platforms.cpu import CpuPlatform
 if TYPE_CHECKING:
     from vllm.lora.layers import LoRAMapping
 
-MODULE = "agent_assets.engines.programs.vllm_cpu"
+MODULE = "agent_assets.engines.servers.vllm_cpu"
 SERVER = "vllm.entrypoints.openai.api_server"
 _FEW_TOKENS = 64  # of one adapter in a step
 _SPARSE = 4  # slots for each one in use: with more, those in use are looked at one by one

@@ -1,0 +1,57 @@
+"""The MCP servers of one pipeline: opened to make rows, to evaluate and to answer alike."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent_assets.agent.mcp.toolbox import Toolbox
+
+NO_MEMORIES = "-"
+
+
+@dataclass(frozen=True)
+class ToolServers:
+    """What a pipeline says of its servers.
+
+    Args:
+        config_file: its mcp_config.json.
+        folder: of the pipeline, handed to the servers as `${pipeline}`.
+        timeout_s: for one call.
+    """
+
+    config_file: Path
+    folder: Path
+    timeout_s: float
+
+    @property
+    def version(self) -> str:
+        """Hash of mcp_config.json: another server, or other arguments of one, may answer
+        differently.
+        """
+        return sha256(self.config_file.read_bytes()).hexdigest()[:32]
+
+    @asynccontextmanager
+    async def open(self, *, memories: Path | None, log_dir: Path) -> "AsyncIterator[Toolbox]":
+        """Start them or connect to them.
+
+        Args:
+            memories: folder of one elder's memories, handed over as `${memories}`; None hands over
+                "-": what a server offers must not depend on whom it serves.
+            log_dir: where servers started here write their standard error.
+        """
+        # Not above: loading the code location must not load fastmcp.
+        from agent_assets.agent.mcp.toolbox import load_mcp_config, open_toolbox
+
+        variables = {
+            "python": sys.executable,
+            "memories": NO_MEMORIES if memories is None else str(memories),
+            "pipeline": str(self.folder),
+        }
+        config = load_mcp_config(self.config_file, variables)
+        async with open_toolbox(config, timeout_s=self.timeout_s, log_dir=log_dir) as toolbox:
+            yield toolbox

@@ -1,0 +1,1 @@
+"""The chat templates that training and serving share."""

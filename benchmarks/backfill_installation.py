@@ -1,0 +1,196 @@
+"""An installation for `backfill.py`: `agent-assets up` over a copy of the code whose pipeline
+trains a tiny model.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import httpx
+import psutil
+import yaml
+
+from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.engines.environment import find_engine_env
+from agent_assets.free_ports import free_port
+from agent_assets.mongo.embedded.mongod import start_mongod
+from agent_assets.mongo.layout import MongoLayout
+from agent_assets.mongo.retry import connect
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.settings import REPOSITORY, load_settings
+
+sys.path.insert(0, str(REPOSITORY / "tests"))
+from support.tiny_model import make_tiny_model
+
+PIPELINE = "elder_companion"
+SHARED = ("base_model", "mcp_tool_schema", "questions")
+LIMIT_SECONDS = 1800.0
+
+
+@dataclass
+class Installation:
+    """A running `up` over a copy of the code whose pipeline trains a tiny model."""
+
+    tree: Path
+    home: Path
+    environment: dict[str, str]
+    instance: dg.DagsterInstance
+    api: httpx.Client
+    up: psutil.Process
+    mongod: psutil.Process
+    mongo_uri: str
+
+    def backfill(self, elders: list[str]) -> "subprocess.Popen[bytes]":
+        """`agent-assets backfill` of these elders, followed in a process of its own."""
+        chosen = [word for elder in elders for word in ("--elder", elder)]
+        return self.command("backfill", "--pipeline", PIPELINE, *chosen)
+
+    def command(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start `agent-assets` with these arguments."""
+        code = "from agent_assets.cli.main import main; main()"
+        with (self.tree / "command.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-c", code, *arguments],
+                cwd=self.tree,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def runs(self, elders: list[str] | None = None) -> dict[str, dg.DagsterRun]:
+        """The latest run of every elder, or of those named."""
+        found: dict[str, dg.DagsterRun] = {}
+        for run in self.instance.get_runs():
+            elder = run.tags.get("dagster/partition")
+            if elder is not None and (elders is None or elder in elders):
+                found.setdefault(elder, run)
+        return found
+
+
+@contextmanager
+def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Installation]:
+    """Copy the code, make the tiny pipeline and its elders, start `up`."""
+    tree = folder / "tree"
+    for name in ("agent_assets", "resources", "deploy"):
+        shutil.copytree(REPOSITORY / name, tree / name)
+    for name in ("dagster.yaml", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, tree)
+    shutil.rmtree(tree / "agent_assets/defs/energy_expert")
+    model = make_tiny_model(folder / "model", find_engine_env("cpu"))
+    _configure(tree / "agent_assets/defs" / PIPELINE / "defs.yaml", model, epochs)
+    quiet = folder / "automation.yaml"
+    quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
+    ports = {"--port": free_port(), "--api-port": free_port()}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MONGO", "DAGSTER"))
+    }
+    environment |= {
+        "PYTHONPATH": str(tree),
+        "AGENT_ASSETS_HOME": str(folder / "home"),
+        "AGENT_ASSETS_ENGINES": str(load_settings().engines),
+        "AGENT_ASSETS_AUTOMATION": str(quiet),
+        "AGENT_ASSETS_DEVICE": "cpu",
+    }
+    settings = load_settings(environment)
+    with start_mongod(settings.mongo_data) as mongod:
+        _seed(mongod.uri, settings.mongodb_database, elders)
+        prepare_dagster_home(settings)
+        with open_instance(settings) as instance, (folder / "up.log").open("wb") as log:
+            code = "from agent_assets.cli.main import main; main()"
+            arguments = [word for name, port in ports.items() for word in (name, str(port))]
+            up = subprocess.Popen(
+                [sys.executable, "-c", code, "up", *arguments],
+                cwd=tree,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                with httpx.Client(
+                    base_url=f"http://127.0.0.1:{ports['--api-port']}", timeout=60
+                ) as api:
+                    until(lambda: _answers(api) or up.poll() is not None, 180)
+                    if up.poll() is not None:
+                        raise RuntimeError((folder / "up.log").read_text(encoding="utf-8"))
+                    yield Installation(
+                        tree,
+                        settings.home,
+                        environment,
+                        instance,
+                        api,
+                        psutil.Process(up.pid),
+                        psutil.Process(mongod.pid),
+                        mongod.uri,
+                    )
+            finally:
+                up.send_signal(signal.SIGINT)
+                up.wait(60)
+
+
+def _configure(path: Path, model: Path, epochs: float) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    attributes = content["attributes"]
+    attributes["base_model"] = {"source": str(model)}
+    attributes["sft_adapter"] = {
+        "epochs": epochs,
+        "batch_size": 1,
+        "learning_rate": 1e-3,
+        "precision": "fp32",
+    }
+    attributes["eval_report"] = {"max_turns": 2, "max_tokens": 16}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def _seed(uri: str, database: str, elders: list[str]) -> None:
+    """Elders who all told the same: trainings of equal size."""
+    (sample,) = load_sample_elders(["benjamin-franklin"])
+    people = [replace(sample, profile=replace(sample.profile, elder_id=elder)) for elder in elders]
+    with connect(uri) as client:
+        seed_elders(client[database], MongoLayout.service(), people)
+
+
+def _answers(api: httpx.Client) -> bool:
+    try:
+        return api.get("/health").status_code in (200, 503)
+    except httpx.TransportError:
+        return False
+
+
+def until(ready: Callable[[], Any], seconds: float, every: float = 1.0) -> Any:
+    """Wait for something; what it was."""
+    deadline = time.monotonic() + seconds
+    while not (found := ready()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds:.0f} s")
+        time.sleep(every)
+    return found
+
+
+def make_shared_assets(made: Installation) -> float:
+    """Make what all elders share; the seconds it took."""
+    started = time.monotonic()
+    chosen = ",".join(f"key:{PIPELINE}/{name}" for name in SHARED)
+    dagster = [sys.executable, "-m", "dagster", "asset", "materialize"]
+    with (made.tree / "shared.log").open("wb") as log:
+        done = subprocess.run(
+            [*dagster, "-m", "agent_assets.definitions", "--select", chosen],
+            cwd=made.tree,
+            env=made.environment | {"DAGSTER_HOME": str(made.home / "dagster")},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode:
+        raise RuntimeError((made.tree / "shared.log").read_text(encoding="utf-8")[-2000:])
+    return round(time.monotonic() - started, 1)
