@@ -61,7 +61,7 @@ def make_home(settings: Settings) -> None:
 
 
 def secret_file(path: Path) -> str:
-    """The secret in a file of mode 600: random hex digits, made by the first who asks.
+    """The secret in a file of mode 600: random hex digits, made by the first caller.
 
     Raises:
         ConfigError: others may read the file, or it is empty.

@@ -125,7 +125,7 @@ def request_body(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Js
 
 
 def read_reply(choice: "Choice") -> Message:
-    """The assistant message of a choice; arguments that are no JSON object are kept as text (see
+    """The assistant message of a choice; arguments that are not a JSON object are kept as text (see
     `UNPARSED`).
     """
     answer = choice.message

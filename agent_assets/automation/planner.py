@@ -16,10 +16,13 @@ from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import AgentAssetsError
 from agent_assets.pipeline.assets import ELDERS
 from agent_assets.pipeline.stages.elder_memories import STAGE as MEMORIES
+from agent_assets.pipeline.stages.eval_report import STAGE as REPORT
+from agent_assets.pipeline.stages.exam_source import exam_versions, has_source
 from agent_assets.planning.asset_partitions import Plan
 from agent_assets.planning.describe import Describer
 from agent_assets.planning.elders import Elders, ElderSource, check_elders
 from agent_assets.planning.facts import SourceVersions
+from agent_assets.planning.fingerprint import source_version
 from agent_assets.planning.history import DagsterLog, known_partitions
 from agent_assets.planning.index import PlanIndex
 from agent_assets.planning.plan import Present, make_plan
@@ -27,7 +30,7 @@ from agent_assets.planning.recorded import read_inputs, read_latest
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import UNPARTITIONED, ArtifactStore
 from agent_assets.store.manifest import MANIFEST_FILE
-from agent_assets.store.tombstones import generations
+from agent_assets.store.tombstones import incarnations
 
 if TYPE_CHECKING:
     from agent_assets.engines.this_machine import LocalEngines
@@ -54,10 +57,11 @@ class Options:
     """How closely to look.
 
     Args:
-        full: read all content, not only that of elders whose mark moved; and list a remote store.
+        full: read all content, not only that of elders whose change token moved; and list a remote
+            store.
         shared_max_age_s: take what tool servers and weight files said when it is younger.
         elders_budget_s: longest time to read contents of changed elders.
-        settled_s: leave out elders who changed less than so long ago.
+        settled_s: leave out elders who changed less than this long ago.
         pipelines: only these; () for all.
         elders: only these; () for all.
     """
@@ -142,7 +146,7 @@ def current_plan(
         latest,
         {graph.name: _versions(graph, elders.get(graph.name), shared) for graph in graphs},
         inputs_of=lambda ids: read_inputs(index, ids),
-        generations=generations(installation.store),
+        incarnations=incarnations(installation.store),
         present=presence(installation.store, listing=options.full),
     )
     clock.lap("plan")
@@ -249,6 +253,14 @@ def _versions(graph: Graph, elders: Elders | None, shared: SharedSources) -> Sou
         versions |= {
             (MEMORIES.name, elder): {"mongodb": digest} for elder, digest in elders.digests.items()
         }
+        if has_source(graph.spec):
+            versions |= {
+                (REPORT.name, elder): {
+                    name: source_version(digest)
+                    for name, digest in exam_versions(graph.spec, elder).items()
+                }
+                for elder in elders.digests
+            }
     return versions
 
 

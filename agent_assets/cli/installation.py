@@ -11,7 +11,7 @@ _ELDERS = click.option(
     "--elder",
     "elders",
     multiple=True,
-    help="Only these sample elders (repeatable). Default: all three.",
+    help="Only these of the six sample elders (repeatable). Default: three.",
 )
 
 

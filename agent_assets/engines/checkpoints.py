@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def last_checkpoint(folder: Path) -> int:
+def last_checkpoint_step(folder: Path) -> int:
     """Step of the last complete checkpoint of a folder; 0 when there is none."""
     steps = [0]
     for state in folder.glob("checkpoint-*/trainer_state.json"):

@@ -19,6 +19,7 @@ KINDS = {
     "recall_open": "Recall with tools",
     "recall_closed": "Recall without tools",
     "abstention": "Never told",
+    "conversation": "Conversation",
 }
 TEMPLATES = Path(__file__).parent / "templates"
 

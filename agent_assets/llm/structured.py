@@ -57,7 +57,7 @@ def strict_schema(schema: JsonObject) -> JsonObject:
 
 
 def json_part(text: str, brackets: str = "{}[]") -> str:
-    """The JSON in a text that may stand in a code fence or between sentences: from its first to its
+    """The JSON in a text that may be in a code fence or between sentences: from its first to its
     last bracket.
     """
     starts = [place for bracket in brackets[::2] if (place := text.find(bracket)) >= 0]

@@ -19,8 +19,8 @@ from agent_assets.text.identify import identify_language
 from agent_assets.text.language_rules import LANGUAGE_CODE, UNKNOWN_LANGUAGE, LanguageCode
 from agent_assets.text.languages.lookup import code_by_alias, rules_for
 
-_BROKEN_UTF8 = re.compile("[\ud800-\udfff]")  # what the reader turns bytes into that are no UTF-8
-MAX_TRAIT_CHARS = 500  # traits stand in every system prompt
+_BROKEN_UTF8 = re.compile("[\ud800-\udfff]")  # what the reader turns bytes into that are not UTF-8
+MAX_TRAIT_CHARS = 500  # traits are in every system prompt
 
 
 class SkipReason(StrEnum):
@@ -37,7 +37,7 @@ class SkipReason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Question:
+class QuestionText:
     """Wording and category of a question, "" where the source has none."""
 
     text: str
@@ -54,7 +54,7 @@ def make_memories(
     elder_id: str,
     documents: Iterable[Mapping[str, object]],
     layout: AnswersLayout,
-    questions: Mapping[str, Question],
+    questions: Mapping[str, QuestionText],
     *,
     max_answer_chars: int,
 ) -> tuple[tuple[Memory, ...], Counter[str]]:
@@ -82,14 +82,17 @@ def make_memories(
     return tuple(sorted(memories, key=lambda memory: memory.memory_id)), skipped
 
 
+def question_memory_ids(elder_id: str, question_id: str, answered_by: str) -> tuple[str, str]:
+    """Under which ids an answer to a question may be known: the usual one, and the longer one."""
+    digest = _digest(elder_id, (question_id, answered_by))
+    return f"m-{digest[:8]}", f"m-{digest[:16]}"
+
+
 def memory_ids(elder_id: str, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Memory id by (question id, answered by): it survives edits of the answer. Ids that clash get
     16 digits, not 8.
     """
-    texts = {
-        key: ",".join(map(canonical_json, (elder_id, *key))) for key in keys
-    }  # far quicker than JSON of each list
-    digests = {key: hashlib.sha256(f"[{text}]".encode()).hexdigest() for key, text in texts.items()}
+    digests = {key: _digest(elder_id, key) for key in keys}
     uses = Counter(digest[:8] for digest in digests.values())
     return {
         key: f"m-{digest[: 8 if uses[digest[:8]] == 1 else 16]}" for key, digest in digests.items()
@@ -160,8 +163,8 @@ def id_text(value: object) -> str:
 
 
 def utc_text(value: object) -> str:
-    """A time as ISO 8601 in UTC with milliseconds; "" for what is no time. Text without a zone is
-    taken as UTC.
+    """A time as ISO 8601 in UTC with milliseconds; "" for what is not a time. Text without a zone
+    is taken as UTC.
     """
     if isinstance(value, str):
         try:
@@ -198,12 +201,12 @@ def _memory(
     memory_id: str,
     candidate: _Candidate,
     layout: AnswersLayout,
-    questions: Mapping[str, Question],
+    questions: Mapping[str, QuestionText],
     max_chars: int,
 ) -> Memory | SkipReason:
     document = candidate.document
     answer = clean_text(dig(document, layout.text))
-    question = questions.get(candidate.question_id, Question(""))
+    question = questions.get(candidate.question_id, QuestionText(""))
     wording = clean_text(dig(document, layout.question_text)) or question.text
     if dig(document, layout.text) is None or answer == "":
         return SkipReason.EMPTY
@@ -238,3 +241,8 @@ def _stated_language(stated: str) -> LanguageCode | None:
     name = stated.lower().replace("_", "-").partition("-")[0]
     code = code_by_alias().get(name, name)
     return code if re.match(LANGUAGE_CODE, code) and code != UNKNOWN_LANGUAGE else None
+
+
+def _digest(elder_id: str, key: tuple[str, str]) -> str:
+    text = ",".join(map(canonical_json, (elder_id, *key)))  # far quicker than JSON of the list
+    return hashlib.sha256(f"[{text}]".encode()).hexdigest()

@@ -86,7 +86,7 @@ class ToolSessions:
         return kept
 
     def _over(self, name: str, kept: Kept[_Session], task: "asyncio.Task[None]") -> None:
-        """Servers that are closed, for whatever reason, serve nobody: the next one who asks opens
+        """Servers that are closed, for whatever reason, serve nobody: the next caller opens
         them anew.
         """
         self._sessions.remove(name, kept)

@@ -18,11 +18,11 @@ from swift.trainers import Seq2SeqTrainer
 from transformers import TrainerControl, TrainerState
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.engines.checkpoints import checkpoint_folder, last_checkpoint
+from agent_assets.engines.checkpoints import checkpoint_folder, last_checkpoint_step
 from agent_assets.engines.contracts import SftParams
 from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
 from agent_assets.engines.programs.loss_callback import LossCallback
-from agent_assets.engines.programs.runtime import Report, progress
+from agent_assets.engines.programs.runtime import ReportMessage, report_progress
 from agent_assets.engines.programs.shared_cores import SharedCores
 from agent_assets.engines.programs.swift_arguments import common_arguments
 from agent_assets.errors import EngineFailed
@@ -67,7 +67,7 @@ def sft_arguments(params: SftParams, *, agent_template: str, scratch: Path) -> S
 
 
 def _last_checkpoint(folder: Path | None) -> str | None:
-    step = 0 if folder is None else last_checkpoint(folder)
+    step = 0 if folder is None else last_checkpoint_step(folder)
     return None if folder is None or not step else str(checkpoint_folder(folder, step))
 
 
@@ -117,7 +117,7 @@ class Sft(SwiftSft):  # type: ignore[misc]
                 too_long += 1
         return too_long
 
-    def fit(self, report: Report, loss_file: Path) -> "CountingTrainer":
+    def fit(self, report: ReportMessage, loss_file: Path) -> "CountingTrainer":
         """Train; returns the trainer. The loss of every step goes to `loss_file`."""
         self.kernels = []
         model = self.prepare_model(
@@ -162,9 +162,9 @@ class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
 
 class Watcher(LossCallback):
-    """Reports each step, writes the loss file, and stops a training whose loss is no number."""
+    """Reports each step, writes the loss file, and stops when the loss is NaN or infinite."""
 
-    def __init__(self, trainer: CountingTrainer, report: Report, loss_file: Path) -> None:
+    def __init__(self, trainer: CountingTrainer, report: ReportMessage, loss_file: Path) -> None:
         self.trainer, self.report, self.loss_file = trainer, report, loss_file
         self.history: list[LossPoint] = []
         self.started = time.monotonic()
@@ -196,7 +196,7 @@ class Watcher(LossCallback):
             file.write(json.dumps(asdict(entry)) + "\n")
         seconds = time.monotonic() - self.started
         done = state.global_step - self.first_step
-        progress(
+        report_progress(
             self.report,
             "train",
             step=state.global_step,

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent_assets.conversations.messages import canonical_json
+from agent_assets.conversations.messages import JsonObject, canonical_json
 from agent_assets.errors import ReleaseConflict, ReleaseError
 from agent_assets.pipeline.stage import (
     Check,
@@ -25,6 +25,7 @@ from agent_assets.pipeline.stage import (
     StageResult,
     StageRun,
 )
+from agent_assets.pipeline.stages.exam_source import asked_turns, required_groups
 from agent_assets.pipeline.stages.leak_check import has_leaks, leaks_of
 from agent_assets.release.records import (
     CANDIDATE_FILE,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from agent_assets.evaluation.report_schema import SystemScores
 
 AUTHOR = "gate"
-# By system of the report: the adapter that serving loads, and the merge that carries the parity
+# By variant of the report: the adapter that serving loads, and the merge that carries the parity
 # proof.
 ADAPTERS: Mapping[str, tuple[str, str]] = {
     "sft": ("sft_adapter", "merged_model"),
@@ -57,6 +58,7 @@ ROLES: Mapping[str, str] = {
     "memories": "elder_memories",
 }
 _ATTEMPTS = 5
+_NUMBERS = {"metrics", "peers", "power", "leaks", "shared_items"}  # of a verdict, shown in the UI
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
@@ -70,8 +72,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.evaluation.report_schema import read_report
 
     report = read_report(run.path("eval_report"))
-    system, reference = report.candidate, report.reference
-    adapter, merged = (run.inputs[name] for name in ADAPTERS[system])
+    variant, reference = report.candidate, report.reference
+    adapter, merged = (run.inputs[name] for name in ADAPTERS[variant])
     heldout = read_items(run.path("train_jsonl") / "heldout.jsonl")
     prompts = sorted({item.system for item in heldout})
     if len(prompts) != 1:
@@ -79,27 +81,32 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             f"The held-out items have {len(prompts)} system prompts; an agent answers under one.",
             next_step="materialize train_jsonl again.",
         )
+    turns = asked_turns(run.path("eval_report"))
+    digests = {item.id: _digest(asdict(item)) for item in heldout}
+    digests |= {f"exam-{turn.id}": _digest(turn.model_dump(mode="json")) for turn in turns}
     items: Items = {
-        item.id: {
-            "digest": hashlib.sha256(canonical_json(asdict(item)).encode()).hexdigest()[:32],
-            "base": report.scores[reference][item.id],
-            "candidate": report.scores[system][item.id],
+        name: {
+            "digest": digest,
+            "base": report.scores[reference][name],
+            "candidate": report.scores[variant][name],
         }
-        for item in heldout
+        for name, digest in digests.items()
     }
+    questions = [item.question for item in heldout]
+    questions += [text for turn in turns for text in (turn.question, *turn.said_before)]
     parts = {role: Part.of(run.inputs[asset]) for role, asset in run.having(ROLES).items()}
     parts |= {"adapter": Part.of(adapter), "merged": Part.of(merged)}
     candidate = Candidate(
         pipeline=run.config.name,
         partition=run.partition,
         name=f"{run.partition or run.config.name}-{adapter.manifest.data_version[:8]}",
-        system=system,
+        variant=variant,
         system_prompt=prompts[0],
         parts=parts,
-        scores=_scores(report.systems[system]),
+        scores=_scores(report.systems[variant]),
         incomplete=tuple(_incomplete(run.inputs["eval_report"], merged)),
-        leaks=leaks_of(run, system, reference, [item.question for item in heldout], prompts),
-        generation=run.generation,
+        leaks=leaks_of(run, variant, reference, questions, prompts),
+        incarnation=run.incarnation,
     )
     (folder / CANDIDATE_FILE).write_text(
         candidate.model_dump_json(indent=1) + "\n", encoding="utf-8"
@@ -110,7 +117,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     return StageResult(
         summary={
             "name": candidate.name,
-            "system": system,
+            "system": variant,
             "adapter_bytes": sum(entry.bytes for entry in adapter.manifest.files.values()),
             "merged_bytes": sum(entry.bytes for entry in merged.manifest.files.values()),
             "items": len(items),
@@ -134,15 +141,19 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     )
 
 
-def _scores(system: "SystemScores") -> dict[str, float | None]:
-    """What a candidate says of itself: every figure of its system, tables only where there is
+def _digest(content: JsonObject) -> str:
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:32]
+
+
+def _scores(scores: "SystemScores") -> dict[str, float | None]:
+    """What a candidate says of itself: every figure of its variant, tables only where there is
     none.
     """
-    tables = system.model_dump(
+    tables = scores.model_dump(
         include={"tool_call_accuracy_by_tool", "tool_call_accuracy_by_tool_unseen_wording"}
     )
     absent = {name: None for name, table in tables.items() if table is None}
-    return {**system.means, **absent, "majority_baseline": system.majority_baseline}
+    return {**scores.means, **absent, "majority_baseline": scores.majority_baseline}
 
 
 def on_materialized(run: StageRun, artifact: Artifact) -> PostBuildResult:
@@ -176,7 +187,7 @@ def _judge_and_move(
     """The verdict, and the name of what answers afterwards."""
     from agent_assets.release.gate import judge
     from agent_assets.release.pointer import current_entry, move, note_verdict, release_key
-    from agent_assets.release.records import read_candidate, read_items
+    from agent_assets.release.records import read_candidate, read_release_items
     from agent_assets.release.rollback import rolled_back
 
     agent = ledger.pipeline, ledger.agent
@@ -191,14 +202,15 @@ def _judge_and_move(
                 next_step=f"roll back to one that is: `agent-assets releases {agent[1]}` lists "
                 "them.",
             )
-        current = (answering.name, read_items(released.path))
+        current = (answering.name, read_release_items(released.path))
     version = artifact.manifest.fingerprint
     verdict = judge(
         candidate,
-        read_items(artifact.path),
+        read_release_items(artifact.path),
         current,
         run.config.release,
         version=version,
+        required=required_groups(run),
         rolled_back=rolled_back(ledger, version),
     )
     if verdict.decision == "PROMOTE":
@@ -225,7 +237,9 @@ def _shown(
     numbers = (
         {}
         if verdict is None
-        else verdict.model_dump(mode="json", include={"metrics", "leaks", "shared_items"})
+        else verdict.model_dump(
+            mode="json", include={"metrics", "peers", "power", "leaks", "shared_items"}
+        )
     )
     against = {} if verdict is None else {"compared_with": verdict.compared_with}
     return PostBuildResult(
@@ -278,7 +292,7 @@ STAGE = Stage(
         "eval_report",
     ),
     kinds=frozenset({"python"}),
-    code_version="4",
+    code_version="5",
     config=config,
     build=build,
     checks=(

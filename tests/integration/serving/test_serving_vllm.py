@@ -2,6 +2,7 @@
 a crash.
 """
 
+import json
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,9 @@ import pytest
 
 from agent_assets.engines.environment import find_engine_env
 from agent_assets.serving.config import ServingConfig
-from agent_assets.settings import load_settings
+from agent_assets.settings import Settings, load_settings
 from agent_assets.store.artifact_store import ArtifactStore
+from support.command_line import agent_assets
 from support.serving_world import add_agent, running_api
 from support.tiny_model import make_tiny_adapter, make_tiny_model
 from support.waiting import wait_for
@@ -30,6 +32,7 @@ Fingerprint = list[dict[str, float]]
 class World:
     client: httpx.Client
     services: Any
+    settings: Settings
 
     def fingerprint(self, elder: str) -> Fingerprint:
         """Log probabilities along an answer that is one token again and again: free answers fork
@@ -48,7 +51,10 @@ class World:
         assert reply.status_code == 200, reply.text
         tokens = reply.json()["choices"][0]["logprobs"]["content"]
         return [
-            {one["token"]: one["logprob"] for one in [*token["top_logprobs"], token]}
+            {
+                alternative["token"]: alternative["logprob"]
+                for alternative in [*token["top_logprobs"], token]
+            }
             for token in tokens
         ]
 
@@ -80,7 +86,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, mongo_uri: str) -> Iterator[
     )
     with running_api(settings, config) as (client, services):
         client.timeout = httpx.Timeout(400)
-        yield World(client, services)
+        yield World(client, services, settings)
     server = services.inference.current
     assert server is None or server.state == "cold"
 
@@ -104,7 +110,7 @@ def test_agents_on_fewer_slots_never_answer_for_each_other(world: World) -> None
         mixed = list(
             pool.map(lambda n: (ELDERS[n % 3], world.fingerprint(ELDERS[n % 3])), range(18))
         )
-    wrong = [elder for elder, found in mixed if not same(found, alone[elder])]
+    wrong = [elder for elder, fingerprint in mixed if not same(fingerprint, alone[elder])]
     assert wrong == []
     assert len(world.services.inference.current.pool.loaded) == 2
 
@@ -114,6 +120,24 @@ def test_an_agent_with_its_tools_answers(world: World) -> None:
     assert reply.status_code == 200, reply.text
     assert reply.json()["model_name"] == "ada-00000001"
     assert world.client.get("/health").json()["dependencies"]["inference"] == "ready"
+
+
+def test_an_exam_is_put_to_an_adapter(world: World, tmp_path: Path) -> None:
+    turns = [
+        {"kind": "told", "question": "your name?", "evidence": ["m1"], "expect": ["never said"]},
+        {"kind": "social", "question": "Good night!"},
+    ]
+    file = tmp_path / "ada.jsonl"
+    file.write_text("".join(json.dumps(turn) + "\n" for turn in turns), encoding="utf-8")
+    done = agent_assets(
+        world.settings.home,
+        *("exam", "elder_companion/ada", str(file), "--json"),
+        *("--api", str(world.client.base_url).rstrip("/")),
+        AGENT_ASSETS_STORE=world.settings.store,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["kinds"]["all"]["items"] == 2 and "line-1" in result["misses"]
 
 
 def test_routes_that_load_adapters_are_not_reachable(world: World) -> None:
@@ -128,9 +152,9 @@ def test_after_a_crash_under_load_the_adapters_are_back(world: World) -> None:
     before = {elder: world.fingerprint(elder) for elder in ("ada", "ben")}
     server = world.services.inference.current
     with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(_status, world, ("ada", "ben")[n % 2]) for n in range(8)]
+        pending = [pool.submit(_status, world, ("ada", "ben")[n % 2]) for n in range(8)]
         psutil.Process(server.pid).send_signal(signal.SIGKILL)
-        assert {found.result() for found in asked} <= {200, 503}
+        assert {status.result() for status in pending} <= {200, 503}
     wait_for(lambda: server.restarts == 1 and server.state == "ready", 200)
     assert set(server.pool.loaded) == {"ada-00000001", "ben-00000002"}
     assert all(same(world.fingerprint(elder), before[elder]) for elder in before)
