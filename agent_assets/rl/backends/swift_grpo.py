@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agent_assets.conversations.formats import to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolSchema, canonical_json
-from agent_assets.engines.checkpoints import checkpoint_folder
+from agent_assets.engines.checkpoints import checkpoint_folder, last_checkpoint_step
 from agent_assets.engines.codec import encode
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.launch.resident import ResidentProgram

@@ -18,6 +18,7 @@ import pytest
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.engines.checkpoints import last_checkpoint_step
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.devices.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import engine_environment, find_engine_env
