@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from agent_assets.errors import ConfigError
+from agent_assets.settings import Settings, runtime_folder
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _LONGEST_SOCKET = 107  # bytes of `sun_path` before its NUL
@@ -38,6 +40,24 @@ def private_folder(path: Path) -> Path:
     if info.st_mode & _OTHERS and info.st_uid == os.getuid():
         path.chmod(0o700)
     return path
+
+
+def make_home(settings: Settings) -> None:
+    """Make the folder of this installation's state, closed to other users, and see that files can
+    be written there.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    try:
+        private_folder(settings.home)
+        with TemporaryFile(dir=settings.home):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.home} cannot hold the state of this installation: {error.strerror}.",
+            next_step="set AGENT_ASSETS_HOME to a folder you may write to.",
+        ) from error
 
 
 def secret_file(path: Path) -> str:
@@ -103,7 +123,7 @@ def _runtime_folder() -> Path:
     """XDG_RUNTIME_DIR where it is ours alone, else /tmp: TMPDIR may be as long as the path that did
     not fit.
     """
-    given = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
+    given = runtime_folder()
     try:
         info = given.stat()
     except OSError:

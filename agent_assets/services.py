@@ -3,7 +3,6 @@ and die together.
 """
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -17,16 +16,17 @@ from pathlib import Path
 import click
 import psutil
 import yaml
+from filelock import FileLock, Timeout
 
 from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.free_ports import port_free
 from agent_assets.mongo.embedded.mongod import port_of_earlier_version, running_mongod
-from agent_assets.privacy import close_home, socket_folder
+from agent_assets.privacy import close_home, make_home, socket_folder
 from agent_assets.runs.installation import mongodb
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
-from agent_assets.settings import REPOSITORY, Settings, load_settings, make_home
+from agent_assets.settings import REPOSITORY, Settings, load_settings
 
 CODE_LOCATION = "agent_assets.definitions"
 _STOP_SECONDS = 20.0
@@ -179,18 +179,16 @@ def _alone(settings: Settings) -> Iterator[None]:
     workspace along.
     """
     make_home(settings)
-    with (settings.home / "up.lock").open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise ConfigError(
-                f"This installation is up already (process {lock.read().strip() or 'unknown'}).",
-                next_step="use that one, or set AGENT_ASSETS_HOME to another folder.",
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    file = settings.home / "up.lock"  # names the process that holds it
+    try:
+        held = FileLock(file, fallback_to_soft=False).acquire(blocking=False)
+    except Timeout:
+        raise ConfigError(
+            f"This installation is up already (process {file.read_text() or 'unknown'}).",
+            next_step="use that one, or set AGENT_ASSETS_HOME to another folder.",
+        ) from None
+    with held:
+        file.write_text(str(os.getpid()), encoding="ascii")
         yield
 
 

@@ -1,5 +1,6 @@
-"""Where this installation keeps things, from the environment. The only module that reads
-environment variables by name.
+"""Where this installation keeps things, from the environment. The only module of the core process
+that reads environment variables: others set them, for libraries and children, or hand them on whole.
+Engine programs read their own, in environments that do not hold this module's libraries.
 
 | variable | meaning | default |
 |---|---|---|
@@ -10,44 +11,77 @@ environment variables by name.
 | AGENT_ASSETS_AUTOMATION | settings of the schedule and the sensor | `agent_assets/defs/automation.yaml` |
 | MONGODB_URI | MongoDB to read from; unset starts the embedded one | |
 | MONGOD_BIN | the mongod that the embedded MongoDB runs | one on PATH, or the one in the `embedded` extra |
+| DAGSTER_POSTGRES_URL | PostgreSQL for Dagster's history; Dagster itself reads it, too | SQLite in the home |
 | AGENT_ASSETS_DAGSTER_URL | Dagster's web server, which the HTTP API starts runs with | `http://127.0.0.1:3000` |
 | AGENT_ASSETS_SECRET | seals tokens and log-ins; the same on all hosts that share a MongoDB | a file in the home |
 | MONGODB_DATABASE | database with the elders' answers | `afs` |
 | OPENAI_API_KEY | lets a language model write training data (any text where the endpoint wants no key) | |
 | OPENAI_BASE_URL | its OpenAI-compatible endpoint: vLLM, Ollama, a gateway | `https://api.openai.com/v1` |
 | TEACHER_MODEL | its name | |
+| (named by `rl.judge.api_key_env`) | key of the judge of reinforcement learning | |
 | WANDB_API_KEY | sends traces to W&B; weave itself reads the key. Unset keeps traces on this machine | |
 | WANDB_PROJECT | `project` or `entity/project` of traces at W&B | `agent-assets` |
+| ART_VLLM_RUNTIME_BIN | the server of ART's LocalBackend; ART itself reads it | |
+| CUDA_VISIBLE_DEVICES | the GPUs that may be used, as the driver understands it | all |
+| XDG_RUNTIME_DIR | where sockets lie whose path would be too long in the home | `/tmp` |
+| SUDO_USER | who typed a command as root, for the history of releases | |
 """  # noqa: E501
 
+import getpass
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Literal, cast
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from agent_assets.errors import ConfigError
-from agent_assets.privacy import private_folder
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+ART_RUNTIME = "ART_VLLM_RUNTIME_BIN"
 
 DeviceChoice = Literal["auto", "cpu", "gpu"]
+_Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
+_FROM_ENVIRONMENT = ConfigDict(validate_by_name=True, extra="ignore")
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
+def _resolved_store(store: str) -> str:
+    return store if "://" in store else str(Path(store).expanduser().resolve())
+
+
+def _store_in_home(fields: dict[str, Any]) -> str:
+    return str(fields["home"] / "store")
+
+
+@dataclass(frozen=True, config=_FROM_ENVIRONMENT)
 class Settings:
-    """The environment, resolved to absolute paths."""
+    """The environment, resolved to absolute paths. The table above says what each means."""
 
-    home: Path
-    store: str
-    engines: Path
-    device: DeviceChoice
-    automation: Path
-    mongodb_uri: str | None = field(repr=False)
-    mongodb_database: str
-    wandb_project: str | None = None
-    secret: str | None = field(default=None, repr=False)
+    home: _Folder = Field(
+        default=REPOSITORY / ".agent_assets", validation_alias="AGENT_ASSETS_HOME"
+    )
+    store: Annotated[str, AfterValidator(_resolved_store)] = Field(
+        default_factory=_store_in_home, validation_alias="AGENT_ASSETS_STORE"
+    )
+    engines: _Folder = Field(default=REPOSITORY / ".venvs", validation_alias="AGENT_ASSETS_ENGINES")
+    device: DeviceChoice = Field(default="auto", validation_alias="AGENT_ASSETS_DEVICE")
+    automation: Path = Field(
+        default=REPOSITORY / "agent_assets/defs/automation.yaml",
+        validation_alias="AGENT_ASSETS_AUTOMATION",
+    )
+    mongodb_uri: str | None = Field(default=None, validation_alias="MONGODB_URI", repr=False)
+    mongodb_database: str = Field(default="afs", validation_alias="MONGODB_DATABASE")
+    postgres_url: str | None = Field(
+        default=None, validation_alias="DAGSTER_POSTGRES_URL", repr=False
+    )
+    dagster_url: str = Field(
+        default="http://127.0.0.1:3000", validation_alias="AGENT_ASSETS_DAGSTER_URL"
+    )
+    wandb_project: str | None = Field(default=None, validation_alias="WANDB_PROJECT")
+    secret: str | None = Field(default=None, validation_alias="AGENT_ASSETS_SECRET", repr=False)
 
     @property
     def secrets(self) -> Path:
@@ -70,74 +104,95 @@ class Settings:
         return self.home / "mongodb"
 
 
+@dataclass(frozen=True, config=_FROM_ENVIRONMENT)
+class TeacherEnvironment:
+    """Which language model may write training data. Without a key there is none."""
+
+    api_key: str | None = Field(default=None, validation_alias="OPENAI_API_KEY", repr=False)
+    base_url: str = Field(default="https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
+    model: str | None = Field(default=None, validation_alias="TEACHER_MODEL")
+
+
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings.
+    """Read the settings. A variable that is empty is not set.
+
+    Args:
+        environment: of this process, or of one that is to be started.
 
     Raises:
         ConfigError: AGENT_ASSETS_DEVICE is none of auto, cpu, gpu.
     """
-    wandb = environment.get("WANDB_PROJECT") or "agent-assets"
-    home = (
-        Path(environment.get("AGENT_ASSETS_HOME") or REPOSITORY / ".agent_assets")
-        .expanduser()
-        .resolve()
-    )
-    store = environment.get("AGENT_ASSETS_STORE") or str(home / "store")
-    device = environment.get("AGENT_ASSETS_DEVICE") or "auto"
-    if device not in ("auto", "cpu", "gpu"):
-        raise ConfigError(
-            f"AGENT_ASSETS_DEVICE is '{device}'.",
-            next_step="set it to auto, cpu or gpu, or unset it.",
-        )
-    return Settings(
-        home=home,
-        store=store if "://" in store else str(Path(store).expanduser().resolve()),
-        engines=Path(environment.get("AGENT_ASSETS_ENGINES") or REPOSITORY / ".venvs")
-        .expanduser()
-        .resolve(),
-        device=cast(DeviceChoice, device),
-        automation=Path(
-            environment.get("AGENT_ASSETS_AUTOMATION")
-            or REPOSITORY / "agent_assets/defs/automation.yaml"
-        ),
-        mongodb_uri=environment.get("MONGODB_URI") or None,
-        mongodb_database=environment.get("MONGODB_DATABASE") or "afs",
-        wandb_project=wandb if environment.get("WANDB_API_KEY") else None,
-        secret=environment.get("AGENT_ASSETS_SECRET") or None,
-    )
-
-
-def make_home(settings: Settings) -> None:
-    """Make the folder of this installation's state, closed to other users, and see that files can
-    be written there.
-
-    Raises:
-        ConfigError: they cannot.
-    """
-    try:
-        private_folder(settings.home)
-        with TemporaryFile(dir=settings.home):
-            pass
-    except OSError as error:
-        raise ConfigError(
-            f"{settings.home} cannot hold the state of this installation: {error.strerror}.",
-            next_step="set AGENT_ASSETS_HOME to a folder you may write to.",
-        ) from error
-
-
-@dataclass(frozen=True)
-class TeacherEnvironment:
-    """Which language model may write training data. Without a key there is none."""
-
-    api_key: str | None = field(repr=False)
-    base_url: str
-    model: str | None
+    given = dict(environment)
+    if not given.get("WANDB_API_KEY"):
+        given["WANDB_PROJECT"] = ""
+    elif not given.get("WANDB_PROJECT"):
+        given["WANDB_PROJECT"] = "agent-assets"
+    return _read(Settings, given)
 
 
 def teacher_environment(environment: Mapping[str, str] = os.environ) -> TeacherEnvironment:
     """Read OPENAI_API_KEY, OPENAI_BASE_URL and TEACHER_MODEL."""
-    return TeacherEnvironment(
-        environment.get("OPENAI_API_KEY") or None,
-        environment.get("OPENAI_BASE_URL") or "https://api.openai.com/v1",
-        environment.get("TEACHER_MODEL") or None,
-    )
+    return _read(TeacherEnvironment, environment)
+
+
+def _read(kind: type[_T], environment: Mapping[str, str]) -> _T:
+    given = {name: value for name, value in environment.items() if value}
+    try:
+        return TypeAdapter(kind).validate_python(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        choices = str(first.get("ctx", {}).get("expected", "")).replace("'", "")
+        raise ConfigError(
+            f"{first['loc'][0]} is '{first['input']}'.",
+            next_step=f"set it to {choices}, or unset it.",
+        ) from None
+
+
+def mongod_program() -> str | None:
+    """The mongod that somebody chose (MONGOD_BIN)."""
+    return os.environ.get("MONGOD_BIN") or None
+
+
+def art_runtime() -> str | None:
+    """The server of ART's LocalBackend (ART_VLLM_RUNTIME_BIN)."""
+    return os.environ.get(ART_RUNTIME) or None
+
+
+def secret_variable(name: str) -> str | None:
+    """A key that a configuration names by its variable."""
+    return os.environ.get(name) or None
+
+
+def visible_gpus(environment: Mapping[str, str] = os.environ) -> str | None:
+    """CUDA_VISIBLE_DEVICES; None allows all, an empty text none."""
+    return environment.get("CUDA_VISIBLE_DEVICES")
+
+
+def runtime_folder() -> Path:
+    """Where sockets may lie (XDG_RUNTIME_DIR, or /tmp)."""
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
+
+
+def this_user() -> str:
+    """Who types, also as root (SUDO_USER)."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def whole_environment() -> dict[str, str]:
+    """A copy of the environment, for children."""
+    return dict(os.environ)
+
+
+@contextmanager
+def set_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables while the block runs; afterwards they are as they were before it."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

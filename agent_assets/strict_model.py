@@ -4,13 +4,23 @@ field says whether it enters fingerprints.
 
 import difflib
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from pathlib import Path
+from typing import Annotated, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
+from agent_assets.errors import ConfigError
 from agent_assets.text.language_rules import LANGUAGE_CODE
 
 LanguageKey = Annotated[str, StringConstraints(pattern=LANGUAGE_CODE)]  # an ISO 639 code
+Model = TypeVar("Model", bound=BaseModel)
 LeftOut: TypeAlias = "dict[str, bool | LeftOut]"
 
 
@@ -73,3 +83,35 @@ class StrictModel(BaseModel):
             elif isinstance(value, StrictModel) and (inner := value._left_out()):
                 left_out[name] = inner
         return left_out
+
+
+def validation_problems(error: ValidationError, *, whole: str) -> list[str]:
+    """What does not fit, one text each: where it stands, and what is wrong with it. The values are
+    left out: they may be secrets.
+
+    Args:
+        whole: what to call the place of a problem that is not one field's.
+    """
+    return [
+        f"{'.'.join(map(str, problem['loc'])).strip() or whole}: "
+        f"{problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_url=False, include_input=False)
+    ]
+
+
+def read_yaml(kind: type[Model], path: Path) -> Model:
+    """A configuration from a file; an empty file has the defaults.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ConfigError: it is not YAML, or has a wrong or unknown setting.
+    """
+    try:
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"{path} is not valid YAML: {error}.", next_step="correct the file."
+        ) from None
+    except ValidationError as error:
+        problems = "; ".join(validation_problems(error, whole="the file"))
+        raise ConfigError(f"{path} is wrong: {problems}.", next_step="correct the file.") from None

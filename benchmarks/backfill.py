@@ -23,7 +23,6 @@ chat_training_first_s  the same while an elder trains on the same cores, one que
 chat_training_slowdown  steps per second of that training, by those of a training alone
 """  # noqa: E501
 
-import argparse
 import json
 import shutil
 import statistics
@@ -39,6 +38,7 @@ import dagster as dg
 import psutil
 from backfill_installation import Installation, installed, make_shared_assets, until
 from plan import machine
+from quick import is_quick
 
 from agent_assets.runs.device_queue import DEVICE_TAG, holds_device, is_waiting
 from agent_assets.runs.orphans import PROCESS_TAG
@@ -297,11 +297,7 @@ def _throughput(
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="two elders and short trainings")
-    quick = parser.parse_args().quick
+    quick = is_quick(__doc__, "two elders and short trainings")
     number, epochs, seconds = (2, 2.0, 15.0) if quick else (8, 6.0, 60.0)
     # In the order of their names they are in the queue.
     first, second, *others = [f"elder-{n:02d}" for n in range(number + 1)]

@@ -22,7 +22,6 @@ identical            whether rows made again from the database are the same byte
 trace_ms             milliseconds of CPU that one traced step costs; untraced_us: microseconds of one nobody traces
 """  # noqa: E501
 
-import argparse
 import asyncio
 import json
 import shutil
@@ -37,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from elder_rows import row_figures
+from quick import is_quick
 
 from agent_assets.agent.chat_model import OpenAIChatModel
 from agent_assets.agent.loop import Limits, in_order, run_agent
@@ -152,11 +152,7 @@ def trace_figures(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="under a minute: fewer elders")
-    quick = parser.parse_args().quick
+    quick = is_quick(__doc__, "under a minute: fewer elders")
     folder = Path(tempfile.mkdtemp(prefix="data-"))
     try:
         figures = (

@@ -14,7 +14,6 @@ noop_night_s        a night with nothing changed: full content check of 10,000 e
 noop_night_runs     runs it starts
 """  # noqa: E501
 
-import argparse
 import json
 import platform
 import shutil
@@ -34,6 +33,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 from dagster_history import PIPELINE, Fleet, digest, elder_id
 from elders_database import database_figures, timed
+from quick import is_quick
 
 from agent_assets.automation.config import load_automation
 from agent_assets.automation.pipelines import Graph, load_graphs
@@ -105,13 +105,7 @@ def request_seconds(fleet: Fleet, stale: int) -> tuple[float, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="under a minute: the night runs over a smaller fleet"
-    )
-    quick = parser.parse_args().quick
+    quick = is_quick(__doc__, "under a minute: the night runs over a smaller fleet")
     graph = next(graph for graph in load_graphs() if graph.name == PIPELINE)
     figures: dict[str, Any] = {"machine": machine()}
     folder, database = (

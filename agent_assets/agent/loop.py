@@ -10,18 +10,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from agent_assets.agent.tracing import span
 from agent_assets.conversations.messages import (
-    JsonObject,
     Message,
     ToolCall,
     ToolResult,
     ToolSchema,
     Usage,
+    message_fields,
 )
 
 T = TypeVar("T")
@@ -122,18 +122,25 @@ async def run_agent(
     Errors of the model or of the connection to a tool server pass through; errors that a tool
     reports are fed back.
     """
-    with span("rollout", lambda: {"messages": [_plain(message) for message in messages]}) as traced:
-        rollout = await _roll_out(model, toolbox, messages, tools, limits)
+    with span(
+        "rollout", lambda: {"messages": [message_fields(message) for message in messages]}
+    ) as traced:
+        rollout = await _roll_out(
+            messages,
+            limits,
+            answer=lambda history: model.complete(history, tools),
+            execute=lambda calls: _execute(toolbox, calls, tools),
+        )
         traced.finish({"stop_reason": str(rollout.stop_reason), "messages": len(rollout.messages)})
     return rollout
 
 
 async def _roll_out(
-    model: ChatModel,
-    toolbox: ToolCaller,
     messages: Sequence[Message],
-    tools: Sequence[ToolSchema],
     limits: Limits,
+    *,
+    answer: Callable[[Sequence[Message]], Awaitable[Message]],
+    execute: Callable[[Sequence[ToolCall]], Awaitable[list[ToolResult]]],
 ) -> Rollout:
     history, started, errors = list(messages), time.monotonic(), 0
 
@@ -146,7 +153,7 @@ async def _roll_out(
         async with asyncio.timeout(limits.seconds) as time_limit:
             for _ in range(limits.max_turns):
                 with nullcontext() if limits.model_counts else _paused(time_limit):
-                    reply = await model.complete(history, tools)
+                    reply = await answer(history)
                 if not reply.tool_calls:
                     history.append(reply)
                     return end(StopReason.ANSWERED)
@@ -155,7 +162,7 @@ async def _roll_out(
                 if over is not None:
                     history.append(reply)
                     return end(over)
-                results = await _execute(toolbox, reply.tool_calls, tools)
+                results = await execute(reply.tool_calls)
                 history.append(reply)
                 history += [
                     _observation(call, result)
@@ -217,10 +224,6 @@ async def _call(toolbox: ToolCaller, call: ToolCall, offered: set[str]) -> ToolR
         result = await toolbox.call(call)
         traced.finish({"text": result.text, "is_error": result.is_error})
     return result
-
-
-def _plain(message: Message) -> JsonObject:
-    return {name: value for name, value in asdict(message).items() if value}
 
 
 def _over(limits: Limits, calls_left: int, usage: Usage | None) -> StopReason | None:

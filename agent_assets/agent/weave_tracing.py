@@ -66,7 +66,8 @@ class WeaveTracing:
             report: told once, at the end, when spans were lost.
         """
         figures = TraceFigures()
-        os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
         server = None if self.wandb_project else TraceServer(path)
         try:
             client = self._client(path, server)

@@ -250,17 +250,9 @@ def _report(snapshot: Snapshot) -> None:
     for problem in snapshot.problems:
         click.echo(f"not looked at: {problem}", err=True)
     for name, elders in snapshot.elders.items():
-        odd = {
-            "ids in MongoDB cannot be used": elders.invalid_ids,
-            "ids or profiles are duplicated": elders.duplicate_profiles,
-            "elders have no usable answer": len(elders.unusable),
-            "elders are gone from MongoDB": len(elders.gone),
-        }
-        for words, count in odd.items():
-            if count:
-                click.echo(f"{name}: {count} {words}", err=True)
-        if elders.advice:
-            click.echo(f"{name}: {elders.advice}", err=True)
+        gone = [f"{len(elders.gone)} elders gone from MongoDB"] if elders.gone else []
+        for line in [*elders.unusual(), *gone]:
+            click.echo(f"{name}: {line}", err=True)
 
 
 def _fresh_lines(plan: Plan, with_fresh: bool) -> Iterable[str]:

@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
-from dagster._utils.schedules import is_valid_cron_string
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
+from agent_assets.dagster_internals import is_valid_cron_string
 from agent_assets.errors import ConfigError
 from agent_assets.settings import load_settings
-from agent_assets.strict_model import StrictModel
+from agent_assets.strict_model import StrictModel, read_yaml
 
 
 class NightlyConfig(StrictModel):
@@ -127,20 +126,8 @@ def load_automation(path: Path | None = None) -> AutomationConfig:
     """
     path = path or load_settings().automation
     try:
-        return AutomationConfig.model_validate(
-            yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        )
+        return read_yaml(AutomationConfig, path)
     except FileNotFoundError:
         raise ConfigError(
             f"{path} is missing.", next_step="restore it, or unset AGENT_ASSETS_AUTOMATION."
         ) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"{path} is not valid YAML: {error}.", next_step="correct the file."
-        ) from None
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_input=False)
-        )
-        raise ConfigError(f"{path} is wrong: {problems}.", next_step="correct the file.") from None

@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.execution.submit_asset_runs import RunRequestExecutionData, submit_asset_run
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from agent_assets.automation.execute import (
     Order,
@@ -22,6 +19,12 @@ from agent_assets.automation.execute import (
     progress_line,
     report_outcome,
     show_lines,
+)
+from agent_assets.dagster_internals import (
+    RunRequestExecutionData,
+    WorkspaceFileTarget,
+    WorkspaceProcessContext,
+    submit_asset_run,
 )
 from agent_assets.runs.device_queue import WAITING_STAGE, DeviceQueue, is_waiting, read_queue
 from agent_assets.runs.instance import heartbeat_at

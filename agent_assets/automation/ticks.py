@@ -190,14 +190,7 @@ def _message(
             f"{snapshot.unsettled} elders changed a moment ago and are left to a later tick"
         )
     for name, elders in snapshot.elders.items():
-        odd = {
-            "ids that cannot be used": elders.invalid_ids,
-            "ids or profiles twice": elders.duplicate_profiles,
-            "elders without a usable answer": len(elders.unusable),
-            "elders still to be read": len(elders.unread),
-        }
-        parts += [f"{name}: {count} {words}" for words, count in odd.items() if count]
-        parts += [f"{name}: {elders.advice}"] if elders.advice else []
+        parts += [f"{name}: {line}" for line in elders.unusual()]
     parts += list(snapshot.problems)
     return "; ".join(parts) + f" ({snapshot.seconds:.1f} s)"
 

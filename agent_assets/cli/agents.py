@@ -1,13 +1,20 @@
 """One agent: asking it, its training rows, its traces."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal, TextIO, TypeVar
 
 import click
 
 from agent_assets.settings import load_settings
 
-_COUNT = click.IntRange(1)
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def _count(name: str, default: int, meaning: str) -> Callable[[Command], Command]:
+    return click.option(
+        name, type=click.IntRange(1), default=default, show_default=True, help=meaning
+    )
 
 
 @click.command()
@@ -15,13 +22,7 @@ _COUNT = click.IntRange(1)
 @click.argument("question")
 @click.option("--model", help="Ask this model instead of the agent's trained one.")
 @click.option("--base-url", help="OpenAI-compatible endpoint of --model. Default: OPENAI_BASE_URL.")
-@click.option(
-    "--max-tokens",
-    type=_COUNT,
-    default=512,
-    show_default=True,
-    help="Most tokens of one model turn.",
-)
+@_count("--max-tokens", 512, "Most tokens of one model turn.")
 def ask(
     agent: str, question: str, model: str | None, base_url: str | None, max_tokens: int
 ) -> None:
@@ -91,13 +92,7 @@ def export_training_rows(agent: str, form: str, output: TextIO) -> None:
 @click.argument("trace_id", required=False)
 @click.option("--elder", help="Only traces of this elder.")
 @click.option("--pipeline", help="Only traces of this pipeline.")
-@click.option(
-    "--limit",
-    type=_COUNT,
-    default=20,
-    show_default=True,
-    help="How many of the latest traces to list.",
-)
+@_count("--limit", 20, "How many of the latest traces to list.")
 def traces(trace_id: str | None, elder: str | None, pipeline: str | None, limit: int) -> None:
     """List traces of model calls, tool calls and evaluations, or show the one whose id starts with
     TRACE_ID.

@@ -16,7 +16,6 @@ from agent_assets.cli.finding import Finding
 from agent_assets.mongo.embedded.mongod import open_mongod
 from agent_assets.privacy import exposures
 from agent_assets.runs.history_secrets import old_secrets
-from agent_assets.serving.dagster_web import dagster_url
 from agent_assets.serving.neighbours import is_loopback
 from agent_assets.settings import Settings
 
@@ -105,7 +104,7 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
             detail=detail,
             fix="stop that version of `agent-assets up`, and start this one",
         )
-    url = dagster_url()
+    url = settings.dagster_url
     if _answers_to_any_name(url):
         detail = f"{url} answers to any Host: a web page can read it and start runs"
         yield _open(

@@ -7,15 +7,16 @@ import click
 from agent_assets.settings import load_settings
 
 _PORT = click.IntRange(1, 65_535)
-
-
-@click.command()
-@click.option(
+_ELDERS = click.option(
     "--elder",
     "elders",
     multiple=True,
     help="Only these of the six sample elders (repeatable). Default: three.",
 )
+
+
+@click.command()
+@_ELDERS
 def demo(elders: tuple[str, ...]) -> None:
     """Train and score the sample agents through Dagster; again at once, everything is reused."""
     from agent_assets.demo.run import run_demo
@@ -48,12 +49,7 @@ def up(port: int, api_port: int) -> None:
 
 
 @click.command()
-@click.option(
-    "--elder",
-    "elders",
-    multiple=True,
-    help="Only these of the six sample elders (repeatable). Default: three.",
-)
+@_ELDERS
 def seed(elders: tuple[str, ...]) -> None:
     """Write the sample elders into MongoDB; documents that are already there unchanged are left
     alone.

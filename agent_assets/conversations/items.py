@@ -6,7 +6,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from agent_assets.conversations.messages import JsonObject, Message, canonical_json
+from agent_assets.conversations.messages import (
+    JsonObject,
+    Message,
+    write_json_lines,
+)
 
 ItemKind = Literal["tool", "recall_open", "recall_closed", "abstention", "conversation"]
 WordingKind = Literal["seen", "unseen"]
@@ -52,9 +56,7 @@ class EvalItem:
 
 def write_items(path: Path, items: Iterable[EvalItem]) -> None:
     """Write items as canonical JSON lines, in the given order."""
-    path.write_text(
-        "".join(canonical_json(asdict(item)) + "\n" for item in items), encoding="utf-8"
-    )
+    write_json_lines(path, map(asdict, items))
 
 
 def read_items(path: Path) -> list[EvalItem]:

@@ -3,7 +3,8 @@ to these.
 """
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,11 @@ def canonical_text_json(value: object) -> bytes:
     import orjson  # engine environments have this module, and not that library
 
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def write_json_lines(path: Path, values: Iterable[object]) -> None:
+    """Write values as canonical JSON, one a line."""
+    path.write_text("".join(canonical_json(value) + "\n" for value in values), encoding="utf-8")
 
 
 def read_json_lines(path: Path) -> list[Any]:
@@ -97,6 +103,21 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None  # set on role "tool" only
     usage: Usage | None = field(default=None, compare=False)
+
+
+def message_fields(message: Message) -> JsonObject:
+    """A message as an object without what is empty: `Message(**fields)` makes it again, but for its
+    calls, which are objects, too.
+    """
+    return {name: value for name, value in asdict(message).items() if value}
+
+
+def said_and_called(message: Message) -> JsonObject:
+    """A message as people read it in a file: role, content, and calls without their ids."""
+    calls = [{"name": call.name, "arguments": call.arguments} for call in message.tool_calls]
+    return {"role": message.role, "content": message.content} | (
+        {"tool_calls": calls} if calls else {}
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.conversations.row_parts import openai_tools
@@ -70,7 +73,7 @@ def check_schema(tool: ToolSchema) -> list[str]:
     problems += [
         f"$ref {target!r} has no target"
         for target in _references(schema)
-        if not _has_target(schema, target)
+        if referenced(schema, target) is None
     ]
     missing = sorted(set(schema.get("required", ())) - set(schema.get("properties", {})))
     return problems + [
@@ -147,6 +150,17 @@ def in_parameter_order(arguments: JsonObject, schema: JsonObject) -> JsonObject:
     return _ordered(arguments, schema, schema)  # type: ignore[no-any-return]
 
 
+def referenced(root: JsonObject, reference: str) -> Any:
+    """What a `$ref` such as `#/$defs/Day` points at; None for nothing, and for what lies elsewhere:
+    nothing is fetched.
+    """
+    resource = DRAFT202012.create_resource(root)
+    try:
+        return Registry().with_resource("", resource).resolver().lookup(reference).contents
+    except (Unresolvable, ValueError):  # a step into a list that is no number is a ValueError
+        return None
+
+
 def strict_openai_tools(tools: Sequence[ToolSchema]) -> list[JsonObject]:
     """As `openai_tools`, closed to unknown arguments, properties in `parameter_order`, `strict`
     where schemas allow it.
@@ -185,7 +199,7 @@ def _properties_in_order(schema: Any) -> Any:
 
 def _ordered(value: object, schema: Any, root: JsonObject) -> Any:
     if isinstance(schema, dict) and isinstance(schema.get("$ref"), str):
-        schema = _target(root, schema["$ref"])
+        schema = referenced(root, schema["$ref"])
     if not isinstance(schema, dict):
         schema = {}
     if isinstance(value, list):
@@ -240,22 +254,3 @@ def _references(schema: Any) -> list[str]:
     return own + [
         target for key, value in schema.items() if key not in _DATA for target in _references(value)
     ]
-
-
-def _has_target(schema: JsonObject, target: str) -> bool:
-    return _target(schema, target) is not None
-
-
-def _target(schema: JsonObject, target: str) -> Any:
-    """What a local reference such as `#/$defs/Day` points at; None for nothing, and for references
-    to elsewhere.
-    """
-    if not target.startswith("#"):
-        return None
-    node: Any = schema
-    for part in filter(None, target[1:].split("/")):
-        name = part.replace("~1", "/").replace("~0", "~")
-        if not isinstance(node, dict) or name not in node:
-            return None
-        node = node[name]
-    return node

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.errors import EngineMissing
-from agent_assets.settings import REPOSITORY, load_settings
+from agent_assets.settings import REPOSITORY, load_settings, whole_environment
 
 ENGINE_NAMES = ("cpu", "gpu")
 _NEEDED = {
@@ -118,7 +118,7 @@ def engine_environment(
     extra: Mapping[str, str],
     *,
     search_path: Path = REPOSITORY,
-    source: Mapping[str, str] = os.environ,
+    source: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Environment variables of an engine process: the harmless part of `source`, our settings, then
     `extra`.
@@ -127,7 +127,7 @@ def engine_environment(
     """
     passed = {
         name: value
-        for name, value in source.items()
+        for name, value in (whole_environment() if source is None else source).items()
         if name in _PASSED or name.startswith(_PASSED_PREFIXES)
     }
     return (

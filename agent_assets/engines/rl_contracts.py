@@ -15,26 +15,15 @@ from agent_assets.engines.contracts import (
     WeightsLoaded,
 )
 
-# -- rl_trainer: one policy-gradient step per request, for as long as rollouts go on elsewhere
-
 
 @dataclass(frozen=True, kw_only=True)
-class TrainerParams:
-    """Hyper-parameters of `RlConfig`, and where things lie.
+class HyperParams:
+    """How a policy learns: fields of `RlConfig`, whichever program trains.
 
     Args:
-        checkpoints: folder of checkpoints by step (`0000` is the adapter that training starts
-            from).
-        start_step: checkpoint to go on from.
-        requests: folder where the caller puts `request-NNNN.json`, each a `LearnRequest`; NNNN is
-            the step to make.
         max_tokens: tokens of one turn; the constant length of `dr_grpo`.
     """
 
-    model_dir: Path
-    checkpoints: Path
-    start_step: int
-    requests: Path
     precision: Precision
     learning_rate: float
     advantage: Advantage
@@ -43,6 +32,28 @@ class TrainerParams:
     max_grad_norm: float
     max_tokens: int
     seed: int
+
+
+# -- rl_trainer: one policy-gradient step per request, for as long as rollouts go on elsewhere
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerParams:
+    """How to learn, and where things lie.
+
+    Args:
+        checkpoints: folder of checkpoints by step (`0000` is the adapter that training starts
+            from).
+        start_step: checkpoint to go on from.
+        requests: folder where the caller puts `request-NNNN.json`, each a `LearnRequest`; NNNN is
+            the step to make.
+    """
+
+    model_dir: Path
+    checkpoints: Path
+    start_step: int
+    requests: Path
+    learning: HyperParams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +113,7 @@ class LearnReply(ProgramMessage):
 
 @dataclass(frozen=True, kw_only=True)
 class GrpoParams:
-    """Hyper-parameters of `RlConfig`, and where things lie.
+    """How to learn, and where things lie.
 
     Args:
         rows_file: a row in the swift format per group, in the order of use, with its place as
@@ -125,16 +136,9 @@ class GrpoParams:
     vllm: bool
     rollout_server: str | None
     group_port: int | None
-    precision: Precision
-    learning_rate: float
-    advantage: Advantage
-    clip: float
-    kl: float
-    max_grad_norm: float
+    learning: HyperParams
     max_turns: int
-    max_tokens: int
     max_model_len: int
-    seed: int
     rollouts_per_scenario: int
     scenarios_per_step: int
     keep_checkpoints: int

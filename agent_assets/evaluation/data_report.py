@@ -10,16 +10,10 @@ from dataclasses import dataclass
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.conversations.rendered import Rendered, RowRenderer
-from agent_assets.evaluation.pages import page_environment
+from agent_assets.evaluation.pages import KINDS, page_environment
 
 SAMPLES_PER_KIND = 6
 _BINS = 24
-_KINDS = {
-    "tool": "Tool call",
-    "recall_open": "Recall with tools",
-    "recall_closed": "Recall without tools",
-    "abstention": "Never told",
-}
 
 
 @dataclass(frozen=True)
@@ -117,7 +111,7 @@ def data_report(
             ),
             tools=_bars(coverage["calls_by_tool"]),
             kinds=_bars(
-                {_KINDS.get(kind, kind): count for kind, count in coverage["by_kind"].items()}
+                {KINDS.get(kind, kind): count for kind, count in coverage["by_kind"].items()}
             ),
             languages=_bars(coverage["by_language"]),
             memories=_bars(Counter(source for row in rows for source in row["sources"])),

@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.evaluation.report import percent
+from agent_assets.html_pages import html_environment
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+KINDS = {
+    "tool": "Tool call",
+    "recall_open": "Recall with tools",
+    "recall_closed": "Recall without tools",
+    "abstention": "Never told",
+    "conversation": "Conversation",
+}
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 @cache
 def page_environment() -> "Environment":
     """Jinja environment of the pages, with the filters all of them use."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html_environment(TEMPLATES)
     environment.filters |= {
         "percent": percent,
         "number": number_text,

@@ -14,7 +14,7 @@ from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import Message
 from agent_assets.evaluation import metrics
 from agent_assets.evaluation.metrics import ItemResult
-from agent_assets.evaluation.pages import TEMPLATES, page_environment, script_hash
+from agent_assets.evaluation.pages import KINDS, TEMPLATES, page_environment, script_hash
 from agent_assets.evaluation.report import HeadlineRow, headline_rows, percent, system_label
 from agent_assets.evaluation.report_schema import Report
 
@@ -25,13 +25,6 @@ _OUTCOMES = {
     "right": "Right in both",
     "wrong": "Wrong in both",
     "failed": "Not scored",
-}
-_KINDS = {
-    "tool": "Tool call",
-    "recall_open": "Recall with tools",
-    "recall_closed": "Recall without tools",
-    "abstention": "Never told",
-    "conversation": "Conversation",
 }
 
 
@@ -109,7 +102,7 @@ def render_report(
         ],
         kinds=[
             (kind, label)
-            for kind, label in _KINDS.items()
+            for kind, label in KINDS.items()
             if any(item.kind == kind for item in items)
         ],
         training_counts={
@@ -135,7 +128,7 @@ def _item_views(
         ]
         gold = [Step(call["name"], _pretty(call["arguments"])) for call in item.gold_calls]
         views.append(
-            ItemView(item, _KINDS.get(item.kind, item.kind), _outcome(answers), gold, answers)
+            ItemView(item, KINDS.get(item.kind, item.kind), _outcome(answers), gold, answers)
         )
     return views
 

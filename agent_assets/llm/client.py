@@ -12,8 +12,15 @@ import random
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_before_delay,
+    wait_exponential,
+)
 
 from agent_assets.agent.tracing import span
 from agent_assets.conversations.messages import JsonObject, Usage
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
     from openai.types.chat.chat_completion import Choice
 
 _TRANSIENT = {408, 409, 425, 429}  # and every 5xx
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_PAUSE = wait_exponential(multiplier=0.5, max=30.0)
 _CHARACTERS_PER_TOKEN = 3
 
 
@@ -54,6 +61,27 @@ class LlmAnswer:
     choice: "Choice"
     usage: Usage
     cached: bool
+
+
+class _Unanswered(Exception):
+    """A try that failed, and may succeed later. Always handled.
+
+    Args:
+        wanted: seconds that the server asks to wait.
+    """
+
+    def __init__(self, why: str, wanted: float = 0.0) -> None:
+        super().__init__(why)
+        self.wanted = wanted
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds before the next try: as the server asks, at least a pause that grows, and differs
+    between those who failed together.
+    """
+    error = state.outcome.exception() if state.outcome is not None else None
+    wanted = error.wanted if isinstance(error, _Unanswered) else 0.0
+    return max(wanted, _PAUSE(state) * random.uniform(0.5, 1.0))
 
 
 class LlmClient:
@@ -85,12 +113,7 @@ class LlmClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Let requests under way finish, so that nothing paid for is lost; start none anew."""
         self._closing.set()
         waiting = list(self._under_way.values())
@@ -143,42 +166,52 @@ class LlmClient:
 
     async def _request(self, key: str, request: JsonObject) -> JsonObject:
         """Ask until there is an answer, and keep it."""
+        tries = AsyncRetrying(
+            retry=retry_if_exception_type(_Unanswered),
+            wait=_wait,
+            stop=self._is_over,
+            sleep=self._pause,
+            before_sleep=self._count_retry,
+            reraise=True,
+        )
+        try:
+            return await tries(self._try, key, request)
+        except _Unanswered as error:
+            raise LlmUnavailable(
+                f"The model {self.endpoint.model} gave no answer in "
+                f"{tries.statistics['attempt_number']} tries (the last: {error}).",
+                next_step="materialize again when it answers: every answer so far is kept. "
+                "llm.give_up_s says how long one answer is waited for.",
+            ) from None
+
+    async def _try(self, key: str, request: JsonObject) -> JsonObject:
+        """Ask once.
+
+        Raises:
+            _Unanswered: there may be an answer later.
+            LlmRefused: there will be none.
+        """
         from openai import APIConnectionError, APIStatusError
 
-        deadline = time.monotonic() + self.config.give_up_s
-        for attempt in range(1_000_000):
-            self.spending.begin_request()
-            self.spending.retries += attempt > 0
-            wanted = 0.0
-            try:
-                return self._keep(key, request, await self._send(request))
-            except BadCompletion as error:
-                why = str(error)
-            except APIStatusError as error:
-                if error.status_code not in _TRANSIENT and error.status_code < 500:
-                    raise self._refused(error) from None
-                if error.code == "insufficient_quota":
-                    raise self._refused(error) from None
-                why, wanted = (
-                    f"HTTP {error.status_code}",
-                    retry_after(error.response, now=time.time()),
-                )
-            except APIConnectionError as error:  # a time-out is one of these
-                why = type(error).__name__
-            pause = max(
-                wanted,
-                min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt) * random.uniform(0.5, 1.0),
-            )
-            if self._closing.is_set() or time.monotonic() + pause > deadline:
-                break
-            await self._pause(pause)
-        raise LlmUnavailable(
-            f"The model {self.endpoint.model} gave no answer in {attempt + 1} tries (the last: "
-            f"{why}).",
-            next_step="materialize again when it answers: every answer so far is kept. "
-            "llm.give_up_s says how long "
-            "one answer is waited for.",
-        )
+        self.spending.begin_request()
+        try:
+            return self._keep(key, request, await self._send(request))
+        except BadCompletion as error:
+            raise _Unanswered(str(error)) from None
+        except APIStatusError as error:
+            later = error.status_code in _TRANSIENT or error.status_code >= 500
+            if not later or error.code == "insufficient_quota":
+                raise self._refused(error) from None
+            wanted = retry_after(error.response, now=time.time())
+            raise _Unanswered(f"HTTP {error.status_code}", wanted) from None
+        except APIConnectionError as error:  # a time-out is one of these
+            raise _Unanswered(type(error).__name__) from None
+
+    def _is_over(self, state: RetryCallState) -> bool:
+        return self._closing.is_set() or stop_before_delay(self.config.give_up_s)(state)
+
+    def _count_retry(self, _: RetryCallState) -> None:
+        self.spending.retries += 1
 
     async def _send(self, request: JsonObject) -> str:
         """One try; the body of the reply.

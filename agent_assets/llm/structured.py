@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.errors import LlmError, LlmRefused
 from agent_assets.llm.client import LlmClient
+from agent_assets.strict_model import validation_problems
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -55,12 +56,12 @@ def strict_schema(schema: JsonObject) -> JsonObject:
     return cast(JsonObject, _strict(schema))
 
 
-def json_part(text: str) -> str:
+def json_part(text: str, brackets: str = "{}[]") -> str:
     """The JSON in a text that may be in a code fence or between sentences: from its first to its
     last bracket.
     """
-    starts = [place for bracket in "{[" if (place := text.find(bracket)) >= 0]
-    end = max(text.rfind("}"), text.rfind("]"))
+    starts = [place for bracket in brackets[::2] if (place := text.find(bracket)) >= 0]
+    end = max(text.rfind(bracket) for bracket in brackets[1::2])
     return text[min(starts) : end + 1] if starts and end >= 0 else text
 
 
@@ -86,10 +87,7 @@ async def _ask(client: LlmClient, messages: list[JsonObject], name: str, schema:
 
 
 def _explain(error: ValidationError) -> str:
-    problems = "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the answer'}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_input=False)[:5]
-    )
+    problems = "; ".join(validation_problems(error, whole="the answer")[:5])
     return (
         f"That does not fit: {problems[:_MAX_ERROR_CHARS]}. Answer again, with the whole "
         "JSON "

@@ -17,7 +17,7 @@ from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.database import Database
-from pymongo.errors import OperationFailure
+from pymongo.errors import PyMongoError
 
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import canonical_text_json
@@ -31,7 +31,7 @@ from agent_assets.mongo.answers import (
     make_profile,
 )
 from agent_assets.mongo.layout import MongoLayout, check_elder_id, elder_id_of, stored_id
-from agent_assets.mongo.retry import TRANSIENT, Document, Retry, refused, unavailable, with_retries
+from agent_assets.mongo.retry import Document, Retry, with_retries
 
 MAX_ANSWER_CHARS = 20_000
 BINARY_ORDER = Collation(
@@ -178,27 +178,45 @@ def _groups(
     """Answers by stored elder id. A lost connection is resumed after the last elder that was read
     to the end.
     """
-    name = layout.answers.elder
-    elder_of = partial(dig, path=name) if "." in name else itemgetter(name)
-    after: Stored | None = None
-    failures = 0
-    while True:
-        resumed = condition if after is None else {**condition, "$gt": after}
+    groups = _Groups(db, layout, condition)
+    try:
+        while (group := with_retries(db.client, groups.read_next, retry)) is not None:
+            yield group
+    finally:
+        groups.close()
+
+
+class _Groups:
+    """One cursor over answers, opened anew behind the last elder after a failure."""
+
+    def __init__(self, db: Database[Document], layout: MongoLayout, condition: Document) -> None:
+        name = layout.answers.elder
+        self._elder_of = partial(dig, path=name) if "." in name else itemgetter(name)
+        self._db, self._layout, self._condition = db, layout, condition
+        self._cursor: Cursor[Document] | None = None
+        self._groups: Iterator[tuple[Stored, Iterator[Document]]] = iter(())
+
+    def read_next(self) -> tuple[Stored, list[Document]] | None:
+        """The answers of the next elder; None at the end."""
+        if self._cursor is None:
+            self._cursor = _answers_cursor(self._db, self._layout, self._condition)
+            self._groups = groupby(self._cursor, key=self._elder_of)
         try:
-            with _answers_cursor(db, layout, resumed) as cursor:
-                for stored, documents in groupby(cursor, key=elder_of):
-                    whole = list(documents)
-                    failures = 0
-                    yield stored, whole
-                    after = stored
-            return
-        except TRANSIENT as error:
-            failures += 1
-            if failures >= retry.attempts:
-                raise unavailable(db.client, error, failures) from error
-        except OperationFailure as error:
-            raise refused(db.client, error) from error
-        retry.wait(failures)
+            stored, documents = next(self._groups, (None, ()))
+            if stored is None:
+                return None
+            answers = list(documents)
+        except PyMongoError:
+            self.close()
+            raise
+        self._condition = {**self._condition, "$gt": stored}
+        return stored, answers
+
+    def close(self) -> None:
+        """Let the server forget the cursor."""
+        if self._cursor is not None:
+            self._cursor.close()
+            self._cursor = None
 
 
 def _answers_cursor(

@@ -2,7 +2,6 @@
 the password.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from pymongo.errors import (
     OperationFailure,
     PyMongoError,
 )
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from agent_assets.errors import AgentAssetsError, ConfigError, MongoUnavailable
 
@@ -41,9 +41,14 @@ class Retry:
     first_wait_s: float = 0.5
     longest_wait_s: float = 8.0
 
-    def wait(self, failures: int) -> None:
-        """Sleep before the try that follows `failures` failures in a row."""
-        time.sleep(min(self.first_wait_s * 2 ** (failures - 1), self.longest_wait_s))
+    def retrying(self) -> Retrying:
+        """What calls a function so."""
+        return Retrying(
+            retry=retry_if_exception_type(TRANSIENT),
+            wait=wait_exponential(multiplier=self.first_wait_s, max=self.longest_wait_s),
+            stop=stop_after_attempt(self.attempts),
+            reraise=True,
+        )
 
 
 def connect(uri: str, *, server_selection_timeout_ms: int = 5000) -> MongoClient[Document]:
@@ -109,20 +114,17 @@ def with_retries(
     Raises:
         MongoUnavailable: it did not answer in `retry.attempts` tries, or refused the user.
     """
-    failures = 0
-    while True:
-        try:
-            return work()
-        except TRANSIENT as error:
-            failures += 1
-            if failures >= retry.attempts:
-                raise unavailable(client, error, failures) from error
-        except OperationFailure as error:
-            raise refused(client, error, writing=writing) from error
-        retry.wait(failures)
+    try:
+        return retry.retrying()(work)
+    except TRANSIENT as error:
+        raise _unavailable(client, error, retry.attempts) from error
+    except OperationFailure as error:
+        raise _refused(client, error, writing=writing) from error
 
 
-def unavailable(client: MongoClient[Document], error: PyMongoError, tries: int) -> MongoUnavailable:
+def _unavailable(
+    client: MongoClient[Document], error: PyMongoError, tries: int
+) -> MongoUnavailable:
     """The error to raise when MongoDB did not answer `tries` times in a row."""
     return MongoUnavailable(
         f"MongoDB at {_addresses(client)} did not answer in {tries} tries "
@@ -132,7 +134,7 @@ def unavailable(client: MongoClient[Document], error: PyMongoError, tries: int) 
     )
 
 
-def refused(
+def _refused(
     client: MongoClient[Document], error: OperationFailure, *, writing: bool = False
 ) -> AgentAssetsError:
     """The error to raise when MongoDB answered, but not with data."""

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import yaml
-from dagster.components.core.component_tree import (
-    ComponentTreeException,
-)  # the public names do not list it
-from dagster_shared.check import CheckError
-from dagster_shared.error import DagsterUnresolvableSymbolError
 from pydantic import ValidationError
 
+from agent_assets.dagster_internals import (
+    CheckError,
+    ComponentTreeException,
+    DagsterUnresolvableSymbolError,
+)
 from agent_assets.errors import AgentAssetsError, ConfigError
+from agent_assets.strict_model import validation_problems
 
 _LOADING = (
     ComponentTreeException,
@@ -56,14 +57,8 @@ def _told(error: BaseException) -> str | None:
             "YAML: "
             f"{error.problem}."
         )
-    # Its own text would quote the values, which may be secrets
     if isinstance(error, ValidationError):
-        places = [
-            (".".join(map(str, detail["loc"])).strip(), detail["msg"]) for detail in error.errors()
-        ]
-        return "; ".join(
-            f"{place}: {message.removeprefix('Value error, ')}" for place, message in places
-        )
+        return "; ".join(validation_problems(error, whole="the pipeline"))
     if isinstance(error, DagsterUnresolvableSymbolError | CheckError):
         return f"A defs.yaml below agent_assets/defs cannot be loaded: {error}"
     return None

@@ -81,6 +81,17 @@ class Elders:
     advice: str
     read: int
 
+    def unusual(self) -> list[str]:
+        """What a person should know about, a line each."""
+        counts = {
+            "ids that cannot be used": self.invalid_ids,
+            "ids or profiles twice": self.duplicate_profiles,
+            "elders without a usable answer": len(self.unusable),
+            "elders still to be read": len(self.unread),
+        }
+        lines = [f"{count} {words}" for words, count in counts.items() if count]
+        return [*lines, self.advice] if self.advice else lines
+
 
 def check_elders(
     source: ElderSource,

@@ -7,13 +7,15 @@ from typing import Any
 
 import dagster as dg
 from dagster import DagsterEventType
-from dagster._core.errors import DagsterInvalidInvocationError
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from sqlalchemy import select
 
+from agent_assets.dagster_internals import (
+    NOT_FINISHED_STATUSES,
+    DagsterInvalidInvocationError,
+    SqlEventLogStorage,
+    SqlEventLogStorageTable,
+    SqlRunStorage,
+)
 from agent_assets.planning.facts import Materialization
 
 FINGERPRINT_TAG = "agent_assets/fingerprint"

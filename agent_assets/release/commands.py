@@ -1,8 +1,6 @@
 """`agent-assets releases`, `rollback` and `promote`: from the store alone, without Dagster."""
 
-import getpass
 import json
-import os
 
 import click
 
@@ -18,7 +16,7 @@ from agent_assets.release.pointer import (
 )
 from agent_assets.release.records import Entry, Ledger, read_candidate
 from agent_assets.release.rollback import roll_back_release
-from agent_assets.settings import Settings
+from agent_assets.settings import Settings, this_user
 from agent_assets.store.artifact_store import ArtifactStore
 
 
@@ -128,11 +126,6 @@ def find_agent(store: ArtifactStore, name: str) -> Agent:
     raise ReleaseError(
         f"'{name[:80]}' has releases in several pipelines.", next_step=f"say which: {listed}."
     )
-
-
-def this_user() -> str:
-    """Who types, for the history."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def _row(store: ArtifactStore, agent: Agent) -> dict[str, object]:

@@ -7,18 +7,18 @@ below `.releases/dropped`. Writers take turns under a file lock and say what the
 current; one that is wrong about it changes nothing.
 """
 
-import fcntl
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
+from filelock import FileLock
 from pydantic import ValidationError
 
 from agent_assets.errors import ReleaseConflict, ReleaseError
 from agent_assets.release.records import STAGE, Action, Entry, Ledger, Verdict, read_candidate
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+from agent_assets.store.disk import file_lock
 from agent_assets.store.tombstones import incarnation_of
 
 FOLDER = ".releases"
@@ -294,13 +294,10 @@ def _update(store: ArtifactStore, agent: Agent, change: Callable[[Ledger], Ledge
         return after
 
 
-@contextmanager
-def _lock(store: ArtifactStore, agent: Agent) -> Iterator[None]:
+def _lock(store: ArtifactStore, agent: Agent) -> FileLock:
     path = store.workspace / ".locks" / f"release__{agent[0]}__{agent[1]}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return file_lock(path)
 
 
 def _glob(store: ArtifactStore, pattern: str) -> list[str]:

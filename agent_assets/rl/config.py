@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from agent_assets.engines.rl_contracts import HyperParams
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, NotInFingerprint, StrictModel
 
 # swift_grpo samples without requests that could be lost, and loads the base model's weights or
@@ -207,3 +208,16 @@ class RlConfig(StrictModel):
                 f"{other}"
             )
         return self
+
+    def hyper_params(self) -> HyperParams:
+        """What both programs that train a policy are told about learning."""
+        return HyperParams(
+            precision=self.precision,
+            learning_rate=self.learning_rate,
+            advantage=self.advantage,
+            clip=self.clip,
+            kl=self.kl,
+            max_grad_norm=self.max_grad_norm,
+            max_tokens=self.max_tokens,
+            seed=self.seed,
+        )

@@ -10,7 +10,6 @@ of a rollout that did its task by the verifiable measure (see `rewards`).
 """
 
 import asyncio
-import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from agent_assets.agent.chat_model import request_body
 from agent_assets.agent.tracing import span
@@ -25,8 +30,10 @@ from agent_assets.conversations.messages import ToolSchema, canonical_json
 from agent_assets.conversations.row_parts import openai_tools
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.llm.answer_cache import AnswerCache
+from agent_assets.llm.structured import json_part
 from agent_assets.rl.config import JudgeConfig, RewardWeights
 from agent_assets.rl.rollouts import Trajectory
+from agent_assets.settings import secret_variable
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -83,7 +90,7 @@ class Judge:
     """
 
     def __init__(self, config: JudgeConfig, weights: RewardWeights, *, cache: Path) -> None:
-        key = os.environ.get(config.api_key_env)
+        key = secret_variable(config.api_key_env)
         if not key:
             raise ConfigError(
                 f"The judge of reinforcement learning has no key: {config.api_key_env} is not set.",
@@ -162,27 +169,24 @@ class Judge:
             self.usage.cached += 1
             return {name: float(score) for name, score in known.items()}
         assert self._gate is not None
+        tries = AsyncRetrying(
+            retry=retry_if_exception_type((_BadJudgement, OpenAIError)),
+            wait=wait_exponential(multiplier=0.5),
+            stop=stop_after_attempt(self.config.attempts),
+            reraise=True,
+        )
         async with self._gate:
-            for attempt in range(self.config.attempts):
-                self._spend()
-                try:
-                    scores = await self._ask(client, messages, set(texts))
-                except (
-                    _BadJudgement,
-                    OpenAIError,
-                ):
-                    # Counted: the group is left out when all tries fail
-                    await asyncio.sleep(
-                        0.5 * 2**attempt if attempt + 1 < self.config.attempts else 0
-                    )
-                    continue
-                self._cache.write(key, scores)
-                return scores
-        return None
+            try:
+                scores: dict[str, float] = await tries(self._ask, client, messages, set(texts))
+            except (_BadJudgement, OpenAIError):
+                return None  # counted: the group is left out
+        self._cache.write(key, scores)
+        return scores
 
     async def _ask(
         self, client: "AsyncOpenAI", messages: list[Any], ids: set[str]
     ) -> dict[str, float]:
+        self._spend()
         with span(
             "judge_call", lambda: {"model": self.config.model, "messages": messages}
         ) as traced:
@@ -193,7 +197,7 @@ class Judge:
         self.usage.tokens += reply.usage.total_tokens if reply.usage is not None else 0
         text = (reply.choices[0].message.content or "") if reply.choices else ""
         try:
-            scores = _Scores.model_validate_json(text[text.find("{") : text.rfind("}") + 1]).scores
+            scores = _Scores.model_validate_json(json_part(text, "{}")).scores
         except ValidationError:
             raise _BadJudgement from None
         found = {score.trajectory_id: score.score for score in scores}

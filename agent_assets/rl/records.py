@@ -7,11 +7,16 @@ that was killed goes on from the last checkpoint with the records up to it.
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_assets.conversations.messages import JsonObject, canonical_json
+from agent_assets.conversations.messages import (
+    JsonObject,
+    canonical_json,
+    said_and_called,
+    write_json_lines,
+)
 from agent_assets.rl.advantages import has_zero_variance
 from agent_assets.rl.rollouts import OVER_LENGTH, Trajectory
 
@@ -87,7 +92,7 @@ def read_steps(folder: Path, *, last: int) -> list[TrainingStep]:
 
 def write_outcome(folder: Path, steps: Sequence[TrainingStep]) -> None:
     """Write curve.jsonl, and the best and worst trajectories of the run as trajectories.jsonl."""
-    _write_lines(folder / CURVE_FILE, (step.numbers for step in steps))
+    write_json_lines(folder / CURVE_FILE, (step.numbers for step in steps))
     ranked = sorted(
         (trajectory for step in steps for trajectory in step.trajectories),
         key=lambda trajectory: (
@@ -101,7 +106,7 @@ def write_outcome(folder: Path, steps: Sequence[TrainingStep]) -> None:
     shown = [{"rank": "best", **trajectory} for trajectory in ranked[:KEPT]] + [
         {"rank": "worst", **trajectory} for trajectory in worst
     ]
-    _write_lines(folder / TRAJECTORIES_FILE, shown)
+    write_json_lines(folder / TRAJECTORIES_FILE, shown)
 
 
 def zero_variance_share(steps: Sequence[TrainingStep]) -> float:
@@ -129,25 +134,9 @@ def _trajectory(step: int, trajectory: Trajectory) -> JsonObject:
         "components": dict(trajectory.reward.components) if trajectory.reward is not None else {},
         "stop_reason": trajectory.stop_reason,
         "gold_calls": trajectory.scenario.item.gold_calls,
-        "messages": [
-            {"role": message.role, "content": message.content}
-            | (
-                {
-                    "tool_calls": [
-                        {"name": c.name, "arguments": c.arguments} for c in message.tool_calls
-                    ]
-                }
-                if message.tool_calls
-                else {}
-            )
-            for message in trajectory.messages
-        ],
+        "messages": [said_and_called(message) for message in trajectory.messages],
     }
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return round(statistics.fmean(values), 6) if values else None
-
-
-def _write_lines(path: Path, values: Iterable[object]) -> None:
-    path.write_text("".join(canonical_json(value) + "\n" for value in values), encoding="utf-8")

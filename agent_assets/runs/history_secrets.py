@@ -9,7 +9,6 @@ what is fresh.
 """
 
 import hashlib
-import os
 import re
 import sqlite3
 import zlib
@@ -198,7 +197,7 @@ def _storages(settings: Settings) -> Iterator[_Storage]:
     for path in sorted(settings.dagster_home.rglob("*.db")):
         with closing(_Sqlite(path)) as storage:
             yield storage
-    if url := _postgres_url():
+    if url := settings.postgres_url:
         with closing(_Postgres(url)) as database:
             yield database
 
@@ -267,9 +266,5 @@ def _known(settings: Settings) -> tuple[str, ...]:
 
 
 def _marker(settings: Settings) -> Path:
-    storage = hashlib.sha256((_postgres_url() or "sqlite").encode()).hexdigest()[:8]
+    storage = hashlib.sha256((settings.postgres_url or "sqlite").encode()).hexdigest()[:8]
     return settings.secrets / f"history-cleaned-{storage}"
-
-
-def _postgres_url() -> str | None:
-    return os.environ.get("DAGSTER_POSTGRES_URL") or None

@@ -1,12 +1,11 @@
 """Opening an installation: its home, and the MongoDB that its processes use."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 
 from agent_assets.mongo.embedded.mongod import start_mongod
-from agent_assets.privacy import be_private
-from agent_assets.settings import Settings, load_settings, make_home
+from agent_assets.privacy import be_private, make_home
+from agent_assets.settings import Settings, load_settings, set_environment, whole_environment
 
 
 @contextlib.contextmanager
@@ -21,7 +20,7 @@ def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
     """
     be_private()
     make_home(settings)
-    environment = os.environ | {
+    environment = whole_environment() | {
         "DAGSTER_HOME": str(settings.dagster_home),
         "AGENT_ASSETS_HOME": str(settings.home),
         "AGENT_ASSETS_STORE": settings.store,
@@ -41,11 +40,5 @@ def mongodb_environment(settings: Settings) -> Iterator[Settings]:
     """As `mongodb`, for work in this process: the code location reads its settings from the
     environment everywhere.
     """
-    with mongodb(settings) as environment:
-        before = dict(os.environ)
-        os.environ.update(environment)
-        try:
-            yield load_settings()
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+    with mongodb(settings) as environment, set_environment(environment):
+        yield load_settings()

@@ -1,6 +1,5 @@
 """The Dagster instance of this installation: its folder, its settings, and opening it."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from agent_assets.privacy import make_home
 from agent_assets.runs.device_queue import GPU_POOL
-from agent_assets.settings import REPOSITORY, Settings, make_home
+from agent_assets.settings import REPOSITORY, Settings
 
 # QueuedRunCoordinatorDaemon.daemon_type(), whose module takes a second to import.
 _QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
@@ -32,7 +32,7 @@ def prepare_dagster_home(settings: Settings, *, devices: int | None = None) -> N
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     names = [
         "dagster.yaml",
-        *(["deploy/dagster-postgres.yaml"] if os.environ.get("DAGSTER_POSTGRES_URL") else []),
+        *(["deploy/dagster-postgres.yaml"] if settings.postgres_url else []),
     ]
     content = "\n".join((REPOSITORY / name).read_text(encoding="utf-8") for name in names)
     target = settings.dagster_home / "dagster.yaml"

@@ -11,10 +11,8 @@ import socket
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.dagster_run import (
-    IN_PROGRESS_RUN_STATUSES,
-)  # no public name lists these states
-from dagster._core.storage.tags import GRPC_INFO_TAG  # of a run that a code server starts
+
+from agent_assets.dagster_internals import GRPC_INFO_TAG, IN_PROGRESS_RUN_STATUSES
 
 PROCESS_TAG = "agent_assets/process"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

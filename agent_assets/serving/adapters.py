@@ -4,14 +4,13 @@ that is answering.
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from agent_assets.errors import AgentAssetsError, ServingError
+from agent_assets.serving.least_recent import Kept, LeastRecent
 
 log = logging.getLogger("agent_assets.serving")
 Load = Callable[[str, Path], Awaitable[None]]
@@ -20,12 +19,6 @@ Unload = Callable[[str], Awaitable[None]]
 
 class Busy(ServingError):
     """More is asked than can be answered now."""
-
-
-@dataclass
-class _Slot:
-    path: Path
-    in_flight: int = 0
 
 
 class AdapterPool:
@@ -39,10 +32,10 @@ class AdapterPool:
 
     def __init__(self, slots: int, load: Load, unload: Unload, *, wait_seconds: float) -> None:
         self._limit, self._load, self._unload, self._wait = slots, load, unload, wait_seconds
-        self._slots: OrderedDict[str, _Slot] = OrderedDict()
+        self._slots = LeastRecent[Path]()
         self._changing = asyncio.Lock()
         self._freed = asyncio.Event()
-        self._placing: set[asyncio.Task[_Slot]] = set()
+        self._placing: set[asyncio.Task[Kept[Path]]] = set()
 
     @property
     def loaded(self) -> dict[str, int]:
@@ -59,35 +52,28 @@ class AdapterPool:
             Busy: no slot became free in time.
             EngineFailed: the server refused the adapter.
         """
-        slot = self._slots.get(name)
-        if slot is not None:
-            slot.in_flight += 1
-        else:
-            slot = await self._placed(name, path)
-        if self._slots.get(name) is slot:
-            self._slots.move_to_end(name)
+        slot = self._slots.take(name) or await self._placed(name, path)
         try:
-            yield partial(self._lost, name, slot)
+            yield partial(self._slots.remove, name, slot)
         finally:
             self._let_go(slot)
 
     async def forget(self, name: str) -> None:
         """Unload an adapter that nobody uses; one that answers goes when its turn comes."""
         async with self._changing:
-            if name in self._slots and self._slots[name].in_flight == 0:
-                del self._slots[name]
-                await self._unload(name)
+            if slot := dict(self._slots.idle()).get(name):
+                await self._give_up(name, slot)
 
     async def restore(self) -> None:
         """Load everything again, into a server that started anew. What it does not take loses its
         slot: only who asks for that one is told.
         """
         async with self._changing:
-            for name, slot in list(self._slots.items()):
+            for name, slot in self._slots.items():
                 try:
-                    await self._load(name, slot.path)
+                    await self._load(name, slot.value)
                 except AgentAssetsError as error:
-                    del self._slots[name]
+                    self._slots.remove(name, slot)
                     fields = {
                         "adapter": name,
                         "error": type(error).__name__,
@@ -96,7 +82,7 @@ class AdapterPool:
                     log.warning("adapter is not loaded again", extra={"fields": fields})
             self._freed.set()
 
-    async def _placed(self, name: str, path: Path) -> _Slot:
+    async def _placed(self, name: str, path: Path) -> Kept[Path]:
         """A slot with this request in flight. What was begun is ended and remembered also when the
         caller leaves meanwhile: the server would hold an adapter that nobody here knows of.
         """
@@ -109,34 +95,27 @@ class AdapterPool:
             placing.add_done_callback(self._nobody_waits)
             raise
 
-    def _nobody_waits(self, placing: "asyncio.Task[_Slot]") -> None:
+    def _nobody_waits(self, placing: "asyncio.Task[Kept[Path]]") -> None:
         if not placing.cancelled() and placing.exception() is None:
             self._let_go(placing.result())
 
-    def _lost(self, name: str, slot: _Slot) -> None:
-        if self._slots.get(name) is slot:
-            del self._slots[name]
-
-    def _let_go(self, slot: _Slot) -> None:
+    def _let_go(self, slot: Kept[Path]) -> None:
         slot.in_flight -= 1
         self._freed.set()
 
-    async def _place(self, name: str, path: Path) -> _Slot:
+    async def _place(self, name: str, path: Path) -> Kept[Path]:
         async with self._changing:
-            if name not in self._slots:
+            slot = self._slots.take(name)
+            if slot is None:
                 while len(self._slots) >= self._limit:
                     await self._evict()
                 await self._load(name, path)
-                self._slots[name] = _Slot(path)
-            slot = self._slots[name]
-            slot.in_flight += 1  # before anybody else can evict it
-            return slot
+                slot = self._slots.put(name, path)
+            return slot  # in flight already: nobody else can evict it
 
     async def _evict(self) -> None:
-        idle = next((name for name, slot in self._slots.items() if slot.in_flight == 0), None)
-        if idle is not None:
-            del self._slots[idle]  # first, so that nobody takes it while the server forgets it
-            await self._unload(idle)
+        if idle := self._slots.idle():
+            await self._give_up(*idle[0])
             return
         self._freed.clear()
         try:
@@ -146,3 +125,7 @@ class AdapterPool:
                 f"All {self._limit} adapters are answering.",
                 next_step="try again, or raise inference.slots.",
             ) from None
+
+    async def _give_up(self, name: str, slot: Kept[Path]) -> None:
+        self._slots.remove(name, slot)  # first: nobody takes it while the server forgets it
+        await self._unload(name)

@@ -16,7 +16,7 @@ from agent_assets.serving.answering import Answering
 from agent_assets.serving.browsers import Pages
 from agent_assets.serving.config import ServingConfig
 from agent_assets.serving.context import Services
-from agent_assets.serving.dagster_web import DagsterWeb, dagster_url
+from agent_assets.serving.dagster_web import DagsterWeb
 from agent_assets.serving.door import Door
 from agent_assets.serving.guard import Guard, Metrics, RateLimit
 from agent_assets.serving.inference import Inference
@@ -101,7 +101,7 @@ def _services(settings: Settings, config: ServingConfig) -> Services:
         released=released,
         inference=inference,
         answering=Answering(released, inference, config.answers, pipeline_of, logs),
-        jobs=Jobs(settings, DagsterWeb(dagster_url(), seal)),
+        jobs=Jobs(settings, DagsterWeb(settings.dagster_url, seal)),
         tokens=tokens,
         door=Door(tokens, seal),
         metrics=Metrics(),

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from agent_assets.errors import ConfigError
-from agent_assets.strict_model import StrictModel
+from agent_assets.strict_model import StrictModel, read_yaml
 
 FILE = Path(__file__).resolve().parent.parent / "defs" / "serving.yaml"
 
@@ -80,11 +78,4 @@ def load_serving(path: Path = FILE) -> ServingConfig:
     Raises:
         ConfigError: the file is not YAML, or names what does not exist.
     """
-    if not path.is_file():
-        return ServingConfig()
-    try:
-        return ServingConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(
-            f"{path} is wrong: {error}", next_step="correct it; see serving/config.py."
-        ) from None
+    return read_yaml(ServingConfig, path) if path.is_file() else ServingConfig()

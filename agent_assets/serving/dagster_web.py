@@ -1,6 +1,5 @@
 """Dagster's web server as the HTTP API uses it: GraphQL over HTTP, with the ticket of a service."""
 
-import os
 from typing import Any
 
 import httpx
@@ -72,8 +71,3 @@ class DagsterWeb:
             )
         except httpx.HTTPError:
             return False
-
-
-def dagster_url() -> str:
-    """Where the web server of this installation listens (AGENT_ASSETS_DAGSTER_URL)."""
-    return os.environ.get("AGENT_ASSETS_DAGSTER_URL") or "http://127.0.0.1:3000"

@@ -19,7 +19,7 @@ from agent_assets.runs.device_queue import (
     holds_device,
     wants_device,
 )
-from agent_assets.runs.run_progress import words
+from agent_assets.runs.run_progress import RunEvents, reported, stage_of, words
 
 # Rough seconds of each stage on two CPU cores: they weigh the stages against each other.
 _TYPICAL = {
@@ -52,13 +52,12 @@ class Fold:
     def add(self, event: dg.DagsterEvent, at: float) -> None:
         """Take in the next event."""
         if event.event_type == DagsterEventType.STEP_START and event.step_key:
-            self.stage, self.detail = event.step_key.split("__")[-1], {}
+            self.stage, self.detail = stage_of(event), {}
             self._log(at, f"{self.stage} started")
         elif event.event_type == DagsterEventType.ASSET_OBSERVATION:
-            metadata = event.asset_observation_data.asset_observation.metadata
-            values = {name: value.value for name, value in metadata.items()}
+            values = reported(event)
             self.detail = {
-                name: float(v) for name, v in values.items() if isinstance(v, int | float)
+                name: float(value) for name, value in values.items() if not isinstance(value, str)
             }
             # The time spent so far says nothing about the time left
             if values.get("stage") == WAITING_STAGE:
@@ -67,10 +66,10 @@ class Fold:
                 return
         elif (
             event.event_type in (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_SKIPPED)
-            and event.step_key
+            and (stage := stage_of(event)) is not None
         ):
-            self.done.add(event.step_key.split("__")[-1])
-            self._log(at, f"{event.step_key.split('__')[-1]} done")
+            self.done.add(stage)
+            self._log(at, f"{stage} done")
         elif event.event_type == DagsterEventType.STEP_FAILURE:
             self.error = _message(event.step_failure_data.error) or "failed"
             self._log(at, f"{self.stage} failed")
@@ -120,15 +119,8 @@ def job_progress(
     run is there.
     """
     fold = Fold(sorted(key.path[-1] for key in run.asset_selection or ()))
-    cursor = None
-    while True:
-        batch = instance.get_records_for_run(run.run_id, cursor=cursor, limit=1000)
-        for record in batch.records:
-            if record.event_log_entry.dagster_event is not None:
-                fold.add(record.event_log_entry.dagster_event, record.event_log_entry.timestamp)
-        cursor = batch.cursor
-        if not batch.has_more:
-            break
+    for event, at in RunEvents(run.run_id).read(instance):
+        fold.add(event, at)
     status = job_status(run)
     waiting = waits_for_device(run)
     left = None if status in OVER else fold.time_left(time.time())

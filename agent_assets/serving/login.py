@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from agent_assets.html_pages import html_environment
 from agent_assets.serving.door import LOGIN_SECONDS, Door
 from agent_assets.serving.tokens import Caller, Denied
 
@@ -150,12 +151,4 @@ def _style() -> str:
 
 @cache
 def _template() -> "Template":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    return environment.get_template("login.html.jinja")
+    return html_environment(_TEMPLATES).get_template("login.html.jinja")

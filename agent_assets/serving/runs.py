@@ -23,8 +23,8 @@ def open_runs_of(instance: "dg.DagsterInstance", agent: str) -> "list[dg.Dagster
     people start in the Dagster UI, are looked for among the latest runs.
     """
     import dagster as dg
-    from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
+    from agent_assets.dagster_internals import NOT_FINISHED_STATUSES
     from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
 
     statuses = list(NOT_FINISHED_STATUSES)
@@ -41,7 +41,8 @@ def open_runs(instance: "dg.DagsterInstance") -> "tuple[int, list[dg.DagsterRun]
     """
     import dagster as dg
     from dagster import DagsterRunStatus
-    from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+    from agent_assets.dagster_internals import NOT_FINISHED_STATUSES
 
     waiting = {DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED}
     going_on = [status for status in NOT_FINISHED_STATUSES if status not in waiting]

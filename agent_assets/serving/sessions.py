@@ -4,7 +4,6 @@ idlest closed first.
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from functools import partial
 from agent_assets.agent.mcp.toolbox import Toolbox
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema
 from agent_assets.errors import AgentAssetsError, ToolServerError
+from agent_assets.serving.least_recent import Kept, LeastRecent
 
 log = logging.getLogger("agent_assets.serving")
 Open = Callable[[], AbstractAsyncContextManager[Toolbox]]
@@ -25,7 +25,6 @@ class _Session:
     opened: asyncio.Future[Toolbox]
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
-    in_flight: int = 0
 
 
 class ToolSessions:
@@ -35,12 +34,12 @@ class ToolSessions:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._sessions = LeastRecent[_Session]()
 
     @property
     def names(self) -> list[str]:
         """What servers are open for."""
-        return list(self._sessions)
+        return [name for name, _ in self._sessions.items()]
 
     @asynccontextmanager
     async def use(self, name: str, open_servers: Open) -> AsyncIterator[Toolbox]:
@@ -50,33 +49,24 @@ class ToolSessions:
         Raises:
             ToolServerError: they cannot be opened, or failed inside the block.
         """
-        session = self._sessions.get(name)
-        if session is None:
-            session = self._begin(name, open_servers)
-        self._sessions.move_to_end(name)
-        session.in_flight += 1
+        kept = self._sessions.take(name) or self._begin(name, open_servers)
         try:
-            yield await asyncio.shield(session.opened)
+            yield await asyncio.shield(kept.value.opened)
         except AgentAssetsError:
-            self._drop(name, session)
-            session.closing.set()
+            self._close(name, kept)
             raise
         finally:
-            session.in_flight -= 1
+            kept.in_flight -= 1
             self._trim()
 
     async def close(self) -> None:
         """Close all of them."""
-        sessions = list(self._sessions.values())
-        self._sessions.clear()
-        for session in sessions:
-            session.closing.set()
-        await asyncio.gather(
-            *(s.task for s in sessions if s.task is not None), return_exceptions=True
-        )
+        tasks = [self._close(name, kept) for name, kept in self._sessions.items()]
+        await asyncio.gather(*filter(None, tasks), return_exceptions=True)
 
-    def _begin(self, name: str, open_servers: Open) -> _Session:
-        session = self._sessions[name] = _Session(asyncio.get_running_loop().create_future())
+    def _begin(self, name: str, open_servers: Open) -> Kept[_Session]:
+        session = _Session(asyncio.get_running_loop().create_future())
+        kept = self._sessions.put(name, session)
 
         async def live() -> None:
             try:
@@ -92,14 +82,15 @@ class ToolSessions:
                 ) from None
 
         session.task = asyncio.create_task(live())
-        session.task.add_done_callback(partial(self._over, name, session))
-        return session
+        session.task.add_done_callback(partial(self._over, name, kept))
+        return kept
 
-    def _over(self, name: str, session: _Session, task: "asyncio.Task[None]") -> None:
+    def _over(self, name: str, kept: Kept[_Session], task: "asyncio.Task[None]") -> None:
         """Servers that are closed, for whatever reason, serve nobody: the next caller opens
         them anew.
         """
-        self._drop(name, session)
+        self._sessions.remove(name, kept)
+        session = kept.value
         error = None if task.cancelled() else task.exception()
         if session.opened.done():
             if error is not None:
@@ -110,14 +101,15 @@ class ToolSessions:
         )
         session.opened.exception()  # taken: whoever waited may have left
 
-    def _drop(self, name: str, session: _Session) -> None:
-        if self._sessions.get(name) is session:
-            del self._sessions[name]
+    def _close(self, name: str, kept: Kept[_Session]) -> "asyncio.Task[None] | None":
+        """Let servers end; nobody new gets them."""
+        self._sessions.remove(name, kept)
+        kept.value.closing.set()
+        return kept.value.task
 
     def _trim(self) -> None:
-        idle = [name for name, session in self._sessions.items() if session.in_flight == 0]
-        for name in idle[: max(0, len(self._sessions) - self._limit)]:
-            self._sessions.pop(name).closing.set()
+        for name, kept in self._sessions.idle()[: max(0, len(self._sessions) - self._limit)]:
+            self._close(name, kept)
 
 
 class WatchedTools:

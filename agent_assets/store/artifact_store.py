@@ -19,7 +19,7 @@ import fsspec
 from pydantic import ValidationError
 
 from agent_assets.errors import CorruptArtifact, StoreError
-from agent_assets.store.disk import disk_errors, locked, sync
+from agent_assets.store.disk import disk_errors, file_lock, sync
 from agent_assets.store.manifest import MANIFEST_FILE, Manifest, file_names, hash_file, list_files
 
 STAGING = ".staging"
@@ -295,11 +295,10 @@ class ArtifactStore:
         )
         with disk_errors(self._workspace):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle = locked(path)
-        with handle:
+            held = file_lock(path).acquire()
+        with held:
             try:
                 yield
             finally:
-                path.unlink(
-                    missing_ok=True
-                )  # ten thousand elders would leave a file for each version ever built
+                # ten thousand elders would leave a file for each version ever built
+                path.unlink(missing_ok=True)

@@ -1,27 +1,21 @@
 """Files on a local disk: locks, what a full disk means, what survives a loss of power."""
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock
 
 from agent_assets.errors import StoreFull
 
 
-def locked(path: Path) -> IO[str]:
-    """The file at `path`, open and locked; one that its last holder removed meanwhile is no
-    lock.
+def file_lock(path: Path) -> FileLock:
+    """The lock of a file, taken with `with`. Who holds it may remove the file: a file that its last
+    holder removed is no lock. A file system that knows no locks is an error.
     """
-    while True:
-        handle = path.open("w")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
-                return handle
-        handle.close()
+    return FileLock(path, fallback_to_soft=False)
 
 
 @contextmanager

@@ -26,6 +26,8 @@ from agent_assets.conversations.messages import (
     ToolSchema,
     canonical_json,
     canonical_text_json,
+    said_and_called,
+    write_json_lines,
 )
 from agent_assets.conversations.validation import Rejection, RejectReason
 from agent_assets.errors import TrainingDataError
@@ -132,7 +134,7 @@ async def make_rows(
         )
     (folder / TRAIN_FILE).write_bytes(b"".join(canonical_text_json(row) + b"\n" for row in rows))
     write_items(folder / HELDOUT_FILE, map(heldout_item, heldout))
-    _write_lines(folder / REJECTS_FILE, map(_reject, rejected))
+    write_json_lines(folder / REJECTS_FILE, map(_reject, rejected))
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / COVERAGE_FILE).write_text(text + "\n", encoding="utf-8")
     mix = (
@@ -284,17 +286,8 @@ def _reject(example: Example) -> JsonObject:
         "reasons": [
             {"reason": reason.reason, "detail": reason.detail} for reason in example.rejections
         ],
-        "messages": [_plain(message) for message in example.messages],
+        "messages": [said_and_called(message) for message in example.messages],
     }
-
-
-def _plain(message: Message) -> JsonObject:
-    entry: JsonObject = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        entry["tool_calls"] = [
-            {"name": call.name, "arguments": call.arguments} for call in message.tool_calls
-        ]
-    return entry
 
 
 def _swift(messages: Sequence[Message], tools: tuple[ToolSchema, ...]) -> JsonObject:
@@ -309,7 +302,3 @@ def _gold_values(example: Example) -> list[str]:
     return [
         value for value in dict.fromkeys(values) if states_value(value, example.answer, language)
     ]
-
-
-def _write_lines(path: Path, values: Iterable[object]) -> None:
-    path.write_text("".join(canonical_json(value) + "\n" for value in values), encoding="utf-8")

@@ -12,7 +12,7 @@ from typing import Any
 from agent_assets.engines.codec import decode, encode
 from agent_assets.engines.contracts import BaseModelParams, MergeParams, SftParams
 from agent_assets.engines.programs.runtime import prepare_environment
-from agent_assets.engines.rl_contracts import LearnedSequence, LearnRequest, TrainerParams
+from agent_assets.engines.rl_contracts import HyperParams, LearnedSequence, LearnRequest
 
 
 class Crash(Exception):
@@ -147,12 +147,7 @@ def policy_gradients(model_dir: str) -> dict[str, Any]:
 
     model = _lora_model(model_dir)
     speed_up(model)
-    nowhere = Path(model_dir)
-    params = TrainerParams(
-        model_dir=nowhere,
-        checkpoints=nowhere,
-        start_step=0,
-        requests=nowhere,
+    learning = HyperParams(
         precision="fp32",
         learning_rate=0.1,
         advantage="dr_grpo",
@@ -178,7 +173,9 @@ def policy_gradients(model_dir: str) -> dict[str, Any]:
         model.zero_grad()
         totals = Totals()
         for batch in batches:
-            accumulate(model, LearnRequest(batch, rollouts=3), params, None, totals, SharedCores())
+            accumulate(
+                model, LearnRequest(batch, rollouts=3), learning, None, totals, SharedCores()
+            )
         return _gradients(model), totals
 
     prompt = torch.randint(0, 49152, (500,)).tolist()  # two blocks of keys

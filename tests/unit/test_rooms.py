@@ -26,26 +26,29 @@ MAY_IMPORT = {
     # What everything stands on.
     "errors": "",
     "free_ports": "",
+    "html_pages": "",
+    "dagster_internals": "",
     "priority": "",
-    "settings": "errors privacy",
-    "privacy": "errors",
-    "strict_model": "text",
+    "settings": "errors",
+    "privacy": "errors settings",
+    "strict_model": "errors text",
     "conversations": "errors",
     "store": "errors",
     "text": "conversations text.languages",
     "text.languages": "text",
-    "planning": "conversations errors store",
+    "planning": "conversations dagster_internals errors store",
     # The run-time of an agent, and what it asks.
     "agent": "conversations errors text.languages",
     "agent.mcp": "conversations errors priority strict_model",
     "llm": "agent conversations errors strict_model",
     "tool_servers": "conversations text text.languages",
     "mongo": "conversations errors store strict_model text text.languages",
-    "mongo.embedded": "errors mongo privacy",
+    "mongo.embedded": "errors mongo privacy settings",
     # Programs of other environments, and what starts them.
     "engines": "engines.devices engines.launch engines.servers errors priority runs settings store",
-    "engines.devices": "errors",
-    "engines.launch": "conversations engines engines.devices errors priority settings",
+    "engines.devices": "errors settings",
+    "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
+    "settings",
     "engines.programs": "conversations engines engines.devices engines.chat_templates errors",
     "engines.servers": "engines engines.devices engines.launch errors",
     "engines.chat_templates": "errors",
@@ -63,28 +66,29 @@ MAY_IMPORT = {
     "synthesis.templates": "conversations errors strict_model synthesis.arguments text "
     "text.languages",
     # Judging, learning, releasing.
-    "evaluation": "agent conversations errors text text.languages",
-    "rl.backends": "agent conversations engines engines.launch engines.servers errors rl store",
-    "rl": "agent conversations engines engines.servers errors evaluation llm strict_model "
-    "synthesis synthesis.arguments synthesis.questions synthesis.rows synthesis.tasks "
-    "synthesis.teachers synthesis.templates text",
+    "evaluation": "agent conversations errors html_pages text text.languages",
+    "rl.backends": "agent conversations engines engines.launch engines.servers errors rl settings "
+    "store",
+    "rl": "agent conversations engines engines.servers errors evaluation llm settings "
+    "strict_model synthesis synthesis.arguments synthesis.questions synthesis.rows "
+    "synthesis.tasks synthesis.teachers synthesis.templates text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
-    "pipeline": "agent agent.mcp conversations engines errors evaluation llm mongo "
-    "pipeline.stages planning release rl runs settings store strict_model synthesis",
+    "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation llm "
+    "mongo pipeline.stages planning release rl runs settings store strict_model synthesis",
     "pipeline.stages": "agent conversations engines engines.servers "
     "engines.chat_templates errors evaluation llm mongo pipeline planning release rl "
     "rl.backends settings store synthesis synthesis.questions synthesis.teachers text.languages",
-    "runs": "mongo mongo.embedded privacy settings",
-    "automation": "conversations definitions engines errors mongo pipeline pipeline.stages "
-    "planning release runs settings store strict_model",
+    "runs": "dagster_internals mongo mongo.embedded privacy settings",
+    "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
+    "pipeline.stages planning release runs settings store strict_model",
     "services": "automation engines.devices errors mongo.embedded free_ports privacy runs serving "
     "settings",
-    "serving": "agent agent.mcp automation conversations engines engines.devices "
-    "engines.launch engines.servers errors free_ports mongo pipeline planning "
-    "privacy release runs serving.routes settings store strict_model text",
+    "serving": "agent agent.mcp automation conversations dagster_internals engines "
+    "engines.devices engines.launch engines.servers errors free_ports html_pages mongo pipeline "
+    "planning privacy release runs serving.routes settings store strict_model text",
     "serving.routes": "conversations errors release runs serving store",
-    "serving.ui": "errors runs serving settings",
+    "serving.ui": "dagster_internals errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices "
     "engines.launch engines.servers errors evaluation mongo mongo.embedded pipeline planning "
     "privacy release runs services serving serving.ui settings store text",
@@ -95,6 +99,7 @@ MAY_IMPORT = {
 KNOW_DAGSTER = {
     "automation",
     "cli",
+    "dagster_internals",
     "definitions",
     "defs",
     "demo",
@@ -120,6 +125,7 @@ KNOW_WEAVE = {"agent.weave_tracing"}
 # What runs in an engine environment, with the libraries that are there.
 IN_ENGINES = ("engines.programs", "engines.launch.supervisor", "engines.servers.vllm_cpu")
 CONTRACTS = {
+    "engines.checkpoints",
     "engines.codec",
     "engines.contracts",
     "engines.devices.answering",

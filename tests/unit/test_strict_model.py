@@ -1,10 +1,14 @@
 """Which settings make an artifact another one."""
 
+from pathlib import Path
 from typing import Annotated
 
+import pytest
+
+from agent_assets.errors import ConfigError
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.rl.config import RlConfig
-from agent_assets.strict_model import NOT_IN_FINGERPRINT, NotInFingerprint, StrictModel
+from agent_assets.strict_model import NOT_IN_FINGERPRINT, NotInFingerprint, StrictModel, read_yaml
 
 
 class Inner(StrictModel):
@@ -53,3 +57,18 @@ def test_how_many_rollouts_at_once_counts_only_where_it_changes_what_is_sampled(
     assert RlConfig(engine="swift_grpo", concurrency=3).fingerprint_settings()["concurrency"] == 3
     assert "backend" not in RlConfig().fingerprint_settings()
     assert RlConfig(backend="local").fingerprint_settings()["backend"] == "local"
+
+
+def test_a_file_is_wrong_in_words_that_quote_no_value(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("kind: [s3cret]\ninner: {rat: s3cret}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        read_yaml(Outer, file)
+    text = str(error.value)
+    assert "kind: Input should be a valid string" in text and "did you mean 'rate'" in text
+    assert "s3cret" not in text
+    file.write_text("kind: {", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        read_yaml(Outer, file)
+    file.write_text("", encoding="utf-8")
+    assert read_yaml(Outer, file) == Outer()

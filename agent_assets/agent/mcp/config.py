@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from agent_assets.errors import ConfigError
-from agent_assets.strict_model import StrictModel
+from agent_assets.strict_model import StrictModel, validation_problems
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
@@ -95,10 +95,7 @@ def parse_mcp_config(text: str, variables: Mapping[str, str], *, source: str) ->
     try:
         file = _File.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'the file'}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_input=False)
-        )
+        problems = "; ".join(validation_problems(error, whole="the file"))
         raise ConfigError(
             f"{source} is wrong: {problems}.", next_step="correct the file."
         ) from None

@@ -18,6 +18,7 @@ from pathlib import Path
 from agent_assets.engines.devices.answering import VARIABLE as ANSWERING
 from agent_assets.engines.devices.answering import answering_file
 from agent_assets.errors import ConfigError, EngineMissing, EngineTimeout
+from agent_assets.settings import visible_gpus
 
 _POLL_SECONDS = 1.0
 _REPORT_SECONDS = 30.0
@@ -77,7 +78,7 @@ class GpuLease:
         _write_note(self.fd, {"holder": self.holder, "pid": os.getpid(), "engine_pid": pid})
 
 
-def detect_gpus(environment: Mapping[str, str] = os.environ) -> list[Device]:
+def detect_gpus(environment: Mapping[str, str] | None = None) -> list[Device]:
     """The NVIDIA GPUs this process may use (CUDA_VISIBLE_DEVICES is honoured); empty without any.
 
     Raises:
@@ -105,7 +106,7 @@ def detect_gpus(environment: Mapping[str, str] = os.environ) -> list[Device]:
         if line.strip()
     ]
     gpus = [Device(name=name, uuid=uuid, index=index) for index, uuid, name in fields]
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    visible = visible_gpus() if environment is None else visible_gpus(environment)
     return gpus if visible is None else _visible(gpus, visible)
 
 

@@ -15,7 +15,7 @@ from dagster_pipes import PipesMessage, PipesParams
 from agent_assets.engines.launch.messages import Messages
 
 if TYPE_CHECKING:
-    from dagster._core.pipes.context import PipesMessageHandler
+    from agent_assets.dagster_internals import PipesMessageHandler
 
 
 class DagsterMessages(PipesMessageReader):

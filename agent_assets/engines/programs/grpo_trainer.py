@@ -10,11 +10,12 @@ from peft import PeftModel
 from swift import RLHFArguments
 from swift.pipelines.train.rlhf import SwiftRLHF
 from swift.rlhf_trainers import GRPOTrainer
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.programs import grpo_plugin
 from agent_assets.engines.programs.grpo_plugin import NAME, ask_rollout_service
+from agent_assets.engines.programs.loss_callback import LossCallback
 from agent_assets.engines.programs.swift_arguments import common_arguments
 from agent_assets.engines.rl_contracts import GrpoParams, TrainedReply, TrainedRequest
 from agent_assets.errors import EngineFailed, TrainingDataError
@@ -24,12 +25,13 @@ def grpo_arguments(params: GrpoParams, *, agent_template: str) -> RLHFArguments:
     """The arguments of `swift rlhf --rlhf_type grpo` for our settings, and nothing left to
     guess.
     """
-    dr_grpo = params.advantage == "dr_grpo"
+    learning = params.learning
+    dr_grpo = learning.advantage == "dr_grpo"
     common = common_arguments(
         params.model_dir,
-        precision=params.precision,
-        learning_rate=params.learning_rate,
-        seed=params.seed,
+        precision=learning.precision,
+        learning_rate=learning.learning_rate,
+        seed=learning.seed,
         agent_template=agent_template,
     )
     return RLHFArguments(
@@ -42,7 +44,7 @@ def grpo_arguments(params: GrpoParams, *, agent_template: str) -> RLHFArguments:
         dataset=[str(params.rows_file)],
         # The SFT adapter is where training starts from, and the reference of the KL term.
         adapters=[str(params.adapter_dir)],
-        ref_adapters=[str(params.adapter_dir)] if params.kl > 0 else [],
+        ref_adapters=[str(params.adapter_dir)] if learning.kl > 0 else [],
         # The group is one micro batch, the scenarios of a step are accumulated.
         num_generations=params.rollouts_per_scenario,
         per_device_train_batch_size=params.rollouts_per_scenario,
@@ -50,19 +52,19 @@ def grpo_arguments(params: GrpoParams, *, agent_template: str) -> RLHFArguments:
         num_iterations=1,
         max_steps=max(1, params.steps),
         temperature=1.0,
-        max_completion_length=params.max_tokens,
+        max_completion_length=learning.max_tokens,
         completion_length_limit_scope="per_round",
         max_length=params.max_model_len,
         loss_type="dr_grpo" if dr_grpo else "grpo",
         scale_rewards="none" if dr_grpo else "group",
-        epsilon=params.clip,
-        beta=params.kl,
+        epsilon=learning.clip,
+        beta=learning.kl,
         lr_scheduler_type="constant",
         warmup_ratio=0.0,
         weight_decay=0.0,
         adam_beta1=0.9,
         adam_beta2=0.99,
-        max_grad_norm=params.max_grad_norm,
+        max_grad_norm=learning.max_grad_norm,
         dataset_shuffle=False,
         train_dataloader_shuffle=False,  # the caller's order is the curriculum
         output_dir=str(params.checkpoints),
@@ -157,7 +159,7 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
             ) from error
 
 
-class StepReporter(TrainerCallback):  # type: ignore[misc]
+class StepReporter(LossCallback):
     """Tells the caller about every step once its checkpoint is complete, and stops when the caller
     says so.
     """
@@ -165,17 +167,8 @@ class StepReporter(TrainerCallback):  # type: ignore[misc]
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float],
-        **kwargs: object,
-    ) -> None:
+    def on_loss(self, state: TrainerState, logs: dict[str, float]) -> None:
         """Keep the numbers of the step; nothing is saved after a loss that is NaN or infinite."""
-        if "loss" not in logs:
-            return
         loss, norm = float(logs["loss"]), float(logs["grad_norm"])
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise broken(
@@ -187,11 +180,7 @@ class StepReporter(TrainerCallback):  # type: ignore[misc]
         }
 
     def on_save(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: object,
+        self, _: object, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """The step is done."""
         reply = asyncio.run(

@@ -32,10 +32,10 @@ import torch
 
 from agent_assets.engines.programs.shared_cores import SharedCores
 from agent_assets.engines.rl_contracts import (
+    HyperParams,
     LearnedSequence,
     LearnReply,
     LearnRequest,
-    TrainerParams,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Totals:
 def accumulate(
     model: "PeftModel",
     request: LearnRequest,
-    params: TrainerParams,
+    learning: HyperParams,
     reference: Reference | None,
     totals: Totals,
     cores: SharedCores,
@@ -97,13 +97,13 @@ def accumulate(
     """
 
     def weight(sequence: LearnedSequence) -> float:
-        return token_weight(params, request.rollouts, sequence.rollout_tokens)
+        return token_weight(learning, request.rollouts, sequence.rollout_tokens)
 
     for prompt, group in _by_prompt(request.sequences):
         shared = _Prompt(model, prompt) if len(group) > 1 and prompt else None
         for sequence in group:
             cores.share()
-            _loss(model, sequence, weight(sequence), params, reference, totals, shared).backward()
+            _loss(model, sequence, weight(sequence), learning, reference, totals, shared).backward()
         if shared is not None:
             shared.backward()
             totals.forwarded += len(prompt)
@@ -113,7 +113,7 @@ def _loss(
     model: "PeftModel",
     sequence: LearnedSequence,
     weight: float,
-    params: TrainerParams,
+    learning: HyperParams,
     reference: Reference | None,
     totals: Totals,
     shared: "_Prompt | None",
@@ -127,13 +127,13 @@ def _loss(
     ratio = torch.exp(now - torch.where(guided, now.detach(), sampled))
     spans = zip(sequence.spans, sequence.advantages, strict=True)
     advantage = now.new_tensor([value for (start, end), value in spans for _ in range(start, end)])
-    clipped = ratio.clamp(1 - params.clip, 1 + params.clip)
+    clipped = ratio.clamp(1 - learning.clip, 1 + learning.clip)
     per_token = -torch.minimum(ratio * advantage, clipped * advantage)
     per_token = torch.where(guided & (sampled > _FORCED), 0.0, per_token)
     if reference is not None:
         away = reference(ids, positions) - now
         divergence = torch.exp(away) - away - 1
-        per_token = per_token + params.kl * divergence
+        per_token = per_token + learning.kl * divergence
         totals.kl += float(divergence.sum())
     loss = per_token.sum() * weight
     totals.loss += float(loss.detach())
@@ -187,9 +187,9 @@ class _Prompt:
         torch.autograd.backward(self._ends, [start.grad for start in self._starts])
 
 
-def token_weight(params: TrainerParams, rollouts: int, rollout_tokens: int) -> float:
+def token_weight(learning: HyperParams, rollouts: int, rollout_tokens: int) -> float:
     """Weight of one token in the loss of a step of so many rollouts."""
-    length = rollout_tokens if params.advantage == "grpo" else params.max_tokens
+    length = rollout_tokens if learning.advantage == "grpo" else learning.max_tokens
     return 1.0 / (rollouts * length)
 
 

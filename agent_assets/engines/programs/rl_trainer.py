@@ -52,13 +52,13 @@ class Learner:
         from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
         from agent_assets.engines.programs.shared_cores import SharedCores
 
-        self.params = params
         self.cores = SharedCores()
         self.step = params.start_step
         self.checkpoints = params.checkpoints
-        torch.manual_seed(params.seed)
+        learning = self.learning = params.learning
+        torch.manual_seed(learning.seed)
         model_dir, device = params.model_dir, "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = torch.bfloat16 if params.precision == "bf16" else torch.float32
+        dtype = torch.bfloat16 if learning.precision == "bf16" else torch.float32
         base = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype=dtype).to(device)
         self.weights = loaded_weights(model_dir, base)
         check_base(self.folder(0), self.weights.sha256)
@@ -73,11 +73,11 @@ class Learner:
             self.kernels = speed_up(self.model)
         self.trainable = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.AdamW(
-            self.trainable.values(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
+            self.trainable.values(), lr=learning.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
         )
         if (self.folder(self.step) / OPTIMIZER).is_file():
             self._load_optimizer()
-        self.reference = self._first_policy() if params.kl > 0 else None
+        self.reference = self._first_policy() if learning.kl > 0 else None
 
     def folder(self, step: int) -> Path:
         """Folder of a checkpoint."""
@@ -98,9 +98,11 @@ class Learner:
         step = self.step + 1
         self.optimizer.zero_grad(set_to_none=True)
         totals = Totals()
-        accumulate(self.model, request, self.params, self.reference, totals, self.cores)
+        accumulate(self.model, request, self.learning, self.reference, totals, self.cores)
         norm = float(
-            torch.nn.utils.clip_grad_norm_(list(self.trainable.values()), self.params.max_grad_norm)
+            torch.nn.utils.clip_grad_norm_(
+                list(self.trainable.values()), self.learning.max_grad_norm
+            )
         )
         if not finite(totals.loss, norm):
             raise EngineFailed(

@@ -15,11 +15,13 @@ from swift import SftArguments
 from swift.pipelines.train.sft import SwiftSft
 from swift.template import MaxLengthError
 from swift.trainers import Seq2SeqTrainer
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState
 
 from agent_assets.conversations.messages import JsonObject
+from agent_assets.engines.checkpoints import checkpoint_folder, last_checkpoint_step
 from agent_assets.engines.contracts import SftParams
 from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
+from agent_assets.engines.programs.loss_callback import LossCallback
 from agent_assets.engines.programs.runtime import ReportMessage, report_progress
 from agent_assets.engines.programs.shared_cores import SharedCores
 from agent_assets.engines.programs.swift_arguments import common_arguments
@@ -60,22 +62,13 @@ def sft_arguments(params: SftParams, *, agent_template: str, scratch: Path) -> S
         save_strategy="steps" if params.checkpoint_dir else "no",
         save_steps=params.save_steps,
         save_total_limit=1,
-        resume_from_checkpoint=last_checkpoint(params.checkpoint_dir),
+        resume_from_checkpoint=_last_checkpoint(params.checkpoint_dir),
     )
 
 
-def last_checkpoint(folder: Path | None) -> str | None:
-    """The newest complete checkpoint of a folder, or None."""
-    if folder is None or not folder.is_dir():
-        return None
-    checkpoints = [
-        path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()
-    ]
-    return (
-        str(max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2])))
-        if checkpoints
-        else None
-    )
+def _last_checkpoint(folder: Path | None) -> str | None:
+    step = 0 if folder is None else last_checkpoint_step(folder)
+    return None if folder is None or not step else str(checkpoint_folder(folder, step))
 
 
 @dataclass(frozen=True)
@@ -168,7 +161,7 @@ class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Token accuracy over a 49k vocabulary costs time at every step and decides nothing."""
 
 
-class Watcher(TrainerCallback):  # type: ignore[misc]
+class Watcher(LossCallback):
     """Reports each step, writes the loss file, and stops when the loss is NaN or infinite."""
 
     def __init__(self, trainer: CountingTrainer, report: ReportMessage, loss_file: Path) -> None:
@@ -178,11 +171,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         self.first_step = self.first_token = 0
 
     def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: object,
+        self, _: object, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """Take over the history of a resumed training."""
         self.history = [LossPoint.of(logged) for logged in state.log_history if "loss" in logged]
@@ -192,17 +181,8 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
             "".join(json.dumps(asdict(entry)) + "\n" for entry in self.history), encoding="utf-8"
         )
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float],
-        **kwargs: object,
-    ) -> None:
+    def on_loss(self, state: TrainerState, logs: dict[str, float]) -> None:
         """Report one step."""
-        if "loss" not in logs:
-            return
         logged = state.log_history[-1]  # kept in checkpoints: a resumed training goes on counting
         logged["tokens"] = self.trainer.tokens
         entry = LossPoint.of(logged)

@@ -25,6 +25,7 @@ from agent_assets.errors import ConfigError, MongoUnavailable
 from agent_assets.mongo.embedded.access import Access
 from agent_assets.mongo.embedded.process import spawn, wait_until_writable
 from agent_assets.privacy import private_folder
+from agent_assets.settings import mongod_program
 
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -93,7 +94,7 @@ def find_mongod(mongod_bin: str | None = None) -> Path:
     Raises:
         ConfigError: there is none, or `mongod_bin` is not a program.
     """
-    mongod_bin = mongod_bin or os.environ.get("MONGOD_BIN")
+    mongod_bin = mongod_bin or mongod_program()
     if mongod_bin:
         chosen = shutil.which(mongod_bin)
         if chosen is None:

@@ -103,6 +103,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 
 async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], list[Scenario]]":
     from agent_assets.rl.backends.choice import train_rl
+    from agent_assets.rl.backends.inputs import TrainingInputs
     from agent_assets.rl.scenarios import hold_out, make_scenarios
 
     tools = read_artifact_tools(run.path("mcp_tool_schema"))
@@ -126,11 +127,9 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
         with run.engines.lease(run.context) as lease:
             trained = await train_rl(
                 run.config.rl,
-                model_dir=run.path("base_model"),
-                adapter_dir=run.path("sft_adapter"),
-                scenarios=scenarios,
-                tools=tools,
-                toolbox=toolbox,
+                inputs=TrainingInputs(
+                    run.path("base_model"), run.path("sft_adapter"), scenarios, tools, toolbox
+                ),
                 context=run.engines.engine_context(
                     lease, run.config.rl.max_minutes, run.config.rl.max_memory_gb, work, run.logs
                 ),

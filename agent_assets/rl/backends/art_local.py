@@ -36,6 +36,7 @@ from agent_assets.engines.servers.vllm import Vllm
 from agent_assets.errors import BaseModelError, EngineFailed, EngineMissing, EngineTimeout
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.train_loop import Loaded
+from agent_assets.settings import ART_RUNTIME, art_runtime, set_environment
 from agent_assets.store.manifest import content_version, hash_files
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
     from agent_assets.rl.train_loop import TrainingBackend
 
-RUNTIME_VARIABLE = "ART_VLLM_RUNTIME_BIN"
 _BASE = "base_model_name_or_path"
 # tokens whose log-probabilities ART computes at once, where it is not told another number
 _CHUNK = 1024
@@ -93,12 +93,11 @@ async def enforce_limits(context: EngineContext) -> AsyncIterator[None]:
         EngineTimeout: the limit was passed.
     """
     device = {} if context.lease is None else context.lease.device.environment
-    before = {name: os.environ.get(name) for name in device}
-    os.environ.update(device)
     clock = asyncio.timeout(context.limits.seconds)
     try:
-        async with clock:
-            yield
+        with set_environment(device):
+            async with clock:
+                yield
     except TimeoutError as error:
         if not clock.expired():
             raise
@@ -108,12 +107,6 @@ async def enforce_limits(context: EngineContext) -> AsyncIterator[None]:
             next_step="raise rl.max_minutes, or lower rl.steps; the next run goes on from the "
             "last checkpoint.",
         ) from error
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def open_local_backend(
@@ -124,10 +117,10 @@ def open_local_backend(
     Raises:
         EngineMissing: openpipe-art's GPU part, or a vLLM it may use, is not installed.
     """
-    if not os.environ.get(RUNTIME_VARIABLE):
+    if not art_runtime():
         raise EngineMissing(
-            f"{RUNTIME_VARIABLE} is not set: ART would download a vLLM of its own now.",
-            next_step=f"set {RUNTIME_VARIABLE} to an installed art-vllm-runtime-server (see "
+            f"{ART_RUNTIME} is not set: ART would download a vLLM of its own now.",
+            next_step=f"set {ART_RUNTIME} to an installed art-vllm-runtime-server (see "
             "docs/rl.md), or leave "
             "rl.backend out.",
         )

@@ -1,21 +1,20 @@
 """The engines of reinforcement learning by name, behind one function."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent_assets.agent.loop import ToolCaller
-from agent_assets.conversations.messages import JsonObject, ToolSchema
+from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.context import EngineContext
 from agent_assets.errors import ConfigError
 from agent_assets.rl.backends.art_local import enforce_limits, internal_config, open_local_backend
+from agent_assets.rl.backends.inputs import TrainingInputs
 from agent_assets.rl.backends.swift_grpo import train_swift
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.train_loop import Loaded, TrainingOutcome, learn, loaded_of
 
 if TYPE_CHECKING:
@@ -45,11 +44,7 @@ class Trained:
 async def train_rl(
     config: RlConfig,
     *,
-    model_dir: Path,
-    adapter_dir: Path,
-    scenarios: Sequence[Scenario],
-    tools: Sequence[ToolSchema],
-    toolbox: ToolCaller,
+    inputs: TrainingInputs,
     context: EngineContext,
     work: Path,
     report: Callable[[Mapping[str, object]], None],
@@ -69,11 +64,7 @@ async def train_rl(
     if config.engine == "swift_grpo":
         run = await train_swift(
             config,
-            model_dir=model_dir,
-            adapter_dir=adapter_dir,
-            scenarios=scenarios,
-            tools=tools,
-            toolbox=toolbox,
+            inputs=inputs,
             judge=judge,
             context=context,
             work=work / "swift",
@@ -82,17 +73,19 @@ async def train_rl(
         return _trained(run.outcome, loaded_of(run.ready), run.peak_memory_bytes, judge)
     # The other backend's programs are held to lease and limits where they are started.
     async with enforce_limits(context) if config.backend == "local" else nullcontext():
-        backend, internal = _backend(config, model_dir, adapter_dir, context, work / "art")
+        backend, internal = _backend(
+            config, inputs.model_dir, inputs.adapter_dir, context, work / "art"
+        )
         try:
             outcome = await learn(
                 backend,
                 name=ART_NAME,
                 project=ART_PROJECT,
-                base_model=model_dir,
+                base_model=inputs.model_dir,
                 config=config,
-                scenarios=scenarios,
-                tools=tools,
-                toolbox=toolbox,
+                scenarios=inputs.scenarios,
+                tools=inputs.tools,
+                toolbox=inputs.toolbox,
                 judge=judge,
                 records=work / "records",
                 path=work / "art",

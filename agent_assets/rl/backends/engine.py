@@ -227,20 +227,12 @@ class EngineBackend:
         return max((int(path.name) for path in folder.iterdir() if path.name.isdigit()), default=0)
 
     def _trainer_params(self, model: "AnyModel", step: int, folder: Path) -> TrainerParams:
-        config = self._config
         return TrainerParams(
             model_dir=self._model_dir,
             checkpoints=self.checkpoint(model, 0).parent,
             start_step=step,
             requests=folder,
-            precision=config.precision,
-            learning_rate=config.learning_rate,
-            advantage=config.advantage,
-            clip=config.clip,
-            kl=config.kl,
-            max_grad_norm=config.max_grad_norm,
-            max_tokens=config.max_tokens,
-            seed=config.seed,
+            learning=self._config.hyper_params(),
         )
 
     def _request(self, groups: "list[TrajectoryGroup]") -> LearnRequest:

@@ -8,15 +8,14 @@ from the source of ms-swift 4.6.0 and has not run yet.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.formats import to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolSchema, canonical_json
+from agent_assets.engines.checkpoints import checkpoint_folder, last_checkpoint_step
 from agent_assets.engines.codec import encode
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.launch.resident import ResidentProgram
@@ -33,6 +32,7 @@ from agent_assets.engines.rl_contracts import (
     ServerEnded,
 )
 from agent_assets.errors import ConfigError
+from agent_assets.rl.backends.inputs import TrainingInputs
 from agent_assets.rl.backends.rollout_service import RolloutService
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.early_stopping import no_signal, reached, verdict
@@ -57,11 +57,7 @@ class SwiftRun:
 async def train_swift(
     config: RlConfig,
     *,
-    model_dir: Path,
-    adapter_dir: Path,
-    scenarios: Sequence[Scenario],
-    tools: Sequence[ToolSchema],
-    toolbox: ToolCaller,
+    inputs: TrainingInputs,
     judge: Judge | None,
     context: EngineContext,
     work: Path,
@@ -85,12 +81,12 @@ async def train_swift(
     checkpoints, records = work / "checkpoints", work / "records"
     last = last_checkpoint_step(checkpoints)
     steps = read_steps(records, last=last)
-    plan = [scenario for step in schedule(scenarios, config) for scenario in step]
+    plan = [scenario for step in schedule(inputs.scenarios, config) for scenario in step]
     service = RolloutService(
         config,
         plan,
-        Scoring(config, tools, judge),
-        toolbox,
+        Scoring(config, inputs.tools, judge),
+        inputs.toolbox,
         steps=steps,
         records=records,
         report=report,
@@ -103,29 +99,22 @@ async def train_swift(
         settings = RolloutSettings(socket, config.max_model_len, config.max_tokens)
         environment = {ROLLOUT_SETTINGS: canonical_json(encode(settings))}
         async with _rollout_server(
-            config, model_dir, context, work, environment, needed=second
+            config, inputs.model_dir, context, work, environment, needed=second
         ) as server:
             params = GrpoParams(
-                model_dir=model_dir,
-                adapter_dir=adapter_dir,
-                rows_file=_write_rows(folder, plan, tools),
+                model_dir=inputs.model_dir,
+                adapter_dir=inputs.adapter_dir,
+                rows_file=_write_rows(folder, plan, inputs.tools),
                 out_dir=folder / "adapter",
                 checkpoints=checkpoints,
-                resume=checkpoints / f"checkpoint-{last}" if last else None,
+                resume=checkpoint_folder(checkpoints, last) if last else None,
                 steps=0 if done else config.steps,
                 vllm=on_gpu and config.in_process,
                 rollout_server=None if server is None else server.ready.url,
                 group_port=None if server is None else server.ready.group_port,
-                precision=config.precision,
-                learning_rate=config.learning_rate,
-                advantage=config.advantage,
-                clip=config.clip,
-                kl=config.kl,
-                max_grad_norm=config.max_grad_norm,
+                learning=config.hyper_params(),
                 max_turns=config.max_turns,
-                max_tokens=config.max_tokens,
                 max_model_len=config.max_model_len,
-                seed=config.seed,
                 rollouts_per_scenario=config.rollouts_per_scenario,
                 scenarios_per_step=config.scenarios_per_step,
                 keep_checkpoints=config.keep_checkpoints,
@@ -207,17 +196,6 @@ async def _rollout_server(
             yield _RolloutServer(await server.ready(), server.answer(ServerEnded))
         finally:
             server.stop()
-
-
-def last_checkpoint_step(folder: Path) -> int:
-    """Step of the last complete checkpoint of ms-swift; 0 when there is none. The trainer's state
-    is written last.
-    """
-    steps = [0]
-    for state in folder.glob("checkpoint-*/trainer_state.json"):
-        with suppress(json.JSONDecodeError):  # the machine went down while it was written
-            steps.append(int(json.loads(state.read_text(encoding="utf-8"))["global_step"]))
-    return max(steps)
 
 
 def _write_rows(folder: Path, plan: Sequence[Scenario], tools: Sequence[ToolSchema]) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 
 from agent_assets.conversations.messages import Message
@@ -16,6 +17,7 @@ from agent_assets.errors import AgentAssetsError, EngineFailed
 from agent_assets.serving.answering import Answer, ModelUnavailable
 from agent_assets.serving.context import CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.released import ReleasedAgent
+from agent_assets.serving.routes.server_events import server_event
 from agent_assets.serving.schemas import ChatReply, ChatRequest, CompletionRequest
 
 router = APIRouter(tags=["chat"])
@@ -31,21 +33,21 @@ async def chat(request: ChatRequest, serving: ServicesDep, caller: WriterDep) ->
     return _reply(serving, request, answer)
 
 
+# FastAPI takes a route of class EventSourceResponse for a generator of its own events.
 @router.post("/chat/stream", response_class=StreamingResponse)
 async def chat_stream(
     request: ChatRequest, serving: ServicesDep, caller: WriterDep
-) -> StreamingResponse:
+) -> EventSourceResponse:
     """As `/chat`, as server-sent events: `text_chunk`, `tool_call`, `tool_response`, then `result`
     or `error`.
     """
     released = await asyncio.to_thread(serving.find, caller, request.elder_id)
-    events = _events(serving, released, request)
-    return StreamingResponse(events, media_type="text/event-stream")
+    return EventSourceResponse(_events(serving, released, request))
 
 
 async def _events(
     serving: Services, released: ReleasedAgent, request: ChatRequest
-) -> AsyncIterator[str]:
+) -> AsyncIterator[bytes]:
     queue: asyncio.Queue[Any] = asyncio.Queue()
 
     async def work() -> None:
@@ -65,20 +67,16 @@ async def _events(
     task = asyncio.create_task(work())
     try:
         while (event := await queue.get()) is not _DONE:
-            yield _event(*event)
+            yield server_event(*event)
         await asyncio.wait({task})
         if task.cancelled() or task.exception() is not None:
-            yield _event(
+            yield server_event(
                 "error", {"detail": "The answer failed.", "next_step": "read the log of the API."}
             )
     finally:  # also when the client goes away: nobody is left to read the answer
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-def _event(kind: str, content: dict[str, Any]) -> str:
-    return f"event: {kind}\ndata: {json.dumps(content, ensure_ascii=False)}\n\n"
 
 
 def _history(request: ChatRequest) -> list[Message]:
@@ -187,13 +185,13 @@ async def _ask(
     raise AssertionError("unreachable")
 
 
-class _Streamed(StreamingResponse):
+class _Streamed(EventSourceResponse):
     """The model server's stream, passed on. The adapter is held until that is over, also when it
     never began because the client had gone.
     """
 
     def __init__(self, reply: httpx.Response, stack: AsyncExitStack) -> None:
-        super().__init__(_passed(reply), media_type="text/event-stream")
+        super().__init__(_passed(reply))
         self._stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -210,7 +208,7 @@ async def _passed(reply: httpx.Response) -> AsyncIterator[bytes]:
         text = json.dumps(
             {"error": {"message": f"the model server went away ({type(error).__name__})"}}
         )
-        yield f"data: {text}\n\n".encode()
+        yield format_sse_event(data_str=text)
 
 
 def _passed_on(status: int, content: bytes) -> Response:

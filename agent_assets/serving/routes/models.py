@@ -1,10 +1,8 @@
 """Released agents: list, look at, delete, copy, export."""
 
-import queue
 import tarfile
-import threading
 from collections.abc import Iterator
-from pathlib import Path
+from io import BytesIO
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -180,50 +178,26 @@ def _details(serving: Services, released: ReleasedAgent) -> ModelDetails:
 _SHOWN = {"version", "name", "action", "at", "author", "reason"}
 
 
-class _Pipe:
-    """The writing end of a tar that is sent while it is made; a reader that stops ends the
-    writer.
-    """
-
-    def __init__(self) -> None:
-        self.chunks: queue.Queue[bytes | None] = queue.Queue(maxsize=8)
-        self.stopped = threading.Event()
-
-    def write(self, content: bytes) -> int:
-        while not self.stopped.is_set():
-            try:
-                self.chunks.put(bytes(content), timeout=0.5)
-            except queue.Full:
-                continue
-            return len(content)
-        raise BrokenPipeError
-
-
 def _tar(artifact: Artifact) -> Iterator[bytes]:
-    pipe = _Pipe()
+    """A tar of an artifact's files, made while it is sent: it may be larger than memory, or than
+    what the disk has left.
+    """
+    size = 0
+    for part in _tar_members(artifact):
+        size += len(part)
+        yield part
+    end = 2 * tarfile.BLOCKSIZE
+    yield bytes(end + -(size + end) % tarfile.RECORDSIZE)
 
-    def work() -> None:
-        try:
-            with tarfile.open(fileobj=pipe, mode="w|", bufsize=_CHUNK) as archive:  # type: ignore[call-overload]
-                for name in sorted(artifact.manifest.files):
-                    if not name.startswith(("logs/", "plots/")):
-                        archive.add(Path(artifact.path) / name, arcname=name, recursive=False)
-            pipe.write(b"")
-        except BrokenPipeError:
-            return
-        finally:
-            while not pipe.stopped.is_set():
-                try:
-                    pipe.chunks.put(None, timeout=0.5)
-                except queue.Full:
-                    continue
-                break
 
-    thread = threading.Thread(target=work, name="export", daemon=True)
-    thread.start()
-    try:
-        while (chunk := pipe.chunks.get()) is not None:
-            yield chunk
-    finally:
-        pipe.stopped.set()
-        thread.join()
+def _tar_members(artifact: Artifact) -> Iterator[bytes]:
+    with tarfile.open(fileobj=BytesIO(), mode="w") as headers:
+        for name in sorted(artifact.manifest.files):
+            if name.startswith(("logs/", "plots/")):
+                continue
+            with (artifact.path / name).open("rb") as file:
+                header = headers.gettarinfo(arcname=name, fileobj=file)
+                yield header.tobuf()
+                while chunk := file.read(_CHUNK):
+                    yield chunk
+            yield bytes(-header.size % tarfile.BLOCKSIZE)

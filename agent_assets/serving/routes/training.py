@@ -1,18 +1,19 @@
 """Training jobs: start, follow, cancel."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from agent_assets.runs.run_progress import words
 from agent_assets.serving.context import CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.job_progress import OVER
 from agent_assets.serving.jobs import JobUnknown, NoSuchElder
+from agent_assets.serving.routes.server_events import server_event
 from agent_assets.serving.schemas import (
     ActiveJob,
     ActiveJobs,
@@ -49,12 +50,12 @@ async def progress(job_id: JobId, serving: ServicesDep, caller: CallerDep) -> Jo
 @router.get("/train/progress/{job_id}/events", response_class=StreamingResponse)
 async def progress_events(
     job_id: JobId, serving: ServicesDep, caller: CallerDep
-) -> StreamingResponse:
+) -> EventSourceResponse:
     """The same as server-sent events `progress`, one whenever something changed, until the job is
     over.
     """
     first = await _progress(serving, caller, job_id)
-    return StreamingResponse(_follow(serving, caller, first), media_type="text/event-stream")
+    return EventSourceResponse(_follow(serving, caller, first))
 
 
 @router.get("/train/progress/elder/{elder_id}", response_model=JobProgress | NoTraining)
@@ -101,14 +102,14 @@ async def _progress(serving: Services, caller: Caller, job_id: str) -> JobProgre
     return JobProgress.model_validate(job)
 
 
-async def _follow(serving: Services, caller: Caller, first: JobProgress) -> AsyncIterator[str]:
+async def _follow(serving: Services, caller: Caller, first: JobProgress) -> AsyncIterator[bytes]:
     shown = None
     current = first
     while True:
         content = current.model_dump()
         if content != shown:
             shown = content
-            yield f"event: progress\ndata: {json.dumps(content, ensure_ascii=False)}\n\n"
+            yield server_event("progress", content)
         if current.status in OVER:
             return
         await asyncio.sleep(_EVERY_SECONDS)

@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
 import uvicorn
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
 from starlette.applications import Starlette
 
+from agent_assets.dagster_internals import WorkspaceFileTarget, WorkspaceProcessContext
 from agent_assets.errors import ConfigError
 from agent_assets.runs.instance import open_instance
 from agent_assets.serving.door import Door

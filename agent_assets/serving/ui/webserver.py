@@ -6,11 +6,6 @@ however it arrived.
 
 from typing import Any
 
-from dagster._core.workspace.context import (
-    BaseWorkspaceRequestContext,
-    WorkspaceProcessContext,
-    WorkspaceRequestContext,
-)
 from dagster_webserver.webserver import DagsterWebserver
 from graphql import (
     GraphQLError,
@@ -24,6 +19,11 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
+from agent_assets.dagster_internals import (
+    BaseWorkspaceRequestContext,
+    WorkspaceProcessContext,
+    WorkspaceRequestContext,
+)
 from agent_assets.serving.tokens import Caller
 
 CALLER = "agent_assets.caller"  # of an ASGI scope: put there by the guard, never by a client

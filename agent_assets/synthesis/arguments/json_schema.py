@@ -3,6 +3,7 @@
 from typing import Any
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
+from agent_assets.conversations.tools import referenced
 
 _ANNOTATIONS = ("description", "title", "default", "examples")
 _START_WORDS, _END_WORDS = (
@@ -46,8 +47,9 @@ def resolve(schema: Any, root: JsonObject) -> JsonObject:
         if not isinstance(schema, dict):
             return {}
         if "$ref" in schema:
+            target = referenced(root, schema["$ref"])
             schema = {
-                **_target(schema["$ref"], root),
+                **(target if isinstance(target, dict) else {}),
                 **{key: schema[key] for key in _ANNOTATIONS if key in schema},
             }
         elif "allOf" in schema:
@@ -85,14 +87,3 @@ def _merge(left: JsonObject, right: JsonObject) -> JsonObject:
     if "required" in left and "required" in right:
         merged["required"] = sorted({*left["required"], *right["required"]})
     return merged
-
-
-def _target(reference: str, root: JsonObject) -> JsonObject:
-    node: Any = root
-    for part in filter(None, reference.removeprefix("#").split("/")):
-        node = (
-            node.get(part.replace("~1", "/").replace("~0", "~"), {})
-            if isinstance(node, dict)
-            else {}
-        )
-    return node if isinstance(node, dict) else {}

@@ -8,10 +8,16 @@ the fingerprint of the build, so everything a question depends on is the same.
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent_assets.conversations.messages import JsonObject, Message, ToolCall, canonical_json
+from agent_assets.conversations.messages import (
+    JsonObject,
+    Message,
+    ToolCall,
+    canonical_json,
+    message_fields,
+)
 from agent_assets.conversations.validation import Rejection, RejectReason
 from agent_assets.synthesis.rows.example import Example
 from agent_assets.synthesis.tasks.task import Task
@@ -51,7 +57,9 @@ class Journal:
     def keep(self, example: Example) -> None:
         """Keep a finished example."""
         entry = {
-            "messages": [_plain(message) for message in example.messages],
+            "messages": [
+                message_fields(replace(message, usage=None)) for message in example.messages
+            ],
             "rejections": [
                 [rejection.reason, rejection.detail] for rejection in example.rejections
             ],
@@ -96,10 +104,6 @@ def _key(task: Task) -> str:
     system = canonical_json(task.system)
     prompt_hash = short_hash(task.question.text, task.kind, bool(task.tools), system)
     return f"{task.question.id}:{prompt_hash}"
-
-
-def _plain(message: Message) -> JsonObject:
-    return {name: value for name, value in asdict(message).items() if value and name != "usage"}
 
 
 def _message(entry: JsonObject) -> Message:

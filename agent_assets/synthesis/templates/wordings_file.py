@@ -35,7 +35,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from agent_assets.errors import ConfigError
-from agent_assets.strict_model import LanguageKey, StrictModel
+from agent_assets.strict_model import LanguageKey, StrictModel, validation_problems
 from agent_assets.synthesis.arguments.from_memories import MemorySource
 from agent_assets.text.language_rules import LANGUAGE_CODE, LanguageCode
 
@@ -108,8 +108,13 @@ def read_templates(path: Path | None) -> TemplatesFile:
     try:
         return _parse(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
+        problem = (
+            "; ".join(validation_problems(error, whole="the file"))
+            if isinstance(error, ValidationError)
+            else str(error)
+        )
         raise ConfigError(
-            f"The wordings file {path.name} is wrong: {error}", next_step=f"correct {path.name}."
+            f"The wordings file {path.name} is wrong: {problem}.", next_step=f"correct {path.name}."
         ) from None
 
 

@@ -20,7 +20,9 @@ def test_plan_refresh_and_plan_again(
 ) -> None:
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", postgres_url)
-    settings = load_settings({"AGENT_ASSETS_HOME": str(tmp_path)})
+    settings = load_settings(
+        {"AGENT_ASSETS_HOME": str(tmp_path), "DAGSTER_POSTGRES_URL": postgres_url}
+    )
     prepare_dagster_home(settings)
     with open_instance(settings) as instance:
         assert type(instance.event_log_storage).__module__.startswith("dagster_postgres")

@@ -18,6 +18,7 @@ from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.errors import EngineFailed, EngineTimeout
 from agent_assets.rl.backends import choice
 from agent_assets.rl.backends.art_local import open_local_backend
+from agent_assets.rl.backends.inputs import TrainingInputs
 from agent_assets.rl.config import RlConfig
 from support.two_doors import TOOLS, Doors, scenario
 
@@ -112,11 +113,7 @@ def test_it_keeps_to_its_lease_and_its_time_and_opens_no_run_of_its_own(
     (tmp_path / "model.safetensors").write_bytes(b"base")
     training = choice.train_rl(
         CONFIG,
-        model_dir=tmp_path,
-        adapter_dir=adapter,
-        scenarios=[scenario()],
-        tools=TOOLS,
-        toolbox=Doors(),
+        inputs=TrainingInputs(tmp_path, adapter, [scenario()], TOOLS, Doors()),
         context=replace(context, limits=EngineLimits(2, 2**30)),
         work=tmp_path / "work",
         report=lambda message: None,

@@ -14,6 +14,7 @@ import pytest
 from agent_assets.engines.environment import EngineEnv, find_engine_env
 from agent_assets.engines.launch.resident import Trainer
 from agent_assets.engines.rl_contracts import (
+    HyperParams,
     LearnedSequence,
     LearnReply,
     LearnRequest,
@@ -76,7 +77,7 @@ def train(
         checkpoints=checkpoints,
         start_step=start,
         requests=files,
-        **SETTINGS | changed,
+        learning=HyperParams(**SETTINGS | changed),
     )
     trainer = Trainer(files, params, env=find_engine_env("cpu"), limits=LIMITS, lease=None)
 

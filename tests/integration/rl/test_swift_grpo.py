@@ -18,14 +18,15 @@ import pytest
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.engines.checkpoints import last_checkpoint_step
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.devices.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import engine_environment, find_engine_env
 from agent_assets.engines.this_machine import LocalEngines
 from agent_assets.errors import BaseModelError, ConfigError, EngineFailed
 from agent_assets.rl.backends.choice import Trained, train_rl
+from agent_assets.rl.backends.inputs import TrainingInputs
 from agent_assets.rl.backends.rollout_service import RolloutService
-from agent_assets.rl.backends.swift_grpo import last_checkpoint_step
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.scoring import Scoring
 from resources.store import StoreResource
@@ -66,11 +67,9 @@ def run(
     )
     training = train_rl(
         RlConfig(**GRPO | changed),
-        model_dir=doors / "model",
-        adapter_dir=adapter or doors / "adapter",
-        scenarios=[scenario()],
-        tools=TOOLS,
-        toolbox=Doors(),
+        inputs=TrainingInputs(
+            doors / "model", adapter or doors / "adapter", [scenario()], TOOLS, Doors()
+        ),
         context=context,
         work=work,
         report=lambda message: None,

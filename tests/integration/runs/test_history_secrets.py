@@ -25,8 +25,10 @@ from support.waiting import wait_for
 
 
 @contextmanager
-def older_home(folder: Path) -> Iterator[tuple[Settings, dg.DagsterInstance]]:
-    settings = replace(load_settings({}), home=folder, mongodb_uri=None)
+def older_home(
+    folder: Path, postgres_url: str | None = None
+) -> Iterator[tuple[Settings, dg.DagsterInstance]]:
+    settings = replace(load_settings({}), home=folder, postgres_url=postgres_url)
     prepare_dagster_home(settings)
     with open_instance(settings) as instance:
         make_history(instance)
@@ -117,7 +119,7 @@ def test_the_same_in_postgres(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", postgres_url)
-    with older_home(tmp_path) as (settings, instance):
+    with older_home(tmp_path, postgres_url) as (settings, instance):
         assert old_secrets(settings) >= 4
         assert remove_old_secrets(settings) >= 4
         engine = db.create_engine(postgres_url)

@@ -72,7 +72,7 @@ def test_a_disabled_server_needs_no_variables() -> None:
     [
         (
             {"s": STDIO | {"comand": "x"}},
-            "mcpServers.s: Value error, unknown key 'comand': did you mean 'command'?",
+            "mcpServers.s: unknown key 'comand': did you mean 'command'?",
         ),
         ({"s": {}}, "either 'command' (stdio) or 'url'"),
         ({"s": STDIO | {"url": "http://h"}}, "either 'command' (stdio) or 'url'"),

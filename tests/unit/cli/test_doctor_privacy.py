@@ -12,8 +12,7 @@ from support.local_http import LocalHandler, LocalServer
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("AGENT_ASSETS_DAGSTER_URL", "http://127.0.0.1:1")
+def settings(tmp_path: Path) -> Settings:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     return replace(
@@ -21,6 +20,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         home=home,
         store=str(home / "store"),
         mongodb_uri="mongodb://u:p@127.0.0.1:1/",
+        dagster_url="http://127.0.0.1:1",
     )
 
 
@@ -74,9 +74,7 @@ def test_modes(settings: Settings, tmp_path: Path) -> None:
     )
 
 
-def test_a_code_server_on_a_port_and_a_ui_without_a_guard(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_code_server_on_a_port_and_a_ui_without_a_guard(settings: Settings) -> None:
     settings.workspace.write_text(
         "load_from: [{grpc_server: {host: 127.0.0.1, port: 1}}]", encoding="utf-8"
     )
@@ -90,8 +88,7 @@ def test_a_code_server_on_a_port_and_a_ui_without_a_guard(
 
     with LocalServer(Bare).running() as server:
         url = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setenv("AGENT_ASSETS_DAGSTER_URL", url)
-        details = open_things(settings)
+        details = open_things(replace(settings, dagster_url=url))
     assert set(details) == {"code server", "Dagster UI"} and url in details["Dagster UI"]
 
 

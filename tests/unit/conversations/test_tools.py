@@ -14,6 +14,7 @@ from agent_assets.conversations.tools import (
     in_parameter_order,
     normalise_schema,
     read_snapshot,
+    referenced,
     schema_snapshot,
     strict_openai_tools,
 )
@@ -197,3 +198,22 @@ def test_servers_are_given_properties_in_the_order_of_training() -> None:
         [tool({"type": "object", "properties": {"properties": {"type": "string"}, "b": {}}})]
     )
     assert list(entry["function"]["parameters"]["properties"]) == ["b", "properties"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "target"),
+    [
+        ("#/$defs/Day", {"type": "string", "$anchor": "day"}),
+        ("#day", {"type": "string", "$anchor": "day"}),
+        ("#/anyOf/1", {"type": "null"}),
+        ("#/anyOf/second", None),
+        ("#/$defs/Night", None),
+        ("https://x.org/day.json", None),
+    ],
+)
+def test_a_reference_is_followed_inside_the_schema_alone(reference: str, target: object) -> None:
+    schema = {
+        "$defs": {"Day": {"type": "string", "$anchor": "day"}},
+        "anyOf": [{"$ref": "#/$defs/Day"}, {"type": "null"}],
+    }
+    assert referenced(schema, reference) == target
