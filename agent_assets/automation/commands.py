@@ -22,6 +22,7 @@ from agent_assets.automation.planner import (
     with_words,
 )
 from agent_assets.automation.ticks import busy_agents
+from agent_assets.conversations.set_aside import set_aside_lines
 from agent_assets.errors import ConfigError
 from agent_assets.planning.asset_partitions import Plan, PlannedRun
 from agent_assets.planning.history import (
@@ -58,7 +59,11 @@ def show_plan(settings: Settings, scope: Scope, *, as_json: bool, with_fresh: bo
         plan = with_words(installation, snapshot)
     if as_json:
         content = plan_json(
-            plan, seconds=snapshot.seconds, with_fresh=with_fresh, problems=snapshot.problems
+            plan,
+            seconds=snapshot.seconds,
+            with_fresh=with_fresh,
+            problems=snapshot.problems,
+            set_aside={name: elders.set_aside for name, elders in snapshot.elders.items()},
         )
         click.echo(json.dumps(content, ensure_ascii=False, indent=2))
     else:
@@ -251,7 +256,6 @@ def _report(snapshot: Snapshot) -> None:
         click.echo(f"not looked at: {problem}", err=True)
     for name, elders in snapshot.elders.items():
         odd = {
-            "ids in MongoDB cannot be used": elders.invalid_ids,
             "ids or profiles are duplicated": elders.duplicate_profiles,
             "elders have no usable answer": len(elders.unusable),
             "elders are gone from MongoDB": len(elders.gone),
@@ -259,6 +263,8 @@ def _report(snapshot: Snapshot) -> None:
         for words, count in odd.items():
             if count:
                 click.echo(f"{name}: {count} {words}", err=True)
+        for line in set_aside_lines(elders.set_aside):
+            click.echo(f"{name}: set aside: {line}", err=True)
         if elders.advice:
             click.echo(f"{name}: {elders.advice}", err=True)
 

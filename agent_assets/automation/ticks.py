@@ -19,6 +19,7 @@ from agent_assets.automation.planner import (
     with_words,
 )
 from agent_assets.automation.summary import report_summary
+from agent_assets.conversations.set_aside import set_aside_lines
 from agent_assets.planning.asset_partitions import CauseKind, Plan
 from agent_assets.planning.history import (
     ELDER_TAG,
@@ -191,12 +192,12 @@ def _message(
         )
     for name, elders in snapshot.elders.items():
         odd = {
-            "ids that cannot be used": elders.invalid_ids,
             "ids or profiles twice": elders.duplicate_profiles,
             "elders without a usable answer": len(elders.unusable),
             "elders still to be read": len(elders.unread),
         }
         parts += [f"{name}: {count} {words}" for words, count in odd.items() if count]
+        parts += [f"{name}: {line}" for line in set_aside_lines(elders.set_aside)]
         parts += [f"{name}: {elders.advice}"] if elders.advice else []
     parts += list(snapshot.problems)
     return "; ".join(parts) + f" ({snapshot.seconds:.1f} s)"
