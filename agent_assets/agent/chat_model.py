@@ -9,6 +9,7 @@ from openai import AsyncOpenAI
 
 from agent_assets.agent.loop import UNPARSED
 from agent_assets.agent.tracing import span
+from agent_assets.conversations.markers import tools_without_markers, without_markers
 from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema, Usage
 from agent_assets.conversations.row_parts import openai_message
 from agent_assets.conversations.tools import strict_openai_tools
@@ -119,9 +120,13 @@ class OpenAIChatModel:
 
 
 def request_body(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> JsonObject:
-    """What every request says: the messages, and the tools where some are offered."""
-    body: JsonObject = {"messages": [openai_message(message, finite=False) for message in messages]}
-    return body | ({"tools": strict_openai_tools(tools)} if tools else {})
+    """What every request says: the messages, without marks of a chat template in what people and
+    tools said, and the tools where some are offered.
+    """
+    plain = map(without_markers, messages)
+    body: JsonObject = {"messages": [openai_message(message, finite=False) for message in plain]}
+    plain_tools = tools_without_markers(tools)
+    return body | ({"tools": strict_openai_tools(plain_tools)} if tools else {})
 
 
 def read_reply(choice: "Choice") -> Message:

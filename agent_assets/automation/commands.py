@@ -58,7 +58,11 @@ def show_plan(settings: Settings, scope: Scope, *, as_json: bool, with_fresh: bo
         plan = with_words(installation, snapshot)
     if as_json:
         content = plan_json(
-            plan, seconds=snapshot.seconds, with_fresh=with_fresh, problems=snapshot.problems
+            plan,
+            seconds=snapshot.seconds,
+            with_fresh=with_fresh,
+            problems=snapshot.problems,
+            set_aside={name: elders.set_aside for name, elders in snapshot.elders.items()},
         )
         click.echo(json.dumps(content, ensure_ascii=False, indent=2))
     else:

@@ -26,6 +26,7 @@ from agent_assets.store.erasable_data import (
     elder_data_locations,
     erase_locations,
 )
+from agent_assets.store.partition_keys import as_partition_key
 from agent_assets.store.tombstones import bury
 
 _ELSEWHERE = "Not here to erase: MongoDB, traces that were sent to W&B, exported files, backups."
@@ -40,6 +41,7 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
             MongoDB, or a run is going on.
         MemoryDataError: no elder can be called so.
     """
+    elder = as_partition_key(elder)
     check_elder_id(elder, "string")
     with opened(settings) as (installation, instance):
         places = elder_data_locations(installation.store, settings.home / "logs", elder)
@@ -93,7 +95,7 @@ def _check_nobody_needs_it(
 
 
 def _has_memories(source: ElderSource, elder: str) -> bool:
-    return any(digest != UNUSABLE for _, digest in source.digests([elder]))
+    return any(content.digest != UNUSABLE for content in source.contents([elder]))
 
 
 def _erase(

@@ -14,7 +14,7 @@ from agent_assets.errors import AgentAssetsError
 from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.pipeline.stage import SourceContext
-from agent_assets.planning.elders import UNUSABLE, ChangeTokens
+from agent_assets.planning.elders import UNUSABLE, ChangeTokens, ElderContent
 from agent_assets.planning.fingerprint import source_version
 from agent_assets.planning.index import PlanIndex
 
@@ -50,7 +50,8 @@ class MongoElders:
         from agent_assets.mongo.checksums import duplicate_ids, profile_tokens, question_tokens
 
         signatures = self._mongo.elder_signatures(self._layout)
-        profiles, twice = profile_tokens(self._mongo.db, self._layout)
+        profiles, twice, broken_profiles = profile_tokens(self._mongo.db, self._layout)
+        questions, unusable_questions = question_tokens(self._mongo.db, self._layout)
         elders = {
             elder: f"{signature.count}:{signature.max_updated}:{signature.sum_updated}:"
             f"{profiles.get(elder, '')}"
@@ -58,8 +59,12 @@ class MongoElders:
         }
         return ChangeTokens(
             elders=elders,
-            questions=question_tokens(self._mongo.db, self._layout),
-            invalid_ids=self._mongo.list_elder_ids(self._layout).invalid,
+            questions=questions,
+            set_aside={
+                "elder ids that cannot be used": self._mongo.list_elder_ids(self._layout).invalid,
+                "questions without a wording": unusable_questions,
+                "profiles that cannot be read": broken_profiles,
+            },
             duplicate_profiles=twice + duplicate_ids(elders),
             advice=self._advice(sum(signature.count for signature in signatures.values())),
         )
@@ -84,13 +89,21 @@ class MongoElders:
 
         return elders_answering(self._mongo.db, self._layout, questions)
 
-    def digests(self, elders: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """The same digest that the stage elder_memories takes as its source version."""
+    def contents(self, elders: Iterable[str]) -> Iterator[ElderContent]:
+        """The same digest that the stage elder_memories takes as its source version. An answer that
+        a later one supersedes is ordinary, and not counted.
+        """
+        from agent_assets.mongo.answers import SkipReason
         from agent_assets.mongo.reader import content_digest
 
         for record in self.records(elders):
             digest = source_version(content_digest(record)) if record.memories else UNUSABLE
-            yield record.profile.elder_id, digest
+            skipped = {
+                reason: count
+                for reason, count in record.skipped.items()
+                if reason != SkipReason.SUPERSEDED
+            }
+            yield ElderContent(record.profile.elder_id, digest, skipped)
 
     def records(self, elders: Iterable[str]) -> "Iterator[ElderRecord]":
         """The elders themselves."""

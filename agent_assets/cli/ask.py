@@ -27,6 +27,7 @@ from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings, teacher_environment
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.erasable_data import agent_logs
+from agent_assets.store.partition_keys import as_partition_key
 
 if TYPE_CHECKING:
     from agent_assets.agent.loop import ChatModel, Rollout
@@ -83,7 +84,7 @@ def find_pipeline(agent: str) -> tuple[PipelineSpec, str | None]:
     if pipelines[name].partitioned is not bool(elder):
         usage = f"{name}/ELDER" if pipelines[name].partitioned else name
         raise ConfigError(f"There is no agent {agent!r}.", next_step=f"write {usage}.")
-    return pipelines[name], elder or None
+    return pipelines[name], as_partition_key(elder) or None
 
 
 def told_memories(settings: Settings, pipeline: PipelineSpec, elder: str | None) -> Path | None:

@@ -5,6 +5,7 @@ import sys
 import click
 
 from agent_assets.settings import load_settings
+from agent_assets.store.partition_keys import as_partition_key
 
 
 @click.command()
@@ -27,7 +28,7 @@ def plan(
     """Say what is stale or missing and why, and which runs would make it fresh. Changes nothing."""
     from agent_assets.automation.commands import Scope, show_plan
 
-    scope = Scope(pipelines, elders, cached_sources)
+    scope = Scope(pipelines, _keys(elders), cached_sources)
     sys.exit(show_plan(load_settings(), scope, as_json=as_json, with_fresh=with_fresh))
 
 
@@ -43,7 +44,7 @@ def refresh(pipelines: tuple[str, ...], elders: tuple[str, ...], dry_run: bool) 
     """
     from agent_assets.automation.commands import Scope, run_plan
 
-    sys.exit(run_plan(load_settings(), Scope(pipelines, elders), dry_run=dry_run))
+    sys.exit(run_plan(load_settings(), Scope(pipelines, _keys(elders)), dry_run=dry_run))
 
 
 @click.command()
@@ -67,7 +68,9 @@ def backfill(
     if not (elders or pattern or everyone):
         raise click.UsageError("give --elder, --match or --all.")
     sys.exit(
-        backfill_elders(load_settings(), Scope(pipelines, elders), pattern=pattern, dry_run=dry_run)
+        backfill_elders(
+            load_settings(), Scope(pipelines, _keys(elders)), pattern=pattern, dry_run=dry_run
+        )
     )
 
 
@@ -94,6 +97,10 @@ def erase(elder: str, dry_run: bool, confirmed: bool) -> None:
     from agent_assets.automation.erase import erase_elder
 
     sys.exit(erase_elder(load_settings(), elder, dry_run=dry_run, confirmed=confirmed))
+
+
+def _keys(elders: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(as_partition_key(elder) for elder in elders)
 
 
 COMMANDS = (plan, refresh, backfill, prune, erase)

@@ -6,24 +6,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
 
+from agent_assets.cli.doctor_answers import examine_answers
 from agent_assets.cli.doctor_privacy import examine_privacy
 from agent_assets.cli.finding import Finding
 from agent_assets.errors import AgentAssetsError
 from agent_assets.settings import Settings
-
-if TYPE_CHECKING:
-    from pymongo.database import Database
-
-    from agent_assets.automation.pipelines import Graph
 
 _ROOM_BYTES = 10 * 2**30
 
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything a run needs. Changes nothing."""
-    findings = [*_engines(settings), _mongo(settings), *_answer_indexes(settings)]
+    findings = [*_engines(settings), _mongo(settings), *examine_answers(settings)]
     findings += [_pipelines(), *_other_files(settings), _home(settings), _store(settings)]
     return [*findings, *examine_privacy(settings)]
 
@@ -91,41 +86,6 @@ def _mongo(settings: Settings) -> Finding:
         return Finding("MongoDB", True, f"embedded, {find_mongod()}")
     except AgentAssetsError as error:
         return Finding("MongoDB", False, error.message, error.next_step or "")
-
-
-def _answer_indexes(settings: Settings) -> list[Finding]:
-    """The index that tells changed elders cheaply: without it the look of every minute reads every
-    answer.
-    """
-    from agent_assets.automation.pipelines import load_graphs
-    from agent_assets.mongo.retry import connect
-
-    if not settings.mongodb_uri:
-        return []  # the embedded one gets it when the sample elders are written
-    try:
-        with connect(settings.mongodb_uri) as client:
-            db = client[settings.mongodb_database]
-            return [_answer_index(db, graph) for graph in load_graphs() if graph.spec.partitioned]
-    except AgentAssetsError:
-        return []  # MongoDB does not answer or a pipeline is wrong: that is a finding of its own
-
-
-def _answer_index(db: "Database[dict[str, Any]]", graph: "Graph") -> Finding:
-    from agent_assets.mongo.signatures import has_recommended_index, recommended_index
-
-    layout = graph.spec.config.elder_memories.layout
-    title = f"index {graph.name}"
-    if has_recommended_index(db, layout):
-        return Finding(title, True, "an index of the answers shows which elders changed")
-    keys = ", ".join(f'"{name}": 1' for name, _ in recommended_index(layout))
-    place = f'db.getSiblingDB("{db.name}").getCollection("{layout.answers.collection}")'
-    fix = (
-        'as a user who may write: mongosh "$MONGODB_URI" --eval '
-        f"'{place}.createIndex({{{keys}}})'"
-    )
-    return Finding(
-        title, False, "none: every look for changed elders reads all answers", fix, optional=True
-    )
 
 
 def _pipelines() -> Finding:

@@ -12,6 +12,7 @@ from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.erasable_data import artifact_keys
+from agent_assets.store.partition_keys import as_partition_key
 
 ROWS = "train_jsonl"
 CONVERTERS = {"swift": to_swift, "sharegpt": to_sharegpt, "openai": to_openai}
@@ -27,7 +28,7 @@ def export_rows(settings: Settings, agent: str, form: str, output: TextIO) -> in
         StoreError: that agent has no training rows.
     """
     pipeline, _, elder = agent.partition("/")
-    key = ArtifactKey(pipeline, ROWS, elder or None)
+    key = ArtifactKey(pipeline, ROWS, as_partition_key(elder) or None)
     prepare_dagster_home(settings)
     with open_instance(settings) as instance:
         recorded = latest_materialization(instance, dg.AssetKey([pipeline, ROWS]), key.partition)

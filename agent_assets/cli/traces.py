@@ -15,6 +15,7 @@ from agent_assets.errors import ConfigError, StoreError
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.erasable_data import trace_files
+from agent_assets.store.partition_keys import as_partition_key
 
 
 def show_traces(
@@ -32,8 +33,11 @@ def show_traces(
             next_step="look there, or unset WANDB_API_KEY to see the traces of this machine.",
         )
     store = ArtifactStore(settings.store, cache=settings.home / "store-cache")
+    partition = None if elder is None else as_partition_key(elder)
     files = [
-        path for path in trace_files(store, partition=elder) if pipeline in (None, path.parent.name)
+        path
+        for path in trace_files(store, partition=partition)
+        if pipeline in (None, path.parent.name)
     ]
     if trace_id is not None:
         _show_one(files, trace_id)

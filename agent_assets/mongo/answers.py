@@ -4,23 +4,26 @@ layout.
 
 import hashlib
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from bson.objectid import ObjectId
 
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import canonical_json
+from agent_assets.conversations.set_aside import shown_name
 from agent_assets.mongo.layout import AnswersLayout, ProfilesLayout
+from agent_assets.mongo.questionnaire import Questionnaire, QuestionText
+from agent_assets.mongo.texts import clean_text
+from agent_assets.mongo.values import dig, id_text, referenced_id, utc_text
 from agent_assets.text.identify import identify_language
 from agent_assets.text.language_rules import LANGUAGE_CODE, UNKNOWN_LANGUAGE, LanguageCode
 from agent_assets.text.languages.lookup import code_by_alias, rules_for
 
-_BROKEN_UTF8 = re.compile("[\ud800-\udfff]")  # what the reader turns bytes into that are not UTF-8
-MAX_TRAIT_CHARS = 500  # traits are in every system prompt
+MAX_TRAIT_CHARS = 500  # traits stand in every system prompt
 
 
 class SkipReason(StrEnum):
@@ -34,19 +37,30 @@ class SkipReason(StrEnum):
     # a name or trait that is not text, or too long for a system prompt
     PROFILE_FIELD = "profile_field"
     LANGUAGE = "language"  # neither an ISO 639 code nor a name that the rules of a language list
+    TIME = "time"  # it is not known when it was told or changed; the answer itself counts
+    # the same question twice, and neither times nor ids of the documents say which came later
+    ORDER_UNKNOWN = "order_unknown"
+    UNREADABLE = "unreadable"  # MongoDB's driver cannot decode the document
 
 
-@dataclass(frozen=True)
-class QuestionText:
-    """Wording and category of a question, "" where the source has none."""
+@dataclass
+class Skipped:
+    """Documents and values that were left out, counted by reason and named."""
 
-    text: str
-    category: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+    names: list[str] = field(default_factory=list)
+
+    def add(self, reason: SkipReason, name: str) -> None:
+        """Count one. An answer that a later one supersedes is ordinary, and is not named."""
+        self.counts[reason.value] += 1
+        if reason is not SkipReason.SUPERSEDED:
+            self.names.append(f"{shown_name(name)}: {reason.value}")
 
 
 class _Candidate(NamedTuple):
     question_id: str
     answered_by: str
+    question: QuestionText
     document: Mapping[str, object]
 
 
@@ -54,31 +68,27 @@ def make_memories(
     elder_id: str,
     documents: Iterable[Mapping[str, object]],
     layout: AnswersLayout,
-    questions: Mapping[str, QuestionText],
+    questionnaire: Questionnaire,
     *,
     max_answer_chars: int,
-) -> tuple[tuple[Memory, ...], Counter[str]]:
-    """The usable answers of one elder, sorted by memory id, and how many were skipped by reason."""
-    skipped: Counter[str] = Counter()
-    latest: dict[tuple[str, str], _Candidate] = {}
+) -> tuple[tuple[Memory, ...], Skipped]:
+    """The usable answers of one elder, sorted by memory id, and what was skipped."""
+    skipped = Skipped()
+    candidates: dict[tuple[str, str], list[_Candidate]] = {}
     for document in documents:
-        candidate = _Candidate(
-            _question_id(document, layout), id_text(dig(document, layout.answered_by)), document
-        )
-        key = candidate[:2]
-        other = latest.get(key)
-        if other is not None:
-            skipped[SkipReason.SUPERSEDED] += 1
-        if other is None or _age(candidate.document, layout) > _age(other.document, layout):
-            latest[key] = candidate
-    ids = memory_ids(elder_id, latest)
+        candidate = _candidate(document, layout, questionnaire)
+        candidates.setdefault(candidate[:2], []).append(candidate)
+    ids = memory_ids(elder_id, candidates)
     memories = []
-    for key, candidate in latest.items():
-        memory_or_reason = _memory(ids[key], candidate, layout, questions, max_answer_chars)
+    for key, rivals in candidates.items():
+        latest = rivals[0] if len(rivals) == 1 else _latest(rivals, layout, skipped)
+        memory_or_reason = _memory(ids[key], latest, layout, max_answer_chars)
         if isinstance(memory_or_reason, SkipReason):
-            skipped[memory_or_reason] += 1
-        else:
-            memories.append(memory_or_reason)
+            skipped.add(memory_or_reason, _name(latest.document))
+            continue
+        memories.append(memory_or_reason)
+        if _has_unknown_time(latest.document, layout, memory_or_reason):
+            skipped.add(SkipReason.TIME, _name(latest.document))
     return tuple(sorted(memories, key=lambda memory: memory.memory_id)), skipped
 
 
@@ -104,123 +114,120 @@ def make_profile(
     document: Mapping[str, object],
     layout: ProfilesLayout | None,
     memories: Iterable[Memory],
-) -> tuple[ElderProfile, Counter[str]]:
+) -> tuple[ElderProfile, Skipped]:
     """The profile from its document (empty where there is none); the language is told from the
     answers if need be.
     """
-    skipped: Counter[str] = Counter()
+    skipped = Skipped()
     texts: dict[str, str] = {}
     for name, path in {"": layout.name, **layout.traits}.items() if layout else ():
         value = dig(document, path)
         text = clean_text("、".join(value) if _is_text_list(value) else value)
         if text is None or len(text) > MAX_TRAIT_CHARS:
-            skipped[SkipReason.PROFILE_FIELD] += value is not None
+            if value is not None:
+                skipped.add(SkipReason.PROFILE_FIELD, f"profile {path}")
         elif text:
             texts[name] = text
     stated = clean_text(dig(document, layout.language)) if layout and layout.language else None
     language = _stated_language(stated) if stated else None
     if language is None:
-        skipped[SkipReason.LANGUAGE] += bool(stated)
+        if stated:
+            skipped.add(SkipReason.LANGUAGE, f"language {stated}")
         memories = list(memories)
         language = identify_language(
             (memory.answer for memory in memories), (memory.question for memory in memories)
         )
     name = texts.pop("", rules_for(language).phrases.elder)
-    return ElderProfile(elder_id, name, language, dict(sorted(texts.items()))), +skipped
+    return ElderProfile(elder_id, name, language, dict(sorted(texts.items()))), skipped
 
 
-def dig(document: Mapping[str, object], path: str | None) -> Any:
-    """The value at a dotted path, None where there is none."""
-    if not path:
-        return None
-    if "." not in path:  # nearly always, and this runs for every field of every answer
-        return document.get(path)
-    value: object = document
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+def _candidate(
+    document: Mapping[str, object], layout: AnswersLayout, questionnaire: Questionnaire
+) -> _Candidate:
+    question_id, question = questionnaire.find(dig(document, layout.question))
+    wording = clean_text(dig(document, layout.question_text))
+    if wording:
+        question = QuestionText(wording, question.category)
+    answered_by = id_text(referenced_id(dig(document, layout.answered_by)))
+    return _Candidate(question_id or f"text:{wording or ''}", answered_by, question, document)
 
 
-def clean_text(value: object) -> str | None:
-    """Text in Unicode NFC without surrounding space, with plain newlines; None for what is not
-    (valid) text.
+def _latest(rivals: list[_Candidate], layout: AnswersLayout, skipped: Skipped) -> _Candidate:
+    """The latest of several answers to one question; the others are skipped.
+
+    ObjectIds, which programs count up, decide where times do not. The text decides last, so that
+    the order of documents never does.
     """
-    if not isinstance(value, str):
-        return None
-    if not value.isascii():
-        if _BROKEN_UTF8.search(value):
-            return None
-        value = unicodedata.normalize("NFC", value)
-    return value.replace("\r\n", "\n").replace("\r", "\n").strip()
-
-
-def id_text(value: object) -> str:
-    """An id of any type as text, "" for None: answers and questions may store the same id in
-    different types.
-    """
-    text = "" if value is None else str(value)
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def utc_text(value: object) -> str:
-    """A time as ISO 8601 in UTC with milliseconds; "" for what is not a time. Text without a zone
-    is taken as UTC.
-    """
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return ""
-    if not isinstance(value, datetime):
-        return ""
-    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    try:
-        return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except OverflowError:  # the first day of the year 1 in a zone east of Greenwich
-        return ""
-
-
-def _question_id(document: Mapping[str, object], layout: AnswersLayout) -> str:
-    stored = id_text(dig(document, layout.question))
-    return stored or f"text:{clean_text(dig(document, layout.question_text)) or ''}"
-
-
-def _age(document: Mapping[str, object], layout: AnswersLayout) -> tuple[str, str, str]:
-    """Order among answers to one question. The text decides last, so that the order of documents
-    never does.
-    """
-    created = utc_text(dig(document, layout.created_at))
-    return (
-        utc_text(dig(document, layout.updated_at)) or created,
-        created,
-        repr(dig(document, layout.text)),
+    born = [_object_id(candidate.document) for candidate in rivals]
+    unread = any(_is_unknown(dig(rival.document, layout.updated_at)) for rival in rivals)
+    told_at = {
+        id(rival): (object_id,) if unread and all(born) else _told_at(rival, layout, object_id)
+        for rival, object_id in zip(rivals, born, strict=True)
+    }
+    latest, *others = sorted(
+        rivals,
+        key=lambda rival: (told_at[id(rival)], repr(dig(rival.document, layout.text))),
+        reverse=True,
     )
+    known = all(told_at[id(other)] != told_at[id(latest)] for other in others)
+    order_known = known and (not unread or all(born))
+    for other in others:
+        reason = SkipReason.SUPERSEDED if order_known else SkipReason.ORDER_UNKNOWN
+        skipped.add(reason, _name(other.document))
+    return latest
+
+
+def _told_at(candidate: _Candidate, layout: AnswersLayout, object_id: str) -> tuple[str, str, str]:
+    created = utc_text(dig(candidate.document, layout.created_at))
+    if not created and object_id:
+        created = utc_text(ObjectId(object_id).generation_time)
+    return utc_text(dig(candidate.document, layout.updated_at)) or created, created, object_id
+
+
+def _object_id(document: Mapping[str, object]) -> str:
+    stored = document.get("_id")
+    return str(stored) if isinstance(stored, ObjectId) else ""
+
+
+def _has_unknown_time(
+    document: Mapping[str, object], layout: AnswersLayout, memory: Memory
+) -> bool:
+    """Whether a time is stored that cannot be read."""
+    if not memory.created_at and _is_unknown(dig(document, layout.created_at)):
+        return True
+    # A time of its own that could be read: nearly always. Without one, that of creation counts.
+    return memory.updated_at == memory.created_at and _is_unknown(dig(document, layout.updated_at))
+
+
+def _is_unknown(stored: object) -> bool:
+    return stored is not None and not utc_text(stored)
+
+
+def _name(document: Mapping[str, object]) -> str:
+    return id_text(document.get("_id")) or "a document without _id"
 
 
 def _memory(
     memory_id: str,
     candidate: _Candidate,
     layout: AnswersLayout,
-    questions: Mapping[str, QuestionText],
     max_chars: int,
 ) -> Memory | SkipReason:
-    document = candidate.document
+    document, question = candidate.document, candidate.question
     answer = clean_text(dig(document, layout.text))
-    question = questions.get(candidate.question_id, QuestionText(""))
-    wording = clean_text(dig(document, layout.question_text)) or question.text
     if dig(document, layout.text) is None or answer == "":
         return SkipReason.EMPTY
     if answer is None:
         return SkipReason.NOT_TEXT
     if len(answer) > max_chars:
         return SkipReason.TOO_LONG
-    if not wording:
+    if not question.text:
         return SkipReason.NO_QUESTION
     created = utc_text(dig(document, layout.created_at))
     by_elder = layout.relationship is None or dig(document, layout.is_self) is True
     return Memory(
         memory_id=memory_id,
-        question=wording,
+        question=question.text,
         answer=answer,
         category=clean_text(dig(document, layout.category)) or question.category,
         answered_by=candidate.answered_by,

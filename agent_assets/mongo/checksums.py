@@ -8,19 +8,26 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from math import isfinite
 from struct import Struct
 from typing import Any
+from uuid import UUID
 
 from bson import ObjectId
-from bson.codec_options import CodecOptions
+from bson.binary import Binary
+from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from agent_assets.mongo.answers import dig, id_text
+from agent_assets.conversations.set_aside import SetAside
+from agent_assets.mongo.codec import decoded, raw_documents
 from agent_assets.mongo.layout import MongoLayout, elder_id_of
 from agent_assets.mongo.reader import BINARY_ORDER
 from agent_assets.mongo.retry import Document, Retry, with_retries
+from agent_assets.mongo.texts import clean_text
+from agent_assets.mongo.values import dig, id_text
 
 _RAW_STRING, _RAW_OBJECT_ID = b"\x02", b"\x07"  # BSON types
 # after the document's length (4 bytes), the type byte of `_id`, and its name with the closing zero
@@ -93,39 +100,42 @@ def _elder_id(raw: bytes, layout: MongoLayout) -> str | None:
 
 def profile_tokens(
     db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None
-) -> tuple[dict[str, str], int]:
-    """Change token by elder of the profile fields that are read, and how many elders have more than
-    one profile.
+) -> tuple[dict[str, str], int, SetAside]:
+    """Change token by elder of the profile fields that are read, how many elders have more than one
+    profile, and the profiles that cannot be decoded.
     """
+    broken = SetAside()
     names = layout.profiles
     if names is None:
-        return {}, 0
+        return {}, 0, broken
     fields = [
         name for name in (names.id, names.name, names.language, *names.traits.values()) if name
     ]
-    rows = _read_raw(db, names.collection, fields, retry)
     hashes: dict[str, list[str]] = {}
-    for row in rows:
-        elder = elder_id_of(dig(row, names.id), layout.elder_id_type)
+    for stored, digest in _id_and_hash(db, names.collection, names.id, fields, broken, retry):
+        elder = elder_id_of(stored, layout.elder_id_type)
         if elder is not None:
-            hashes.setdefault(elder, []).append(hashlib.blake2b(row.raw, digest_size=8).hexdigest())
+            hashes.setdefault(elder, []).append(digest)
     twice = sum(len(profile_hashes) > 1 for profile_hashes in hashes.values())
-    return {
-        elder: "+".join(sorted(profile_hashes)) for elder, profile_hashes in hashes.items()
-    }, twice
+    tokens = {elder: "+".join(sorted(profile_hashes)) for elder, profile_hashes in hashes.items()}
+    return tokens, twice, broken
 
 
 def question_tokens(
     db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None
-) -> dict[str, str]:
-    """Change token by question id of its wording and category."""
+) -> tuple[dict[str, str], SetAside]:
+    """Change token by question id of its wording and category, and the questions without a wording
+    that can be read.
+    """
     names = layout.questions
     fields = [name for name in (names.id, names.text, names.category) if name]
-    rows = _read_raw(db, names.collection, fields, retry)
-    return {
-        id_text(dig(row, names.id)): hashlib.blake2b(row.raw, digest_size=8).hexdigest()
-        for row in rows
-    }
+    unusable = SetAside()
+    tokens: dict[str, list[str]] = {}
+    for stored, digest in _id_and_hash(
+        db, names.collection, names.id, fields, unusable, retry, needed=names.text
+    ):
+        tokens.setdefault(id_text(stored), []).append(digest)
+    return {question: "+".join(sorted(hashes)) for question, hashes in tokens.items()}, unusable
 
 
 def elders_answering(
@@ -136,22 +146,36 @@ def elders_answering(
     retry: Retry | None = None,
 ) -> set[str]:
     """Elders with an answer to one of these questions, in whatever type the answers store the
-    question's id.
+    question's id, and whether they store the id, a DBRef, or the whole question.
     """
     names = layout.answers
-    stored: list[Any] = []
-    for text in questions:
-        stored.append(text)
-        stored += [ObjectId(text)] if ObjectId.is_valid(text) else []
-        stored += [int(text)] if text.isascii() and text.isdecimal() and len(text) < 19 else []
+    stored = [value for text in questions for value in _stored_forms(text)]
+    paths = (names.question, f"{names.question}.$id", f"{names.question}.{layout.questions.id}")
+    condition = {"$or": [{path: {"$in": stored}} for path in paths]}
+    pipeline: list[Document] = [{"$match": condition}, {"$group": {"_id": f"${names.elder}"}}]
     collection = db[names.collection]
-    user_ids = with_retries(
+    rows = with_retries(
         db.client,
-        lambda: collection.distinct(names.elder, {names.question: {"$in": stored}}),
+        lambda: list(decoded(collection.aggregate_raw_batches(pipeline, collation=BINARY_ORDER))),
         retry or Retry(),
     )
-    ids = [elder_id_of(value, layout.elder_id_type) for value in user_ids]
+    ids = [elder_id_of(row.get("_id"), layout.elder_id_type) for row in rows]
     return {elder for elder in ids if elder is not None}
+
+
+def _stored_forms(text: str) -> list[Any]:
+    """What an answer may store for the question of this id. MongoDB compares numbers of all types
+    by value.
+    """
+    forms: list[Any] = [text]
+    if ObjectId.is_valid(text):
+        forms += [ObjectId(text), text.upper(), text.lower()]
+    with suppress(ValueError):
+        number = float(text)
+        forms += [number, str(number), str(int(number))] if isfinite(number) else []
+    with suppress(ValueError):
+        forms.append(Binary.from_uuid(UUID(text)))
+    return forms
 
 
 def duplicate_ids(ids: Iterable[str]) -> int:
@@ -161,12 +185,34 @@ def duplicate_ids(ids: Iterable[str]) -> int:
     return sum(count for count in Counter(elder.lower() for elder in ids).values() if count > 1)
 
 
-def _read_raw(
-    db: Database[Document], name: str, fields: Iterable[str], retry: Retry | None
-) -> list[RawBSONDocument]:
-    options = CodecOptions(document_class=RawBSONDocument)
-    collection = db[name].with_options(codec_options=options)
+def _id_and_hash(
+    db: Database[Document],
+    name: str,
+    id_field: str,
+    fields: Iterable[str],
+    set_aside: SetAside,
+    retry: Retry | None,
+    *,
+    needed: str | None = None,
+) -> list[tuple[Any, str]]:
+    """Stored id and hash of every document of a collection. One that cannot be decoded, or has no
+    text in the field `needed`, is set aside; the latter has its hash all the same.
+    """
     projection = {"_id": 0, **dict.fromkeys(fields, 1)}
-    return with_retries(
-        db.client, lambda: list(collection.find({}, projection=projection)), retry or Retry()
+    rows: list[RawBSONDocument] = with_retries(
+        db.client,
+        lambda: list(raw_documents(db[name].find_raw_batches({}, projection=projection))),
+        retry or Retry(),
     )
+    hashes = []
+    for row in rows:
+        try:
+            stored = dig(row, id_field)
+            usable = needed is None or bool(clean_text(dig(row, needed)))
+        except InvalidBSON:
+            set_aside.add(f"a document of {name}")
+            continue
+        if not usable:
+            set_aside.add(id_text(stored))
+        hashes.append((stored, hashlib.blake2b(row.raw, digest_size=8).hexdigest()))
+    return hashes

@@ -12,14 +12,13 @@ overridden.
 import re
 from typing import Annotated, Any, Literal
 
-from bson import ObjectId
+from bson import Code, ObjectId
 from pydantic import Field, model_validator
 
 from agent_assets.errors import MemoryDataError
-from agent_assets.store.artifact_store import UNPARTITIONED
+from agent_assets.store.partition_keys import elder_id_of_key, partition_key
 from agent_assets.strict_model import StrictModel
 
-_ELDER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")  # lower case, or one elder could be two partitions
 
 Name = Annotated[
@@ -155,21 +154,18 @@ class MongoLayout(StrictModel):
         return merged
 
 
-def is_elder_id(text: str) -> bool:
-    """Whether an elder id can be a partition key. "." and ".." do not name a folder; "_" is
-    that of nobody's.
-    """
-    return _ELDER_ID.fullmatch(text) is not None and text not in (".", "..", UNPARTITIONED)
-
-
 def check_elder_id(elder_id: str, id_type: IdType) -> None:
     """Raises MemoryDataError: `elder_id` is not a partition key, or not an ObjectId where the
     layout stores those.
     """
-    if not is_elder_id(elder_id):
+    if elder_id_of_key(elder_id) is None:
+        key = partition_key(elder_id)
         raise MemoryDataError(
             f"The elder id {elder_id[:80]!r} cannot be used.",
-            next_step="use 1 to 64 letters, digits, '_', '.' or '-'.",
+            next_step=f"use {key}, its partition key."
+            if key
+            else "use the elder's id as text of up to 200 characters, counted as they stand in "
+            "an address.",
         )
     if id_type == "objectid" and _OBJECT_ID.fullmatch(elder_id) is None:
         raise MemoryDataError(
@@ -180,14 +176,15 @@ def check_elder_id(elder_id: str, id_type: IdType) -> None:
 
 
 def stored_id(elder_id: str, id_type: IdType) -> str | ObjectId:
-    """An elder id (already checked) as the database stores it."""
-    return ObjectId(elder_id) if id_type == "objectid" else elder_id
+    """A partition key (already checked) as the database stores the elder's id."""
+    return ObjectId(elder_id) if id_type == "objectid" else elder_id_of_key(elder_id) or ""
 
 
 def elder_id_of(stored: object, id_type: IdType) -> str | None:
-    """The elder id of a stored value; None where it has the wrong type or cannot be a partition
-    key.
-    """
+    """The partition key of a stored id; None where it has the wrong type or cannot have one."""
     if id_type == "objectid":
         return str(stored) if isinstance(stored, ObjectId) else None
-    return stored if isinstance(stored, str) and is_elder_id(stored) else None
+    # JavaScript code is a `str` to the driver, and to MongoDB another type.
+    if not isinstance(stored, str) or isinstance(stored, Code):
+        return None
+    return partition_key(stored)

@@ -4,17 +4,21 @@ A signature moves with every write that keeps `updatedAt`, and with every delete
 elders to read again; what they told is compared by `reader.content_digest`.
 """
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain
+from types import NoneType
 from typing import Any
 
 from pymongo.database import Database
 
+from agent_assets.conversations.set_aside import SetAside
+from agent_assets.mongo.codec import decoded
 from agent_assets.mongo.layout import MongoLayout, elder_id_of, stored_id
 from agent_assets.mongo.reader import BINARY_ORDER
 from agent_assets.mongo.retry import Document, Retry, with_retries
+from agent_assets.mongo.values import id_text
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,12 @@ class Signature:
 
 @dataclass(frozen=True)
 class ElderIds:
-    """Elder ids that have answers, sorted, and how many stored ids cannot be partition keys."""
+    """Partition keys of elders that have answers, sorted, and the stored ids that cannot have
+    one.
+    """
 
     valid: tuple[str, ...]
-    invalid: int
+    invalid: SetAside
 
 
 def list_elder_ids(
@@ -52,9 +58,24 @@ def _elder_ids(
     db: Database[Document], layout: MongoLayout, hint: str | None, retry: Retry
 ) -> ElderIds:
     rows = _aggregate(db, layout, [{"$group": {"_id": f"${layout.answers.elder}"}}], hint, retry)
-    ids = [elder_id_of(row["_id"], layout.elder_id_type) for row in rows]
-    valid = sorted(elder_id for elder_id in ids if elder_id is not None)
-    return ElderIds(tuple(valid), len(ids) - len(valid))
+    valid: list[str] = []
+    others: list[str] = []
+    for row in rows:
+        elder_id = elder_id_of(row.get("_id"), layout.elder_id_type)
+        if elder_id is None:
+            others.append(_shown(row.get("_id")))
+        else:
+            valid.append(elder_id)
+    invalid = SetAside()
+    for name in sorted(others):
+        invalid.add(name)
+    return ElderIds(tuple(sorted(valid)), invalid)
+
+
+def _shown(stored: object) -> str:
+    """A stored id with its type, where that is what is wrong with it."""
+    kind = "" if isinstance(stored, str | NoneType) else f" ({type(stored).__name__})"
+    return "none" if stored is None else f"{id_text(stored)}{kind}"
 
 
 def elder_signatures(
@@ -70,35 +91,31 @@ def elder_signatures(
         MongoUnavailable: MongoDB did not answer, after retries.
     """
     answers = layout.answers
-    changed = {"$ifNull": [f"${answers.updated_at}", f"${answers.created_at}"]}
-    as_date = {
-        "$convert": {"input": changed, "to": "date", "onError": None, "onNull": None}
-    }  # some write ISO text
-    from_text = {"$convert": {"input": as_date, "to": "long", "onError": 0, "onNull": 0}}
-    as_ms = {"$convert": {"input": changed, "to": "long", "onError": from_text, "onNull": 0}}
-    # The maximum is converted here, once per elder: a conversion per answer is most of what this
-    # costs the server.
+    changed: Document = {"$ifNull": [f"${answers.updated_at}", f"${answers.created_at}"]}
     group = {
         "_id": f"${answers.elder}",
         "count": {"$sum": 1},
         "max": {"$max": changed},
-        "sum": {"$sum": as_ms},
+        "sum": {"$sum": _as_ms(changed)},
     }
+    # The maximum is converted once per elder: a conversion per answer is most of what this costs
+    # the server.
+    last = {"count": 1, "sum": 1, "max": _as_ms("$max")}
     retry = retry or Retry()
     hint = _hint(db, layout, retry)
     matches: list[list[Document]] = (
         [[]] if hint is None else _halves(layout, _elder_ids(db, layout, hint, retry))
     )
-    pipelines = [[*match, {"$group": group}] for match in matches]
+    pipelines = [[*match, {"$group": group}, {"$project": last}] for match in matches]
     with ThreadPoolExecutor(len(pipelines)) as pool:
         batches = list(
             pool.map(lambda pipeline: _aggregate(db, layout, pipeline, hint, retry), pipelines)
         )
     signatures = {}
     for row in chain.from_iterable(batches):
-        elder_id = elder_id_of(row["_id"], layout.elder_id_type)
+        elder_id = elder_id_of(row.get("_id"), layout.elder_id_type)
         if elder_id is not None:
-            signatures[elder_id] = Signature(int(row["count"]), _ms(row["max"]), int(row["sum"]))
+            signatures[elder_id] = Signature(int(row["count"]), int(row["max"]), int(row["sum"]))
     return dict(sorted(signatures.items()))
 
 
@@ -112,16 +129,16 @@ def _halves(layout: MongoLayout, ids: ElderIds) -> list[list[Document]]:
     return [[{"$match": {layout.answers.elder: {side: middle}}}] for side in ("$lt", "$gte")]
 
 
-def _ms(changed: object) -> int:
-    """Milliseconds since 1970 of a date, or of one as ISO text; 0 for anything else."""
-    if isinstance(changed, str):
-        try:
-            changed = datetime.fromisoformat(changed)
-        except ValueError:
-            return 0
-    if not isinstance(changed, datetime):
-        return 0
-    return round(changed.replace(tzinfo=changed.tzinfo or UTC).timestamp() * 1000)
+def _as_ms(time: str | Document) -> Document:
+    """An expression of milliseconds since 1970 of a date, a Timestamp, a number or a text; 0 for
+    anything else.
+    """
+    # Some write text; that of JavaScript ends with a zone in brackets, which MongoDB cannot read.
+    text = {"$arrayElemAt": [{"$split": [time, " ("]}, 0]}
+    plain = {"$cond": [{"$eq": [{"$type": time}, "string"]}, text, time]}
+    as_date = {"$convert": {"input": plain, "to": "date", "onError": None, "onNull": None}}
+    from_text = {"$convert": {"input": as_date, "to": "long", "onError": 0, "onNull": 0}}
+    return {"$convert": {"input": time, "to": "long", "onError": from_text, "onNull": 0}}
 
 
 def recommended_index(layout: MongoLayout) -> list[tuple[str, int]]:
@@ -155,11 +172,20 @@ def _aggregate(
     collection = db.get_collection(layout.answers.collection)
     return with_retries(
         db.client,
-        lambda: list(
-            collection.aggregate(pipeline, collation=BINARY_ORDER, allowDiskUse=True, **options)
+        lambda: _rows(
+            collection.aggregate_raw_batches(
+                pipeline, collation=BINARY_ORDER, allowDiskUse=True, **options
+            )
         ),
         retry,
     )
+
+
+def _rows(batches: Iterable[Any]) -> list[Document]:
+    """The rows of an aggregation; one that cannot be decoded is empty: its `_id` is nobody's."""
+    broken: list[Document] = []
+    rows = list(decoded(batches, lambda _: broken.append({})))
+    return rows + broken
 
 
 def _usable_indexes(db: Database[Document], layout: MongoLayout, retry: Retry) -> list[Document]:

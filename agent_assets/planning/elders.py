@@ -6,13 +6,15 @@ elders whose token moved have their content read; its digest is the version. A f
 checksum of everything as well, for writers that forget to move `updatedAt`.
 """
 
+import json
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from agent_assets.conversations.set_aside import SetAside, set_aside_lines
 from agent_assets.planning.index import PlanIndex
 
 UNUSABLE = ""  # digest of an elder without one usable answer
@@ -21,17 +23,28 @@ _BATCH = 200
 
 @dataclass(frozen=True)
 class ChangeTokens:
-    """What a look at the database says. Tokens by elder id; ids that cannot be used and profiles
-    twice are counted.
+    """What a look at the database says. Tokens by elder id; what cannot be used is set aside, by
+    reason, and profiles twice are counted.
 
     `advice` is what an operator should change to make looks cheap, "" when there is nothing.
     """
 
     elders: Mapping[str, str]
     questions: Mapping[str, str]
-    invalid_ids: int = 0
+    set_aside: Mapping[str, SetAside] = field(default_factory=dict)
     duplicate_profiles: int = 0
     advice: str = ""
+
+
+@dataclass(frozen=True)
+class ElderContent:
+    """Digest of what an elder told, `UNUSABLE` without one usable answer, and how many documents
+    could not be used, by reason.
+    """
+
+    elder: str
+    digest: str
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 class ElderSource(Protocol):
@@ -54,8 +67,8 @@ class ElderSource(Protocol):
     def answering(self, questions: Iterable[str]) -> set[str]:
         """Elders with an answer to one of these questions."""
 
-    def digests(self, elders: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """Content digest by elder, `UNUSABLE` for those without one usable answer."""
+    def contents(self, elders: Iterable[str]) -> Iterator[ElderContent]:
+        """What these elders told."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,8 @@ class Elders:
         unusable: elders without one usable answer, sorted.
         unread: elders whose content is still to be read: the check ran out of time.
         gone: elders that were there and are not any more, and since when.
+        set_aside: what could not be used, by reason: ids, questions, profiles, and documents of
+            elders whose content is known.
         read: how many elders had their content read in this check.
     """
 
@@ -76,7 +91,7 @@ class Elders:
     unusable: tuple[str, ...]
     unread: tuple[str, ...]
     gone: Mapping[str, float]
-    invalid_ids: int
+    set_aside: Mapping[str, SetAside]
     duplicate_profiles: int
     advice: str
     read: int
@@ -84,12 +99,12 @@ class Elders:
     def unusual(self) -> list[str]:
         """What a person should know about, a line each."""
         counts = {
-            "ids that cannot be used": self.invalid_ids,
             "ids or profiles twice": self.duplicate_profiles,
             "elders without a usable answer": len(self.unusable),
             "elders still to be read": len(self.unread),
         }
         lines = [f"{count} {words}" for words, count in counts.items() if count]
+        lines += [f"set aside: {line}" for line in set_aside_lines(self.set_aside)]
         return [*lines, self.advice] if self.advice else lines
 
 
@@ -164,11 +179,17 @@ def check_elders(
         ),
         unread=tuple(flagged[read:]),
         gone=gone,
-        invalid_ids=change_tokens.invalid_ids,
+        set_aside={**change_tokens.set_aside, **_skipped_by_reason(states)},
         duplicate_profiles=change_tokens.duplicate_profiles,
         advice=change_tokens.advice,
         read=read,
     )
+
+
+def known_set_aside(index: PlanIndex, scope: str) -> dict[str, SetAside]:
+    """Documents of elders that could not be used when they were last read, by reason."""
+    with index.open() as connection:
+        return _skipped_by_reason(_load(connection, scope))
 
 
 def forget_elder(index: PlanIndex, scope: str, elder: str) -> None:
@@ -187,6 +208,7 @@ class _State:
     moved_at: float
     gone_since: float | None = None
     read: bool = True
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 def _next_state(before: _State | None, change_token: str, now: float) -> _State:
@@ -195,8 +217,9 @@ def _next_state(before: _State | None, change_token: str, now: float) -> _State:
     moved = before.change_token != change_token or before.gone_since is not None
     # A clock that was set back must not make a settled elder wait for the old time to come again.
     moved_at = now if moved else min(before.moved_at, now)
+    read = not moved and before.read
     return _State(
-        change_token, before.checksum, before.digest, moved_at, read=not moved and before.read
+        change_token, before.checksum, before.digest, moved_at, read=read, skipped=before.skipped
     )
 
 
@@ -217,9 +240,10 @@ def _read_contents(
     done = 0
     while done < len(flagged) and (done == 0 or time.monotonic() < deadline):
         batch = flagged[done : done + _BATCH]
-        digests = dict(source.digests(batch))
+        contents = {content.elder: content for content in source.contents(batch)}
         for elder in batch:
-            states[elder].digest = digests.get(elder, UNUSABLE)
+            content = contents.get(elder, ElderContent(elder, UNUSABLE))
+            states[elder].digest, states[elder].skipped = content.digest, content.skipped
             states[elder].read = True
         with index.open() as connection:
             _store(connection, source.scope, {elder: states[elder] for elder in batch})
@@ -227,17 +251,38 @@ def _read_contents(
     return done
 
 
+def _skipped_by_reason(states: Mapping[str, _State]) -> dict[str, SetAside]:
+    """Documents that could not be used, by reason, and the elders they are of."""
+    by_reason: dict[str, SetAside] = {}
+    for elder, state in sorted(states.items()):
+        for reason, count in state.skipped.items():
+            entry = by_reason.setdefault(f"documents ({reason})", SetAside())
+            entry.add(f"{elder} {count}", count)
+    return dict(sorted(by_reason.items()))
+
+
 def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
 def _load(connection: sqlite3.Connection, scope: str) -> dict[str, _State]:
-    query = "SELECT elder, mark, checksum, digest, moved_at, gone_since FROM elders WHERE scope = ?"
+    query = (
+        "SELECT elder, mark, checksum, digest, moved_at, gone_since, skipped FROM elders "
+        "WHERE scope = ?"
+    )
     rows = connection.execute(query, (scope,))
     # A row without a digest was flagged by a check that did not get to read it.
     return {
-        elder: _State(change_token, checksum, digest, moved_at, gone_since, read=digest is not None)
-        for elder, change_token, checksum, digest, moved_at, gone_since in rows
+        elder: _State(
+            change_token,
+            checksum,
+            digest,
+            moved_at,
+            gone_since,
+            digest is not None,
+            json.loads(skipped),
+        )
+        for elder, change_token, checksum, digest, moved_at, gone_since, skipped in rows
     }
 
 
@@ -250,16 +295,17 @@ def _store(connection: sqlite3.Connection, scope: str, states: Mapping[str, _Sta
             state.checksum,
             state.digest if state.read else None,
             state.moved_at,
+            json.dumps(dict(state.skipped)),
         )
         for elder, state in states.items()
     ]
-    connection.executemany("INSERT OR REPLACE INTO elders VALUES (?, ?, ?, ?, ?, ?, NULL)", rows)
+    connection.executemany("INSERT OR REPLACE INTO elders VALUES (?, ?, ?, ?, ?, ?, NULL, ?)", rows)
 
 
 def _store_gone(connection: sqlite3.Connection, scope: str, gone: Mapping[str, float]) -> None:
     rows = [(scope, elder, since, since) for elder, since in gone.items()]
     connection.executemany(
-        "INSERT INTO elders VALUES (?, ?, '', NULL, NULL, ?, ?) "
+        "INSERT INTO elders VALUES (?, ?, '', NULL, NULL, ?, ?, '{}') "
         "ON CONFLICT (scope, elder) DO UPDATE SET gone_since = excluded.gone_since",
         rows,
     )

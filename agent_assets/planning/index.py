@@ -24,7 +24,8 @@ CREATE INDEX IF NOT EXISTS materializations_asset ON materializations (asset);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS elders (
     scope TEXT NOT NULL, elder TEXT NOT NULL, mark TEXT NOT NULL, checksum TEXT, digest TEXT,
-    moved_at REAL NOT NULL, gone_since REAL, PRIMARY KEY (scope, elder)
+    moved_at REAL NOT NULL, gone_since REAL, skipped TEXT NOT NULL DEFAULT '{}',
+    PRIMARY KEY (scope, elder)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS questions (
     scope TEXT NOT NULL, question TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (scope, question)
@@ -39,7 +40,7 @@ CREATE TABLE IF NOT EXISTS requests (
     run_key TEXT NOT NULL, requested_at REAL NOT NULL, PRIMARY KEY (pipeline, partition)
 ) WITHOUT ROWID;
 """
-_VERSION = 2
+_VERSION = 3
 _WAIT_SECONDS = 60.0
 
 

@@ -1,17 +1,23 @@
 """The plan as JSON and as text for a terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from agent_assets.conversations.set_aside import SetAside
 from agent_assets.planning.asset_partitions import AssetPartition, CauseKind, Plan, PlannedRun
 
 _NAMES = 5  # elders named in a group before "and n more"
 
 
 def plan_json(
-    plan: Plan, *, seconds: float, with_fresh: bool, problems: Sequence[str]
+    plan: Plan,
+    *,
+    seconds: float,
+    with_fresh: bool,
+    problems: Sequence[str],
+    set_aside: Mapping[str, Mapping[str, SetAside]],
 ) -> dict[str, object]:
-    """`{"cells": [...], "runs": [...], "seconds": n}`, how far shared changes may reach, and what
-    could not be read.
+    """`{"cells": [...], "runs": [...], "seconds": n}`, how far shared changes may reach, what could
+    not be read, and what was set aside, by pipeline and reason.
     """
     asset_partitions = [
         *plan.asset_partitions,
@@ -35,6 +41,14 @@ def plan_json(
             for fan_out in plan.fan_outs
         ],
         "problems": list(problems),
+        "set_aside": {
+            pipeline: {
+                reason: {"count": entry.count, "names": entry.names}
+                for reason, entry in by_reason.items()
+                if entry.count
+            }
+            for pipeline, by_reason in set_aside.items()
+        },
     }
 
 

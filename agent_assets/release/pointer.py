@@ -19,6 +19,7 @@ from agent_assets.errors import ReleaseConflict, ReleaseError
 from agent_assets.release.records import STAGE, Action, Entry, Ledger, Verdict, read_candidate
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.disk import file_lock
+from agent_assets.store.partition_keys import as_partition_key
 from agent_assets.store.tombstones import incarnation_of
 
 FOLDER = ".releases"
@@ -97,7 +98,8 @@ def known_agents(store: ArtifactStore, name: str) -> list[Agent]:
     `pipeline/elder`.
     """
     pipeline, slash, elder = name.partition("/")
-    pattern = f"{pipeline}/{elder or pipeline}" if slash else f"*/{name}"
+    whose = as_partition_key(elder or pipeline)
+    pattern = f"{pipeline}/{whose}" if slash else f"*/{whose}"
     paths = [
         path for state in (_CURRENT, _DROPPED) for path in _glob(store, f"{state}/{pattern}.json")
     ]

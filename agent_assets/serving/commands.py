@@ -6,16 +6,18 @@ from agent_assets.errors import ServingError
 from agent_assets.runs.installation import mongodb
 from agent_assets.serving.tokens import DATABASE, Scope, Tokens
 from agent_assets.settings import Settings
+from agent_assets.store.partition_keys import as_partition_key
 
 
 def print_new_token(
     settings: Settings, scope: Scope, elder: str | None, name: str, days: float | None
 ) -> int:
     """Make a token and print it: the only time it can be seen."""
+    whose = None if elder is None else as_partition_key(elder)
     with mongodb(settings) as environment:
         tokens = Tokens(environment["MONGODB_URI"], settings, DATABASE)
         first = not tokens.any()
-        click.echo(tokens.create(scope, elder=elder, name=name, days=days))
+        click.echo(tokens.create(scope, elder=whose, name=name, days=days))
         tokens.close()
     click.echo("Keep it: only its hash is stored.", err=True)
     if first:

@@ -15,8 +15,8 @@ from agent_assets.release.pointer import (
 )
 from agent_assets.release.records import Candidate, Entry, read_candidate
 from agent_assets.store.artifact_store import Artifact, ArtifactStore
+from agent_assets.store.partition_keys import as_partition_key, elder_id_of_key
 
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CONTENT_NAME = re.compile(r"(.+)-[0-9a-f]{8}")
 _SETTLED_NS = 2 * 10**9
 
@@ -81,16 +81,17 @@ class Released:
         """
         matched = _CONTENT_NAME.fullmatch(name)
         for agent_id in (name, matched[1] if matched else None):
-            if agent_id is None or not _ID.fullmatch(agent_id) or not agent_id.strip("."):
+            key = None if agent_id is None else as_partition_key(agent_id)
+            if key is None or elder_id_of_key(key) is None:
                 continue
             for pipeline in self._pipelines():
-                entry = current_entry(self.store, (pipeline, agent_id))
+                entry = current_entry(self.store, (pipeline, key))
                 if entry is None or name not in (agent_id, entry.name):
                     continue
                 artifact = self.store.find(release_key(pipeline, entry.elder), entry.version)
                 if artifact is not None:
                     return ReleasedAgent(
-                        (pipeline, agent_id), entry, read_candidate(artifact.path), artifact
+                        (pipeline, key), entry, read_candidate(artifact.path), artifact
                     )
         raise NotReleased
 

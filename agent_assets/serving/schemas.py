@@ -2,10 +2,22 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from agent_assets.store.partition_keys import MAX_KEY_CHARS, as_partition_key
 
 ElderId = Annotated[
-    str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", examples=["shen-fu"])
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_KEY_CHARS,
+        description="An elder's id as MongoDB stores it, or the partition key.",
+        examples=["shen-fu"],
+    ),
+    AfterValidator(as_partition_key),
+]
+NewId = Annotated[
+    str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", examples=["shen-fu-2"])
 ]
 Text = Annotated[
     str, Field(min_length=1, max_length=20_000, pattern=r"\S", description="Not blank.")
@@ -147,7 +159,7 @@ class Done(BaseModel):
 class CopyRequest(_Request):
     """Under which id the copy answers."""
 
-    to: ElderId
+    to: NewId
 
 
 class ExportedRows(BaseModel):
@@ -172,7 +184,7 @@ class CompletionRequest(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    model: str = Field(min_length=1, max_length=80)
+    model: str = Field(min_length=1, max_length=MAX_KEY_CHARS + 20)
     messages: list[CompletionMessage] = Field(min_length=1, max_length=1000)
     tools: list[dict[str, Any]] | None = Field(None, max_length=128)
     tool_choice: str | dict[str, Any] | None = None

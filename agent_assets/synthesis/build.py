@@ -18,6 +18,7 @@ from pathlib import Path
 from agent_assets.agent.loop import ChatModel
 from agent_assets.conversations.formats import to_swift
 from agent_assets.conversations.items import EvalItem, write_items
+from agent_assets.conversations.markers import conversation_without_markers
 from agent_assets.conversations.memories import read_memories, read_profile
 from agent_assets.conversations.messages import (
     Conversation,
@@ -291,7 +292,7 @@ def _reject(example: Example) -> JsonObject:
 
 
 def _swift(messages: Sequence[Message], tools: tuple[ToolSchema, ...]) -> JsonObject:
-    return to_swift(Conversation(tuple(messages), tools))
+    return to_swift(conversation_without_markers(Conversation(tuple(messages), tools)))
 
 
 def _gold_values(example: Example) -> list[str]:

@@ -26,7 +26,7 @@ from agent_assets.planning.asset_partitions import (
     Status,
 )
 from agent_assets.planning.changes import memory_changes, tool_changes
-from agent_assets.planning.elders import ChangeTokens, check_elders
+from agent_assets.planning.elders import ChangeTokens, ElderContent, check_elders
 from agent_assets.planning.fingerprint import FingerprintTemplate, fingerprint, source_version
 from agent_assets.planning.index import PlanIndex
 from agent_assets.planning.render import plan_json, plan_text
@@ -214,10 +214,10 @@ class Source:
     def answering(self, questions: Iterable[str]) -> set[str]:
         return set()
 
-    def digests(self, elders: Iterable[str]) -> Iterator[tuple[str, str]]:
+    def contents(self, elders: Iterable[str]) -> Iterator[ElderContent]:
         for name in elders:
             self.read.append(name)
-            yield name, self.content[name]
+            yield ElderContent(name, self.content[name])
 
 
 def test_a_check_that_runs_out_of_time_goes_on_where_it_stopped(index: PlanIndex) -> None:
@@ -275,7 +275,7 @@ def test_the_plan_as_json_and_text() -> None:
     plan = plan_of(
         planned("ada"), asset_partitions=(AssetPartition("p", "a", "ada", Status.STALE, causes),)
     )
-    content = plan_json(plan, seconds=1.23456, with_fresh=False, problems=[])
+    content = plan_json(plan, seconds=1.23456, with_fresh=False, problems=[], set_aside={})
     assert json.loads(json.dumps(content))["cells"] == [
         {
             "pipeline": "p",

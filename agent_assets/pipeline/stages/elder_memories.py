@@ -63,6 +63,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             "language_rules": language if has_rules else "generic",
             "categories": len({memory.category for memory in record.memories}),
             "skipped": dict(record.skipped),
+            "set_aside": list(record.set_aside),
         },
         checks=[
             CheckEntry(

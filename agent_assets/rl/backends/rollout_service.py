@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from agent_assets.agent.loop import ToolCaller
 from agent_assets.agent.tool_call_parser import read_text
+from agent_assets.conversations.markers import without_markers
 from agent_assets.conversations.messages import JsonObject, Message, ToolSchema, canonical_json
 from agent_assets.engines.codec import decode, encode
 from agent_assets.engines.rl_contracts import (
@@ -187,7 +188,7 @@ class RolloutService:
         if messages is None:
             live.task.result()  # an error that is nobody's rollout ends the run
             return TurnReply(done=True, messages=[])
-        new = messages[live.shown + 1 :]  # after the turn that was sampled
+        new = [without_markers(message) for message in messages[live.shown + 1 :]]  # after the turn
         live.shown = len(messages)
         return TurnReply(
             done=False,

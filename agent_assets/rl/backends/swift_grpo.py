@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.conversations.formats import to_swift
+from agent_assets.conversations.markers import conversation_without_markers
 from agent_assets.conversations.messages import Conversation, Message, ToolSchema, canonical_json
 from agent_assets.engines.checkpoints import checkpoint_folder, last_checkpoint_step
 from agent_assets.engines.codec import encode
@@ -205,7 +206,8 @@ def _write_rows(folder: Path, plan: Sequence[Scenario], tools: Sequence[ToolSche
         item = scenario.item
         first = (Message("system", item.system),) if item.system else ()
         offered = () if item.kind == "recall_closed" else tuple(tools)
-        row = to_swift(Conversation((*first, Message("user", item.question)), offered))
+        asked = Conversation((*first, Message("user", item.question)), offered)
+        row = to_swift(conversation_without_markers(asked))
         lines.append(canonical_json(row | {"scenario": place}) + "\n")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "rows.jsonl"

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 
+from agent_assets.conversations.markers import described_without_markers, entry_without_markers
 from agent_assets.conversations.messages import Message
 from agent_assets.errors import AgentAssetsError, EngineFailed
 from agent_assets.serving.answering import Answer, ModelUnavailable
@@ -132,6 +133,9 @@ async def completions(
     if not any(message.role in ("system", "developer") for message in request.messages):
         own = {"role": "system", "content": released.candidate.system_prompt}
         body["messages"] = [own, *body["messages"]]
+    body["messages"] = [entry_without_markers(entry) for entry in body["messages"]]
+    if "tools" in body:
+        body["tools"] = described_without_markers(body["tools"])
     reply, stack = await _ask(serving, released, body)
     if reply.status_code != 200 or not request.stream:
         await stack.aclose()

@@ -24,6 +24,7 @@ from agent_assets.serving.schemas import (
     TrainStarted,
 )
 from agent_assets.serving.tokens import Caller
+from agent_assets.store.partition_keys import as_partition_key
 
 router = APIRouter(tags=["training"])
 _EVERY_SECONDS = 1.0
@@ -63,6 +64,7 @@ async def latest(
     elder_id: JobId, serving: ServicesDep, caller: CallerDep
 ) -> JobProgress | NoTraining:
     """The latest job of an elder."""
+    elder_id = as_partition_key(elder_id)
     job = (
         await run_in_threadpool(serving.jobs.latest, elder_id) if caller.may_see(elder_id) else None
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from agent_assets.conversations.formats import from_openai, from_sharegpt, from_swift, to_swift
+from agent_assets.conversations.markers import conversation_without_markers
 from agent_assets.conversations.messages import Conversation, JsonObject, Message
 from agent_assets.errors import ConfigError, TrainingDataError
 from agent_assets.synthesis.config import MixConfig
@@ -100,7 +101,7 @@ def general_rows(path: Path | None, language: str) -> list[JsonObject]:
     conversations = _ours(language) if path is None else _read(path)
     rows = []
     for conversation in conversations:
-        row = to_swift(conversation)
+        row = to_swift(conversation_without_markers(conversation))
         name = f"{GENERAL}-{short_hash(json.dumps(row, ensure_ascii=False))}"
         rows.append(row | {"id": name, "kind": GENERAL, "sources": [], "question_ids": [name]})
     return list({row["id"]: row for row in rows}.values())

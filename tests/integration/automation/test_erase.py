@@ -108,9 +108,15 @@ def test_memories_still_there_or_a_no_erase_nothing(
 
 
 @pytest.mark.parametrize("name", ["_", "*", "..", "a/b"])
-def test_what_is_no_elder_is_refused(name: str) -> None:
-    with pytest.raises(MemoryDataError):
+def test_what_is_no_elder_is_refused(commanded: Town, name: str) -> None:
+    """As ids, they are those of elders of whom nothing is kept."""
+    with pytest.raises(ConfigError, match="Nothing is kept"):
         erase.erase_elder(load_settings(), name, dry_run=False, confirmed=True)
+
+
+def test_what_nobody_can_be_called_is_refused(commanded: Town) -> None:
+    with pytest.raises(MemoryDataError):
+        erase.erase_elder(load_settings(), "", dry_run=False, confirmed=True)
 
 
 def test_a_run_going_on_is_waited_for(commanded: Town, monkeypatch: pytest.MonkeyPatch) -> None:

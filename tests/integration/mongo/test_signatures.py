@@ -78,7 +78,6 @@ def test_an_index_read_in_two_halves_gives_every_elder_once(
                 *stored,
                 None,
                 12,
-                "a b",
                 "",
                 stored,
                 [ObjectId(), "elder-1"],

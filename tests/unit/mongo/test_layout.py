@@ -7,9 +7,12 @@ from pydantic import ValidationError
 
 from agent_assets.demo.sample_elders import load_sample_elders
 from agent_assets.errors import ConfigError
-from agent_assets.mongo.answers import clean_text, memory_ids, utc_text
-from agent_assets.mongo.layout import MongoLayout, is_elder_id
+from agent_assets.mongo.answers import memory_ids
+from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.retry import redacted
+from agent_assets.mongo.texts import clean_text
+from agent_assets.mongo.values import utc_text
+from agent_assets.store.partition_keys import is_plain_id
 
 
 def test_overriding_one_name_keeps_the_rest_of_the_preset() -> None:
@@ -43,7 +46,7 @@ def test_wrong_layouts_are_named(config: object, message: str) -> None:
     [("shen-fu", True), ("a.b_C-9", True), ("x" * 64, True), (".", False), ("_", False)],
 )
 def test_elder_ids_are_names_of_folders(text: str, good: bool) -> None:
-    assert is_elder_id(text) is good
+    assert is_plain_id(text) is good
 
 
 def test_memory_ids_survive_edits_and_never_clash() -> None:

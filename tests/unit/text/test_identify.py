@@ -86,10 +86,10 @@ def test_a_stated_language_is_taken_and_one_that_is_not_understood_is_counted(
     answers = [
         Memory("m", "Où ?", "Mon père vendait du pain et des bougies dans une boutique à Lyon.")
     ]
-    profile, counts = make_profile(
+    profile, unusable = make_profile(
         "e", {} if stated is None else {"language": stated}, LAYOUT, answers
     )
-    assert (profile.language, profile.name, dict(counts)) == (code, name, skipped)
+    assert (profile.language, profile.name, dict(unusable.counts)) == (code, name, skipped)
 
 
 @pytest.mark.parametrize(
