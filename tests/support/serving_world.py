@@ -266,6 +266,15 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
     return body
 
 
+def openai_error(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The error of a route below `/v1`, in the form that OpenAI's clients read."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    error: dict[str, Any] = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"} and error["message"]
+    return error
+
+
 def problem_like(response: httpx.Response) -> Any:
     class Same(dict):  # type: ignore[type-arg]
         def __eq__(self, other: object) -> bool:
