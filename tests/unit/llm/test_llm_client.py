@@ -364,3 +364,45 @@ def test_json_that_never_fits_or_is_refused_is_an_error(asker: Asker, server: Fa
     server.usual = reply
     with pytest.raises(NoJsonAnswer, match="refuses"):
         town(asker, seed=1)
+
+
+def test_json_after_reasoning_is_read_and_reasoning_is_not_sent_back(
+    asker: Asker, server: FakeOpenAI
+) -> None:
+    server.queue = [
+        says('<think>A set {1, 2} of [towns].</think>{"name": "Ulm"}'),
+        says("{people}: many?</think>\n" + GOOD.model_dump_json()),
+    ]
+    assert town(asker) == GOOD
+    assert server.requests[1]["messages"][-2]["content"] == '{"name": "Ulm"}'
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "asked"),
+    [
+        (completion({"content": '{"name": "U'}, finish="length"), "cut_at_llm.max_tokens", 1),
+        (completion({"content": None}, finish="content_filter"), "refused", 1),
+        (says("I would rather chat."), "no_json_answer", 2),  # the same again
+    ],
+)
+def test_json_that_will_not_come_is_not_asked_for_again(
+    asker: Asker, server: FakeOpenAI, reply: Reply, reason: str, asked: int
+) -> None:
+    server.usual = reply
+    with pytest.raises(NoJsonAnswer) as raised:
+        town(asker, json_attempts=5)
+    assert (raised.value.reason, len(server.requests)) == (reason, asked)
+
+
+def test_parts_and_objects_are_a_reply_and_are_kept(asker: Asker, server: FakeOpenAI) -> None:
+    calls = [{"function": {"name": "weather", "arguments": {"city": "Ulm"}}}]
+    parts = [{"type": "thinking", "thinking": "Hm \ud83d."}, {"type": "text", "text": "Yes."}]
+    server.queue = [escaped(completion({"content": parts, "tool_calls": calls}))]
+
+    async def work(client: LlmClient) -> list[Any]:
+        return [(await client.ask(prompt("Weather?"))).choice for _ in range(2)]
+
+    for choice in asker.run(work):
+        assert choice.message.tool_calls[0].function.arguments == '{"city": "Ulm"}'
+        assert choice.message.content.endswith("Yes.") and choice.finish_reason == "stop"
+    assert len(server.requests) == 1
