@@ -59,6 +59,6 @@ def test_a_stream_tells_only_what_is_said(size: int, text: str, said: str) -> No
 
 def test_only_an_assistant_thinks() -> None:
     for role in ("user", "tool"):
-        message = Message(role, "<think>a</think>b")  # type: ignore[arg-type]
+        message = Message(role, "<think>a</think>b")
         assert spoken(message) is message
     assert spoken(Message("assistant", "<think>a</think>b")).content == "b"
