@@ -73,7 +73,12 @@ def test_values_mean_what_their_users_mean(world: World) -> None:
 
 
 def test_messages_of_sdks_are_taken(world: World) -> None:
-    earlier: dict[str, Any] = {"role": "assistant", "content": "Yes.", "tool_calls": [], "refusal": None}
+    earlier: dict[str, Any] = {
+        "role": "assistant",
+        "content": "Yes.",
+        "tool_calls": [],
+        "refusal": None,
+    }
     asked = ask(
         world, messages=[{"role": "developer", "content": "Be short."}, USER, earlier, USER]
     )
