@@ -51,7 +51,9 @@ class Asker:
 
     def run(self, work: Callable[[LlmClient], Awaitable[T]], **settings: Any) -> T:
         async def go() -> T:
-            endpoint = LlmEndpoint(self.server.url, settings.pop("model", MODEL), KEY)
+            endpoint = LlmEndpoint(
+                settings.pop("url", self.server.url), settings.pop("model", MODEL), KEY
+            )
             client = LlmClient(
                 endpoint, LlmConfig.model_validate(settings), AnswerCache(self.cache)
             )
@@ -123,6 +125,35 @@ def test_what_passes_is_asked_again(asker: Asker, server: FakeOpenAI, bad: Reply
     assert asker.ask("France?", timeout_s=1) == ["Paris."]
     assert asker.summary["retries_now"] == 1
     assert asker.summary["models"] == {MODEL: 1}
+
+
+@pytest.mark.parametrize(
+    ("bad", "tries", "error"),
+    [
+        (Reply(b"<html>Welcome to nginx</html>"), 5, LlmUnavailable),
+        (Reply({"choices": []}), 5, LlmUnavailable),
+        (status(501), 1, LlmRefused),
+    ],
+)
+def test_what_never_passes_is_not_asked_for_long(
+    asker: Asker,
+    server: FakeOpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    bad: Reply,
+    tries: int,
+    error: type[Exception],
+) -> None:
+    monkeypatch.setattr("agent_assets.llm.client._FIRST_PAUSE_S", 0.01)
+    server.usual = bad
+    with pytest.raises(error):
+        asker.ask("France?", give_up_s=600)
+    assert len(server.requests) == tries
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/v1", "127.0.0.1:9/v1"])
+def test_an_address_that_is_none_is_told_at_once(asker: Asker, url: str) -> None:
+    with pytest.raises(LlmUnavailable, match=r"in 1 tries .*check OPENAI_BASE_URL"):
+        asker.ask("France?", url=url, give_up_s=600)
 
 
 def test_429_for_ever_is_a_clean_stop_that_keeps_what_was_paid_for(
