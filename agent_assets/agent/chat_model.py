@@ -156,6 +156,7 @@ def read_reply(choice: "Choice", *, keep_reasoning: bool = False) -> Message:
         if call["type"] == "function"
     )
     thought, said = split_reasoning(answer["content"] or "")
+    thought = "\n".join(filter(None, [answer["reasoning_content"], thought]))
     return Message("assistant", with_reasoning(thought, said) if keep_reasoning else said, calls)
 
 

@@ -9,7 +9,6 @@ import json
 from typing import Any
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.conversations.reasoning import with_reasoning
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 _REASONING_PARTS = {"thinking", "reasoning", "reasoning_text"}
@@ -17,22 +16,25 @@ _TEXT_PARTS = {"text", "output_text"}
 
 
 def plain_message(message: JsonObject) -> JsonObject:
-    """The message with its content as text, what it thought between tags before that, and calls
-    whose arguments are text.
+    """The message with its content as text, what a server took out of that as `reasoning_content`,
+    and calls whose arguments are text.
     """
     content, thought = message.get("content"), _reasoning(message)
     if isinstance(content, list):
         thought = thought or "".join(_texts(content, _REASONING_PARTS))
         content = "".join(_texts(content, _TEXT_PARTS))
-    if thought and (content is None or isinstance(content, str)):
-        content = with_reasoning(_writable(thought), content or "")
     plain = {name: value for name, value in message.items() if name not in _REASONING_FIELDS}
     calls = message.get("tool_calls")
     if not calls and isinstance(message.get("function_call"), dict):
         calls = [{"function": message["function_call"]}]
     if isinstance(calls, list):
         calls = [_plain_call(call, number) for number, call in enumerate(calls, start=1)]
-    return plain | {"content": content, "tool_calls": calls or None, "function_call": None}
+    return plain | {
+        "content": content,
+        "reasoning_content": _writable(thought),
+        "tool_calls": calls or None,
+        "function_call": None,
+    }
 
 
 def _reasoning(message: JsonObject) -> str:

@@ -1,8 +1,8 @@
 """What a model thinks before it speaks, told apart from what it says.
 
-Models that think put it between tags in their text. Servers that take it out put it into a field or
-a part of its own; `agent/reply_forms.py` puts that back between tags. So there is one form, and one
-function that takes it out.
+Models that think put it between tags in their text; `split_reasoning` is the one function that
+takes it out. Servers that take it out themselves put it into a field or a part of its own, which
+`agent/reply_forms.py` reads. Where it is kept, it stands between tags again.
 """
 
 import re
