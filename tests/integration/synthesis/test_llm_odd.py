@@ -217,7 +217,7 @@ def test_what_a_teacher_thinks_is_in_rows_only_where_it_is_wanted(
     )
     asked = [question(name) for name in ("Tags?", "Fields?", "Thought only?")]
     made = build(server, tmp_path / "b", odd(tmp_path), asked)
-    assert made.reasons == {"Thought only?": ["empty", "no_answer"]}
+    assert made.reasons == {"Thought only?": ["empty"]}
     assert "think" not in made.text() and "17" not in made.text()
     paid = len(server.requests)
     kept = build(server, tmp_path / "b2", odd(tmp_path), asked, keep_reasoning=True)
