@@ -8,6 +8,7 @@ AgentAssetsError
 │   └── BaseModelError       base weights are absent, changed or incompatible
 ├── ToolServerError          an MCP server is missing, slow, crashing, or lists a broken schema
 ├── TrainingDataError        no usable rows or items came out of synthesis
+├── ExamError                a file of exam turns cannot be read, or names what is not there
 ├── LlmError                 a language model cannot be asked, or does not answer as it must
 │   ├── LlmUnavailable       it did not answer in the time given, after retries
 │   ├── LlmRefused           its server refuses the request
@@ -69,6 +70,10 @@ class ToolServerError(AgentAssetsError):
 
 class TrainingDataError(AgentAssetsError):
     """No usable questions, rows or held-out items came out of synthesis."""
+
+
+class ExamError(AgentAssetsError):
+    """A file of exam turns cannot be read, or names what is not there."""
 
 
 class LlmError(AgentAssetsError):

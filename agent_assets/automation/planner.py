@@ -16,10 +16,13 @@ from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import AgentAssetsError
 from agent_assets.pipeline.assets import ELDERS
 from agent_assets.pipeline.stages.elder_memories import STAGE as MEMORIES
+from agent_assets.pipeline.stages.eval_report import STAGE as REPORT
+from agent_assets.pipeline.stages.exam_source import exam_versions, has_source
 from agent_assets.planning.asset_partitions import Plan
 from agent_assets.planning.describe import Describer
 from agent_assets.planning.elders import Elders, ElderSource, check_elders
 from agent_assets.planning.facts import SourceVersions
+from agent_assets.planning.fingerprint import source_version
 from agent_assets.planning.history import DagsterLog, known_partitions
 from agent_assets.planning.index import PlanIndex
 from agent_assets.planning.plan import Present, make_plan
@@ -249,6 +252,14 @@ def _versions(graph: Graph, elders: Elders | None, shared: SharedSources) -> Sou
         versions |= {
             (MEMORIES.name, elder): {"mongodb": digest} for elder, digest in elders.digests.items()
         }
+        if has_source(graph.spec):
+            versions |= {
+                (REPORT.name, elder): {
+                    name: source_version(digest)
+                    for name, digest in exam_versions(graph.spec, elder).items()
+                }
+                for elder in elders.digests
+            }
     return versions
 
 

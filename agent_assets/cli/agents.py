@@ -1,6 +1,7 @@
 """One agent: asking it, its training rows, its traces."""
 
-from typing import TextIO
+from pathlib import Path
+from typing import Literal, TextIO
 
 import click
 
@@ -31,6 +32,36 @@ def ask(
     from agent_assets.cli.ask import ask as run_ask
 
     run_ask(load_settings(), agent, question, Asked(base_url, model, max_tokens))
+
+
+@click.command()
+@click.argument("agent")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--half", type=click.Choice(["develop", "report"]), help="Only turns of this half.")
+@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
+@click.option("--api", help="Address of the API. Default: http://127.0.0.1:8000 if it answers.")
+@click.option("--token", envvar="AGENT_ASSETS_TOKEN", help="Bearer token for the API.")
+@click.option("--model", help="Ask this model instead of the agent's trained one.")
+@click.option("--base-url", help="OpenAI-compatible endpoint of --model. Default: OPENAI_BASE_URL.")
+def exam(
+    agent: str,
+    file: Path,
+    half: Literal["develop", "report"] | None,
+    as_json: bool,
+    api: str | None,
+    token: str | None,
+    model: str | None,
+    base_url: str | None,
+) -> None:
+    """Put the turns of FILE to AGENT (`pipeline` or `pipeline/elder`) as a family talks to it, and
+    print shares by kind, what was wrong and the time it took.
+    """
+    from agent_assets.cli.ask import Asked
+    from agent_assets.cli.exam import ExamOptions
+    from agent_assets.cli.exam import exam as run_exam
+
+    options = ExamOptions(half, as_json, api, token, Asked(base_url, model))
+    run_exam(load_settings(), agent, file, options)
 
 
 @click.command()
@@ -78,4 +109,4 @@ def traces(trace_id: str | None, elder: str | None, pipeline: str | None, limit:
     show_traces(load_settings(), trace_id, elder=elder, pipeline=pipeline, limit=limit)
 
 
-COMMANDS = (ask, export, traces)
+COMMANDS = (ask, exam, export, traces)

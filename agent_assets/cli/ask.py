@@ -56,19 +56,24 @@ def ask(settings: Settings, agent: str, question: str, options: Asked) -> None:
         ToolServerError: a tool server failed.
         LlmUnavailable, LlmRefused: the model does not answer, or not this.
     """
-    pipeline, elder = _agent(agent)
+    pipeline, elder = find_pipeline(agent)
     if not question.strip():
         raise ConfigError("The question is empty.", next_step="write one, in quotes.")
     prepare_dagster_home(settings)
-    memories = _memories(settings, pipeline, elder)
+    memories = told_memories(settings, pipeline, elder)
     logs = agent_logs(settings.home / "logs", pipeline.config.name, elder)
-    with _endpoint(settings, pipeline, elder, options, logs) as (base_url, model, key):
+    with endpoint(settings, pipeline, elder, options, logs) as (base_url, model, key):
         asyncio.run(
             _ask(pipeline, memories, question, base_url, model, key, options.max_tokens, logs)
         )
 
 
-def _agent(agent: str) -> tuple[PipelineSpec, str | None]:
+def find_pipeline(agent: str) -> tuple[PipelineSpec, str | None]:
+    """The pipeline and the elder that `pipeline` or `pipeline/elder` names.
+
+    Raises:
+        ConfigError: there is no such pipeline, or it needs an elder.
+    """
     name, _, elder = agent.partition("/")
     pipelines = {graph.name: graph.spec for graph in load_graphs()}
     if name not in pipelines:
@@ -81,7 +86,12 @@ def _agent(agent: str) -> tuple[PipelineSpec, str | None]:
     return pipelines[name], elder or None
 
 
-def _memories(settings: Settings, pipeline: PipelineSpec, elder: str | None) -> Path | None:
+def told_memories(settings: Settings, pipeline: PipelineSpec, elder: str | None) -> Path | None:
+    """Folder of what the elder told, as it was read last; None without an elder.
+
+    Raises:
+        StoreError: it was never read.
+    """
     if elder is None:
         return None
     memories = _latest(settings, pipeline, "elder_memories", elder)
@@ -115,7 +125,7 @@ def trained_model(settings: Settings, pipeline: PipelineSpec, elder: str | None)
 
 
 @contextmanager
-def _endpoint(
+def endpoint(
     settings: Settings, pipeline: PipelineSpec, elder: str | None, options: Asked, failed_logs: Path
 ) -> Iterator[tuple[str, str, str]]:
     """Base URL, model and key: of the endpoint that was named, or of a server for the trained
@@ -180,12 +190,10 @@ async def _ask(
     max_tokens: int,
     logs: Path,
 ) -> None:
-    from openai import APIConnectionError, APIStatusError
-
     from agent_assets.agent.chat_model import OpenAIChatModel
     from agent_assets.agent.loop import Limits, run_agent
 
-    system = _system_prompt(pipeline, memories)
+    system = system_prompt_of(pipeline, memories)
     messages = [Message("system", system)] if system else []
     async with (
         pipeline.tool_servers.open(memories=memories, log_dir=logs) as toolbox,
@@ -195,7 +203,7 @@ async def _ask(
         click.echo(f"system    {system or '(none)'}")
         click.echo(f"tools     {', '.join(tool.name for tool in tools)}")
         click.echo(f"question  {question}")
-        try:
+        with model_errors(base_url, model):
             rollout = await run_agent(
                 _Shown(chat),
                 _ShownTools(toolbox),
@@ -203,21 +211,35 @@ async def _ask(
                 tools,
                 Limits(),
             )
-        except APIConnectionError as error:
-            raise LlmUnavailable(
-                f"{model} does not answer at {base_url} ({type(error).__name__}).",
-                next_step="check --base-url.",
-            ) from None
-        except APIStatusError as error:
-            raise LlmRefused(
-                f"The server of {model} refuses the request: HTTP {error.status_code}.",
-                next_step="check --model, --base-url and OPENAI_API_KEY.",
-                status=error.status_code,
-            ) from None
     click.echo(_ending(rollout))
 
 
-def _system_prompt(pipeline: PipelineSpec, memories: Path | None) -> str:
+@contextmanager
+def model_errors(base_url: str, model: str) -> Iterator[None]:
+    """Errors of an OpenAI-compatible server as ours.
+
+    Raises:
+        LlmUnavailable, LlmRefused: the model does not answer, or not this.
+    """
+    from openai import APIConnectionError, APIStatusError
+
+    try:
+        yield
+    except APIConnectionError as error:
+        raise LlmUnavailable(
+            f"{model} does not answer at {base_url} ({type(error).__name__}).",
+            next_step="check --base-url.",
+        ) from None
+    except APIStatusError as error:
+        raise LlmRefused(
+            f"The server of {model} refuses the request: HTTP {error.status_code}.",
+            next_step="check --model, --base-url and OPENAI_API_KEY.",
+            status=error.status_code,
+        ) from None
+
+
+def system_prompt_of(pipeline: PipelineSpec, memories: Path | None) -> str:
+    """What the agent is told before anybody speaks to it."""
     from agent_assets.agent.system_prompt import elder_prompt
     from agent_assets.conversations.memories import read_profile
 

@@ -14,7 +14,7 @@ _PORT = click.IntRange(1, 65_535)
     "--elder",
     "elders",
     multiple=True,
-    help="Only these sample elders (repeatable). Default: all three.",
+    help="Only these of the six sample elders (repeatable). Default: three.",
 )
 def demo(elders: tuple[str, ...]) -> None:
     """Train and score the sample agents through Dagster; again at once, everything is reused."""
@@ -52,7 +52,7 @@ def up(port: int, api_port: int) -> None:
     "--elder",
     "elders",
     multiple=True,
-    help="Only these sample elders (repeatable). Default: all three.",
+    help="Only these of the six sample elders (repeatable). Default: three.",
 )
 def seed(elders: tuple[str, ...]) -> None:
     """Write the sample elders into MongoDB; documents that are already there unchanged are left

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from agent_assets.conversations.messages import JsonObject, canonical_json
+from agent_assets.conversations.messages import JsonObject, Message, canonical_json
 
-ItemKind = Literal["tool", "recall_open", "recall_closed", "abstention"]
+ItemKind = Literal["tool", "recall_open", "recall_closed", "abstention", "conversation"]
 WordingKind = Literal["seen", "unseen"]
 
 
@@ -19,7 +19,8 @@ class EvalItem:
     Args:
         id: unique within a file.
         kind: `tool` (calls are judged), `recall_open` (a memory, with tools), `recall_closed` (a
-            memory, asked without tools), `abstention` (never told: the right reply says so).
+            memory, asked without tools), `abstention` (never told: the right reply says so),
+            `conversation` (a turn of an exam, see evaluation/conversation.py).
         wording: whether training used the same wording with other arguments.
         language: ISO 639 code.
         system: the system prompt it is asked under, "" for none.
@@ -42,6 +43,11 @@ class EvalItem:
     gold_values: list[str] = field(default_factory=list)
     memory_ids: list[str] = field(default_factory=list)
     tool: str | None = None
+
+    @property
+    def history(self) -> tuple[Message, ...]:
+        """What was said before the question: nothing, except in a conversation."""
+        return ()
 
 
 def write_items(path: Path, items: Iterable[EvalItem]) -> None:

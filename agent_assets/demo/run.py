@@ -13,7 +13,7 @@ from agent_assets.automation.commands import opened
 from agent_assets.automation.elders import add_elders
 from agent_assets.automation.execute import Order, Outcome, console, execute_here
 from agent_assets.automation.planner import Installation
-from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.demo.sample_elders import DEMO_ELDERS, load_sample_elders, seed_elders
 from agent_assets.evaluation.report_schema import read_report
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.retry import Retry, connect, with_retries
@@ -65,14 +65,14 @@ def seed_sample_elders(settings: Settings, elders: list[str] | None) -> dict[str
 def seeded(
     settings: Settings, elders: Iterable[str] | None
 ) -> Iterator[tuple[Installation, dg.DagsterInstance, dict[str, int]]]:
-    """The installation and its Dagster, with the sample elders (all, or those named) in MongoDB and
-    as partitions.
+    """The installation and its Dagster, with the sample elders (those of the demo, or those named)
+    in MongoDB and as partitions.
 
     Raises:
         ConfigError: there is no sample elder of one of these ids.
         MongoUnavailable: MongoDB does not answer, or refuses the user to write.
     """
-    chosen = load_sample_elders(elders)
+    chosen = load_sample_elders(DEMO_ELDERS if elders is None else elders)
     with opened(settings) as (installation, instance):
         mongo = installation.mongo
         with connect(mongo.uri) as client:

@@ -1,7 +1,9 @@
-"""Three people long dead, whose recollections are in the public domain, as sample elders for
+"""Six people long dead, whose recollections are in the public domain, as sample elders for
 MongoDB.
 
-Each `elders/<id>.json` names its source; the facts are the book's, the wording is ours.
+Each `elders/<id>.json` names its source; the facts are the book's, the wording is ours. The demo
+trains three of them. Each `exams/<id>.jsonl` holds turns as a family would say them, written from
+the memories alone (docs/exam.md).
 """
 
 import hashlib
@@ -23,6 +25,7 @@ from agent_assets.mongo.signatures import recommended_index
 
 Document = dict[str, Any]
 
+DEMO_ELDERS = ("benjamin-franklin", "frederick-douglass", "shen-fu")  # what `make demo` trains
 _FOLDER = Path(__file__).parent / "elders"
 _FIRST_ANSWER = datetime(
     2024, 1, 1, tzinfo=UTC

@@ -8,11 +8,13 @@ set: Koehn, "Statistical significance tests for machine translation evaluation" 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean difference over the items, and the ends of its 95% interval."""
+    """A mean (of differences, or a share) over the items, and the ends of its 95% interval."""
 
     mean: float
     low: float
@@ -50,3 +52,24 @@ def paired_bootstrap(
     )
     low, high = np.percentile(differences[draws].mean(axis=1), [2.5, 97.5])
     return Interval(float(differences.mean()), float(low), float(high))
+
+
+def wilson_interval(right: float, items: int) -> Interval:
+    """A share of items and its 95% interval; it says something of 0 of 20 and 20 of 20, too.
+
+    Wilson, "Probable inference, the law of succession, and statistical inference" (1927).
+
+    Args:
+        right: how many were right; a sum of scores between 0 and 1 may have a fraction.
+        items: of how many, at least 1.
+
+    Raises:
+        ValueError: there are no items.
+    """
+    if items < 1:
+        raise ValueError("a share of no items has no interval")
+    z = NormalDist().inv_cdf(0.975)
+    share, weight = right / items, z * z / items
+    centre = (share + weight / 2) / (1 + weight)
+    reach = z * sqrt(share * (1 - share) / items + weight / (4 * items)) / (1 + weight)
+    return Interval(share, max(0.0, centre - reach), min(1.0, centre + reach))

@@ -15,6 +15,7 @@ has no scores at all.
 | recall_open_share, recall_closed_share | the same | that share itself |
 | citation | `recall_open` with memory ids | cites the gold memory ids and no other memory |
 | abstention | `abstention` | says it was never told, and cites no memory |
+| conversation, conversation_<kind> | `conversation` | right by exam_judge.py; only where there is an exam |
 | false_abstention | both recall kinds | says it was never told although it was (lower is better) |
 
 Exactly right: the same number of calls, in any order, each with the same name and equal arguments.
@@ -39,6 +40,8 @@ from agent_assets.conversations.messages import (
     Usage,
     canonical_json,
 )
+from agent_assets.evaluation import conversation
+from agent_assets.evaluation.conversation import ConversationItem
 from agent_assets.text import answers
 
 RECALL_THRESHOLD = 0.6
@@ -70,6 +73,11 @@ METRICS = (
     Metric("recall_closed_share", "Memory content recalled without tools", headline=False),
     Metric("abstention", "Says so when never told"),
     Metric("false_abstention", "Says never told although told", higher_is_better=False),
+    Metric(conversation.ALL, "Conversation: turns as a family says them"),
+    *(
+        Metric(f"{conversation.ALL}_{kind}", f"Conversation: {words}")
+        for kind, words in conversation.LABELS.items()
+    ),
 )
 
 
@@ -118,9 +126,18 @@ def score_items(results: Sequence[ItemResult], tools: Sequence[ToolSchema]) -> d
     }
 
 
-def mean_scores(scores: Mapping[str, Scores]) -> dict[str, float | None]:
+def metrics_of(items: Iterable[EvalItem]) -> tuple[Metric, ...]:
+    """The metrics that a report on these items has: those of conversations only with an exam."""
+    if any(item.kind == "conversation" for item in items):
+        return METRICS
+    return tuple(metric for metric in METRICS if not metric.name.startswith(conversation.ALL))
+
+
+def mean_scores(
+    scores: Mapping[str, Scores], metrics: Iterable[Metric] = METRICS
+) -> dict[str, float | None]:
     """Every metric of one system: the mean over the items that have it, None where none has."""
-    return {metric.name: _mean(_values(scores.values(), metric.name)) for metric in METRICS}
+    return {metric.name: _mean(_values(scores.values(), metric.name)) for metric in metrics}
 
 
 def accuracy_by_tool(
@@ -166,6 +183,8 @@ def confusion(
 
 def primary_metric(item: EvalItem) -> str:
     """The metric that says whether a system got this item right."""
+    if isinstance(item, ConversationItem):
+        return item.primary_metric
     if item.kind == "tool":
         return (
             "tool_call_accuracy" if item.wording == "seen" else "tool_call_accuracy_unseen_wording"
@@ -192,6 +211,8 @@ def _score(
     result: ItemResult, schemas: Mapping[str, ToolSchema], known: Collection[str]
 ) -> dict[str, float]:
     item, answer = result.item, result.answer
+    if isinstance(item, ConversationItem):
+        return item.score(answer)
     never_told = answers.says_never_told(answer, item.language)
     cited = answers.cited_ids(answer, {*known, *answers.offered_ids(result.messages)})
     scores: dict[str, float] = {}

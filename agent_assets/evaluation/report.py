@@ -11,7 +11,7 @@ from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.evaluation import metrics
 from agent_assets.evaluation.bootstrap import Interval, paired_bootstrap
-from agent_assets.evaluation.metrics import METRICS, ItemResult, Scores
+from agent_assets.evaluation.metrics import METRICS, ItemResult, Metric, Scores
 from agent_assets.evaluation.report_schema import Bootstrap, Report, SystemScores, Timings
 
 _LABELS = {"base": "Base", "sft": "SFT", "rl": "RL"}
@@ -72,6 +72,7 @@ def build_report(
         models: data version of the weights that answered as each system.
         serving: what serving each system took; enters `timings`.
     """
+    applicable = metrics.metrics_of(items)
     scores = {system: metrics.score_items(outcome, tools) for system, outcome in results.items()}
     return Report(
         pipeline=pipeline,
@@ -80,7 +81,11 @@ def build_report(
         systems={system: _system(items, results[system], scores[system]) for system in results},
         deltas={
             f"{later}_vs_{earlier}": _deltas(
-                scores[earlier], scores[later], seed=seed, samples=samples
+                metrics.metrics_of(items),
+                scores[earlier],
+                scores[later],
+                seed=seed,
+                samples=samples,
             )
             for earlier, later in combinations(results, 2)
         },
@@ -88,7 +93,7 @@ def build_report(
         scored={
             system: {
                 metric.name: sum(metric.name in score for score in scores[system].values())
-                for metric in METRICS
+                for metric in applicable
             }
             for system in results
         },
@@ -131,7 +136,7 @@ def headline_rows(report: Report, *, details: bool = False) -> list[HeadlineRow]
     systems = list(report.systems)
     rows = []
     for metric in METRICS:
-        values = {system: report.systems[system].means[metric.name] for system in systems}
+        values = {system: report.systems[system].means.get(metric.name) for system in systems}
         if not (metric.headline or details) or all(value is None for value in values.values()):
             continue
         changes = {
@@ -246,7 +251,7 @@ def _system(
 ) -> SystemScores:
     seen, unseen = "tool_call_accuracy", "tool_call_accuracy_unseen_wording"
     return SystemScores(
-        **metrics.mean_scores(scores),
+        **metrics.mean_scores(scores, metrics.metrics_of(items)),
         tool_call_accuracy_by_tool=metrics.accuracy_by_tool(results, scores, seen) or None,
         tool_call_accuracy_by_tool_unseen_wording=metrics.accuracy_by_tool(results, scores, unseen)
         or None,
@@ -255,10 +260,15 @@ def _system(
 
 
 def _deltas(
-    first: Mapping[str, Scores], second: Mapping[str, Scores], *, seed: int, samples: int
+    compared: Sequence[Metric],
+    first: Mapping[str, Scores],
+    second: Mapping[str, Scores],
+    *,
+    seed: int,
+    samples: int,
 ) -> dict[str, Interval | None]:
     deltas = {}
-    for metric in METRICS:
+    for metric in compared:
         both = [
             item for item in first if metric.name in first[item] and metric.name in second[item]
         ]

@@ -31,6 +31,7 @@ _KINDS = {
     "recall_open": "Recall with tools",
     "recall_closed": "Recall without tools",
     "abstention": "Never told",
+    "conversation": "Conversation",
 }
 
 

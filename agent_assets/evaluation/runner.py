@@ -79,7 +79,7 @@ async def _run_item(
     limits: Limits,
 ) -> ItemResult:
     messages = [Message(role="system", content=item.system)] if item.system else []
-    messages.append(Message(role="user", content=item.question))
+    messages += [*item.history, Message(role="user", content=item.question)]
     started = time.monotonic()
     try:
         rollout = await run_agent(

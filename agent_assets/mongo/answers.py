@@ -82,14 +82,17 @@ def make_memories(
     return tuple(sorted(memories, key=lambda memory: memory.memory_id)), skipped
 
 
+def question_memory_ids(elder_id: str, question_id: str, answered_by: str) -> tuple[str, str]:
+    """Under which ids an answer to a question may be known: the usual one, and the longer one."""
+    digest = _digest(elder_id, (question_id, answered_by))
+    return f"m-{digest[:8]}", f"m-{digest[:16]}"
+
+
 def memory_ids(elder_id: str, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Memory id by (question id, answered by): it survives edits of the answer. Ids that clash get
     16 digits, not 8.
     """
-    texts = {
-        key: ",".join(map(canonical_json, (elder_id, *key))) for key in keys
-    }  # far quicker than JSON of each list
-    digests = {key: hashlib.sha256(f"[{text}]".encode()).hexdigest() for key, text in texts.items()}
+    digests = {key: _digest(elder_id, key) for key in keys}
     uses = Counter(digest[:8] for digest in digests.values())
     return {
         key: f"m-{digest[: 8 if uses[digest[:8]] == 1 else 16]}" for key, digest in digests.items()
@@ -238,3 +241,8 @@ def _stated_language(stated: str) -> LanguageCode | None:
     name = stated.lower().replace("_", "-").partition("-")[0]
     code = code_by_alias().get(name, name)
     return code if re.match(LANGUAGE_CODE, code) and code != UNKNOWN_LANGUAGE else None
+
+
+def _digest(elder_id: str, key: tuple[str, str]) -> str:
+    text = ",".join(map(canonical_json, (elder_id, *key)))  # far quicker than JSON of the list
+    return hashlib.sha256(f"[{text}]".encode()).hexdigest()

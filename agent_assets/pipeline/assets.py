@@ -8,7 +8,7 @@ import dagster as dg
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.pipeline.materialize import materialize_stage
-from agent_assets.pipeline.stage import PipelineSpec, Stage, present_stages
+from agent_assets.pipeline.stage import ELDER_PARTITIONS, PipelineSpec, Stage, present_stages
 from agent_assets.pipeline.stages import (
     base_model,
     elder_memories,
@@ -26,7 +26,7 @@ from agent_assets.planning.fingerprint import config_version
 from agent_assets.planning.history import PIPELINE_TAG
 from agent_assets.runs.device_queue import GPU_POOL
 
-ELDERS = dg.DynamicPartitionsDefinition(name="elders")
+ELDERS = dg.DynamicPartitionsDefinition(name=ELDER_PARTITIONS)
 
 # In the order they run.
 STAGES: tuple[Stage, ...] = (

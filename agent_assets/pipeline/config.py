@@ -120,6 +120,12 @@ class EvalConfig(StrictModel):
     min_answered: float = Field(
         0.9, gt=0, le=1, description="Fewer answered items make the report incomplete."
     )
+    # What a file says enters the fingerprint, not where it lies.
+    exams: Annotated[str | None, NOT_IN_FINGERPRINT] = Field(
+        None,
+        description="Folder with exams, `<elder>.jsonl` or `<pipeline>.jsonl` (docs/exam.md), "
+        "relative to the folder of defs.yaml. Turns of the half `develop` are not asked.",
+    )
     max_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(120.0, gt=0)
     max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(64.0, gt=0)
     gpu_memory_share: Annotated[float, NOT_IN_FINGERPRINT] = Field(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 MEMORIES = "elder_memories"
+ELDER_PARTITIONS = "elders"  # Dagster's name of the partitions of all elders
 
 
 @dataclass(frozen=True)

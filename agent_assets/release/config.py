@@ -1,11 +1,52 @@
 """What a candidate must show before it answers: `release` in `defs.yaml`."""
 
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
+
+Group = Literal["recall", "recall_closed", "tools", "answers", "abstention", "conversation"]
+# What each group of the gate is made of: metrics of evaluation/metrics.py. They share a margin, and
+# their items are counted together.
+GROUPS: Mapping[Group, tuple[str, ...]] = {
+    "recall": ("recall_open",),
+    "recall_closed": ("recall_closed",),
+    "tools": ("tool_call_accuracy", "tool_call_accuracy_unseen_wording"),
+    "answers": ("answer_accuracy",),
+    "abstention": ("abstention",),
+    "conversation": ("conversation",),
+}
+
+
+class FloorsConfig(StrictModel):
+    """Least shares, by metric, whatever answered before: below them an agent is of no use to the
+    people who talk to it, and no release at all is better.
+    """
+
+    recall_open: float = Field(
+        0.5, ge=0, le=1, description="Of what it was told and looks up, it remembers so much."
+    )
+    recall_closed: float = Field(
+        0.0, ge=0, le=1, description="The same without looking it up; 0 asks for nothing."
+    )
+    tool_call_accuracy: float = Field(
+        0.5, ge=0, le=1, description="Tool calls exactly right, in known wordings."
+    )
+    tool_call_accuracy_unseen_wording: float = Field(
+        0.5, ge=0, le=1, description="The same in wordings that were never trained on."
+    )
+    answer_accuracy: float = Field(
+        0.5, ge=0, le=1, description="Answers that state every value of the tools."
+    )
+    abstention: float = Field(
+        0.7, ge=0, le=1, description="Says `never told` where it was: else it invents."
+    )
+    conversation: float = Field(
+        0.25, ge=0, le=1, description="Turns of the exam that are right, of all kinds together."
+    )
 
 
 class GateConfig(StrictModel):
@@ -28,6 +69,30 @@ class GateConfig(StrictModel):
     abstention_margin: float = Field(
         0.10, ge=0, le=1, description="Most that saying `never told` rightly may fall."
     )
+    conversation_margin: float = Field(
+        0.10, ge=0, le=1, description="Most that right turns of the exam may fall."
+    )
+    floors: FloorsConfig = FloorsConfig()
+    required: list[Group] | None = Field(
+        None,
+        description="What must have been checked: `recall`, `recall_closed`, `tools`, `answers`, "
+        "`abstention`, `conversation`. None: recall and abstention of an elder's agent, tools of "
+        "any other, and a conversation where there is an exam.",
+    )
+    noticed_fall: float = Field(
+        3.0,
+        gt=1,
+        description="A true fall of so many margins must be noticed with `power`; fewer items "
+        "than that takes are no proof. 1 would be the margin itself, which no number of items "
+        "tells from luck.",
+    )
+    power: float = Field(
+        0.8,
+        ge=0,
+        lt=1,
+        description="Chance of noticing such a fall (see release/power.py). 0 asks for no number "
+        "of items.",
+    )
     min_shared_items: int = Field(
         5,
         ge=1,
@@ -40,7 +105,10 @@ class GateConfig(StrictModel):
         description="Answers that may repeat another elder's memories (see release/leaks.py).",
     )
     leak_elders: int = Field(
-        50, ge=0, description="Other elders whose memories the answers are searched for."
+        50,
+        ge=0,
+        description="Other elders whose memories the answers are searched for. With 0 nothing is "
+        "checked, and no candidate passes by itself where there are others.",
     )
     canary_pattern: str = Field(
         r"CANARY-[A-Za-z0-9-]{4,}",
@@ -60,3 +128,20 @@ class GateConfig(StrictModel):
         except re.error as error:
             raise ValueError(f"'{pattern}' is no regular expression ({error})") from None
         return pattern
+
+    def margins(self) -> dict[Group, float]:
+        """Most that the metrics of each group may fall."""
+        return {
+            "recall": self.recall_margin,
+            "recall_closed": self.recall_margin,
+            "tools": self.tool_margin,
+            "answers": self.answer_margin,
+            "abstention": self.abstention_margin,
+            "conversation": self.conversation_margin,
+        }
+
+    def required_groups(self, *, elders: bool) -> tuple[Group, ...]:
+        """What must have been checked of an agent, of an elder or without one."""
+        if self.required is not None:
+            return tuple(self.required)
+        return ("recall", "abstention") if elders else ("tools",)

@@ -2,15 +2,20 @@
 
 Candidate and current release are compared on the held-out items both were asked, word for word; an
 agent without a release is compared with the base model. For each guarded metric the mean difference
-comes with a paired bootstrap interval (see evaluation/bootstrap.py):
+comes with a paired bootstrap interval, and the candidate's own share with Wilson's
+(evaluation/bootstrap.py):
 
 | what was found | verdict |
 |---|---|
 | the report is incomplete, the parity proof is missing or failed | REJECT |
 | answers repeat other elders' memories or planted canaries | REJECT |
+| a share is below its floor, and its whole interval lies below | REJECT |
+| a share is below its floor, and the interval does not exclude luck | HOLD |
 | a metric fell beyond its margin, and its whole interval lies below zero | REJECT |
 | a metric fell beyond its margin, and the interval does not exclude luck | HOLD |
-| too few items in common to compare | HOLD |
+| the base model or another peer is better beyond the margin on the same items | the same two |
+| what has to be checked has no items, or no other elder was there to leak from | HOLD |
+| too few items to notice a fall (power.py), or too few in common with the release | HOLD |
 | this version was rolled back by a person | HOLD |
 | otherwise | PROMOTE |
 
@@ -18,17 +23,30 @@ A better score is not asked for: a candidate that knows one story more is worth 
 nothing else fell.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from agent_assets.evaluation.bootstrap import paired_bootstrap
-from agent_assets.release.config import GateConfig
+from agent_assets.evaluation.bootstrap import paired_bootstrap, wilson_interval
+from agent_assets.release import words
+from agent_assets.release.config import GROUPS, GateConfig, Group
+from agent_assets.release.power import power_of
 from agent_assets.release.records import Candidate, Items, Verdict
 
-_RECALL = ("recall_open", "recall_closed")
-_TOOLS = ("tool_call_accuracy", "tool_call_accuracy_unseen_wording")
-_ANSWERS = ("answer_accuracy",)
-_ABSTENTION = ("abstention",)
+BASE = "base"
+_SMALLEST_FALL = 0.05  # to be noticed where no fall at all is allowed
+
+Scores = Mapping[str, float]
+Pairs = Sequence[tuple[Scores, Scores]]  # of each item: scores of (who is compared with, candidate)
+Figures = dict[str, float | int]
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """Something against a candidate, in words; a certain one rejects it."""
+
+    words: str
+    certain: bool
 
 
 def judge(
@@ -38,6 +56,7 @@ def judge(
     config: GateConfig,
     *,
     version: str,
+    required: Collection[Group] | None = None,
     rolled_back: str | None = None,
 ) -> Verdict:
     """The verdict on a candidate.
@@ -46,53 +65,102 @@ def judge(
         candidate: what would be released; `items` are its scores.
         current: content name and items of the current release; None compares with the base model.
         version: fingerprint of the candidate's artifact.
+        required: groups that must have been checked; None takes those of the configuration.
         rolled_back: who rolled this version back and why, None when nobody did.
     """
-    rejects = [*candidate.incomplete, *_leak_reasons(candidate.leaks, config)]
-    holds = [] if rolled_back is None else [f"this version was rolled back ({rolled_back})"]
+    if required is None:
+        required = config.required_groups(elders=candidate.partition is not None)
     pairs = _pairs(items, current)
-    needed = (
-        min(config.min_shared_items, len(items)) if current is None else config.min_shared_items
-    )
-    if len(pairs) < needed:
-        holds.append(f"only {len(pairs)} held-out items in common, {needed} are needed")
-    metrics, fell = _compare(pairs, config)
-    rejects += [words for words, certain in fell if certain]
-    holds += [words for words, certain in fell if not certain]
+    metrics = _compare(pairs, config)
+    power = _power(pairs, config)
+    peers = {
+        name: _compare(both, config)
+        for name, both in _peers(items).items()
+        if name != BASE or current is not None
+    }
+    findings = [_Finding(text, True) for text in candidate.incomplete]
+    findings += _leak_findings(candidate, config)
+    findings += _below_floors(items, config)
+    against = "the base model" if current is None else "the agent that answers now"
+    findings += _falls(metrics, against)
+    for name, compared in peers.items():
+        findings += _falls(compared, f"the {'base model' if name == BASE else name}")
+    if rolled_back is not None:
+        findings.append(_Finding(f"this version was rolled back ({rolled_back})", False))
+    if current is not None and len(pairs) < config.min_shared_items:
+        few = f"only {len(pairs)} held-out items in common, {config.min_shared_items} are needed"
+        findings.append(_Finding(few, False))
+    findings += _unproven(power, required)
+    ordered = sorted(findings, key=lambda finding: not finding.certain)
     decision: Literal["PROMOTE", "HOLD", "REJECT"] = (
-        "REJECT" if rejects else "HOLD" if holds else "PROMOTE"
+        "PROMOTE" if not ordered else "REJECT" if ordered[0].certain else "HOLD"
     )
-    reasons = [*rejects, *holds] or [_passed(current, len(pairs))]
+    passed = (
+        words.summary(_own_shares(items, config)),
+        words.nothing_fell(len(pairs), None if current is None else current[0]),
+    )
     return Verdict(
         decision=decision,
-        reasons=tuple(reasons),
+        reasons=tuple(finding.words for finding in ordered) or passed,
         candidate=version,
         compared_with="base model" if current is None else current[0],
         shared_items=len(pairs),
         metrics=metrics,
+        peers=peers,
+        power=power,
         leaks=dict(candidate.leaks),
     )
 
 
-def _leak_reasons(leaks: Mapping[str, int], config: GateConfig) -> list[str]:
-    reasons = []
+def _leak_findings(candidate: Candidate, config: GateConfig) -> Iterator[_Finding]:
+    leaks = candidate.leaks
     if leaks.get("canaries", 0):
-        reasons.append(f"{leaks['canaries']} answers hold a canary planted with another elder")
+        yield _Finding(
+            f"{leaks['canaries']} answers hold a canary planted with another elder", True
+        )
     if leaks.get("cross_answers", 0) > config.max_cross_answers:
-        reasons.append(
+        yield _Finding(
             f"{leaks['cross_answers']} of {leaks['answers']} answers repeat memories of other "
             "elders "
-            f"(at most {config.max_cross_answers}; {leaks['own_answers']} repeat the elder's own)"
+            f"(at most {config.max_cross_answers}; {leaks['own_answers']} repeat the elder's own)",
+            True,
         )
-    return reasons
+    # An elder who is the only one has nobody to leak from; candidates of before do not say so.
+    alone = leaks.get("known_elders") == 0
+    if candidate.partition is not None and not leaks.get("elders", 0) and not alone:
+        yield _Finding(words.leaks_not_checked(leaks.get("known_elders", 0)), False)
 
 
-def _pairs(
-    items: Items, current: tuple[str, Items] | None
-) -> list[tuple[Mapping[str, float], Mapping[str, float]]]:
+def _below_floors(items: Items, config: GateConfig) -> Iterator[_Finding]:
+    for metric, figures in _own_shares(items, config).items():
+        if figures["after"] < figures["floor"] - 1e-9:
+            certain = figures["share_high"] < figures["floor"]
+            yield _Finding(words.below_floor(metric, figures, certain=certain), certain)
+
+
+def _falls(metrics: Mapping[str, Figures], against: str) -> Iterator[_Finding]:
+    for metric, figures in metrics.items():
+        if figures["change"] < -figures["margin"] - 1e-9:
+            certain = figures["high"] < 0
+            yield _Finding(words.fell(metric, figures, against, certain=certain), certain)
+
+
+def _unproven(
+    power: Mapping[Group, Mapping[str, float | int | None]], required: Collection[Group]
+) -> Iterator[_Finding]:
+    """Groups that were not checked although they have to be, and those with too few items."""
+    for group, figures in power.items():
+        if not figures["items"]:
+            if group in required:
+                yield _Finding(words.not_checked(group), False)
+        elif figures["needed"] != figures["items"]:
+            yield _Finding(words.too_few(group, figures), False)
+
+
+def _pairs(items: Items, current: tuple[str, Items] | None) -> Pairs:
     """Scores of (current, candidate) on every item both answered."""
     if current is None:
-        return [(item["base"], item["candidate"]) for _, item in sorted(items.items())]
+        return _peers(items).get(BASE, [])
     theirs = {item["digest"]: item["candidate"] for item in current[1].values()}
     return [
         (theirs[item["digest"]], item["candidate"])
@@ -101,49 +169,75 @@ def _pairs(
     ]
 
 
-def _compare(
-    pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]], config: GateConfig
-) -> tuple[dict[str, dict[str, float | int]], list[tuple[str, bool]]]:
-    """Numbers of every guarded metric; and what fell beyond its margin, in words, with whether that
-    is certain.
-    """
-    margins = (
-        dict.fromkeys(_RECALL, config.recall_margin)
-        | dict.fromkeys(_TOOLS, config.tool_margin)
-        | dict.fromkeys(_ANSWERS, config.answer_margin)
-        | dict.fromkeys(_ABSTENTION, config.abstention_margin)
-    )
-    metrics: dict[str, dict[str, float | int]] = {}
-    fell = []
-    for metric, margin in margins.items():
-        both = [
-            (before[metric], after[metric])
-            for before, after in pairs
-            if metric in before and metric in after
+def _peers(items: Items) -> dict[str, Pairs]:
+    """By peer: scores of (peer, candidate) on every item the peer answered."""
+    pairs: dict[str, list[tuple[Scores, Scores]]] = {}
+    for _, item in sorted(items.items()):
+        for name, scores in {BASE: item["base"], **item.get("peers", {})}.items():
+            pairs.setdefault(name, []).append((scores, item["candidate"]))
+    return dict(pairs)
+
+
+def _compare(pairs: Pairs, config: GateConfig) -> dict[str, Figures]:
+    """Numbers of every guarded metric that both have items of."""
+    metrics: dict[str, Figures] = {}
+    floors = config.floors.model_dump()
+    for group, margin in config.margins().items():
+        for metric in GROUPS[group]:
+            both = [(was[metric], now[metric]) for was, now in pairs if {metric} <= {*was} & {*now}]
+            before, after = [pair[0] for pair in both], [pair[1] for pair in both]
+            interval = paired_bootstrap(before, after, seed=config.seed, samples=config.samples)
+            if interval is None:
+                continue
+            metrics[metric] = {
+                "items": len(both),
+                "before": round(sum(before) / len(both), 4),
+                "change": round(interval.mean, 4),
+                "low": round(interval.low, 4),
+                "high": round(interval.high, 4),
+                "margin": margin,
+                **_share(after, floors[metric]),
+            }
+    return metrics
+
+
+def _own_shares(items: Items, config: GateConfig) -> dict[str, Figures]:
+    """Shares of the candidate alone, over all of its items, with their floors."""
+    shares: dict[str, Figures] = {}
+    for metric, floor in config.floors.model_dump().items():
+        values = [
+            item["candidate"][metric] for item in items.values() if metric in item["candidate"]
         ]
-        before, after = [pair[0] for pair in both], [pair[1] for pair in both]
-        interval = paired_bootstrap(before, after, seed=config.seed, samples=config.samples)
-        if interval is None:
-            continue
-        metrics[metric] = {
-            "items": len(both),
-            "before": round(sum(before) / len(both), 4),
-            "after": round(sum(after) / len(both), 4),
-            "change": round(interval.mean, 4),
-            "low": round(interval.low, 4),
-            "high": round(interval.high, 4),
-            "margin": margin,
+        if values:
+            shares[metric] = {"items": len(values), **_share(values, floor)}
+    return shares
+
+
+def _share(values: Sequence[float], floor: float) -> Figures:
+    share = wilson_interval(sum(values), len(values))
+    return {
+        "after": round(share.mean, 4),
+        "share_low": round(share.low, 4),
+        "share_high": round(share.high, 4),
+        "floor": floor,
+    }
+
+
+def _power(pairs: Pairs, config: GateConfig) -> dict[Group, dict[str, float | int | None]]:
+    """What the compared items of each group can show; a margin of 1 claims nothing."""
+    found: dict[Group, dict[str, float | int | None]] = {}
+    for group, margin in config.margins().items():
+        items = sum(
+            any(metric in was and metric in now for metric in GROUPS[group]) for was, now in pairs
+        )
+        fall = min(1.0, max(_SMALLEST_FALL, margin * config.noticed_fall))
+        claims = config.power if margin < 1 else 0.0
+        power = power_of(items, margin=margin, fall=fall, wanted=claims)
+        found[group] = {
+            "items": items,
+            "needed": power.needed if claims else items,
+            "fall": round(fall, 4),
+            "power": round(power.power, 4),
+            "wanted": claims,
         }
-        if interval.mean < -margin - 1e-9:
-            words = (
-                f"{metric} fell by {-interval.mean:.2f} on {len(both)} items [{interval.low:+.2f}, "
-            )
-            fell.append(
-                (f"{words}{interval.high:+.2f}], the margin is {margin:.2f}", interval.high < 0)
-            )
-    return metrics, fell
-
-
-def _passed(current: tuple[str, Items] | None, shared: int) -> str:
-    against = "the base model: there was no release" if current is None else current[0]
-    return f"nothing fell beyond its margin on {shared} items against {against}"
+    return found

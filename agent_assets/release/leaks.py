@@ -11,17 +11,13 @@ This is the one place that reads other elders' memories. It returns counts only.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from agent_assets.text.scripts import UNSPACED
+from agent_assets.text.shared_runs import runs_of_words
 
 WORDS = 6
 CHARACTERS = 12
-
-_TOKEN = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
-_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 @dataclass(frozen=True)
@@ -90,11 +86,4 @@ def _runs_of(texts: Iterable[str]) -> set[str]:
 
 
 def _runs(text: str) -> set[str]:
-    tokens = _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
-    runs = set()
-    for length, unspaced in ((WORDS, False), (CHARACTERS, True)):
-        for start in range(len(tokens) - length + 1):
-            run = tokens[start : start + length]
-            if all(bool(_UNSPACED.match(token)) is unspaced for token in run):
-                runs.add(" ".join(run))
-    return runs
+    return runs_of_words(text, words=WORDS, characters=CHARACTERS)

@@ -75,7 +75,7 @@ class Candidate(_Record):
 
 
 # By item id: {"digest": hash of the item's content, "base": scores of the base model, "candidate":
-# its own}.
+# its own, "peers": those of others by their names, where there are some}.
 Items = dict[str, dict[str, Any]]
 
 
@@ -103,7 +103,14 @@ class Entry(_Record):
 
 
 class Verdict(_Record):
-    """What the gate said of a candidate, with the numbers it rests on."""
+    """What the gate said of a candidate, with the numbers it rests on.
+
+    Args:
+        reasons: sentences for everybody, each with its figures behind it.
+        metrics: by metric, against what is released (the base model without a release).
+        peers: the same by peer (`base`, and others that answered the items).
+        power: by group of metrics, what its items can show (see power.py).
+    """
 
     decision: Literal["PROMOTE", "HOLD", "REJECT"]
     reasons: tuple[str, ...]
@@ -111,6 +118,8 @@ class Verdict(_Record):
     compared_with: str
     shared_items: int
     metrics: dict[str, dict[str, float | int]] = Field(default_factory=dict)
+    peers: dict[str, dict[str, dict[str, float | int]]] = Field(default_factory=dict)
+    power: dict[str, dict[str, float | int | None]] = Field(default_factory=dict)
     leaks: dict[str, int] = Field(default_factory=dict)
 
 

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from openai import (
     APIConnectionError,
@@ -24,7 +24,14 @@ from openai import (
 )
 
 from agent_assets.agent.chat_model import OpenAIChatModel
-from agent_assets.agent.loop import Limits, Rollout, StopReason, run_agent
+from agent_assets.agent.loop import (
+    ChatModel,
+    Limits,
+    Rollout,
+    StopReason,
+    ToolCaller,
+    run_agent,
+)
 from agent_assets.conversations.messages import Message, ToolSchema
 from agent_assets.errors import AgentAssetsError, EngineFailed, ServingError, ToolServerError
 from agent_assets.serving.config import AnswerConfig
@@ -76,6 +83,27 @@ class StreamingModel:
         return await self._model.stream(
             messages, tools, lambda text: self._emit("text_chunk", {"text": text})
         )
+
+
+async def roll_out(
+    model: ChatModel,
+    tools: ToolCaller,
+    messages: Sequence[Message],
+    schemas: Sequence[ToolSchema],
+    limits: AnswerConfig,
+) -> Rollout:
+    """The agent loop within the limits of one answer. When no more calls are allowed, it answers
+    from what was found so far.
+    """
+    allowed = Limits(limits.max_turns, limits.max_tool_calls, limits.seconds)
+    rollout = await run_agent(model, tools, messages, schemas, allowed)
+    if rollout.stop_reason not in (StopReason.MAX_TURNS, StopReason.MAX_TOOL_CALLS):
+        return rollout
+    history = list(rollout.messages)
+    if history[-1].role == "assistant":
+        history.pop()  # calls that were not executed
+    last = await run_agent(model, tools, history, (), Limits(1, 0, limits.seconds))
+    return Rollout(last.messages, rollout.stop_reason, last.seconds, rollout.tool_errors)
 
 
 class Answering:
@@ -189,12 +217,8 @@ class Answering:
             model = self._model(served)
             asked_model = StreamingModel(model, emit) if streaming else model
             tools = WatchedTools(box, emit)
-            settings = self._config
-            limits = Limits(settings.max_turns, settings.max_tool_calls, settings.seconds)
             try:
-                rollout = await run_agent(asked_model, tools, messages, tools.tools, limits)
-                if rollout.stop_reason in (StopReason.MAX_TURNS, StopReason.MAX_TOOL_CALLS):
-                    rollout = await self._without_tools(asked_model, tools, rollout)
+                rollout = await roll_out(asked_model, tools, messages, tools.tools, self._config)
             except NotFoundError:
                 served.lost()
                 raise
@@ -204,14 +228,6 @@ class Answering:
                 next_step="ask again, or something shorter.",
             )
         return _answer(rollout, len(messages), released)
-
-    async def _without_tools(self, model: Any, tools: WatchedTools, rollout: Rollout) -> Rollout:
-        """An answer from what was found so far, when no more calls are allowed."""
-        history = list(rollout.messages)
-        if history[-1].role == "assistant":
-            history.pop()  # calls that were not executed
-        last = await run_agent(model, tools, history, (), Limits(1, 0, self._config.seconds))
-        return Rollout(last.messages, rollout.stop_reason, last.seconds, rollout.tool_errors)
 
     def _model(self, served: Served) -> OpenAIChatModel:
         settings = self._config

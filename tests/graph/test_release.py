@@ -10,9 +10,13 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from pymongo.database import Database
 
+from agent_assets.conversations.exam import ExamTurn, write_exam
 from agent_assets.conversations.items import EvalItem, write_items
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
+from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.mongo.layout import MongoLayout
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import (
@@ -25,10 +29,12 @@ from agent_assets.pipeline.stage import (
     present_stages,
 )
 from agent_assets.pipeline.stages import release
+from agent_assets.release.config import GateConfig
 from agent_assets.release.pointer import current_entry, read_ledger
 from agent_assets.release.rollback import rollback
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.manifest import CheckEntry
+from resources.mongo import MongoResource
 from resources.store import StoreResource
 from support.reports import report_json
 
@@ -44,7 +50,11 @@ class World:
     recall: float = 0.9
     answer: str = "I sold candles."
     parity: bool = True
+    exam: list[ExamTurn] = field(default_factory=list)
+    talks: float = 0.0
     memories: dict[str, str] = field(default_factory=dict)
+    mongo: dg.ResourceDefinition = field(default_factory=dg.ResourceDefinition.none_resource)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -60,7 +70,13 @@ class Town:
     def materialize(self, elder: str = "ada") -> dict[str, Any]:
         """Metadata of the release, with the outcome of its gate check."""
         spec = PipelineSpec(
-            PipelineConfig(name="elder_companion", partitions="elders"), self.folder
+            PipelineConfig(
+                name="elder_companion",
+                partitions="elders",
+                # These items are of recall alone.
+                release=GateConfig.model_validate({"required": ["recall"], **self.world.settings}),
+            ),
+            self.folder,
         )
         stages = present_stages(
             [*(_stage(name, self.world) for name in (*SHARED, *OWN)), release.STAGE], spec
@@ -68,7 +84,7 @@ class Town:
         assets = {name: build_asset(stage, spec, stages) for name, stage in stages.items()}
         absent = dg.ResourceDefinition.none_resource()
         store = StoreResource(root=str(self.folder), cache=str(self.folder))
-        resources: dict[str, Any] = {"store": store, "mongo": absent, "engines": absent}
+        resources: dict[str, Any] = {"store": store, "mongo": self.world.mongo, "engines": absent}
         self.instance.add_dynamic_partitions("elders", [elder])
         for names, partition in ((SHARED, None), ((*OWN, "release"), elder)):
             result = dg.materialize(
@@ -155,8 +171,14 @@ def _report(world: World, run: StageRun, folder: Path) -> StageResult:
         "base": {name: {"recall_open": 0.0} for name in names},
         "sft": {name: {"recall_open": world.recall} for name in names},
     }
+    for turn in world.exam:
+        names.append(f"exam-{turn.id}")
+        scores["base"][names[-1]] = {"conversation": 0.0}
+        scores["sft"][names[-1]] = {"conversation": world.talks}
     text = report_json({"base": {}, "sft": {"recall_open": world.recall}}, scores)
     (folder / "report.json").write_text(text, encoding="utf-8")
+    if world.exam:
+        write_exam(folder / "exam.jsonl", world.exam)
     answers = {"base": dict.fromkeys(names, ""), "sft": dict.fromkeys(names, world.answer)}
     (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
     return StageResult(summary={}, checks=[CheckEntry(name="report_complete", passed=True)])
@@ -250,6 +272,40 @@ def test_a_planted_canary_is_found_in_another_elders_agent_and_allowed_in_the_ow
         None,
     )
     assert canary not in json.dumps(crossed, default=str)
+
+
+def test_an_agent_that_knows_nothing_is_not_released_though_there_was_none(town: Town) -> None:
+    town.world.recall = 0.0
+    shown = town.materialize()
+    assert (shown["verdict"], shown["gate"], town.answering) == ("REJECT", False, None)
+    assert shown["reasons"][0].startswith("It remembers 0 of 10 things it was told: too few")
+
+
+def test_an_agent_that_cannot_talk_is_not_released_where_there_is_an_exam(town: Town) -> None:
+    town.world.exam = [ExamTurn(id=f"{n}", kind="social", question="Hi.") for n in range(20)]
+    shown = town.materialize()
+    assert (shown["verdict"], town.answering) == ("REJECT", None)
+    assert shown["reasons"][0].startswith("It answers 0 of 20 turns of a conversation rightly")
+    town.world.story, town.world.talks = "I sold soap.", 1.0
+    shown = town.materialize()
+    assert (shown["verdict"], shown["power"]["conversation"]["items"]) == ("PROMOTE", 20)
+
+
+def test_the_first_elder_is_compared_with_others_that_only_the_database_knows(
+    town: Town, mongo_uri: str, mongo_db: Database[dict[str, Any]]
+) -> None:
+    (other,) = load_sample_elders(["benjamin-franklin"])
+    seed_elders(mongo_db, MongoLayout.service(), [other])
+    town.world.mongo = MongoResource(uri=mongo_uri, database=mongo_db.name)
+    town.instance.add_dynamic_partitions("elders", ["benjamin-franklin"])
+    checked = town.materialize("ada")
+    assert (checked["verdict"], checked["leaks"]["elders"]) == ("PROMOTE", 1)
+    town.world.story, town.world.answer = "I sold soap.", other.memories[0].answer
+    assert town.materialize("ada")["verdict"] == "REJECT"
+    town.world.story, town.world.answer = "I sold tallow.", "I sold tallow."
+    town.world.settings = {"leak_elders": 0}
+    unchecked = town.materialize("ada")
+    assert unchecked["verdict"] == "HOLD" and "1 others are known here" in unchecked["reasons"][0]
 
 
 def test_without_the_parity_proof_nothing_is_released(town: Town) -> None:

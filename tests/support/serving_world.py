@@ -115,6 +115,7 @@ class ScriptedModel:
     """An OpenAI-compatible server with a queue of answers; keeps what it was asked."""
 
     answers: list[dict[str, Any]] = field(default_factory=list)
+    always: str = "Yes."  # what it answers when the queue is empty
     requests: list[dict[str, Any]] = field(default_factory=list)
     adapters: list[tuple[str, str]] = field(default_factory=list)
     held: set[str] = field(
@@ -162,7 +163,9 @@ class ScriptedModel:
                 }
             }
         time.sleep(self.delay)
-        message = self.answers.pop(0) if self.answers else {"role": "assistant", "content": "Yes."}
+        message = (
+            self.answers.pop(0) if self.answers else {"role": "assistant", "content": self.always}
+        )
         if isinstance(message.get("status"), int):
             return int(message["status"]), {"error": {"message": "broken"}}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}

@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "synthesis.templates": "conversations errors strict_model synthesis.arguments text "
     "text.languages",
     # Judging, learning, releasing.
-    "evaluation": "agent conversations errors text",
+    "evaluation": "agent conversations errors text text.languages",
     "rl.backends": "agent conversations engines engines.launch engines.servers errors rl store",
     "rl": "agent conversations engines engines.servers errors evaluation llm strict_model "
     "synthesis synthesis.arguments synthesis.questions synthesis.rows synthesis.tasks "
@@ -73,8 +73,8 @@ MAY_IMPORT = {
     "pipeline": "agent agent.mcp conversations engines errors evaluation llm mongo "
     "pipeline.stages planning release rl runs settings store strict_model synthesis",
     "pipeline.stages": "agent conversations engines engines.servers "
-    "engines.chat_templates errors evaluation llm mongo pipeline release rl rl.backends settings "
-    "store synthesis synthesis.questions synthesis.teachers text.languages",
+    "engines.chat_templates errors evaluation llm mongo pipeline planning release rl "
+    "rl.backends settings store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "mongo mongo.embedded privacy settings",
     "automation": "conversations definitions engines errors mongo pipeline pipeline.stages "
     "planning release runs settings store strict_model",
@@ -86,8 +86,8 @@ MAY_IMPORT = {
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices "
-    "engines.launch engines.servers errors mongo mongo.embedded pipeline planning "
-    "privacy release runs services serving serving.ui settings store",
+    "engines.launch engines.servers errors evaluation mongo mongo.embedded pipeline planning "
+    "privacy release runs services serving serving.ui settings store text",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
 }
 

@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
+from agent_assets.pipeline.stages.exam_source import (
+    EXAM_FILE,
+    exam_items,
+    has_source,
+    read_source,
+)
 from agent_assets.pipeline.stages.tools import read_tools
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
@@ -35,6 +41,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
 
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Serve the systems, run every item, and write report.json and report.html."""
+    from agent_assets.conversations.exam import write_exam
     from agent_assets.conversations.items import read_items
     from agent_assets.evaluation.plots import before_after
     from agent_assets.evaluation.report import (
@@ -52,7 +59,9 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 
     started = time.monotonic()
     settings = run.config.eval_report
-    items = read_items(run.path("train_jsonl") / "heldout.jsonl")
+    heldout = read_items(run.path("train_jsonl") / "heldout.jsonl")
+    exam = exam_items(run, source, heldout[0].system if heldout else "")
+    items: list[EvalItem] = [*heldout, *exam]
     results: dict[str, list[ItemResult]] = {}
     serving: dict[str, Serving] = {}
     systems = run.having(SYSTEMS)
@@ -93,7 +102,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     )
     if "rl" in systems:
         comparison = compare_rewards(
-            results,
+            {system: outcome[: len(heldout)] for system, outcome in results.items()},
             scenarios,
             tools,
             run.config.rl.rewards,
@@ -104,6 +113,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         )
         report = report.with_rl(comparison)
     _write_answers(folder / ANSWERS_FILE, results)
+    if exam:
+        write_exam(folder / EXAM_FILE, [item.turn for item in exam])
     (folder / REPORT_FILE).write_text(report.to_json(), encoding="utf-8")
     data = run.inputs["train_jsonl"].manifest.summary
     (folder / "report.html").write_text(
@@ -118,6 +129,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     return StageResult(
         summary={
             "items": len(items),
+            **({"exam_turns": len(exam)} if exam else {}),
             **({} if report.rl is None else {"rl": report.rl.line}),
             **{row.metric: row.values[trained] for row in headline_rows(report)},
             **speed_totals(report, asking_seconds),
@@ -232,6 +244,8 @@ STAGE = Stage(
     kinds=frozenset({"vllm", "report"}),
     code_version="5",
     config=config,
+    read_source=read_source,
+    has_source=has_source,
     build=build,
     checks=(Check("report_complete", "Every system answered (nearly) every held-out item."),),
     gpu=True,

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent_assets.conversations.messages import canonical_json
+from agent_assets.conversations.messages import JsonObject, canonical_json
 from agent_assets.errors import ReleaseConflict, ReleaseError
 from agent_assets.pipeline.stage import (
     Check,
@@ -25,6 +25,7 @@ from agent_assets.pipeline.stage import (
     StageResult,
     StageRun,
 )
+from agent_assets.pipeline.stages.exam_source import asked_turns, required_groups
 from agent_assets.pipeline.stages.leak_check import has_leaks, leaks_of
 from agent_assets.release.records import (
     CANDIDATE_FILE,
@@ -57,6 +58,7 @@ ROLES: Mapping[str, str] = {
     "memories": "elder_memories",
 }
 _ATTEMPTS = 5
+_NUMBERS = {"metrics", "peers", "power", "leaks", "shared_items"}  # of a verdict, shown in the UI
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
@@ -79,14 +81,19 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             f"The held-out items have {len(prompts)} system prompts; an agent answers under one.",
             next_step="materialize train_jsonl again.",
         )
+    turns = asked_turns(run.path("eval_report"))
+    digests = {item.id: _digest(asdict(item)) for item in heldout}
+    digests |= {f"exam-{turn.id}": _digest(turn.model_dump(mode="json")) for turn in turns}
     items: Items = {
-        item.id: {
-            "digest": hashlib.sha256(canonical_json(asdict(item)).encode()).hexdigest()[:32],
-            "base": report.scores[reference][item.id],
-            "candidate": report.scores[system][item.id],
+        name: {
+            "digest": digest,
+            "base": report.scores[reference][name],
+            "candidate": report.scores[system][name],
         }
-        for item in heldout
+        for name, digest in digests.items()
     }
+    questions = [item.question for item in heldout]
+    questions += [text for turn in turns for text in (turn.question, *turn.said_before)]
     parts = {role: Part.of(run.inputs[asset]) for role, asset in run.having(ROLES).items()}
     parts |= {"adapter": Part.of(adapter), "merged": Part.of(merged)}
     candidate = Candidate(
@@ -98,7 +105,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         parts=parts,
         scores=_scores(report.systems[system]),
         incomplete=tuple(_incomplete(run.inputs["eval_report"], merged)),
-        leaks=leaks_of(run, system, reference, [item.question for item in heldout], prompts),
+        leaks=leaks_of(run, system, reference, questions, prompts),
         generation=run.generation,
     )
     (folder / CANDIDATE_FILE).write_text(
@@ -132,6 +139,10 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             ),
         ],
     )
+
+
+def _digest(content: JsonObject) -> str:
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:32]
 
 
 def _scores(system: "SystemScores") -> dict[str, float | None]:
@@ -199,6 +210,7 @@ def _judge_and_move(
         current,
         run.config.release,
         version=version,
+        required=required_groups(run),
         rolled_back=rolled_back(ledger, version),
     )
     if verdict.decision == "PROMOTE":
@@ -225,7 +237,9 @@ def _shown(
     numbers = (
         {}
         if verdict is None
-        else verdict.model_dump(mode="json", include={"metrics", "leaks", "shared_items"})
+        else verdict.model_dump(
+            mode="json", include={"metrics", "peers", "power", "leaks", "shared_items"}
+        )
     )
     against = {} if verdict is None else {"compared_with": verdict.compared_with}
     return PostBuildResult(
@@ -278,7 +292,7 @@ STAGE = Stage(
         "eval_report",
     ),
     kinds=frozenset({"python"}),
-    code_version="4",
+    code_version="5",
     config=config,
     build=build,
     checks=(

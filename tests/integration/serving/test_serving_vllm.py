@@ -2,6 +2,7 @@
 a crash.
 """
 
+import json
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,9 @@ import pytest
 
 from agent_assets.engines.environment import find_engine_env
 from agent_assets.serving.config import ServingConfig
-from agent_assets.settings import load_settings
+from agent_assets.settings import Settings, load_settings
 from agent_assets.store.artifact_store import ArtifactStore
+from support.command_line import agent_assets
 from support.serving_world import add_agent, running_api
 from support.tiny_model import make_tiny_adapter, make_tiny_model
 from support.waiting import wait_for
@@ -30,6 +32,7 @@ Fingerprint = list[dict[str, float]]
 class World:
     client: httpx.Client
     services: Any
+    settings: Settings
 
     def fingerprint(self, elder: str) -> Fingerprint:
         """Log probabilities along an answer that is one token again and again: free answers fork
@@ -80,7 +83,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, mongo_uri: str) -> Iterator[
     )
     with running_api(settings, config) as (client, services):
         client.timeout = httpx.Timeout(400)
-        yield World(client, services)
+        yield World(client, services, settings)
     server = services.inference.current
     assert server is None or server.state == "cold"
 
@@ -114,6 +117,24 @@ def test_an_agent_with_its_tools_answers(world: World) -> None:
     assert reply.status_code == 200, reply.text
     assert reply.json()["model_name"] == "ada-00000001"
     assert world.client.get("/health").json()["dependencies"]["inference"] == "ready"
+
+
+def test_an_exam_is_put_to_an_adapter(world: World, tmp_path: Path) -> None:
+    turns = [
+        {"kind": "told", "question": "your name?", "evidence": ["m1"], "expect": ["never said"]},
+        {"kind": "social", "question": "Good night!"},
+    ]
+    file = tmp_path / "ada.jsonl"
+    file.write_text("".join(json.dumps(turn) + "\n" for turn in turns), encoding="utf-8")
+    done = agent_assets(
+        world.settings.home,
+        *("exam", "elder_companion/ada", str(file), "--json"),
+        *("--api", str(world.client.base_url).rstrip("/")),
+        AGENT_ASSETS_STORE=world.settings.store,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["kinds"]["all"]["items"] == 2 and "line-1" in result["misses"]
 
 
 def test_routes_that_load_adapters_are_not_reachable(world: World) -> None:
