@@ -219,9 +219,14 @@ def _stream(answer: dict[str, Any]) -> bytes:
         {"tool_calls": [{"index": n, **call}]}
         for n, call in enumerate(message.get("tool_calls", ()))
     ]
+    ended = [*[None] * len(deltas), "tool_calls" if message.get("tool_calls") else "stop"]
     chunks = [
-        answer | {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": d}]}
-        for d in deltas
+        answer
+        | {
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}],
+        }
+        for delta, reason in zip([*deltas, {}], ended, strict=True)
     ]
     return (
         "".join(f"data: {canonical_json(chunk)}\n\n" for chunk in chunks).encode()
