@@ -3,7 +3,7 @@
 dagster definitions validate -m agent_assets.definitions
 
 No resource has a configuration schema: who launches a run cannot change where it reads, writes or
-executes, and no secret stands in what Dagster records of a run (resources/fixed.py).
+executes, and no secret is in what Dagster records of a run (resources/fixed.py).
 """
 
 from pathlib import Path

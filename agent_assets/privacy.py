@@ -41,7 +41,7 @@ def private_folder(path: Path) -> Path:
 
 
 def secret_file(path: Path) -> str:
-    """The secret in a file of mode 600: random hex digits, made by the first who asks.
+    """The secret in a file of mode 600: random hex digits, made by the first caller.
 
     Raises:
         ConfigError: others may read the file, or it is empty.

@@ -50,7 +50,7 @@ def run_services(settings: Settings, *, port: int, api_port: int) -> int:
     """Start everything, wait for Ctrl-C (or SIGTERM, or the end of one child), stop everything.
 
     Returns:
-        0 after Ctrl-C, 1 when a child ended by itself.
+        0 after Ctrl-C, 1 when a child ended on its own.
 
     Raises:
         ConfigError: a port is taken, a configuration file is wrong, this installation is up
@@ -267,7 +267,7 @@ def _watch(services: list[Service], settings: Settings) -> int:
         if mongod is not None and _gone(mongod):
             ended.append(("MongoDB", settings.mongo_data / "mongod.log"))
         for name, log in ended[:1]:
-            click.echo(f"{name} ended by itself; stopping the rest. Its log: {log}", err=True)
+            click.echo(f"{name} ended on its own; stopping the rest. Its log: {log}", err=True)
             return 1
         time.sleep(_WATCH_SECONDS)
 

@@ -99,14 +99,14 @@ def _reports(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[tuple[flo
     records = instance.get_records_for_run(
         run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION
     ).records
-    seen = []
+    reports = []
     for record in records:
         event = record.event_log_entry.dagster_event
         assert event is not None
         metadata = event.asset_observation_data.asset_observation.metadata
         if str(event.step_key).endswith("sft_adapter") and "loss" in metadata:
-            seen.append((record.event_log_entry.timestamp, float(metadata["step"].value)))  # type: ignore[arg-type]
-    return seen
+            reports.append((record.event_log_entry.timestamp, float(metadata["step"].value)))  # type: ignore[arg-type]
+    return reports
 
 
 def op_pool_share(folder: Path, seconds: float) -> float:
@@ -146,22 +146,22 @@ def _stage_done(instance: dg.DagsterInstance, run: dg.DagsterRun, stage: str) ->
     return any(event is not None and str(event.step_key).endswith(stage) for event in events)
 
 
-def cancel_seconds(made: Installation, run: dg.DagsterRun) -> float:
+def cancel_seconds(installation: Installation, run: dg.DagsterRun) -> float:
     """From the request to the end of a run, which must then read as cancelled."""
     started = time.monotonic()
-    made.api.post(f"/train/cancel/{run.run_id}").raise_for_status()
-    until(lambda: made.instance.get_run_by_id(run.run_id).is_finished, 120, every=0.05)  # type: ignore[union-attr]
+    installation.api.post(f"/train/cancel/{run.run_id}").raise_for_status()
+    until(lambda: installation.instance.get_run_by_id(run.run_id).is_finished, 120, every=0.05)  # type: ignore[union-attr]
     seconds = time.monotonic() - started
-    status = made.api.get(f"/train/progress/{run.run_id}").json()["status"]
+    status = installation.api.get(f"/train/progress/{run.run_id}").json()["status"]
     assert status == "cancelled", status
     return round(seconds, 2)
 
 
-def chat_seconds(made: Installation, elder: str) -> tuple[float, float]:
+def chat_seconds(installation: Installation, elder: str) -> tuple[float, float]:
     """From a question to the first words of its answer, and to its end."""
     started, first = time.monotonic(), None
     question = {"elder_id": elder, "message": "Where were you born, and who was with you?"}
-    with made.api.stream("POST", "/chat/stream", json=question) as answer:
+    with installation.api.stream("POST", "/chat/stream", json=question) as answer:
         answer.raise_for_status()
         for line in answer.iter_lines():
             if first is None and line == "event: text_chunk":
@@ -171,7 +171,7 @@ def chat_seconds(made: Installation, elder: str) -> tuple[float, float]:
 
 
 def chat_figures(
-    made: Installation, elder: str, elders: list[str], alone: float, seconds: float
+    installation: Installation, elder: str, elders: list[str], alone: float, seconds: float
 ) -> dict[str, Any]:
     """One question after the other while nothing else goes on is `quiet`; the same while one of
     `elders` trains.
@@ -181,20 +181,23 @@ def chat_figures(
         alone: steps per second of such a training while nobody asks.
         seconds: the longest time to ask beside it.
     """
-    chat_seconds(made, elder)  # starts the model server
-    quiet = [chat_seconds(made, elder) for _ in range(5)]
-    following = made.backfill(elders)
+    chat_seconds(installation, elder)  # starts the model server
+    quiet = [chat_seconds(installation, elder) for _ in range(5)]
+    following = installation.backfill(elders)
     working = until(
-        lambda: next((run for run in made.runs(elders).values() if holds_device(run)), None), 180
+        lambda: next(
+            (run for run in installation.runs(elders).values() if holds_device(run)), None
+        ),
+        180,
     )
-    until(lambda: _reports(made.instance, working), 180)
+    until(lambda: _reports(installation.instance, working), 180)
     since, beside = time.monotonic(), []
-    while not _stage_done(made.instance, working, "sft_adapter"):
-        beside.append(chat_seconds(made, elder))
+    while not _stage_done(installation.instance, working, "sft_adapter"):
+        beside.append(chat_seconds(installation, elder))
         if time.monotonic() - since > seconds:
             break
-    pace = steps_per_second(made.instance, working)
-    cancel_seconds(made, working)
+    pace = steps_per_second(installation.instance, working)
+    cancel_seconds(installation, working)
     following.wait(60)
     return {
         "chat_first_s": round(statistics.median(first for first, _ in quiet), 3),
@@ -206,7 +209,11 @@ def chat_figures(
 
 
 def backfill_figures(
-    made: Installation, elders: list[str], leaving: list[str], later: str, watch_seconds: float
+    installation: Installation,
+    elders: list[str],
+    leaving: list[str],
+    later: str,
+    watch_seconds: float,
 ) -> tuple[dict[str, Any], float]:
     """All elders, from the request to the last release.
 
@@ -223,33 +230,35 @@ def backfill_figures(
     prepared_elder, queued_elder = leaving
     everybody = [*elders, *leaving]
     started = time.time()
-    following = made.backfill(everybody)
-    first = until(lambda: _run_where(made, everybody, holds_device), 180)
-    waiting = until(lambda: _run_where(made, everybody, _prepared), 180)
+    following = installation.backfill(everybody)
+    first = until(lambda: _run_where(installation, everybody, holds_device), 180)
+    waiting = until(lambda: _run_where(installation, everybody, _prepared), 180)
     share = cpu_share(watch_seconds, process_of(waiting))
-    until(lambda: _stage_done(made.instance, first, "sft_adapter"), LIMIT_SECONDS, every=3.0)
-    runs = made.runs(everybody)
+    until(
+        lambda: _stage_done(installation.instance, first, "sft_adapter"), LIMIT_SECONDS, every=3.0
+    )
+    runs = installation.runs(everybody)
     cancel = {
-        "queued": cancel_seconds(made, runs[queued_elder]),
-        "prepared": cancel_seconds(made, runs[prepared_elder]),
+        "queued": cancel_seconds(installation, runs[queued_elder]),
+        "prepared": cancel_seconds(installation, runs[prepared_elder]),
     }
     last = runs[elders[-1]]
     until(
-        lambda: _stage_done(made.instance, last, "sft_adapter"),
+        lambda: _stage_done(installation.instance, last, "sft_adapter"),
         LIMIT_SECONDS * len(elders),
         every=3.0,
     )
-    afterwards = made.backfill([later])
+    afterwards = installation.backfill([later])
     until(lambda: following.poll() is not None, LIMIT_SECONDS)
     cancel["working"] = cancel_seconds(
-        made, until(lambda: _run_where(made, [later], holds_device), 180)
+        installation, until(lambda: _run_where(installation, [later], holds_device), 180)
     )
     afterwards.wait(60)
     print(f"cancelled: {cancel}")
 
-    runs = made.runs(elders)
-    figures = _throughput(made, [runs[elder] for elder in elders], started)
-    paces = [steps_per_second(made.instance, runs[elder]) for elder in elders]
+    runs = installation.runs(elders)
+    figures = _throughput(installation, [runs[elder] for elder in elders], started)
+    paces = [steps_per_second(installation.instance, runs[elder]) for elder in elders]
     print(f"steps per second: {[round(pace, 2) for pace in paces]}")
     behind = paces[: max(1, len(paces) - 3)]
     figures |= {
@@ -261,25 +270,27 @@ def backfill_figures(
 
 
 def _run_where(
-    made: Installation, elders: list[str], holds: Callable[[dg.DagsterRun], bool]
+    installation: Installation, elders: list[str], holds: Callable[[dg.DagsterRun], bool]
 ) -> dg.DagsterRun | None:
-    return next((run for run in made.runs(elders).values() if holds(run)), None)
+    return next((run for run in installation.runs(elders).values() if holds(run)), None)
 
 
-def _throughput(made: Installation, runs: list[dg.DagsterRun], started: float) -> dict[str, Any]:
-    ends, held = [], 0.0
+def _throughput(
+    installation: Installation, runs: list[dg.DagsterRun], started: float
+) -> dict[str, Any]:
+    ends, busy = [], 0.0
     for run in runs:
-        (record,) = made.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+        (record,) = installation.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
         assert run.is_success and record.end_time is not None
         ends.append(record.end_time - started)
-        held += float(run.tags[DEVICE_TAG].rsplit(", ", 1)[1].removesuffix(" s"))
+        busy += float(run.tags[DEVICE_TAG].rsplit(", ", 1)[1].removesuffix(" s"))
         elder = run.tags["dagster/partition"]
         print(f"{elder}: ended after {ends[-1]:.1f} s; {run.tags[DEVICE_TAG]}", flush=True)
     whole = max(ends)
     return {
         "elders": len(runs),
         "elders_per_hour": round(3600 * len(runs) / whole, 1),
-        "device_busy_share": round(held / whole, 3),
+        "device_busy_share": round(busy / whole, 3),
         "first_released_share": round(min(ends) / (whole / len(runs)), 3),
     }
 
@@ -299,16 +310,16 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="backfill-"))
     try:
         figures["op_pool_cpu_share"] = op_pool_share(folder, seconds / 3)
-        with installed(folder, [*elders, *leaving, later], epochs) as made:
+        with installed(folder, [*elders, *leaving, later], epochs) as installation:
             time.sleep(8)  # imports, first ticks
-            figures["quiet_cpu_share"] = cpu_share(seconds, made.up, made.mongod)
-            figures["shared_assets_s"] = make_shared_assets(made)
+            figures["quiet_cpu_share"] = cpu_share(seconds, installation.up, installation.mongod)
+            figures["shared_assets_s"] = make_shared_assets(installation)
             print(json.dumps(figures), flush=True)
-            measured, alone = backfill_figures(made, elders, leaving, later, seconds / 3)
+            measured, alone = backfill_figures(installation, elders, leaving, later, seconds / 3)
             figures |= measured
             if not quick:
                 print(json.dumps(figures), flush=True)
-                figures |= chat_figures(made, elders[0], [later], alone, 5 * seconds)
+                figures |= chat_figures(installation, elders[0], [later], alone, 5 * seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(figures))

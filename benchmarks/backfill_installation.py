@@ -69,12 +69,12 @@ class Installation:
 
     def runs(self, elders: list[str] | None = None) -> dict[str, dg.DagsterRun]:
         """The latest run of every elder, or of those named."""
-        found: dict[str, dg.DagsterRun] = {}
+        by_elder: dict[str, dg.DagsterRun] = {}
         for run in self.instance.get_runs():
             elder = run.tags.get("dagster/partition")
             if elder is not None and (elders is None or elder in elders):
-                found.setdefault(elder, run)
-        return found
+                by_elder.setdefault(elder, run)
+        return by_elder
 
 
 @contextmanager
@@ -174,27 +174,27 @@ def _answers(api: httpx.Client) -> bool:
 def until(ready: Callable[[], Any], seconds: float, every: float = 1.0) -> Any:
     """Wait for something; what it was."""
     deadline = time.monotonic() + seconds
-    while not (found := ready()):
+    while not (result := ready()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds:.0f} s")
         time.sleep(every)
-    return found
+    return result
 
 
-def make_shared_assets(made: Installation) -> float:
+def make_shared_assets(installation: Installation) -> float:
     """Make what all elders share; the seconds it took."""
     started = time.monotonic()
     chosen = ",".join(f"key:{PIPELINE}/{name}" for name in SHARED)
     dagster = [sys.executable, "-m", "dagster", "asset", "materialize"]
-    with (made.tree / "shared.log").open("wb") as log:
+    with (installation.tree / "shared.log").open("wb") as log:
         done = subprocess.run(
             [*dagster, "-m", "agent_assets.definitions", "--select", chosen],
-            cwd=made.tree,
-            env=made.environment | {"DAGSTER_HOME": str(made.home / "dagster")},
+            cwd=installation.tree,
+            env=installation.environment | {"DAGSTER_HOME": str(installation.home / "dagster")},
             stdout=log,
             stderr=subprocess.STDOUT,
             check=False,
         )
     if done.returncode:
-        raise RuntimeError((made.tree / "shared.log").read_text(encoding="utf-8")[-2000:])
+        raise RuntimeError((installation.tree / "shared.log").read_text(encoding="utf-8")[-2000:])
     return round(time.monotonic() - started, 1)

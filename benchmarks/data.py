@@ -55,13 +55,13 @@ class SlowModel(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"]
+        messages = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"]
         time.sleep(LATENCY_S)
         call = {"id": "c", "type": "function", "function": {"name": "get_today", "arguments": "{}"}}
-        said: dict[str, Any] = {"role": "assistant", "content": "Monday."}
-        if asked[-1]["role"] == "user":
-            said = {"role": "assistant", "content": None, "tool_calls": [call]}
-        choice = {"index": 0, "finish_reason": "stop", "message": said}
+        message: dict[str, Any] = {"role": "assistant", "content": "Monday."}
+        if messages[-1]["role"] == "user":
+            message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        choice = {"index": 0, "finish_reason": "stop", "message": message}
         body = {
             "id": "x",
             "object": "chat.completion",
@@ -108,8 +108,10 @@ def rollout_figures() -> dict[str, Any]:
 
     async def run(url: str, count: int, concurrency: int) -> float:
         model = OpenAIChatModel(base_url=url, api_key="none", model="m")
-        asked = [Message("user", "What day is it?")]
-        jobs = [partial(run_agent, model, Clock(), asked, [TODAY], Limits()) for _ in range(count)]
+        messages = [Message("user", "What day is it?")]
+        jobs = [
+            partial(run_agent, model, Clock(), messages, [TODAY], Limits()) for _ in range(count)
+        ]
         started = time.perf_counter()
         rollouts = await in_order(jobs, concurrency=concurrency)
         assert all(rollout.messages[-1].content == "Monday." for rollout in rollouts)

@@ -75,7 +75,9 @@ async def make_questions_folder(folder: Path) -> list[ToolSchema]:
     servers = load_mcp_config(DEFS / "mcp_config.json", {"python": sys.executable, "memories": "-"})
     async with open_toolbox(servers) as toolbox:
         config = QuestionsConfig(languages=["en", "zh"])
-        make_questions(folder, tools=toolbox.tools, config=config, wordings=DEFS / "wordings.yaml")
+        make_questions(
+            folder, tools=toolbox.tools, config=config, templates_file=DEFS / "wordings.yaml"
+        )
         write_questions(
             folder, [question for question in read_questions(folder) if question.kind == "recall"]
         )
@@ -97,7 +99,7 @@ def build(
     """One elder's memories and rows, as the stages write them."""
     memories.mkdir(parents=True)
     write_memories(memories, record.profile, record.memories)
-    made = asyncio.run(
+    summary = asyncio.run(
         make_rows(
             rows,
             questions_folder=questions,
@@ -106,10 +108,10 @@ def build(
             memories_folder=memories,
             config=CLOSED_BOOK,
             system_prompt=None,
-            wordings=DEFS / "wordings.yaml",
+            templates_file=DEFS / "wordings.yaml",
         )
     )
-    return int(made["exchanges"])
+    return int(summary["exchanges"])
 
 
 def digest_of(folder: Path) -> str:
@@ -190,13 +192,15 @@ def floor_pass(db: Any, folder: Path) -> None:
     answers = db.answers.find(
         {}, {"_id": 0, "elderId": 1, "questionId": 1, "answer": 1}, sort=[("elderId", 1)]
     )
-    for elder, told in groupby(answers, key=itemgetter("elderId")):
+    for elder, elder_answers in groupby(answers, key=itemgetter("elderId")):
         memories, rows = folder / "memories" / elder, folder / "rows" / elder
         memories.mkdir(parents=True)
         rows.mkdir(parents=True)
         (memories / PROFILE_FILE).write_bytes(b"{}")
         (memories / MEMORIES_FILE).write_bytes(b"")
-        (rows / TRAIN_FILE).write_bytes(b"".join(canonical_text_json(one) + b"\n" for one in told))
+        (rows / TRAIN_FILE).write_bytes(
+            b"".join(canonical_text_json(answer) + b"\n" for answer in elder_answers)
+        )
         for name in (HELDOUT_FILE, REJECTS_FILE, COVERAGE_FILE):
             (rows / name).write_bytes(b"")
 
@@ -212,10 +216,10 @@ def quiet_look(store: ArtifactStore, uri: str, folder: Path) -> tuple[float, int
     check_elders(source, index, now=time.time(), full=True)
 
     def look() -> int:
-        found = check_elders(source, index, now=time.time(), full=True)
-        for elder, version in found.digests.items():
+        looked_at = check_elders(source, index, now=time.time(), full=True)
+        for elder, version in looked_at.digests.items():
             look_up(store, elder, version)
-        return len(found.digests)
+        return len(looked_at.digests)
 
     seconds, elders = timed(look)
     mongo.close()
@@ -250,7 +254,7 @@ def key_of(elder: str, version: str) -> tuple[ArtifactKey, str]:
         code_version="1",
         inputs={"elder_memories": version},
         config=SETTINGS,
-        generation=0,
+        incarnation=0,
     )
     return ArtifactKey("elder_companion", "train_jsonl", elder), digest
 

@@ -88,14 +88,14 @@ def quiet_night(
     )
     now = time.time()
     source = installation.elder_source(graph)
-    figures["first_look_s"], found = timed(
+    figures["first_look_s"], looked_at = timed(
         lambda: check_elders(source, installation.index, now=now)
     )
     shared = read_shared(
         [graph], installation.mongo, installation.engines, installation.index, now=now, max_age_s=0
     )
     sources: Sources = {
-        ("elder_memories", e): {"mongodb": version} for e, version in found.digests.items()
+        ("elder_memories", e): {"mongodb": version} for e, version in looked_at.digests.items()
     }
     sources |= {(stage, None): dict(versions) for (_, stage), versions in shared.versions.items()}
     fleet = Fleet(folder, graph, elders, sources)
@@ -117,7 +117,7 @@ def quiet_night(
 
 def fill(db: Any, elders: int, answers: int) -> None:
     """Questions, profiles, and answers in bulk."""
-    asked = datetime(2026, 1, 1, tzinfo=UTC)
+    answered_at = datetime(2026, 1, 1, tzinfo=UTC)
     db.questions.insert_many(
         [
             {"_id": f"q{n}", "questionText": f"Question {n}?", "category": "life"}
@@ -135,8 +135,8 @@ def fill(db: Any, elders: int, answers: int) -> None:
                     "elderId": elder_id(number),
                     "questionId": f"q{n}",
                     "answer": f"{number} {n} {text}",
-                    "createdAt": asked,
-                    "updatedAt": asked,
+                    "createdAt": answered_at,
+                    "updatedAt": answered_at,
                 }
                 for number in range(start, min(start + 100, elders))
                 for n in range(answers)

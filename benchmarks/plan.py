@@ -72,7 +72,7 @@ def request_seconds(fleet: Fleet, stale: int) -> tuple[float, int]:
 
     @dg.sensor(target=dg.AssetSelection.all(), name="many")
     def many(context: dg.SensorEvaluationContext) -> list[dg.RunRequest]:
-        found = choose_requests(
+        chosen = choose_requests(
             fleet.plan(changed),
             fleet.index,
             active=[],
@@ -87,7 +87,7 @@ def request_seconds(fleet: Fleet, stale: int) -> tuple[float, int]:
                 asset_selection=[dg.AssetKey([PIPELINE, name]) for name in request.assets],
                 tags=run_tags(request, "", load_automation()),
             )
-            for request in found.chosen
+            for request in chosen.chosen
         ]
 
     absent = dg.ResourceDefinition.none_resource()

@@ -131,7 +131,7 @@ def make_repository(folder: Path) -> None:
 def write_wordings(
     path: Path, tools: dict[str, dict[str, list[Any]]], places: dict[str, str]
 ) -> Path:
-    said = {
+    languages = {
         tool: {
             "parameters": {
                 name: {"values": [value.format(**places) for value in values]}
@@ -140,11 +140,11 @@ def write_wordings(
         }
         for tool, parameters in tools.items()
     }
-    path.write_text(json.dumps({"tools": said}), encoding="utf-8")  # JSON is YAML
+    path.write_text(json.dumps({"tools": languages}), encoding="utf-8")  # JSON is YAML
     return path
 
 
-async def measure(server: ServerConfig, folder: Path, wordings: Path) -> dict[str, Any]:
+async def measure(server: ServerConfig, folder: Path, templates_file: Path) -> dict[str, Any]:
     """Rows on one server, each replayed."""
     questions, rows = folder / "questions", folder / "rows"
     questions.mkdir(parents=True)
@@ -155,7 +155,7 @@ async def measure(server: ServerConfig, folder: Path, wordings: Path) -> dict[st
             questions,
             tools=tools,
             config=QuestionsConfig(per_tool=12, heldout_per_tool=4),
-            wordings=wordings,
+            templates_file=templates_file,
         )
         summary = await make_rows(
             rows,
@@ -165,14 +165,14 @@ async def measure(server: ServerConfig, folder: Path, wordings: Path) -> dict[st
             memories_folder=None,
             config=RowsConfig(),
             system_prompt=None,
-            wordings=wordings,
+            templates_file=templates_file,
         )
-        kept = [
+        valid_rows = [
             json.loads(line)
             for line in (rows / "train.jsonl").read_text(encoding="utf-8").splitlines()
         ]
         valid = 0
-        for row in kept:
+        for row in valid_rows:
             conversation = from_swift(row)
             messages = conversation.messages
             results = {
@@ -190,11 +190,11 @@ async def measure(server: ServerConfig, folder: Path, wordings: Path) -> dict[st
     covered = {name for name, calls in summary["calls_by_tool"].items() if calls}
     return {
         "tools": len(names),
-        "rows": len(kept),
+        "rows": len(valid_rows),
         "exchanges": summary["exchanges"],
         "rejected": summary["rejected"],
         "rejected_by_reason": summary["rejected_by_reason"],
-        "valid_on_replay": round(valid / len(kept), 4) if kept else None,
+        "valid_on_replay": round(valid / len(valid_rows), 4) if valid_rows else None,
         "covered": len(covered),
         "unnamed": len(names - covered - set(summary["uncovered"])),
         "uncovered": summary["uncovered"],
@@ -211,15 +211,15 @@ def main() -> int:
         folder = Path(name)
         for server, config in install(folder, npm=npm).items():
             places = {"repository": str(folder / "repository"), "files": str(folder / "files")}
-            wordings = write_wordings(folder / f"{server}.yaml", VALUES[server], places)
-            figures[server] = asyncio.run(measure(config, folder / server, wordings))
+            templates_file = write_wordings(folder / f"{server}.yaml", VALUES[server], places)
+            figures[server] = asyncio.run(measure(config, folder / server, templates_file))
             print(server, json.dumps(figures[server], ensure_ascii=False))
     shares = [
-        found["valid_on_replay"]
-        for found in figures.values()
-        if found["valid_on_replay"] is not None
+        result["valid_on_replay"]
+        for result in figures.values()
+        if result["valid_on_replay"] is not None
     ]
-    unnamed = sum(found["unnamed"] for found in figures.values())
+    unnamed = sum(result["unnamed"] for result in figures.values())
     print(
         json.dumps(
             {"valid_on_replay": min(shares), "unnamed": unnamed, **figures}, ensure_ascii=False

@@ -78,7 +78,7 @@ async def _direct(base_url: str, bodies: list[dict[str, Any]]) -> float:
 def resident(pid: int) -> int:
     """Bytes of a process and all it started."""
     process = psutil.Process(pid)
-    return sum(found.memory_info().rss for found in [process, *process.children(recursive=True)])
+    return sum(member.memory_info().rss for member in [process, *process.children(recursive=True)])
 
 
 @contextmanager
@@ -158,7 +158,7 @@ async def api_figures(
         sets = [await through_api(clients, elders[:number], rounds) for number in (8, ELDERS)]
         figures["hot_tokens_s"], figures["cold_tokens_s"] = (round(speed, 1) for speed, _ in sets)
         figures["cold_set_ratio"] = round(sets[1][0] / sets[0][0], 3)
-        replies = [reply for _, found in sets for reply in found]
+        replies = [reply for _, answers in sets for reply in answers]
         figures["fingerprints"] = len(replies)
         figures["wrong_adapter"], margin = wrong_adapters(replies, known)
         figures["fingerprint_margin"] = round(margin, 1)
@@ -172,16 +172,16 @@ async def through_api(
     clients: list[httpx.AsyncClient], elders: list[str], rounds: int
 ) -> tuple[float, list[Reply]]:
     """Tokens a second of elders in turn, 8 requests at a time, each with its fingerprint."""
-    asked = [elders[n * 5 % len(elders)] for n in range(max(ELDERS, 8 * rounds))]
-    bodies = [fingerprint_request(elder, ANSWER) for elder in asked]
+    order = [elders[n * 5 % len(elders)] for n in range(max(ELDERS, 8 * rounds))]
+    bodies = [fingerprint_request(elder, ANSWER) for elder in order]
     gate = asyncio.Semaphore(8)
 
-    async def one(number: int, body: dict[str, Any]) -> Reply:
+    async def request(number: int, body: dict[str, Any]) -> Reply:
         async with gate:
             return await ask(clients[number % CLIENTS], body)
 
     started = time.perf_counter()
-    replies = await asyncio.gather(*(one(number, body) for number, body in enumerate(bodies)))
+    replies = await asyncio.gather(*(request(number, body) for number, body in enumerate(bodies)))
     return sum(reply.tokens for reply in replies) / (time.perf_counter() - started), list(replies)
 
 
@@ -245,20 +245,20 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
     with ExitStack() as stack:
         mongod = stack.enter_context(start_mongod(folder / "mongodb"))
         tokens = Tokens(mongod.uri, load_settings({"AGENT_ASSETS_HOME": str(home)}))
-        made = [tokens.create("admin") for _ in range(CLIENTS)]
+        secrets = [tokens.create("admin") for _ in range(CLIENTS)]
         tokens.close()
         url, api = stack.enter_context(running_api(home, mongod.uri))
-        found = asyncio.run(api_figures(url, api, made, names, quick))
+        measured = asyncio.run(api_figures(url, api, secrets, names, quick))
     file_bytes = (models / "adapter-00" / "adapter_model.safetensors").stat().st_size
-    per_elder = (found.pop("resident") - merged_memory) / SETTINGS.slots
-    speed = found.pop("tokens_s")
+    per_elder = (measured.pop("resident") - merged_memory) / SETTINGS.slots
+    speed = measured.pop("tokens_s")
     return {
         "mixed_ratio": round(speed / merged_speed, 3),
         "memory_per_elder_ratio": round(per_elder / file_bytes, 2),
         "mixed_tokens_s": round(speed, 1),
         "merged_tokens_s": round(merged_speed, 1),
         "adapter_mib": round(file_bytes / 2**20, 1),
-        **found,
+        **measured,
     }
 
 

@@ -33,8 +33,8 @@ def release_elders(store: ArtifactStore, models: Path, elders: int) -> list[str]
             models / f"adapter-{number:02d}",
             inputs=inputs,
         )
-        told = models.parent / "memories" / elder
-        told.mkdir(parents=True)
+        memory_folder = models.parent / "memories" / elder
+        memory_folder.mkdir(parents=True)
         memories = [
             Memory(
                 f"m{n}",
@@ -43,9 +43,11 @@ def release_elders(store: ArtifactStore, models: Path, elders: int) -> list[str]
             )
             for n in range(20)
         ]
-        write_memories(told, ElderProfile(elder, elder), memories)
+        write_memories(memory_folder, ElderProfile(elder, elder), memories)
         roles = {"base": base, "adapter": adapter}
-        roles["memories"] = _commit(store, ArtifactKey(PIPELINE, "elder_memories", elder), told)
+        roles["memories"] = _commit(
+            store, ArtifactKey(PIPELINE, "elder_memories", elder), memory_folder
+        )
         names.append(_release(store, elder, roles, models.parent / "candidates" / elder))
     return names
 
@@ -56,19 +58,19 @@ def _release(store: ArtifactStore, elder: str, roles: dict[str, Artifact], folde
         pipeline=PIPELINE,
         partition=elder,
         name=name,
-        system="sft",
+        variant="sft",
         system_prompt=SYSTEM,
         scores={},
         parts={role: Part.of(artifact) for role, artifact in roles.items()},
     )
     folder.mkdir(parents=True)
     (folder / CANDIDATE_FILE).write_text(candidate.model_dump_json(), encoding="utf-8")
-    made = _commit(store, release_key(PIPELINE, elder), folder)
+    release = _commit(store, release_key(PIPELINE, elder), folder)
     move(
         store,
         (PIPELINE, elder),
         expected=None,
-        version=made.manifest.fingerprint,
+        version=release.manifest.fingerprint,
         name=name,
         action="promote",
         author="benchmark",

@@ -80,9 +80,10 @@ async def ask(client: httpx.AsyncClient, body: dict[str, Any]) -> Reply:
     response = await client.post("/v1/chat/completions", json=body)
     response.raise_for_status()
     content = response.json()
-    found = (content["choices"][0].get("logprobs") or {}).get("content") or ()
+    tokens = (content["choices"][0].get("logprobs") or {}).get("content") or ()
     trace = tuple(
-        {one["token"]: one["logprob"] for one in [*token["top_logprobs"], token]} for token in found
+        {candidate["token"]: candidate["logprob"] for candidate in [*token["top_logprobs"], token]}
+        for token in tokens
     )
     return Reply(body["model"], content["usage"]["completion_tokens"], trace)
 
@@ -93,12 +94,12 @@ async def rate(
     """Answer tokens a second over all requests, some at a time; and the replies."""
     gate = asyncio.Semaphore(concurrency)
 
-    async def one(body: dict[str, Any]) -> Reply:
+    async def request(body: dict[str, Any]) -> Reply:
         async with gate:
             return await ask(client, body)
 
     started = time.perf_counter()
-    replies = list(await asyncio.gather(*(one(body) for body in bodies)))
+    replies = list(await asyncio.gather(*(request(body) for body in bodies)))
     return sum(reply.tokens for reply in replies) / (time.perf_counter() - started), replies
 
 
@@ -117,11 +118,11 @@ def wrong_adapters(replies: Sequence[Reply], known: dict[str, Trace]) -> tuple[i
     return sum(margin <= 1 for margin in margins), min(margins)
 
 
-def _distance(one: Trace, two: Trace) -> float:
+def _distance(first: Trace, two: Trace) -> float:
     """Mean difference of the log probabilities that both name."""
     gaps = [
         abs(a[token] - b[token])
-        for a, b in zip(one, two, strict=False)
+        for a, b in zip(first, two, strict=False)
         for token in a.keys() & b.keys()
     ]
     return sum(gaps) / len(gaps)
@@ -135,11 +136,11 @@ async def chat(
     failed, lost = [0], [0]
     end = time.monotonic() + seconds
 
-    async def one(number: int) -> None:
-        asked = 0
+    async def talk(number: int) -> None:
+        turns = 0
         while time.monotonic() < end:
-            message = f"What did you do in {1950 + (number + asked) % 20}, and who was with you?"
-            asked += 1
+            message = f"What did you do in {1950 + (number + turns) % 20}, and who was with you?"
+            turns += 1
             started = time.perf_counter()
             try:
                 response = await clients[number].post(
@@ -155,7 +156,7 @@ async def chat(
                 response.raise_for_status()
                 taken.append(1000 * (time.perf_counter() - started))
 
-    await asyncio.gather(*(one(number) for number in range(len(clients))))
+    await asyncio.gather(*(talk(number) for number in range(len(clients))))
     taken.sort()
     return {
         "chat_answers": len(taken),

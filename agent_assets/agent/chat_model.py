@@ -142,7 +142,7 @@ def request_body(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Js
 
 
 def read_reply(choice: "Choice", *, keep_reasoning: bool = False) -> Message:
-    """The assistant message of a choice; arguments that are no JSON object are kept as text (see
+    """The assistant message of a choice; arguments that are not a JSON object are kept as text (see
     `UNPARSED`).
 
     Args:

@@ -3,7 +3,7 @@ learning and serving.
 
 A model is asked, its calls are executed (several at once), results and tool errors are fed back,
 until it answers without a call or a limit is reached. Nothing is reordered: text before a call
-stays before it, results stand in the order of their calls.
+stays before it, results are in the order of their calls.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from agent_assets.conversations.messages import (
 
 T = TypeVar("T")
 
-# A model wrote arguments that are no JSON object: the call carries the raw text under this one
+# A model wrote arguments that are not a JSON object: the call carries the raw text under this one
 # name.
 UNPARSED = "unparsed_arguments"
 ERROR_PREFIX = "Error: "
@@ -182,7 +182,7 @@ def _paused(limit: asyncio.Timeout) -> Iterator[None]:
 
 
 async def in_order(jobs: Sequence[Callable[[], Awaitable[T]]], *, concurrency: int) -> list[T]:
-    """Run jobs a few at a time; results stand in the order of the jobs. The first error ends the
+    """Run jobs a few at a time; results are in the order of the jobs. The first error ends the
     others.
     """
     gate = asyncio.Semaphore(concurrency)

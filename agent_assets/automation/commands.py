@@ -12,7 +12,7 @@ import dagster as dg
 
 from agent_assets.automation.daemon_queue import open_queue
 from agent_assets.automation.elders import PARTITIONS, add_elders
-from agent_assets.automation.execute import Order, Outcome, execute_here, summary_lines
+from agent_assets.automation.execute import Order, RunOutcome, execute_here, summary_lines
 from agent_assets.automation.planner import (
     Installation,
     Options,
@@ -32,7 +32,7 @@ from agent_assets.planning.history import (
     known_partitions,
 )
 from agent_assets.planning.render import plan_json, plan_text, runs_text
-from agent_assets.planning.requests import Agent
+from agent_assets.planning.requests import AgentPartition
 from agent_assets.runs.installation import mongodb_environment
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
@@ -68,7 +68,7 @@ def show_plan(settings: Settings, scope: Scope, *, as_json: bool, with_fresh: bo
     return 1 if snapshot.problems else 0
 
 
-def refresh(settings: Settings, scope: Scope, *, dry_run: bool) -> int:
+def run_plan(settings: Settings, scope: Scope, *, dry_run: bool) -> int:
     """Start the runs of the plan, shared assets first, and show their progress. Exit code 1 when
     one failed.
     """
@@ -92,7 +92,7 @@ def refresh(settings: Settings, scope: Scope, *, dry_run: bool) -> int:
     return _finish(outcomes)
 
 
-def backfill(settings: Settings, scope: Scope, *, pattern: str | None, dry_run: bool) -> int:
+def backfill_elders(settings: Settings, scope: Scope, *, pattern: str | None, dry_run: bool) -> int:
     """Materialize all assets of chosen elders; the store reuses what is fresh. Exit code 1 when a
     run failed.
     """
@@ -201,7 +201,7 @@ def _order(run: PlannedRun) -> Order:
 
 def _execute(
     installation: Installation, instance: dg.DagsterInstance, orders: Sequence[Order]
-) -> list[Outcome]:
+) -> list[RunOutcome]:
     """In the queue of a daemon that is alive, else here, run after run. One that fails stops nobody
     else.
     """
@@ -227,7 +227,7 @@ def _execute(
     return outcomes
 
 
-def _free(order: Order, busy: set[Agent]) -> bool:
+def _free(order: Order, busy: set[AgentPartition]) -> bool:
     going = (order.pipeline, order.partition) in busy
     if going:
         click.echo(f"{order.label}: a run is going on already")
@@ -240,7 +240,7 @@ def _definitions() -> dg.Definitions:
     return defs()
 
 
-def _finish(outcomes: Sequence[Outcome]) -> int:
+def _finish(outcomes: Sequence[RunOutcome]) -> int:
     for line in summary_lines(outcomes):
         click.echo(line)
     return 1 if any(outcome.failed for outcome in outcomes) else 0
@@ -252,7 +252,7 @@ def _report(snapshot: Snapshot) -> None:
     for name, elders in snapshot.elders.items():
         odd = {
             "ids in MongoDB cannot be used": elders.invalid_ids,
-            "ids or profiles are there twice": elders.duplicate_profiles,
+            "ids or profiles are duplicated": elders.duplicate_profiles,
             "elders have no usable answer": len(elders.unusable),
             "elders are gone from MongoDB": len(elders.gone),
         }

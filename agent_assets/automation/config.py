@@ -1,6 +1,4 @@
-"""Settings of everything that happens by itself: `defs/automation.yaml` (or another file), one
-model per concern.
-"""
+"""Automation settings: `defs/automation.yaml` (or another file), one model per concern."""
 
 from pathlib import Path
 from typing import Literal
@@ -32,7 +30,9 @@ class NightlyConfig(StrictModel):
     @classmethod
     def _is_cron(cls, cron: str) -> str:
         if not is_valid_cron_string(cron):
-            raise ValueError(f"'{cron}' is no cron expression of five fields, such as `0 2 * * *`")
+            raise ValueError(
+                f"'{cron}' is not a cron expression of five fields, such as `0 2 * * *`"
+            )
         return cron
 
     @field_validator("timezone")
@@ -42,7 +42,7 @@ class NightlyConfig(StrictModel):
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(
-                f"'{name}' is no time zone; write one such as `Europe/Berlin`"
+                f"'{name}' is not a time zone; write one such as `Europe/Berlin`"
             ) from None
         return name
 
@@ -53,7 +53,7 @@ class WatchConfig(StrictModel):
     enabled: bool = Field(True, description="Whether it runs without being switched on in the UI.")
     interval_s: int = Field(60, ge=5, description="Seconds between two looks.")
     debounce_s: float = Field(
-        120.0, ge=0, description="An elder who is still writing is left alone for so long."
+        120.0, ge=0, description="Seconds without a change until an elder's runs start."
     )
     max_runs_per_tick: int = Field(
         200,
@@ -64,8 +64,8 @@ class WatchConfig(StrictModel):
     shared_sources_s: float = Field(
         900.0,
         ge=0,
-        description="Tool servers and weight files are looked at again after so long; at night "
-        "always.",
+        description="Seconds until tool servers and weight files are looked at again; a night "
+        "always looks.",
     )
     read_seconds: float = Field(
         25.0,
@@ -95,9 +95,7 @@ class RemovalConfig(StrictModel):
 class RunConfig(StrictModel):
     """How requested runs are made."""
 
-    max_retries: int = Field(
-        1, ge=0, le=10, description="A run that fails is started again so often."
-    )
+    max_retries: int = Field(1, ge=0, le=10, description="How often a failed run is started again.")
 
 
 class RetentionConfig(StrictModel):
@@ -107,7 +105,7 @@ class RetentionConfig(StrictModel):
         3, ge=1, description="Latest versions kept of each artifact of each elder."
     )
     temporary_hours: float = Field(
-        24.0, gt=0, description="Temporary folders that nothing touched for so long go."
+        24.0, gt=0, description="Hours without a change until a temporary folder is removed."
     )
 
 

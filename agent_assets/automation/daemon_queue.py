@@ -17,7 +17,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from agent_assets.automation.execute import (
     Order,
-    Outcome,
+    RunOutcome,
     failure_message,
     progress_line,
     report_outcome,
@@ -65,7 +65,7 @@ class RunQueue:
         )
         return run.run_id
 
-    def run(self, orders: Sequence[Order]) -> list[Outcome]:
+    def run(self, orders: Sequence[Order]) -> list[RunOutcome]:
         """Submit all orders and follow them until the last one ends. Ctrl-C stops following, not
         the runs.
         """
@@ -74,7 +74,7 @@ class RunQueue:
         progress = {run_id: RunProgress(run_id) for run_id in waiting}
         going: dict[str, dg.DagsterRun] = {}
         queue, queue_at = read_queue(self.instance), time.monotonic()
-        outcomes: list[Outcome] = []
+        outcomes: list[RunOutcome] = []
         with show_lines() as show:
             while waiting:
                 now = datetime.now(UTC)
@@ -106,7 +106,7 @@ class RunQueue:
         """Runs that something was written about: of ten thousand in the queue these are a few."""
         return list(self.instance.get_runs(filters=dg.RunsFilter(updated_after=since)))
 
-    def _outcome(self, run: dg.DagsterRun, order: Order, progress: RunProgress) -> Outcome:
+    def _outcome(self, run: dg.DagsterRun, order: Order, progress: RunProgress) -> RunOutcome:
         progress.refresh(self.instance)
         failed = None
         if run.status is dg.DagsterRunStatus.CANCELED:
@@ -119,7 +119,7 @@ class RunQueue:
                 if log.dagster_event is not None
             ]
             failed = failure_message(errors)
-        return Outcome.of(order, progress, failed)
+        return RunOutcome.of(order, progress, failed)
 
 
 def _line(run: dg.DagsterRun, order: Order, progress: RunProgress, queue: DeviceQueue) -> str:

@@ -21,7 +21,11 @@ from agent_assets.planning.elders import UNUSABLE, ElderSource, forget_elder
 from agent_assets.planning.history import active_runs, known_partitions
 from agent_assets.release import pointer
 from agent_assets.settings import Settings
-from agent_assets.store.erasable_data import ElderDataLocations, elder_data_locations, erase
+from agent_assets.store.erasable_data import (
+    ElderDataLocations,
+    elder_data_locations,
+    erase_locations,
+)
 from agent_assets.store.tombstones import bury
 
 _ELSEWHERE = "Not here to erase: MongoDB, traces that were sent to W&B, exported files, backups."
@@ -45,7 +49,7 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
         known = elder in known_partitions(instance, PARTITIONS)
         if not (known or agents or places.local or places.remote):
             raise ConfigError(
-                f"Nothing is kept of an elder '{elder}'.",
+                f"There is no data of an elder '{elder}'.",
                 next_step="see `agent-assets plan --all` for who is known.",
             )
         for place in [*places.local, *places.remote]:
@@ -101,8 +105,8 @@ def _erase(
     bury(store, elder)
     if elder in known_partitions(instance, PARTITIONS):
         instance.delete_dynamic_partition(PARTITIONS, elder)
-    pointer.erase(store, elder)
-    erase(store, elder_data_locations(store, logs, elder))
+    pointer.erase_releases(store, elder)
+    erase_locations(store, elder_data_locations(store, logs, elder))
     for graph in installation.graphs:
         if graph.spec.partitioned:
             forget_elder(installation.index, installation.elder_source(graph).scope, elder)

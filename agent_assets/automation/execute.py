@@ -46,7 +46,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What one run did: per stage "built" or "reused" and seconds; stages skipped; why it failed,
     if it did.
     """
@@ -78,7 +78,7 @@ class Outcome:
 
 def execute_here(
     instance: dg.DagsterInstance, definitions: dg.Definitions, order: Order
-) -> Outcome:
+) -> RunOutcome:
     """Execute one run in this process. A failure is part of the outcome, not an exception.
 
     Raises:
@@ -106,7 +106,7 @@ def execute_here(
         if run is not None:
             instance.report_run_canceled(run, "Cancelled with Ctrl-C.")
         raise KeyboardInterrupt
-    outcome = Outcome.of(order, progress, None if result.success else failure_message(errors))
+    outcome = RunOutcome.of(order, progress, None if result.success else failure_message(errors))
     report_outcome(outcome)
     return outcome
 
@@ -123,7 +123,7 @@ def _innermost(error: Any) -> Any:
     return error if error.cause is None else _innermost(error.cause)
 
 
-def report_outcome(outcome: Outcome) -> None:
+def report_outcome(outcome: RunOutcome) -> None:
     """One line about a run that ended."""
     words = [
         f"{name} {kind}" + (f" {seconds:.0f} s" if kind == "built" else "")
@@ -135,7 +135,7 @@ def report_outcome(outcome: Outcome) -> None:
         console.print(f"{outcome}: {', '.join(words) or 'nothing to do'}")
 
 
-def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
+def summary_lines(outcomes: Iterable[RunOutcome]) -> list[str]:
     """Counts over all runs, and each failure."""
     done = list(outcomes)
     built = sum(outcome.built for outcome in done)

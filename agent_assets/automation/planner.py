@@ -30,7 +30,7 @@ from agent_assets.planning.recorded import read_inputs, read_latest
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import UNPARTITIONED, ArtifactStore
 from agent_assets.store.manifest import MANIFEST_FILE
-from agent_assets.store.tombstones import generations
+from agent_assets.store.tombstones import incarnations
 
 if TYPE_CHECKING:
     from agent_assets.engines.this_machine import LocalEngines
@@ -57,10 +57,11 @@ class Options:
     """How closely to look.
 
     Args:
-        full: read all content, not only that of elders whose mark moved; and list a remote store.
+        full: read all content, not only that of elders whose change token moved; and list a remote
+            store.
         shared_max_age_s: take what tool servers and weight files said when it is younger.
         elders_budget_s: longest time to read contents of changed elders.
-        settled_s: leave out elders who changed less than so long ago.
+        settled_s: leave out elders who changed less than this long ago.
         pipelines: only these; () for all.
         elders: only these; () for all.
     """
@@ -145,7 +146,7 @@ def current_plan(
         latest,
         {graph.name: _versions(graph, elders.get(graph.name), shared) for graph in graphs},
         inputs_of=lambda ids: read_inputs(index, ids),
-        generations=generations(installation.store),
+        incarnations=incarnations(installation.store),
         present=presence(installation.store, listing=options.full),
     )
     clock.lap("plan")

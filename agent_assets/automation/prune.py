@@ -14,7 +14,7 @@ from agent_assets.release.pointer import released_fingerprints
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactKey
-from agent_assets.store.retention import Pruning, Reference, plan_pruning, prune
+from agent_assets.store.retention import Pruning, Reference, apply_pruning, plan_pruning
 
 
 def prune_store(settings: Settings, *, dry_run: bool) -> int:
@@ -33,7 +33,7 @@ def prune_store(settings: Settings, *, dry_run: bool) -> int:
     for line in _lines(pruning, dry_run):
         click.echo(line)
     if not dry_run:
-        prune(installation.store, pruning)
+        apply_pruning(installation.store, pruning)
     return 0
 
 

@@ -14,7 +14,7 @@ from agent_assets.errors import AgentAssetsError
 from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.pipeline.stage import SourceContext
-from agent_assets.planning.elders import UNUSABLE, Marks
+from agent_assets.planning.elders import UNUSABLE, ChangeTokens
 from agent_assets.planning.fingerprint import source_version
 from agent_assets.planning.index import PlanIndex
 
@@ -45,20 +45,20 @@ class MongoElders:
         ]
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:16]
 
-    def marks(self) -> Marks:
+    def change_tokens(self) -> ChangeTokens:
         """Signatures of the answers, with a hash of the profile."""
-        from agent_assets.mongo.checksums import duplicate_ids, profile_marks, question_marks
+        from agent_assets.mongo.checksums import duplicate_ids, profile_tokens, question_tokens
 
         signatures = self._mongo.elder_signatures(self._layout)
-        profiles, twice = profile_marks(self._mongo.db, self._layout)
+        profiles, twice = profile_tokens(self._mongo.db, self._layout)
         elders = {
             elder: f"{signature.count}:{signature.max_updated}:{signature.sum_updated}:"
             f"{profiles.get(elder, '')}"
             for elder, signature in signatures.items()
         }
-        return Marks(
+        return ChangeTokens(
             elders=elders,
-            questions=question_marks(self._mongo.db, self._layout),
+            questions=question_tokens(self._mongo.db, self._layout),
             invalid_ids=self._mongo.list_elder_ids(self._layout).invalid,
             duplicate_profiles=twice + duplicate_ids(elders),
             advice=self._advice(sum(signature.count for signature in signatures.values())),

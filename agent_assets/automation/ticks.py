@@ -28,7 +28,7 @@ from agent_assets.planning.history import (
     active_runs,
     started_keys,
 )
-from agent_assets.planning.requests import Agent, Request, choose_requests
+from agent_assets.planning.requests import AgentPartition, Request, choose_requests
 from agent_assets.runs.device_queue import announce
 from agent_assets.runs.orphans import release_abandoned_runs
 
@@ -66,7 +66,7 @@ def night(
 def watch(
     installation: Installation, instance: dg.DagsterInstance, config: AutomationConfig, at: datetime
 ) -> Tick:
-    """A tick between nights: contents of elders whose mark moved and who stopped writing."""
+    """A tick between nights: contents of elders whose token moved and who stopped writing."""
     options = Options(
         shared_max_age_s=config.watch.shared_sources_s,
         elders_budget_s=config.watch.read_seconds,
@@ -121,7 +121,7 @@ def _tick(
     return Tick(chosen.chosen, message, snapshot, tags)
 
 
-def busy_agents(active: list[ActiveRun], pipelines: list[str]) -> set[Agent]:
+def busy_agents(active: list[ActiveRun], pipelines: list[str]) -> set[AgentPartition]:
     """Agents with a run going on; a run that does not say its pipeline counts for all."""
     return {(name, run.partition) for run in active for name in (run.pipelines or pipelines)}
 
@@ -145,8 +145,8 @@ def run_tags(request: Request, cause: str, config: AutomationConfig) -> dict[str
     return tags
 
 
-def _first_causes(plan: Plan) -> dict[Agent, str]:
-    causes: dict[Agent, str] = {}
+def _first_causes(plan: Plan) -> dict[AgentPartition, str]:
+    causes: dict[AgentPartition, str] = {}
     for entry in plan.asset_partitions:
         own = [cause.detail for cause in entry.causes if cause.kind is not CauseKind.UPSTREAM]
         if own:
@@ -159,7 +159,7 @@ def _message(
     changes: PartitionChanges,
     started: int,
     waiting: Mapping[str, int],
-    causes: Mapping[Agent, str],
+    causes: Mapping[AgentPartition, str],
 ) -> str:
     """One paragraph: what a person reads under the tick in the UI."""
     plan = snapshot.plan

@@ -28,13 +28,12 @@ def ask(
     """Ask AGENT (`pipeline` or `pipeline/elder`) one QUESTION and print every step: text, calls,
     results, answer.
     """
-    from agent_assets.cli.ask import Asked
-    from agent_assets.cli.ask import ask as run_ask
+    from agent_assets.cli.ask import AskOptions, ask_agent
 
-    run_ask(load_settings(), agent, question, Asked(base_url, model, max_tokens))
+    ask_agent(load_settings(), agent, question, AskOptions(base_url, model, max_tokens))
 
 
-@click.command()
+@click.command("export")
 @click.argument("agent")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--half", type=click.Choice(["develop", "report"]), help="Only turns of this half.")
@@ -56,11 +55,10 @@ def exam(
     """Put the turns of FILE to AGENT (`pipeline` or `pipeline/elder`) as a family talks to it, and
     print shares by kind, what was wrong and the time it took.
     """
-    from agent_assets.cli.ask import Asked
-    from agent_assets.cli.exam import ExamOptions
-    from agent_assets.cli.exam import exam as run_exam
+    from agent_assets.cli.ask import AskOptions
+    from agent_assets.cli.exam import ExamOptions, run_exam
 
-    options = ExamOptions(half, as_json, api, token, Asked(base_url, model))
+    options = ExamOptions(half, as_json, api, token, AskOptions(base_url, model))
     run_exam(load_settings(), agent, file, options)
 
 
@@ -79,7 +77,7 @@ def exam(
     default="-",
     help="File to write. Default: standard output.",
 )
-def export(agent: str, form: str, output: TextIO) -> None:
+def export_training_rows(agent: str, form: str, output: TextIO) -> None:
     """Export the latest training rows of AGENT (`pipeline` or `pipeline/elder`) in one of three row
     formats.
     """
@@ -109,4 +107,4 @@ def traces(trace_id: str | None, elder: str | None, pipeline: str | None, limit:
     show_traces(load_settings(), trace_id, elder=elder, pipeline=pipeline, limit=limit)
 
 
-COMMANDS = (ask, exam, export, traces)
+COMMANDS = (ask, exam, export_training_rows, traces)

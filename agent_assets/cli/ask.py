@@ -37,7 +37,7 @@ _DEVICE_SECONDS = 600.0  # to wait for a device that trains
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskOptions:
     """Where the question goes: an OpenAI-compatible endpoint, or, without one, the agent's own
     trained model.
     """
@@ -47,7 +47,7 @@ class Asked:
     max_tokens: int = 512
 
 
-def ask(settings: Settings, agent: str, question: str, options: Asked) -> None:
+def ask_agent(settings: Settings, agent: str, question: str, options: AskOptions) -> None:
     """Run the agent (`pipeline` or `pipeline/elder`) once and print every step.
 
     Raises:
@@ -82,7 +82,7 @@ def find_pipeline(agent: str) -> tuple[PipelineSpec, str | None]:
         )
     if pipelines[name].partitioned is not bool(elder):
         usage = f"{name}/ELDER" if pipelines[name].partitioned else name
-        raise ConfigError(f"{agent!r} names no agent.", next_step=f"write {usage}.")
+        raise ConfigError(f"There is no agent {agent!r}.", next_step=f"write {usage}.")
     return pipelines[name], elder or None
 
 
@@ -119,14 +119,18 @@ def trained_model(settings: Settings, pipeline: PipelineSpec, elder: str | None)
     not help it.
     """
     release = _latest(settings, pipeline, "release", elder)
-    took_sft = release is not None and read_candidate(release.path).system == "sft"
+    took_sft = release is not None and read_candidate(release.path).variant == "sft"
     assets = reversed(_TRAINED) if took_sft else _TRAINED
     return next(filter(None, (_latest(settings, pipeline, asset, elder) for asset in assets)), None)
 
 
 @contextmanager
 def endpoint(
-    settings: Settings, pipeline: PipelineSpec, elder: str | None, options: Asked, failed_logs: Path
+    settings: Settings,
+    pipeline: PipelineSpec,
+    elder: str | None,
+    options: AskOptions,
+    failed_logs: Path,
 ) -> Iterator[tuple[str, str, str]]:
     """Base URL, model and key: of the endpoint that was named, or of a server for the trained
     model.
@@ -136,7 +140,7 @@ def endpoint(
         yield options.base_url or environment.base_url, options.model, environment.api_key or "none"
         return
     if options.base_url is not None:
-        raise ConfigError("An endpoint is named, and no model.", next_step="add --model.")
+        raise ConfigError("An endpoint is given without a model.", next_step="add --model.")
     trained = trained_model(settings, pipeline, elder)
     if trained is None:
         raise StoreError(

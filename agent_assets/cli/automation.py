@@ -41,10 +41,9 @@ def refresh(pipelines: tuple[str, ...], elders: tuple[str, ...], dry_run: bool) 
     While a daemon is alive the runs go through its queue; otherwise they run here, one after the
     other.
     """
-    from agent_assets.automation.commands import Scope
-    from agent_assets.automation.commands import refresh as run_refresh
+    from agent_assets.automation.commands import Scope, run_plan
 
-    sys.exit(run_refresh(load_settings(), Scope(pipelines, elders), dry_run=dry_run))
+    sys.exit(run_plan(load_settings(), Scope(pipelines, elders), dry_run=dry_run))
 
 
 @click.command()
@@ -63,13 +62,12 @@ def backfill(
     """Materialize everything of chosen elders; what is fresh is reused. One that fails does not
     stop the others.
     """
-    from agent_assets.automation.commands import Scope
-    from agent_assets.automation.commands import backfill as run_backfill
+    from agent_assets.automation.commands import Scope, backfill_elders
 
     if not (elders or pattern or everyone):
         raise click.UsageError("give --elder, --match or --all.")
     sys.exit(
-        run_backfill(load_settings(), Scope(pipelines, elders), pattern=pattern, dry_run=dry_run)
+        backfill_elders(load_settings(), Scope(pipelines, elders), pattern=pattern, dry_run=dry_run)
     )
 
 

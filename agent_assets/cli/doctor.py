@@ -116,7 +116,7 @@ def _answer_index(db: "Database[dict[str, Any]]", graph: "Graph") -> Finding:
     layout = graph.spec.config.elder_memories.layout
     title = f"index {graph.name}"
     if has_recommended_index(db, layout):
-        return Finding(title, True, "changed elders are told from an index of the answers")
+        return Finding(title, True, "an index of the answers shows which elders changed")
     keys = ", ".join(f'"{name}": 1' for name, _ in recommended_index(layout))
     place = f'db.getSiblingDB("{db.name}").getCollection("{layout.answers.collection}")'
     fix = (

@@ -16,7 +16,13 @@ from pathlib import Path
 
 import click
 
-from agent_assets.cli.ask import Asked, endpoint, find_pipeline, system_prompt_of, told_memories
+from agent_assets.cli.ask import (
+    AskOptions,
+    endpoint,
+    find_pipeline,
+    system_prompt_of,
+    told_memories,
+)
 from agent_assets.cli.exam_paths import (
     API,
     Ask,
@@ -63,10 +69,10 @@ class ExamOptions:
     as_json: bool = False
     api: str | None = None
     token: str | None = None
-    asked: Asked = field(default_factory=Asked)
+    asked: AskOptions = field(default_factory=AskOptions)
 
 
-def exam(settings: Settings, agent: str, file: Path, options: ExamOptions) -> None:
+def run_exam(settings: Settings, agent: str, file: Path, options: ExamOptions) -> None:
     """Put the turns of a file to an agent and print shares, misses and seconds.
 
     Raises:

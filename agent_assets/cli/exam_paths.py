@@ -112,7 +112,7 @@ async def through_model(
         LlmUnavailable, LlmRefused: the model does not answer, or not this.
     """
     from agent_assets.agent.chat_model import OpenAIChatModel
-    from agent_assets.serving.answering import roll_out
+    from agent_assets.serving.answering import answer_turn
     from agent_assets.serving.config import load_serving
     from agent_assets.text.answers import final_answer
 
@@ -132,7 +132,7 @@ async def through_model(
             recent = history[-limits.max_history :] if limits.max_history else []
             messages = [*prompt, *recent, Message("user", turn.question)]
             with model_errors(base_url, model):
-                rollout = await roll_out(chat, toolbox, messages, tools, limits)
+                rollout = await answer_turn(chat, toolbox, messages, tools, limits)
             return final_answer(rollout.messages)
 
         yield ask

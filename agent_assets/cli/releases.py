@@ -48,7 +48,7 @@ def promote(agent: str, version: str, author: str | None, reason: str) -> None:
     """Release VERSION of AGENT against the verdict of the gate; author and reason stay in the
     history.
     """
-    from agent_assets.release.commands import promote as promote_version
+    from agent_assets.release.commands import promote_version
 
     sys.exit(promote_version(load_settings(), agent, version, author=author, reason=reason))
 

@@ -20,9 +20,9 @@ def serve(host: str, port: int) -> None:
     """Serve released agents over HTTP; `up` does this, too. The model server starts with the first
     answer.
     """
-    from agent_assets.serving.run import serve as run_server
+    from agent_assets.serving.run import serve_api
 
-    sys.exit(run_server(load_settings(), host=host, port=port))
+    sys.exit(serve_api(load_settings(), host=host, port=port))
 
 
 @click.command(hidden=True)
@@ -59,31 +59,31 @@ def token() -> None:
 @click.option("--days", type=_DAYS, help="How long it lives. Default: until it is revoked.")
 def create_token(elder: str | None, admin: bool, read: bool, name: str, days: float | None) -> None:
     """Make a token and print it, once."""
-    from agent_assets.serving.commands import create_token as create
+    from agent_assets.serving.commands import print_new_token
 
     if days is not None and math.isnan(days):
         raise click.UsageError("--days is not a number.")
     if (elder is not None) + admin + read != 1:
         raise click.UsageError("give one of --elder, --admin, --read.")
     scope = "elder" if elder is not None else "admin" if admin else "read"
-    sys.exit(create(load_settings(), scope, elder, name, days))  # type: ignore[arg-type]
+    sys.exit(print_new_token(load_settings(), scope, elder, name, days))  # type: ignore[arg-type]
 
 
 @token.command("list")
 def list_tokens() -> None:
     """List tokens, without their secrets."""
-    from agent_assets.serving.commands import list_tokens as show
+    from agent_assets.serving.commands import print_tokens
 
-    sys.exit(show(load_settings()))
+    sys.exit(print_tokens(load_settings()))
 
 
 @token.command("revoke")
 @click.argument("token_id")
 def revoke_token(token_id: str) -> None:
     """End a token, named by its id."""
-    from agent_assets.serving.commands import revoke_token as revoke
+    from agent_assets.serving.commands import end_token
 
-    sys.exit(revoke(load_settings(), token_id))
+    sys.exit(end_token(load_settings(), token_id))
 
 
 COMMANDS = (serve, ui, openapi, token)

@@ -20,8 +20,8 @@ from agent_assets.conversations.messages import (
 from agent_assets.conversations.row_parts import (
     Kind,
     bad_row,
-    encode,
     entries,
+    json_text,
     openai_message,
     openai_tools,
     read_calls,
@@ -158,8 +158,8 @@ def from_openai(row: JsonObject) -> Conversation:
 
 
 def _batches(conversation: Conversation) -> Iterator[tuple[Message, list[Message]]]:
-    """Each message that is no result, with the results of its calls in call order (none at all, or
-    all of them).
+    """Each message that is not a result, with the results of its calls in call order (none at all,
+    or all of them).
     """
     messages = conversation.messages
     index = 0
@@ -191,7 +191,10 @@ def _flatten(conversation: Conversation) -> Iterator[tuple[Kind, str]]:
         if message.role != "tool" and (message.content or not message.tool_calls):
             yield message.role, message.content
         for call in message.tool_calls:
-            yield "call", f'{{"name": {encode(call.name)}, "arguments": {encode(call.arguments)}}}'
+            yield (
+                "call",
+                f'{{"name": {json_text(call.name)}, "arguments": {json_text(call.arguments)}}}',
+            )
         for result in results:
             yield "result", result.content
         open_turn = message.role == "assistant" and not results
@@ -259,6 +262,6 @@ def _read_openai_message(entry: JsonObject, number: int) -> Message:
             raise bad_row(number, "a call without an id")
         read += [
             replace(item, id=call["id"])
-            for item in read_calls(encode(call.get("function")), number, first_id=1)
+            for item in read_calls(json_text(call.get("function")), number, first_id=1)
         ]
     return Message(role, content or "", tuple(read), entry.get("tool_call_id"))

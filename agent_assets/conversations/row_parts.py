@@ -15,16 +15,16 @@ Kind = Literal["system", "user", "assistant", "call", "result"]
 
 def read_calls(text: str, number: int, *, first_id: int) -> tuple[ToolCall, ...]:
     """The call in one entry; some ShareGPT writers put a list of parallel calls there."""
-    value = decode(text, f"message {number}")
+    value = parse_json(text, f"message {number}")
     calls = []
     for offset, call in enumerate(value if isinstance(value, list) else [value]):
         if not isinstance(call, dict) or not isinstance(call.get("name"), str):
             raise bad_row(number, "a call without a name")
         arguments = call.get("arguments", {})
         if isinstance(arguments, str):
-            arguments = decode(arguments, f"the arguments of message {number}")
+            arguments = parse_json(arguments, f"the arguments of message {number}")
         if not isinstance(arguments, dict):
-            raise bad_row(number, "a call whose arguments are no JSON object")
+            raise bad_row(number, "a call whose arguments are not a JSON object")
         calls.append(ToolCall(call["name"], arguments, f"call_{first_id + offset}"))
     return tuple(calls)
 
@@ -34,7 +34,7 @@ def read_tools(value: object) -> tuple[ToolSchema, ...]:
     function}` or not.
     """
     if isinstance(value, str):
-        value = decode(value, "tools")
+        value = parse_json(value, "tools")
     if not isinstance(value, list):
         raise bad_row(None, "tools is not a list")
     tools = []
@@ -67,7 +67,7 @@ def openai_message(message: Message, *, finite: bool = True) -> JsonObject:
     if message.tool_calls:
         entry["content"] = message.content or None
         functions = [
-            {"name": call.name, "arguments": encode(call.arguments, finite=finite)}
+            {"name": call.name, "arguments": json_text(call.arguments, finite=finite)}
             for call in message.tool_calls
         ]
         entry["tool_calls"] = [
@@ -92,7 +92,7 @@ def entries(row: JsonObject, key: str) -> list[JsonObject]:
     return value
 
 
-def encode(value: object, *, finite: bool = True) -> str:
+def json_text(value: object, *, finite: bool = True) -> str:
     """JSON as a model writes it: spaces after separators, Unicode kept, keys in the order they
     have.
     """
@@ -102,7 +102,7 @@ def encode(value: object, *, finite: bool = True) -> str:
         raise bad_row(None, "a number that JSON has not (NaN or infinity)") from None
 
 
-def decode(text: str, where: str) -> Any:
+def parse_json(text: str, where: str) -> Any:
     """The value of a JSON text; `where` names it in the error."""
     try:
         return json.loads(text)

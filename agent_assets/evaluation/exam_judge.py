@@ -51,14 +51,14 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """Whether an answer is right, and if not, why, in words; None where nobody can say."""
 
     right: bool | None
     why: str = ""
 
 
-def judge_turn(turn: ExamTurn, answer: str, evidence: Sequence[str], person: Person) -> Verdict:
+def judge_turn(turn: ExamTurn, answer: str, evidence: Sequence[str], person: Person) -> Judgement:
     """The verdict on the answer to one turn.
 
     Args:
@@ -88,30 +88,30 @@ class _Judge:
             if memory not in evidence and self.repeats(memory, answer, known)
         ]
 
-    def __call__(self) -> Verdict:
+    def __call__(self) -> Judgement:
         if not self.answer:
-            return Verdict(False, "there is no answer")
+            return Judgement(False, "there is no answer")
         if self.turn.kind == "never":
             return self.never()
         if self.refusal() is not None:
-            return Verdict(False, "it says that it was never told")
+            return Judgement(False, "it says that it was never told")
         if self.turn.kind == "social":
             return self.social()
         if len(self.others) > MAX_OTHERS:
-            return Verdict(False, f"it lists {len(self.others)} other memories")
+            return Judgement(False, f"it lists {len(self.others)} other memories")
         return self.broad() if self.turn.kind == "broad" else self.told()
 
-    def told(self) -> Verdict:
+    def told(self) -> Judgement:
         """Of each part an expected text, or else a memory in its own words."""
         if self.turn.groups:
             missing = [group for group in self.turn.groups if not self.holds(group)]
-            return Verdict(not missing, "" if not missing else "an expected text is not there")
+            return Judgement(not missing, "" if not missing else "an expected text is not there")
         told = [self.tells(memory) for memory in self.evidence]
         if not (all(told) if self.turn.kind == "compound" else any(told)):
-            return Verdict(False, "it does not tell of the memory that answers")
+            return Judgement(False, "it does not tell of the memory that answers")
         return self.states_nothing_else(self.evidence)
 
-    def broad(self) -> Verdict:
+    def broad(self) -> Judgement:
         """Several memories, and nothing else."""
         groups = self.turn.groups or ((),) * len(self.evidence)
         if self.evidence:
@@ -122,37 +122,37 @@ class _Judge:
         else:
             told = [self.holds(group) for group in groups]
         if sum(told) < min(2, len(told)):
-            return Verdict(False, f"it tells of {sum(told)} of {len(told)} memories")
+            return Judgement(False, f"it tells of {sum(told)} of {len(told)} memories")
         beside = self.cited - {memory.memory_id for memory in self.evidence}
         if self.evidence and (self.others or beside):
-            return Verdict(False, "it tells of a memory that does not belong here")
-        return self.states_nothing_else(self.evidence) if self.evidence else Verdict(True)
+            return Judgement(False, "it tells of a memory that does not belong here")
+        return self.states_nothing_else(self.evidence) if self.evidence else Judgement(True)
 
-    def social(self) -> Verdict:
+    def social(self) -> Judgement:
         """A short reply that is no memory."""
         if rules_for(self.language).length(self.answer) > MAX_SOCIAL_LENGTH:
-            return Verdict(False, "it is too long")
+            return Judgement(False, "it is too long")
         if self.others or self.cited:
-            return Verdict(False, "it tells of a memory that nobody asked for")
+            return Judgement(False, "it tells of a memory that nobody asked for")
         topics = {memory.category for memory in self.person.memories.values()} - {""}
         if sum(states_value(topic, self.answer, self.language) for topic in topics) >= _MIN_TOPICS:
-            return Verdict(False, "it lists topics")
+            return Judgement(False, "it lists topics")
         if normal(self.answer, self.language) == normal(self.turn.question, self.language):
-            return Verdict(False, "it repeats what was said")
+            return Judgement(False, "it repeats what was said")
         missing = [group for group in self.turn.groups if not self.holds(group)]
-        return Verdict(not missing, "" if not missing else "an expected text is not there")
+        return Judgement(not missing, "" if not missing else "an expected text is not there")
 
-    def never(self) -> Verdict:
+    def never(self) -> Judgement:
         """A refusal before anything else."""
         if says_never_told("", self.language) is None:
-            return Verdict(None, "nobody listed how this language says so")
+            return Judgement(None, "nobody listed how this language says so")
         refusal = self.refusal()
         if refusal is None:
-            return Verdict(False, "it does not say that it was never told")
+            return Judgement(False, "it does not say that it was never told")
         before = self.answer[: self.answer.index(refusal)]
         known = set().union(*map(_runs, self.before))
         if any(self.repeats(memory, before, known) for memory in self.person.memories.values()):
-            return Verdict(False, "it answers with a memory")
+            return Judgement(False, "it answers with a memory")
         return self.states_nothing_else(list(self.person.memories.values()))
 
     def refusal(self) -> str | None:
@@ -185,13 +185,13 @@ class _Judge:
         before = any(own in _plain(said, self.language) for said in self.before)
         return bool(own) and not before and own in _plain(text, self.language)
 
-    def states_nothing_else(self, memories: Sequence[Memory]) -> Verdict:
+    def states_nothing_else(self, memories: Sequence[Memory]) -> Judgement:
         """Whether all that can be compared stands in these memories, or was said before."""
         sources = [text for memory in memories for text in (memory.question, memory.answer)]
         ids = frozenset(memory.memory_id for memory in memories)
         rest = Evidence(sources, self.before, ids)
         invented = not_grounded(self.answer, rest, self.language)
-        return Verdict(not invented, "; ".join(invented).replace("in no result", "in no memory"))
+        return Judgement(not invented, "; ".join(invented).replace("in no result", "in no memory"))
 
 
 def _runs(text: str) -> set[str]:

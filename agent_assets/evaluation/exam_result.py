@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agent_assets.conversations.exam import KINDS, ExamTurn
 from agent_assets.evaluation.bootstrap import wilson_interval
-from agent_assets.evaluation.exam_judge import Verdict
+from agent_assets.evaluation.exam_judge import Judgement
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Answered:
 
     turn: ExamTurn
     answer: str
-    verdict: Verdict
+    verdict: Judgement
     expected: str
     seconds: float
 

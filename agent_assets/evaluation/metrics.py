@@ -53,7 +53,7 @@ Scores = Mapping[str, float]  # one item: metric name -> score, only the metrics
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as reports show it. `headline` ones stand in the first table."""
+    """A metric as reports show it. `headline` ones are in the first table."""
 
     name: str
     label: str

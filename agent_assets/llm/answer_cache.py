@@ -43,7 +43,7 @@ class AnswerCache:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
         try:
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                json.dump(answer, file)  # as ASCII: half a surrogate pair in it is no UTF-8
+                json.dump(answer, file)  # as ASCII: half a surrogate pair in it is not UTF-8
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).replace(path)

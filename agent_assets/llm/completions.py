@@ -1,5 +1,5 @@
-"""Reading a reply of `/chat/completions`, whoever wrote it: what is no completion is refused, small
-gaps are filled.
+"""Reading a reply of `/chat/completions`, whoever wrote it: what is not a completion is refused,
+small gaps are filled.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ _FINISHED = {"stop", "length", "tool_calls", "content_filter", "function_call"}
 
 
 class BadCompletion(Exception):
-    """A reply that is no completion. Always handled: the request is tried again."""
+    """A reply that is not a completion. Always handled: the request is tried again."""
 
 
 def read_completion(reply: Any) -> "Choice":
@@ -45,7 +45,7 @@ def read_completion(reply: Any) -> "Choice":
         choice = Choice.model_validate(known)
     except ValidationError:
         raise BadCompletion("a reply whose message is malformed") from None
-    # Arguments that are no text are the model's mistake, and answered as one (see
+    # Arguments that are not text are the model's mistake, and answered as one (see
     # `chat_model.read_reply`).
     names = [
         call.function.name for call in choice.message.tool_calls or () if call.type == "function"
@@ -58,7 +58,7 @@ def read_completion(reply: Any) -> "Choice":
 
 
 def read_usage(reply: Any) -> Usage | None:
-    """Tokens as the server counted them, of a reply that is no completion too; None when it did
+    """Tokens as the server counted them, of a reply that is not a completion too; None when it did
     not.
     """
     counted = reply.get("usage") if isinstance(reply, dict) else None

@@ -71,7 +71,7 @@ class LlmConfig(StrictModel):
         return self
 
     def request_settings(self, model: str) -> JsonObject:
-        """The fields of every request that are no prompt."""
+        """The fields of every request besides the prompt."""
         settings: JsonObject = {"model": model, self.tokens_parameter: self.max_tokens}
         settings |= {
             name: value

@@ -19,8 +19,8 @@ from agent_assets.text.identify import identify_language
 from agent_assets.text.language_rules import LANGUAGE_CODE, UNKNOWN_LANGUAGE, LanguageCode
 from agent_assets.text.languages.lookup import code_by_alias, rules_for
 
-_BROKEN_UTF8 = re.compile("[\ud800-\udfff]")  # what the reader turns bytes into that are no UTF-8
-MAX_TRAIT_CHARS = 500  # traits stand in every system prompt
+_BROKEN_UTF8 = re.compile("[\ud800-\udfff]")  # what the reader turns bytes into that are not UTF-8
+MAX_TRAIT_CHARS = 500  # traits are in every system prompt
 
 
 class SkipReason(StrEnum):
@@ -37,7 +37,7 @@ class SkipReason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Question:
+class QuestionText:
     """Wording and category of a question, "" where the source has none."""
 
     text: str
@@ -54,7 +54,7 @@ def make_memories(
     elder_id: str,
     documents: Iterable[Mapping[str, object]],
     layout: AnswersLayout,
-    questions: Mapping[str, Question],
+    questions: Mapping[str, QuestionText],
     *,
     max_answer_chars: int,
 ) -> tuple[tuple[Memory, ...], Counter[str]]:
@@ -163,8 +163,8 @@ def id_text(value: object) -> str:
 
 
 def utc_text(value: object) -> str:
-    """A time as ISO 8601 in UTC with milliseconds; "" for what is no time. Text without a zone is
-    taken as UTC.
+    """A time as ISO 8601 in UTC with milliseconds; "" for what is not a time. Text without a zone
+    is taken as UTC.
     """
     if isinstance(value, str):
         try:
@@ -201,12 +201,12 @@ def _memory(
     memory_id: str,
     candidate: _Candidate,
     layout: AnswersLayout,
-    questions: Mapping[str, Question],
+    questions: Mapping[str, QuestionText],
     max_chars: int,
 ) -> Memory | SkipReason:
     document = candidate.document
     answer = clean_text(dig(document, layout.text))
-    question = questions.get(candidate.question_id, Question(""))
+    question = questions.get(candidate.question_id, QuestionText(""))
     wording = clean_text(dig(document, layout.question_text)) or question.text
     if dig(document, layout.text) is None or answer == "":
         return SkipReason.EMPTY

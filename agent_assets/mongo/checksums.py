@@ -1,5 +1,5 @@
-"""What the plan asks MongoDB besides signatures: marks of profiles and questions, and a checksum of
-every answer.
+"""What the plan asks MongoDB besides signatures: change tokens of profiles and questions, and a
+checksum of every answer.
 
 All of it hashes raw BSON: nothing is decoded but the elder's id, so a million answers take seconds.
 """
@@ -91,11 +91,11 @@ def _elder_id(raw: bytes, layout: MongoLayout) -> str | None:
         return None
 
 
-def profile_marks(
+def profile_tokens(
     db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None
 ) -> tuple[dict[str, str], int]:
-    """Mark by elder of the profile fields that are read, and how many elders have more than one
-    profile.
+    """Change token by elder of the profile fields that are read, and how many elders have more than
+    one profile.
     """
     names = layout.profiles
     if names is None:
@@ -115,10 +115,10 @@ def profile_marks(
     }, twice
 
 
-def question_marks(
+def question_tokens(
     db: Database[Document], layout: MongoLayout, *, retry: Retry | None = None
 ) -> dict[str, str]:
-    """Mark by question id of its wording and category."""
+    """Change token by question id of its wording and category."""
     names = layout.questions
     fields = [name for name in (names.id, names.text, names.category) if name]
     rows = _read_raw(db, names.collection, fields, retry)

@@ -1,4 +1,4 @@
-"""Where an elder's answers stand in MongoDB: two known layouts, every name of which can be
+"""Where an elder's answers are in MongoDB: two known layouts, every name of which can be
 overridden.
 
 `layout: app` picks a preset as it is; a mapping overrides parts of it:
@@ -113,7 +113,7 @@ class ProfilesLayout(StrictModel):
     name: Name
     language: Name | None = None
     traits: dict[str, Name] = Field(
-        default_factory=dict, description="Where each trait stands. Replaces the preset's."
+        default_factory=dict, description="Where each trait is. Replaces the preset's."
     )
 
 
@@ -156,15 +156,15 @@ class MongoLayout(StrictModel):
 
 
 def is_elder_id(text: str) -> bool:
-    """Whether an elder id can be a partition key. "." and ".." are no names of a folder; "_" is
+    """Whether an elder id can be a partition key. "." and ".." do not name a folder; "_" is
     that of nobody's.
     """
     return _ELDER_ID.fullmatch(text) is not None and text not in (".", "..", UNPARTITIONED)
 
 
 def check_elder_id(elder_id: str, id_type: IdType) -> None:
-    """Raises MemoryDataError: `elder_id` is no partition key, or no ObjectId where the layout
-    stores those.
+    """Raises MemoryDataError: `elder_id` is not a partition key, or not an ObjectId where the
+    layout stores those.
     """
     if not is_elder_id(elder_id):
         raise MemoryDataError(
@@ -173,7 +173,7 @@ def check_elder_id(elder_id: str, id_type: IdType) -> None:
         )
     if id_type == "objectid" and _OBJECT_ID.fullmatch(elder_id) is None:
         raise MemoryDataError(
-            f"The elder id {elder_id!r} is no ObjectId, which this layout stores.",
+            f"The elder id {elder_id!r} is not an ObjectId, which this layout stores.",
             next_step="use the 24 hex digits of the elder's _id, or set `elder_id_type: string` "
             "in the layout.",
         )

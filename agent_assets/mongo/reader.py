@@ -23,7 +23,7 @@ from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import canonical_text_json
 from agent_assets.errors import MemoryDataError
 from agent_assets.mongo.answers import (
-    Question,
+    QuestionText,
     clean_text,
     dig,
     id_text,
@@ -231,14 +231,14 @@ def read_questionnaire(
     return sorted({question.text for question in questions.values() if question.text})
 
 
-def _questions(db: Database[Document], layout: MongoLayout) -> dict[str, Question]:
+def _questions(db: Database[Document], layout: MongoLayout) -> dict[str, QuestionText]:
     names = layout.questions
     fields = [name for name in (names.id, names.text, names.category) if name]
     documents = _collection(db, names.collection).find(
         {}, projection={"_id": 0, **dict.fromkeys(fields, 1)}
     )
     return {
-        id_text(dig(document, names.id)): Question(
+        id_text(dig(document, names.id)): QuestionText(
             clean_text(dig(document, names.text)) or "",
             clean_text(dig(document, names.category)) or "",
         )

@@ -21,7 +21,7 @@ def nothing_follows(
     store: ArtifactStore,
     key: ArtifactKey,
     digest: str,
-    generation: int,
+    incarnation: int,
 ) -> bool:
     """Whether this stage and everything after it in this run are already what they would become.
 
@@ -31,9 +31,9 @@ def nothing_follows(
 
     Args:
         digest: fingerprint of the stage, from its parents as they are now.
-        generation: generation of the elder.
+        incarnation: incarnation of the elder.
     """
-    states = _States(pipeline, context.instance, store, key.partition, generation)
+    states = _States(pipeline, context.instance, store, key.partition, incarnation)
     if not states.usable(stage, digest):
         return False
     selected = {asset.path[-1] for asset in context.job_def.asset_layer.executable_asset_keys}
@@ -59,7 +59,7 @@ def nothing_follows(
             code_version=other.code_version,
             inputs=known,
             config=other.config(pipeline),
-            generation=generation,
+            incarnation=incarnation,
         )
         if len(known) != len(versions) or not states.usable(other, expected):
             return False
@@ -87,10 +87,10 @@ class _States:
         instance: dg.DagsterInstance,
         store: ArtifactStore,
         partition: str | None,
-        generation: int,
+        incarnation: int,
     ) -> None:
         self._pipeline, self._instance, self._store = pipeline, instance, store
-        self._partition, self._generation = partition, generation
+        self._partition, self._incarnation = partition, incarnation
 
     def partition_of(self, stage: Stage) -> str | None:
         return self._partition if stage.partitioned else None
@@ -116,6 +116,8 @@ class _States:
     def _recorded(self, stage: Stage) -> Recorded | None:
         partition = self.partition_of(stage)
         recorded = latest_materialization(self._instance, self._pipeline.key(stage.name), partition)
-        if recorded is None or (partition is not None and recorded.generation != self._generation):
+        if recorded is None or (
+            partition is not None and recorded.incarnation != self._incarnation
+        ):
             return None
         return recorded

@@ -29,7 +29,7 @@ from agent_assets.runs.orphans import process_tag
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.erasable_data import llm_folder, trace_file
-from agent_assets.store.tombstones import generation
+from agent_assets.store.tombstones import incarnation_of
 
 GPU_TAG = "agent_assets/gpu"
 
@@ -60,18 +60,18 @@ def materialize_stage(
     _expect_device(stage, pipeline, stages, context)
     _tag_run(context, stage, pipeline, partition)
     deps = {name: stages[name] for name in stage.deps}
-    age = generation(store, partition)
+    incarnation = incarnation_of(store, partition)
     run = StageRun(
         context=context,
         pipeline=pipeline,
         partition=partition,
-        inputs=_inputs(store, pipeline, deps, partition, context, age),
+        inputs=_inputs(store, pipeline, deps, partition, context, incarnation),
         mongo=context.resources.mongo,
         engines=context.resources.engines,
         tracing=WeaveTracing(wandb_project=load_settings().wandb_project),
         trace_file=trace_file(store, pipeline.config.name, partition),
         llm_folder=llm_folder(store, pipeline.config.name, partition),
-        generation=age,
+        incarnation=incarnation,
     )
     source = Source(versions={}) if stage.read_source is None else stage.read_source(run)
     config = dict(stage.config(pipeline))
@@ -84,20 +84,20 @@ def materialize_stage(
         code_version=stage.code_version,
         inputs=versions,
         config=config,
-        generation=age,
+        incarnation=incarnation,
     )
     if WANTED_TAG in context.run.tags and nothing_follows(
-        stage, pipeline, stages, context, store, key, digest, age
+        stage, pipeline, stages, context, store, key, digest, incarnation
     ):
         context.log.info(
             "%s: code, configuration and inputs came out as before; skipped with what follows", key
         )
         return None
-    why = _why(store, key, context, stage, versions, config, age)
+    why = _why(store, key, context, stage, versions, config, incarnation)
     with store.staging(key, digest) as folder:
         reusable, damage = _reusable(store, key, digest)
         if reusable is not None:
-            return materialize_result(reusable, stage, run, age, reused=True, why=UNCHANGED)
+            return materialize_result(reusable, stage, run, incarnation, reused=True, why=UNCHANGED)
         for artifact in run.inputs.values():
             store.verify(artifact)
         started = time.monotonic()
@@ -106,7 +106,7 @@ def materialize_stage(
             key, digest, stage, versions, config, result, folder, time.monotonic() - started
         )
         artifact = store.commit(key, folder, manifest)
-    return materialize_result(artifact, stage, run, age, reused=False, why=damage or why)
+    return materialize_result(artifact, stage, run, incarnation, reused=False, why=damage or why)
 
 
 def _partition(context: dg.AssetExecutionContext) -> str | None:
@@ -164,16 +164,16 @@ def _inputs(
     deps: Mapping[str, Stage],
     partition: str | None,
     context: dg.AssetExecutionContext,
-    age: int,
+    incarnation: int,
 ) -> dict[str, Artifact]:
-    """The artifact of the latest materialization of every upstream asset, of this generation of the
-    elder.
+    """The artifact of the latest materialization of every upstream asset, of this incarnation of
+    the elder.
     """
     artifacts = {}
     for name, stage in deps.items():
         key = ArtifactKey(pipeline.config.name, name, partition if stage.partitioned else None)
         recorded = latest_materialization(context.instance, pipeline.key(name), key.partition)
-        if recorded is not None and stage.partitioned and recorded.generation != age:
+        if recorded is not None and stage.partitioned and recorded.incarnation != incarnation:
             recorded = None
         artifact = None if recorded is None else store.find(key, recorded.fingerprint)
         if artifact is None:
@@ -221,7 +221,7 @@ def _why(
     stage: Stage,
     versions: Mapping[str, str],
     config: Mapping[str, object],
-    age: int,
+    incarnation: int,
 ) -> str:
     """In words, what changed since the latest materialization."""
     recorded = latest_materialization(
@@ -229,7 +229,7 @@ def _why(
     )
     if recorded is None:
         return "never built before"
-    if recorded.generation != age:
+    if recorded.incarnation != incarnation:
         return "added again after a removal; nothing is inherited"
     try:
         previous = store.find(key, recorded.fingerprint)

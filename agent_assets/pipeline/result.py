@@ -17,7 +17,7 @@ from agent_assets.pipeline.stage import (
 from agent_assets.planning.history import (
     BROKEN_TAG,
     FINGERPRINT_TAG,
-    GENERATION_TAG,
+    INCARNATION_TAG,
     INPUT_TAG,
 )
 from agent_assets.store.artifact_store import Artifact, ArtifactKey
@@ -72,7 +72,7 @@ def make_manifest(
 
 
 def materialize_result(
-    artifact: Artifact, stage: Stage, run: StageRun, age: int, *, reused: bool, why: str
+    artifact: Artifact, stage: Stage, run: StageRun, incarnation: int, *, reused: bool, why: str
 ) -> dg.MaterializeResult[object]:
     """What Dagster records of an artifact that was built, or found (`reused`); `why` is shown."""
     manifest = artifact.manifest
@@ -85,7 +85,7 @@ def materialize_result(
         metadata=artifact_metadata(artifact, reused=reused, why=why)
         | plain_metadata(decided.metadata),
         data_version=dg.DataVersion(manifest.data_version),
-        tags=_plan_tags(artifact, age) | {DEVICE_TAG: _tag_value(manifest.device)},
+        tags=_plan_tags(artifact, incarnation) | {DEVICE_TAG: _tag_value(manifest.device)},
         check_results=[
             dg.AssetCheckResult(
                 check_name=check.name,
@@ -101,12 +101,12 @@ def materialize_result(
     )
 
 
-def _plan_tags(artifact: Artifact, age: int) -> dict[str, str]:
+def _plan_tags(artifact: Artifact, incarnation: int) -> dict[str, str]:
     """What the plan reads of a materialization besides what Dagster records itself."""
     tags = {FINGERPRINT_TAG: artifact.manifest.fingerprint}
     tags |= {f"{INPUT_TAG}{name}": version for name, version in artifact.manifest.inputs.items()}
-    if age:
-        tags[GENERATION_TAG] = str(age)
+    if incarnation:
+        tags[INCARNATION_TAG] = str(incarnation)
     if artifact.broken_checks:
         tags[BROKEN_TAG] = _tag_value("..".join(artifact.broken_checks))
     return tags

@@ -115,7 +115,7 @@ class StageRun(SourceContext):
     tracing: "WeaveTracing"
     trace_file: Path
     llm_folder: Path
-    generation: int  # how often an elder of this id was removed before
+    incarnation: int  # how often an elder of this id was removed before
 
     def path(self, asset: str) -> Path:
         """Folder with the files of an input artifact."""
@@ -134,7 +134,7 @@ class StageRun(SourceContext):
         return {role: asset for role, asset in roles.items() if asset in self.inputs}
 
     def latest(self, asset: str) -> Artifact | None:
-        """The artifact of an unpartitioned asset that is no input, as it was last materialized;
+        """The artifact of an unpartitioned asset that is not an input, as it was last materialized;
         None without one.
         """
         recorded = latest_materialization(self.context.instance, self.pipeline.key(asset), None)

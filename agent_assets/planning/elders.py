@@ -1,8 +1,8 @@
-"""Which elders there are and what version their memories have, from cheap marks first and content
-only where needed.
+"""Which elders there are and what version their memories have, from cheap change tokens first and
+content only where needed.
 
-Every check reads a *mark* per elder (counts and times, from an index of the database). Only elders
-whose mark moved have their content read; its digest is the version. A full check compares a
+Every check reads a *change token* per elder (counts and times, from an index of the database). Only
+elders whose token moved have their content read; its digest is the version. A full check compares a
 checksum of everything as well, for writers that forget to move `updatedAt`.
 """
 
@@ -20,8 +20,8 @@ _BATCH = 200
 
 
 @dataclass(frozen=True)
-class Marks:
-    """What a look at the database says. Marks by elder id; ids that cannot be used and profiles
+class ChangeTokens:
+    """What a look at the database says. Tokens by elder id; ids that cannot be used and profiles
     twice are counted.
 
     `advice` is what an operator should change to make looks cheap, "" when there is nothing.
@@ -35,7 +35,7 @@ class Marks:
 
 
 class ElderSource(Protocol):
-    """Where elders come from. Marks and checksums are asked for at the same time, from two
+    """Where elders come from. Tokens and checksums are asked for at the same time, from two
     threads.
     """
 
@@ -45,8 +45,8 @@ class ElderSource(Protocol):
         comparable.
         """
 
-    def marks(self) -> Marks:
-        """A mark of every elder and of every question, cheap enough for every tick."""
+    def change_tokens(self) -> ChangeTokens:
+        """A change token of every elder and of every question, cheap enough for every tick."""
 
     def checksums(self) -> Mapping[str, str]:
         """A checksum of everything each elder told. Reads the whole database."""
@@ -64,7 +64,7 @@ class Elders:
 
     Args:
         digests: content digest by elder, for all whose content is known and usable.
-        settled: since when (seconds since 1970) the mark of each elder did not move.
+        settled: since when (seconds since 1970) the change token of each elder did not move.
         unusable: elders without one usable answer, sorted.
         unread: elders whose content is still to be read: the check ran out of time.
         gone: elders that were there and are not any more, and since when.
@@ -97,7 +97,7 @@ def check_elders(
         now: seconds since 1970. It may lie before the last check's: a clock that is set back delays
             nothing.
         full: compare checksums of all content, too.
-        budget_s: read contents for so long at most; the rest is left to the next check. At least
+        budget_s: read contents for that long at most; the rest is left to the next check. At least
             one batch is read.
         partitions: elders who should be there: those the database lacks are gone, even if the index
             never saw them.
@@ -111,12 +111,13 @@ def check_elders(
         questions = _load_questions(connection, source.scope)
     with ThreadPoolExecutor(1) as pool:  # the database works on both at once
         summing = pool.submit(source.checksums) if full or not known else None
-        marks = source.marks()
+        change_tokens = source.change_tokens()
         checksums = summing.result() if summing else {}
-    moved_questions = _differing(questions, marks.questions) if known else set()
+    moved_questions = _differing(questions, change_tokens.questions) if known else set()
     touched = source.answering(moved_questions) if moved_questions else set()
     states = {
-        elder: _next_state(known.get(elder), mark, now) for elder, mark in marks.elders.items()
+        elder: _next_state(known.get(elder), change_token, now)
+        for elder, change_token in change_tokens.elders.items()
     }
     for elder, state in states.items():
         if elder in touched or (
@@ -124,7 +125,7 @@ def check_elders(
         ):
             state.read = False
         state.checksum = checksums.get(elder, state.checksum)
-    absent = (known.keys() | set(partitions)) - marks.elders.keys()
+    absent = (known.keys() | set(partitions)) - change_tokens.elders.keys()
     gone = {elder: _gone_since(known.get(elder), now) for elder in sorted(absent)}
     changed = {elder: state for elder, state in states.items() if state != known.get(elder)}
     left = {
@@ -132,12 +133,12 @@ def check_elders(
         for elder, since in gone.items()
         if elder not in known or known[elder].gone_since != since
     }
-    if changed or left or questions != marks.questions:
+    if changed or left or questions != change_tokens.questions:
         with index.open() as connection:
             # Written before contents are read: a check that is cut short loses no flag.
             _store(connection, source.scope, changed)
             _store_gone(connection, source.scope, left)
-            _store_questions(connection, source.scope, marks.questions)
+            _store_questions(connection, source.scope, change_tokens.questions)
     flagged = sorted(elder for elder, state in states.items() if not state.read)
     read = _read_contents(source, index, states, flagged, started + budget_s)
     return Elders(
@@ -152,9 +153,9 @@ def check_elders(
         ),
         unread=tuple(flagged[read:]),
         gone=gone,
-        invalid_ids=marks.invalid_ids,
-        duplicate_profiles=marks.duplicate_profiles,
-        advice=marks.advice,
+        invalid_ids=change_tokens.invalid_ids,
+        duplicate_profiles=change_tokens.duplicate_profiles,
+        advice=change_tokens.advice,
         read=read,
     )
 
@@ -169,7 +170,7 @@ def forget_elder(index: PlanIndex, scope: str, elder: str) -> None:
 class _State:
     """One row. `read` says whether `digest` belongs to the present content."""
 
-    mark: str
+    change_token: str
     checksum: str | None
     digest: str | None
     moved_at: float
@@ -177,13 +178,15 @@ class _State:
     read: bool = True
 
 
-def _next_state(before: _State | None, mark: str, now: float) -> _State:
+def _next_state(before: _State | None, change_token: str, now: float) -> _State:
     if before is None:
-        return _State(mark, None, None, now, read=False)
-    moved = before.mark != mark or before.gone_since is not None
+        return _State(change_token, None, None, now, read=False)
+    moved = before.change_token != change_token or before.gone_since is not None
     # A clock that was set back must not make a settled elder wait for the old time to come again.
     moved_at = now if moved else min(before.moved_at, now)
-    return _State(mark, before.checksum, before.digest, moved_at, read=not moved and before.read)
+    return _State(
+        change_token, before.checksum, before.digest, moved_at, read=not moved and before.read
+    )
 
 
 def _gone_since(before: _State | None, now: float) -> float:
@@ -222,8 +225,8 @@ def _load(connection: sqlite3.Connection, scope: str) -> dict[str, _State]:
     rows = connection.execute(query, (scope,))
     # A row without a digest was flagged by a check that did not get to read it.
     return {
-        elder: _State(mark, checksum, digest, moved_at, gone_since, read=digest is not None)
-        for elder, mark, checksum, digest, moved_at, gone_since in rows
+        elder: _State(change_token, checksum, digest, moved_at, gone_since, read=digest is not None)
+        for elder, change_token, checksum, digest, moved_at, gone_since in rows
     }
 
 
@@ -232,7 +235,7 @@ def _store(connection: sqlite3.Connection, scope: str, states: Mapping[str, _Sta
         (
             scope,
             elder,
-            state.mark,
+            state.change_token,
             state.checksum,
             state.digest if state.read else None,
             state.moved_at,
@@ -259,7 +262,9 @@ def _load_questions(connection: sqlite3.Connection, scope: str) -> dict[str, str
     )
 
 
-def _store_questions(connection: sqlite3.Connection, scope: str, marks: Mapping[str, str]) -> None:
+def _store_questions(
+    connection: sqlite3.Connection, scope: str, change_tokens: Mapping[str, str]
+) -> None:
     connection.execute("DELETE FROM questions WHERE scope = ?", (scope,))
-    rows = [(scope, question, mark) for question, mark in marks.items()]
+    rows = [(scope, question, change_token) for question, change_token in change_tokens.items()]
     connection.executemany("INSERT INTO questions VALUES (?, ?, ?)", rows)

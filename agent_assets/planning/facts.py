@@ -18,7 +18,7 @@ class Materialization(NamedTuple):
     fingerprint: str  # of the artifact; "" when the materialization is not one of ours
     data_version: str
     code_version: str  # `config_version` of the stage when it ran
-    generation: int  # of the elder it was made for
+    incarnation: int  # of the elder it was made for
     broken: str  # names of failed blocking checks, joined by ","
     inputs: Mapping[str, str] = NO_INPUTS  # data version by name, upstream assets and sources
 

@@ -17,7 +17,7 @@ def fingerprint(
     code_version: str,
     inputs: Mapping[str, str],
     config: Mapping[str, object],
-    generation: int = 0,
+    incarnation: int = 0,
 ) -> str:
     """Hash what an artifact is made from.
 
@@ -27,7 +27,8 @@ def fingerprint(
         code_version: version of the code of the stage.
         inputs: data version of every input, by name: upstream assets, and sources such as MongoDB.
         config: the part of the pipeline's configuration that the result depends on.
-        generation: how often an elder of this id was removed before; the next one inherits nothing.
+        incarnation: how often an elder of this id was removed before; the next one inherits
+            nothing.
 
     Returns:
         32 hex digits.
@@ -39,8 +40,8 @@ def fingerprint(
         "inputs": dict(inputs),
         "config": dict(config),
     }
-    if generation:
-        parts["generation"] = generation
+    if incarnation:
+        parts["generation"] = incarnation
     return _digest(canonical_json(parts))
 
 
@@ -52,7 +53,7 @@ class FingerprintTemplate:
         self._start = canonical_json(shared)[:-1]
 
     def fingerprint(
-        self, partition: str | None, inputs: Mapping[str, str], generation: int = 0
+        self, partition: str | None, inputs: Mapping[str, str], incarnation: int = 0
     ) -> str:
         """The same 32 hex digits that `fingerprint` returns."""
         # The keys of canonical JSON are sorted: asset, code_version, config, generation, inputs,
@@ -61,7 +62,7 @@ class FingerprintTemplate:
             f"{encode_basestring(name)}:{encode_basestring(inputs[name])}"
             for name in sorted(inputs)
         )
-        salt = f',"generation":{generation}' if generation else ""
+        salt = f',"generation":{incarnation}' if incarnation else ""
         end = "null" if partition is None else encode_basestring(partition)
         return _digest(f'{self._start}{salt},"inputs":{{{pairs}}},"partition":{end}}}')
 

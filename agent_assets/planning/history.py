@@ -17,7 +17,7 @@ from sqlalchemy import select
 from agent_assets.planning.facts import Materialization
 
 FINGERPRINT_TAG = "agent_assets/fingerprint"
-GENERATION_TAG = "agent_assets/generation"
+INCARNATION_TAG = "agent_assets/generation"
 BROKEN_TAG = "agent_assets/broken_checks"
 PIPELINE_TAG = "agent_assets/pipeline"
 ELDER_TAG = "agent_assets/elder"
@@ -40,7 +40,7 @@ class Recorded:
 
     fingerprint: str
     data_version: str
-    generation: int = 0
+    incarnation: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def latest_materialization(
     return Recorded(
         fingerprint=tags[FINGERPRINT_TAG],
         data_version=tags[DATA_VERSION_TAG],
-        generation=int(tags.get(GENERATION_TAG, "0")),
+        incarnation=int(tags.get(INCARNATION_TAG, "0")),
     )
 
 
@@ -89,7 +89,7 @@ class DagsterLog:
         storage = self._instance.run_storage
         if not isinstance(storage, SqlRunStorage):
             raise DagsterInvalidInvocationError(
-                f"the run storage {type(storage).__name__} is no SQL storage"
+                f"the run storage {type(storage).__name__} is not an SQL storage"
             )
         return str(storage.get_run_storage_id())
 
@@ -119,7 +119,7 @@ class DagsterLog:
         storage = self._instance.event_log_storage
         if not isinstance(storage, SqlEventLogStorage):
             raise DagsterInvalidInvocationError(
-                f"the event log storage {type(storage).__name__} is no SQL storage"
+                f"the event log storage {type(storage).__name__} is not an SQL storage"
             )
         table = SqlEventLogStorageTable
         for start in range(0, len(storage_ids), _CHUNK):
@@ -174,7 +174,7 @@ def _materialization(storage_id: int, event: str) -> Materialization:
         fingerprint=tags.get(FINGERPRINT_TAG, ""),
         data_version=tags.get(DATA_VERSION_TAG, ""),
         code_version=tags.get(CODE_VERSION_TAG, ""),
-        generation=int(tags.get(GENERATION_TAG, "0")),
+        incarnation=int(tags.get(INCARNATION_TAG, "0")),
         broken=tags.get(BROKEN_TAG, ""),
         inputs=inputs,
     )

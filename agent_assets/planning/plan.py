@@ -43,7 +43,7 @@ def make_plan(
     sources: Mapping[str, SourceVersions],
     *,
     inputs_of: InputsOf,
-    generations: Mapping[str, int] | None = None,
+    incarnations: Mapping[str, int] | None = None,
     present: Present | None = None,
 ) -> Plan:
     """Compare what was built with what would be built now.
@@ -53,14 +53,14 @@ def make_plan(
         latest: latest materializations by (pipeline, asset) and partition.
         sources: current digests of sources by pipeline, then (stage, partition).
         inputs_of: reads the recorded inputs of materializations, by event id.
-        generations: how often an elder of this id was removed before, by partition; absent means
+        incarnations: how often an elder of this id was removed before, by partition; absent means
             never.
         present: whether the store still has an artifact; None trusts that it has.
     """
     facts = tuple(pipelines)
     parts = [
         _PipelinePlan(
-            pipeline, latest, sources.get(pipeline.name, {}), inputs_of, generations or {}, present
+            pipeline, latest, sources.get(pipeline.name, {}), inputs_of, incarnations or {}, present
         )
         for pipeline in facts
     ]
@@ -81,7 +81,7 @@ class _PipelinePlan:
     latest: Mapping[tuple[str, str], Latest]
     sources: SourceVersions
     inputs_of: InputsOf
-    generations: Mapping[str, int]
+    incarnations: Mapping[str, int]
     present: Present | None
     asset_partitions: list[AssetPartition] = field(default_factory=list)
     runs: list[PlannedRun] = field(default_factory=list)
@@ -154,7 +154,7 @@ class _PipelinePlan:
 
     def _one(self, partition: str | None, stages: list[StageFacts]) -> None:
         """All asset partitions of one elder, or the shared ones, and their run."""
-        generation = 0 if partition is None else self.generations.get(partition, 0)
+        incarnation = 0 if partition is None else self.incarnations.get(partition, 0)
         versions: dict[str, str | None] = dict(self._shared_versions)
         pending = dict(self._shared_pending)
         own: set[str] = set()
@@ -162,9 +162,9 @@ class _PipelinePlan:
         base_event_id = 0
         for stage in stages:
             recorded = self.latest.get((self.pipeline.name, stage.name), {}).get(partition)
-            inherited = recorded is not None and recorded.generation != generation
+            inherited = recorded is not None and recorded.incarnation != incarnation
             status, causes = self._direct(
-                stage, partition, None if inherited else recorded, versions, generation
+                stage, partition, None if inherited else recorded, versions, incarnation
             )
             if inherited:
                 causes = [
@@ -190,7 +190,7 @@ class _PipelinePlan:
                 (stage.name, partition, pending[stage.name], causes, stage.name in own, recorded)
             )
         if assets:
-            self.runs.append(self._run(partition, stages, assets, own, base_event_id, generation))
+            self.runs.append(self._run(partition, stages, assets, own, base_event_id, incarnation))
         if partition is None:
             self._shared_versions = versions
             self._shared_pending = pending
@@ -201,7 +201,7 @@ class _PipelinePlan:
         partition: str | None,
         recorded: Materialization | None,
         versions: Mapping[str, str | None],
-        generation: int,
+        incarnation: int,
     ) -> tuple[Status, list[Cause]]:
         """Causes that lie in the asset partition itself; the data causes follow in `_explain`."""
         if recorded is None:
@@ -220,7 +220,7 @@ class _PipelinePlan:
             current |= self.sources.get(key) or self._assumed.get(key, NO_INPUTS)
         causes: list[Cause] = []
         if (
-            self._templates[stage.name].fingerprint(partition, current, generation)
+            self._templates[stage.name].fingerprint(partition, current, incarnation)
             != recorded.fingerprint
         ):
             self._outdated.append(Outdated(stage, recorded, current, causes))
@@ -289,7 +289,7 @@ class _PipelinePlan:
         assets: list[str],
         own: set[str],
         base_event_id: int,
-        generation: int,
+        incarnation: int,
     ) -> PlannedRun:
         gpu = {stage.name for stage in stages if stage.gpu}
         sources = {
@@ -301,7 +301,7 @@ class _PipelinePlan:
             "stages": {stage.name: self._versions[stage.name] for stage in stages},
             "shared": {} if partition is None else self._shared_versions,
             "sources": sources,
-            "generation": generation,
+            "generation": incarnation,
         }
         return PlannedRun(
             pipeline=self.pipeline.name,

@@ -113,7 +113,7 @@ def _insert(
         materialization.fingerprint,
         materialization.data_version,
         materialization.code_version,
-        materialization.generation,
+        materialization.incarnation,
         materialization.broken,
         json.dumps(dict(materialization.inputs)),
     )

@@ -18,7 +18,7 @@ from agent_assets.planning.index import PlanIndex
 # Between asking Dagster for a run and the run being there another tick must not ask again.
 _LAUNCH_SECONDS = 300.0
 
-Agent = tuple[str, str | None]  # pipeline, elder
+AgentPartition = tuple[str, str | None]  # pipeline, elder
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Requests:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
     target_digest: str
     round: str
     run_key: str
@@ -51,7 +51,7 @@ def choose_requests(
     plan: Plan,
     index: PlanIndex,
     *,
-    active: Iterable[Agent],
+    active: Iterable[AgentPartition],
     started: Callable[[Collection[str]], set[str]],
     now: float,
     cap: int,
@@ -83,7 +83,7 @@ def choose_requests(
         _forget_fulfilled(connection, requests, plan)
         _forget_lost(requests, started, now)
         shared_tried = set()
-        for run in plan.runs:  # shared assets stand before the elders of their pipeline
+        for run in plan.runs:  # shared assets come before the elders of their pipeline
             agent = (run.pipeline, run.partition)
             reason = _reason(requests.get(agent), run, agent in busy, number, now)
             assets = run.assets
@@ -108,7 +108,7 @@ def choose_requests(
 
 
 def _reason(
-    request: _Asked | None, run: PlannedRun, busy: bool, number: str, now: float
+    request: _Request | None, run: PlannedRun, busy: bool, number: str, now: float
 ) -> str | None:
     """Why a run is not asked for: "running", "asked" a moment ago, or "tried" without success in
     this round.
@@ -141,12 +141,12 @@ def _round(connection: sqlite3.Connection, new_round: str | None) -> str:
     return str(row[0]) if row else "first"
 
 
-def _load(connection: sqlite3.Connection) -> dict[Agent, _Asked]:
+def _load(connection: sqlite3.Connection) -> dict[AgentPartition, _Request]:
     rows = connection.execute(
         "SELECT pipeline, partition, wanted, round, run_key, requested_at FROM requests"
     )
     return {
-        (pipeline, partition or None): _Asked(*columns)
+        (pipeline, partition or None): _Request(*columns)
         for pipeline, partition, *columns in rows.fetchall()
     }
 
@@ -158,7 +158,7 @@ def _record(connection: sqlite3.Connection, request: Request, number: str, now: 
 
 
 def _forget_fulfilled(
-    connection: sqlite3.Connection, requests: dict[Agent, _Asked], plan: Plan
+    connection: sqlite3.Connection, requests: dict[AgentPartition, _Request], plan: Plan
 ) -> None:
     """An agent that is fresh may want the same again later, after a wiped store for example."""
     pending = {(run.pipeline, run.partition) for run in plan.runs}
@@ -171,7 +171,9 @@ def _forget_fulfilled(
 
 
 def _forget_lost(
-    requests: dict[Agent, _Asked], started: Callable[[Collection[str]], set[str]], now: float
+    requests: dict[AgentPartition, _Request],
+    started: Callable[[Collection[str]], set[str]],
+    now: float,
 ) -> None:
     """A request without a run, although there was time to start one, was never heard."""
     due = {

@@ -17,7 +17,7 @@ from agent_assets.release.pointer import (
     released_agents,
 )
 from agent_assets.release.records import Entry, Ledger, read_candidate
-from agent_assets.release.rollback import rollback
+from agent_assets.release.rollback import roll_back_release
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactStore
 
@@ -57,14 +57,16 @@ def roll_back(
     """Move the pointer back and say to what."""
     store = open_store(settings)
     agent = find_agent(store, name)
-    entry = rollback(store, agent, to=to, author=author or this_user(), reason=reason)
+    entry = roll_back_release(store, agent, to=to, author=author or this_user(), reason=reason)
     click.echo(
         f"{agent[0]}/{agent[1]} answers with {entry.name} (version {entry.version[:8]}) from now on"
     )
     return 0
 
 
-def promote(settings: Settings, name: str, version: str, *, author: str | None, reason: str) -> int:
+def promote_version(
+    settings: Settings, name: str, version: str, *, author: str | None, reason: str
+) -> int:
     """Release a judged candidate against the gate's verdict: a person decides and signs."""
     if not reason.strip():
         raise ReleaseError(

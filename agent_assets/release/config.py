@@ -55,19 +55,19 @@ class GateConfig(StrictModel):
     """
 
     recall_margin: float = Field(
-        0.05, ge=0, le=1, description="Most that memory recall may fall, on the same items."
+        0.05, ge=0, le=1, description="Largest allowed fall of memory recall, on the same items."
     )
     tool_margin: float = Field(
-        0.05, ge=0, le=1, description="Most that tool calls exactly right may fall."
+        0.05, ge=0, le=1, description="Largest allowed fall of tool calls exactly right."
     )
     answer_margin: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="Most that answers which state every value of the tools may fall.",
+        description="Largest allowed fall of answers that state every value of the tools.",
     )
     abstention_margin: float = Field(
-        0.10, ge=0, le=1, description="Most that saying `never told` rightly may fall."
+        0.10, ge=0, le=1, description="Largest allowed fall of rightly saying `never told`."
     )
     conversation_margin: float = Field(
         0.10, ge=0, le=1, description="Most that right turns of the exam may fall."
@@ -126,7 +126,7 @@ class GateConfig(StrictModel):
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"'{pattern}' is no regular expression ({error})") from None
+            raise ValueError(f"'{pattern}' is not a regular expression ({error})") from None
         return pattern
 
     def margins(self) -> dict[Group, float]:

@@ -96,7 +96,7 @@ def judge(
         "PROMOTE" if not ordered else "REJECT" if ordered[0].certain else "HOLD"
     )
     passed = (
-        words.summary(_own_shares(items, config)),
+        words.verdict_summary(_own_shares(items, config)),
         words.nothing_fell(len(pairs), None if current is None else current[0]),
     )
     return Verdict(

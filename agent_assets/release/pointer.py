@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from agent_assets.errors import ReleaseConflict, ReleaseError
 from agent_assets.release.records import STAGE, Action, Entry, Ledger, Verdict, read_candidate
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
-from agent_assets.store.tombstones import generation
+from agent_assets.store.tombstones import incarnation_of
 
 FOLDER = ".releases"
 _CURRENT, _DROPPED = "current", "dropped"
@@ -66,7 +66,9 @@ def current_entry(store: ArtifactStore, agent: Agent) -> Entry | None:
     since.
     """
     entry = read_ledger(store, agent).current
-    return None if entry is None or entry.generation != generation(store, entry.elder) else entry
+    return (
+        None if entry is None or entry.incarnation != incarnation_of(store, entry.elder) else entry
+    )
 
 
 def released_agents(store: ArtifactStore) -> list[Agent]:
@@ -133,12 +135,12 @@ def move(
             f"Version {version[:8]} of {agent[0]}/{agent[1]} is not in the store any more.",
             next_step="choose another one: `agent-assets releases` lists them.",
         )
-    now = generation(store, elder)
-    incarnation = read_candidate(artifact.path).generation
+    now = incarnation_of(store, elder)
+    incarnation = read_candidate(artifact.path).incarnation
     if incarnation is None:
         entries = read_ledger(store, agent_of(agent[0], elder)).history
         incarnation = next(
-            (entry.generation for entry in reversed(entries) if entry.version == version), 0
+            (entry.incarnation for entry in reversed(entries) if entry.version == version), 0
         )
     if incarnation != now:
         raise ReleaseError(
@@ -160,7 +162,7 @@ def move(
             author=author,
             reason=reason,
             elder=elder,
-            generation=now,
+            incarnation=now,
             replaced=expected,
             bytes=size,
         )
@@ -221,7 +223,7 @@ def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[A
     return references
 
 
-def erase(store: ArtifactStore, elder: str) -> int:
+def erase_releases(store: ArtifactStore, elder: str) -> int:
     """Remove every pointer, verdict and copy of an elder; returns in how many files.
 
     Who once answered as a copy of the elder, and has a release of their own by now, keeps that.

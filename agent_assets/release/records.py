@@ -18,7 +18,11 @@ Action = Literal["promote", "override", "rollback", "copy", "drop"]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """Aliases are the keys of the files, which older names of the fields gave them."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_by_name=True, serialize_by_alias=True
+    )
 
 
 class Part(_Record):
@@ -52,26 +56,26 @@ class Candidate(_Record):
     Args:
         name: content name under which a server knows the adapter, `<partition>-<8 hex>`; never used
             twice.
-        system: the system of the report that was judged (`sft`, `rl`).
+        variant: of the report that was judged (`sft`, `rl`).
         system_prompt: what the agent was trained and evaluated under.
         parts: artifacts by role: base, adapter, merged, tools, memories (of an elder), rows,
             report.
         incomplete: why it can never be released, in words; () when nothing is missing.
         leaks: what was found of other elders in its answers, see `leaks.Leaks`.
-        generation: of its elder when it was made; it can be released in that one alone. None in old
-            candidates.
+        incarnation: of its elder when it was made; it can be released in that one alone. None in
+            old candidates.
     """
 
     pipeline: str
     partition: str | None
     name: str
-    system: str
+    variant: str = Field(alias="system")
     system_prompt: str
     parts: dict[str, Part]
     scores: dict[str, float | None]
     incomplete: tuple[str, ...] = ()
     leaks: dict[str, int] = Field(default_factory=dict)
-    generation: int | None = None
+    incarnation: int | None = Field(default=None, alias="generation")
 
 
 # By item id: {"digest": hash of the item's content, "base": scores of the base model, "candidate":
@@ -85,7 +89,7 @@ class Entry(_Record):
 
     Args:
         elder: whose artifacts they are: for a copy, the elder it was copied from.
-        generation: of that elder; a version made before a removal never answers again.
+        incarnation: of that elder; a version made before a removal never answers again.
         replaced: the version that answered before, None if none did.
         bytes: size of the adapter.
     """
@@ -97,7 +101,7 @@ class Entry(_Record):
     author: str
     reason: str
     elder: str | None = None
-    generation: int = 0
+    incarnation: int = Field(default=0, alias="generation")
     replaced: str | None = None
     bytes: int = 0
 
@@ -138,7 +142,7 @@ def read_candidate(folder: Path) -> Candidate:
     return Candidate.model_validate_json((folder / CANDIDATE_FILE).read_bytes())
 
 
-def read_items(folder: Path) -> Items:
+def read_release_items(folder: Path) -> Items:
     """Read `items.json` of a release artifact."""
     items: Items = json.loads((folder / ITEMS_FILE).read_text(encoding="utf-8"))
     return items

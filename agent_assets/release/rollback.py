@@ -6,7 +6,7 @@ from agent_assets.release.records import Entry, Ledger
 from agent_assets.store.artifact_store import ArtifactStore
 
 
-def rollback(
+def roll_back_release(
     store: ArtifactStore, agent: Agent, *, to: str | None, author: str, reason: str
 ) -> Entry:
     """Let an earlier release answer again, at once.

@@ -38,17 +38,17 @@ Figures = Mapping[str, float | int]
 
 def does(metric: str, share: float, items: int) -> str:
     """`remembers 9 of 10 things it was told`."""
-    return _DOES[metric].format(count(share, items))
+    return _DOES[metric].format(in_ten(share, items))
 
 
-def count(share: float, items: int) -> str:
+def in_ten(share: float, items: int) -> str:
     """`9 of 10`; a percentage where items were half right."""
     right = share * items
     whole = abs(right - round(right)) < 0.01
     return f"{round(right)} of {items}" if whole else f"{share:.0%} of {items}"
 
 
-def shares(metric: str, figures: Figures) -> str:
+def figures_of(metric: str, figures: Figures) -> str:
     """`recall_open 0.92 [0.65, 0.99], floor 0.50`."""
     return (
         f"{metric} {figures['after']:.2f} [{figures['share_low']:.2f}, "
@@ -70,7 +70,7 @@ def below_floor(metric: str, figures: Figures, *, certain: bool) -> str:
     lack = "too few" if certain else "fewer than asked for, which may be luck"
     return (
         f"It {does(metric, share, items)}: {lack}, at least {figures['floor']:.0%} is needed "
-        f"({shares(metric, figures)})"
+        f"({figures_of(metric, figures)})"
     )
 
 
@@ -79,7 +79,7 @@ def fell(metric: str, figures: Figures, against: str, *, certain: bool) -> str:
     before, after, items = float(figures["before"]), float(figures["after"]), int(figures["items"])
     luck = "" if certain else ", which may be luck"
     return (
-        f"It {does(metric, after, items)}, where {against} had {count(before, items)}{luck} "
+        f"It {does(metric, after, items)}, where {against} had {in_ten(before, items)}{luck} "
         f"({change(metric, figures)})"
     )
 
@@ -117,14 +117,14 @@ def leaks_not_checked(elders: int) -> str:
     )
 
 
-def summary(metrics: Mapping[str, Figures]) -> str:
+def verdict_summary(metrics: Mapping[str, Figures]) -> str:
     """What the agent can do, with the figures."""
     can = [
         does(metric, float(figures["after"]), int(figures["items"]))
         for metric, figures in metrics.items()
         if figures["floor"] or figures["after"]
     ]
-    figures = "; ".join(shares(metric, figures) for metric, figures in metrics.items())
+    figures = "; ".join(figures_of(metric, figures) for metric, figures in metrics.items())
     return f"It {_listed(can)} ({figures})" if can else "Nothing was asked of it"
 
 

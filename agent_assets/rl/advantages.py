@@ -67,7 +67,7 @@ def sequences(
     """The turns of one rollout as sequences of token ids.
 
     A turn whose prompt continues the turn before token for token joins it: what they share is
-    computed once. A turn without an advantage is no span, and what follows the last span is left
+    computed once. A turn without an advantage is not a span, and what follows the last span is left
     out.
 
     Args:

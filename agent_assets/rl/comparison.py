@@ -24,17 +24,16 @@ def compare_rewards(
     seed: int,
     samples: int,
 ) -> RlComparison:
-    """Mean verifiable reward of every system, the paired change from SFT to RL, and one line that
+    """Mean verifiable reward of every variant, the paired change from SFT to RL, and one line that
     says it all.
 
-    `candidate` is the system to release: `rl` where it helped and did not hurt, by these intervals,
-    else `sft`. A
-    metric of the report is hurt, too: a reward for calls alone does not see answers that went
-    wrong.
+    `candidate` is the variant to release: `rl` where it helped and did not hurt, by these
+    intervals, else `sft`. A metric of the report is hurt, too: a reward for calls alone does not
+    see answers that went wrong.
 
     Args:
-        results: of the systems `sft` and `rl` (and others) on the same held-out items.
-        scenarios: of the systems `sft` and `rl` on the same held-out scenarios; the line judges by
+        results: of the variants `sft` and `rl` (and others) on the same held-out items.
+        scenarios: of the variants `sft` and `rl` on the same held-out scenarios; the line judges by
             them where there are some, because they are like what RL was trained on.
         changes: of the report, from SFT to RL: metric -> 95% interval of the mean difference, or
             None.
@@ -42,7 +41,7 @@ def compare_rewards(
     """
     comparisons = {"items": _compare(results, tools, weights, seed, samples)}
     if scenarios.get("rl"):
-        answered = {system: outcome for system, outcome in scenarios.items() if outcome}
+        answered = {variant: outcome for variant, outcome in scenarios.items() if outcome}
         comparisons["scenarios"] = _compare(answered, tools, weights, seed, samples)
     worse = _worse(changes)
     helped = bool(training.get("learned")) and _helped(comparisons) and not worse
@@ -65,7 +64,7 @@ def _compare(
     seed: int,
     samples: int,
 ) -> RewardComparison:
-    scored = {system: _rewards(outcome, tools, weights) for system, outcome in results.items()}
+    scored = {variant: _rewards(outcome, tools, weights) for variant, outcome in results.items()}
     both = [item for item in scored["sft"] if item in scored["rl"]]
     interval = paired_bootstrap(
         [scored["sft"][item] for item in both],
@@ -74,8 +73,8 @@ def _compare(
         samples=samples,
     )
     means = {
-        system: round(statistics.fmean(v.values()), 6) if v else None
-        for system, v in scored.items()
+        variant: round(statistics.fmean(v.values()), 6) if v else None
+        for variant, v in scored.items()
     }
     return RewardComparison(rewards=means, items=len(both), interval=interval)
 

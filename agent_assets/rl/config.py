@@ -21,7 +21,7 @@ class RewardWeights(StrictModel):
     """
 
     format: float = Field(
-        0.5, ge=0, description="Calls and answer are well formed, and the rollout ended by itself."
+        0.5, ge=0, description="Calls and answer are well formed, and the rollout ended on its own."
     )
     schema_valid: float = Field(0.5, ge=0, description="Every call fits the tool's JSON Schema.")
     executed: float = Field(0.5, ge=0, description="Every call was executed without an error.")

@@ -5,10 +5,10 @@ learned.
 from collections.abc import Sequence
 
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.records import Step, zero_variance_share
+from agent_assets.rl.records import TrainingStep, zero_variance_share
 
 
-def no_signal(steps: Sequence[Step], config: RlConfig) -> str | None:
+def no_signal(steps: Sequence[TrainingStep], config: RlConfig) -> str | None:
     """Why going on would teach nothing, in words; None when it may."""
     if len(steps) < min(config.equal_patience, config.steps):
         return None
@@ -34,7 +34,7 @@ def no_signal(steps: Sequence[Step], config: RlConfig) -> str | None:
     return f"{text}; mean reward {mean:.2f}"
 
 
-def reached(steps: Sequence[Step], config: RlConfig) -> bool:
+def reached(steps: Sequence[TrainingStep], config: RlConfig) -> bool:
     """Whether the last step earned the target, and something was learned: training on would only
     cost.
     """
@@ -44,7 +44,7 @@ def reached(steps: Sequence[Step], config: RlConfig) -> bool:
     return reward is not None and reward >= config.target_reward
 
 
-def progress(steps: Sequence[Step], config: RlConfig) -> dict[str, object]:
+def progress_message(steps: Sequence[TrainingStep], config: RlConfig) -> dict[str, object]:
     """The progress message after a step."""
     last = steps[-1].numbers
     seconds = sum(
@@ -67,7 +67,7 @@ def progress(steps: Sequence[Step], config: RlConfig) -> dict[str, object]:
     return {name: value for name, value in shown.items() if value is not None}
 
 
-def verdict(steps: Sequence[Step], config: RlConfig) -> str:
+def verdict(steps: Sequence[TrainingStep], config: RlConfig) -> str:
     """First against last quarter of the steps, in training reward; the held-out comparison is the
     report's.
     """

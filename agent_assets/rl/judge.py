@@ -60,7 +60,7 @@ class _BadJudgement(Exception):
 
 
 @dataclass
-class Usage:
+class JudgeUsage:
     """What judging cost, and how far its two orders were apart (mean absolute difference of
     scores).
     """
@@ -96,7 +96,7 @@ class Judge:
             AnswerCache(cache),
             key,
         )
-        self.usage = Usage()
+        self.usage = JudgeUsage()
         self._differences: list[float] = []
         self._gate: asyncio.Semaphore | None = None
 

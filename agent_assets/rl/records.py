@@ -20,7 +20,7 @@ KEPT = 5  # best, and worst, of a run
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """One step: numbers for the curve, and its trajectories."""
 
     numbers: JsonObject
@@ -29,7 +29,7 @@ class Step:
 
 def describe_step(
     step: int, groups: Sequence[Sequence[Trajectory]], excluded: Mapping[str, int], seconds: float
-) -> Step:
+) -> TrainingStep:
     """Numbers and trajectories of the rollouts of one step.
 
     Args:
@@ -55,7 +55,7 @@ def describe_step(
         "rollout_seconds": round(seconds, 2),
     }
     numbers["call_validity"] = numbers["components"].get("schema_valid")
-    return Step(numbers, [_trajectory(step, trajectory) for trajectory in trajectories])
+    return TrainingStep(numbers, [_trajectory(step, trajectory) for trajectory in trajectories])
 
 
 def total(trajectory: Trajectory) -> float:
@@ -64,7 +64,7 @@ def total(trajectory: Trajectory) -> float:
     return trajectory.reward.total
 
 
-def write_step(folder: Path, step: Step) -> None:
+def write_step(folder: Path, step: TrainingStep) -> None:
     """Keep a record, in one piece."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{step.numbers['step']:04d}.json"
@@ -76,16 +76,16 @@ def write_step(folder: Path, step: Step) -> None:
     partial.rename(path)
 
 
-def read_steps(folder: Path, *, last: int) -> list[Step]:
+def read_steps(folder: Path, *, last: int) -> list[TrainingStep]:
     """Records of the steps 1 to `last`; later ones belong to a step that was not finished."""
     records = [
         json.loads((folder / f"{step:04d}.json").read_text(encoding="utf-8"))
         for step in range(1, last + 1)
     ]
-    return [Step(record["numbers"], record["trajectories"]) for record in records]
+    return [TrainingStep(record["numbers"], record["trajectories"]) for record in records]
 
 
-def write_outcome(folder: Path, steps: Sequence[Step]) -> None:
+def write_outcome(folder: Path, steps: Sequence[TrainingStep]) -> None:
     """Write curve.jsonl, and the best and worst trajectories of the run as trajectories.jsonl."""
     _write_lines(folder / CURVE_FILE, (step.numbers for step in steps))
     ranked = sorted(
@@ -104,7 +104,7 @@ def write_outcome(folder: Path, steps: Sequence[Step]) -> None:
     _write_lines(folder / TRAJECTORIES_FILE, shown)
 
 
-def zero_variance_share(steps: Sequence[Step]) -> float:
+def zero_variance_share(steps: Sequence[TrainingStep]) -> float:
     """Share of the groups so far whose rewards were all equal."""
     groups = sum(step.numbers["groups"] for step in steps)
     return sum(step.numbers["equal_groups"] for step in steps) / groups if groups else 1.0

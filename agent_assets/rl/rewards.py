@@ -12,7 +12,7 @@
 | citation | `recall_open` | 1 when exactly the gold memories are cited |
 | abstention | `abstention`, in a language that is known to say so | says it was never told, citing nothing |
 
-An answer with a number that stands in no result, nor in the question, is not grounded at all.
+An answer with a number that is in no result, nor in the question, is not grounded at all.
 
 The reward is the weighted mean of the components that apply, and zero for a rollout that did not do
 its task at all: no right tool called where one is needed, or no answer. So neither silence, nor one
@@ -175,7 +175,7 @@ def _answer_components(
 
 
 def _invents(item: EvalItem, messages: Sequence[Message], answer: str) -> bool:
-    """Whether the answer holds a number that stands in no result, nor in the question, nor in what
+    """Whether the answer holds a number that is in no result, nor in the question, nor in what
     was told.
     """
     results = " ".join(message.content for message in messages if message.role == "tool")

@@ -125,7 +125,7 @@ class ServedPolicy:
                 raise OverLength from None
             raise
         choice = reply.choices[0]
-        # Token ids stand beside the choices; the trainer wants them with what was sampled.
+        # Token ids are beside the choices; the trainer wants them with what was sampled.
         choice.prompt_token_ids = (reply.model_extra or {}).get("prompt_token_ids")  # type: ignore[attr-defined]
         self.choices.append(choice)
         message = read_reply(choice)

@@ -30,7 +30,7 @@ from agent_assets.rl.known import Known, call_key, is_fresh, is_held, read_known
 from agent_assets.synthesis.arguments.sampler import CannotSample
 from agent_assets.synthesis.build import heldout_item
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-from agent_assets.synthesis.questions.difficulty import difficulty as call_difficulty
+from agent_assets.synthesis.questions.difficulty import call_difficulty
 from agent_assets.synthesis.questions.question import Question, read_questions
 from agent_assets.synthesis.questions.scripted import tool_questions
 from agent_assets.synthesis.rows.checks import Rules
@@ -39,7 +39,7 @@ from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.synthesis.tasks.tool_use import tool_tasks
 from agent_assets.synthesis.teachers.scripted import ScriptedTeacher
-from agent_assets.synthesis.templates.wordings_file import WordingsFile, read_wordings
+from agent_assets.synthesis.templates.wordings_file import TemplatesFile, read_templates
 from agent_assets.text.seeds import stable_hash
 
 SCENARIOS_FILE, HELDOUT_SCENARIOS_FILE = "scenarios.jsonl", "heldout_scenarios.jsonl"
@@ -60,7 +60,7 @@ async def make_scenarios(
     questions_folder: Path,
     rows_folder: Path,
     memories_folder: Path | None,
-    wordings: Path | None,
+    templates_file: Path | None,
     tools: Sequence[ToolSchema],
     toolbox: Tools,
     questions: QuestionsConfig,
@@ -73,14 +73,14 @@ async def make_scenarios(
         TrainingDataError: none could be made.
         ToolServerError: a server failed.
     """
-    words, known = read_wordings(wordings), read_known(rows_folder)
+    templates, known = read_templates(templates_file), read_known(rows_folder)
     if memories_folder is None:
-        tool_asks = list(_tool_questions(tools, words, questions, config, known))
-        tasks = tool_tasks(tool_asks, words, tools, system=system_prompt or "")
+        tool_asks = list(_tool_questions(tools, templates, questions, config, known))
+        tasks = tool_tasks(tool_asks, templates, tools, system=system_prompt or "")
     else:
         tasks = _elder_tasks(
             read_questions(questions_folder),
-            words,
+            templates,
             tools,
             memories_folder,
             rows,
@@ -101,7 +101,7 @@ async def make_scenarios(
     examples = await in_order([partial(run, task) for task in tasks], concurrency=rows.concurrency)
     schemas = {tool.name: tool for tool in tools}
     items = [heldout_item(example) for example in examples if not example.rejections]
-    scenarios = [Scenario(item, difficulty(item, schemas)) for item in items]
+    scenarios = [Scenario(item, item_difficulty(item, schemas)) for item in items]
     in_range = [
         scenario
         for scenario in scenarios
@@ -119,7 +119,7 @@ async def make_scenarios(
     return sorted(in_range, key=lambda scenario: scenario.item.id)
 
 
-def difficulty(item: EvalItem, schemas: Mapping[str, ToolSchema]) -> int:
+def item_difficulty(item: EvalItem, schemas: Mapping[str, ToolSchema]) -> int:
     """How hard an item is; see `synthesis.difficulty`."""
     asks_more = item.kind == "abstention" or bool(item.memory_ids)
     return call_difficulty(item.gold_calls, schemas, asks_more=asks_more)
@@ -226,7 +226,7 @@ def _kind(scenario: Scenario) -> str:
 
 def _tool_questions(
     tools: Sequence[ToolSchema],
-    words: WordingsFile,
+    templates: TemplatesFile,
     questions: QuestionsConfig,
     config: RlConfig,
     known: Known,
@@ -244,7 +244,7 @@ def _tool_questions(
     for tool in sorted(tools, key=lambda tool: tool.name):
         for language in questions.languages:
             try:
-                new_questions = tool_questions(tool, words, language, sampler, texts)
+                new_questions = tool_questions(tool, templates, language, sampler, texts)
             except CannotSample:  # `questions` names the tool as uncovered
                 continue
             fresh = [
@@ -268,7 +268,7 @@ def unpadded_dates(text: str) -> str:
 
 def _elder_tasks(
     questions: Sequence[Question],
-    words: WordingsFile,
+    templates: TemplatesFile,
     tools: Sequence[ToolSchema],
     memories_folder: Path,
     rows: RowsConfig,
@@ -289,7 +289,7 @@ def _elder_tasks(
     )
     tasks, _ = elder_tasks(
         questions,
-        words,
+        templates,
         tools,
         read_profile(memories_folder),
         read_memories(memories_folder),

@@ -18,10 +18,10 @@ from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.messages import JsonObject, Message, ToolSchema
 from agent_assets.engines.rl_contracts import GrpoReady, TrainerReady
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.early_stopping import no_signal, progress, reached, verdict
+from agent_assets.rl.early_stopping import no_signal, progress_message, reached, verdict
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.records import (
-    Step,
+    TrainingStep,
     describe_step,
     read_steps,
     total,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from agent_assets.engines.servers.base import InferenceServer
 
-Report = Callable[[Mapping[str, object]], None]
+ReportProgress = Callable[[Mapping[str, object]], None]
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How a run ended. `verdict` says in words what was learned; `learned` is False when nothing
     could be.
     """
 
-    steps: list[Step]
+    steps: list[TrainingStep]
     learned: bool
     verdict: str
     checkpoint: Path
@@ -107,9 +107,9 @@ async def learn(
     judge: Judge | None,
     records: Path,
     path: Path,
-    report: Report,
+    report: ReportProgress,
     internal_config: JsonObject | None = None,
-) -> Outcome:
+) -> TrainingOutcome:
     """Train until the configured steps are done, or nothing is left to learn.
 
     Args:
@@ -160,11 +160,11 @@ async def learn(
         write_step(records, entry)
         steps.append(entry)
         step += 1
-        report(progress(steps, config))
+        report(progress_message(steps, config))
     else:
         why = no_signal(steps, config) if zero_variance_share(steps) == 1.0 else None
     checkpoint = path / project / "models" / name / "checkpoints" / f"{step:04d}"
-    return Outcome(steps, why is None, why or verdict(steps, config), checkpoint)
+    return TrainingOutcome(steps, why is None, why or verdict(steps, config), checkpoint)
 
 
 @dataclass

@@ -1,15 +1,15 @@
-"""Who has the device, who is prepared and waits for it, and who stands in the queue: read from
+"""Who has the device, who is prepared and waits for it, and who is in the queue: read from
 Dagster's runs.
 
 As many runs as there are devices hold one; one more prepares its rows and then waits, asleep, until
 a device is free; all others stay in Dagster's queue, where they cost nothing. The pool `gpu` of
 dagster.yaml counts them: it holds runs, not steps (`granularity: run`). A run with stages on the
-device says where it stands in its tag `agent_assets/device`:
+device says its state in its tag `agent_assets/device`:
 
     waiting, 2 before it     in the queue, or prepared
     preparing                makes what its stages on the device need
     cpu                      holds this device
-    cpu, 75 s                held it for so long
+    cpu, 75 s                held it for that long
 """
 
 import re

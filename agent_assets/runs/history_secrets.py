@@ -70,7 +70,7 @@ def old_secrets(settings: Settings) -> int:
     return in_databases + sum(1 for _ in _logs_with_secrets(settings, known))
 
 
-def redacted(text: str, known: Iterable[str] = ()) -> str:
+def without_secrets(text: str, known: Iterable[str] = ()) -> str:
     """A text without secrets.
 
     Args:
@@ -228,7 +228,7 @@ def _cell_without(cell: Cell, known: tuple[str, ...]) -> Cell | None:
         text = zlib.decompress(cell).decode("utf-8") if isinstance(cell, bytes) else cell
     except (zlib.error, UnicodeDecodeError):
         return None  # no text
-    cleaned = redacted(text, known)
+    cleaned = without_secrets(text, known)
     if cleaned == text:
         return None
     return zlib.compress(cleaned.encode()) if compressed else cleaned
@@ -241,7 +241,7 @@ def _logs_with_secrets(settings: Settings, known: tuple[str, ...]) -> Iterator[P
     ):
         if path.is_file() and not path.is_symlink():
             with path.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
-                if any(redacted(line, known) != line for line in lines):
+                if any(without_secrets(line, known) != line for line in lines):
                     yield path
 
 
@@ -254,12 +254,12 @@ def _rewrite(path: Path, known: tuple[str, ...]) -> None:
         path.open(encoding="utf-8", errors="surrogateescape", newline="") as lines,
         partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as output,
     ):
-        output.writelines(redacted(line, known) for line in lines)
+        output.writelines(without_secrets(line, known) for line in lines)
     partial.replace(path)
 
 
 def _known(settings: Settings) -> tuple[str, ...]:
-    """The password of MONGODB_URI, as it is and as it stands in a URI."""
+    """The password of MONGODB_URI, as it is and as it appears in a URI."""
     password = urlsplit(settings.mongodb_uri or "").password
     if not password or len(password) < _SHORTEST_PASSWORD:
         return ()

@@ -85,7 +85,7 @@ class StreamingModel:
         )
 
 
-async def roll_out(
+async def answer_turn(
     model: ChatModel,
     tools: ToolCaller,
     messages: Sequence[Message],
@@ -218,7 +218,7 @@ class Answering:
             asked_model = StreamingModel(model, emit) if streaming else model
             tools = WatchedTools(box, emit)
             try:
-                rollout = await roll_out(asked_model, tools, messages, tools.tools, self._config)
+                rollout = await answer_turn(asked_model, tools, messages, tools.tools, self._config)
             except NotFoundError:
                 served.lost()
                 raise

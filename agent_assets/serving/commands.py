@@ -8,7 +8,7 @@ from agent_assets.serving.tokens import DATABASE, Scope, Tokens
 from agent_assets.settings import Settings
 
 
-def create_token(
+def print_new_token(
     settings: Settings, scope: Scope, elder: str | None, name: str, days: float | None
 ) -> int:
     """Make a token and print it: the only time it can be seen."""
@@ -23,7 +23,7 @@ def create_token(
     return 0
 
 
-def list_tokens(settings: Settings) -> int:
+def print_tokens(settings: Settings) -> int:
     """Print all tokens without their secrets."""
     with mongodb(settings) as environment:
         tokens = Tokens(environment["MONGODB_URI"], settings, DATABASE)
@@ -45,7 +45,7 @@ def list_tokens(settings: Settings) -> int:
     return 0
 
 
-def revoke_token(settings: Settings, number: str) -> int:
+def end_token(settings: Settings, number: str) -> int:
     """End a token.
 
     Raises:

@@ -35,7 +35,7 @@ class Door:
         return f"agent_assets_{self.seal.name}"
 
     def caller(self, connection: HTTPConnection) -> Caller:
-        """Who asks. It blocks.
+        """Identify the caller. It blocks.
 
         Raises:
             Denied: nobody we know.

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent_assets.errors import AgentAssetsError
 from agent_assets.serving.browsers import Pages
-from agent_assets.serving.problems import problem, status_of
+from agent_assets.serving.problems import http_status, problem
 
 log = logging.getLogger("agent_assets.serving")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -149,7 +149,7 @@ class Guard:
                 await self._app(scope, counted, observed)
         except AgentAssetsError as error:
             # Of the guard itself: those of routes were answered below
-            refused = problem(request, status_of(error), error.message, error.next_step)
+            refused = problem(request, http_status(error), error.message, error.next_step)
             await refused(scope, receive, observed)
         except Exception as error:  # the last resort: nothing below foresaw it
             fields = {"request_id": request.state.request_id}

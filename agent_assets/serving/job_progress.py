@@ -117,7 +117,7 @@ def job_progress(
     queue: DeviceQueue | None = None,
 ) -> dict[str, Any]:
     """The progress of a run in the shape of the API; with the queue it also says where a waiting
-    run stands there.
+    run is there.
     """
     fold = Fold(sorted(key.path[-1] for key in run.asset_selection or ()))
     cursor = None
@@ -129,7 +129,7 @@ def job_progress(
         cursor = batch.cursor
         if not batch.has_more:
             break
-    status = status_of(run)
+    status = job_status(run)
     waiting = waits_for_device(run)
     left = None if status in OVER else fold.time_left(time.time())
     if waiting:
@@ -152,7 +152,7 @@ def job_progress(
     }
 
 
-def status_of(run: dg.DagsterRun) -> str:
+def job_status(run: dg.DagsterRun) -> str:
     """A run's status in the words of the API."""
     if run.status in _PREPARING or waits_for_device(run):
         return "preparing"

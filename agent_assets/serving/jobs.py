@@ -17,11 +17,11 @@ from agent_assets.runs.device_queue import DeviceQueue, read_queue
 from agent_assets.serving.dagster_web import LAUNCH, TERMINATE, DagsterUnavailable, DagsterWeb
 from agent_assets.serving.job_progress import (
     job_progress,
-    status_of,
+    job_status,
     waiting_message,
     waits_for_device,
 )
-from agent_assets.serving.runs import agent_of, open_runs, open_runs_of
+from agent_assets.serving.runs import elder_or_pipeline, open_runs, open_runs_of
 from agent_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Jobs:
             JobUnknown: there is none.
         """
         run = self._find(job)
-        elder = agent_of(run)
+        elder = elder_or_pipeline(run)
         return job_progress(self.instance, run, job, elder, self.queue()), elder
 
     def latest(self, elder: str) -> dict[str, Any] | None:
@@ -121,7 +121,7 @@ class Jobs:
 
         for tags in ({ELDER_TAG: elder}, {PIPELINE_TAG: elder}):
             for run in self._records({JOB_TAG: None} | tags, limit=20):
-                if agent_of(run) == elder and JOB_TAG in run.tags:
+                if elder_or_pipeline(run) == elder and JOB_TAG in run.tags:
                     return job_progress(self.instance, run, run.tags[JOB_TAG], elder, self.queue())
         return None
 
@@ -138,8 +138,8 @@ class Jobs:
         return total, [
             {
                 "job_id": run.tags.get(JOB_TAG) or run.run_id,
-                "elder_id": agent_of(run),
-                "status": status_of(run),
+                "elder_id": elder_or_pipeline(run),
+                "status": job_status(run),
                 "message": waiting_message(queue, run) if waits_for_device(run) else None,
             }
             for run in runs
@@ -178,7 +178,7 @@ class Jobs:
                 )
             time.sleep(_BETWEEN_SECONDS)
             run = self._find(job)
-        return agent_of(run)
+        return elder_or_pipeline(run)
 
     def owner(self, job: str) -> str:
         """Whose job it is.
@@ -186,7 +186,7 @@ class Jobs:
         Raises:
             JobUnknown: there is none.
         """
-        return agent_of(self._find(job))
+        return elder_or_pipeline(self._find(job))
 
     def close(self) -> None:
         """Close the instance."""

@@ -130,7 +130,7 @@ class ModelServer:
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.create_task(self._watch())
         starting = self._starting
-        # Who waits may give up, or leave: the start goes on, and the next one waits for the same.
+        # A waiter may time out or leave: the start goes on, and the next one waits for the same.
         done, _ = await asyncio.wait({starting}, timeout=self._config.wait_seconds)
         if not done:
             raise Busy("The model server is still starting.", next_step="try again in a minute.")

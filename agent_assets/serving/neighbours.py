@@ -49,7 +49,7 @@ def _connections(
         except FileNotFoundError:
             if table is _TABLES[0]:
                 raise ConfigError(
-                    "This system does not tell whose a connection is (no /proc/net/tcp).",
+                    "This system does not show who owns a connection (no /proc/net/tcp).",
                     next_step="make a token, so that nobody needs to be told apart: "
                     "`agent-assets token create --admin`.",
                 ) from None

@@ -93,7 +93,7 @@ def problem(
     return JSONResponse(content, status, headers, media_type="application/problem+json")
 
 
-def status_of(error: AgentAssetsError) -> int:
+def http_status(error: AgentAssetsError) -> int:
     """The HTTP status of one of our errors."""
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
@@ -103,7 +103,7 @@ def add_handlers(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, AgentAssetsError)
-        status = status_of(error)
+        status = http_status(error)
         if status >= 500:
             fields = {
                 "request_id": request.state.request_id,

@@ -23,7 +23,7 @@ _DRAIN_SECONDS = 30
 log = logging.getLogger("agent_assets.serving")
 
 
-def serve(settings: Settings, *, host: str, port: int) -> int:
+def serve_api(settings: Settings, *, host: str, port: int) -> int:
     """Serve until a signal comes; answers that are on their way are finished first.
 
     Raises:

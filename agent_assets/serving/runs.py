@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 MOST = 200  # runs that are read where they are not asked for by name
 
 
-def agent_of(run: "dg.DagsterRun") -> str:
+def elder_or_pipeline(run: "dg.DagsterRun") -> str:
     """The elder of a run, or its pipeline."""
     from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
 
@@ -32,7 +32,7 @@ def open_runs_of(instance: "dg.DagsterInstance", agent: str) -> "list[dg.Dagster
     for tag in (ELDER_TAG, "dagster/partition", PIPELINE_TAG):
         runs = instance.get_runs(filters=dg.RunsFilter(statuses=statuses, tags={tag: agent}))
         by_id |= {run.run_id: run for run in runs}
-    return [run for run in by_id.values() if agent_of(run) == agent]
+    return [run for run in by_id.values() if elder_or_pipeline(run) == agent]
 
 
 def open_runs(instance: "dg.DagsterInstance") -> "tuple[int, list[dg.DagsterRun]]":

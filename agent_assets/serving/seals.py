@@ -29,7 +29,7 @@ class Seal:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The seal of an installation; its key is made by the first who asks.
+        """The seal of an installation; its key is made by the first caller.
 
         Raises:
             ConfigError: AGENT_ASSETS_SECRET is too short, or others may read the key.

@@ -96,7 +96,7 @@ class ToolSessions:
         return session
 
     def _over(self, name: str, session: _Session, task: "asyncio.Task[None]") -> None:
-        """Servers that are closed, for whatever reason, serve nobody: the next one who asks opens
+        """Servers that are closed, for whatever reason, serve nobody: the next caller opens
         them anew.
         """
         self._drop(name, session)

@@ -48,7 +48,7 @@ class Forbidden(AgentAssetsError):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `elder` is set for the scope elder; `id` names the token in logs, never the
+    """The caller. `elder` is set for the scope elder; `id` names the token in logs, never the
     secret.
     """
 

@@ -80,8 +80,8 @@ def elder_data_locations(store: ArtifactStore, logs: Path, partition: str) -> El
     return ElderDataLocations(tuple(sorted(local)), tuple(sorted(remote)))
 
 
-def erase(store: ArtifactStore, places: ElderDataLocations) -> None:
-    """Remove everything at these places; what went already is no error."""
+def erase_locations(store: ArtifactStore, places: ElderDataLocations) -> None:
+    """Remove everything at these places; a place that is gone already is skipped."""
     for path in places.local:
         if path.is_dir():
             shutil.rmtree(path)

@@ -72,7 +72,7 @@ def plan_pruning(
     return Pruning(tuple(gone), tuple(folders), size, remaining)
 
 
-def prune(store: ArtifactStore, pruning: Pruning) -> int:
+def apply_pruning(store: ArtifactStore, pruning: Pruning) -> int:
     """Remove what was chosen; returns how many. A version disappears in one step: no reader finds
     half of it.
     """

@@ -1,8 +1,8 @@
 """Tombstones: what remains of an elder who was removed, so that a later elder of the same id
 inherits nothing.
 
-`<root>/.tombstones/<elder>.json` holds the generation: how often an elder of this id was removed.
-It enters every fingerprint, so no artifact of an earlier generation can be taken for one of the
+`<root>/.tombstones/<elder>.json` holds the incarnation: how often an elder of this id was removed.
+It enters every fingerprint, so no artifact of an earlier incarnation can be taken for one of the
 present.
 """
 
@@ -13,14 +13,14 @@ from agent_assets.store.artifact_store import ArtifactStore
 _FOLDER = ".tombstones"
 
 
-def generation(store: ArtifactStore, elder: str | None) -> int:
+def incarnation_of(store: ArtifactStore, elder: str | None) -> int:
     """How often an elder of this id was removed; 0 for nearly all, and for unpartitioned assets
     (None).
     """
     return 0 if elder is None else _read(store, elder)[0]
 
 
-def generations(store: ArtifactStore) -> dict[str, int]:
+def incarnations(store: ArtifactStore) -> dict[str, int]:
     """Generation of every elder who was ever removed."""
     folder = f"{store.root}/{_FOLDER}"
     store.filesystem.invalidate_cache(folder)  # another process may have written one
@@ -40,7 +40,7 @@ def generations(store: ArtifactStore) -> dict[str, int]:
 
 def bury(store: ArtifactStore, elder: str) -> int:
     """Record that an elder was removed; again without `revive` in between changes nothing. Returns
-    the generation.
+    the incarnation.
     """
     number, buried = _read(store, elder)
     if not buried:
@@ -50,7 +50,7 @@ def bury(store: ArtifactStore, elder: str) -> int:
 
 
 def revive(store: ArtifactStore, elder: str) -> int:
-    """Record that an elder of this id is there again. Returns the generation, 0 for one who never
+    """Record that an elder of this id is there again. Returns the incarnation, 0 for one who never
     was removed.
     """
     number, buried = _read(store, elder)

@@ -39,7 +39,7 @@ from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Tools
 from agent_assets.synthesis.tasks.tool_use import tool_tasks, unanswerable_tasks
 from agent_assets.synthesis.teachers.run import LlmTeaching, forbidden_tools, teach
-from agent_assets.synthesis.templates.wordings_file import read_wordings
+from agent_assets.synthesis.templates.wordings_file import read_templates
 from agent_assets.text.answers import states_value
 from agent_assets.text.own_words import result_values
 from agent_assets.text.seeds import stable_hash
@@ -61,7 +61,7 @@ async def make_rows(
     memories_folder: Path | None,
     config: RowsConfig,
     system_prompt: str | None,
-    wordings: Path | None,
+    templates_file: Path | None,
     teacher: ChatModel | None = None,
     llm: LlmTeaching | None = None,
     general: Path | None = None,
@@ -82,17 +82,23 @@ async def make_rows(
         MemoryDataError: the elder has too few usable memories.
         ToolServerError: a server failed.
     """
-    words = read_wordings(wordings)
+    templates = read_templates(templates_file)
     questions = read_questions(questions_folder)
     uncovered, language = read_uncovered(questions_folder), "en"
     if memories_folder is None:
-        tasks = tool_tasks(questions, words, tools, system=system_prompt or "")
-        tasks += unanswerable_tasks(questions, words, tools, system=system_prompt or "")
+        tasks = tool_tasks(questions, templates, tools, system=system_prompt or "")
+        tasks += unanswerable_tasks(questions, templates, tools, system=system_prompt or "")
     else:
         profile, memories = read_profile(memories_folder), read_memories(memories_folder)
         language = profile.language
         tasks, lacking = elder_tasks(
-            questions, words, tools, profile, memories, config=config, system_prompt=system_prompt
+            questions,
+            templates,
+            tools,
+            profile,
+            memories,
+            config=config,
+            system_prompt=system_prompt,
         )
         uncovered |= lacking
     examples = await teach(

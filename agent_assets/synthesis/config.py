@@ -90,7 +90,7 @@ class QuestionsConfig(StrictModel):
     )
     questionnaire: bool = Field(
         False,
-        description="Elders are also asked what stands in the questions collection of MongoDB: "
+        description="Elders are also asked what is in the questions collection of MongoDB: "
         "those who never "
         "answered a question learn to say so.",
     )
@@ -235,6 +235,6 @@ class RowsConfig(StrictModel):
         24, ge=0, description="Most held-out items of each kind of recall, and of abstention."
     )
     max_answer_words: int = Field(
-        40, ge=5, description="A memory is told in at most so many words (Chinese: doubled)."
+        40, ge=5, description="Most words in which a memory is told (doubled for Chinese)."
     )
     seed: int = 42

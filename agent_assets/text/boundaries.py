@@ -23,7 +23,7 @@ _ASCII_SENTENCE_END = re.compile(
 )  # the same where spaces are single, found much faster
 _CLAUSE_END = re.compile(r"(?<=[,;:])\s+|(?<=[，；：])")
 _TITLE_END = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Rev|Col|Capt|Gov|Prof|No)|\b[A-Z])\.$")
-_LONGEST_TITLE = 6  # characters of _TITLE_END at most: what stands before need not be searched
+_LONGEST_TITLE = 6  # characters of _TITLE_END at most: what comes before need not be searched
 
 
 def sentences(text: str) -> list[str]:
@@ -38,7 +38,7 @@ def sentences(text: str) -> list[str]:
 
 
 def clauses(text: str) -> list[str]:
-    """What stands between commas, semicolons and colons."""
+    """What comes between commas, semicolons and colons."""
     return _CLAUSE_END.split(text)
 
 

@@ -5,16 +5,16 @@ what can be compared without understanding:
 
 | rule | rejects | example |
 |---|---|---|
-| number | a number that stands nowhere, rounds none that does, and counts no list | 7.5 where results hold 4.12 |
-| date | a day that stands nowhere, in whatever notation | 3 May 2025 |
-| name | a quotation, or in English a capitalised word inside a sentence, that stands nowhere | in Lisbon |
+| number | a number that appears nowhere, rounds none that does, and counts no list | 7.5 where results hold 4.12 |
+| date | a day that appears nowhere, in whatever notation | 3 May 2025 |
+| name | a quotation, or in English a capitalised word inside a sentence, that appears nowhere | in Lisbon |
 | id | a memory id in brackets that no result holds | [m-999] |
 | other value | beside a key of a result (a day, a place) the value of another key | the next day's price |
 | denial | that nothing is known, where something was found | I cannot look it up. |
 
 The first four are "not grounded", the last two are "contradicts". Sums, averages and other computed
 values are not grounded: teachers are told to compute nothing. Denials are known only in languages
-whose rules list how they are said. A clause is what stands between commas, semicolons, full stops
+whose rules list how they are said. A clause is what comes between commas, semicolons, full stops
 and line breaks; the rule on other values looks at clauses with exactly one number.
 """  # noqa: E501
 
@@ -111,7 +111,7 @@ def _values(text: str, language: LanguageCode) -> set[Decimal]:
 
 
 def _is_known(number: Decimal, known: set[Decimal], evidence: Evidence) -> bool:
-    """Whether a number that stands nowhere rounds one that does, or counts a list of a result."""
+    """Whether a number that appears nowhere rounds one that does, or counts a list of a result."""
     exponent = number.as_tuple().exponent
     places = Decimal(1).scaleb(max(exponent, -12) if isinstance(exponent, int) else 0)
     fine = (

@@ -26,7 +26,7 @@ class Phrases:
         language: the language these phrases are in: of a language without phrases of its own,
             another one.
         elder: a name for an elder who has none.
-        told_by: what stands before the words of somebody else, by relationship.
+        told_by: what comes before the words of somebody else, by relationship.
         no_yes: the values of a boolean.
         comma: between the items of a list.
         last_comma: before its last item.
@@ -143,8 +143,8 @@ class LanguageRules(Protocol):
         """The start of one sentence, cut between two words; at most `max_words` long."""
 
     def unknown_names(self, text: str, sources: str) -> set[str]:
-        """Names and quotations in a text that stand nowhere in the sources; none where names cannot
-        be told.
+        """Names and quotations in a text that appear nowhere in the sources; none where names
+        cannot be told.
         """
 
     def people(self, texts: Sequence[str]) -> set[str]:

@@ -24,7 +24,7 @@ class NumberNotation:
     """How numbers are written.
 
     Args:
-        group: the signs that may stand between groups of three digits.
+        group: the signs that may be between groups of three digits.
         fraction: the sign before a fraction.
     """
 
@@ -36,7 +36,7 @@ class NumberNotation:
         """One numeral without its sign."""
         group, fraction = re.escape(self.group), re.escape(self.fraction)
         after = rf"(?:{fraction}\d+)?"
-        # The first sign between groups is that between all of them: 1 234.567 is no numeral with
+        # The first sign between groups is that between all of them: 1 234.567 is not a numeral with
         # two kinds.
         return re.compile(
             rf"\d{{1,3}}(?:(?P<group>[{group}])\d{{3}}(?:(?P=group)\d{{3}})*)(?!\d){after}|\d+{after}"
@@ -57,7 +57,7 @@ COMMA = NumberNotation(". \u00a0\u202f'", ",")  # 1.234,5 and 1 234,5: most of E
 
 @dataclass(frozen=True)
 class Numeral:
-    """A number as it stands in a text: where, and what it may be worth without its sign."""
+    """A number as it appears in a text: where, and what it may be worth without its sign."""
 
     start: int
     end: int

@@ -48,7 +48,7 @@ def state_result(observation: str) -> str:
 def result_values(observation: str) -> list[str]:
     """The values of a result that a right answer states, in order, each once.
 
-    Dates are left out where other values stand beside them: the question named the days.
+    Dates are left out where other values are beside them: the question named the days.
     """
     texts = (
         " ".join(_scalar(value).split())
@@ -75,7 +75,7 @@ def own_words(memory_text: str, *, language: LanguageCode, max_words: int) -> st
 
 
 def told_by(memory: Memory, language: LanguageCode) -> str:
-    """What stands before the words of somebody else than the elder; "" for their own."""
+    """What comes before the words of somebody else than the elder; "" for their own."""
     return rules_for(language).phrases.told_by.get(memory.relationship, "")
 
 

@@ -1,4 +1,4 @@
-"""Ranges of Unicode, as they stand inside the brackets of a regular expression."""
+"""Ranges of Unicode, as written inside the brackets of a regular expression."""
 
 HAN = "\u3400-\u9fff"
 HAN_COMPATIBILITY = "\uf900-\ufaff"  # a dozen of these stay what they are under NFKC

@@ -58,9 +58,11 @@ class OneElder:
     def read_elder(
         self, elder_id: str, layout: MongoLayout, *, max_answer_chars: int
     ) -> ElderRecord:
-        told = [Memory(f"m{n}", question, answer) for n, (question, answer) in enumerate(MEMORIES)]
+        memories = [
+            Memory(f"m{n}", question, answer) for n, (question, answer) in enumerate(MEMORIES)
+        ]
         return ElderRecord(
-            ElderProfile(elder_id, "Ada Brown", "en", {"hobby": "chess"}), tuple(told)
+            ElderProfile(elder_id, "Ada Brown", "en", {"hobby": "chess"}), tuple(memories)
         )
 
 

@@ -24,8 +24,8 @@ class OneElder:
     def read_elder(
         self, elder_id: str, layout: MongoLayout, *, max_answer_chars: int
     ) -> ElderRecord:
-        told = Memory("m", "Que vendait votre père ?", "Mon père vendait du pain.")
-        return ElderRecord(ElderProfile(elder_id, "Ada", self.language), (told,))
+        memory = Memory("m", "Que vendait votre père ?", "Mon père vendait du pain.")
+        return ElderRecord(ElderProfile(elder_id, "Ada", self.language), (memory,))
 
 
 @pytest.mark.parametrize(

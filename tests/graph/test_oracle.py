@@ -123,29 +123,29 @@ def compare(fleet: Fleet, plan: Plan) -> None:
     assert set(by_cell) == stale, set(by_cell) ^ stale
     statuses = resolver_statuses(fleet)
     for entry, status in statuses.items():
-        found = by_cell.get(entry)
+        entry_of_plan = by_cell.get(entry)
         inputs = set(PARENTS[entry[0]])
-        direct = found is not None and any(
+        direct = entry_of_plan is not None and any(
             cause.kind in VISIBLE and (cause.input is None or cause.input in inputs)
-            for cause in found.causes
+            for cause in entry_of_plan.causes
         )
         removed_before = (
-            found is not None
+            entry_of_plan is not None
             and "added again after a removal; nothing is inherited"
-            in [cause.detail for cause in found.causes]
+            in [cause.detail for cause in entry_of_plan.causes]
         )
         if removed_before:
             continue  # what Dagster says here is the former elder's: the reason for tombstones
         if status is StaleStatus.MISSING:
-            assert found is not None and found.status is Status.MISSING, entry
+            assert entry_of_plan is not None and entry_of_plan.status is Status.MISSING, entry
         else:
-            assert direct == (status is StaleStatus.STALE), (entry, status, found)
+            assert direct == (status is StaleStatus.STALE), (entry, status, entry_of_plan)
             sources = {"weights", "servers", "mongodb"}
-            says_source = found is not None and any(
-                cause.input in sources for cause in found.causes
+            says_source = entry_of_plan is not None and any(
+                cause.input in sources for cause in entry_of_plan.causes
             )
             if entry[0] in READS_SOURCE:
-                assert says_source == moved_source(fleet, entry), (entry, found)
+                assert says_source == moved_source(fleet, entry), (entry, entry_of_plan)
 
 
 def resolver_statuses(fleet: Fleet) -> dict[Executed, StaleStatus]:
@@ -173,19 +173,19 @@ def naive_closure(fleet: Fleet, plan: Plan) -> set[Executed]:
     """What has a cause of its own, and everything below it, by walking down the graph again and
     again.
     """
-    found = with_own_cause(plan)
+    closure = with_own_cause(plan)
     while True:
         more = {
             (name, elder)
             for name in NAMES
             for elder in ((None,) if name in SHARED else fleet.elders())
             if any(
-                (parent, None if parent in SHARED else elder) in found for parent in PARENTS[name]
+                (parent, None if parent in SHARED else elder) in closure for parent in PARENTS[name]
             )
         }
-        if more <= found:
-            return found
-        found |= more
+        if more <= closure:
+            return closure
+        closure |= more
 
 
 def moved_source(fleet: Fleet, entry: Executed) -> bool:
@@ -195,10 +195,10 @@ def moved_source(fleet: Fleet, entry: Executed) -> bool:
     name, elder = entry
     partitions = None if elder is None else [elder]
     key = fleet.spec.key(name)
-    found = fleet.instance.fetch_materializations(
+    records = fleet.instance.fetch_materializations(
         dg.AssetRecordsFilter(key, asset_partitions=partitions), limit=1
     )
-    materialization = found.records[0].asset_materialization
+    materialization = records.records[0].asset_materialization
     assert materialization is not None and materialization.tags is not None
     current = fleet.world.source(name, elder)
     return any(

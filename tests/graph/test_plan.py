@@ -178,7 +178,7 @@ def test_an_elder_removed_and_added_again_inherits_nothing(fleet: Fleet) -> None
         (n, "ada", Status.MISSING) for n in ELDER
     }
     alone = fleet.materialize("ada", ["train_jsonl"])
-    assert not alone.success  # the former elder's memories are no input
+    assert not alone.success  # the former elder's memories are not an input
     fleet.world.built.clear()
     fleet.refresh()
     assert set(fleet.world.built) == {(name, "ada") for name in ELDER}

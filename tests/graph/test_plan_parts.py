@@ -26,7 +26,7 @@ from agent_assets.planning.asset_partitions import (
     Status,
 )
 from agent_assets.planning.changes import memory_changes, tool_changes
-from agent_assets.planning.elders import Marks, check_elders
+from agent_assets.planning.elders import ChangeTokens, check_elders
 from agent_assets.planning.fingerprint import FingerprintTemplate, fingerprint, source_version
 from agent_assets.planning.index import PlanIndex
 from agent_assets.planning.render import plan_json, plan_text
@@ -48,16 +48,16 @@ def test_a_template_gives_the_same_fingerprint(
     partition: str | None,
     inputs: dict[str, str],
     config: dict[str, str],
-    generation: int,
+    incarnation: int,
 ) -> None:
     template = FingerprintTemplate(asset=asset, code_version="1", config=config)
-    assert template.fingerprint(partition, inputs, generation) == fingerprint(
+    assert template.fingerprint(partition, inputs, incarnation) == fingerprint(
         asset=asset,
         partition=partition,
         code_version="1",
         inputs=inputs,
         config=config,
-        generation=generation,
+        incarnation=incarnation,
     )
 
 
@@ -73,7 +73,7 @@ def memory(name: str, answer: str = "text", updated_at: str = "") -> Memory:
 
 
 @pytest.mark.parametrize(
-    ("after", "profile", "said"),
+    ("after", "profile", "expected"),
     [
         (
             [memory("a"), memory("b"), memory("c"), memory("d", "other")],
@@ -85,9 +85,9 @@ def memory(name: str, answer: str = "text", updated_at: str = "") -> Memory:
         ([memory("a"), memory("d")], replace(ADA, name="Ada L."), "profile changed"),
     ],
 )
-def test_memories_in_words(after: list[Memory], profile: ElderProfile, said: str) -> None:
+def test_memories_in_words(after: list[Memory], profile: ElderProfile, expected: str) -> None:
     before = [memory("a"), memory("d")]
-    assert memory_changes(before, after, old_profile=ADA, new_profile=profile) == said
+    assert memory_changes(before, after, old_profile=ADA, new_profile=profile) == expected
 
 
 def tool(name: str, description: str = "", **parameters: str) -> ToolSchema:
@@ -110,13 +110,13 @@ def test_tools_in_words() -> None:
     assert tool_changes([], many).endswith("tool `tool_4` added; 4 more changes")
 
 
-def planned(elder: str | None, wanted: str = "w", **more: Any) -> PlannedRun:
+def planned(elder: str | None, target: str = "w", **more: Any) -> PlannedRun:
     values: dict[str, Any] = {
         "pipeline": "p",
         "partition": elder,
         "assets": ("a", "b"),
         "own_assets": ("a", "b"),
-        "target_digest": wanted,
+        "target_digest": target,
     }
     usual = {"base_event_id": 1, "gpu": False, "waits": False, "new": False}
     return PlannedRun(**(values | usual | more))
@@ -163,14 +163,14 @@ def test_active_agents_and_repeated_wishes_wait(index: PlanIndex) -> None:
     assert second.waiting == {"tried": 1}
     night = choose(plan, index, active=[], now=9000, cap=9, new_round="2026-01-06")
     assert len(night.chosen) == 3
-    keys = {request.run_key for found in (first, second, night) for request in found.chosen}
+    keys = {request.run_key for requests in (first, second, night) for request in requests.chosen}
     assert len(keys) == 6
 
 
 def test_another_wish_is_asked_for(index: PlanIndex) -> None:
     choose(plan_of(planned("ada", "one")), index, active=[], now=0, cap=9)
-    found = choose(plan_of(planned("ada", "two")), index, active=[], now=1000, cap=9)
-    assert [request.run.target_digest for request in found.chosen] == ["two"]
+    requests = choose(plan_of(planned("ada", "two")), index, active=[], now=1000, cap=9)
+    assert [request.run.target_digest for request in requests.chosen] == ["two"]
 
 
 def test_elders_wait_for_shared_assets_and_go_on_without_them(index: PlanIndex) -> None:
@@ -203,8 +203,10 @@ class Source:
         self.marked = dict(self.content)
         self.read: list[str] = []
 
-    def marks(self) -> Marks:
-        return Marks({name: self.marked.get(name, text) for name, text in self.content.items()}, {})
+    def change_tokens(self) -> ChangeTokens:
+        return ChangeTokens(
+            {name: self.marked.get(name, text) for name, text in self.content.items()}, {}
+        )
 
     def checksums(self) -> dict[str, str]:
         return dict(self.content)
@@ -221,8 +223,8 @@ class Source:
 def test_a_check_that_runs_out_of_time_goes_on_where_it_stopped(index: PlanIndex) -> None:
     source = Source()
     for expected in (200, 400, 450):
-        found = check_elders(source, index, now=0, budget_s=0)
-        assert len(found.digests) == expected and len(found.unread) == 450 - expected
+        elders = check_elders(source, index, now=0, budget_s=0)
+        assert len(elders.digests) == expected and len(elders.unread) == 450 - expected
     assert len(source.read) == 450
     source.content["elder-7"] = "v1"  # nobody moved the mark
     assert check_elders(source, index, now=1).read == 0
@@ -291,7 +293,7 @@ def test_the_plan_as_json_and_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("nightly: {cron: every day}", "no cron expression"),
         ("nightly: {timezone: Mars}", "no time zone"),
@@ -299,9 +301,9 @@ def test_the_plan_as_json_and_text() -> None:
         ("watch: [", "is not valid YAML"),
     ],
 )
-def test_wrong_settings_are_named(tmp_path: Path, text: str, said: str) -> None:
+def test_wrong_settings_are_named(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "automation.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=expected):
         load_automation(path)
     assert load_automation().nightly.cron == "0 2 * * *"

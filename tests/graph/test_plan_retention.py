@@ -17,7 +17,7 @@ from agent_assets.release.pointer import move, release_key, released_fingerprint
 from agent_assets.release.records import CANDIDATE_FILE, Candidate, Part
 from agent_assets.store.artifact_store import ArtifactKey
 from agent_assets.store.erasable_data import versions
-from agent_assets.store.retention import Pruning, plan_pruning, prune
+from agent_assets.store.retention import Pruning, apply_pruning, plan_pruning
 from support.fleet import Fleet
 
 KEY = ArtifactKey("fleet", "elder_memories", "ada")
@@ -44,9 +44,9 @@ def chosen(fleet: Fleet, keep: int = 1, **more: Any) -> Pruning:
     facts = [fleet.graph().facts(fleet.elders())]
     latest = read_latest(DagsterLog(fleet.instance), fleet.index, facts)
     protected = {
-        (ArtifactKey(pipeline, asset, partition), found.fingerprint)
+        (ArtifactKey(pipeline, asset, partition), materialization.fingerprint)
         for (pipeline, asset), by_partition in latest.items()
-        for partition, found in by_partition.items()
+        for partition, materialization in by_partition.items()
     } | released_fingerprints(fleet.store)
     return plan_pruning(
         fleet.store, keep_versions=keep, temporary_s=3600, protected=protected, **more
@@ -58,7 +58,7 @@ def test_old_versions_go_and_what_is_in_use_stays(fleet: Fleet) -> None:
     assert len([version for version in pruning.versions if version.key == KEY]) == 2
     assert pruning.bytes > 0
     assert len(versions(fleet.store, KEY)) == 4  # choosing removes nothing
-    prune(fleet.store, pruning)
+    apply_pruning(fleet.store, pruning)
     assert len(versions(fleet.store, KEY)) == 2
     fleet.world.built.clear()
     assert fleet.plan().asset_partitions == () and fleet.refresh() == set()
@@ -78,7 +78,7 @@ def test_a_released_version_stays(fleet: Fleet) -> None:
         pipeline="fleet",
         partition="ada",
         name="ada-00000000",
-        system="sft",
+        variant="sft",
         system_prompt="",
         scores={},
         parts={"memories": Part.of(artifact)},
@@ -120,5 +120,5 @@ def test_temporary_folders_go_when_they_are_old(fleet: Fleet) -> None:
         os.utime(path, (before, before))
     pruning = chosen(fleet)
     assert pruning.folders == (old,)
-    prune(fleet.store, pruning)
+    apply_pruning(fleet.store, pruning)
     assert not old.exists() and young.exists()

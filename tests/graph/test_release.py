@@ -31,7 +31,7 @@ from agent_assets.pipeline.stage import (
 from agent_assets.pipeline.stages import release
 from agent_assets.release.config import GateConfig
 from agent_assets.release.pointer import current_entry, read_ledger
-from agent_assets.release.rollback import rollback
+from agent_assets.release.rollback import roll_back_release
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.manifest import CheckEntry
 from resources.mongo import MongoResource
@@ -146,8 +146,8 @@ def _memories(world: World, run: StageRun, folder: Path) -> StageResult:
 
 
 def _rows(world: World, run: StageRun, folder: Path) -> StageResult:
-    told = (run.path("elder_memories") / "memories.jsonl").read_text(encoding="utf-8")
-    (folder / "train.jsonl").write_text(told, encoding="utf-8")
+    memories = (run.path("elder_memories") / "memories.jsonl").read_text(encoding="utf-8")
+    (folder / "train.jsonl").write_text(memories, encoding="utf-8")
     write_items(
         folder / "heldout.jsonl",
         [
@@ -239,7 +239,7 @@ def test_what_a_person_rolled_back_stays_back(town: Town) -> None:
     first = town.answering
     town.world.story = "I sold soap."
     town.materialize()
-    rollback(town.store, ("elder_companion", "ada"), to=None, author="eve", reason="rude")
+    roll_back_release(town.store, ("elder_companion", "ada"), to=None, author="eve", reason="rude")
     shown = town.materialize()
     assert (shown["verdict"], town.answering) == ("HOLD", first)
     assert "eve: rude" in shown["reasons"][0]

@@ -14,7 +14,7 @@ from agent_assets.errors import EngineFailed
 
 
 class EchoServer:
-    """Answers what stands in `answer.txt` of a model or adapter. See `programs/echo_server.py`."""
+    """Answers what is in `answer.txt` of a model or adapter. See `programs/echo_server.py`."""
 
     name = "echo"
     packages = ("echo-server",)

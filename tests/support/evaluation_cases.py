@@ -64,9 +64,11 @@ def rollout(
     """A finished rollout: each call in its own turn, then the answer."""
     messages = [Message("system", of.system), Message("user", of.question)]
     for number, call in enumerate(calls):
-        made = ToolCall(call["name"], call["arguments"], f"c{number}")
-        messages.append(Message("assistant", "", (made,)))
-        messages.append(Message("tool", json.dumps(tool_result, ensure_ascii=False), (), made.id))
+        tool_call = ToolCall(call["name"], call["arguments"], f"c{number}")
+        messages.append(Message("assistant", "", (tool_call,)))
+        messages.append(
+            Message("tool", json.dumps(tool_result, ensure_ascii=False), (), tool_call.id)
+        )
     if answer:
         messages.append(Message("assistant", answer))
     return ItemResult(of, tuple(messages), "answered", 1.0, **fields)  # type: ignore[arg-type]

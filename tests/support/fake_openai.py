@@ -64,7 +64,7 @@ def says(text: str, **more: Any) -> Reply:
     return completion({"content": text}, **more)
 
 
-def calls(*made: tuple[str, dict[str, Any] | str], text: str | None = None, **more: Any) -> Reply:
+def calls(*named: tuple[str, dict[str, Any] | str], text: str | None = None, **more: Any) -> Reply:
     """Tool calls, all at once; arguments that are text are sent as they are."""
     entries = [
         {
@@ -75,7 +75,7 @@ def calls(*made: tuple[str, dict[str, Any] | str], text: str | None = None, **mo
                 "arguments": given if isinstance(given, str) else json.dumps(given),
             },
         }
-        for number, (name, given) in enumerate(made)
+        for number, (name, given) in enumerate(named)
     ]
     return completion({"content": text, "tool_calls": entries}, finish="tool_calls", **more)
 

@@ -40,7 +40,7 @@ from agent_assets.planning.plan import make_plan
 from agent_assets.planning.recorded import read_inputs, read_latest
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry
-from agent_assets.store.tombstones import generations
+from agent_assets.store.tombstones import incarnations
 from resources.store import StoreResource
 
 SHARED = ("base_model", "mcp_tool_schema", "questions")
@@ -138,7 +138,7 @@ class Fleet:
             read_latest(DagsterLog(self.instance), self.index, [facts]),
             {"fleet": self.sources()},
             inputs_of=lambda ids: read_inputs(self.index, ids),
-            generations=generations(self.store),
+            incarnations=incarnations(self.store),
             present=self.present,
         )
 

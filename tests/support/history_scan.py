@@ -28,7 +28,7 @@ def texts(cell: object) -> Iterator[str]:
 
 def cells(folder: Path) -> dict[Place, list[str]]:
     """Every value of every table below a folder."""
-    found: dict[Place, list[str]] = {}
+    by_place: dict[Place, list[str]] = {}
     for path in sorted(folder.rglob("*.db")):
         with closing(sqlite3.connect(path)) as connection:
             for (table,) in connection.execute(
@@ -38,8 +38,10 @@ def cells(folder: Path) -> dict[Place, list[str]]:
                 names = [column[0] for column in rows.description][1:]
                 for row, *values in rows:
                     for name, value in zip(names, values, strict=True):
-                        found[str(path.relative_to(folder)), table, row, name] = list(texts(value))
-    return found
+                        by_place[str(path.relative_to(folder)), table, row, name] = list(
+                            texts(value)
+                        )
+    return by_place
 
 
 def places_of(secret: str, folder: Path) -> list[object]:

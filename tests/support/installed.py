@@ -103,7 +103,7 @@ class Installation:
 @contextmanager
 def installation(folder: Path, **variables: str) -> Iterator[Installation]:
     """Start one below `folder`, with an embedded MongoDB unless MONGODB_URI is given. Nothing
-    starts by itself.
+    starts on its own.
     """
     quiet = folder / "automation.yaml"
     quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from agent_assets.engines.contracts import Answer, Program
+from agent_assets.engines.contracts import Program, ProgramMessage
 from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.launcher import EngineResult, run_program
@@ -22,7 +22,7 @@ ROOMY = EngineLimits(seconds=120, memory_bytes=2**33)
 SUPPORT = Path(__file__).resolve().parent  # the test programs are the package `programs` in it
 
 P = TypeVar("P")
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=ProgramMessage)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class CountsParams:
 
 
 @dataclass(frozen=True)
-class CountsResult(Answer):
+class CountsResult(ProgramMessage):
     padding: str
     sum: int
 
@@ -50,7 +50,7 @@ class HangsParams:
 
 
 @dataclass(frozen=True)
-class NoResult(Answer):
+class NoResult(ProgramMessage):
     pass
 
 
@@ -96,7 +96,7 @@ def read_pids(path: Path) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
+    """Whether a process exists and is not a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):

@@ -23,23 +23,23 @@ def teach(request: dict[str, Any]) -> Reply:
         return says(f"Twice {number} is {last['content']}.")
     if "forget" in last["content"]:
         return calls(("forget", {"number": 5}))
-    found = re.search(r"twice (\d+)", last["content"])
-    if found is None:
+    match = re.search(r"twice (\d+)", last["content"])
+    if match is None:
         return says("I cannot look that up.")
     return calls(
-        ("double", {"number": int(found.group(1))}),
+        ("double", {"number": int(match.group(1))}),
         text="Let me see." if "7" in last["content"] else None,
     )
 
 
-def questions(asked: str) -> Reply:
+def questions(prompt: str) -> Reply:
     """As many questions as are wanted."""
-    count = int(re.search(r"Write (\d+)", asked).group(1))  # type: ignore[union-attr]
-    if "`double`" in asked:
+    count = int(re.search(r"Write (\d+)", prompt).group(1))  # type: ignore[union-attr]
+    if "`double`" in prompt:
         texts = [(f"What is twice {number}?", ["double"]) for number in range(1, count + 1)]
-    elif "`forget`" in asked:
+    elif "`forget`" in prompt:
         texts = [(f"Please forget {number}.", ["forget"]) for number in range(1, 6)]
-    elif "none of these tools" in asked:
+    elif "none of these tools" in prompt:
         texts = [("Who painted that?", []), ("Which bus is late?", []), ("How tall is Anna?", [])]
     else:
         texts = [("What is twice 1000, and forget it?", ["double", "forget"])]

@@ -63,7 +63,7 @@ def build(
     """Rows from given questions, or from those that the model asks."""
     for name in ("questions", "rows"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    wordings = WORDINGS if memories else None
+    templates_file = WORDINGS if memories else None
     config = QuestionsConfig.model_validate(asked or {})
 
     async def run() -> JsonObject:
@@ -79,14 +79,14 @@ def build(
                     client,
                     tools=toolbox.tools,
                     config=config,
-                    wordings=wordings,
+                    templates_file=templates_file,
                     material=Material(),
                 )
             make_questions(
                 folder / "questions",
                 tools=toolbox.tools,
                 config=config,
-                wordings=wordings,
+                templates_file=templates_file,
                 llm_questions=found,
                 questionnaire=questionnaire,
             )
@@ -98,7 +98,7 @@ def build(
                 memories_folder=memories,
                 config=RowsConfig.model_validate({"max_turns": 3, **rows}),
                 system_prompt=None,
-                wordings=wordings,
+                templates_file=templates_file,
                 llm=LlmTeaching(client, Journal(folder / "journal.jsonl")),
             )
 

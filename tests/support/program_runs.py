@@ -37,7 +37,7 @@ def call(program: str, params: dict[str, Any], crash_at_step: int = 0) -> dict[s
         if program == "base_model":
             return base_model.prepare(decode(BaseModelParams, params, program=program), report)
         if program == "swift_sft":
-            return swift_sft.train(decode(SftParams, params, program=program), report)
+            return swift_sft.train_sft(decode(SftParams, params, program=program), report)
         return swift_merge.merge(decode(MergeParams, params, program=program), report)
 
     try:
@@ -68,7 +68,7 @@ def render(
     )
     template.set_mode("train")
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
-    found = []
+    renderings = []
     for row, chat in zip(rows, chats, strict=True):
         encoded = template.encode(row)
         served = tokenizer.apply_chat_template(chat["messages"], tools=chat.get("tools"))[
@@ -82,7 +82,7 @@ def render(
             )
             if label != -100 and scale == 2.0
         ]
-        found.append(
+        renderings.append(
             {
                 "same": encoded["input_ids"] == served,
                 "ids": encoded["input_ids"],
@@ -93,7 +93,7 @@ def render(
                 "doubled": tokenizer.decode(doubled),
             }
         )
-    return found
+    return renderings
 
 
 def in_bfloat16(model_dir: str, out_dir: str) -> None:
@@ -182,21 +182,21 @@ def policy_gradients(model_dir: str) -> dict[str, Any]:
         return _gradients(model), totals
 
     prompt = torch.randint(0, 49152, (500,)).tolist()  # two blocks of keys
-    one = rollout(
+    first = rollout(
         [*prompt, 1, 2, 3, 4, 5, 6], [[500, 502], [504, 506]], 0.5
     )  # a tool's result between two turns
     two = rollout([*prompt, *range(10, 460)], [[500, 950]], -0.7)
     other = rollout([7, 8, 9], [[2, 3]], 0.2)
-    alone, _ = run([one], [two], [other])
-    together, counted = run([one, two, other])
+    alone, _ = run([first], [two], [other])
+    together, counted = run([first, two, other])
     short = [*prompt[:20], 1, 2]
-    guided, seen = run([rollout(short, [[20, 22]], 0.5, at_20=-1.0, at_21=0.0)])
+    guided, counts = run([rollout(short, [[20, 22]], 0.5, at_20=-1.0, at_21=0.0)])
     free, _ = run([rollout(short, [[20, 21]], 0.5)])
     return {
         "shared": _differences(together, alone),
         "forwarded": counted.forwarded,
         "guided": _differences(guided, free),
-        "guided_fraction": seen.guided / seen.tokens,
+        "guided_fraction": counts.guided / counts.tokens,
     }
 
 

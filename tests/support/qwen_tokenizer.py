@@ -101,11 +101,11 @@ def _halves(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
     """
     parts = [token[place : place + 1] for place in range(len(token))]
     while len(parts) > 2:
-        pairs = [ranks.get(one + other, len(ranks)) for one, other in itertools.pairwise(parts)]
+        pairs = [ranks.get(left + other, len(ranks)) for left, other in itertools.pairwise(parts)]
         first = pairs.index(min(pairs))
         parts[first : first + 2] = [parts[first] + parts[first + 1]]
-    one, other = parts
-    return one, other
+    left, other = parts
+    return left, other
 
 
 def _byte_letters() -> dict[int, str]:

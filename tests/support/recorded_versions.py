@@ -39,14 +39,14 @@ class Made:
 
 def made_in(pipeline: Path, stages: tuple[str, ...]) -> dict[str, Made]:
     """Of a pipeline's folder in a store, in which every stage was made once."""
-    found = {}
+    by_stage = {}
     for stage in stages:
         (path,) = (pipeline / stage).rglob("manifest.json")
         manifest = Manifest.model_validate_json(path.read_bytes())
-        found[stage] = Made(
+        by_stage[stage] = Made(
             manifest.code_version, tuple(manifest.inputs), _content(path.parent, manifest)
         )
-    return found
+    return by_stage
 
 
 def _content(folder: Path, manifest: Manifest) -> dict[str, Any]:
@@ -115,15 +115,15 @@ def _tensors(path: Path) -> str:
     )
 
 
-def check_recorded(pipeline: str, made: Mapping[str, Made], file: Path = FILE) -> None:
+def check_recorded(pipeline: str, results: Mapping[str, Made], file: Path = FILE) -> None:
     """Fail where a stage makes something else than recorded, and say whose `code_version` has to be
     raised.
     """
     recorded = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if os.environ.get(RECORD):
         now = {
-            stage: {"code_version": one.code_version, "made": one.content}
-            for stage, one in made.items()
+            stage: {"code_version": result.code_version, "made": result.content}
+            for stage, result in results.items()
         }
         text = json.dumps(recorded | {pipeline: now}, indent=1, sort_keys=True)
         file.write_text(text + "\n", encoding="utf-8")
@@ -132,24 +132,31 @@ def check_recorded(pipeline: str, made: Mapping[str, Made], file: Path = FILE) -
     known = recorded.get(pipeline, {})
     changed = {
         stage
-        for stage, one in made.items()
-        if stage not in known or not _same(one.content, known[stage])
+        for stage, result in results.items()
+        if stage not in known or not _same(result.content, known[stage])
     }
-    for stage, one in made.items():
-        if changed & _ancestors(stage, made):
+    for stage, result in results.items():
+        if changed & _ancestors(stage, results):
             continue  # it was given something else
-        if stage in changed and stage in known and one.code_version == known[stage]["code_version"]:
+        if (
+            stage in changed
+            and stage in known
+            and result.code_version == known[stage]["code_version"]
+        ):
             what = sorted(
-                key for key, value in one.content.items() if value != known[stage]["made"].get(key)
+                key
+                for key, value in result.content.items()
+                if value != known[stage]["made"].get(key)
             )
             problems.append(
                 f"{stage} makes something else ({', '.join(what)}) under code_version "
-                f"{one.code_version}: raise "
+                f"{result.code_version}: raise "
                 f"code_version of the stage {stage} if that is meant, and record anew"
             )
-        elif stage in changed or one.code_version != known[stage]["code_version"]:
+        elif stage in changed or result.code_version != known[stage]["code_version"]:
             problems.append(
-                f"{stage} has code_version {one.code_version}, which is not recorded: record anew"
+                f"{stage} has code_version {result.code_version}, which is not recorded: "
+                "record anew"
             )
     if problems:
         pytest.fail(
@@ -172,12 +179,12 @@ def _close(value: Any, other: Any) -> bool:
     return bool(value == other)
 
 
-def _ancestors(stage: str, made: Mapping[str, Made]) -> set[str]:
-    found: set[str] = set()
-    waiting = [name for name in made[stage].inputs if name in made]
+def _ancestors(stage: str, results: Mapping[str, Made]) -> set[str]:
+    ancestors: set[str] = set()
+    waiting = [name for name in results[stage].inputs if name in results]
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += [parent for parent in made[name].inputs if parent in made]
-    return found
+        if name not in ancestors:
+            ancestors.add(name)
+            waiting += [parent for parent in results[name].inputs if parent in results]
+    return ancestors

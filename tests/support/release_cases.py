@@ -64,10 +64,10 @@ def add_release(
     **changes: Any,
 ) -> Artifact:
     """Commit a release artifact; it is not released yet."""
-    made = candidate(changes.pop("name", f"ada-{version[:8]}"), parts=parts or {}, **changes)
-    key = release_key(made.pipeline, made.partition)
+    content = candidate(changes.pop("name", f"ada-{version[:8]}"), parts=parts or {}, **changes)
+    key = release_key(content.pipeline, content.partition)
     files: dict[str, str | bytes] = {
-        CANDIDATE_FILE: made.model_dump_json(),
+        CANDIDATE_FILE: content.model_dump_json(),
         ITEMS_FILE: json.dumps(items or item_scores(10, 0.0, 1.0)),
     }
     checks = [CheckEntry(name="candidate_complete", passed=True)]
@@ -76,7 +76,7 @@ def add_release(
         key,
         version,
         files,
-        summary={"adapter_bytes": 1234, "name": made.name},
+        summary={"adapter_bytes": 1234, "name": content.name},
         checks=checks,
     )
 

@@ -43,28 +43,34 @@ def add_agent(
     elder: str,
     number: int,
     *,
-    told: str = "",
+    memory: str = "",
     adapter: Path | None = None,
     base: Path | None = None,
     trained_on: str | None = None,
 ) -> str:
     """Release an agent; returns its content name. Without folders the weights are a few bytes."""
     base_key = ArtifactKey(PIPELINE, "base_model")
-    made = store.find(base_key, BASE) or add_artifact(store, base_key, BASE, _files(base))
+    base_artifact = store.find(base_key, BASE) or add_artifact(store, base_key, BASE, _files(base))
     name = f"{elder}-{number:08x}"
     version = f"{number:08x}" + "0" * 24
-    inputs = {"base_model": trained_on or made.manifest.data_version}
+    inputs = {"base_model": trained_on or base_artifact.manifest.data_version}
     weights = add_artifact(
         store, ArtifactKey(PIPELINE, "sft_adapter", elder), version, _files(adapter), inputs=inputs
     )
-    memories = _add_memories(store, elder, version, told or f"I am {elder}.")
+    memories = _add_memories(store, elder, version, memory or f"I am {elder}.")
     rows = add_artifact(
         store, ArtifactKey(PIPELINE, "train_jsonl", elder), version, {"train.jsonl": "{}\n"}
     )
     merged = add_artifact(
         store, ArtifactKey(PIPELINE, "merged_model", elder), version, dict(MERGED)
     )
-    roles = {"base": made, "adapter": weights, "merged": merged, "memories": memories, "rows": rows}
+    roles = {
+        "base": base_artifact,
+        "adapter": weights,
+        "merged": merged,
+        "memories": memories,
+        "rows": rows,
+    }
     parts = {role: Part.of(artifact) for role, artifact in roles.items()}
     release(
         store, version, parts=parts, name=name, partition=elder, system_prompt=f"You are {elder}."
@@ -72,7 +78,7 @@ def add_agent(
     return name
 
 
-def correct_memory(store: ArtifactStore, elder: str, version: str, told: str) -> None:
+def correct_memory(store: ArtifactStore, elder: str, version: str, memory: str) -> None:
     """Release an agent again: with another memory, and the adapter it has."""
     agent = (PIPELINE, elder)
     entry = current_entry(store, agent)
@@ -80,7 +86,7 @@ def correct_memory(store: ArtifactStore, elder: str, version: str, told: str) ->
     before = store.find(release_key(*agent), entry.version)
     assert before is not None
     parts = read_candidate(before.path).parts | {
-        "memories": Part.of(_add_memories(store, elder, version, told))
+        "memories": Part.of(_add_memories(store, elder, version, memory))
     }
     system_prompt = f"You are {elder}."
     release(
@@ -94,11 +100,11 @@ def correct_memory(store: ArtifactStore, elder: str, version: str, told: str) ->
     )
 
 
-def _add_memories(store: ArtifactStore, elder: str, version: str, told: str) -> Artifact:
+def _add_memories(store: ArtifactStore, elder: str, version: str, memory: str) -> Artifact:
     key = ArtifactKey(PIPELINE, "elder_memories", elder)
     with store.staging(key, version) as folder:
         write_memories(
-            folder, ElderProfile(elder, elder), [Memory("m1", "What did you sell?", told)]
+            folder, ElderProfile(elder, elder), [Memory("m1", "What did you sell?", memory)]
         )
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
     return add_artifact(store, key, version, dict(files), summary={"memories": 1})
@@ -118,7 +124,7 @@ class ScriptedModel:
     always: str = "Yes."  # what it answers when the queue is empty
     requests: list[dict[str, Any]] = field(default_factory=list)
     adapters: list[tuple[str, str]] = field(default_factory=list)
-    held: set[str] = field(
+    loaded: set[str] = field(
         default_factory=set
     )  # adapters; empty it and the server has been restarted
     loads_slowly: threading.Event | None = None  # a load is finished when it is set
@@ -139,19 +145,19 @@ class ScriptedModel:
 
     def change(self, action: str, name: str) -> int:
         """Load or unload an adapter; as vLLM does, no name twice."""
-        if (action == "load") == (name in self.held):
+        if (action == "load") == (name in self.loaded):
             return 400 if action == "load" else 404
         self.adapters.append((action, name))
         if action == "load":
             if self.loads_slowly is not None:
                 self.loads_slowly.wait(60)
-            self.held.add(name)
+            self.loaded.add(name)
         else:
-            self.held.remove(name)
+            self.loaded.remove(name)
         return 200
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        if body["model"] not in self.held:
+        if body["model"] not in self.loaded:
             return 404, {
                 "error": {"message": f"The model `{body['model']}` does not exist.", "code": 404}
             }
@@ -184,7 +190,7 @@ def scripted_model() -> Iterator[ScriptedModel]:
 
     class Handler(LocalHandler):
         def do_GET(self) -> None:
-            self.reply(200, {"data": [{"id": name} for name in ["base", *sorted(model.held)]]})
+            self.reply(200, {"data": [{"id": name} for name in ["base", *sorted(model.loaded)]]})
 
         def do_POST(self) -> None:
             body = json.loads(self.body())

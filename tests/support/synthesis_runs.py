@@ -51,43 +51,45 @@ def make(
     folder: Path,
     servers: McpConfig,
     *,
-    wordings: Path | None,
+    templates_file: Path | None,
     memories: Path | None = None,
     questions: dict[str, Any] | None = None,
     rows: dict[str, Any] | None = None,
     teacher: ChatModel | None = None,
 ) -> Made:
     """Questions and rows in `folder`."""
-    asked, made = folder / "questions", folder / "rows"
-    asked.mkdir(parents=True)
-    made.mkdir()
+    questions_folder, rows_folder = folder / "questions", folder / "rows"
+    questions_folder.mkdir(parents=True)
+    rows_folder.mkdir()
 
     async def run() -> tuple[JsonObject, list[ToolSchema]]:
         async with open_toolbox(servers) as toolbox:
             config = QuestionsConfig.model_validate({**SMALL, **(questions or {})})
-            make_questions(asked, tools=toolbox.tools, config=config, wordings=wordings)
+            make_questions(
+                questions_folder, tools=toolbox.tools, config=config, templates_file=templates_file
+            )
             summary = await make_rows(
-                made,
-                questions_folder=asked,
+                rows_folder,
+                questions_folder=questions_folder,
                 tools=toolbox.tools,
                 toolbox=toolbox,
                 memories_folder=memories,
                 config=RowsConfig.model_validate(rows or {}),
                 system_prompt=None if memories else "Use the tools.",
-                wordings=wordings,
+                templates_file=templates_file,
                 teacher=teacher,
             )
             return summary, toolbox.tools
 
     summary, tools = asyncio.run(run())
-    coverage = json.loads((made / "coverage.json").read_text("utf-8"))
+    coverage = json.loads((rows_folder / "coverage.json").read_text("utf-8"))
     return Made(
-        made,
+        rows_folder,
         summary,
         tools,
-        read_lines(made / "train.jsonl"),
-        read_items(made / "heldout.jsonl"),
-        read_lines(made / "rejects.jsonl"),
+        read_lines(rows_folder / "train.jsonl"),
+        read_items(rows_folder / "heldout.jsonl"),
+        read_lines(rows_folder / "rejects.jsonl"),
         coverage,
     )
 
@@ -99,13 +101,13 @@ def elder_folder(folder: Path, profile: ElderProfile, memories: list[Memory]) ->
     return folder
 
 
-def conversations(made: Made) -> list[Conversation]:
+def conversations(rows: Made) -> list[Conversation]:
     """Every training row, read back and valid."""
-    found = [from_swift(row) for row in made.rows]
-    assert found
-    for conversation in found:
+    parsed = [from_swift(row) for row in rows.rows]
+    assert parsed
+    for conversation in parsed:
         assert validate_conversation(conversation, max_chars=100_000) == []
-    return found
+    return parsed
 
 
 def read_lines(path: Path) -> list[JsonObject]:

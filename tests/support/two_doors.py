@@ -21,7 +21,7 @@ from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.rl.backends.engine import EngineBackend
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.scenarios import Scenario
-from agent_assets.rl.train_loop import Outcome, learn
+from agent_assets.rl.train_loop import TrainingOutcome, learn
 from support.tiny_model import make_neutral_adapter, make_tool_model
 
 TOOLS = tuple(
@@ -54,7 +54,7 @@ class Doors:
 
 
 def conversations() -> list[dict[str, Any]]:
-    found = []
+    chats = []
     for tool in TOOLS:
         call = {
             "id": "call_1",
@@ -67,8 +67,8 @@ def conversations() -> list[dict[str, Any]]:
             {"role": "tool", "content": "open", "tool_call_id": "call_1"},
             {"role": "assistant", "content": ANSWER},
         ]
-        found.append({"messages": messages, "tools": openai_tools(TOOLS)})
-    return found
+        chats.append({"messages": messages, "tools": openai_tools(TOOLS)})
+    return chats
 
 
 def models(folder: Path, env: EngineEnv) -> tuple[Path, Path]:
@@ -101,7 +101,7 @@ def train(
     scenarios: tuple[Scenario, ...] = (scenario(),),
     env: str = "cpu",
     lease: GpuLease | None = None,
-) -> Outcome:
+) -> TrainingOutcome:
     backend = EngineBackend(
         path=work / "art",
         model_dir=model,
@@ -110,7 +110,7 @@ def train(
         context=EngineContext(find_engine_env(env), lease, LIMITS, work / "logs", work / "failed"),
     )
 
-    async def run() -> Outcome:
+    async def run() -> TrainingOutcome:
         try:
             return await learn(
                 backend,

@@ -1,4 +1,4 @@
-"""What happens by itself, as the UI shows it; and the stock backfill dialog over several elders."""
+"""Automation as the UI shows it, and the stock backfill dialog over several elders."""
 
 import time
 from pathlib import Path

@@ -78,11 +78,13 @@ def test_a_page_of_another_origin_changes_and_reads_nothing(
     expect(page.get_by_role("link", name="Catalog")).to_be_visible()
     with LocalServer(Handler).running() as server:
         page.goto(server.url.replace("127.0.0.1", name))
-        found = page.evaluate("attack()")
+        outcomes = page.evaluate("attack()")
     opaque = {"get without reading", "text"}  # sent, refused, and the page cannot even see that
-    assert {one: found.pop(one) for one in opaque} == dict.fromkeys(opaque, "opaque")
-    assert found.pop("frame") == "closed"
-    assert set(found.values()) == {"failed"} and len(found) == 7, found
+    assert {name_of_try: outcomes.pop(name_of_try) for name_of_try in opaque} == dict.fromkeys(
+        opaque, "opaque"
+    )
+    assert outcomes.pop("frame") == "closed"
+    assert set(outcomes.values()) == {"failed"} and len(outcomes) == 7, outcomes
     assert list(up.instance.get_dynamic_partitions("elders")) == ["shen-fu"]
     assert up.instance.get_latest_materialization_event(_key("energy_expert", "release")) is None
 
@@ -124,8 +126,8 @@ def test_the_stock_ui_launches_and_follows_a_run_through_the_guard(
 
 
 def test_one_log_in_for_the_ui_and_the_api(up: Installation, page: Page) -> None:
-    made = up.tokens()
-    admin, reader = made.create("admin"), made.create("read")
+    token_store = up.tokens()
+    admin, reader = token_store.create("admin"), token_store.create("read")
     base = f"http://127.0.0.1:{up.ui}"
     wait_for(lambda: page.request.get(f"{base}/server_info").status == 401, 30)
     page.goto(f"{base}/assets/elder_companion/elder_memories?view=partitions")
@@ -160,18 +162,18 @@ def test_one_log_in_for_the_ui_and_the_api(up: Installation, page: Page) -> None
     expect(page).to_have_url(f"{base}/runs")
     page.goto(f"{base}/assets/elder_companion/elder_memories?view=partitions")
     expect(page.get_by_role("button", name=re.compile("Materialize")).first).to_be_enabled()
-    made.revoke(admin.split("_")[1])
+    token_store.revoke(admin.split("_")[1])
     wait_for(lambda: page.request.get(f"{base}/server_info").status == 401, 30)
-    made.close()
+    token_store.close()
 
 
 def test_a_link_of_another_site_leads_to_the_page_for_who_is_logged_in(
     up: Installation, page: Page
 ) -> None:
     """The cookie is not sent with the first request after such a link (SameSite)."""
-    made = up.tokens()
-    admin, base = made.create("admin"), f"http://127.0.0.1:{up.ui}"
-    made.close()
+    token_store = up.tokens()
+    admin, base = token_store.create("admin"), f"http://127.0.0.1:{up.ui}"
+    token_store.close()
     page.goto(f"{base}/login")
     page.get_by_label("Token").fill(admin)
     page.keyboard.press("Enter")

@@ -18,8 +18,8 @@ def mode(path: Path) -> int:
 def test_many_who_ask_at_once_get_one_secret(tmp_path: Path) -> None:
     path = tmp_path / "secrets" / "key"
     with ThreadPoolExecutor(16) as pool:
-        found = set(pool.map(lambda _: secret_file(path), range(64)))
-    assert len(found) == 1 and len(found.pop()) == 64
+        secrets_read = set(pool.map(lambda _: secret_file(path), range(64)))
+    assert len(secrets_read) == 1 and len(secrets_read.pop()) == 64
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
     assert [entry.name for entry in path.parent.iterdir()] == ["key"]
 
@@ -86,9 +86,9 @@ def test_an_open_home_is_closed_and_told(tmp_path: Path) -> None:
         path.chmod(permissions)
     (home / "store").chmod(0o700)
     before = mode(target)
-    found = {exposure.path: exposure.mode for exposure in close_home(home)}
-    assert found == {home: 0o755, history: 0o750, history / "runs.db": 0o644}
-    assert [mode(path) for path in found] == [0o700, 0o700, 0o600]
+    modes = {exposure.path: exposure.mode for exposure in close_home(home)}
+    assert modes == {home: 0o755, history: 0o750, history / "runs.db": 0o644}
+    assert [mode(path) for path in modes] == [0o700, 0o700, 0o600]
     assert mode(target) == before  # a link leads out of the home
     assert exposures(home) == [] == close_home(home)
     assert exposures(tmp_path / "absent") == []

@@ -193,14 +193,14 @@ def users_of(library: str) -> set[str]:
 
 def reached(starts: Iterable[str]) -> set[str]:
     """Our modules that are loaded with these."""
-    seen: set[str] = set()
+    loaded: set[str] = set()
     waiting = set(starts)
     while waiting:
         module = waiting.pop()
-        seen.add(module)
+        loaded.add(module)
         packages = {module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)}
-        waiting |= (IMPORTS[module] | packages) - seen
-    return seen
+        waiting |= (IMPORTS[module] | packages) - loaded
+    return loaded
 
 
 def test_every_room_is_in_the_table() -> None:
@@ -277,7 +277,7 @@ def test_engine_programs_import_only_what_their_environment_has() -> None:
         assert rooms <= PROGRAMS_MAY_IMPORT, (module, rooms - PROGRAMS_MAY_IMPORT)
     loaded = reached(programs)
     assert {
-        module: found for module in loaded if (found := libraries(module) & NOT_IN_ENGINES)
+        module: heavy for module in loaded if (heavy := libraries(module) & NOT_IN_ENGINES)
     } == {}
     for module in loaded - programs:
         assert libraries(module, when_loaded=True) <= sys.stdlib_module_names, (

@@ -1,6 +1,6 @@
 """The device of one run: taken by its first stage that needs it, given back after the last.
 
-If every stage took the device by itself, a run would queue again behind all others for its merge
+If every stage took the device on its own, a run would queue again behind all others for its merge
 and its report, and a backfill of a hundred elders would release nobody until its end.
 """
 

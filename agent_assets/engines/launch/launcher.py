@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import dagster as dg
 
 from agent_assets.engines.codec import encode
-from agent_assets.engines.contracts import Answer, Facts, Program
+from agent_assets.engines.contracts import Facts, Program, ProgramMessage
 from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.dagster_messages import DagsterMessages
@@ -24,7 +24,7 @@ from agent_assets.errors import EngineFailed, StoreFull
 from agent_assets.settings import REPOSITORY
 
 P = TypeVar("P")
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=ProgramMessage)
 LOG_FILE = "engine.log"
 
 

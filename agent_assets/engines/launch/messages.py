@@ -25,9 +25,9 @@ from dagster_pipes import (
 )
 
 from agent_assets.engines.codec import decode
-from agent_assets.engines.contracts import Answer, ReportedError
+from agent_assets.engines.contracts import ProgramMessage, ReportedError
 
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=ProgramMessage)
 _CUSTOM = "report_custom_message"
 
 

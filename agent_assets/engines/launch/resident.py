@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.engines.codec import encode
-from agent_assets.engines.contracts import Answer, Program
+from agent_assets.engines.contracts import Program, ProgramMessage
 from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.messages import Messages, pipes_environment
@@ -23,8 +23,8 @@ from agent_assets.engines.rl_contracts import (
 )
 
 P = TypeVar("P")
-A = TypeVar("A", bound=Answer)
-R = TypeVar("R", bound=Answer)
+A = TypeVar("A", bound=ProgramMessage)
+R = TypeVar("R", bound=ProgramMessage)
 
 
 class ResidentProgram(Generic[P, R]):

@@ -17,17 +17,17 @@ from agent_assets.engines.contracts import (
     WeightsLoaded,
 )
 from agent_assets.engines.programs.runtime import (
-    Report,
+    ReportMessage,
     facts,
-    progress,
-    run_program,
+    report_progress,
+    run_under_pipes,
     sha256_file,
     weights_sha256,
 )
 from agent_assets.errors import BaseModelError
 
 
-def prepare(params: BaseModelParams, report: Report) -> BaseModelResult:
+def prepare(params: BaseModelParams, report: ReportMessage) -> BaseModelResult:
     """Make the base model folder. The same source gives the same bytes.
 
     Raises:
@@ -38,17 +38,17 @@ def prepare(params: BaseModelParams, report: Report) -> BaseModelResult:
     template = chat_template(params.chat_template)
     out_dir.mkdir(parents=True, exist_ok=True)
     from_package = source.startswith(PACKAGE_PREFIX)
-    progress(report, "hash", total_steps=3)
+    report_progress(report, "hash", total_steps=3)
     weights = (
         find_gguf(source.removeprefix(PACKAGE_PREFIX)) if from_package else find_model(Path(source))
     )
     digest = sha256_file(weights) if from_package else weights_sha256(weights)
     _check_hash(source, digest, params.sha256)
-    progress(report, "convert" if from_package else "copy", step=1, total_steps=3)
+    report_progress(report, "convert" if from_package else "copy", step=1, total_steps=3)
     loaded = _convert_gguf(weights, out_dir) if from_package else _copy_model(weights, out_dir)
-    progress(report, "tokenizer", step=2, total_steps=3)
+    report_progress(report, "tokenizer", step=2, total_steps=3)
     _save_tokenizer(weights, out_dir, template, from_package=from_package)
-    progress(report, "done", step=3, total_steps=3)
+    report_progress(report, "done", step=3, total_steps=3)
     return BaseModelResult(
         parameters=loaded.parameters,
         files=sorted(path.name for path in out_dir.iterdir() if path.is_file()),
@@ -210,4 +210,4 @@ def _save_tokenizer(weights: Path, out_dir: Path, template: str, *, from_package
 
 
 if __name__ == "__main__":
-    run_program(BASE_MODEL, prepare)
+    run_under_pipes(BASE_MODEL, prepare)

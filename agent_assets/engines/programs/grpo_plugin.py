@@ -47,7 +47,7 @@ def settings() -> RolloutSettings:
     return decode_text(RolloutSettings, os.environ[ROLLOUT_SETTINGS], program=NAME)
 
 
-async def ask(request: RolloutRequest, reply: type[R]) -> R:
+async def ask_rollout_service(request: RolloutRequest, reply: type[R]) -> R:
     """The answer to one request.
 
     Raises:
@@ -68,7 +68,7 @@ async def ask(request: RolloutRequest, reply: type[R]) -> R:
 
 
 class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
-    """After each sampled turn the agent loop executes its calls; their results stand before the
+    """After each sampled turn the agent loop executes its calls; their results come before the
     next turn.
     """
 
@@ -83,7 +83,7 @@ class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
 
     async def on_trajectory_start(self, requests: Sequence["RolloutInferRequest"]) -> None:
         """Rollouts begin."""
-        await ask(BeginRequest(), BeginReply)
+        await ask_rollout_service(BeginRequest(), BeginReply)
 
     async def on_turn_end(
         self,
@@ -99,7 +99,7 @@ class McpScheduler(MultiTurnScheduler):  # type: ignore[misc]
             tokens=len(response_choice.token_ids or ()),
             cut=response_choice.finish_reason == "length",
         )
-        reply = await ask(turn, TurnReply)
+        reply = await ask_rollout_service(turn, TurnReply)
         infos = {"rollout": infer_request.uuid}
         if reply.done or not self._fits(infer_request, reply.messages):
             return {"done": True, "rollout_infos": infos}
@@ -171,7 +171,7 @@ class VerifiableReward(AsyncORM):  # type: ignore[misc]
         """Score all rollouts of a step, group by group."""
         rollouts = [infos["rollout"] for infos in rollout_infos]
         step = int(trainer_state.global_step) + 1
-        return (await ask(ScoreRequest(step, rollouts), ScoreReply)).rewards
+        return (await ask_rollout_service(ScoreRequest(step, rollouts), ScoreReply)).rewards
 
 
 # The rollout server's workers are started by spawn: of ours they import this file alone.

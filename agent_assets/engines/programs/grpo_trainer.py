@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.programs import grpo_plugin
-from agent_assets.engines.programs.grpo_plugin import NAME, ask
+from agent_assets.engines.programs.grpo_plugin import NAME, ask_rollout_service
 from agent_assets.engines.programs.swift_arguments import common_arguments
 from agent_assets.engines.rl_contracts import GrpoParams, TrainedReply, TrainedRequest
 from agent_assets.errors import EngineFailed, TrainingDataError
@@ -153,7 +153,7 @@ class StepTrainer(GRPOTrainer):  # type: ignore[misc]
             if "probability tensor contains" not in str(error):
                 raise
             raise broken(
-                "The probabilities of the next token are no numbers", self.state.global_step
+                "The probabilities of the next token are NaN or infinite", self.state.global_step
             ) from error
 
 
@@ -194,7 +194,9 @@ class StepReporter(TrainerCallback):  # type: ignore[misc]
         **kwargs: object,
     ) -> None:
         """The step is done."""
-        reply = asyncio.run(ask(TrainedRequest(state.global_step, self.metrics), TrainedReply))
+        reply = asyncio.run(
+            ask_rollout_service(TrainedRequest(state.global_step, self.metrics), TrainedReply)
+        )
         if reply.stop:
             control.should_training_stop = True
 

@@ -196,7 +196,7 @@ def token_weight(params: TrainerParams, rollouts: int, rollout_tokens: int) -> f
 def log_probabilities(
     model: "PeftModel", ids: torch.Tensor, positions: Sequence[int], shared: _Prompt | None = None
 ) -> torch.Tensor:
-    """Log-probability (float32) of the token at each position given what stands before it; shape
+    """Log-probability (float32) of the token at each position given what comes before it; shape
     (positions,).
 
     Args:

@@ -174,7 +174,7 @@ class Learner:
         return reference
 
 
-def serve(params: TrainerParams, say: Say) -> None:
+def serve_requests(params: TrainerParams, say: Say) -> None:
     """Answer requests until the caller ends this process."""
     learner = Learner(params)
     facts_now = facts("torch", "transformers", "peft")
@@ -195,4 +195,4 @@ def serve(params: TrainerParams, say: Say) -> None:
 
 
 if __name__ == "__main__":
-    run_resident(RL_TRAINER, serve)
+    run_resident(RL_TRAINER, serve_requests)

@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.engines.codec import decode, encode
-from agent_assets.engines.contracts import Answer, Program, ReportedError, WeightsLoaded
+from agent_assets.engines.contracts import Program, ProgramMessage, ReportedError, WeightsLoaded
 from agent_assets.errors import AgentAssetsError, BaseModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 P = TypeVar("P")
-A = TypeVar("A", bound=Answer)
-Report = Callable[[dict[str, object]], None]
-Say = Callable[[Answer], None]
+A = TypeVar("A", bound=ProgramMessage)
+ReportMessage = Callable[[dict[str, object]], None]
+Say = Callable[[ProgramMessage], None]
 
-# Set before the libraries are imported: a log is no terminal.
+# Set before the libraries are imported: a log is not a terminal.
 ENVIRONMENT = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "warning"}
 
 
-def run_program(program: Program[P, A], core: Callable[[P, Report], A]) -> None:
+def run_under_pipes(program: Program[P, A], core: Callable[[P, ReportMessage], A]) -> None:
     """Run `core` under Dagster Pipes: parameters in, progress and the result out as custom
     messages.
     """
@@ -45,7 +45,7 @@ def run_resident(program: Program[P, A], core: Callable[[P, Say], None]) -> None
 
 
 @contextmanager
-def _pipes(program: Program[P, A]) -> Iterator[tuple[P, Report, Say]]:
+def _pipes(program: Program[P, A]) -> Iterator[tuple[P, ReportMessage, Say]]:
     """Parameters, and two ways to speak. An error that a user can act on is also said, then leaves
     like every other.
     """
@@ -54,7 +54,7 @@ def _pipes(program: Program[P, A]) -> Iterator[tuple[P, Report, Say]]:
     prepare_environment()
     with open_dagster_pipes() as pipes:
 
-        def say(answer: Answer) -> None:
+        def say(answer: ProgramMessage) -> None:
             pipes.report_custom_message({"kind": answer.kind, **encode(answer)})
 
         try:
@@ -74,7 +74,7 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def progress(report: Report, stage: str, **fields: float | None) -> None:
+def report_progress(report: ReportMessage, stage: str, **fields: float | None) -> None:
     """Report one step of live progress."""
     known = {"step": 0, "total_steps": 0, "loss": None, "tokens": None, "eta_seconds": None}
     report({"kind": "progress", "stage": stage, **known, **fields})

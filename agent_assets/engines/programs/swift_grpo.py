@@ -22,7 +22,7 @@ from agent_assets.engines.programs.swift_template import check_template, registe
 from agent_assets.engines.rl_contracts import SWIFT_GRPO, GrpoParams, GrpoReady, GrpoResult
 
 
-def train(params: GrpoParams, say: Say) -> None:
+def train_grpo(params: GrpoParams, say: Say) -> None:
     """Train, and leave the adapter in `out_dir`.
 
     Raises:
@@ -54,4 +54,4 @@ def train(params: GrpoParams, say: Say) -> None:
 
 
 if __name__ == "__main__":
-    run_resident(SWIFT_GRPO, train)
+    run_resident(SWIFT_GRPO, train_grpo)

@@ -24,11 +24,11 @@ from agent_assets.engines.contracts import (
     Parity,
 )
 from agent_assets.engines.programs.runtime import (
-    Report,
+    ReportMessage,
     facts,
     loaded_weights,
-    progress,
-    run_program,
+    report_progress,
+    run_under_pipes,
 )
 from agent_assets.engines.programs.swift_sft import BASE_PREFIX
 from agent_assets.engines.programs.swift_template import check_template
@@ -57,7 +57,7 @@ PROMPTS: tuple[list[dict[str, str]], ...] = (
 GREEDY_TOKENS = 16
 
 
-def merge(params: MergeParams, report: Report) -> MergeResult:
+def merge(params: MergeParams, report: ReportMessage) -> MergeResult:
     """Merge and prove.
 
     Raises:
@@ -70,7 +70,7 @@ def merge(params: MergeParams, report: Report) -> MergeResult:
     model_dir, adapter_dir, out_dir = params.model_dir, params.adapter_dir, params.out_dir
     started = time.monotonic()
     check_template(model_dir)
-    progress(report, "load", total_steps=4)
+    report_progress(report, "load", total_steps=4)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(str(model_dir))
     base = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype="auto")
@@ -81,11 +81,11 @@ def merge(params: MergeParams, report: Report) -> MergeResult:
     check_base(adapter_dir, weights.sha256)
     adapted = PeftModel.from_pretrained(base.float().to(device), str(adapter_dir)).eval()
     prompts = [tokenize(tokenizer, prompt).to(device) for prompt in params.prompts or PROMPTS]
-    progress(report, "base + adapter", step=1, total_steps=4)
+    report_progress(report, "base + adapter", step=1, total_steps=4)
     proof = time.monotonic()
     expected = answers(adapted, prompts)
     proof_seconds = time.monotonic() - proof
-    progress(report, "merge", step=2, total_steps=4)
+    report_progress(report, "merge", step=2, total_steps=4)
     merged = adapted.merge_and_unload()
     proof = time.monotonic()
     exact = compare(expected, answers(merged, prompts))
@@ -97,7 +97,7 @@ def merge(params: MergeParams, report: Report) -> MergeResult:
     (out_dir / TEMPLATE_FILE).write_text(chat_template(), encoding="utf-8")
     rounded = {name: value.cpu() for name, value in merged.state_dict().items()}
     del adapted, merged, base
-    progress(report, "compare", step=3, total_steps=4)
+    report_progress(report, "compare", step=3, total_steps=4)
     # The files are loaded again: a mistake in writing them would show, too.
     reloaded = AutoModelForCausalLM.from_pretrained(str(out_dir), dtype="auto").to(device).eval()
     read = reloaded.state_dict()
@@ -116,7 +116,7 @@ def merge(params: MergeParams, report: Report) -> MergeResult:
         stored_token_agreement=rounding.token_agreement,
     )
     tokens = 3 * (parity.positions + len(prompts) * GREEDY_TOKENS)
-    progress(report, "done", step=4, total_steps=4)
+    report_progress(report, "done", step=4, total_steps=4)
     return MergeResult(
         parity=parity,
         files=sorted(path.name for path in out_dir.iterdir() if path.is_file()),
@@ -196,4 +196,4 @@ def compare(expected: list["Answered"], actual: list["Answered"]) -> Agreement:
 
 
 if __name__ == "__main__":
-    run_program(SWIFT_MERGE, merge)
+    run_under_pipes(SWIFT_MERGE, merge)

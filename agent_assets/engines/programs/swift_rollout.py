@@ -14,7 +14,7 @@ _HOST = "127.0.0.1"
 _FIRST_PORT = 8000
 
 
-def serve(params: RolloutServerParams, say: Say) -> None:
+def serve_rollouts(params: RolloutServerParams, say: Say) -> None:
     """Serve until the caller ends this process."""
     from swift.arguments import RolloutArguments
     from swift.pipelines.infer.rollout import rollout_main
@@ -49,4 +49,4 @@ def serve(params: RolloutServerParams, say: Say) -> None:
 
 
 if __name__ == "__main__":
-    run_resident(SWIFT_ROLLOUT, serve)
+    run_resident(SWIFT_ROLLOUT, serve_rollouts)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from agent_assets.conversations.messages import read_json_lines
 from agent_assets.engines.contracts import ADAPTER_CONFIG, SWIFT_SFT, SftParams, SftResult
 from agent_assets.engines.programs.runtime import (
-    Report,
+    ReportMessage,
     facts,
     loaded_weights,
-    progress,
-    run_program,
+    report_progress,
+    run_under_pipes,
     write_json,
 )
 from agent_assets.engines.programs.swift_template import check_template, register_agent_template
@@ -29,20 +29,20 @@ BASE_PREFIX = "base:"
 LOSS_FILE = "loss.jsonl"
 
 
-def train(params: SftParams, report: Report) -> SftResult:
+def train_sft(params: SftParams, report: ReportMessage) -> SftResult:
     """Train one adapter.
 
     Raises:
-        BaseModelError: the base model is no folder this program can train.
+        BaseModelError: this program cannot train the base model's folder.
         TrainingDataError: no row fits into `max_length`.
-        EngineFailed: the loss is not a number.
+        EngineFailed: the loss is NaN or infinite.
     """
     model_dir, out_dir = params.model_dir, params.out_dir
     check_template(model_dir)
     rows = read_json_lines(params.train_file)
     out_dir.mkdir(parents=True, exist_ok=True)
     clock = [time.monotonic()]
-    progress(report, "load")
+    report_progress(report, "load")
 
     from agent_assets.engines.programs.swift_trainer import Sft, sft_arguments
 
@@ -50,7 +50,7 @@ def train(params: SftParams, report: Report) -> SftResult:
     pipeline = Sft(sft_arguments(params, agent_template=register_agent_template(), scratch=scratch))
     weights = loaded_weights(model_dir, pipeline.model)
     clock.append(time.monotonic())
-    progress(report, "encode")
+    report_progress(report, "encode")
     too_long = pipeline.encode(rows)
     if not pipeline.encoded:
         raise TrainingDataError(
@@ -60,7 +60,9 @@ def train(params: SftParams, report: Report) -> SftResult:
     clock.append(time.monotonic())
     trainer = pipeline.fit(report, out_dir / LOSS_FILE)
     clock.append(time.monotonic())
-    progress(report, "save", step=trainer.state.global_step, total_steps=trainer.state.max_steps)
+    report_progress(
+        report, "save", step=trainer.state.global_step, total_steps=trainer.state.max_steps
+    )
     save_adapter(trainer.model, out_dir, weights.sha256)
     shutil.rmtree(scratch, ignore_errors=True)
     clock.append(time.monotonic())
@@ -101,4 +103,4 @@ def save_adapter(model: "PeftModel", out_dir: Path, base_sha256: str) -> None:
 
 
 if __name__ == "__main__":
-    run_program(SWIFT_SFT, train)
+    run_under_pipes(SWIFT_SFT, train_sft)

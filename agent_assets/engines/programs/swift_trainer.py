@@ -20,7 +20,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.contracts import SftParams
 from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
-from agent_assets.engines.programs.runtime import Report, progress
+from agent_assets.engines.programs.runtime import ReportMessage, report_progress
 from agent_assets.engines.programs.shared_cores import SharedCores
 from agent_assets.engines.programs.swift_arguments import common_arguments
 from agent_assets.errors import EngineFailed
@@ -124,7 +124,7 @@ class Sft(SwiftSft):  # type: ignore[misc]
                 too_long += 1
         return too_long
 
-    def fit(self, report: Report, loss_file: Path) -> "CountingTrainer":
+    def fit(self, report: ReportMessage, loss_file: Path) -> "CountingTrainer":
         """Train; returns the trainer. The loss of every step goes to `loss_file`."""
         self.kernels = []
         model = self.prepare_model(
@@ -169,9 +169,9 @@ class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
 
 class Watcher(TrainerCallback):  # type: ignore[misc]
-    """Reports each step, writes the loss file, and stops a training whose loss is no number."""
+    """Reports each step, writes the loss file, and stops when the loss is NaN or infinite."""
 
-    def __init__(self, trainer: CountingTrainer, report: Report, loss_file: Path) -> None:
+    def __init__(self, trainer: CountingTrainer, report: ReportMessage, loss_file: Path) -> None:
         self.trainer, self.report, self.loss_file = trainer, report, loss_file
         self.history: list[LossPoint] = []
         self.started = time.monotonic()
@@ -216,7 +216,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
             file.write(json.dumps(asdict(entry)) + "\n")
         seconds = time.monotonic() - self.started
         done = state.global_step - self.first_step
-        progress(
+        report_progress(
             self.report,
             "train",
             step=state.global_step,

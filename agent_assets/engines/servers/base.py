@@ -1,7 +1,7 @@
 """What is asked of an inference server: one model, adapters of it, an OpenAI-compatible API on
 loopback.
 
-Everything in which servers differ stands in `InferenceServer`. Another server is one file with a
+`InferenceServer` holds everything in which servers differ. Another server is one file with a
 class like `vllm.Vllm`, and one line in `choice.py`.
 """
 

@@ -110,7 +110,7 @@ def serve_model(
         niceness: how far it lets others go first; 0 where people wait for its answers.
 
     Raises:
-        EngineFailed: it did not start, or ended by itself.
+        EngineFailed: it did not start, or ended on its own.
         EngineTimeout, EngineOutOfMemory: a limit was passed.
     """
     log_dir.mkdir(parents=True, exist_ok=True)

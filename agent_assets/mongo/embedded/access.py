@@ -95,7 +95,7 @@ def initiate(client: MongoClient[Document], access: Access) -> None:
 
 
 def ensure_user(system: MongoClient[Document], access: Access) -> None:
-    """Make the user of this folder, or give it the password that stands in the folder.
+    """Make the user of this folder, or give it the password that is in the folder.
 
     Raises:
         MongoUnavailable: it still cannot log in.

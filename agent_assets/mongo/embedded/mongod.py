@@ -91,14 +91,14 @@ def find_mongod(mongod_bin: str | None = None) -> Path:
     the one of the wheel.
 
     Raises:
-        ConfigError: there is none, or `mongod_bin` is no program.
+        ConfigError: there is none, or `mongod_bin` is not a program.
     """
     mongod_bin = mongod_bin or os.environ.get("MONGOD_BIN")
     if mongod_bin:
         chosen = shutil.which(mongod_bin)
         if chosen is None:
             raise ConfigError(
-                f"MONGOD_BIN is '{mongod_bin}', which is no executable file.",
+                f"MONGOD_BIN is '{mongod_bin}', which is not an executable file.",
                 next_step="set it to the path of a mongod, or unset it.",
             )
         return Path(chosen).resolve()

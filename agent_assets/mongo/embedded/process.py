@@ -22,7 +22,7 @@ _OPTIONS = (
     # A replica set of one has nobody to hand over to, so a stop need not wait for that.
     "--setParameter",
     "shutdownTimeoutMillisForSignaledShutdown=100",
-    # Slow operations are logged with their documents: memories must not stand in a log.
+    # Slow operations are logged with their documents: memories must not appear in a log.
     "--slowms",
     "1000000000",
 )

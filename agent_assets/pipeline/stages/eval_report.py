@@ -17,7 +17,7 @@ from agent_assets.pipeline.stages.exam_source import (
     has_source,
     read_source,
 )
-from agent_assets.pipeline.stages.tools import read_tools
+from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from agent_assets.evaluation.metrics import ItemResult
     from agent_assets.evaluation.report import Serving
 
-# Final answers by system and item: what the leak check of the release reads.
+# Final answers by variant and item: what the leak check of the release reads.
 ANSWERS_FILE = "answers.json"
 
-# Which artifact answers as which system, in the order of the report; RL where the pipeline has it.
-SYSTEMS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model", "rl": "rl_merged_model"}
+# Which artifact answers as which variant, in the order of the report; RL where the pipeline has it.
+VARIANTS: Mapping[str, str] = {"base": "base_model", "sft": "merged_model", "rl": "rl_merged_model"}
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
@@ -40,7 +40,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
 
 
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
-    """Serve the systems, run every item, and write report.json and report.html."""
+    """Serve the variants, run every item, and write report.json and report.html."""
     from agent_assets.conversations.exam import write_exam
     from agent_assets.conversations.items import read_items
     from agent_assets.evaluation.plots import before_after
@@ -64,13 +64,13 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     items: list[EvalItem] = [*heldout, *exam]
     results: dict[str, list[ItemResult]] = {}
     serving: dict[str, Serving] = {}
-    systems = run.having(SYSTEMS)
+    variants = run.having(VARIANTS)
     harder = (
-        read_items(run.path("rl_checkpoint") / HELDOUT_SCENARIOS_FILE) if "rl" in systems else []
+        read_items(run.path("rl_checkpoint") / HELDOUT_SCENARIOS_FILE) if "rl" in variants else []
     )
     scenarios: dict[str, list[ItemResult]] = {}
     items_by_variant = {
-        system: items if system == "base" else [*items, *harder] for system in systems
+        variant: items if variant == "base" else [*items, *harder] for variant in variants
     }
     asking_seconds = 0.0
     width = run.engines.servers_at_once()
@@ -79,12 +79,12 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             run, dict(list(items_by_variant.items())[first : first + width]), folder
         )
         asking_seconds += seconds
-        for system, (item_results, serving[system]) in answered.items():
-            results[system], scenarios[system] = (
+        for variant, (item_results, serving[variant]) in answered.items():
+            results[variant], scenarios[variant] = (
                 item_results[: len(items)],
                 item_results[len(items) :],
             )
-    tools = read_tools(run.path("mcp_tool_schema"))
+    tools = read_artifact_tools(run.path("mcp_tool_schema"))
     report = build_report(
         pipeline=run.config.name,
         partition=run.partition,
@@ -95,12 +95,12 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         seed=settings.seed,
         samples=settings.bootstrap_samples,
         models={
-            system: run.inputs[artifact].manifest.data_version
-            for system, artifact in systems.items()
+            variant: run.inputs[artifact].manifest.data_version
+            for variant, artifact in variants.items()
         },
         serving=serving,
     )
-    if "rl" in systems:
+    if "rl" in variants:
         comparison = compare_rewards(
             {system: outcome[: len(heldout)] for system, outcome in results.items()},
             scenarios,
@@ -124,7 +124,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     (folder / "plots" / "before_after.png").write_bytes(before_after(report))
     (folder / "plots" / "scores.md").write_text(markdown_summary(report), encoding="utf-8")
     (folder / "plots" / "speed.md").write_text(speed_summary(report), encoding="utf-8")
-    trained, server = list(systems)[-1], run.engines.server
+    trained, server = list(variants)[-1], run.engines.server
     share = answered_share(report)
     return StageResult(
         summary={
@@ -151,8 +151,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 
 def _write_answers(path: Path, results: "Mapping[str, list[ItemResult]]") -> None:
     answers = {
-        system: {result.item.id: result.answer for result in item_results}
-        for system, item_results in results.items()
+        variant: {result.item.id: result.answer for result in item_results}
+        for variant, item_results in results.items()
     }
     path.write_text(json.dumps(answers, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
@@ -160,7 +160,7 @@ def _write_answers(path: Path, results: "Mapping[str, list[ItemResult]]") -> Non
 def _answer(
     run: StageRun, items_by_variant: "Mapping[str, list[EvalItem]]", folder: Path
 ) -> "tuple[dict[str, tuple[list[ItemResult], Serving]], float]":
-    """What these systems, served side by side, answer to their items, and what serving took; the
+    """What these variants, served side by side, answer to their items, and what serving took; the
     seconds of all.
     """
     from agent_assets.agent.chat_model import OpenAIChatModel
@@ -169,14 +169,14 @@ def _answer(
     from agent_assets.evaluation.runner import run_items
 
     settings = run.config.eval_report
-    tools = read_tools(run.path("mcp_tool_schema"))
+    tools = read_artifact_tools(run.path("mcp_tool_schema"))
     limits = Limits(max_turns=settings.max_turns, seconds=settings.item_seconds)
     show = run.engines.progress(run.context, stage=f"evaluating {' and '.join(items_by_variant)}")
     total, done = sum(map(len, items_by_variant.values())), Counter[str]()
 
-    async def ask(system: str, endpoint: "Endpoint") -> "tuple[list[ItemResult], Serving]":
+    async def ask(variant: str, endpoint: "Endpoint") -> "tuple[list[ItemResult], Serving]":
         def count(answered: int, _: int) -> None:
-            done[system] = answered
+            done[variant] = answered
             show(done.total(), total)
 
         started = time.monotonic()
@@ -194,7 +194,7 @@ def _answer(
                 chat,
                 toolbox,
                 tools,
-                items_by_variant[system],
+                items_by_variant[variant],
                 limits,
                 concurrency=settings.concurrency,
                 on_progress=count,
@@ -205,13 +205,13 @@ def _answer(
         endpoints: "Mapping[str, Endpoint]",
     ) -> "list[tuple[list[ItemResult], Serving]]":
         return await asyncio.gather(
-            *(ask(system, endpoint) for system, endpoint in endpoints.items())
+            *(ask(variant, endpoint) for variant, endpoint in endpoints.items())
         )
 
     with (
         run.engines.serve(
             run.context,
-            {system: run.path(SYSTEMS[system]) for system in items_by_variant},
+            {variant: run.path(VARIANTS[variant]) for variant in items_by_variant},
             log_dir=folder / "logs",
             failed_logs=run.logs,
             max_model_len=settings.max_model_len,
@@ -247,6 +247,6 @@ STAGE = Stage(
     read_source=read_source,
     has_source=has_source,
     build=build,
-    checks=(Check("report_complete", "Every system answered (nearly) every held-out item."),),
+    checks=(Check("report_complete", "Every variant answered (nearly) every held-out item."),),
     gpu=True,
 )

@@ -15,13 +15,13 @@ _FROM_SOURCE = 5
 
 
 def leaks_of(
-    run: StageRun, system: str, reference: str, questions: list[str], prompts: list[str]
+    run: StageRun, variant: str, reference: str, questions: list[str], prompts: list[str]
 ) -> dict[str, int]:
-    """Counts of a system's answers that say what other elders told; no text of anybody.
+    """Counts of a variant's answers that say what other elders told; no text of anybody.
     `known_elders` are the others of this installation, whether compared with or not.
 
     Args:
-        reference: the system whose answers show what everybody says.
+        reference: the variant whose answers show what everybody says.
         questions: the questions; `prompts`: what the agent was told besides.
     """
     from agent_assets.conversations.memories import read_memories
@@ -30,7 +30,7 @@ def leaks_of(
     answers = json.loads((run.path("eval_report") / ANSWERS_FILE).read_text(encoding="utf-8"))
     own = read_memories(run.path("elder_memories")) if run.partition else []
     leaks = find_leaks(
-        list(answers[system].values()),
+        list(answers[variant].values()),
         own=[text for memory in own for text in (memory.question, memory.answer)],
         questions=[*questions, *prompts],
         usual=answers[reference].values(),

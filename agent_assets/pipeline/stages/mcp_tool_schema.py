@@ -15,7 +15,7 @@ from agent_assets.pipeline.stage import (
     StageResult,
     StageRun,
 )
-from agent_assets.pipeline.stages.tools import read_tools
+from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.store.manifest import CheckEntry
 
 SCHEMA_FILE = "tool_schema.json"
@@ -43,7 +43,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.conversations.tools import check_schema
 
     (folder / SCHEMA_FILE).write_text(source.data, encoding="utf-8")
-    tools = read_tools(folder)
+    tools = read_artifact_tools(folder)
     problems = {tool.name: check_schema(tool) for tool in tools}
     broken = {name: tool_problems for name, tool_problems in problems.items() if tool_problems}
     return StageResult(

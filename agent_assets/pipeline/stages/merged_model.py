@@ -26,7 +26,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     return pipeline.config.merged_model.fingerprint_settings()
 
 
-def merge(run: StageRun, folder: Path, adapter: str) -> StageResult:
+def merge_adapter(run: StageRun, folder: Path, adapter: str) -> StageResult:
     """Merge, and compare the logits of merged and base + adapter on fixed prompts."""
     settings = run.config.merged_model
     engine_run = run.engines.run(
@@ -87,7 +87,7 @@ def merging_stage(
     """
 
     def build(run: StageRun, source: Source, folder: Path) -> StageResult:
-        return merge(run, folder, adapter)
+        return merge_adapter(run, folder, adapter)
 
     return Stage(
         name=name,

@@ -20,7 +20,7 @@ from agent_assets.pipeline.stage import (
     StageRun,
 )
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
-from agent_assets.pipeline.stages.tools import read_tools
+from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.store.manifest import CheckEntry
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     llm_questions, spent = _ask(run, data)
     summary = make_questions(
         folder,
-        tools=read_tools(run.path("mcp_tool_schema")),
+        tools=read_artifact_tools(run.path("mcp_tool_schema")),
         config=settings,
-        wordings=run.pipeline.path_of(settings.wordings),
+        templates_file=run.pipeline.path_of(settings.wordings),
         llm_questions=llm_questions,
         questionnaire=data.questionnaire or (),
     )
@@ -122,9 +122,9 @@ def _ask(run: StageRun, data: AskedFrom) -> "tuple[LlmQuestions | None, JsonObje
         async with client:
             return await ask_llm(
                 client,
-                tools=read_tools(run.path("mcp_tool_schema")),
+                tools=read_artifact_tools(run.path("mcp_tool_schema")),
                 config=settings,
-                wordings=run.pipeline.path_of(settings.wordings),
+                templates_file=run.pipeline.path_of(settings.wordings),
                 material=material,
             )
 
@@ -146,7 +146,7 @@ def _source_text(run: StageRun) -> str:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ConfigError(
-            f"{path.name} is no text.", next_step="correct questions.source_file."
+            f"{path.name} is not text.", next_step="correct questions.source_file."
         ) from None
     if len(text) > MAX_MATERIAL_CHARS:
         raise ConfigError(

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from agent_assets.evaluation.report_schema import SystemScores
 
 AUTHOR = "gate"
-# By system of the report: the adapter that serving loads, and the merge that carries the parity
+# By variant of the report: the adapter that serving loads, and the merge that carries the parity
 # proof.
 ADAPTERS: Mapping[str, tuple[str, str]] = {
     "sft": ("sft_adapter", "merged_model"),
@@ -72,8 +72,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.evaluation.report_schema import read_report
 
     report = read_report(run.path("eval_report"))
-    system, reference = report.candidate, report.reference
-    adapter, merged = (run.inputs[name] for name in ADAPTERS[system])
+    variant, reference = report.candidate, report.reference
+    adapter, merged = (run.inputs[name] for name in ADAPTERS[variant])
     heldout = read_items(run.path("train_jsonl") / "heldout.jsonl")
     prompts = sorted({item.system for item in heldout})
     if len(prompts) != 1:
@@ -88,7 +88,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         name: {
             "digest": digest,
             "base": report.scores[reference][name],
-            "candidate": report.scores[system][name],
+            "candidate": report.scores[variant][name],
         }
         for name, digest in digests.items()
     }
@@ -100,13 +100,13 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         pipeline=run.config.name,
         partition=run.partition,
         name=f"{run.partition or run.config.name}-{adapter.manifest.data_version[:8]}",
-        system=system,
+        variant=variant,
         system_prompt=prompts[0],
         parts=parts,
-        scores=_scores(report.systems[system]),
+        scores=_scores(report.systems[variant]),
         incomplete=tuple(_incomplete(run.inputs["eval_report"], merged)),
-        leaks=leaks_of(run, system, reference, questions, prompts),
-        generation=run.generation,
+        leaks=leaks_of(run, variant, reference, questions, prompts),
+        incarnation=run.incarnation,
     )
     (folder / CANDIDATE_FILE).write_text(
         candidate.model_dump_json(indent=1) + "\n", encoding="utf-8"
@@ -117,7 +117,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     return StageResult(
         summary={
             "name": candidate.name,
-            "system": system,
+            "system": variant,
             "adapter_bytes": sum(entry.bytes for entry in adapter.manifest.files.values()),
             "merged_bytes": sum(entry.bytes for entry in merged.manifest.files.values()),
             "items": len(items),
@@ -145,15 +145,15 @@ def _digest(content: JsonObject) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:32]
 
 
-def _scores(system: "SystemScores") -> dict[str, float | None]:
-    """What a candidate says of itself: every figure of its system, tables only where there is
+def _scores(scores: "SystemScores") -> dict[str, float | None]:
+    """What a candidate says of itself: every figure of its variant, tables only where there is
     none.
     """
-    tables = system.model_dump(
+    tables = scores.model_dump(
         include={"tool_call_accuracy_by_tool", "tool_call_accuracy_by_tool_unseen_wording"}
     )
     absent = {name: None for name, table in tables.items() if table is None}
-    return {**system.means, **absent, "majority_baseline": system.majority_baseline}
+    return {**scores.means, **absent, "majority_baseline": scores.majority_baseline}
 
 
 def on_materialized(run: StageRun, artifact: Artifact) -> PostBuildResult:
@@ -187,7 +187,7 @@ def _judge_and_move(
     """The verdict, and the name of what answers afterwards."""
     from agent_assets.release.gate import judge
     from agent_assets.release.pointer import current_entry, move, note_verdict, release_key
-    from agent_assets.release.records import read_candidate, read_items
+    from agent_assets.release.records import read_candidate, read_release_items
     from agent_assets.release.rollback import rolled_back
 
     agent = ledger.pipeline, ledger.agent
@@ -202,11 +202,11 @@ def _judge_and_move(
                 next_step=f"roll back to one that is: `agent-assets releases {agent[1]}` lists "
                 "them.",
             )
-        current = (answering.name, read_items(released.path))
+        current = (answering.name, read_release_items(released.path))
     version = artifact.manifest.fingerprint
     verdict = judge(
         candidate,
-        read_items(artifact.path),
+        read_release_items(artifact.path),
         current,
         run.config.release,
         version=version,

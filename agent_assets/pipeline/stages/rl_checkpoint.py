@@ -19,7 +19,7 @@ from agent_assets.pipeline.stage import (
     StageRun,
     resume_folder,
 )
-from agent_assets.pipeline.stages.tools import read_tools
+from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
@@ -102,17 +102,17 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 
 
 async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], list[Scenario]]":
-    from agent_assets.rl.backends.choice import train
+    from agent_assets.rl.backends.choice import train_rl
     from agent_assets.rl.scenarios import hold_out, make_scenarios
 
-    tools = read_tools(run.path("mcp_tool_schema"))
+    tools = read_artifact_tools(run.path("mcp_tool_schema"))
     async with run.pipeline.tool_servers.open(memories=run.memories, log_dir=run.logs) as toolbox:
         scenarios = await make_scenarios(
             run.config.rl,
             questions_folder=run.path("questions"),
             rows_folder=run.path("train_jsonl"),
             memories_folder=run.memories,
-            wordings=run.pipeline.path_of(run.config.questions.wordings),
+            templates_file=run.pipeline.path_of(run.config.questions.wordings),
             tools=tools,
             toolbox=toolbox,
             questions=run.config.questions,
@@ -124,7 +124,7 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
         )
         run.context.log.info("%d scenarios to train on, %d held out", len(scenarios), len(heldout))
         with run.engines.lease(run.context) as lease:
-            trained = await train(
+            trained = await train_rl(
                 run.config.rl,
                 model_dir=run.path("base_model"),
                 adapter_dir=run.path("sft_adapter"),

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from agent_assets.conversations.messages import ToolSchema
 
 
-def read_tools(folder: Path) -> "list[ToolSchema]":
+def read_artifact_tools(folder: Path) -> "list[ToolSchema]":
     """The tools of an mcp_tool_schema artifact."""
     from agent_assets.conversations.tools import read_snapshot
 

@@ -22,7 +22,7 @@ from agent_assets.pipeline.stage import (
     resume_folder,
 )
 from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
-from agent_assets.pipeline.stages.tools import read_tools
+from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.store.manifest import CheckEntry
 
 if TYPE_CHECKING:
@@ -124,12 +124,12 @@ async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> 
         return await make_rows(
             folder,
             questions_folder=run.path("questions"),
-            tools=read_tools(run.path("mcp_tool_schema")),
+            tools=read_artifact_tools(run.path("mcp_tool_schema")),
             toolbox=toolbox,
             memories_folder=run.memories,
             config=settings,
             system_prompt=run.config.system_prompt,
-            wordings=run.pipeline.path_of(run.config.questions.wordings),
+            templates_file=run.pipeline.path_of(run.config.questions.wordings),
             llm=llm,
             general=run.pipeline.path_of(general),
         )
@@ -152,8 +152,8 @@ def _write_report(run: StageRun, folder: Path) -> dict[str, object]:
     """Write report.html; returns the lengths in tokens, which only the base model's own tokenizer
     can tell.
 
-    The base model is no input: rows do not depend on it. A report made before there is one says so,
-    without lengths.
+    The base model is not an input: rows do not depend on it. A report made before there is one says
+    so, without lengths.
     """
     from agent_assets.conversations.rendered import RowRenderer
     from agent_assets.evaluation.data_report import data_report, lengths_of, render_rows

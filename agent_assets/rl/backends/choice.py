@@ -16,7 +16,7 @@ from agent_assets.rl.backends.swift_grpo import train_swift
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.scenarios import Scenario
-from agent_assets.rl.train_loop import Loaded, Outcome, learn, loaded_of
+from agent_assets.rl.train_loop import Loaded, TrainingOutcome, learn, loaded_of
 
 if TYPE_CHECKING:
     from agent_assets.rl.train_loop import TrainingBackend
@@ -34,7 +34,7 @@ class Trained:
         judge: what judging cost, None without a judge.
     """
 
-    outcome: Outcome
+    outcome: TrainingOutcome
     versions: dict[str, str]
     device: str
     weights_loaded: Mapping[str, str | None]
@@ -42,7 +42,7 @@ class Trained:
     judge: dict[str, int] | None
 
 
-async def train(
+async def train_rl(
     config: RlConfig,
     *,
     model_dir: Path,
@@ -109,7 +109,7 @@ async def train(
 
 
 def _trained(
-    outcome: Outcome, loaded: Loaded, peak_memory_bytes: int, judge: Judge | None
+    outcome: TrainingOutcome, loaded: Loaded, peak_memory_bytes: int, judge: Judge | None
 ) -> Trained:
     return Trained(
         outcome=outcome,

@@ -164,7 +164,7 @@ class EngineBackend:
             or kwargs.get("learning_rate", self._config.learning_rate) != self._config.learning_rate
         ):
             raise ConfigError(
-                f"The backend cannot be told {', '.join(sorted(wrong)) or 'another learning rate'} "
+                f"The backend takes no {', '.join(sorted(wrong)) or 'other learning rate'} "
                 "per step.",
                 next_step="set it in `rl` of defs.yaml.",
             )

@@ -39,8 +39,8 @@ from agent_assets.engines.rl_contracts import (
 )
 from agent_assets.errors import EngineFailed
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.early_stopping import no_signal, progress, reached
-from agent_assets.rl.records import Step, describe_step, total, write_step
+from agent_assets.rl.early_stopping import no_signal, progress_message, reached
+from agent_assets.rl.records import TrainingStep, describe_step, total, write_step
 from agent_assets.rl.rollouts import OverLength, Trajectory, roll_out
 from agent_assets.rl.scenarios import Scenario
 from agent_assets.rl.scoring import Scoring
@@ -113,14 +113,14 @@ class RolloutService:
         scoring: Scoring,
         toolbox: ToolCaller,
         *,
-        steps: list[Step],
+        steps: list[TrainingStep],
         records: Path,
         report: Callable[[Mapping[str, object]], None],
     ) -> None:
         self._config, self._plan, self._scoring, self._toolbox = config, plan, scoring, toolbox
         self._steps, self._records, self._report = steps, records, report
         self._live: dict[str, _Live] = {}
-        self._entry: Step | None = None
+        self._entry: TrainingStep | None = None
         self._rollouts_began: float | None = None
         self._training_began = 0.0
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -248,7 +248,7 @@ class RolloutService:
         self._entry.numbers["train_seconds"] = round(time.monotonic() - self._training_began, 2)
         write_step(self._records, self._entry)
         self._steps.append(self._entry)
-        self._report(progress(self._steps, self._config))
+        self._report(progress_message(self._steps, self._config))
         return no_signal(self._steps, self._config) is not None or reached(
             self._steps, self._config
         )

@@ -40,7 +40,7 @@ from agent_assets.rl.judge import Judge
 from agent_assets.rl.records import read_steps, zero_variance_share
 from agent_assets.rl.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
-from agent_assets.rl.train_loop import Outcome
+from agent_assets.rl.train_loop import TrainingOutcome
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SwiftRun:
     and device.
     """
 
-    outcome: Outcome
+    outcome: TrainingOutcome
     ready: GrpoReady
     peak_memory_bytes: int
 
@@ -83,7 +83,7 @@ async def train_swift(
             next_step="leave it out: without a GPU ms-swift samples with transformers.",
         )
     checkpoints, records = work / "checkpoints", work / "records"
-    last = last_checkpoint(checkpoints)
+    last = last_checkpoint_step(checkpoints)
     steps = read_steps(records, last=last)
     plan = [scenario for step in schedule(scenarios, config) for scenario in step]
     service = RolloutService(
@@ -151,7 +151,7 @@ async def train_swift(
         if len(steps) < config.steps or zero_variance_share(steps) == 1.0
         else None
     )
-    outcome = Outcome(steps, why is None, why or verdict(steps, config), params.out_dir)
+    outcome = TrainingOutcome(steps, why is None, why or verdict(steps, config), params.out_dir)
     return SwiftRun(outcome, ready, max(program.peak_memory_bytes, ready.peak_memory_bytes))
 
 
@@ -209,7 +209,7 @@ async def _rollout_server(
             server.stop()
 
 
-def last_checkpoint(folder: Path) -> int:
+def last_checkpoint_step(folder: Path) -> int:
     """Step of the last complete checkpoint of ms-swift; 0 when there is none. The trainer's state
     is written last.
     """

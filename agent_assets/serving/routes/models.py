@@ -168,7 +168,7 @@ def _details(serving: Services, released: ReleasedAgent) -> ModelDetails:
             parts[role]["rows"] = artifact.manifest.summary.get("rows")
     details = {
         "pipeline": released.agent[0],
-        "system": candidate.system,
+        "system": candidate.variant,
         "released": released.entry.model_dump(mode="json", exclude={"bytes"}),
         "scores": candidate.scores,
         "lineage": parts,

@@ -54,7 +54,7 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRe
             try:
                 body = await request.json()
             except ValueError:
-                return _refused(400, "The request is no JSON.")
+                return _refused(400, "The request is not JSON.")
             if not isinstance(body, dict):
                 return _refused(400, "One request at a time: a JSON object with `query`.")
         response: Response = await super().graphql_http_endpoint(request)

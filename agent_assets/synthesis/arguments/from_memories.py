@@ -38,7 +38,7 @@ def people(memories: Sequence[Memory], language: LanguageCode) -> list[str]:
     )
 
 
-def years(memories: Sequence[Memory]) -> list[int]:
+def remembered_years(memories: Sequence[Memory]) -> list[int]:
     """Years that memories mention, sorted, each once."""
     numbers = {
         year
@@ -55,7 +55,7 @@ class MemoryArguments:
         self._choices: dict[str, list[Any]] = {
             "memory_id": [memory.memory_id for memory in memories],
             "person": people(memories, language),
-            "year": years(memories),
+            "year": remembered_years(memories),
         }
 
     def lacking(self, sources: Mapping[str, MemorySource]) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from agent_assets.conversations.messages import JsonObject, ToolSchema
 
 
-def difficulty(
+def call_difficulty(
     calls: Iterable[JsonObject], schemas: Mapping[str, ToolSchema], *, asks_more: bool
 ) -> int:
     """Difficulty of a question that these calls (`{name, arguments}`) answer; `asks_more`: to cite,

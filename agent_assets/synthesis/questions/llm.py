@@ -23,7 +23,7 @@ from agent_assets.llm.structured import NoJsonAnswer, ask_json
 from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.questions.dedup import Distinct, normal_text
 from agent_assets.synthesis.questions.question import Question
-from agent_assets.synthesis.templates.wordings_file import RecallWords
+from agent_assets.synthesis.templates.wordings_file import RecallTemplates
 from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.languages.lookup import rules_for
 from agent_assets.text.seeds import in_share, short_hash
@@ -117,7 +117,7 @@ async def ask_questions(
     material: Material,
     *,
     skip: frozenset[str] = frozenset(),
-    recall: RecallWords | None = None,
+    recall: RecallTemplates | None = None,
 ) -> LlmQuestions:
     """All questions, by job and in the order they came; the same answers give the same questions.
 
@@ -163,7 +163,7 @@ def _jobs(
     tools: Sequence[ToolSchema],
     config: QuestionsConfig,
     skip: frozenset[str],
-    recall: RecallWords | None,
+    recall: RecallTemplates | None,
 ) -> "list[Job]":
     jobs = []
     for tool in sorted(tools, key=lambda tool: tool.name):
@@ -241,7 +241,7 @@ def _problem(question: AskedQuestion, job: Job, names: frozenset[str]) -> str:
 
 
 def _question(
-    proposal: AskedQuestion, job: Job, config: QuestionsConfig, recall: RecallWords | None
+    proposal: AskedQuestion, job: Job, config: QuestionsConfig, recall: RecallTemplates | None
 ) -> Question:
     key = normal_text(proposal.text)
     heldout = in_share(config.heldout_share, "split", key)

@@ -25,7 +25,7 @@ from agent_assets.synthesis.questions.scripted import (
     unanswerable_questions,
 )
 from agent_assets.synthesis.templates.render import memory_sources
-from agent_assets.synthesis.templates.wordings_file import WordingsFile, read_wordings
+from agent_assets.synthesis.templates.wordings_file import TemplatesFile, read_templates
 from agent_assets.text.identify import choose_language
 from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.languages.lookup import rules_for
@@ -37,7 +37,7 @@ async def ask_llm(
     *,
     tools: Sequence[ToolSchema],
     config: QuestionsConfig,
-    wordings: Path | None,
+    templates_file: Path | None,
     material: Material,
 ) -> LlmQuestions:
     """Questions by a language model for every tool that memories do not fill.
@@ -46,16 +46,21 @@ async def ask_llm(
         ConfigError: the wordings file is wrong.
         LlmError: the model cannot be asked.
     """
-    words = read_wordings(wordings)
-    filled = frozenset(tool.name for tool in tools if memory_sources(words, tool.name))
+    templates = read_templates(templates_file)
+    filled = frozenset(tool.name for tool in tools if memory_sources(templates, tool.name))
     return await ask_questions(
-        client, tools, config, material, skip=filled | _recall_tool(words), recall=words.recall
+        client,
+        tools,
+        config,
+        material,
+        skip=filled | _recall_tool(templates),
+        recall=templates.recall,
     )
 
 
 def generate_questions(
     tools: Sequence[ToolSchema],
-    words: WordingsFile,
+    templates: TemplatesFile,
     config: QuestionsConfig,
     *,
     llm_questions: LlmQuestions | None = None,
@@ -77,26 +82,26 @@ def generate_questions(
         questions += llm_questions.questions
         texts |= {question.text for question in questions}
     for tool in sorted(tools, key=lambda tool: tool.name):
-        if llm_questions is not None and not memory_sources(words, tool.name):
+        if llm_questions is not None and not memory_sources(templates, tool.name):
             continue
         for language in config.languages:
             try:
-                questions += tool_questions(tool, words, language, config, texts)
+                questions += tool_questions(tool, templates, language, config, texts)
             except CannotSample as error:
                 uncovered[tool.name] = str(error)
-    if words.recall is not None:
-        if words.recall.tool not in {tool.name for tool in tools}:
+    if templates.recall is not None:
+        if templates.recall.tool not in {tool.name for tool in tools}:
             raise ConfigError(
-                f"The wordings ask for memories with the tool {words.recall.tool!r}, which no "
+                f"The wordings ask for memories with the tool {templates.recall.tool!r}, which no "
                 "server has.",
                 next_step="correct recall.tool, or enable its server in mcp_config.json.",
             )
         for language in config.languages:
-            questions += never_told_questions(words, language, config, texts)
-        questions += _questionnaire(words, config, questionnaire, texts)
+            questions += never_told_questions(templates, language, config, texts)
+        questions += _questionnaire(templates, config, questionnaire, texts)
     elif llm_questions is None:
         for language in config.languages:
-            questions += unanswerable_questions(words, language, config, texts)
+            questions += unanswerable_questions(templates, language, config, texts)
     return questions, uncovered
 
 
@@ -105,7 +110,7 @@ def make_questions(
     *,
     tools: Sequence[ToolSchema],
     config: QuestionsConfig,
-    wordings: Path | None,
+    templates_file: Path | None,
     llm_questions: LlmQuestions | None = None,
     questionnaire: Iterable[str] = (),
 ) -> JsonObject:
@@ -118,7 +123,7 @@ def make_questions(
     """
     questions, uncovered = generate_questions(
         tools,
-        read_wordings(wordings),
+        read_templates(templates_file),
         config,
         llm_questions=llm_questions,
         questionnaire=questionnaire,
@@ -163,17 +168,17 @@ def _borrowed_phrases(languages: Iterable[LanguageCode]) -> dict[LanguageCode, L
     return {language: other for language, other in spoken.items() if other != language}
 
 
-def _recall_tool(words: WordingsFile) -> frozenset[str]:
-    return frozenset() if words.recall is None else frozenset({words.recall.tool})
+def _recall_tool(templates: TemplatesFile) -> frozenset[str]:
+    return frozenset() if templates.recall is None else frozenset({templates.recall.tool})
 
 
 def _questionnaire(
-    words: WordingsFile, config: QuestionsConfig, texts: Iterable[str], taken: set[str]
+    templates: TemplatesFile, config: QuestionsConfig, texts: Iterable[str], taken: set[str]
 ) -> Iterator[Question]:
     """What all elders are asked, in the languages of the pipeline, split by the hash of each
     text.
     """
-    assert words.recall is not None, "called only with one"
+    assert templates.recall is not None, "called only with one"
     for text in sorted({" ".join(text.split()) for text in texts} - taken):
         language = choose_language(text, config.languages)
         if text and language is not None:
@@ -182,12 +187,15 @@ def _questionnaire(
                 id=f"questionnaire.{language}.{short_hash('questionnaire', text)}",
                 text=text,
                 language=language,
-                tools=(words.recall.tool,),
+                tools=(templates.recall.tool,),
                 split="heldout" if heldout else "train",
                 wording="questionnaire",
                 wording_seen=not heldout,
                 gold_calls=(
-                    {"name": words.recall.tool, "arguments": {words.recall.parameter: text}},
+                    {
+                        "name": templates.recall.tool,
+                        "arguments": {templates.recall.parameter: text},
+                    },
                 ),
                 kind="questionnaire",
                 difficulty=3,

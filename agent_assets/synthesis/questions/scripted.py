@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
 from agent_assets.synthesis.arguments.sampler import sample_arguments
 from agent_assets.synthesis.config import QuestionsConfig
-from agent_assets.synthesis.questions.difficulty import difficulty
+from agent_assets.synthesis.questions.difficulty import call_difficulty
 from agent_assets.synthesis.questions.question import Question, Split
-from agent_assets.synthesis.templates.fallback import fallback_wordings, fill_fallback
+from agent_assets.synthesis.templates.fallback import fallback_templates, fill_fallback
 from agent_assets.synthesis.templates.render import (
-    Wording,
+    QuestionTemplate,
     fill,
     memory_sources,
     pools,
-    split_wordings,
-    tool_wordings,
+    split_templates,
+    tool_templates,
 )
-from agent_assets.synthesis.templates.wordings_file import LanguageWords, WordingsFile
+from agent_assets.synthesis.templates.wordings_file import LanguageTemplates, TemplatesFile
 from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.seeds import in_share, seeded, short_hash
 
@@ -32,7 +32,7 @@ def is_heldout(tool: str, arguments: JsonObject) -> bool:
 
 def tool_questions(
     tool: ToolSchema,
-    words: WordingsFile,
+    templates: TemplatesFile,
     language: LanguageCode,
     config: QuestionsConfig,
     texts: set[str],
@@ -46,14 +46,17 @@ def tool_questions(
         CannotSample: a required parameter has a schema that nothing can be made from.
         ConfigError: a wording does not fit the tool.
     """
-    wordings = tool_wordings(words, tool, language, unseen_share=config.unseen_share)
-    if memory_sources(words, tool.name):
-        return list(_templates(tool, words, language, wordings))
-    wordings = wordings or fallback_wordings(tool, language, unseen_share=config.unseen_share)
-    seen, unseen = (
-        [wording for wording in wordings if wording.seen is kind] for kind in (True, False)
+    question_templates = tool_templates(templates, tool, language, unseen_share=config.unseen_share)
+    if memory_sources(templates, tool.name):
+        return list(_templates(tool, templates, language, question_templates))
+    question_templates = question_templates or fallback_templates(
+        tool, language, unseen_share=config.unseen_share
     )
-    maker = _Maker(tool, words, language, config.seed, texts)
+    seen, unseen = (
+        [template for template in question_templates if template.seen is kind]
+        for kind in (True, False)
+    )
+    maker = _Maker(tool, templates, language, config.seed, texts)
     if not tool.parameters.get("properties"):
         train = _Use("t", "train", config.per_tool_without_arguments)
         heldout = _Use("u", "heldout", config.heldout_per_tool_without_arguments)
@@ -85,13 +88,13 @@ class _Maker:
     """Makes the questions of one tool in one language; `texts` are all texts that are taken."""
 
     tool: ToolSchema
-    words: WordingsFile
+    templates: TemplatesFile
     language: LanguageCode
     seed: int
     texts: set[str]
 
     def ask(
-        self, use: _Use, wordings: Sequence[Wording], *, split_by_hash: bool = True
+        self, use: _Use, templates: Sequence[QuestionTemplate], *, split_by_hash: bool = True
     ) -> Iterator[Question]:
         """Questions of one use, wordings taking turns. `split_by_hash` keeps arguments on the
         side of their split.
@@ -101,20 +104,20 @@ class _Maker:
         used: set[str] = set()
         failed = 0
         for number in range(use.count):
-            if failed == len(wordings):  # each wording failed in turn: nothing new is left
+            if failed == len(templates):  # each wording failed in turn: nothing new is left
                 return
-            wording = wordings[number % len(wordings)]
+            template = templates[number % len(templates)]
             rng = seeded(self.seed, self.tool.name, self.language, use.name, number)
             failed += 1
             for _ in range(ATTEMPTS):
                 arguments = sample_arguments(
                     self.tool,
-                    pools(self.words, self.tool),
+                    pools(self.templates, self.tool),
                     rng,
-                    names=wording.arguments,
-                    one_day=wording.one_day,
+                    names=template.arguments,
+                    one_day=template.one_day,
                 )
-                text, key = self._text(wording, arguments), canonical_json(arguments)
+                text, key = self._text(template, arguments), canonical_json(arguments)
                 # Training may ask for the same in two wordings; every held-out item asks for
                 # something else.
                 fits = not split_by_hash or is_heldout(self.tool.name, arguments) is (
@@ -128,16 +131,16 @@ class _Maker:
                     failed = 0
                     used.add(key)
                     self.texts.add(text)
-                    yield self._question(use, number, wording, text, arguments)
+                    yield self._question(use, number, template, text, arguments)
                     break
 
-    def _text(self, wording: Wording, arguments: JsonObject) -> str:
-        if wording.arguments is None:
-            return fill_fallback(wording.text, arguments, self.tool, self.language)
-        return fill(wording.text, arguments, self.words, self.tool, self.language)
+    def _text(self, template: QuestionTemplate, arguments: JsonObject) -> str:
+        if template.arguments is None:
+            return fill_fallback(template.text, arguments, self.tool, self.language)
+        return fill(template.text, arguments, self.templates, self.tool, self.language)
 
     def _question(
-        self, use: _Use, number: int, wording: Wording, text: str, arguments: JsonObject
+        self, use: _Use, number: int, template: QuestionTemplate, text: str, arguments: JsonObject
     ) -> Question:
         call = {"name": self.tool.name, "arguments": arguments}
         return Question(
@@ -146,38 +149,41 @@ class _Maker:
             language=self.language,
             tools=(self.tool.name,),
             split=use.split,
-            wording=wording.id,
-            wording_seen=wording.seen,
+            wording=template.id,
+            wording_seen=template.seen,
             gold_calls=(call,),
-            difficulty=difficulty([call], {self.tool.name: self.tool}, asks_more=False),
+            difficulty=call_difficulty([call], {self.tool.name: self.tool}, asks_more=False),
         )
 
 
 def _templates(
-    tool: ToolSchema, words: WordingsFile, language: LanguageCode, wordings: Sequence[Wording]
+    tool: ToolSchema,
+    templates: TemplatesFile,
+    language: LanguageCode,
+    question_templates: Sequence[QuestionTemplate],
 ) -> Iterator[Question]:
-    recall = words.recall is not None and words.recall.tool == tool.name
-    for wording in wordings:
+    recall = templates.recall is not None and templates.recall.tool == tool.name
+    for template in question_templates:
         yield Question(
-            id=wording.id,
-            text=wording.text,
+            id=template.id,
+            text=template.text,
             language=language,
             tools=(tool.name,),
-            split="train" if wording.seen else "heldout",
-            wording=wording.id,
-            wording_seen=wording.seen,
+            split="train" if template.seen else "heldout",
+            wording=template.id,
+            wording_seen=template.seen,
             kind="recall" if recall else "template",
             difficulty=2 + bool(tool.parameters.get("properties")),
         )
 
 
 def never_told_questions(
-    words: WordingsFile, language: LanguageCode, config: QuestionsConfig, texts: set[str]
+    templates: TemplatesFile, language: LanguageCode, config: QuestionsConfig, texts: set[str]
 ) -> Iterator[Question]:
     """Questions that search finds nothing for, a share of them held out."""
-    recall = words.recall
+    recall = templates.recall
     assert recall is not None, "called only with one"
-    texts_of_language = recall.never_told.get(language, LanguageWords()).questions
+    texts_of_language = recall.never_told.get(language, LanguageTemplates()).questions
     for question in _abstentions(
         "never_told", "never_told", texts_of_language, language, config, texts
     ):
@@ -186,10 +192,10 @@ def never_told_questions(
 
 
 def unanswerable_questions(
-    words: WordingsFile, language: LanguageCode, config: QuestionsConfig, texts: set[str]
+    templates: TemplatesFile, language: LanguageCode, config: QuestionsConfig, texts: set[str]
 ) -> Iterator[Question]:
     """Questions of the wordings file that no tool can answer, a share of them held out."""
-    texts_of_language = words.unanswerable.get(language, LanguageWords()).questions
+    texts_of_language = templates.unanswerable.get(language, LanguageTemplates()).questions
     yield from _abstentions("unanswerable", "none", texts_of_language, language, config, texts)
 
 
@@ -208,7 +214,7 @@ def _abstentions(
         texts: of all questions so far; these are added.
     """
     all_templates = [
-        Wording(
+        QuestionTemplate(
             f"{name}.{language}.{short_hash(salt, language, text)}",
             text,
             frozenset(),
@@ -217,18 +223,18 @@ def _abstentions(
         for text in candidates
         if text not in texts
     ]
-    for wording in split_wordings(
+    for template in split_templates(
         all_templates, key=f"{name}|{language}", unseen_share=config.unseen_share
     ):
-        texts.add(wording.text)
+        texts.add(template.text)
         yield Question(
-            id=wording.id,
-            text=wording.text,
+            id=template.id,
+            text=template.text,
             language=language,
             tools=(),
-            split="train" if wording.seen else "heldout",
-            wording=wording.id,
-            wording_seen=wording.seen,
+            split="train" if template.seen else "heldout",
+            wording=template.id,
+            wording_seen=template.seen,
             kind="abstention",
             difficulty=2,
         )

@@ -50,7 +50,7 @@ class Rules:
 
 
 def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
-    """Why a rollout is no training data, and no held-out item; empty when it is."""
+    """Why a rollout cannot become training data or a held-out item; empty when it can."""
     if rollout.stop_reason is not StopReason.ANSWERED:
         return [
             Rejection(RejectReason.TEACHER_FAILED, f"the rollout ended with {rollout.stop_reason}")
@@ -81,7 +81,7 @@ def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
 async def replay(
     messages: Sequence[Message], toolbox: Tools, read_only: frozenset[str]
 ) -> list[Rejection]:
-    """Call what only reads once more: rows must not teach what changes by itself."""
+    """Call what only reads once more: rows must not teach what changes on its own."""
     results: Mapping[str | None, str] = {
         message.tool_call_id: message.content for message in messages if message.role == "tool"
     }
@@ -171,7 +171,14 @@ def _wrong_answer(
     answer, offered, language = messages[-1].content, offered_ids(messages), task.question.language
     calls = [canonical_json(call.arguments) for message in messages for call in message.tool_calls]
     described = [f"{tool.name} {tool.description}" for tool in task.tools]
-    others = [task.system, task.question.text, task.told, *task.memory_ids, *calls, *described]
+    others = [
+        task.system,
+        task.question.text,
+        task.source_text,
+        *task.memory_ids,
+        *calls,
+        *described,
+    ]
     evidence = Evidence(results, others, offered)
     abstains = task.kind == "abstention"
     reasons = [
@@ -196,7 +203,7 @@ def _wrong_answer(
 
 
 def _own_words_share(answer: str, results: Sequence[str], language: LanguageCode) -> float:
-    """Share of the content of an answer that stands in the memories it was given."""
+    """Share of the content of an answer that is in the memories it was given."""
     evidence = " ".join(str(entry["text"]) for result in results for entry in memories_in(result))
     return recall_share(re.sub(r"\[[^\]]*\]", " ", answer), "", evidence, language)
 
@@ -206,7 +213,7 @@ def _invented_numbers(task: Task, answer: str) -> list[Rejection]:
     invented = set(written_numbers(answer))
     if invented:
         invented -= set(
-            written_numbers(" ".join([task.question.text, task.told, *task.memory_ids]))
+            written_numbers(" ".join([task.question.text, task.source_text, *task.memory_ids]))
         )
     return (
         [Rejection(RejectReason.NOT_GROUNDED, f"{len(invented)} numbers stand in no result")]

@@ -40,7 +40,7 @@ class Example:
 
     @property
     def sources(self) -> list[str]:
-        """Ids of all memories whose text stands in the messages, sorted."""
+        """Ids of all memories whose text is in the messages, sorted."""
         return sorted({*self.task.memory_ids, *offered_ids(self.messages)})
 
     @cached_property

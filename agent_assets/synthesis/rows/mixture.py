@@ -137,7 +137,7 @@ def _read(path: Path) -> list[Conversation]:
                 conversations.append(from_swift(row))
         except (ValueError, KeyError, TypeError, TrainingDataError) as error:
             raise ConfigError(
-                f"Line {number} of {path.name} is no training row ({type(error).__name__}).",
+                f"Line {number} of {path.name} is not a training row ({type(error).__name__}).",
                 next_step="write JSONL in one of the formats of `agent-assets export`.",
             ) from None
     return conversations

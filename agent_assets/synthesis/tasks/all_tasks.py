@@ -28,7 +28,7 @@ from agent_assets.synthesis.tasks.recall import closed_tasks, never_told_tasks, 
 from agent_assets.synthesis.tasks.task import Task
 from agent_assets.synthesis.tasks.tool_use import tool_tasks
 from agent_assets.synthesis.templates.render import memory_sources
-from agent_assets.synthesis.templates.wordings_file import WordingsFile
+from agent_assets.synthesis.templates.wordings_file import TemplatesFile
 from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.languages.lookup import known_languages, rules_for
 from agent_assets.text.seeds import stable_hash
@@ -36,7 +36,7 @@ from agent_assets.text.seeds import stable_hash
 
 def elder_tasks(
     questions: Sequence[Question],
-    words: WordingsFile,
+    templates: TemplatesFile,
     tools: Sequence[ToolSchema],
     profile: ElderProfile,
     memories: Sequence[Memory],
@@ -51,7 +51,7 @@ def elder_tasks(
         MemoryDataError: fewer usable memories than the configuration wants.
         TrainingDataError: there are no questions in the elder's language.
     """
-    if words.recall is None:
+    if templates.recall is None:
         raise ConfigError(
             "The wordings file does not say how memories are asked for.",
             next_step="add `recall` to it, as in defs/elder_companion/wordings.yaml.",
@@ -78,8 +78,8 @@ def elder_tasks(
         tuple(usable),
         elder_prompt(profile, system_prompt),
         tuple(tools),
-        words,
-        words.recall,
+        templates,
+        templates.recall,
         config,
     )
     uncovered = _unknown_of_language(profile.language, asked_in)
@@ -89,11 +89,11 @@ def elder_tasks(
             f"{left_out} left out: no question of their own, or the question of another memory"
         )
     tasks = [*open_tasks(elder, mine), *closed_tasks(elder, mine), *never_told_tasks(elder, mine)]
-    tasks += tool_tasks(mine, words, tools, system=elder.system)
+    tasks += tool_tasks(mine, templates, tools, system=elder.system)
     arguments: MemoryArguments | None = None
     for tool in sorted(tools, key=lambda tool: tool.name):
-        sources = memory_sources(words, tool.name)
-        if sources and tool.name != words.recall.tool:
+        sources = memory_sources(templates, tool.name)
+        if sources and tool.name != templates.recall.tool:
             arguments = arguments or MemoryArguments(usable, elder.language)
             lacking = arguments.lacking(sources)
             if lacking is None:

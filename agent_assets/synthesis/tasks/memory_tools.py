@@ -33,24 +33,24 @@ def memory_tool_tasks(
     seen, unseen = ([t for t in templates if t.wording_seen is kind] for kind in (True, False))
     most = elder.config.heldout_memory_tool_questions
     used: set[str] = set()
-    for use, split, wordings, count in (
+    for use, split, split_templates, count in (
         ("t", "train", seen, elder.config.memory_tool_questions),
         ("s", "heldout", seen, most),
         ("u", "heldout", unseen, most),
     ):
-        for number in range(count if wordings else 0):
-            wording = wordings[number % len(wordings)]
+        for number in range(count if split_templates else 0):
+            template = split_templates[number % len(split_templates)]
             rng = seeded(elder.config.seed, elder.profile.elder_id, tool.name, use, number)
             for _ in range(ATTEMPTS):
-                chosen = arguments.sample(memory_sources(elder.words, tool.name), rng)
-                text = fill(wording.text, chosen, elder.words, tool, elder.asked_in)
+                chosen = arguments.sample(memory_sources(elder.templates, tool.name), rng)
+                text = fill(template.text, chosen, elder.templates, tool, elder.asked_in)
                 # Training may ask for the same thing in two wordings; a held-out item asks for
                 # something new.
                 fresh = text not in used and (split == "train" or str(chosen) not in used)
                 if fresh and is_heldout(tool.name, chosen) is (split == "heldout"):
                     used |= {text, str(chosen)}
                     question = replace(
-                        wording,
+                        template,
                         id=f"{tool.name}-{use}{number:03d}",
                         text=text,
                         split=cast(Split, split),

@@ -33,7 +33,7 @@ class Task:
         script: what the scripted teacher does.
         memory_ids: memories a right answer rests on. With tools, their results must hold them.
         needs_result: an empty result is a rejection.
-        told: text the answer may rest on besides results and question.
+        source_text: text the answer may rest on besides results and question.
     """
 
     question: Question
@@ -43,4 +43,4 @@ class Task:
     script: Script
     memory_ids: tuple[str, ...] = ()
     needs_result: bool = False
-    told: str = ""
+    source_text: str = ""

@@ -7,9 +7,9 @@ from agent_assets.synthesis.arguments.json_schema import resolve
 from agent_assets.synthesis.templates.render import (
     ARGUMENTS,
     TASK,
-    Wording,
+    QuestionTemplate,
     say_value,
-    split_wordings,
+    split_templates,
 )
 from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.languages.lookup import rules_for
@@ -19,14 +19,14 @@ MAX_LABEL_WORDS = 4
 MAX_TASK_WORDS = 14
 
 
-def fallback_wordings(
+def fallback_templates(
     tool: ToolSchema, language: LanguageCode, *, unseen_share: float
-) -> list[Wording]:
+) -> list[QuestionTemplate]:
     """Wordings for whatever arguments are sampled, split into seen and unseen."""
     phrases = rules_for(language).phrases
     templates = phrases.requests if tool.parameters.get("properties") else phrases.bare_requests
     requests = [
-        Wording(
+        QuestionTemplate(
             f"fallback.{language}.{short_hash('fallback', language, text)}",
             text,
             None,
@@ -34,7 +34,7 @@ def fallback_wordings(
         )
         for text in templates
     ]
-    return split_wordings(requests, key=f"fallback|{language}", unseen_share=unseen_share)
+    return split_templates(requests, key=f"fallback|{language}", unseen_share=unseen_share)
 
 
 def fill_fallback(

@@ -13,7 +13,11 @@ from agent_assets.errors import ConfigError
 from agent_assets.synthesis.arguments.from_memories import MemorySource
 from agent_assets.synthesis.arguments.json_schema import date_ranges
 from agent_assets.synthesis.arguments.sampler import Pool
-from agent_assets.synthesis.templates.wordings_file import ParameterWords, ToolWords, WordingsFile
+from agent_assets.synthesis.templates.wordings_file import (
+    ParameterHints,
+    TemplatesFile,
+    ToolTemplates,
+)
 from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.languages.lookup import rules_for
 from agent_assets.text.seeds import short_hash, stable_hash
@@ -24,7 +28,7 @@ _BARE = re.compile(r"\{\w+\}")
 
 
 @dataclass(frozen=True)
-class Wording:
+class QuestionTemplate:
     """One question template.
 
     Args:
@@ -42,9 +46,9 @@ class Wording:
     seen: bool = field(default=True)
 
 
-def tool_wordings(
-    words: WordingsFile, tool: ToolSchema, language: LanguageCode, *, unseen_share: float
-) -> list[Wording]:
+def tool_templates(
+    templates: TemplatesFile, tool: ToolSchema, language: LanguageCode, *, unseen_share: float
+) -> list[QuestionTemplate]:
     """The wordings of the file for a tool, in file order, each marked seen or unseen; empty when
     there are none.
 
@@ -52,41 +56,43 @@ def tool_wordings(
         ConfigError: a template has a slot the tool has no parameter for, or misses a required one.
     """
     texts = list(
-        dict.fromkeys(words.tools.get(tool.name, ToolWords()).language(language).questions)
+        dict.fromkeys(templates.tools.get(tool.name, ToolTemplates()).language(language).questions)
     )
-    templates = [_wording(tool, language, text) for text in texts]
-    return split_wordings(templates, key=f"{tool.name}|{language}", unseen_share=unseen_share)
+    unsplit = [_template(tool, language, text) for text in texts]
+    return split_templates(unsplit, key=f"{tool.name}|{language}", unseen_share=unseen_share)
 
 
-def split_wordings(wordings: Sequence[Wording], *, key: str, unseen_share: float) -> list[Wording]:
+def split_templates(
+    templates: Sequence[QuestionTemplate], *, key: str, unseen_share: float
+) -> list[QuestionTemplate]:
     """Mark wordings as seen or unseen: the share of them with the lowest hashes of their texts is
     unseen.
 
     At least two are unseen. Always seen are a wording that is nothing but a slot, and of each set
     of arguments the wording with the highest hash: every set is trained.
     """
-    in_order = sorted(wordings, key=lambda wording: stable_hash("unseen", key, wording.text))
-    groups: dict[Any, Wording] = {}
-    for wording in in_order:
-        groups[wording.arguments, wording.one_day] = wording
-    always = {wording.id for wording in groups.values()} | {
-        w.id for w in wordings if _BARE.fullmatch(w.text)
+    in_order = sorted(templates, key=lambda template: stable_hash("unseen", key, template.text))
+    groups: dict[Any, QuestionTemplate] = {}
+    for template in in_order:
+        groups[template.arguments, template.one_day] = template
+    always = {template.id for template in groups.values()} | {
+        w.id for w in templates if _BARE.fullmatch(w.text)
     }
-    free = [wording.id for wording in in_order if wording.id not in always]
-    unseen = set(free[: max(MIN_UNSEEN, round(unseen_share * len(wordings)))])
+    free = [template.id for template in in_order if template.id not in always]
+    unseen = set(free[: max(MIN_UNSEEN, round(unseen_share * len(templates)))])
     return [
-        Wording(
-            wording.id,
-            wording.text,
-            wording.arguments,
-            wording.one_day,
-            seen=wording.id not in unseen,
+        QuestionTemplate(
+            template.id,
+            template.text,
+            template.arguments,
+            template.one_day,
+            seen=template.id not in unseen,
         )
-        for wording in wordings
+        for template in templates
     ]
 
 
-def pools(words: WordingsFile, tool: ToolSchema) -> dict[str, Pool]:
+def pools(templates: TemplatesFile, tool: ToolSchema) -> dict[str, Pool]:
     """What the file says about the values of a tool's parameters."""
     usual = Pool()
     return {
@@ -96,13 +102,13 @@ def pools(words: WordingsFile, tool: ToolSchema) -> dict[str, Pool]:
             last=parameter.last or usual.last,
             days=parameter.days,
         )
-        for name, parameter in words.tools.get(tool.name, ToolWords()).parameters.items()
+        for name, parameter in templates.tools.get(tool.name, ToolTemplates()).parameters.items()
     }
 
 
-def memory_sources(words: WordingsFile, tool: str) -> dict[str, MemorySource]:
+def memory_sources(templates: TemplatesFile, tool: str) -> dict[str, MemorySource]:
     """Parameters of a tool that are filled in per elder."""
-    parameters = words.tools.get(tool, ToolWords()).parameters
+    parameters = templates.tools.get(tool, ToolTemplates()).parameters
     return {
         name: parameter.source
         for name, parameter in parameters.items()
@@ -111,11 +117,15 @@ def memory_sources(words: WordingsFile, tool: str) -> dict[str, MemorySource]:
 
 
 def fill(
-    text: str, arguments: JsonObject, words: WordingsFile, tool: ToolSchema, language: LanguageCode
+    text: str,
+    arguments: JsonObject,
+    templates: TemplatesFile,
+    tool: ToolSchema,
+    language: LanguageCode,
 ) -> str:
     """A template with its slots filled by the arguments as they are said in a language."""
     spoken = {
-        name: say(value, words, tool.name, name, language) for name, value in arguments.items()
+        name: say(value, templates, tool.name, name, language) for name, value in arguments.items()
     }
     start = next((start for start in date_ranges(tool) if start in arguments), None)
     if start is not None:
@@ -124,12 +134,12 @@ def fill(
 
 
 def say(
-    value: object, words: WordingsFile, tool: str, parameter: str, language: LanguageCode
+    value: object, templates: TemplatesFile, tool: str, parameter: str, language: LanguageCode
 ) -> str:
     """A value in words: lists as in a sentence, names as the file translates them."""
     known = (
-        words.tools.get(tool, ToolWords())
-        .parameters.get(parameter, ParameterWords())
+        templates.tools.get(tool, ToolTemplates())
+        .parameters.get(parameter, ParameterHints())
         .said.get(language, {})
     )
     return say_value(value, language, known)
@@ -162,7 +172,7 @@ def slots(text: str) -> list[str]:
         ) from None
 
 
-def _wording(tool: ToolSchema, language: LanguageCode, text: str) -> Wording:
+def _template(tool: ToolSchema, language: LanguageCode, text: str) -> QuestionTemplate:
     names = set(slots(text))
     one_day = DAY in names and DAY not in tool.parameters.get("properties", {})
     if one_day:
@@ -175,7 +185,7 @@ def _wording(tool: ToolSchema, language: LanguageCode, text: str) -> Wording:
             f"A {language} wording of {tool.name} does not fit: {text!r}; the tool {wrong}.",
             next_step="correct the slots of that wording.",
         )
-    return Wording(
+    return QuestionTemplate(
         f"{tool.name}.{language}.{short_hash(tool.name, language, text)}",
         text,
         frozenset(names),

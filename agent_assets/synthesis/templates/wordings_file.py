@@ -40,7 +40,7 @@ from agent_assets.synthesis.arguments.from_memories import MemorySource
 from agent_assets.text.language_rules import LANGUAGE_CODE, LanguageCode
 
 
-class ParameterWords(StrictModel):
+class ParameterHints(StrictModel):
     """What the schema does not say about one parameter."""
 
     values: list[Any] = Field(default_factory=list)
@@ -51,60 +51,60 @@ class ParameterWords(StrictModel):
     source: MemorySource | None = None
 
 
-class LanguageWords(StrictModel):
+class LanguageTemplates(StrictModel):
     """Wordings of one tool in one language."""
 
     questions: list[str] = Field(default_factory=list)
     answers: list[str] = Field(default_factory=list)
 
 
-class ToolWords(StrictModel):
+class ToolTemplates(StrictModel):
     """Wordings of one tool."""
 
-    parameters: dict[str, ParameterWords] = Field(default_factory=dict)
-    languages: dict[LanguageKey, LanguageWords] = Field(default_factory=dict)
+    parameters: dict[str, ParameterHints] = Field(default_factory=dict)
+    languages: dict[LanguageKey, LanguageTemplates] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
     def _gather_languages(cls, block: Any) -> Any:
-        """In the file, languages stand beside `parameters`."""
+        """In the file, languages are beside `parameters`."""
         if not isinstance(block, dict) or "languages" in block:
             return block
         codes = {key for key in block if isinstance(key, str) and re.match(LANGUAGE_CODE, key)}
         rest = {key: value for key, value in block.items() if key not in codes}
         return {**rest, "languages": {code: block[code] for code in codes}} if codes else rest
 
-    def language(self, language: LanguageCode) -> LanguageWords:
+    def language(self, language: LanguageCode) -> LanguageTemplates:
         """Wordings in one language; none when the file has none."""
-        return self.languages.get(language, LanguageWords())
+        return self.languages.get(language, LanguageTemplates())
 
 
-class RecallWords(StrictModel):
+class RecallTemplates(StrictModel):
     """The tool that finds an elder's memories, its parameter, and questions whose answer nobody
     told.
     """
 
     tool: str
     parameter: str
-    never_told: dict[LanguageKey, LanguageWords] = Field(default_factory=dict)
+    never_told: dict[LanguageKey, LanguageTemplates] = Field(default_factory=dict)
 
 
-class WordingsFile(StrictModel):
+class TemplatesFile(StrictModel):
     """A whole wordings file."""
 
-    tools: dict[str, ToolWords] = Field(default_factory=dict)
-    recall: RecallWords | None = None
-    unanswerable: dict[LanguageKey, LanguageWords] = Field(default_factory=dict)
+    tools: dict[str, ToolTemplates] = Field(default_factory=dict)
+    recall: RecallTemplates | None = None
+    unanswerable: dict[LanguageKey, LanguageTemplates] = Field(default_factory=dict)
 
 
-def read_wordings(path: Path | None) -> WordingsFile:
+def read_templates(path: Path | None) -> TemplatesFile:
     """Read a wordings file; None is an empty one.
 
     Raises:
         ConfigError: it is not YAML, or has a key it should not have.
     """
     if path is None:
-        return WordingsFile()
+        return TemplatesFile()
     try:
         return _parse(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
@@ -114,5 +114,5 @@ def read_wordings(path: Path | None) -> WordingsFile:
 
 
 @lru_cache(maxsize=8)  # the elders of a night share one file
-def _parse(text: str) -> WordingsFile:
-    return WordingsFile.model_validate(yaml.safe_load(text) or {})
+def _parse(text: str) -> TemplatesFile:
+    return TemplatesFile.model_validate(yaml.safe_load(text) or {})

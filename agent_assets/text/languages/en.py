@@ -130,7 +130,7 @@ _NO_NAMES = frozenset(
 )
 
 # A title or a relation, then capitalised words.
-_CAPITAL = re.compile(r" [A-Z][a-z]")  # stands in every English name
+_CAPITAL = re.compile(r" [A-Z][a-z]")  # part of every English name
 _PERSON = re.compile(
     r"\b(?:Mr\.|Mrs\.|Miss|Dr\.|Sir|Captain|Colonel|Governor|Reverend|Master|Aunt|Uncle|"
     r"(?:father|mother|brother|sister|son|daughter|wife|husband|uncle|aunt|friend|cousin|partner)"

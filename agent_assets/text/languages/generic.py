@@ -17,7 +17,7 @@ from agent_assets.text.numbers import COMMA, POINT, NumberNotation, ascii_digits
 from agent_assets.text.quotations import unknown_quotations
 from agent_assets.text.scripts import KHMER, LAO, MYANMAR, THAI
 
-# In Thai and its neighbours a space stands between clauses.
+# In Thai and its neighbours a space comes between clauses.
 _CLAUSE_END = re.compile(
     rf"(?<=[,;:])\s+|(?<=[，；：、،؛])\s*|(?<=[{THAI}{LAO}{MYANMAR}{KHMER}])\s+"
 )
@@ -80,7 +80,7 @@ class GenericRules:
         return _stripped(SentenceBreaker(text, self._locale))
 
     def clauses(self, text: str) -> list[str]:
-        """What stands between commas and the like of any script."""
+        """What comes between commas and the like of any script."""
         return [clause.rstrip(_CLAUSE_SIGNS) for clause in _stripped(_CLAUSE_END.split(text))]
 
     def length(self, text: str) -> float:

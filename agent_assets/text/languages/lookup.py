@@ -8,7 +8,7 @@ from agent_assets.text import languages
 from agent_assets.text.language_rules import LanguageCode, LanguageRules
 from agent_assets.text.languages.generic import GenericRules
 
-_LONGEST_CODE = 3  # what has a longer name in that folder is no language
+_LONGEST_CODE = 3  # a module with a longer name in that folder is not a language
 
 
 @lru_cache(maxsize=1)

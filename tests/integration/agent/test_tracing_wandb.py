@@ -25,8 +25,8 @@ def work(folder: Path, reports: list[str], steps: int = 2) -> TraceFigures:
         span("rollout", lambda: {"question": "What day is it?"}) as rollout,
     ):
         for step in range(steps):
-            asked = {"messages": [{"role": "user", "content": f"四川 {step}"}]}
-            with span("llm_call", partial(dict, asked)) as call:
+            inputs = {"messages": [{"role": "user", "content": f"四川 {step}"}]}
+            with span("llm_call", partial(dict, inputs)) as call:
                 call.finish({"content": "Monday."})
         rollout.finish({"answer": "Monday."})
     return figures

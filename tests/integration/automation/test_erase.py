@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from agent_assets.automation import erase
-from agent_assets.automation.commands import Scope, refresh
+from agent_assets.automation.commands import Scope, run_plan
 from agent_assets.cli.main import commands
 from agent_assets.errors import ConfigError, MemoryDataError
 from agent_assets.planning.history import known_partitions
@@ -23,7 +23,7 @@ VERSION = {ADA: "a" * 32, BEN: "b" * 32}
 def lived(town: Town) -> Path:
     """Both elders are built and released, and left traces and logs; returns the folder of logs."""
     logs = load_settings().home / "logs"
-    refresh(load_settings(), Scope(), dry_run=False)
+    run_plan(load_settings(), Scope(), dry_run=False)
     for elder in (ADA, BEN):
         release(town.store, VERSION[elder], pipeline="fleet", partition=elder, name=f"{elder}-1")
         for path in (
@@ -56,8 +56,8 @@ def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
     }
     move(commanded.store, ("fleet", "twin"), expected=None, action="copy", **twin)  # type: ignore[arg-type]
     assert erase.erase_elder(load_settings(), ADA, dry_run=True, confirmed=False) == 0
-    said = capsys.readouterr().out
-    assert "2 releases" in said and f"release of fleet/{ADA}\nrelease of fleet/twin\n" in said
+    output = capsys.readouterr().out
+    assert "2 releases" in output and f"release of fleet/{ADA}\nrelease of fleet/twin\n" in output
     assert current_entry(commanded.store, ("fleet", ADA)) is not None
     assert erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True) == 0
     out = capsys.readouterr().out
@@ -65,16 +65,16 @@ def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
     assert released_agents(commanded.store) == [("fleet", BEN)]
     with open_instance(load_settings()) as instance:
         assert known_partitions(instance, "elders") == [BEN]
-    kept = [
+    left = [
         path
         for path in naming(commanded.folder, ADA)
         if not {".tombstones", ".locks"} & set(path.parts)
     ]
-    assert kept == []
+    assert left == []
     assert elder_data_locations(commanded.store, logs, BEN) == others
-    with pytest.raises(ConfigError, match="Nothing is kept"):
+    with pytest.raises(ConfigError, match="There is no data"):
         erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
-    assert refresh(load_settings(), Scope(), dry_run=False) == 0
+    assert run_plan(load_settings(), Scope(), dry_run=False) == 0
     assert commanded.world.built.count(("sft_adapter", ADA)) == 1  # not made again
 
 
@@ -85,7 +85,7 @@ def test_who_comes_back_after_it_inherits_nothing(commanded: Town) -> None:
     erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
     commanded.db.answers.insert_many(answers)
     commanded.world.built.clear()
-    refresh(load_settings(), Scope(), dry_run=False)
+    run_plan(load_settings(), Scope(), dry_run=False)
     assert ("sft_adapter", ADA) in commanded.world.built and (
         "sft_adapter",
         BEN,
@@ -102,8 +102,8 @@ def test_memories_still_there_or_a_no_erase_nothing(
         erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
     assert "delete the elder's answers" in str(refused.value.next_step)
     commanded.db.answers.delete_many({"elderId": ADA})
-    asked = CliRunner().invoke(commands, ["erase", ADA], input="n\n")
-    assert asked.exit_code == 1 and "nothing brings it back" in asked.output
+    result = CliRunner().invoke(commands, ["erase", ADA], input="n\n")
+    assert result.exit_code == 1 and "nothing brings it back" in result.output
     assert elder_data_locations(commanded.store, logs, ADA) == before
 
 

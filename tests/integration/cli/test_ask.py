@@ -52,19 +52,19 @@ def test_every_step_is_printed(tmp_path: Path) -> None:
         "answer",
         "stopped",
     ]
-    said = dict(lines)
-    assert said["text"] == "Let me look."
+    printed = dict(lines)
+    assert printed["text"] == "Let me look."
     assert [
         "call",
         'get_auction_price {"province": "Sichuan", "start_date": "2025-04-01", "end_date": '
         '"2025-04-02"}',
     ] in lines
     assert ["result", '{"2025-04-01":2.49,"2025-04-02":2.35}'] in lines
-    assert "unknown region 'Mars'" in said["error"]
-    assert said["answer"] == "2025-04-01: 2.49."
+    assert "unknown region 'Mars'" in printed["error"]
+    assert printed["answer"] == "2025-04-01: 2.49."
     assert (
-        said["stopped"].startswith("answered: 3 turns, 3 calls,")
-        and "30 tokens read, 30 written" in said["stopped"]
+        printed["stopped"].startswith("answered: 3 turns, 3 calls,")
+        and "30 tokens read, 30 written" in printed["stopped"]
     )
 
 
@@ -100,8 +100,8 @@ def test_a_refusal_names_the_status_and_no_secret(tmp_path: Path) -> None:
             OPENAI_BASE_URL=server.url,
             OPENAI_API_KEY="secret",
         )
-    said = error_of(done)
-    assert "HTTP 401" in said and "in confidence" not in said
+    error = error_of(done)
+    assert "HTTP 401" in error and "in confidence" not in error
 
 
 def test_the_model_that_release_took_answers(
@@ -124,8 +124,8 @@ def test_the_model_that_release_took_answers(
             instance.report_runless_asset_event(event)
 
     def answers() -> str | None:
-        found = trained_model(settings, pipeline, "ada")
-        return None if found is None else found.key.asset
+        artifact = trained_model(settings, pipeline, "ada")
+        return None if artifact is None else artifact.key.asset
 
     assert answers() is None
     for number, asset in enumerate(("merged_model", "rl_merged_model"), start=1):

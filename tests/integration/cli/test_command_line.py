@@ -17,9 +17,9 @@ NO_MONGO = "mongodb://user:secret@127.0.0.1:1/"
 
 @pytest.mark.parametrize("command", [["refresh"], ["up", "--port", "3997"]])
 def test_mongodb_that_does_not_answer_ends_the_command(tmp_path: Path, command: list[str]) -> None:
-    said = error_of(agent_assets(tmp_path, *command, MONGODB_URI=NO_MONGO))
-    assert "MongoDB at 127.0.0.1:1 did not answer" in said and "MONGODB_URI" in said
-    assert "starting" not in said
+    error = error_of(agent_assets(tmp_path, *command, MONGODB_URI=NO_MONGO))
+    assert "MongoDB at 127.0.0.1:1 did not answer" in error and "MONGODB_URI" in error
+    assert "starting" not in error
 
 
 def test_seeding_a_users_mongodb_and_a_name_nobody_has(
@@ -31,8 +31,8 @@ def test_seeding_a_users_mongodb_and_a_name_nobody_has(
     assert done.returncode == 0 and "shen-fu: 44 memories" in done.stdout
     with MongoClient[dict[str, object]](mongo_uri) as client:
         assert client[name].answers.count_documents({"elderId": "shen-fu"}) == 44
-    said = error_of(agent_assets(tmp_path, "seed", "--elder", "nobody", **where))
-    assert "no sample elder 'nobody'" in said and "shen-fu" in said
+    error = error_of(agent_assets(tmp_path, "seed", "--elder", "nobody", **where))
+    assert "no sample elder 'nobody'" in error and "shen-fu" in error
 
 
 def test_doctor_names_what_is_missing_and_the_command_that_fixes_it(tmp_path: Path) -> None:
@@ -69,10 +69,10 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     for home in (Path("/proc/nowhere"), file):
-        said = error_of(agent_assets(home, "plan"))
+        error = error_of(agent_assets(home, "plan"))
         assert (
-            f"{home} cannot hold the state of this installation" in said
-            and "AGENT_ASSETS_HOME" in said
+            f"{home} cannot hold the state of this installation" in error
+            and "AGENT_ASSETS_HOME" in error
         )
         doctor = agent_assets(home, "doctor")
         assert (
@@ -81,8 +81,8 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
             and "MISSING  store" in doctor.stdout
         )
     unknown: dict[str, Any] = {"AGENT_ASSETS_STORE": "s4://bucket/store"}
-    said = error_of(agent_assets(tmp_path, "releases", **unknown))
-    assert "s4://bucket/store cannot be opened" in said and "AGENT_ASSETS_STORE" in said
+    error = error_of(agent_assets(tmp_path, "releases", **unknown))
+    assert "s4://bucket/store cannot be opened" in error and "AGENT_ASSETS_STORE" in error
     assert "MISSING  store" in agent_assets(tmp_path, "doctor", **unknown).stdout
 
 
@@ -97,8 +97,8 @@ def test_a_misspelt_setting_stops_up_before_anything_starts(tmp_path: Path) -> N
 
 
 def test_rows_nobody_made_yet(tmp_path: Path) -> None:
-    said = error_of(agent_assets(tmp_path, "export", "energy_expert"))
-    assert "no training rows of energy_expert" in said and "make demo" in said
+    error = error_of(agent_assets(tmp_path, "export", "energy_expert"))
+    assert "no training rows of energy_expert" in error and "make demo" in error
 
 
 def test_malformed_yaml_is_told_with_file_and_line(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_malformed_yaml_is_told_with_file_and_line(tmp_path: Path) -> None:
         "type: agent_assets.pipeline.component.AgentPipeline\nattributes:\n  name: [x\n",
         encoding="utf-8",
     )
-    said = error_of(agent_assets(tmp_path / "home", "plan", root=root))
-    assert f"{broken}, line 4" in said
+    error = error_of(agent_assets(tmp_path / "home", "plan", root=root))
+    assert f"{broken}, line 4" in error
     doctor = agent_assets(tmp_path / "home", "doctor", root=root)
     assert doctor.returncode == 1 and f"MISSING  pipelines    {broken}, line 4" in doctor.stdout

@@ -66,10 +66,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         client[DATABASE].tokens.insert_one(unsealed_token())
         client.afs.answers.insert_one({"_id": 1, "answer": "沧浪亭"})
         open_to_all(folder)
-        said = doctor(folder)
+        report = doctor(folder)
         assert (
-            "lets everybody of this machine in" in said
-            and "Open to others: home, MongoDB, history." in said
+            "lets everybody of this machine in" in report
+            and "Open to others: home, MongoDB, history." in report
         )
         refused = agent_assets(
             folder, "up", "--port", str(free_port()), "--api-port", str(free_port())
@@ -115,9 +115,9 @@ def raw_status(port: int) -> int:
 
 def test_up_closes_what_it_finds_open_and_says_so(home: Path, tmp_path: Path) -> None:
     assert places_of(OTHER_SECRET, home)
-    with up(home, tmp_path / "first") as (ui, api, said):
-        closed = [line for line in said.splitlines() if line.startswith("closed: ")]
-        assert len(closed) == 4, said
+    with up(home, tmp_path / "first") as (ui, api, output):
+        closed = [line for line in output.splitlines() if line.startswith("closed: ")]
+        assert len(closed) == 4, output
         for words in (
             f"such as {home} (mode 755)",
             "MongoDB, which listened on port",
@@ -145,8 +145,8 @@ def test_up_closes_what_it_finds_open_and_says_so(home: Path, tmp_path: Path) ->
             instance.get_runs_count() == 3
             and latest_materialization(instance, KEY, None) is not None
         )
-    with up(home, tmp_path / "second") as (_, _, said):
-        assert "closed: " not in said
+    with up(home, tmp_path / "second") as (_, _, output):
+        assert "closed: " not in output
         plan = json.loads(
             agent_assets(home, "plan", "--pipeline", "energy_expert", "--json").stdout
         )

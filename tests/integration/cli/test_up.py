@@ -51,7 +51,7 @@ def test_a_second_one_is_refused_and_the_death_of_mongodb_ends_all(tmp_path: Pat
         mongod = json.loads((home / "mongodb" / "mongod.json").read_text(encoding="utf-8"))["pid"]
         os.kill(mongod, signal.SIGKILL)
         assert up.wait(60) == 1
-        assert "MongoDB ended by itself; stopping the rest. Its log:" in output.read_text(
+        assert "MongoDB ended on its own; stopping the rest. Its log:" in output.read_text(
             encoding="utf-8"
         )
     finally:

@@ -86,7 +86,11 @@ def definitions() -> dg.Definitions:
     ]
     names = [spec.config.name for spec in specs]
     return dg.Definitions(
-        assets=[build_asset(one, spec, stages) for spec in specs for one in stages.values()],
+        assets=[
+            build_asset(each_stage, spec, stages)
+            for spec in specs
+            for each_stage in stages.values()
+        ],
         jobs=[
             dg.define_asset_job(f"{name}_job", selection=dg.AssetSelection.groups(name))
             for name in names

@@ -51,21 +51,22 @@ def test_an_interrupted_demo_leaves_no_process_and_goes_on_where_it_was(
     demo = start(tmp_path)
     pids = wait_for(lambda: read_pids(tmp_path / "pids"), 90)
     demo.send_signal(how)
-    said = demo.communicate(timeout=60)[0]
+    output = demo.communicate(timeout=60)[0]
     assert demo.returncode != 0
     if how == signal.SIGINT:
-        assert "Aborted!" in said and "Traceback" not in said
+        assert "Aborted!" in output and "Traceback" not in output
     wait_for(lambda: not any(alive(pid) for pid in pids) and not processes_of(tmp_path), 20)
 
     (tmp_path / "hang").unlink()
     again = start(tmp_path)
-    said = again.communicate(timeout=120)[0]
-    assert again.returncode == 0, said
+    output = again.communicate(timeout=120)[0]
+    assert again.returncode == 0, output
     # What was finished before is not done again; one event, one line, in a pipe as well.
     assert (
-        "energy_expert: train_jsonl reused, sft_adapter built 0 s, eval_report built 0 s\n" in said
+        "energy_expert: train_jsonl reused, sft_adapter built 0 s, eval_report built 0 s\n"
+        in output
     )
-    assert "5 artifacts built, the rest reused." in said
-    assert re.search(r"│ elder_companion/shen-fu +│ +0.00 -> 1.00 │", said), said
-    assert re.search(r"│ energy_expert +│ 0.00 -> 1.00 -> 0.50 │", said), said
+    assert "5 artifacts built, the rest reused." in output
+    assert re.search(r"│ elder_companion/shen-fu +│ +0.00 -> 1.00 │", output), output
+    assert re.search(r"│ energy_expert +│ 0.00 -> 1.00 -> 0.50 │", output), output
     assert not processes_of(tmp_path)

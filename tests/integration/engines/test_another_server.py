@@ -49,11 +49,11 @@ def input_stage(name: str) -> Stage:
         if name == "mcp_tool_schema":
             (folder / "tool_schema.json").write_text(schema_snapshot([]), encoding="utf-8")
         elif name == "train_jsonl":
-            asked = [
+            items = [
                 EvalItem(f"i{n}", "abstention", "unseen", "en", f"Where was {n}?", "You are Ada.")
                 for n in (1, 2)
             ]
-            write_items(folder / "heldout.jsonl", asked)
+            write_items(folder / "heldout.jsonl", items)
         else:
             (folder / "answer.txt").write_text(ANSWERS[name], encoding="utf-8")
         return StageResult(summary={})
@@ -110,10 +110,10 @@ def test_the_api_loads_and_unloads_adapters_on_it(tmp_path: Path) -> None:
                 reply = client.chat.completions.create(
                     model=served.model, messages=[{"role": "user", "content": "?"}]
                 )
-                held = sorted(
+                loaded = sorted(
                     model.id for model in client.models.list() if not model.id.startswith("model-")
                 )
-        return reply.choices[0].message.content, held
+        return reply.choices[0].message.content, loaded
 
     async def run() -> list[tuple[str | None, list[str]]]:
         server = ModelServer(

@@ -71,13 +71,15 @@ def test_a_device_is_used_by_one_run_at_a_time(tmp_path: Path) -> None:
     worker = start_worker(tmp_path / "work", leases)
     try:
         wait_for(lambda: read_pids(tmp_path / "work" / "pids"), 60)
-        told: list[str] = []
+        reports: list[str] = []
         with (
             pytest.raises(EngineTimeout, match=f"first-run, process {worker.pid}"),
-            lease_device([CPU], leases, holder="second-run", timeout_seconds=1, report=told.append),
+            lease_device(
+                [CPU], leases, holder="second-run", timeout_seconds=1, report=reports.append
+            ),
         ):
             pass
-        assert len(told) == 1
+        assert len(reports) == 1
     finally:
         worker.kill()
         worker.wait()

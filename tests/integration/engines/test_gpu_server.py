@@ -64,9 +64,9 @@ def test_servers_of_a_stage_take_the_share_of_memory_they_are_told(
 
 def test_a_share_of_memory_is_no_part_of_what_a_report_depends_on(tmp_path: Path) -> None:
     (tmp_path / "mcp_config.json").write_text('{"mcpServers": {}}', encoding="utf-8")
-    told = PipelineConfig.model_validate({"name": "x", "eval_report": {"gpu_memory_share": 0.3}})
+    config = PipelineConfig.model_validate({"name": "x", "eval_report": {"gpu_memory_share": 0.3}})
     usual = eval_report.config(PipelineSpec(PipelineConfig(name="x"), tmp_path))
     assert (
-        eval_report.config(PipelineSpec(told, tmp_path)) == usual
+        eval_report.config(PipelineSpec(config, tmp_path)) == usual
         and "gpu_memory_share" not in usual
     )

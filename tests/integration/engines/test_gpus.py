@@ -20,13 +20,13 @@ def test_slices_of_a_gpu_are_used_as_they_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     show_gpus(monkeypatch, tmp_path / "bin")
-    found = detect_gpus({"CUDA_VISIBLE_DEVICES": SLICES})
-    assert [device.environment["CUDA_VISIBLE_DEVICES"] for device in found] == SLICES.split(",")
+    devices = detect_gpus({"CUDA_VISIBLE_DEVICES": SLICES})
+    assert [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices] == SLICES.split(",")
     with (
-        lease_device(found, tmp_path, holder="one", timeout_seconds=0) as one,
-        lease_device(found, tmp_path, holder="two", timeout_seconds=0) as two,
+        lease_device(devices, tmp_path, holder="one", timeout_seconds=0) as first,
+        lease_device(devices, tmp_path, holder="two", timeout_seconds=0) as two,
     ):
-        assert [one.device, two.device] == found
+        assert [first.device, two.device] == devices
     assert [device.index for device in detect_gpus({"CUDA_VISIBLE_DEVICES": "GPU-aaaa"})] == ["0"]
     with pytest.raises(ConfigError, match="names '1'"):
         detect_gpus({"CUDA_VISIBLE_DEVICES": "1,0"})
@@ -42,17 +42,20 @@ def test_a_driver_that_does_not_answer_is_an_error_that_says_what_to_do(
     assert "AGENT_ASSETS_DEVICE" in str(caught.value.next_step)
     home = {"AGENT_ASSETS_HOME": str(tmp_path), "AGENT_ASSETS_ENGINES": str(tmp_path)}
     for device, optional in (("auto", False), ("cpu", True)):
-        found = examine(load_settings(home | {"AGENT_ASSETS_DEVICE": device}))
-        (told,) = [finding for finding in found if finding.name == "GPU"]
-        assert (told.ok, told.optional) == (False, optional) and "did not answer" in told.detail
+        findings = examine(load_settings(home | {"AGENT_ASSETS_DEVICE": device}))
+        (gpu_finding,) = [finding for finding in findings if finding.name == "GPU"]
+        assert (gpu_finding.ok, gpu_finding.optional) == (
+            False,
+            optional,
+        ) and "did not answer" in gpu_finding.detail
 
 
 @pytest.mark.parametrize(
-    ("device", "made"),
+    ("device", "ending"),
     [("auto", "gpu"), ("gpu", "gpu"), ("cpu", "cpu"), ("cuda", "or unset it.")],
 )
 def test_setup_makes_the_environment_that_stages_will_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, made: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, ending: str
 ) -> None:
     show_gpus(monkeypatch, tmp_path / "bin", f"echo '{ONE}'")
     monkeypatch.setenv("AGENT_ASSETS_DEVICE", device)
@@ -63,4 +66,4 @@ def test_setup_makes_the_environment_that_stages_will_use(
     done = subprocess.run(
         ["bash", "-c", f"{start}\n{stubs}core\n{end}"], capture_output=True, text=True, check=False
     )
-    assert (done.stdout + done.stderr).strip().endswith(made)
+    assert (done.stdout + done.stderr).strip().endswith(ending)

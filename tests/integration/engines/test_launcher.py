@@ -39,10 +39,10 @@ from support.waiting import wait_for
 
 def observations(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
     records = instance.fetch_observations(dg.AssetKey(["pipeline", "trained"]), limit=100).records
-    seen = [record.asset_observation for record in reversed(records)]
+    observed = [record.asset_observation for record in reversed(records)]
     return [
         {name: value.value for name, value in each.metadata.items()}
-        for each in seen
+        for each in observed
         if each is not None
     ]
 
@@ -68,14 +68,14 @@ def test_progress_is_seen_before_the_end(tmp_path: Path) -> None:
     run = threading.Thread(target=dg.materialize, args=([asset],), kwargs={"instance": instance})
     run.start()
     wait_for(lambda: len(observations(instance)) >= 3)
-    seen = observations(instance)
+    observed = observations(instance)
     assert run.is_alive()
     shown = json.loads((tmp_path / "progress.json").read_text(encoding="utf-8"))
     run.join(timeout=60)
-    assert seen[-1]["stage"] == shown["stage"] == "counting"
-    assert seen[-1].keys() >= {"step", "total_steps", "loss", "eta_seconds", "tokens_per_s"}
-    assert 0 < seen[-1]["step"] < 39
-    assert "sample" not in seen[-1]
+    assert observed[-1]["stage"] == shown["stage"] == "counting"
+    assert observed[-1].keys() >= {"step", "total_steps", "loss", "eta_seconds", "tokens_per_s"}
+    assert 0 < observed[-1]["step"] < 39
+    assert "sample" not in observed[-1]
     final = observations(instance)
     assert final[-1]["step"] == 39
     assert len(final) < 40
@@ -148,7 +148,7 @@ def test_an_engine_sees_no_secrets() -> None:
         "DAGSTER_HOME": "/d",
         "HF_HOME": "/h",
     }
-    seen = engine_environment({"CUDA_VISIBLE_DEVICES": ""}, source=ours)
-    assert seen["PATH"] == "/bin"
-    assert seen["HF_HOME"] == "/h"
-    assert not seen.keys() & {"MONGODB_URI", "OPENAI_API_KEY", "DAGSTER_HOME"}
+    environment = engine_environment({"CUDA_VISIBLE_DEVICES": ""}, source=ours)
+    assert environment["PATH"] == "/bin"
+    assert environment["HF_HOME"] == "/h"
+    assert not environment.keys() & {"MONGODB_URI", "OPENAI_API_KEY", "DAGSTER_HOME"}

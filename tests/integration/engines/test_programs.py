@@ -58,24 +58,29 @@ def test_training_and_serving_render_the_same_tokens(
         chats.append(
             {"messages": chat["messages"], "tools": strict_openai_tools(case.tools) or None}
         )
-    found = programs(tmp_path, "render", str(tiny_model), [to_swift(case) for case in cases], chats)
-    for one in found:
-        assert one["same"], (one["trained"], one["served"])
+    renderings = programs(
+        tmp_path, "render", str(tiny_model), [to_swift(case) for case in cases], chats
+    )
+    for rendering in renderings:
+        assert rendering["same"], (rendering["trained"], rendering["served"])
     assert (
         "get_price(province: 四川|湖北, days: [string] (ISO days), near?: {x: number}, unit?): "
-        in found[0]["trained"]
+        in renderings[0]["trained"]
     )
     # Learned are what the model says and its end, calls twice as much; never questions, results, or
     # the tool block.
     call = '<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call>'
     end = "<|im_end|>\n"
-    assert found[0]["learned"] == call + end + "It is ten o'clock." + end
-    assert found[0]["doubled"] == call
-    assert found[1]["learned"].startswith(
+    assert renderings[0]["learned"] == call + end + "It is ten o'clock." + end
+    assert renderings[0]["doubled"] == call
+    assert renderings[1]["learned"].startswith(
         "我来查一下。\n<tool_call>\n"
         '{"name": "get_price", "arguments": {"province": "四川", "days": ["2025'
     )
-    assert found[3]["learned"] == found[0]["learned"] + found[1]["learned"] + "Hello." + end
+    assert (
+        renderings[3]["learned"]
+        == renderings[0]["learned"] + renderings[1]["learned"] + "Hello." + end
+    )
 
 
 def test_our_layers_have_the_gradients_of_peft(
@@ -89,12 +94,12 @@ def test_our_layers_have_the_gradients_of_peft(
 def test_a_policy_step_shares_prompts_and_learns_what_a_grammar_let_it_choose(
     programs: Programs, tiny_model: Path, tmp_path: Path
 ) -> None:
-    found = programs(tmp_path, "policy_gradients", str(tiny_model))
-    assert max(found["shared"].values()) < 1e-3, found["shared"]
+    figures = programs(tmp_path, "policy_gradients", str(tiny_model))
+    assert max(figures["shared"].values()) < 1e-3, figures["shared"]
     assert (
-        found["forwarded"] == 499 + (6 + 1) + (450 + 1) + 3
+        figures["forwarded"] == 499 + (6 + 1) + (450 + 1) + 3
     )  # the prompt once; its last token says the first learned
-    assert max(found["guided"].values()) < 1e-3 and found["guided_fraction"] == 1.0
+    assert max(figures["guided"].values()) < 1e-3 and figures["guided_fraction"] == 1.0
 
 
 def test_training_learns_repeats_itself_and_merges(

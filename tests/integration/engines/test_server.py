@@ -141,9 +141,9 @@ def test_it_ends_when_its_worker_is_killed(tiny_model: Path, tmp_path: Path) -> 
 
 def with_engine_core(worker: psutil.Process) -> list[psutil.Process]:
     """The descendants of a worker once vLLM's own child is among them."""
-    found = worker.children(recursive=True)
-    names = [" ".join(process.cmdline()) for process in found if process.is_running()]
-    return found if any("EngineCore" in name for name in names) else []
+    children = worker.children(recursive=True)
+    names = [" ".join(process.cmdline()) for process in children if process.is_running()]
+    return children if any("EngineCore" in name for name in names) else []
 
 
 def test_long_prompts_with_seeds_are_answered_side_by_side(

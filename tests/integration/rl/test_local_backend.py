@@ -30,10 +30,10 @@ class LocalBackend:
 
     def __init__(self, in_process: bool, path: str) -> None:
         self.path, self.metrics = Path(path), {"loss/train": 0.1, "loss/grad_norm": 0.2}
-        self.told: dict[str, Any] = {}
+        self.options: dict[str, Any] = {}
 
-    async def train(self, model: Any, groups: Any, **told: Any) -> Any:
-        self.told = told
+    async def train(self, model: Any, groups: Any, **options: Any) -> Any:
+        self.options = options
         folder = self.path / model.project / "models" / model.name / "checkpoints"
         step = 1 + max(int(path.name) for path in folder.iterdir())
         (folder / f"{step:04d}").mkdir()
@@ -79,7 +79,7 @@ def test_a_step_whose_loss_is_no_number_leaves_no_checkpoint(tmp_path: Path, ada
         await backend.register(MODEL)
         assert (await backend.train(MODEL, [])).step == 1
         # ART asserts that a context is a whole number of chunks; its own 1024 does not divide 1536.
-        assert backend.told["logprob_calculation_chunk_size"] == 512
+        assert backend.options["logprob_calculation_chunk_size"] == 512
         backend.metrics["loss/grad_norm"] = float("nan")
         await backend.train(MODEL, [])
 
@@ -87,8 +87,8 @@ def test_a_step_whose_loss_is_no_number_leaves_no_checkpoint(tmp_path: Path, ada
         EngineFailed, match=r"grad_norm .* is nan at step 2; the last good checkpoint is step 1"
     ):
         asyncio.run(steps())
-    kept = sorted(path.name for path in (tmp_path / "art").rglob("0*"))
-    assert kept == ["0000", "0001"]
+    checkpoints = sorted(path.name for path in (tmp_path / "art").rglob("0*"))
+    assert checkpoints == ["0000", "0001"]
 
 
 def test_it_keeps_to_its_lease_and_its_time_and_opens_no_run_of_its_own(
@@ -97,20 +97,20 @@ def test_it_keeps_to_its_lease_and_its_time_and_opens_no_run_of_its_own(
     monkeypatch.setenv("WANDB_API_KEY", "a key for traces")
     opened = SimpleNamespace(init=lambda **_: pytest.fail("a run at W&B was opened"))
     monkeypatch.setitem(sys.modules, "wandb", opened)
-    seen: list[object] = []
+    events: list[object] = []
 
     async def prepared(self: Any, model: Any, config: Any = None) -> tuple[str, str]:
-        seen.append((os.environ["CUDA_DEVICE_ORDER"], os.environ["CUDA_VISIBLE_DEVICES"]))
+        events.append((os.environ["CUDA_DEVICE_ORDER"], os.environ["CUDA_VISIBLE_DEVICES"]))
         await asyncio.sleep(60)
         return "", ""
 
     async def nothing(self: Any) -> None:
-        seen.append("closed")
+        events.append("closed")
 
     monkeypatch.setattr(LocalBackend, "_prepare_backend_for_training", prepared, raising=False)
     monkeypatch.setattr(LocalBackend, "close", nothing, raising=False)
     (tmp_path / "model.safetensors").write_bytes(b"base")
-    training = choice.train(
+    training = choice.train_rl(
         CONFIG,
         model_dir=tmp_path,
         adapter_dir=adapter,
@@ -124,5 +124,5 @@ def test_it_keeps_to_its_lease_and_its_time_and_opens_no_run_of_its_own(
     with pytest.raises(EngineTimeout, match="past its limit") as caught:
         asyncio.run(training)
     assert "rl.max_minutes" in str(caught.value.next_step)
-    assert seen == [("PCI_BUS_ID", "1"), "closed"]
+    assert events == [("PCI_BUS_ID", "1"), "closed"]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1" and "CUDA_DEVICE_ORDER" not in os.environ

@@ -60,7 +60,7 @@ def test_scores_go_to_their_trajectory_in_both_orders(tmp_path: Path) -> None:
             [["t1", "t2"], ["t2", "t1"]],
             [["t2", "t1"], ["t1", "t2"]],
         )
-    assert [one.reward.components["judge"] for one in groups[0]] == [0.9, 0.1]
+    assert [scored.reward.components["judge"] for scored in groups[0]] == [0.9, 0.1]
     assert (
         judge.usage.disagreement == 0.0 and judge.usage.requests == 2 and judge.usage.tokens == 200
     )
@@ -75,7 +75,7 @@ def test_a_judge_that_prefers_what_it_reads_first_shows_as_disagreement(tmp_path
     with judge_server(first_is_best) as server:
         judge, groups = judged(server, tmp_path, [GROUP])
     assert judge.usage.disagreement == 1.0
-    assert [one.reward.components["judge"] for one in groups[0]] == [0.5, 0.5]
+    assert [scored.reward.components["judge"] for scored in groups[0]] == [0.5, 0.5]
 
 
 def test_judge_calls_are_traced_with_the_key_left_out(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from agent_assets.errors import EngineFailed
 from agent_assets.rl import rollouts, train_loop
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.rollouts import Trajectory
-from agent_assets.rl.train_loop import Outcome
+from agent_assets.rl.train_loop import TrainingOutcome
 from support import two_doors
 from support.two_doors import SETTINGS, train
 
@@ -35,15 +35,15 @@ def places(doors: Path) -> tuple[Path, Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def learned(places: tuple[Path, Path, Path]) -> tuple[Path, Outcome]:
+def learned(places: tuple[Path, Path, Path]) -> tuple[Path, TrainingOutcome]:
     folder, model, adapter = places
     return folder / "learned", train(folder / "learned", model, adapter, CONFIG)
 
 
-def opened_right(outcome: Outcome, steps: slice) -> tuple[int, int]:
+def opened_right(outcome: TrainingOutcome, steps: slice) -> tuple[int, int]:
     """Rollouts that called the right door, and all of them."""
-    chosen = [one for step in outcome.steps[steps] for one in step.trajectories]
-    return sum(one["components"].get("tool") == 1.0 for one in chosen), len(chosen)
+    chosen = [trajectory for step in outcome.steps[steps] for trajectory in step.trajectories]
+    return sum(trajectory["components"].get("tool") == 1.0 for trajectory in chosen), len(chosen)
 
 
 def fisher(right: int, of: int, other_right: int, other_of: int) -> float:
@@ -54,7 +54,9 @@ def fisher(right: int, of: int, other_right: int, other_of: int) -> float:
 
 
 def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
-    places: tuple[Path, Path, Path], learned: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch
+    places: tuple[Path, Path, Path],
+    learned: tuple[Path, TrainingOutcome],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder, model, adapter = places
     outcome = learned[1]
@@ -69,8 +71,8 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
         groups = await honest(*arguments, **settings)
         return [
             [
-                replace(one, reward=other.reward)
-                for one, other in zip(group, group[1:] + group[:1], strict=True)
+                replace(trajectory, reward=other.reward)
+                for trajectory, other in zip(group, group[1:] + group[:1], strict=True)
             ]
             for group in groups
         ]
@@ -80,7 +82,7 @@ def test_it_learns_to_choose_and_a_control_with_shuffled_rewards_does_not(
     assert fisher(*after, *control) < 0.01, (after, control)
 
 
-def test_old_adapters_leave_the_server(learned: tuple[Path, Outcome]) -> None:
+def test_old_adapters_leave_the_server(learned: tuple[Path, TrainingOutcome]) -> None:
     """One adapter at a time: each step is loaded once, under a name of its own, and the one before
     is unloaded.
     """
@@ -122,14 +124,14 @@ def killed(places: tuple[Path, Path, Path]) -> Iterator[Path]:
 
 
 def test_a_killed_training_goes_on_to_the_same_checkpoint(
-    places: tuple[Path, Path, Path], learned: tuple[Path, Outcome], killed: Path
+    places: tuple[Path, Path, Path], learned: tuple[Path, TrainingOutcome], killed: Path
 ) -> None:
     _, model, adapter = places
-    made = sorted(
+    checkpoints = sorted(
         path.name
         for path in (killed / "art" / "doors" / "models" / "rl-test" / "checkpoints").glob("0*")
     )
-    assert "0002" in made and f"{SETTINGS['steps']:04d}" not in made
+    assert "0002" in checkpoints and f"{SETTINGS['steps']:04d}" not in checkpoints
     resumed = train(killed, model, adapter, CONFIG)
     assert [step.numbers["step"] for step in resumed.steps] == list(range(1, SETTINGS["steps"] + 1))
     whole = learned[1].checkpoint

@@ -17,7 +17,7 @@ from agent_assets.engines.servers.choice import SERVER
 from agent_assets.errors import EngineFailed, ToolServerError
 from agent_assets.rl.config import JudgeConfig, RlConfig
 from agent_assets.rl.judge import Judge
-from agent_assets.rl.train_loop import Outcome, learn
+from agent_assets.rl.train_loop import TrainingOutcome, learn
 from support.judge_server import judge_server, order_of, scores
 from support.two_doors import ANSWER, TOOLS, Doors, scenario
 
@@ -104,7 +104,7 @@ class Recorder:
 
 def run(
     folder: Path, url: str, *, toolbox: Any = None, judge: Judge | None = None, **settings: Any
-) -> tuple[Outcome, Recorder]:
+) -> tuple[TrainingOutcome, Recorder]:
     config = RlConfig(**SETTINGS | settings)
     backend = Recorder(folder / "art", url)
     outcome = asyncio.run(
@@ -180,7 +180,7 @@ def test_a_run_ends_early_at_its_target(tmp_path: Path) -> None:
     assert outcome.verdict.endswith("in the last 1 of 1 steps; ended there, at the target of 0.5")
     with judge_server(doors("right")) as server:
         outcome, _ = run(tmp_path / "known", server.url, target_reward=0.5)
-    assert not outcome.learned  # what it knew before is no success of the training
+    assert not outcome.learned  # the training did not teach what it knew before
 
 
 def test_rollouts_that_are_all_cut_say_which_limit_to_raise(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ PLACES = ("mill", "harbor", "orchard", "forge", "school", "bridge", "market", "c
 
 @pytest.fixture(scope="module")
 def memories(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    told = [
+    recorded = [
         Memory(
             f"m-{n:08d}",
             f"What do you remember of the {place}?",
@@ -34,7 +34,7 @@ def memories(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n, place in enumerate(PLACES)
     ]
     return elder_folder(
-        tmp_path_factory.mktemp("elder") / "memories", ElderProfile("e1", "Ada"), told
+        tmp_path_factory.mktemp("elder") / "memories", ElderProfile("e1", "Ada"), recorded
     )
 
 
@@ -42,7 +42,7 @@ def scenarios(
     folder: Path, pipeline: str, memories: Path | None, config: RlConfig = CONFIG
 ) -> list[Scenario]:
     servers = pipeline_config(pipeline, memories)
-    wordings = DEFS / pipeline / "wordings.yaml"
+    templates_file = DEFS / pipeline / "wordings.yaml"
 
     async def run() -> list[Scenario]:
         async with open_toolbox(servers) as toolbox:
@@ -51,7 +51,7 @@ def scenarios(
                 questions_folder=folder / "questions",
                 rows_folder=folder / "rows",
                 memories_folder=memories,
-                wordings=wordings,
+                templates_file=templates_file,
                 tools=toolbox.tools,
                 toolbox=toolbox,
                 questions=QuestionsConfig.model_validate(SMALL),
@@ -74,13 +74,13 @@ def used(folder: Path) -> tuple[set[str], set[str], set[str]]:
                 if call.arguments
             }
     items = read_items(folder / "rows" / "heldout.jsonl")
-    held = {
+    heldout = {
         canonical_json([call["name"], call["arguments"]])
         for i in items
         for call in i.gold_calls
         if call["arguments"]
     }
-    return texts | {item.question for item in items}, trained, held
+    return texts | {item.question for item in items}, trained, heldout
 
 
 def calls(scenario: Scenario) -> set[str]:
@@ -99,21 +99,24 @@ def test_scenarios_share_nothing_with_training_or_heldout(
     make(
         tmp_path,
         pipeline_config(pipeline, elder),
-        wordings=DEFS / pipeline / "wordings.yaml",
+        templates_file=DEFS / pipeline / "wordings.yaml",
         memories=elder,
     )
-    made = scenarios(tmp_path, pipeline, elder)
-    texts, trained, held = used(tmp_path)
-    assert len(made) >= 12 and len({one.item.question for one in made}) == len(made)
-    assert not {one.item.question for one in made} & texts
-    assert not set().union(*map(calls, made)) & held
+    drawn = scenarios(tmp_path, pipeline, elder)
+    texts, trained, heldout = used(tmp_path)
+    assert len(drawn) >= 12 and len({scenario.item.question for scenario in drawn}) == len(drawn)
+    assert not {scenario.item.question for scenario in drawn} & texts
+    assert not set().union(*map(calls, drawn)) & heldout
     if elder is None:
-        assert not set().union(*map(calls, made)) & trained
-        assert all(one.item.gold_values for one in made)
+        assert not set().union(*map(calls, drawn)) & trained
+        assert all(scenario.item.gold_values for scenario in drawn)
     else:
-        assert {"tool", "recall_open", "abstention"} == {one.item.kind for one in made}
-    assert made == scenarios(tmp_path, pipeline, elder), "the same inputs make the same scenarios"
-    assert max(Counter(one.item.tool for one in made).values()) <= 2 * CONFIG.scenarios_per_tool
+        assert {"tool", "recall_open", "abstention"} == {scenario.item.kind for scenario in drawn}
+    assert drawn == scenarios(tmp_path, pipeline, elder), "the same inputs make the same scenarios"
+    assert (
+        max(Counter(scenario.item.tool for scenario in drawn).values())
+        <= 2 * CONFIG.scenarios_per_tool
+    )
 
 
 def test_scenarios_can_be_asked_with_dates_as_people_type_them_and_easy_ones_left_out(
@@ -122,26 +125,26 @@ def test_scenarios_can_be_asked_with_dates_as_people_type_them_and_easy_ones_lef
     make(
         tmp_path,
         pipeline_config("energy_expert", None),
-        wordings=DEFS / "energy_expert" / "wordings.yaml",
+        templates_file=DEFS / "energy_expert" / "wordings.yaml",
     )
     changed = {"unpadded_share": 1.0, "min_difficulty": 2, "heldout_scenarios": 6}
-    made = scenarios(tmp_path, "energy_expert", None, CONFIG.model_copy(update=changed))
-    assert made and all(one.difficulty >= 2 for one in made)
-    for one in made:
+    drawn = scenarios(tmp_path, "energy_expert", None, CONFIG.model_copy(update=changed))
+    assert drawn and all(scenario.difficulty >= 2 for scenario in drawn)
+    for scenario in drawn:
         dates = [
             value
-            for name, value in one.item.gold_calls[0]["arguments"].items()
+            for name, value in scenario.item.gold_calls[0]["arguments"].items()
             if name.endswith("_date")
         ]
-        assert dates and all(unpadded_dates(value) in one.item.question for value in dates)
-        assert not any(value in one.item.question for value in dates if "-0" in value)
-    kept, held = hold_out(made, 6, seed=1)
-    assert len(held) == 6 and Counter(one.item.tool for one in held) == dict.fromkeys(
-        {o.item.tool for o in held}, 2
-    )
-    assert kept and not set().union(*map(calls, kept)) & set().union(*map(calls, held))
+        assert dates and all(unpadded_dates(value) in scenario.item.question for value in dates)
+        assert not any(value in scenario.item.question for value in dates if "-0" in value)
+    to_train, held_out = hold_out(drawn, 6, seed=1)
+    assert len(held_out) == 6 and Counter(
+        scenario.item.tool for scenario in held_out
+    ) == dict.fromkeys({o.item.tool for o in held_out}, 2)
+    assert to_train and not set().union(*map(calls, to_train)) & set().union(*map(calls, held_out))
     with pytest.raises(TrainingDataError, match="none is left to train on when 999 are held out"):
-        hold_out(made, 999, seed=1)
+        hold_out(drawn, 999, seed=1)
 
 
 def test_no_scenario_easy_enough_is_an_error_that_says_so(tmp_path: Path, memories: Path) -> None:
@@ -149,7 +152,7 @@ def test_no_scenario_easy_enough_is_an_error_that_says_so(tmp_path: Path, memori
         pipeline_config("elder_companion", memories),
         DEFS / "elder_companion" / "wordings.yaml",
     )
-    make(tmp_path, servers, wordings=wordings, memories=memories)
+    make(tmp_path, servers, templates_file=wordings, memories=memories)
     with pytest.raises(TrainingDataError, match="none of difficulty 1 to 1"):
         scenarios(
             tmp_path, "elder_companion", memories, CONFIG.model_copy(update={"max_difficulty": 1})
@@ -173,10 +176,12 @@ def test_a_schedule_uses_every_scenario_before_any_again_and_can_start_with_the_
 
     every = [scenario(number) for number in range(12)]
     plan = schedule(every, CONFIG)
-    assert {one.item.id for step in plan for one in step} == {one.item.id for one in every}
-    assert all({one.item.tool for one in step} == {"a", "b"} for step in plan[:2])
+    assert {scenario.item.id for step in plan for scenario in step} == {
+        scenario.item.id for scenario in every
+    }
+    assert all({scenario.item.tool for scenario in step} == {"a", "b"} for step in plan[:2])
     easy = schedule(every, CONFIG.model_copy(update={"curriculum": "easy_first"}))
-    levels = [one.difficulty for step in easy for one in step]
+    levels = [scenario.difficulty for step in easy for scenario in step]
     assert levels == sorted(levels)
     assert schedule(every, CONFIG) == plan != schedule(every, CONFIG.model_copy(update={"seed": 7}))
 
@@ -206,9 +211,10 @@ def test_every_step_resembles_the_whole() -> None:
 
     plan = schedule([scenario(n) for n in range(96)], RlConfig(steps=4, scenarios_per_step=24))
     for step in plan:
-        assert Counter(one.item.tool for one in step) == {"a": 12, "b": 12}
-        ranges = sum("end" in one.item.gold_calls[0]["arguments"] for one in step)
+        assert Counter(scenario.item.tool for scenario in step) == {"a": 12, "b": 12}
+        ranges = sum("end" in scenario.item.gold_calls[0]["arguments"] for scenario in step)
         verbatim = sum(
-            one.item.gold_calls[0]["arguments"]["start"] in one.item.question for one in step
+            scenario.item.gold_calls[0]["arguments"]["start"] in scenario.item.question
+            for scenario in step
         )
         assert 6 <= ranges <= 10 and 4 <= verbatim <= 8

@@ -48,13 +48,13 @@ def places(
 
 def batch(*, logprob: float = GUESS) -> LearnRequest:
     """Two rollouts of one question: the first answer was good, the second bad."""
-    made = [
+    learned = [
         LearnedSequence(
             [10, 20, 30, answer, answer + 1], [[3, 5]], [logprob] * 2, [advantage], rollout_tokens=2
         )
         for answer, advantage in ((100, 0.5), (200, -0.5))
     ]
-    return LearnRequest(made, rollouts=2)
+    return LearnRequest(learned, rollouts=2)
 
 
 def train(
@@ -145,11 +145,11 @@ def test_what_sft_dropped_out_is_not_dropped_out_here(
     steps = {1: batch(), 2: batch()}
     plain = train(tmp_path / "plain", places, steps, kl=0.1)
     dropped = train(tmp_path / "dropped", (model, dropping), steps, kl=0.1)
-    for one, other in zip(plain, dropped, strict=True):
+    for before, other in zip(plain, dropped, strict=True):
         for name in ("loss", "kl", "grad_norm", "probability_ratio"):
-            assert getattr(other, name) == pytest.approx(getattr(one, name), rel=1e-2, abs=1e-6), (
-                name
-            )
+            assert getattr(other, name) == pytest.approx(
+                getattr(before, name), rel=1e-2, abs=1e-6
+            ), name
 
 
 def test_an_adapter_of_another_base_is_refused(places: tuple[Path, Path], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from agent_assets.conversations.messages import ToolCall, ToolResult
 from agent_assets.errors import EngineFailed, ToolServerError
 from agent_assets.rl.backends.rollout_service import RolloutService
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.records import Step, read_steps
+from agent_assets.rl.records import TrainingStep, read_steps
 from agent_assets.rl.scoring import Scoring
 from support.two_doors import ANSWER, TOOLS, Doors, opens, scenario
 
@@ -56,19 +56,19 @@ class Client:
         for name, door in zip(names, doors, strict=True):
             if not (await self.turn(name, opens(door)))["done"]:
                 await self.turn(name, ANSWER)
-        found = await self.ask(op="score", step=number, rollouts=names)
+        reply = await self.ask(op="score", step=number, rollouts=names)
         if trained:
-            found |= await self.ask(op="trained", step=number, metrics={"loss": 0.5})
-        return found
+            reply |= await self.ask(op="trained", step=number, metrics={"loss": 0.5})
+        return reply
 
 
 def served(
     folder: Path, work: Callable[[Client], Awaitable[Any]], *, toolbox: Any = None, **changed: Any
-) -> tuple[Any, list[Step], BaseException | None, list[dict[str, Any]]]:
+) -> tuple[Any, list[TrainingStep], BaseException | None, list[dict[str, Any]]]:
     """What `work` returned, the steps, why the run failed, and the progress that was reported."""
     config = RlConfig(**SETTINGS | changed)
-    steps: list[Step] = []
-    told: list[dict[str, Any]] = []
+    steps: list[TrainingStep] = []
+    messages: list[dict[str, Any]] = []
 
     async def run() -> tuple[Any, BaseException | None]:
         service = RolloutService(
@@ -78,16 +78,16 @@ def served(
             toolbox or Doors(),
             steps=steps,
             records=folder,
-            report=lambda message: told.append(dict(message)),
+            report=lambda message: messages.append(dict(message)),
         )
         async with service.open() as path:
             assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-            found = await work(Client(path))
+            result = await work(Client(path))
         assert not path.parent.exists()
-        return found, service.failed.exception() if service.failed.done() else None
+        return result, service.failed.exception() if service.failed.done() else None
 
-    found, failed = asyncio.run(run())
-    return found, steps, failed, told
+    outcome, failed = asyncio.run(run())
+    return outcome, steps, failed, messages
 
 
 def test_calls_are_executed_rewards_told_and_the_step_recorded_and_reported(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_calls_are_executed_rewards_told_and_the_step_recorded_and_reported(tmp_
         scores = await client.ask(op="score", step=1, rollouts=["a", "b", "c", "d"])
         return first, last, scores, await client.ask(op="trained", step=1, metrics={"loss": 0.5})
 
-    (first, last, scores, trained), steps, failed, told = served(tmp_path, work)
+    (first, last, scores, trained), steps, failed, messages = served(tmp_path, work)
     assert failed is None and trained == {"stop": False}
     assert first == {"done": False, "messages": [{"role": "tool", "content": "open"}]}
     assert last == {"done": True, "messages": []}
@@ -117,7 +117,7 @@ def test_calls_are_executed_rewards_told_and_the_step_recorded_and_reported(tmp_
     assert [trajectory["number"] for trajectory in step.trajectories] == [0, 1, 2, 3]
     assert step.trajectories[0]["messages"][-1] == {"role": "assistant", "content": ANSWER}
     shown = {
-        name: told[-1][name]
+        name: messages[-1][name]
         for name in ("step", "total_steps", "reward", "group_spread", "call_validity", "loss")
     }
     assert shown == {

@@ -23,9 +23,9 @@ from agent_assets.engines.devices.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import engine_environment, find_engine_env
 from agent_assets.engines.this_machine import LocalEngines
 from agent_assets.errors import BaseModelError, ConfigError, EngineFailed
-from agent_assets.rl.backends.choice import Trained, train
+from agent_assets.rl.backends.choice import Trained, train_rl
 from agent_assets.rl.backends.rollout_service import RolloutService
-from agent_assets.rl.backends.swift_grpo import last_checkpoint
+from agent_assets.rl.backends.swift_grpo import last_checkpoint_step
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.scoring import Scoring
 from resources.store import StoreResource
@@ -64,7 +64,7 @@ def run(
     context = EngineContext(
         find_engine_env(env), None, LIMITS, work / "logs", work / "failed", another=second_gpu
     )
-    training = train(
+    training = train_rl(
         RlConfig(**GRPO | changed),
         model_dir=doors / "model",
         adapter_dir=adapter or doors / "adapter",
@@ -116,7 +116,7 @@ def test_ms_swift_learns_from_what_was_sampled_and_reads_what_serving_would(
             report=lambda message: None,
         )
         async with service.open() as socket:
-            told = {"socket": str(socket), "max_tokens": 40, "max_model_len": 512}
+            rollouts = {"socket": str(socket), "max_tokens": 40, "max_model_len": 512}
             program = str(Path(__file__).with_name("scripted_turns.py"))
             process = await asyncio.create_subprocess_exec(
                 str(find_engine_env("cpu").python),
@@ -125,7 +125,7 @@ def test_ms_swift_learns_from_what_was_sampled_and_reads_what_serving_would(
                 program,
                 str(doors / "model"),
                 str(script),
-                env=engine_environment({"AGENT_ASSETS_ROLLOUTS": json.dumps(told)}),
+                env=engine_environment({"AGENT_ASSETS_ROLLOUTS": json.dumps(rollouts)}),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
             )
@@ -133,16 +133,16 @@ def test_ms_swift_learns_from_what_was_sampled_and_reads_what_serving_would(
             assert process.returncode == 0, output.decode(errors="replace")[-3000:]
 
     asyncio.run(drive())
-    found = json.loads(script.read_text(encoding="utf-8"))
-    assert found["rewards"] == [1.0, 0.0, 0.0, 0.0] and found["turns"] == [2, 2, 1, 2]
-    whole, _, short, cut = found["texts"]
+    results = json.loads(script.read_text(encoding="utf-8"))
+    assert results["rewards"] == [1.0, 0.0, 0.0, 0.0] and results["turns"] == [2, 2, 1, 2]
+    whole, _, short, cut = results["texts"]
     end, start = "<|im_end|>", "<|im_start|>"
     assert whole["learned"] == f"{opens('right')}{end}\n{ANSWER}{end}"
     assert whole["all"].endswith(
         f"{start}user\n{QUESTION}{end}\n{start}assistant\n{opens('right')}{end}\n"
         f"{start}user\n<tool_response>\nopen\n</tool_response>{end}\n{start}assistant\n{ANSWER}{end}"
     )
-    assert found["too_long"].startswith(
+    assert results["too_long"].startswith(
         "TrainingDataError: 1 of 2 scenarios do not fit: the longest has"
     )
     assert short["learned"] == f"No.{end}" and cut["learned"].endswith("It is op...")
@@ -224,11 +224,11 @@ class Agent:
 def test_the_asset_goes_on_where_it_was_killed_and_its_adapter_merges(
     doors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent, told = Agent(tmp_path, doors / "model"), list[dict[str, Any]]()
+    agent, reported = Agent(tmp_path, doors / "model"), list[dict[str, Any]]()
 
     def messages(self: LocalEngines, context: Any) -> Callable[[Mapping[str, Any]], None]:
         def report(message: Mapping[str, Any]) -> None:
-            told.append(dict(message))
+            reported.append(dict(message))
             if message.get("step") == 2:
                 raise Killed
 
@@ -246,8 +246,8 @@ def test_the_asset_goes_on_where_it_was_killed_and_its_adapter_merges(
         if event.event_type_value == "ASSET_OBSERVATION"
     ]
     assert any(
-        {"reward", "group_spread", "answer_tokens", "call_validity", "step"} <= set(one)
-        for one in shown
+        {"reward", "group_spread", "answer_tokens", "call_validity", "step"} <= set(observation)
+        for observation in shown
     )
     folder, manifest = agent.manifest("rl_checkpoint")
     curve = [
@@ -256,7 +256,7 @@ def test_the_asset_goes_on_where_it_was_killed_and_its_adapter_merges(
     ]
     assert [step["step"] for step in curve] == [1, 2, 3, 4]
     assert [step["reward"] for step in curve[:2]] == [
-        message["reward"] for message in told if "step" in message
+        message["reward"] for message in reported if "step" in message
     ]
     assert manifest["engine"]["name"] == "swift_grpo" and manifest["engine"]["versions"]["ms-swift"]
     assert all(step["rollouts"] == 16 and not step["excluded"] for step in curve)
@@ -264,10 +264,10 @@ def test_the_asset_goes_on_where_it_was_killed_and_its_adapter_merges(
     # the model read.
     assert all(step["components"]["executed"] > 0.25 for step in curve)
     executed = sum(step["components"]["executed"] * step["rollouts"] for step in curve[2:])
-    made = len(
+    completed = len(
         (folder / "scenarios.jsonl").read_text(encoding="utf-8").splitlines()
     )  # each by one call
-    assert agent.calls() - calls_before >= made + executed
+    assert agent.calls() - calls_before >= completed + executed
     best = json.loads((folder / "trajectories.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert [message["role"] for message in best["messages"]] == [
         "user",
@@ -300,7 +300,7 @@ def test_weights_that_are_no_numbers_end_the_run_and_the_last_good_checkpoint_st
     ) as caught:
         run(tmp_path, doors, learning_rate=1e30, steps=3)
     assert "rl.learning_rate" in str(caught.value.next_step)
-    assert last_checkpoint(tmp_path / "swift" / "checkpoints") == 1
+    assert last_checkpoint_step(tmp_path / "swift" / "checkpoints") == 1
 
 
 def test_an_adapter_of_another_base_is_refused(doors: Path, tmp_path: Path) -> None:

@@ -66,12 +66,12 @@ class Machine:
         )
         return run
 
-    def first(self, wanted: Callable[[dg.DagsterRun], bool], seconds: float = 90) -> dg.DagsterRun:
+    def first(self, matches: Callable[[dg.DagsterRun], bool], seconds: float = 90) -> dg.DagsterRun:
         """The first run of which something becomes true."""
-        found = wait_for(
-            lambda: [run for run in self.instance.get_runs() if wanted(run)], seconds, every=0.2
+        runs = wait_for(
+            lambda: [run for run in self.instance.get_runs() if matches(run)], seconds, every=0.2
         )
-        return found[0]
+        return runs[0]
 
     def ended(self, run: dg.DagsterRun, seconds: float) -> dg.DagsterRunStatus:
         """How a run ends within some seconds."""
@@ -79,9 +79,9 @@ class Machine:
         return self._get(run).status
 
     def _get(self, run: dg.DagsterRun) -> dg.DagsterRun:
-        found = self.instance.get_run_by_id(run.run_id)
-        assert found is not None
-        return found
+        current = self.instance.get_run_by_id(run.run_id)
+        assert current is not None
+        return current
 
     def submit(self, *elders: str) -> None:
         """Hand one run of each elder to the daemon, in this order."""
@@ -214,8 +214,8 @@ def test_cancelled_runs_end_at_once_and_read_cancelled(machine: Machine) -> None
         for run in (queued, waiter, holder):
             jobs.cancel(run.run_id)
             assert machine.ended(run, 10) is STATUS.CANCELED
-            found, _ = jobs.progress(run.run_id)
-            assert (found["status"], found["error"], found["eta"]) == (
+            progress, _ = jobs.progress(run.run_id)
+            assert (progress["status"], progress["error"], progress["eta"]) == (
                 "cancelled",
                 "cancelled",
                 None,

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as db
 
 from agent_assets.planning.history import latest_materialization
-from agent_assets.runs.history_secrets import old_secrets, redacted, remove_old_secrets
+from agent_assets.runs.history_secrets import old_secrets, remove_old_secrets, without_secrets
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings, load_settings
 from support.history_scan import cells, places_of, texts
@@ -50,7 +50,8 @@ def test_addresses_go_and_all_else_stays(tmp_path: Path) -> None:
         assert remove_old_secrets(settings) == count
         after = cells(tmp_path)
         assert {
-            place: [redacted(text) for text in versions[-1:]] for place, versions in before.items()
+            place: [without_secrets(text) for text in versions[-1:]]
+            for place, versions in before.items()
         } == {place: versions[-1:] for place, versions in after.items()}
         for secret in (
             PASSWORD,
@@ -74,8 +75,11 @@ def test_addresses_go_and_all_else_stays(tmp_path: Path) -> None:
             assert instance.get_execution_plan_snapshot(
                 run.execution_plan_snapshot_id
             ).step_keys_to_execute
-        found = latest_materialization(instance, KEY, None)
-        assert found is not None and (found.fingerprint, found.data_version) == ("ab12", "c0ffee")
+        recorded = latest_materialization(instance, KEY, None)
+        assert recorded is not None and (recorded.fingerprint, recorded.data_version) == (
+            "ab12",
+            "c0ffee",
+        )
         make_history(
             instance
         )  # the same jobs once more: their snapshots are known by the ids they have
@@ -123,9 +127,11 @@ def test_the_same_in_postgres(
             for table in tables.sorted_tables:
                 for row in connection.execute(table.select()):
                     for cell in row:
-                        found = list(texts(bytes(cell) if isinstance(cell, memoryview) else cell))
+                        cell_texts = list(
+                            texts(bytes(cell) if isinstance(cell, memoryview) else cell)
+                        )
                         assert not any(
-                            "hidden" in text or OTHER_SECRET in text for text in found
+                            "hidden" in text or OTHER_SECRET in text for text in cell_texts
                         ), table.name
         engine.dispose()
         assert (
@@ -148,8 +154,8 @@ def test_the_same_in_postgres(
     ],
 )
 def test_what_counts_as_a_secret(text: str, expected: str) -> None:
-    assert redacted(text) == expected == redacted(expected)
-    assert redacted("it is hunter22 then", ["hunter22"]) == "it is *** then"
+    assert without_secrets(text) == expected == without_secrets(expected)
+    assert without_secrets("it is hunter22 then", ["hunter22"]) == "it is *** then"
 
 
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {

@@ -25,8 +25,8 @@ def world(
     monkeypatch.setattr(serving_app, "DATABASE", mongo_db.name)
     monkeypatch.setattr(serving_tokens, "_CACHE_SECONDS", 0.2)
     store = ArtifactStore(str(tmp_path / "store"))
-    add_agent(store, "ada", 1, told=CANDLES)
-    add_agent(store, "ben", 2, told=SECRET)
+    add_agent(store, "ada", 1, memory=CANDLES)
+    add_agent(store, "ben", 2, memory=SECRET)
     settings = replace(
         load_settings({}),
         home=tmp_path,

@@ -68,11 +68,11 @@ def nothing_was_added(up: Installation) -> Iterator[None]:
 def test_pages_of_other_origins_read_and_change_nothing(
     up: Installation, headers: list[tuple[str, str]]
 ) -> None:
-    asked = urlencode({"query": "{ version }"})
+    query_string = urlencode({"query": "{ version }"})
     plain = [("Content-Type", "text/plain")]
     attempts = [
         raw(up.ui, "GET", "/", headers),
-        raw(up.ui, "GET", f"/graphql?{asked}", headers),
+        raw(up.ui, "GET", f"/graphql?{query_string}", headers),
         raw(up.ui, "GET", f"/graphql?{urlencode({'query': MUTATION})}", headers),
         raw(up.ui, "POST", "/graphql", [*headers, *JSON.items()], json.dumps({"query": MUTATION})),
         raw(up.ui, "POST", "/graphql", [*headers, *plain], json.dumps({"query": MUTATION})),
@@ -99,8 +99,10 @@ def test_pages_of_other_origins_read_and_change_nothing(
 )
 def test_nothing_is_changed_by_get(up: Installation, path: str, query: str) -> None:
     for accept in ("*/*", "text/html"):
-        asked = urlencode({"query": query, "operationName": "Hidden" if "Hidden" in query else ""})
-        raw(up.ui, "GET", f"{path}?{asked}", [("Accept", accept)])
+        query_string = urlencode(
+            {"query": query, "operationName": "Hidden" if "Hidden" in query else ""}
+        )
+        raw(up.ui, "GET", f"{path}?{query_string}", [("Accept", accept)])
         raw(up.ui, "GET", f"{path}?{urlencode({'query': query})}", [("Accept", accept)])
         raw(up.ui, "HEAD", f"{path}?{urlencode({'query': query})}", [("Accept", accept)])
 
@@ -113,7 +115,10 @@ def test_queries_are_answered_by_get(up: Installation) -> None:
 
 
 def test_what_a_form_can_send_is_no_graphql(up: Installation) -> None:
-    asked, content = f"/graphql?{urlencode({'query': MUTATION})}", json.dumps({"query": MUTATION})
+    path_with_query, content = (
+        f"/graphql?{urlencode({'query': MUTATION})}",
+        json.dumps({"query": MUTATION}),
+    )
     for kind in (
         "text/plain",
         "application/x-www-form-urlencoded",
@@ -121,7 +126,7 @@ def test_what_a_form_can_send_is_no_graphql(up: Installation) -> None:
         "application/graphql",
         "",
     ):
-        for path, body in ((asked, "x"), ("/graphql", content), ("/graphql", MUTATION)):
+        for path, body in ((path_with_query, "x"), ("/graphql", content), ("/graphql", MUTATION)):
             assert raw(up.ui, "POST", path, [("Content-Type", kind)], body).status == 415
     # The words of a type somewhere in its parameters.
     assert (

@@ -37,14 +37,15 @@ def tokens(up: Installation) -> dict[str, str]:
     """A token of each scope; those who answer have noticed."""
     assert raw(up.ui, "GET", "/server_info").status == 200
     scopes: tuple[Scope, ...] = ("admin", "read", "elder")
-    made = up.tokens()
-    found: dict[str, str] = {
-        scope: made.create(scope, elder="shen-fu" if scope == "elder" else None) for scope in scopes
+    store = up.tokens()
+    by_scope: dict[str, str] = {
+        scope: store.create(scope, elder="shen-fu" if scope == "elder" else None)
+        for scope in scopes
     }
-    made.close()
+    store.close()
     wait_for(lambda: raw(up.ui, "GET", "/server_info").status == 401, 30)
     wait_for(lambda: raw(up.api, "GET", "/models").status == 401, 30)
-    return found
+    return by_scope
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -103,11 +104,16 @@ def test_a_reader_looks_and_changes_nothing(up: Installation, tokens: dict[str, 
     ):
         assert raw(up.ui, "POST", f"/{path}", [*(JSON | reader).items()], "{}").status == 403
     # Dagster's own pages leave out what a reader may not do.
-    values = {one["value"] for one in up.graphql(BUTTONS, **reader).json()["data"]["permissions"]}
+    values = {
+        permission["value"]
+        for permission in up.graphql(BUTTONS, **reader).json()["data"]["permissions"]
+    }
     assert values == {False}
     assert True in {
-        one["value"]
-        for one in up.graphql(BUTTONS, **bearer(tokens["admin"])).json()["data"]["permissions"]
+        permission["value"]
+        for permission in up.graphql(BUTTONS, **bearer(tokens["admin"])).json()["data"][
+            "permissions"
+        ]
     }
     with live_updates(up, reader) as live:
         live.send(json.dumps({"id": "m", "type": "start", "payload": {"query": MUTATION}}))
@@ -174,8 +180,8 @@ def test_the_api_starts_runs_through_the_door(up: Installation, tokens: dict[str
 def test_tokens_that_somebody_writes_into_the_database_are_worth_nothing(
     up: Installation, tokens: dict[str, str]
 ) -> None:
-    made = up.tokens()
-    collection = made._tokens
+    token_store = up.tokens()
+    collection = token_store._tokens
     assert collection.database.name == DATABASE
     (mine,) = collection.find({"scope": "read"})
     number, secret = tokens["read"].split("_", 2)[1:]
@@ -192,38 +198,38 @@ def test_tokens_that_somebody_writes_into_the_database_are_worth_nothing(
     ) in forged.items():
         collection.insert_one(mine | change | {"_id": name})
         assert up.graphql("{ version }", **bearer(f"aa_{name}_{secret}")).status == 401
-    listed = {record["_id"]: record["believed"] for record in made.all()}
+    listed = {record["_id"]: record["believed"] for record in token_store.all()}
     assert listed[number] and {listed[name] for name in forged} == {False}
     # Without a seal, as earlier versions made them: what `up` found when it started is all that was
     # sealed.
-    assert made.seal_older() == []
-    revoked = made.create("admin")
-    assert made.revoke(revoked.split("_")[1])
+    assert token_store.seal_older() == []
+    revoked = token_store.create("admin")
+    assert token_store.revoke(revoked.split("_")[1])
     collection.update_one({"_id": revoked.split("_")[1]}, {"$set": {"revoked_at": None}})
-    expired = made.create("admin", days=-1)
+    expired = token_store.create("admin", days=-1)
     collection.update_one(
         {"_id": expired.split("_")[1]}, {"$set": {"expires_at": datetime(2999, 1, 1, tzinfo=UTC)}}
     )
     for token in (revoked, expired):
         assert up.graphql("{ version }", **bearer(token)).status == 401
-    made.close()
+    token_store.close()
 
 
 def test_a_revoked_token_ends_its_websocket_and_an_empty_collection_opens_nothing(
     up: Installation, tokens: dict[str, str]
 ) -> None:
-    made = up.tokens()
+    token_store = up.tokens()
     with live_updates(up, bearer(tokens["read"])) as live:
         live.send(json.dumps({"id": "e", "type": "start", "payload": {"query": EVENTS}}))
-        made.revoke(tokens["read"].split("_")[1])
+        token_store.revoke(tokens["read"].split("_")[1])
         deadline = time.monotonic() + 60
         with pytest.raises(ConnectionClosed):
             while time.monotonic() < deadline:
                 live.send('{"type": "connection_init"}')
                 live.recv(10)
                 time.sleep(0.5)
-    made._tokens.delete_many({})
-    made.close()
+    token_store._tokens.delete_many({})
+    token_store.close()
     time.sleep(6)  # so long answers are remembered
     for port, path in ((up.ui, "/server_info"), (up.api, "/models")):
         assert raw(port, "GET", path).status == 401

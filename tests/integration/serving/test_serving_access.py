@@ -160,14 +160,14 @@ def test_tokens_are_made_listed_and_revoked_in_a_terminal(
         variables = {"MONGODB_URI": mongo_uri, "AGENT_ASSETS_HOME": str(world.settings.home)}
         done = CliRunner().invoke(commands, ["token", *arguments], env=variables)
         assert done.exit_code == 0, done.output
-        told.append(done.stderr)
+        errors.append(done.stderr)
         return done.stdout.strip()
 
-    told: list[str] = []
+    errors: list[str] = []
     token = run("create", "--elder", "ada", "--name", "tablet", "--days", "2")
-    assert "from now on every request needs a token" in told[-1]
+    assert "from now on every request needs a token" in errors[-1]
     run("create", "--read")
-    assert "from now on" not in told[-1]
+    assert "from now on" not in errors[-1]
     assert [
         entry["id"] for entry in world.client.get("/models", headers=bearer(token)).json()["models"]
     ] == ["ada"]

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from agent_assets.release.rollback import rollback
+from agent_assets.release.rollback import roll_back_release
 from agent_assets.store.erasable_data import agent_logs
 from support.serving_world import CANDLES, PIPELINE, World, correct_memory, problem
 from support.waiting import wait_for
@@ -128,7 +128,7 @@ def test_an_error_nobody_foresaw_ends_a_stream_with_an_error_and_the_agent_answe
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(world.services.answering, "_open_tools", lambda found: _broken())
+        patch.setattr(world.services.answering, "_open_tools", lambda released: _broken())
         assert stream(world) == [
             ("error", {"detail": "The answer failed.", "next_step": "read the log of the API."})
         ]
@@ -162,19 +162,19 @@ def test_a_client_that_leaves_ends_the_work(world: World, route: str, body: dict
 def test_a_rollback_while_chatting_switches_between_two_answers(world: World) -> None:
     from support.release_cases import release
 
-    found = world.services.released.find("ada")
+    released = world.services.released.find("ada")
     release(
         world.store,
         "9" * 32,
-        expected=found.entry.version,
-        parts=found.candidate.parts,
+        expected=released.entry.version,
+        parts=released.candidate.parts,
         name="ada-99999999",
     )
     world.model.delay = 0.5
     with ThreadPoolExecutor(1) as pool:
         during = pool.submit(world.chat)
         wait_for(lambda: bool(world.model.requests))
-        rollback(world.store, (PIPELINE, "ada"), to=None, author="eve", reason="rude")
+        roll_back_release(world.store, (PIPELINE, "ada"), to=None, author="eve", reason="rude")
         assert during.result().json()["model_name"] == "ada-99999999"
     assert world.chat().json()["model_name"] == "ada-00000001"
 

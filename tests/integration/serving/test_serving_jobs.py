@@ -45,10 +45,14 @@ def test_progress_is_read_from_the_run_and_the_time_left_only_shrinks(tmp_path: 
                 context.run.run_id
             )  # the context has it as it was before the start
             assert now is not None
-            found = job_progress(context.instance, now, "ada_1", "ada")
-            left.append(found["eta_seconds"])
-            assert (found["status"], found["stage"]) == ("training", "sft_adapter")
-            assert (found["current_step"], found["total_steps"], found["current_epoch"]) == (
+            progress = job_progress(context.instance, now, "ada_1", "ada")
+            left.append(progress["eta_seconds"])
+            assert (progress["status"], progress["stage"]) == ("training", "sft_adapter")
+            assert (
+                progress["current_step"],
+                progress["total_steps"],
+                progress["current_epoch"],
+            ) == (
                 step,
                 10,
                 1,
@@ -83,7 +87,7 @@ def machine(
     once and say why.
     """
     name = mongo_db.name  # type: ignore[attr-defined]
-    quiet = "nightly: {enabled: false}\nwatch: {enabled: false}\n"  # nothing starts by itself
+    quiet = "nightly: {enabled: false}\nwatch: {enabled: false}\n"  # nothing starts on its own
     (tmp_path / "automation.yaml").write_text(quiet, encoding="utf-8")
     variables = {
         "AGENT_ASSETS_HOME": str(tmp_path),
@@ -121,9 +125,9 @@ def test_a_job_from_start_to_failure_survives_restarts(
     machine: Callable[[], AbstractContextManager[httpx.Client]],
 ) -> None:
     with machine() as up:
-        job, found = _start_a_job_that_fails(up)
+        job, progress = _start_a_job_that_fails(up)
     with machine() as again:  # code server, daemon, API: all of it ended and started again
-        assert again.get(f"/train/progress/{job}").json() == found
+        assert again.get(f"/train/progress/{job}").json() == progress
 
 
 def _start_a_job_that_fails(up: httpx.Client) -> tuple[str, object]:
@@ -139,8 +143,8 @@ def _start_a_job_that_fails(up: httpx.Client) -> tuple[str, object]:
     active = up.get("/jobs/active").json()
     assert active["total"] == 0 or active["jobs"][0]["job_id"] == job
     wait_for(lambda: up.get(f"/train/progress/{job}").json()["status"] == "failed", 120, every=1)
-    found = up.get(f"/train/progress/{job}").json()
-    assert "engine environment" in found["error"], found
+    progress = up.get(f"/train/progress/{job}").json()
+    assert "engine environment" in progress["error"], progress
     text = up.get(f"/train/progress/{job}/events").text
     assert text.startswith("event: progress") and '"status": "failed"' in text
     assert up.get("/train/progress/elder/energy_expert").json()["job_id"] == job
@@ -148,7 +152,7 @@ def _start_a_job_that_fails(up: httpx.Client) -> tuple[str, object]:
     assert up.post(f"/train/cancel/{job}").json()["success"]
     for hostile in ("nothing_1", "..%2F..%2Fetc", "%27%20or%201%3D1", "%24ne", "a%00b"):
         tried = (up.get(f"/train/progress/{hostile}"), up.post(f"/train/cancel/{hostile}"))
-        assert {found.status_code for found in tried} <= {404, 422}
+        assert {response.status_code for response in tried} <= {404, 422}
         assert up.post("/train/start", json={"elder_id": hostile}).status_code in (404, 422)
     other = free_port()  # another API process: it knows nothing but what Dagster and MongoDB know
     process = subprocess.Popen(
@@ -158,11 +162,11 @@ def _start_a_job_that_fails(up: httpx.Client) -> tuple[str, object]:
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{other}", timeout=60) as again:
             wait_for(lambda: _answers(again), 60)
-            assert again.get(f"/train/progress/{job}").json() == found
+            assert again.get(f"/train/progress/{job}").json() == progress
     finally:
         process.terminate()
         assert process.wait(60) == 0
-    return job, found
+    return job, progress
 
 
 def test_an_address_others_can_reach_needs_a_token(mongo_uri: str, tmp_path: Path) -> None:
@@ -177,4 +181,4 @@ def test_an_address_others_can_reach_needs_a_token(mongo_uri: str, tmp_path: Pat
         for name, value in variables.items():
             patch.setenv(name, value)
         patch.setattr(run, "DATABASE", "agent_assets_test_none")
-        run.serve(load_settings(), host="0.0.0.0", port=free_port())
+        run.serve_api(load_settings(), host="0.0.0.0", port=free_port())

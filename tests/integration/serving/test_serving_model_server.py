@@ -82,11 +82,11 @@ def test_a_model_server_that_holds_an_adapter_from_before_answers_with_it(world:
 def test_a_model_server_that_somebody_restarted_is_given_its_adapters_again(world: World) -> None:
     completion = {"model": "ada", "messages": [{"role": "user", "content": "Hi"}]}
     assert world.chat().status_code == 200
-    world.model.held.clear()
+    world.model.loaded.clear()
     assert world.chat().status_code == 200
-    world.model.held.clear()
+    world.model.loaded.clear()
     assert world.client.post("/v1/chat/completions", json=completion).status_code == 200
-    world.model.held.clear()
+    world.model.loaded.clear()
     assert (
         world.chat(elder="ben").status_code == 200
     )  # its slot was that of an adapter which is not there any more
@@ -130,8 +130,8 @@ def test_answers_on_their_way_are_finished_before_the_service_ends(world: World)
     with ThreadPoolExecutor(1) as pool:
         with running_api(world.settings, world.services.config) as (client, _):
             url = client.base_url.copy_with(path="/chat")
-            asked = pool.submit(
+            reply = pool.submit(
                 httpx.post, url, json={"elder_id": "ada", "message": "Hello"}, timeout=60
             )
             wait_for(lambda: bool(world.model.requests))
-        assert asked.result().json()["response"] == "Yes."
+        assert reply.result().json()["response"] == "Yes."

@@ -25,8 +25,8 @@ def test_models_are_listed_looked_at_copied_exported_and_deleted(world: World) -
     merged = client.get("/models/ada/export", params={"form": "merged"})
     assert merged.headers["content-disposition"] == 'attachment; filename="ada-00000001-merged.tar"'
     with tarfile.open(fileobj=io.BytesIO(merged.content)) as archive:
-        found = {name: archive.extractfile(name).read().decode() for name in archive.getnames()}  # type: ignore[union-attr]
-    assert found == MERGED
+        files = {name: archive.extractfile(name).read().decode() for name in archive.getnames()}  # type: ignore[union-attr]
+    assert files == MERGED
     path = client.get("/export-jsonl/ada").json()["jsonl_path"]
     assert Path(path).is_file()
     assert client.post("/models/ada/copy", json={"to": "grandma"}).json()["success"]

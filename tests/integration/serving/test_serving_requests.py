@@ -37,9 +37,9 @@ def test_broken_requests_are_told_where_and_nothing_is_quoted(world: World, body
     response = world.client.post(
         "/chat", content=body, headers={"Content-Type": "application/json"}
     )
-    told = problem(response, 422)
-    assert "obey" not in json.dumps(told) and all(
-        error["at"] and error["message"] for error in told["errors"]
+    details = problem(response, 422)
+    assert "obey" not in json.dumps(details) and all(
+        error["at"] and error["message"] for error in details["errors"]
     )
     assert world.model.requests == []
 
@@ -86,7 +86,7 @@ def test_many_starts_of_trainings_at_once_leave_the_other_routes_free(
         60,
     )  # more than there are threads
     with ThreadPoolExecutor(many) as pool:
-        asked = [
+        replies = [
             pool.submit(httpx.post, url, json={"elder_id": "ada"}, timeout=120) for _ in range(many)
         ]
         try:
@@ -95,7 +95,7 @@ def test_many_starts_of_trainings_at_once_leave_the_other_routes_free(
             assert len(at_once) == 1
         finally:
             planned.set()
-        assert {reply.result().status_code for reply in asked} == {200}
+        assert {reply.result().status_code for reply in replies} == {200}
 
 
 _HOSTILE = [
@@ -125,8 +125,8 @@ def test_no_parameter_is_a_way_out(world: World, name: str) -> None:
         client.get("/models", params={"offset": name}),
         client.get("/models", params={"limit": name}),
     ]
-    assert {found.status_code for found in tried} <= {404, 405, 409, 422}, [
-        found.status_code for found in tried
+    assert {response.status_code for response in tried} <= {404, 405, 409, 422}, [
+        response.status_code for response in tried
     ]
     # Httpx itself refuses some headers
     with contextlib.suppress(ValueError, httpx.LocalProtocolError):

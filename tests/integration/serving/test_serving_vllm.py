@@ -51,7 +51,10 @@ class World:
         assert reply.status_code == 200, reply.text
         tokens = reply.json()["choices"][0]["logprobs"]["content"]
         return [
-            {one["token"]: one["logprob"] for one in [*token["top_logprobs"], token]}
+            {
+                alternative["token"]: alternative["logprob"]
+                for alternative in [*token["top_logprobs"], token]
+            }
             for token in tokens
         ]
 
@@ -107,7 +110,7 @@ def test_agents_on_fewer_slots_never_answer_for_each_other(world: World) -> None
         mixed = list(
             pool.map(lambda n: (ELDERS[n % 3], world.fingerprint(ELDERS[n % 3])), range(18))
         )
-    wrong = [elder for elder, found in mixed if not same(found, alone[elder])]
+    wrong = [elder for elder, fingerprint in mixed if not same(fingerprint, alone[elder])]
     assert wrong == []
     assert len(world.services.inference.current.pool.loaded) == 2
 
@@ -149,9 +152,9 @@ def test_after_a_crash_under_load_the_adapters_are_back(world: World) -> None:
     before = {elder: world.fingerprint(elder) for elder in ("ada", "ben")}
     server = world.services.inference.current
     with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(_status, world, ("ada", "ben")[n % 2]) for n in range(8)]
+        pending = [pool.submit(_status, world, ("ada", "ben")[n % 2]) for n in range(8)]
         psutil.Process(server.pid).send_signal(signal.SIGKILL)
-        assert {found.result() for found in asked} <= {200, 503}
+        assert {status.result() for status in pending} <= {200, 503}
     wait_for(lambda: server.restarts == 1 and server.state == "ready", 200)
     assert set(server.pool.loaded) == {"ada-00000001", "ben-00000002"}
     assert all(same(world.fingerprint(elder), before[elder]) for elder in before)

@@ -24,7 +24,7 @@ async def build(url: str, folder: Path, count: int) -> None:
     """Write questions/ and rows/; what was finished before is not done again."""
     script = Path(__file__).with_name("numbers_server.py")
     server = ServerConfig(command=sys.executable, args=[str(script), str(folder / "calls.log")])
-    asked = QuestionsConfig(per_tool=count, batch=count, multi_tool=0, unanswerable=3)
+    config = QuestionsConfig(per_tool=count, batch=count, multi_tool=0, unanswerable=3)
     client = LlmClient(
         LlmEndpoint(url, "teacher-1", "none"), LlmConfig(), AnswerCache(folder / "answers")
     )
@@ -32,9 +32,15 @@ async def build(url: str, folder: Path, count: int) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     async with client, open_toolbox(McpConfig({"numbers": server})) as toolbox:
         tools = toolbox.tools
-        found = await ask_llm(client, tools=tools, config=asked, wordings=None, material=Material())
+        llm_questions = await ask_llm(
+            client, tools=tools, config=config, templates_file=None, material=Material()
+        )
         make_questions(
-            folder / "questions", tools=tools, config=asked, wordings=None, llm_questions=found
+            folder / "questions",
+            tools=tools,
+            config=config,
+            templates_file=None,
+            llm_questions=llm_questions,
         )
         await make_rows(
             folder / "rows",
@@ -44,7 +50,7 @@ async def build(url: str, folder: Path, count: int) -> None:
             memories_folder=None,
             config=RowsConfig(concurrency=1),
             system_prompt="Use the tools.",
-            wordings=None,
+            templates_file=None,
             llm=LlmTeaching(client, Journal(folder / "journal.jsonl")),
         )
 

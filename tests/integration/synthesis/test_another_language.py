@@ -146,29 +146,31 @@ def test_a_module_and_a_block_of_wordings_are_all_that_a_language_needs(
     memories = elder_folder(
         tmp_path / "memories", ElderProfile("luc", "Luc", "fr", {"hobby": "les échecs"}), MEMORIES
     )
-    made = make(
+    rows = make(
         tmp_path / "made",
         pipeline_config("elder_companion", memories),
-        wordings=wordings(tmp_path / "wordings.yaml"),
+        templates_file=wordings(tmp_path / "wordings.yaml"),
         memories=memories,
         questions={"languages": ["en", "fr"]},
         rows={"closed_per_memory": 1},
     )
-    assert made.summary["uncovered"] == {}
-    assert set(made.summary["by_language"]) == {"fr"}
-    assert all(made.summary["calls_by_tool"].values())
-    told = [message for conversation in conversations(made) for message in conversation.messages]
-    assert {m.content for m in told if m.role == "system"} == {
+    assert rows.summary["uncovered"] == {}
+    assert set(rows.summary["by_language"]) == {"fr"}
+    assert all(rows.summary["calls_by_tool"].values())
+    messages = [
+        message for conversation in conversations(rows) for message in conversation.messages
+    ]
+    assert {m.content for m in messages if m.role == "system"} == {
         "Vous êtes Luc. Vous aimez les échecs. Répondez à la première personne."
     }
-    final = {m.content for m in told if m.role == "assistant" and not m.tool_calls}
+    final = {m.content for m in messages if m.role == "assistant" and not m.tool_calls}
     assert any(
         text.startswith("Ma famille le raconte ainsi : Je vendais du pain à Metz") for text in final
     )
-    never = [item for item in made.items if item.kind == "abstention"]
+    never = [item for item in rows.items if item.kind == "abstention"]
     assert never and all(says_never_told(item.gold_answer, "fr") for item in never)
     assert not any(
-        says_never_told(item.gold_answer, "fr") for item in made.items if item.kind == "recall_open"
+        says_never_told(item.gold_answer, "fr") for item in rows.items if item.kind == "recall_open"
     )
     assert states_value("3.5", MEMORIES[3].answer, "fr") and not states_value(
         "5", MEMORIES[3].answer, "fr"
@@ -190,26 +192,26 @@ def test_a_module_and_a_block_of_wordings_are_all_that_a_language_needs(
 def test_an_elder_of_an_unknown_language_is_served_in_their_words_and_the_rest_is_said(
     code: str, question: str, answer: str, tmp_path: Path
 ) -> None:
-    told = [
+    elder_memories = [
         Memory(f"m-{n:03d}", question.format(1930 + n), answer.format(1930 + n), "work")
         for n in range(12)
     ]
-    memories = elder_folder(tmp_path / "memories", ElderProfile("e", "E", code), told)
-    made = make(
+    memories = elder_folder(tmp_path / "memories", ElderProfile("e", "E", code), elder_memories)
+    rows = make(
         tmp_path / "made",
         pipeline_config("elder_companion", memories),
-        wordings=OURS,
+        templates_file=OURS,
         memories=memories,
         questions={"languages": ["en", "zh"]},
         rows={"closed_per_memory": 1},
     )
-    assert {"language", "wordings", "phrases"} <= made.summary["uncovered"].keys()
-    assert "are in English" in made.coverage["uncovered"]["wordings"]
-    assert made.summary["by_language"][code] >= 24
+    assert {"language", "wordings", "phrases"} <= rows.summary["uncovered"].keys()
+    assert "are in English" in rows.coverage["uncovered"]["wordings"]
+    assert rows.summary["by_language"][code] >= 24
     final = {
         m.content
-        for c in conversations(made)
+        for c in conversations(rows)
         for m in c.messages
         if m.role == "assistant" and not m.tool_calls
     }
-    assert {memory.answer for memory in told} <= final
+    assert {memory.answer for memory in elder_memories} <= final

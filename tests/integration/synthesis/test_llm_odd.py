@@ -44,15 +44,15 @@ def test_odd_results_are_data_errors_or_rejects(server: FakeOpenAI, tmp_path: Pa
         }
     )
     names = ("Huge?", "Image?", "Error?", "Words?", "Order?", "Obeyed?")
-    made = build(server, tmp_path / "b", odd(tmp_path), [question(name) for name in names])
-    assert made.reasons == {
+    built = build(server, tmp_path / "b", odd(tmp_path), [question(name) for name in names])
+    assert built.reasons == {
         "Huge?": ["observation_is_error"],
         "Error?": ["observation_is_error"],
         "Obeyed?": ["not_grounded"],
     }
-    assert "xxxx" not in made.text()
-    assert "[image]" in made.text() and "All is well." in made.text()
-    roles = [m.role for row in made.conversations for m in row.messages if ORDER in m.content]
+    assert "xxxx" not in built.text()
+    assert "[image]" in built.text() and "All is well." in built.text()
+    roles = [m.role for row in built.conversations for m in row.messages if ORDER in m.content]
     assert roles == ["tool"]
     sent = [
         message
@@ -82,15 +82,15 @@ def test_a_keyword_null_defaults_and_a_recursive_schema(server: FakeOpenAI, tmp_
         }
     )
     names = ("Plain?", "Null?", "Tree?", "Text?", "Extra?", "Broken?", "Unknown?")
-    made = build(
+    built = build(
         server, tmp_path / "b", odd(tmp_path), [question(name, "lambda") for name in names]
     )
-    assert set(made.reasons) == {"Text?", "Extra?", "Broken?", "Unknown?"}
-    found = [
-        call.arguments for row in made.conversations for m in row.messages for call in m.tool_calls
+    assert set(built.reasons) == {"Text?", "Extra?", "Broken?", "Unknown?"}
+    arguments = [
+        call.arguments for row in built.conversations for m in row.messages for call in m.tool_calls
     ]
-    wanted: list[JsonObject] = [{}, {"depth": None}, {"tree": tree}, {"depth": 2}]
-    assert sorted(map(canonical_json, found)) == sorted(map(canonical_json, wanted))
+    expected: list[JsonObject] = [{}, {"depth": None}, {"tree": tree}, {"depth": 2}]
+    assert sorted(map(canonical_json, arguments)) == sorted(map(canonical_json, expected))
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_arguments_that_no_server_can_be_sent_cost_one_question(
         }
     )
     for _ in range(2):  # made, and taken from the journal
-        made = build(server, tmp_path / "b", odd(tmp_path), [question("Odd?"), question("Fine?")])
-        assert made.summary["exchanges"] == 1
-        assert made.reasons["Odd?"][0] == "observation_is_error"
+        built = build(server, tmp_path / "b", odd(tmp_path), [question("Odd?"), question("Fine?")])
+        assert built.summary["exchanges"] == 1
+        assert built.reasons["Odd?"][0] == "observation_is_error"
     assert len(server.requests) == 4
 
 
@@ -138,7 +138,7 @@ def test_a_model_that_refuses_is_cut_or_never_ends_leaves_a_named_reject(
         }
     )
     names = ("Refuse?", "Filter?", "Cut?", "Loop?", "Dear?", "Empty?", "Lazy?", "Banned?", "Fine?")
-    made = build(
+    built = build(
         server,
         tmp_path / "b",
         odd(tmp_path),
@@ -158,10 +158,10 @@ def test_a_model_that_refuses_is_cut_or_never_ends_leaves_a_named_reject(
         "Loop?": ended + "max_turns",
         "Dear?": ended + "max_tokens",
     }
-    assert made.reasons["Empty?"] == ["wrong_tool", "empty"]
-    assert made.reasons["Lazy?"] == ["wrong_tool"]
-    assert made.reasons["Banned?"] == ["banned"]
-    assert made.summary["exchanges"] == 1
+    assert built.reasons["Empty?"] == ["wrong_tool", "empty"]
+    assert built.reasons["Lazy?"] == ["wrong_tool"]
+    assert built.reasons["Banned?"] == ["banned"]
+    assert built.summary["exchanges"] == 1
 
 
 def test_what_a_model_asks_is_checked(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -182,19 +182,27 @@ def test_what_a_model_asks_is_checked(server: FakeOpenAI, tmp_path: Path) -> Non
             ),
             AskedQuestion(text="Who are you?", tools=[], difficulty=1),
         ]
-        fits = [one for one in texts if "none of these" not in last or not one.tools]
-        return says(json.dumps({"questions": [one.model_dump() for one in fits]}))
+        fits = [
+            candidate for candidate in texts if "none of these" not in last or not candidate.tools
+        ]
+        return says(json.dumps({"questions": [candidate.model_dump() for candidate in fits]}))
 
     server.usual = teach
-    made = build(server, tmp_path / "b", odd(tmp_path), asked={"heldout_share": 0.0})
-    asked = {
+    built = build(server, tmp_path / "b", odd(tmp_path), asked={"heldout_share": 0.0})
+    by_text = {
         row["text"]: row for row in read_lines(tmp_path / "b" / "questions" / "questions.jsonl")
     }
-    # Asked for by several jobs, each question stands there once.
-    assert set(asked) == {"Is all well?", "Which report is longest, and how deep?", "Who are you?"}
-    assert asked["Which report is longest, and how deep?"]["tools"] == ["lambda", "report"]
-    assert asked["Who are you?"]["kind"] == "abstention" and asked["Who are you?"]["tools"] == []
-    assert made.summary["by_kind"] == {"abstention": 1}
+    # Asked for by several jobs, each question is there once.
+    assert set(by_text) == {
+        "Is all well?",
+        "Which report is longest, and how deep?",
+        "Who are you?",
+    }
+    assert by_text["Which report is longest, and how deep?"]["tools"] == ["lambda", "report"]
+    assert (
+        by_text["Who are you?"]["kind"] == "abstention" and by_text["Who are you?"]["tools"] == []
+    )
+    assert built.summary["by_kind"] == {"abstention": 1}
 
 
 def test_what_a_teacher_thinks_is_in_rows_only_where_it_is_wanted(
@@ -248,19 +256,22 @@ def companion(request: dict[str, Any]) -> Reply:
         return says(json.dumps({"questions": entries}))
     spoken = [message for message in request["messages"] if message["role"] != "system"]
     if spoken[-1]["role"] == "user":
-        asked = re.search(r"What did you do in the year \d+\?", spoken[-1]["content"])
+        year_question = re.search(r"What did you do in the year \d+\?", spoken[-1]["content"])
         return calls(
-            ("search_memories", {"query": asked.group() if asked else spoken[-1]["content"]})
+            (
+                "search_memories",
+                {"query": year_question.group() if year_question else spoken[-1]["content"]},
+            )
         )
-    found = json.loads(spoken[-1]["content"])
+    memories = json.loads(spoken[-1]["content"])
     year = next(
         (word for word in spoken[0]["content"].replace("?", " ").split() if word.startswith("190")),
         "none",
     )
-    told = [one for one in found if year in one.get("q", "")]
-    if not told:
+    of_that_year = [one for one in memories if year in one.get("q", "")]
+    if not of_that_year:
         return says("I never told about that.")
-    return says(f"{told[0]['text']} [{told[0]['id']}]")
+    return says(f"{of_that_year[0]['text']} [{of_that_year[0]['id']}]")
 
 
 def test_an_elder_speaks_from_memories_in_their_own_words(
@@ -268,7 +279,7 @@ def test_an_elder_speaks_from_memories_in_their_own_words(
 ) -> None:
     server.usual = companion
     memories = elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), TOLD)
-    made = build(
+    built = build(
         server,
         tmp_path / "b",
         pipeline_config("elder_companion", memories),
@@ -281,13 +292,13 @@ def test_an_elder_speaks_from_memories_in_their_own_words(
         concurrency=4,
         mix={"persona": 0.6, "tools": 0.0, "abstention": 0.3, "general": 0.1, "tolerance": 0.2},
     )
-    sources = {source for row in made.rows for source in row["sources"]}
+    sources = {source for row in built.rows for source in row["sources"]}
     assert {"m-1", "m-2"} <= sources
-    assert made.summary["mix"]["tools"] == 0 and made.summary["mix_farthest"] < 0.1
-    assert {row["kind"] for row in made.rows} == {"tools", "closed_book", "general"}
-    text = made.text()
+    assert built.summary["mix"]["tools"] == 0 and built.summary["mix_farthest"] < 0.1
+    assert {row["kind"] for row in built.rows} == {"tools", "closed_book", "general"}
+    text = built.text()
     assert "I sailed to Bergen with my brother Ole. [m-1]" in text
-    for row in made.conversations:
+    for row in built.conversations:
         for message in row.messages:
             if ORDER in message.content:
                 assert message.role in {
@@ -295,8 +306,8 @@ def test_an_elder_speaks_from_memories_in_their_own_words(
                     "assistant",
                 }  # the elder's own words, and never a call
                 assert not message.tool_calls
-    asked = read_lines(tmp_path / "b" / "questions" / "questions.jsonl")
-    assert {one["kind"] for one in asked} >= {"questionnaire", "abstention", "recall"}
+    questions = read_lines(tmp_path / "b" / "questions" / "questions.jsonl")
+    assert {record["kind"] for record in questions} >= {"questionnaire", "abstention", "recall"}
 
 
 def test_an_elder_who_invents_denies_or_cites_nothing_is_rejected(
@@ -308,7 +319,7 @@ def test_an_elder_who_invents_denies_or_cites_nothing_is_rejected(
         "cites nothing": "I sailed to Bergen with my brother Ole.",
         "own words": "In those golden days the endless sea was calling restless hearts away. [m-1]",
     }
-    wanted = {
+    expected = {
         "invents": "not_grounded",
         "denies": "contradicts",
         "cites nothing": "not_cited",
@@ -326,7 +337,7 @@ def test_an_elder_who_invents_denies_or_cites_nothing_is_rejected(
             )
 
         server.usual = bad
-        made = build(
+        built = build(
             server,
             tmp_path / name,
             pipeline_config("elder_companion", memories),
@@ -336,5 +347,8 @@ def test_an_elder_who_invents_denies_or_cites_nothing_is_rejected(
             closed_per_memory=2,
             open_heldout_share=0.0,
         )
-        recalls = [reasons for text, reasons in made.reasons.items() if "1901" in text]
-        assert recalls and all(wanted[name] in reasons for reasons in recalls), (name, made.reasons)
+        recalls = [reasons for text, reasons in built.reasons.items() if "1901" in text]
+        assert recalls and all(expected[name] in reasons for reasons in recalls), (
+            name,
+            built.reasons,
+        )

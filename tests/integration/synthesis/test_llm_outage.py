@@ -31,15 +31,15 @@ def test_an_outage_ends_the_build_and_a_slow_model_does_not(
         reply = answers(request)
         return Reply(reply.body, delay_s=1.5)
 
-    asked = [question("First?"), question("Second?")]
+    questions = [question("First?"), question("Second?")]
     limits: dict[str, Any] = {"question_seconds": 1.0, "concurrency": 1}
     server.usual = outage
     with pytest.raises(LlmUnavailable, match="HTTP 503"):
-        build(server, tmp_path / "b", odd(tmp_path), asked, **limits)
+        build(server, tmp_path / "b", odd(tmp_path), questions, **limits)
     assert not (tmp_path / "b" / "rows" / "train.jsonl").exists()
     server.usual, server.requests = slow, []
-    made = build(server, tmp_path / "b", odd(tmp_path), asked, **limits)
-    assert made.summary["exchanges"] == 2 and made.reasons == {}
+    built = build(server, tmp_path / "b", odd(tmp_path), questions, **limits)
+    assert built.summary["exchanges"] == 2 and built.reasons == {}
     assert len(server.requests) == 2  # what was finished before is not asked again
 
 
@@ -48,11 +48,11 @@ def test_questions_that_run_out_of_time_are_not_left_out_in_silence(
 ) -> None:
     slow = calls(("report", {"kind": "slow"}))
     server.usual = script({"Fast?": [WORDS, says("All is well.")], "Slow?": [slow, says("Late.")]})
-    asked = [question("Fast?"), question("Slow?")]
+    questions = [question("Fast?"), question("Slow?")]
     with pytest.raises(LlmUnavailable, match="1 of 2 questions ran out of time") as raised:
-        build(server, tmp_path / "b", odd(tmp_path), asked, question_seconds=1.0, concurrency=1)
+        build(server, tmp_path / "b", odd(tmp_path), questions, question_seconds=1.0, concurrency=1)
     assert raised.value.next_step is not None and "question_seconds" in raised.value.next_step
     assert (tmp_path / "b" / "journal.jsonl").read_text("utf-8").count("\n") == 1
-    made = build(server, tmp_path / "b", odd(tmp_path), asked, question_seconds=30.0)
-    assert made.summary["exchanges"] == 2
+    built = build(server, tmp_path / "b", odd(tmp_path), questions, question_seconds=30.0)
+    assert built.summary["exchanges"] == 2
     assert len(server.requests) == 4  # each answer is paid for once

@@ -83,8 +83,11 @@ class Agent:
     def artifact(self, asset: str) -> Artifact:
         """The latest version."""
         key = ArtifactKey("numbers", asset)
-        found = [self.store.find(key, fingerprint) for fingerprint in self.store.versions(key)]
-        return max((one for one in found if one), key=lambda one: one.manifest.created_at)
+        artifacts = [self.store.find(key, fingerprint) for fingerprint in self.store.versions(key)]
+        return max(
+            (candidate for candidate in artifacts if candidate),
+            key=lambda candidate: candidate.manifest.created_at,
+        )
 
 
 @pytest.fixture
@@ -163,12 +166,12 @@ def test_a_tool_server_that_dies_costs_one_question(agent: Agent, server: FakeOp
 def test_a_model_that_changes_in_the_middle_stops_the_build(
     agent: Agent, server: FakeOpenAI
 ) -> None:
-    asked = 0
+    calls = 0
 
     def change(request: dict[str, Any]) -> Any:
-        nonlocal asked
-        asked += 1
-        return teach(request) if asked < 9 else says("Twice as cheap.", model="cheap-2")
+        nonlocal calls
+        calls += 1
+        return teach(request) if calls < 9 else says("Twice as cheap.", model="cheap-2")
 
     server.usual = change
     with pytest.raises(LlmModelChanged, match="now cheap-2 answered"):

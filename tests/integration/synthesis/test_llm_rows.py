@@ -40,8 +40,8 @@ def finished(folder: Path) -> int:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    found = [path for name in ("questions", "rows") for path in (folder / name).iterdir()]
-    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in found}
+    paths = [path for name in ("questions", "rows") for path in (folder / name).iterdir()]
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_killed_at_question_37_it_goes_on_at_38_to_the_same_bytes(
         with (tmp_path / "journal.jsonl").open("a") as journal:
             journal.write('{"key": "torn')  # a kill in the middle of a line
         finish(server, tmp_path)
-        asked = len(server.requests)
-    assert asked - int((unbroken / "requests").read_text()) <= 1  # the one that was under way
+        requests = len(server.requests)
+    assert requests - int((unbroken / "requests").read_text()) <= 1  # the one that was under way
     assert files(tmp_path) == files(unbroken)
     per_question = Counter((tmp_path / "calls.log").read_text().splitlines())
     # Each call is made once and replayed once; only the question that was under way may be called
@@ -94,8 +94,10 @@ def test_rows_are_whole_and_rejects_say_why(unbroken: Path) -> None:
     }
     assert "forget" not in (unbroken / "calls.log").read_text()  # it reached no server
     items = read_lines(unbroken / "rows" / "heldout.jsonl")
-    held = [item["gold_calls"] for item in items if item["kind"] == "tool"]
-    assert held and all([call["name"] for call in made] == ["double"] for made in held)
+    gold_calls = [item["gold_calls"] for item in items if item["kind"] == "tool"]
+    assert gold_calls and all(
+        [call["name"] for call in calls] == ["double"] for calls in gold_calls
+    )
 
 
 def test_more_questions_never_move_earlier_ones(unbroken: Path, tmp_path: Path) -> None:

@@ -23,7 +23,12 @@ def sample(folder: Path, elder_id: str) -> Path:
 def run(folder: Path, memories: Path, **settings: object) -> Made:
     servers = pipeline_config("elder_companion", memories)
     return make(
-        folder, servers, wordings=WORDINGS, memories=memories, questions=BOTH, rows=dict(settings)
+        folder,
+        servers,
+        templates_file=WORDINGS,
+        memories=memories,
+        questions=BOTH,
+        rows=dict(settings),
     )
 
 
@@ -37,8 +42,8 @@ def test_rows_carry_the_ids_of_every_memory_whose_words_they_hold(elder: Made) -
     memories = read_memories(elder.folder.parents[1] / "memories")
     for row, conversation in zip(elder.rows, conversations(elder), strict=True):
         text = " ".join(message.content for message in conversation.messages)
-        held = {memory.memory_id for memory in memories if memory.answer in text}
-        assert held <= set(row["sources"])
+        used = {memory.memory_id for memory in memories if memory.answer in text}
+        assert used <= set(row["sources"])
     assert {memory for row in elder.rows for memory in row["sources"]} == {
         memory.memory_id for memory in memories
     }
@@ -106,30 +111,30 @@ def test_reruns_give_the_same_bytes_and_summaries_hold_no_memory(tmp_path: Path)
     first, second = run(tmp_path / "1", memories), run(tmp_path / "2", memories, concurrency=1)
     for name in ("train.jsonl", "heldout.jsonl", "rejects.jsonl", "coverage.json"):
         assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes()
-    said = str(first.summary) + (first.folder / "coverage.json").read_text("utf-8")
-    assert not any(memory.answer[:6] in said for memory in read_memories(memories))
+    summaries = str(first.summary) + (first.folder / "coverage.json").read_text("utf-8")
+    assert not any(memory.answer[:6] in summaries for memory in read_memories(memories))
 
 
 def test_one_new_memory_is_trained_and_the_others_stay(tmp_path: Path) -> None:
     elder = load_sample_elders(["benjamin-franklin"])[0]
-    told = [Memory(m.question_id, m.question, m.answer, m.category) for m in elder.memories]
-    before = run(tmp_path / "1", elder_folder(tmp_path / "m1", elder.profile, told))
+    memories = [Memory(m.question_id, m.question, m.answer, m.category) for m in elder.memories]
+    before = run(tmp_path / "1", elder_folder(tmp_path / "m1", elder.profile, memories))
     new = Memory(
         "franklin-99",
         "What did you brew in Passy?",
         "In Passy I brewed beer from spruce and molasses.",
         "work",
     )
-    after = run(tmp_path / "2", elder_folder(tmp_path / "m2", elder.profile, [*told, new]))
+    after = run(tmp_path / "2", elder_folder(tmp_path / "m2", elder.profile, [*memories, new]))
     assert any("franklin-99" in row["sources"] for row in after.rows)
     closed = [
         {
             question
-            for row in made.rows
+            for row in each_run.rows
             for question in row["question_ids"]
             if question.startswith("closed")
         }
-        for made in (before, after)
+        for each_run in (before, after)
     ]
     assert closed[0] < closed[1]
 
@@ -140,10 +145,10 @@ def test_an_instruction_in_a_memory_stays_data(tmp_path: Path) -> None:
         Memory("m-1", "What did your captain shout?", order, "work"),
         Memory("m-2", "Where did you sail?", "I sailed to Bergen in 1931.", "work"),
     ]
-    made = run(
+    rows = run(
         tmp_path / "made", elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), memories)
     )
-    for conversation in conversations(made):
+    for conversation in conversations(rows):
         for before, after in zip(conversation.messages, conversation.messages[1:], strict=False):
             if before.role == "tool" and order in before.content:
                 assert not after.tool_calls
@@ -151,10 +156,10 @@ def test_an_instruction_in_a_memory_stays_data(tmp_path: Path) -> None:
 
 def test_a_huge_memory_is_told_in_short(tmp_path: Path) -> None:
     memories = [Memory("m-1", "What was the war like?", "It was long. " * 1500, "war")]
-    made = run(
+    rows = run(
         tmp_path / "made", elder_folder(tmp_path / "m", ElderProfile("jan", "Jan"), memories)
     )
-    assert all(len(item.gold_answer) < 300 for item in made.items)
+    assert all(len(item.gold_answer) < 300 for item in rows.items)
 
 
 def test_an_elder_nothing_can_be_trained_from_is_a_clear_error(tmp_path: Path) -> None:
@@ -170,7 +175,7 @@ def test_an_elder_nothing_can_be_trained_from_is_a_clear_error(tmp_path: Path) -
         make(
             tmp_path / "made-f",
             pipeline_config("elder_companion", chinese),
-            wordings=WORDINGS,
+            templates_file=WORDINGS,
             memories=chinese,
             questions={"languages": ["en"]},
         )

@@ -25,15 +25,15 @@ def energy(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make(
         folder,
         pipeline_config("energy_expert"),
-        wordings=WORDINGS,
+        templates_file=WORDINGS,
         questions={"languages": ["en", "zh"]},
     )
 
 
-def trained_calls(made: Made) -> set[str]:
+def trained_calls(rows: Made) -> set[str]:
     calls = [
         call
-        for row in conversations(made)
+        for row in conversations(rows)
         for message in row.messages
         for call in message.tool_calls
     ]
@@ -120,7 +120,7 @@ def test_the_same_inputs_give_the_same_bytes(energy: Made, tmp_path: Path) -> No
     again = make(
         tmp_path,
         pipeline_config("energy_expert"),
-        wordings=WORDINGS,
+        templates_file=WORDINGS,
         questions={"languages": ["en", "zh"]},
         rows={"concurrency": 2},
     )
@@ -144,15 +144,17 @@ class Careless:
 
 def test_calls_that_do_not_answer_the_question_are_rejected(tmp_path: Path) -> None:
     teacher = Careless(invent=False)
-    made = make(tmp_path, pipeline_config("energy_expert"), wordings=WORDINGS, teacher=teacher)
-    assert {name for name, calls in made.coverage["calls_by_tool"].items() if calls} == {
+    rows = make(
+        tmp_path, pipeline_config("energy_expert"), templates_file=WORDINGS, teacher=teacher
+    )
+    assert {name for name, calls in rows.coverage["calls_by_tool"].items() if calls} == {
         "get_current_date"
     }
-    assert made.coverage["uncovered"]["get_lng_price"].startswith(
+    assert rows.coverage["uncovered"]["get_lng_price"].startswith(
         "every question was rejected: teacher_failed"
     )
-    assert {reject["reasons"][0]["reason"] for reject in made.rejects} == {"teacher_failed"}
-    assert all(reject["messages"] for reject in made.rejects)
+    assert {reject["reasons"][0]["reason"] for reject in rows.rejects} == {"teacher_failed"}
+    assert all(reject["messages"] for reject in rows.rejects)
 
 
 def test_an_answer_with_an_invented_number_is_rejected(tmp_path: Path) -> None:
@@ -160,28 +162,28 @@ def test_an_answer_with_an_invented_number_is_rejected(tmp_path: Path) -> None:
         make(
             tmp_path,
             pipeline_config("energy_expert"),
-            wordings=WORDINGS,
+            templates_file=WORDINGS,
             teacher=Careless(invent=True),
         )
 
 
 def test_any_server_gets_rows_from_its_schemas_alone(tmp_path: Path) -> None:
-    made = make(
-        tmp_path, script_config(STRANGE), wordings=None, questions={"languages": ["en", "zh"]}
+    rows = make(
+        tmp_path, script_config(STRANGE), templates_file=None, questions={"languages": ["en", "zh"]}
     )
-    covered = {name for name, calls in made.coverage["calls_by_tool"].items() if calls}
+    covered = {name for name, calls in rows.coverage["calls_by_tool"].items() if calls}
     assert covered == {"import", "distance"}
-    assert {item.tool for item in made.items} == covered
-    assert set(made.coverage["uncovered"]) == {"ticket", "refuse", "unlock"}
+    assert {item.tool for item in rows.items} == covered
+    assert set(rows.coverage["uncovered"]) == {"ticket", "refuse", "unlock"}
     questions = (tmp_path / "questions" / "questions.jsonl").read_text("utf-8")
     assert (
         '"unlock"' not in questions
     )  # no text fits its pattern: named as uncovered when questions are made
     reasons = {
-        (reject["id"].split("-")[0], reject["reasons"][0]["reason"]) for reject in made.rejects
+        (reject["id"].split("-")[0], reject["reasons"][0]["reason"]) for reject in rows.rejects
     }
     assert reasons == {("ticket", "observation_differs"), ("refuse", "observation_is_error")}
-    conversations(made)
+    conversations(rows)
 
 
 def test_too_few_rows_is_an_error_that_counts_the_reasons(tmp_path: Path) -> None:
@@ -189,13 +191,13 @@ def test_too_few_rows_is_an_error_that_counts_the_reasons(tmp_path: Path) -> Non
         make(
             tmp_path,
             pipeline_config("energy_expert"),
-            wordings=WORDINGS,
+            templates_file=WORDINGS,
             rows={"max_row_tokens": 64, "min_rows": 9},
         )
     assert "2025-" not in str(error.value)
 
 
 def test_rejects_are_json_lines(tmp_path: Path) -> None:
-    made = make(tmp_path, script_config(STRANGE), wordings=None)
-    for line in (made.folder / "rejects.jsonl").read_text("utf-8").splitlines():
+    rows = make(tmp_path, script_config(STRANGE), templates_file=None)
+    for line in (rows.folder / "rejects.jsonl").read_text("utf-8").splitlines():
         assert json.loads(line)["split"] in {"train", "heldout"}

@@ -51,7 +51,7 @@ def added(
 
 def main() -> None:
     """Compare."""
-    found = {}
+    differences = {}
     for name, tokens in BATCHES.items():
         torch.manual_seed(0)
         a = tuple(torch.randn(SLOTS, 1, RANK, INPUTS) for _ in SLICES)
@@ -64,15 +64,18 @@ def main() -> None:
         theirs = theirs.clone()
         shown = tuple(part.clone() for part in b)
         b[0][1] = 5.0  # an adapter that is loaded later is seen, in the layout that was made
-        assert all(torch.equal(one[0], two[0]) for one, two in zip(b, shown, strict=True))
+        assert all(
+            torch.equal(ours_and_theirs[0], two[0])
+            for ours_and_theirs, two in zip(b, shown, strict=True)
+        )
         assert bool((b[0][1] == 5.0).all()) and not logits.any()
         base = torch.tensor([adapter == 0 for adapter in tokens])
         assert not ours[
             base
         ].any()  # beside adapters, vLLM gives the base model that of the last slot
         theirs[base] = 0.0
-        found[name] = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1.0))
-    print(json.dumps(found))
+        differences[name] = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1.0))
+    print(json.dumps(differences))
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ def ask(
 
     async def talk() -> Rollout:
         model = OpenAIChatModel(base_url=server.url, api_key="k", model="m", max_retries=0)
-        asked = [Message("system", "Be brief."), Message("user", "Well?")]
+        messages = [Message("system", "Be brief."), Message("user", "Well?")]
         return await run_agent(
-            model, tools or Tools(), asked, [PRICE, TODAY, SWITCH], Limits(**limits)
+            model, tools or Tools(), messages, [PRICE, TODAY, SWITCH], Limits(**limits)
         )
 
     return asyncio.run(talk())
@@ -54,9 +54,9 @@ def test_text_before_parallel_calls_and_the_order_of_results_are_kept(server: Se
         "tool",
         "assistant",
     ]
-    said = rollout.messages[2]
-    assert said.content == "Let me look."
-    assert [made.arguments for made in said.tool_calls] == [{"place": "P1"}, {}]
+    reply = rollout.messages[2]
+    assert reply.content == "Let me look."
+    assert [tool_call.arguments for tool_call in reply.tool_calls] == [{"place": "P1"}, {}]
     assert [message.content for message in rollout.messages[3:5]] == ["result of a", "result of b"]
     sent = server.requests[1]["messages"]
     assert sent[2]["tool_calls"][0]["function"] == {
@@ -77,13 +77,13 @@ def test_errors_of_tools_and_of_the_caller_are_fed_back(server: Server) -> None:
         {"content": "I give up."},
         tools=tools,
     )
-    seen = [message.content for message in rollout.messages if message.role == "tool"]
-    assert seen[0] == "Error: on: a boolean is needed"
-    assert "get_price, get_today, switch" in seen[1]
-    assert "not a JSON object" in seen[2]
+    results = [message.content for message in rollout.messages if message.role == "tool"]
+    assert results[0] == "Error: on: a boolean is needed"
+    assert "get_price, get_today, switch" in results[1]
+    assert "not a JSON object" in results[2]
     assert rollout.tool_errors == 3
     assert len(tools.calls) == 1  # a call that cannot be right never reaches a server
-    assert server.requests[3]["messages"][-1]["content"] == seen[2]
+    assert server.requests[3]["messages"][-1]["content"] == results[2]
 
 
 def test_every_limit_ends_a_rollout_by_name(server: Server) -> None:

@@ -15,7 +15,9 @@ def call(name: str, arguments: str = "{}") -> str:
 def test_text_before_several_calls_stays_text_and_ids_differ_between_turns() -> None:
     message = read_text(f"I look.\n{call('left')}\n{call('right', NUMBER)}", turn=2)
     assert message.content == "I look."
-    assert [(one.name, one.arguments, one.id) for one in message.tool_calls] == [
+    assert [
+        (tool_call.name, tool_call.arguments, tool_call.id) for tool_call in message.tool_calls
+    ] == [
         ("left", {}, "call_2_1"),
         ("right", {"n": 1}, "call_2_2"),
     ]
@@ -23,8 +25,8 @@ def test_text_before_several_calls_stays_text_and_ids_differ_between_turns() -> 
 
 def test_the_last_call_may_lack_its_end() -> None:
     assert [
-        one.name
-        for one in read_text(call("left").removesuffix("\n</tool_call>"), turn=1).tool_calls
+        tool_call.name
+        for tool_call in read_text(call("left").removesuffix("\n</tool_call>"), turn=1).tool_calls
     ] == ["left"]
 
 
@@ -44,5 +46,5 @@ def test_one_call_that_cannot_be_read_makes_all_of_it_an_answer(text: str) -> No
 
 
 def test_arguments_that_are_no_object_reach_the_loop_as_what_they_are() -> None:
-    (one,) = read_text(call("left", '"{}"'), turn=1).tool_calls
-    assert one.arguments == {UNPARSED: '"{}"'}
+    (parsed,) = read_text(call("left", '"{}"'), turn=1).tool_calls
+    assert parsed.arguments == {UNPARSED: '"{}"'}

@@ -21,7 +21,12 @@ from agent_assets.conversations.messages import Message
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import run_items
 from agent_assets.store.artifact_store import ArtifactStore
-from agent_assets.store.erasable_data import elder_data_locations, erase, trace_file, trace_files
+from agent_assets.store.erasable_data import (
+    elder_data_locations,
+    erase_locations,
+    trace_file,
+    trace_files,
+)
 from support.loop_doubles import Server, Tools
 from support.synthesis_cases import PRICE, TODAY
 
@@ -89,7 +94,7 @@ def test_an_evaluation_is_a_tree_of_rollouts_model_and_tool_calls(
     assert shown.output.splitlines()[0].startswith("evaluation")
     assert SECRET in shown.output
 
-    erase(store, elder_data_locations(store, tmp_path / "logs", "anna"))
+    erase_locations(store, elder_data_locations(store, tmp_path / "logs", "anna"))
     assert trace_files(store) == [trace_file(store, "p", "bert")]
     left = [path for path in (tmp_path / "store").rglob("*") if "anna" in path.name]
     assert left == []

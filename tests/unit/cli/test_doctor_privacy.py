@@ -26,13 +26,15 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def open_things(settings: Settings) -> dict[str, str]:
     return {
-        found.name: found.detail for found in examine_privacy(settings) if found.state == "OPEN"
+        finding.name: finding.detail
+        for finding in examine_privacy(settings)
+        if finding.state == "OPEN"
     }
 
 
 def test_a_closed_installation(settings: Settings) -> None:
-    (found,) = examine_privacy(settings)
-    assert (found.state, found.name) == ("ok", "privacy")
+    (finding,) = examine_privacy(settings)
+    assert (finding.state, finding.name) == ("ok", "privacy")
 
 
 @pytest.mark.parametrize(
@@ -49,12 +51,14 @@ def test_a_closed_installation(settings: Settings) -> None:
     ],
 )
 def test_a_mongodb_that_lets_others_in(settings: Settings, uri: str, expected: list[str]) -> None:
-    found = [
-        one for one in examine_privacy(replace(settings, mongodb_uri=uri)) if one.state == "OPEN"
+    findings = [
+        finding
+        for finding in examine_privacy(replace(settings, mongodb_uri=uri))
+        if finding.state == "OPEN"
     ]
-    assert len(found) == len(expected)
-    for one, words in zip(found, expected, strict=True):
-        assert words in one.detail and one.fix and "u:p" not in one.detail
+    assert len(findings) == len(expected)
+    for finding, words in zip(findings, expected, strict=True):
+        assert words in finding.detail and finding.fix and "u:p" not in finding.detail
 
 
 def test_modes(settings: Settings, tmp_path: Path) -> None:
@@ -64,8 +68,10 @@ def test_modes(settings: Settings, tmp_path: Path) -> None:
         folder.chmod(
             mode
         )  # whatever the umask is: commands that ran before in this process have set it
-    found = open_things(replace(settings, store=str(shared)))
-    assert f"{settings.home / 'logs'} (mode 755)" in found["home"] and "mode 750" in found["store"]
+    details = open_things(replace(settings, store=str(shared)))
+    assert (
+        f"{settings.home / 'logs'} (mode 755)" in details["home"] and "mode 750" in details["store"]
+    )
 
 
 def test_a_code_server_on_a_port_and_a_ui_without_a_guard(
@@ -85,8 +91,8 @@ def test_a_code_server_on_a_port_and_a_ui_without_a_guard(
     with LocalServer(Bare).running() as server:
         url = f"http://127.0.0.1:{server.server_port}"
         monkeypatch.setenv("AGENT_ASSETS_DAGSTER_URL", url)
-        found = open_things(settings)
-    assert set(found) == {"code server", "Dagster UI"} and url in found["Dagster UI"]
+        details = open_things(settings)
+    assert set(details) == {"code server", "Dagster UI"} and url in details["Dagster UI"]
 
 
 def test_a_mongod_of_an_earlier_version_that_runs(settings: Settings) -> None:

@@ -25,7 +25,7 @@ from agent_assets.conversations.messages import (
 )
 from agent_assets.errors import TrainingDataError
 
-settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+settings.register_profile("untimed", deadline=None)  # a busy machine is not a defect
 settings.load_profile("untimed")
 
 BOTH_WAYS = pytest.mark.parametrize(
@@ -317,9 +317,9 @@ def test_arguments_keep_their_order_and_the_types_of_their_numbers(
     first two.
     """
 
-    def written(one: Conversation) -> list[str]:
+    def written(row: Conversation) -> list[str]:
         return [
-            json.dumps(call.arguments) for message in one.messages for call in message.tool_calls
+            json.dumps(call.arguments) for message in row.messages for call in message.tool_calls
         ]
 
     row = json.loads(canonical_json(to_row(conversation)))

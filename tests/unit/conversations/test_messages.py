@@ -29,10 +29,10 @@ def test_text_is_written_to_the_same_bytes_by_both(value: Any) -> None:
 
 
 def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
-    told = [{"text": "one\u2028two\u2029three\x85four\x0bfive\r\nsix"}, {"text": "中"}]
+    rows = [{"text": "one\u2028two\u2029three\x85four\x0bfive\r\nsix"}, {"text": "中"}]
     path = tmp_path / "rows.jsonl"
-    path.write_bytes(b"".join(canonical_text_json(value) + b"\n" for value in told) + b"\n")
-    assert read_json_lines(path) == told
+    path.write_bytes(b"".join(canonical_text_json(value) + b"\n" for value in rows) + b"\n")
+    assert read_json_lines(path) == rows
 
 
 def test_a_model_that_wrote_no_number_is_asked_on() -> None:

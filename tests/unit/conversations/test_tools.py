@@ -87,14 +87,14 @@ def test_titles_go_and_null_defaults_stay() -> None:
 
 
 def test_snapshot_does_not_depend_on_order_and_reads_back() -> None:
-    one = tool({"type": "object", "properties": {"b": {"default": None}, "a": {}}}, name="one")
+    first = tool({"type": "object", "properties": {"b": {"default": None}, "a": {}}}, name="one")
     other = tool({"properties": {}, "type": "object"}, name="other")
-    text = schema_snapshot([other, one])
-    assert text == schema_snapshot([one, other])
+    text = schema_snapshot([other, first])
+    assert text == schema_snapshot([first, other])
     assert text.endswith("]\n")
     assert "中文" in text
     assert [entry["name"] for entry in json.loads(text)] == ["one", "other"]
-    assert read_snapshot(text) == [one, other]
+    assert read_snapshot(text) == [first, other]
     changed = schema_snapshot(
         [other, tool({"type": "object", "properties": {"b": {}, "a": {}}}, name="one")]
     )

@@ -32,7 +32,8 @@ RIGHT = {"region": "华北", "start_date": "2025-04-01"}
 
 def reasons(arguments: dict[str, Any], name: str = "get_lng_price") -> list[str]:
     return [
-        found.reason.value for found in validate_call(ToolCall(name, arguments, "1"), [LNG, CLOCK])
+        rejection.reason.value
+        for rejection in validate_call(ToolCall(name, arguments, "1"), [LNG, CLOCK])
     ]
 
 
@@ -92,14 +93,14 @@ def test_unknown_tools_and_several_problems() -> None:
 
 def test_details_name_the_argument_and_quote_no_value() -> None:
     secret = "told in confidence"
-    found = validate_call(
+    rejections = validate_call(
         ToolCall("get_lng_price", {"region": secret, "start_date": secret}, "1"), [LNG]
     )
-    assert {item.detail.split(":")[0] for item in found} == {
+    assert {item.detail.split(":")[0] for item in rejections} == {
         "get_lng_price.region",
         "get_lng_price.start_date",
     }
-    assert not any(secret in item.detail for item in found)
+    assert not any(secret in item.detail for item in rejections)
 
 
 CALL = ToolCall("get_lng_price", RIGHT, "call_1")
@@ -163,10 +164,10 @@ def rows() -> list[tuple[str, Conversation, RejectReason]]:
 
 @pytest.mark.parametrize(("what", "row", "reason"), rows(), ids=[what for what, _, _ in rows()])
 def test_a_bad_row_has_its_reason(what: str, row: Conversation, reason: RejectReason) -> None:
-    assert reason in [found.reason for found in validate_conversation(row, max_chars=1000)]
+    assert reason in [rejection.reason for rejection in validate_conversation(row, max_chars=1000)]
 
 
 def test_length_counts_text_and_calls() -> None:
-    (found,) = validate_conversation(GOOD, max_chars=20)
-    assert found.reason is RejectReason.TOO_LONG
-    assert "20 allowed" in found.detail
+    (rejection,) = validate_conversation(GOOD, max_chars=20)
+    assert rejection.reason is RejectReason.TOO_LONG
+    assert "20 allowed" in rejection.detail

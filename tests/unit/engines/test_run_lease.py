@@ -13,15 +13,15 @@ class Device:
     """Counts how often it is taken, and whether it is held now."""
 
     def __init__(self) -> None:
-        self.taken, self.held = 0, False
+        self.taken, self.locked = 0, False
 
     @contextmanager
     def take(self) -> Iterator[GpuLease]:
-        self.taken, self.held = self.taken + 1, True
+        self.taken, self.locked = self.taken + 1, True
         try:
             yield GpuLease(device=CPU, fd=-1, holder="run")
         finally:
-            self.held = False
+            self.locked = False
 
 
 def test_it_is_taken_once_and_given_back_after_the_last_stage() -> None:
@@ -29,8 +29,8 @@ def test_it_is_taken_once_and_given_back_after_the_last_stage() -> None:
     for others_follow in (True, True, False):
         lease.keep = others_follow
         with lease.use(device.take):
-            assert device.held
-        assert device.held is others_follow
+            assert device.locked
+        assert device.locked is others_follow
     assert device.taken == 1
 
 
@@ -39,7 +39,7 @@ def test_a_stage_that_fails_gives_it_back_at_once() -> None:
     lease.keep = True
     with pytest.raises(KeyboardInterrupt), lease.use(device.take):
         raise KeyboardInterrupt
-    assert not device.held
+    assert not device.locked
 
 
 def test_a_run_that_ends_early_gives_it_back() -> None:
@@ -49,4 +49,4 @@ def test_a_run_that_ends_early_gives_it_back() -> None:
         pass
     lease.give_back()
     lease.give_back()
-    assert not device.held
+    assert not device.locked

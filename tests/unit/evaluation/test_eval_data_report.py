@@ -83,7 +83,7 @@ def test_the_page_says_what_there_is_and_runs_nothing(tmp_path: Path) -> None:
     assert ATTACK not in text
     assert "&lt;script&gt;" in text
     assert "<script" not in text
-    for said in (
+    for expected in (
         "not grounded",
         "get_time",
         "kwh 3",
@@ -92,7 +92,7 @@ def test_the_page_says_what_there_is_and_runs_nothing(tmp_path: Path) -> None:
         "base_model abc",
         "<mark>",
     ):
-        assert said in text, said
+        assert expected in text, expected
     assert "None is longer than the 2048 tokens" in text
     assert "1 rows are longer than 10 tokens" in page(tmp_path, [row()], max_length=10)
     assert page(tmp_path, [row()]) == page(tmp_path, [row()])
@@ -105,10 +105,10 @@ def test_without_a_base_model_it_says_that_nothing_was_counted() -> None:
 
 def test_lengths_and_their_histogram(tmp_path: Path) -> None:
     lengths = lengths_of(render_rows([row(), row("longer " * 50)], renderer(tmp_path)))
-    said = lengths.summary()
-    assert said["tokens"] == sum(lengths.counts)
-    assert said["row_tokens_max"] == max(lengths.counts)
-    assert 0 < said["tokens_learned"] < said["tokens"]
+    summary = lengths.summary()
+    assert summary["tokens"] == sum(lengths.counts)
+    assert summary["row_tokens_max"] == max(lengths.counts)
+    assert 0 < summary["tokens_learned"] < summary["tokens"]
     bars = histogram(lengths.counts)
     assert (bars[0].amount, bars[-1].amount, sum(bar.amount for bar in bars)) == (1, 1, 2)
     assert histogram([5, 5]) == [Bar("5–5", 2, 1.0)]

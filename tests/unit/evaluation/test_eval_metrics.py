@@ -25,20 +25,20 @@ def match(gold: list[JsonObject], *calls: JsonObject) -> bool:
 
 
 @pytest.mark.parametrize(
-    "made",
+    "written",
     [
         call("get_lng_price", region="East", start_date="2025-01-02"),
         call("get_lng_price", region=" East ", start_date="2025-01-02"),
         call("get_lng_price", region="East", start_date="2025-01-02", end_date=None),
     ],
 )
-def test_equal_calls_are_right(made: JsonObject) -> None:
-    assert match([PRICE], made)
-    assert match([made], PRICE)
+def test_equal_calls_are_right(written: JsonObject) -> None:
+    assert match([PRICE], written)
+    assert match([written], PRICE)
 
 
 @pytest.mark.parametrize(
-    "made",
+    "written",
     [
         call("get_lng_prices", region="East", start_date="2025-01-02"),
         call("get_lng_price", region="East"),
@@ -49,8 +49,8 @@ def test_equal_calls_are_right(made: JsonObject) -> None:
         call("get_lng_price", region="East", start_date=float("nan")),
     ],
 )
-def test_any_other_argument_is_wrong(made: JsonObject) -> None:
-    assert not match([PRICE], made)
+def test_any_other_argument_is_wrong(written: JsonObject) -> None:
+    assert not match([PRICE], written)
 
 
 def test_numbers_and_selections_compare_by_value() -> None:
@@ -85,9 +85,9 @@ def test_the_two_kinds_of_wording_are_apart() -> None:
 def test_answer_has_to_state_every_value() -> None:
     priced = item(gold_calls=[PRICE], gold_values=["2025-01-02", "4321.5"])
     both = rollout(priced, [PRICE], "On January 2, 2025 it was 4,321.50.")
-    one = rollout(priced, [PRICE], "It was 4,321.50.")
+    answered = rollout(priced, [PRICE], "It was 4,321.50.")
     assert score_items([both], TOOLS)["i1"]["answer_accuracy"] == 1.0
-    assert score_items([one], TOOLS)["i1"]["answer_accuracy"] == 0.0
+    assert score_items([answered], TOOLS)["i1"]["answer_accuracy"] == 0.0
 
 
 def test_recall_and_citation() -> None:
@@ -97,10 +97,10 @@ def test_recall_and_citation() -> None:
         memory_ids=["m-1"],
         question="Where were you born?",
     )
-    found = [{"id": "m-1", "text": "x"}, {"id": "m-2", "text": "y"}]
+    results = [{"id": "m-1", "text": "x"}, {"id": "m-2", "text": "y"}]
     search = [call("search_memories", query="born")]
     good = score_items(
-        [rollout(born, search, "In Boston, one of seventeen [m-1].", tool_result=found)], TOOLS
+        [rollout(born, search, "In Boston, one of seventeen [m-1].", tool_result=results)], TOOLS
     )["i1"]
     assert good == {
         "recall_open": 1.0,
@@ -109,12 +109,12 @@ def test_recall_and_citation() -> None:
         "citation": 1.0,
     }
     other = score_items(
-        [rollout(born, search, "In Boston, of seventeen [m-1][m-2].", tool_result=found)], TOOLS
+        [rollout(born, search, "In Boston, of seventeen [m-1][m-2].", tool_result=results)], TOOLS
     )["i1"]
     assert (other["recall_open"], other["citation"]) == (1.0, 0.0)
-    shy = score_items([rollout(born, search, "I never told you that.", tool_result=found)], TOOLS)[
-        "i1"
-    ]
+    shy = score_items(
+        [rollout(born, search, "I never told you that.", tool_result=results)], TOOLS
+    )["i1"]
     assert shy == {
         "recall_open": 0.0,
         "recall_open_share": 0.0,
@@ -150,7 +150,7 @@ def test_abstention_fails_when_a_memory_is_cited_or_something_is_told() -> None:
 
 def test_where_nobody_knows_how_a_language_declines_abstention_has_no_score() -> None:
     flight = item(kind="abstention", question="Avez-vous volé ?", language="fr")
-    told = item(
+    french_memory = item(
         "i2",
         kind="recall_closed",
         question="Où ?",
@@ -158,7 +158,10 @@ def test_where_nobody_knows_how_a_language_declines_abstention_has_no_score() ->
         language="fr",
     )
     scores = score_items(
-        [rollout(flight, answer="Je ne l'ai jamais dit."), rollout(told, answer="Du pain à Lyon.")],
+        [
+            rollout(flight, answer="Je ne l'ai jamais dit."),
+            rollout(french_memory, answer="Du pain à Lyon."),
+        ],
         TOOLS,
     )
     assert scores["i1"] == {}

@@ -32,7 +32,7 @@ RIGHT = [call("get_current_date")]
 
 @pytest.fixture
 def items() -> list[EvalItem]:
-    told = {
+    memory = {
         "kind": "recall_open",
         "question": f"Where? {ATTACK}",
         "gold_answer": SECRET,
@@ -41,7 +41,7 @@ def items() -> list[EvalItem]:
     return [
         *(item(f"seen-{n}") for n in range(6)),
         *(item(f"unseen-{n}", wording="unseen") for n in range(4)),
-        item("told", **told),
+        item("told", **memory),
         item("untold", kind="abstention"),
     ]
 
@@ -49,10 +49,11 @@ def items() -> list[EvalItem]:
 @pytest.fixture
 def results(items: list[EvalItem]) -> dict[str, list[ItemResult]]:
     trained = [
-        rollout(one, RIGHT if one.kind == "tool" else (), f"{SECRET} {ATTACK} m-1") for one in items
+        rollout(each, RIGHT if each.kind == "tool" else (), f"{SECRET} {ATTACK} m-1")
+        for each in items
     ]
     trained[0] = rollout(items[0], error="EngineFailed")
-    return {"base": [rollout(one, answer=ATTACK) for one in items], "sft": trained}
+    return {"base": [rollout(each, answer=ATTACK) for each in items], "sft": trained}
 
 
 def report_of(
@@ -107,7 +108,7 @@ def test_report_has_the_promised_shape(
 
 def test_speed_and_memory_are_told_by_system_and_are_no_content(items: list[EvalItem]) -> None:
     results = {
-        name: [rollout(one, usage=Usage(10, 3)) for one in items] for name in ("base", "sft")
+        name: [rollout(each, usage=Usage(10, 3)) for each in items] for name in ("base", "sft")
     }
     plain = report_of(items, results)
     serving = {"base": Serving(6.0, 300 * 2**20), "sft": Serving(12.0, 200 * 2**20)}

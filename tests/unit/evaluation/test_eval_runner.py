@@ -28,10 +28,10 @@ class _Model(LocalHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.body())
-        asked = " ".join(str(message["content"]) for message in body["messages"])
-        if "stuck" in asked:
+        prompt = " ".join(str(message["content"]) for message in body["messages"])
+        if "stuck" in prompt:
             time.sleep(0.5)
-        if "break" in asked:
+        if "break" in prompt:
             self.reply(401, {"error": {"message": "no", "type": "auth"}})
             return
         message: dict[str, Any] = {"role": "assistant", "content": "It is Tuesday."}
@@ -101,16 +101,16 @@ def run(
 
 def test_results_keep_the_order_of_the_items_and_closed_book_gets_no_tools(base_url: str) -> None:
     kinds = ["tool", "recall_closed", "recall_open", "abstention"] * 5
-    seen: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     results = run(
         base_url,
         [item(f"i{number}", kind=kind) for number, kind in enumerate(kinds)],
-        on_progress=lambda done, total: seen.append((done, total)),
+        on_progress=lambda done, total: progress.append((done, total)),
     )
     assert [result.item.id for result in results] == [f"i{number}" for number in range(20)]
     assert [len(result.calls) for result in results] == [1, 0, 1, 1] * 5
     assert {result.answer for result in results} == {"It is Tuesday."}
-    assert seen == [(done, 20) for done in range(1, 21)]
+    assert progress == [(done, 20) for done in range(1, 21)]
     # The server counts 5 and 7 tokens a turn; an item with a call takes two turns.
     assert [result.usage for result in results] == [
         Usage(10, 14),

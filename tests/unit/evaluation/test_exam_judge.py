@@ -97,7 +97,7 @@ def test_words_of_a_memory_that_sound_like_a_refusal_are_none() -> None:
 
 
 def test_a_follow_up_is_judged_as_told() -> None:
-    turn = {"history": BEFORE, "expect": ["1706"], "question": "and when was that?"}
+    turn: dict[str, Any] = {"history": BEFORE, "expect": ["1706"], "question": "and when was that?"}
     assert right("follow_up", "In 1706.", "m1", **turn) is True
     assert right("follow_up", "In Boston.", "m1", **turn) is False
 
@@ -125,7 +125,7 @@ def test_both_parts_of_a_compound_are_answered() -> None:
     ],
 )
 def test_broad_tells_of_two_memories_and_of_no_other(answer: str, is_right: bool) -> None:
-    fields = {"expect": [["1706"], ["dyer"], ["no such text"]]}
+    fields: dict[str, Any] = {"expect": [["1706"], ["dyer"], ["no such text"]]}
     assert right("broad", answer, "m1", "m2", "m6", **fields) is is_right
 
 
@@ -151,7 +151,7 @@ def test_social_is_a_short_reply_without_a_memory(answer: str, is_right: bool) -
 
 
 def test_social_may_expect_something() -> None:
-    who = {"question": "Who are you?", "expect": ["Franklin"]}
+    who: dict[str, Any] = {"question": "Who are you?", "expect": ["Franklin"]}
     assert right("social", "I am Benjamin Franklin, your old friend.", **who) is True
     assert right("social", "I am well, thank you.", **who) is False
 

@@ -96,8 +96,8 @@ def test_equal_requests_at_the_same_time_share_one_answer(asker: Asker, server: 
     server.usual = says("Paris.", delay_s=0.2)
 
     async def work(client: LlmClient) -> list[str | None]:
-        found = await asyncio.gather(*(client.ask(prompt("France?")) for _ in range(5)))
-        return [answer.choice.message.content for answer in found]
+        answers = await asyncio.gather(*(client.ask(prompt("France?")) for _ in range(5)))
+        return [answer.choice.message.content for answer in answers]
 
     assert asker.run(work) == ["Paris."] * 5
     assert len(server.requests) == 1
@@ -208,7 +208,7 @@ def test_another_model_is_an_error_or_a_record(asker: Asker, server: FakeOpenAI)
         LlmModelChanged, match=f"{MODEL} was asked, {MODEL} answered first, now cheaper-9"
     ):
         asker.ask("1", "2")
-    assert asker.summary["tokens_now"] == 40  # it was paid for, and is no answer of this model
+    assert asker.summary["tokens_now"] == 40  # it was paid for, and is not an answer of this model
     server.queue = [says("b", model="cheaper-9")]
     assert asker.ask("1", "2", on_model_change="record") == ["a", "b"]
     assert asker.summary["models"] == {MODEL: 1, "cheaper-9": 1}
@@ -221,7 +221,7 @@ def test_a_new_version_in_the_middle_is_another_model(asker: Asker, server: Fake
 
 
 @pytest.mark.parametrize(
-    ("asked", "answered", "same"),
+    ("requested", "answered", "same"),
     [
         ("gpt-4.1", "gpt-4.1-2025-04-14", True),
         ("openai/gpt-4.1", "gpt-4.1", True),
@@ -231,8 +231,8 @@ def test_a_new_version_in_the_middle_is_another_model(asker: Asker, server: Fake
         ("gpt-4.1", "gpt-4o", False),
     ],
 )
-def test_names_of_one_model(asked: str, answered: str, same: bool) -> None:
-    assert same_model(asked, answered) is same
+def test_names_of_one_model(requested: str, answered: str, same: bool) -> None:
+    assert same_model(requested, answered) is same
 
 
 @pytest.mark.parametrize(
@@ -351,9 +351,9 @@ GOOD = Town(name="Ulm", people=126000)
 def test_json_is_asked_for_by_schema(asker: Asker, server: FakeOpenAI) -> None:
     server.queue = [says(GOOD.model_dump_json())]
     assert town(asker) == GOOD
-    wanted = server.requests[0]["response_format"]["json_schema"]
-    assert wanted["strict"] is True
-    assert wanted["schema"]["additionalProperties"] is False and wanted["schema"]["required"] == [
+    schema = server.requests[0]["response_format"]["json_schema"]
+    assert schema["strict"] is True
+    assert schema["schema"]["additionalProperties"] is False and schema["schema"]["required"] == [
         "name",
         "people",
     ]

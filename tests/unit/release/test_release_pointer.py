@@ -17,7 +17,7 @@ from agent_assets.release.pointer import (
     agents_of_elder,
     current_entry,
     drop,
-    erase,
+    erase_releases,
     move,
     note_verdict,
     read_ledger,
@@ -25,7 +25,7 @@ from agent_assets.release.pointer import (
     released_fingerprints,
 )
 from agent_assets.release.records import Verdict
-from agent_assets.release.rollback import rollback, rolled_back
+from agent_assets.release.rollback import roll_back_release, rolled_back
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.tombstones import bury, revive
 from support.release_cases import add_release, release
@@ -48,11 +48,14 @@ def test_rollback_goes_back_step_by_step_and_history_stays(store: ArtifactStore)
     release(store, A)
     release(store, B, expected=A)
     release(store, C, expected=B)
-    assert rollback(store, ADA, to=None, author="eve", reason="rude").version == B
-    assert rollback(store, ADA, to=None, author="eve", reason="rude").version == A
+    assert roll_back_release(store, ADA, to=None, author="eve", reason="rude").version == B
+    assert roll_back_release(store, ADA, to=None, author="eve", reason="rude").version == A
     with pytest.raises(ReleaseError, match="no earlier release"):
-        rollback(store, ADA, to=None, author="eve", reason="")
-    assert rollback(store, ADA, to="ccc", author="eve", reason="on second thought").version == C
+        roll_back_release(store, ADA, to=None, author="eve", reason="")
+    assert (
+        roll_back_release(store, ADA, to="ccc", author="eve", reason="on second thought").version
+        == C
+    )
     actions = [entry.action for entry in read_ledger(store, ADA).history]
     assert actions == ["promote"] * 3 + ["rollback"] * 3
     ledger = read_ledger(store, ADA)
@@ -113,7 +116,7 @@ def test_a_dropped_release_does_not_answer_and_can_come_back(store: ArtifactStor
     assert drop(store, ADA, author="eve", reason="asked to") is True
     assert (answering(store), released_agents(store)) == (None, [])
     assert drop(store, ADA, author="eve", reason="again") is False
-    assert rollback(store, ADA, to=None, author="eve", reason="").version == A
+    assert roll_back_release(store, ADA, to=None, author="eve", reason="").version == A
     assert released_agents(store) == [ADA]
 
 
@@ -124,7 +127,7 @@ def test_nothing_of_a_removed_elder_answers_or_comes_back(store: ArtifactStore) 
     assert answering(store) is None
     revive(store, "ada")
     with pytest.raises(ReleaseError, match="removed"):
-        rollback(store, ADA, to=None, author="eve", reason="")
+        roll_back_release(store, ADA, to=None, author="eve", reason="")
     verdict = Verdict(
         decision="HOLD", reasons=("luck",), candidate=A, compared_with="x", shared_items=1
     )
@@ -132,7 +135,7 @@ def test_nothing_of_a_removed_elder_answers_or_comes_back(store: ArtifactStore) 
     with pytest.raises(ReleaseError, match="was removed since version aaaaaaaa was made"):
         run(store, "promote", "ada", "aaa", "--reason", "please")
     assert answering(store) is None
-    assert erase(store, "ada") == 1
+    assert erase_releases(store, "ada") == 1
     assert read_ledger(store, ADA).history == ()
 
 
@@ -141,17 +144,17 @@ def test_a_candidate_from_before_generations_were_kept_goes_by_its_release(
 ) -> None:
     bury(store, "ada")
     revive(store, "ada")
-    release(store, A, generation=1)
-    release(store, B, expected=A, generation=1)
-    add_release(store, C, generation=None)
+    release(store, A, incarnation=1)
+    release(store, B, expected=A, incarnation=1)
+    add_release(store, C, incarnation=None)
     for version in (A, B):
-        (found,) = Path(store.root).rglob(f"{version}/candidate.json")
-        content = json.loads(found.read_text(encoding="utf-8"))
-        found.write_text(
+        (candidate_file,) = Path(store.root).rglob(f"{version}/candidate.json")
+        content = json.loads(candidate_file.read_text(encoding="utf-8"))
+        candidate_file.write_text(
             json.dumps({key: value for key, value in content.items() if key != "generation"})
         )
-    assert rollback(store, ADA, to=None, author="eve", reason="").version == A
-    with pytest.raises(ReleaseError, match="removed since"):  # never released in this generation
+    assert roll_back_release(store, ADA, to=None, author="eve", reason="").version == A
+    with pytest.raises(ReleaseError, match="removed since"):  # never released in this incarnation
         move(
             store,
             ADA,
@@ -190,10 +193,10 @@ def test_who_was_a_copy_once_keeps_a_release_of_their_own(store: ArtifactStore) 
     )
     note_verdict(store, bob, verdict)
     assert agents_of_elder(store, "ada") == {ADA: True, bob: False}
-    assert erase(store, "ada") == 2
-    kept = read_ledger(store, bob)
-    assert kept.current is not None and kept.current.version == B
-    assert [entry.name for entry in kept.history] == ["bob-bbbbbbbb"] and kept.verdicts == ()
+    assert erase_releases(store, "ada") == 2
+    ledger = read_ledger(store, bob)
+    assert ledger.current is not None and ledger.current.version == B
+    assert [entry.name for entry in ledger.history] == ["bob-bbbbbbbb"] and ledger.verdicts == ()
 
 
 def test_current_and_recent_releases_keep_their_artifacts(store: ArtifactStore) -> None:

@@ -41,28 +41,28 @@ def test_a_turn_is_compared_with_those_that_came_to_the_same_point() -> None:
         [first[2], choice([1, 2, 3, 8], [5])],  # the tool said something else
         [first[3], choice([1, 2, 4, 9], [5])],
     ]
-    found = turn_advantages(rollouts, [1.0, 0.8, 0.2, 0.0], "dr_grpo")
-    assert [one for one, _ in found] == pytest.approx([0.5, 0.3, -0.3, -0.5])
-    assert [two for _, two in found] == pytest.approx([0.1, -0.1, 0.0, 0.0])
+    per_turn = turn_advantages(rollouts, [1.0, 0.8, 0.2, 0.0], "dr_grpo")
+    assert [first for first, _ in per_turn] == pytest.approx([0.5, 0.3, -0.3, -0.5])
+    assert [two for _, two in per_turn] == pytest.approx([0.1, -0.1, 0.0, 0.0])
 
 
 def test_a_turn_that_continues_the_one_before_shares_its_tokens() -> None:
-    (one,) = sequences([choice([1, 2], [3, 4]), choice([1, 2, 3, 4, 9, 9], [5])], [0.5, -0.1])
-    assert one.ids == [1, 2, 3, 4, 9, 9, 5]
-    assert one.spans == [[2, 4], [6, 7]] and one.advantages == [0.5, -0.1]
-    assert one.logprobs == pytest.approx([-0.3, -0.4, -0.5])
-    assert one.rollout_tokens == 3
+    (sequence,) = sequences([choice([1, 2], [3, 4]), choice([1, 2, 3, 4, 9, 9], [5])], [0.5, -0.1])
+    assert sequence.ids == [1, 2, 3, 4, 9, 9, 5]
+    assert sequence.spans == [[2, 4], [6, 7]] and sequence.advantages == [0.5, -0.1]
+    assert sequence.logprobs == pytest.approx([-0.3, -0.4, -0.5])
+    assert sequence.rollout_tokens == 3
 
 
 def test_turns_that_teach_nothing_are_left_out_unless_a_kl_term_wants_them() -> None:
     turns = [choice([1, 2], [3, 4]), choice([1, 2, 3, 4, 9, 9], [5])]
-    (one,) = sequences(turns, [0.5, 0.0])
-    assert (one.ids, one.spans, one.rollout_tokens) == ([1, 2, 3, 4], [[2, 4]], 3)
+    (sequence,) = sequences(turns, [0.5, 0.0])
+    assert (sequence.ids, sequence.spans, sequence.rollout_tokens) == ([1, 2, 3, 4], [[2, 4]], 3)
     (two,) = sequences(turns, [0.0, 0.5])
     assert (two.ids, two.spans, two.logprobs) == ([1, 2, 3, 4, 9, 9, 5], [[6, 7]], [-0.5])
     assert sequences(turns, [0.0, 0.0]) == []
-    (kept,) = sequences(turns, [0.0, 0.0], keep_all=True)
-    assert kept.spans == [[2, 4], [6, 7]]
+    (sequence,) = sequences(turns, [0.0, 0.0], keep_all=True)
+    assert sequence.spans == [[2, 4], [6, 7]]
 
 
 def test_a_turn_rendered_anew_is_a_sequence_of_its_own() -> None:

@@ -14,7 +14,13 @@ from agent_assets.evaluation.report_html import render_report
 from agent_assets.evaluation.report_schema import Report, RlComparison
 from agent_assets.rl.comparison import compare_rewards
 from agent_assets.rl.config import RewardWeights
-from agent_assets.rl.records import Step, read_steps, write_outcome, write_step, zero_variance_share
+from agent_assets.rl.records import (
+    TrainingStep,
+    read_steps,
+    write_outcome,
+    write_step,
+    zero_variance_share,
+)
 from support.evaluation_cases import TOOLS, call, item, rollout
 
 RIGHT = [call("get_current_date")]
@@ -30,7 +36,7 @@ def items() -> list[EvalItem]:
 
 
 def results(items: list[EvalItem], right: int) -> list[ItemResult]:
-    return [rollout(one, RIGHT if n < right else (), "It is ok.") for n, one in enumerate(items)]
+    return [rollout(each, RIGHT if n < right else (), "It is ok.") for n, each in enumerate(items)]
 
 
 def compared(
@@ -89,14 +95,14 @@ def test_the_line_says_helped_hurt_or_cannot_be_told_with_its_interval(
 def test_held_out_scenarios_decide_and_held_out_items_are_told_beside_them(
     items: list[EvalItem],
 ) -> None:
-    found = compared(items, 20, 19, scenarios=(4, 16))
-    assert found.line.startswith("RL helped: reward against SFT +0.600 [+0.")
-    assert "] on 20 held-out scenarios (0.200 to 0.800); -0.050 [" in found.line
-    assert "] on 20 held-out items (1.000 to 0.950) (95% intervals)" in found.line
+    comparison = compared(items, 20, 19, scenarios=(4, 16))
+    assert comparison.line.startswith("RL helped: reward against SFT +0.600 [+0.")
+    assert "] on 20 held-out scenarios (0.200 to 0.800); -0.050 [" in comparison.line
+    assert "] on 20 held-out items (1.000 to 0.950) (95% intervals)" in comparison.line
     assert (
-        found.scenarios is not None
-        and found.scenarios.rewards == {"sft": 0.2, "rl": 0.8}
-        and found.rewards["rl"] == 0.95
+        comparison.scenarios is not None
+        and comparison.scenarios.rewards == {"sft": 0.2, "rl": 0.8}
+        and comparison.rewards["rl"] == 0.95
     )
 
 
@@ -115,9 +121,9 @@ def test_a_run_that_learned_nothing_says_why_instead_of_a_difference(items: list
 
 def test_only_rl_that_helped_and_hurt_nothing_is_to_be_released(items: list[EvalItem]) -> None:
     def candidate(*figures: Any, **more: Any) -> str:
-        found = compared(items, *figures, **more)
-        assert ("To be released: SFT." in found.line) == (found.candidate == "sft")
-        return str(found.candidate)
+        comparison = compared(items, *figures, **more)
+        assert ("To be released: SFT." in comparison.line) == (comparison.candidate == "sft")
+        return str(comparison.candidate)
 
     assert candidate(8, 16) == "rl" and candidate(10, 10) == candidate(16, 8) == "sft"
     assert (
@@ -133,27 +139,27 @@ def test_rl_that_calls_better_and_answers_worse_is_not_released(items: list[Eval
     calls_only = RewardWeights.model_validate(
         dict.fromkeys(RewardWeights.model_fields, 0.0) | {"exact": 1.0}
     )
-    silent = [rollout(one, RIGHT, "Blah blah.") for one in items]
+    silent = [rollout(each, RIGHT, "Blah blah.") for each in items]
     systems = {"sft": results(items, 20), "rl": silent}
     harder = {"sft": results(items, 4), "rl": silent}
     changes = report_of(items, systems).deltas["rl_vs_sft"]
-    found = compare_rewards(
+    comparison = compare_rewards(
         systems, harder, TOOLS, calls_only, changes=changes, training=LEARNED, seed=1, samples=500
     )
-    assert found.line.startswith("RL helped") and found.candidate == "sft"
+    assert comparison.line.startswith("RL helped") and comparison.candidate == "sft"
     assert (
         "Worse than SFT: Answer states every value -1.000 [-1.000, -1.000]. To be released: SFT."
-        in found.line
+        in comparison.line
     )
 
 
 def test_items_that_one_system_failed_on_are_not_paired(items: list[EvalItem]) -> None:
     rl = [rollout(items[0], error="EngineFailed"), *results(items, 20)[1:]]
     systems = {"sft": results(items, 20), "rl": rl}
-    found = compare_rewards(
+    comparison = compare_rewards(
         systems, {}, TOOLS, RewardWeights(), changes={}, training=LEARNED, seed=1, samples=100
     )
-    assert found.items == 19
+    assert comparison.items == 19
 
 
 def test_the_report_shows_the_line_and_the_change_from_sft_to_rl(items: list[EvalItem]) -> None:
@@ -167,7 +173,7 @@ def test_the_report_shows_the_line_and_the_change_from_sft_to_rl(items: list[Eva
     assert comparison.line in page and "RL" in page
 
 
-def step(number: int, rewards: list[float], equal: int = 0) -> Step:
+def step(number: int, rewards: list[float], equal: int = 0) -> TrainingStep:
     numbers = {
         "step": number,
         "reward": sum(rewards) / len(rewards),
@@ -176,11 +182,11 @@ def step(number: int, rewards: list[float], equal: int = 0) -> Step:
         "groups": 2,
         "equal_groups": equal,
     }
-    kept = [
+    trajectories = [
         {"step": number, "scenario": "s", "number": n, "reward": value}
         for n, value in enumerate(rewards)
     ]
-    return Step(numbers, kept)
+    return TrainingStep(numbers, trajectories)
 
 
 def test_best_and_worst_trajectories_are_kept_once_each(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ ON_DEVICE = RunOpConcurrency(
 def queue(
     holding: int, waiting: int, devices: int = 1, seconds: float | None = 100.0
 ) -> DeviceQueue:
-    held = tuple(f"h{n}" for n in range(holding))
-    return DeviceQueue(held, tuple(f"w{n}" for n in range(waiting)), 0, seconds, devices)
+    holders = tuple(f"h{n}" for n in range(holding))
+    return DeviceQueue(holders, tuple(f"w{n}" for n in range(waiting)), 0, seconds, devices)
 
 
 def test_a_run_waits_for_those_that_hold_a_device_and_those_before_it() -> None:
@@ -38,7 +38,7 @@ def test_a_run_waits_for_those_that_hold_a_device_and_those_before_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "seconds"),
+    ("device_queue", "seconds"),
     [
         (queue(1, 3), 50 + 200),
         (queue(2, 3, devices=2), 50 + 100),
@@ -47,9 +47,9 @@ def test_a_run_waits_for_those_that_hold_a_device_and_those_before_it() -> None:
     ],
 )
 def test_the_time_until_the_third_gets_the_device(
-    found: DeviceQueue, seconds: float | None
+    device_queue: DeviceQueue, seconds: float | None
 ) -> None:
-    assert found.seconds_until("w2") == seconds
+    assert device_queue.seconds_until("w2") == seconds
 
 
 def test_the_pace_and_the_end_of_all() -> None:

@@ -20,8 +20,8 @@ def connection(*headers: tuple[str, str], method: str = "GET", **more: str) -> H
     return HTTPConnection({"type": "http", "method": method, "path": "/", "headers": raw})
 
 
-def foreign(asked: HTTPConnection, *, tokens: bool = False, listed: tuple[str, ...] = ()) -> bool:
-    return asyncio.run(Pages(lambda: tokens, listed).foreign(asked))
+def foreign(request: HTTPConnection, *, tokens: bool = False, listed: tuple[str, ...] = ()) -> bool:
+    return asyncio.run(Pages(lambda: tokens, listed).foreign(request))
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_a_page_whose_name_was_bound_to_this_address(host: str) -> None:
 
 
 def test_once_there_are_tokens_any_name_will_do() -> None:
-    asked = connection(("host", "agents.example.com"), ("origin", "https://agents.example.com"))
-    assert foreign(asked) and not foreign(asked, tokens=True)
+    request = connection(("host", "agents.example.com"), ("origin", "https://agents.example.com"))
+    assert foreign(request) and not foreign(request, tokens=True)
     assert foreign(connection(("host", "agents.example.com"), ("origin", EVIL)), tokens=True)
 
 
@@ -92,9 +92,9 @@ def test_two_hosts_or_two_origins() -> None:
 
 
 def test_a_listed_origin_reaches_us_and_has_no_use_of_our_log_in() -> None:
-    asked = connection(("origin", EVIL), ("sec-fetch-site", "cross-site"), method="POST")
-    assert not foreign(asked, listed=(EVIL,))
-    assert not is_own_page(asked)
+    request = connection(("origin", EVIL), ("sec-fetch-site", "cross-site"), method="POST")
+    assert not foreign(request, listed=(EVIL,))
+    assert not is_own_page(request)
     assert is_own_page(connection()) and is_own_page(
         connection(("origin", OWN), ("sec-fetch-site", "same-origin"))
     )

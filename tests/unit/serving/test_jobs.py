@@ -25,11 +25,11 @@ def something() -> None:
 def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     """Ada's training goes on, and more runs wait than are read at once."""
     monkeypatch.setattr(runs, "MOST", 5)
-    with dg.DagsterInstance.ephemeral() as made:
-        _run(made, "ada", DagsterRunStatus.STARTED)
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        _run(ephemeral, "ada", DagsterRunStatus.STARTED)
         for number in range(8):
-            _run(made, f"elder-{number}", DagsterRunStatus.NOT_STARTED)
-        yield made
+            _run(ephemeral, f"elder-{number}", DagsterRunStatus.NOT_STARTED)
+        yield ephemeral
 
 
 def _run(instance: dg.DagsterInstance, elder: str, status: DagsterRunStatus) -> None:

@@ -54,12 +54,12 @@ class Process:
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
-    made = Processes()
+    started_processes = Processes()
 
     @contextmanager
     def serve(server: InferenceServer, *, wait: bool = True, **_: Any) -> Iterator[Any]:
-        process = Process(made.ready)
-        made.started.append(process)
+        process = Process(started_processes.ready)
+        started_processes.started.append(process)
         try:
             if wait:
                 process.wait_until_ready()
@@ -71,20 +71,20 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
             process.over.set()
 
     monkeypatch.setattr(engine_server, "serve_model", serve)
-    return made
+    return started_processes
 
 
 @dataclass
 class Adapters:
     """What a server holds; it refuses what it holds already and what is `gone`."""
 
-    held: set[str] = field(default_factory=set)
+    loaded: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
 
     async def load(self, name: str, path: Path) -> None:
         if name in self.gone:
             raise EngineFailed("It refused.", next_step="")
-        self.held.add(name)
+        self.loaded.add(name)
 
 
 def _engines(folder: Path) -> Any:
@@ -114,10 +114,10 @@ def test_a_start_goes_on_when_everybody_who_waited_has_left_and_is_the_only_one(
     async def run() -> None:
         server = _server(tmp_path)
         for _ in range(3):
-            asked = asyncio.create_task(server.ensure())
+            start = asyncio.create_task(server.ensure())
             await _until(lambda: processes.started)
-            asked.cancel()
-            await asyncio.gather(asked, return_exceptions=True)
+            start.cancel()
+            await asyncio.gather(start, return_exceptions=True)
         assert (len(processes.started), server.state) == (1, "starting")
         processes.ready.set()
         await server.ensure()
@@ -151,12 +151,12 @@ def test_another_base_model_does_not_take_over_while_the_first_is_starting(
     async def run() -> None:
         inference = Inference(_engines(tmp_path), InferenceConfig(), tmp_path)
         first = await inference.server(tmp_path, "a")
-        asked = asyncio.create_task(first.ensure())
+        start = asyncio.create_task(first.ensure())
         await _until(lambda: processes.started)
         with pytest.raises(ServingError, match="another base model"):
             await inference.server(tmp_path, "b")
         processes.ready.set()
-        await asked
+        await start
         second = await inference.server(tmp_path, "b")
         await second.ensure()
         assert (len(processes.started), processes.running) == (2, 1)
@@ -179,10 +179,10 @@ def test_a_switch_of_base_models_that_nobody_waits_for_any_more_is_ended(
     async def run() -> None:
         inference = Inference(_engines(tmp_path), InferenceConfig(), tmp_path)
         await (await inference.server(tmp_path, "a")).ensure()
-        asked = asyncio.create_task(inference.server(tmp_path, "b"))
+        switch = asyncio.create_task(inference.server(tmp_path, "b"))
         await _until(stopping.is_set)
-        asked.cancel()
-        await asyncio.gather(asked, return_exceptions=True)
+        switch.cancel()
+        await asyncio.gather(switch, return_exceptions=True)
         left.set()
         await _until(lambda: processes.running == 0)
         await (await inference.server(tmp_path, "a")).ensure()
@@ -201,11 +201,11 @@ def test_a_start_that_failed_is_tried_again_though_nobody_asks(
 
     async def run() -> None:
         server = _server(tmp_path)
-        asked = asyncio.create_task(server.ensure())
+        start = asyncio.create_task(server.ensure())
         await _until(lambda: processes.started)
         processes.started[0].over.set()
         with pytest.raises(EngineFailed):
-            await asked
+            await start
         processes.ready.set()
         await _until(lambda: server.state == "ready")
         assert processes.running == 1
@@ -217,11 +217,11 @@ def test_a_start_that_failed_is_tried_again_though_nobody_asks(
 def test_closing_ends_a_server_that_is_starting(tmp_path: Path, processes: Processes) -> None:
     async def run() -> None:
         server = _server(tmp_path)
-        asked = asyncio.create_task(server.ensure())
+        start = asyncio.create_task(server.ensure())
         await _until(lambda: processes.started)
         await server.close()
         with pytest.raises(EngineFailed):
-            await asked
+            await start
         assert (processes.running, server.state) == (0, "cold")
         with pytest.raises(ServingError, match="ended"):
             await server.ensure()
@@ -234,11 +234,11 @@ def test_a_start_that_failed_leaves_nothing_behind_and_the_next_one_starts_anew(
 ) -> None:
     async def run() -> None:
         server = _server(tmp_path)
-        asked = asyncio.create_task(server.ensure())
+        start = asyncio.create_task(server.ensure())
         await _until(lambda: processes.started)
         processes.started[0].over.set()
         with pytest.raises(EngineFailed):
-            await asked
+            await start
         assert server.state == "failed"
         processes.ready.set()
         await server.ensure()

@@ -18,30 +18,30 @@ def test_folders_are_listed_again_only_when_they_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ArtifactStore(str(tmp_path))
-    found = Released(store)
-    assert found.agents() == []
+    agents_of_store = Released(store)
+    assert agents_of_store.agents() == []
     release(store, "a" * 32)
-    assert found.agents() == [ADA]
+    assert agents_of_store.agents() == [ADA]
     folder = tmp_path / ".releases" / "current" / "elder_companion"
     os.utime(folder, (1, 1))  # it settled long ago
-    assert found.agents() == [ADA]
+    assert agents_of_store.agents() == [ADA]
     with monkeypatch.context() as patch:
         patch.setattr(released, "released_agents", lambda _: pytest.fail("listed again"))
-        assert found.agents() == [ADA]
+        assert agents_of_store.agents() == [ADA]
     release(store, "b" * 32, partition="ben", name="ben-1")
-    assert found.agents() == [ADA, BEN]
+    assert agents_of_store.agents() == [ADA, BEN]
     drop(store, ADA, author="eve", reason="asked to")
-    assert found.agents() == [BEN]
+    assert agents_of_store.agents() == [BEN]
 
 
 def test_a_folder_that_just_changed_is_not_trusted_yet(tmp_path: Path) -> None:
     """Two changes within one tick of the clock bear the same time."""
     store = ArtifactStore(str(tmp_path))
-    found = Released(store)
+    agents_of_store = Released(store)
     release(store, "a" * 32)
     folder = tmp_path / ".releases" / "current" / "elder_companion"
     before = folder.stat()
-    assert found.agents() == [ADA]
+    assert agents_of_store.agents() == [ADA]
     release(store, "b" * 32, partition="ben", name="ben-1")
     os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert found.agents() == [ADA, BEN]
+    assert agents_of_store.agents() == [ADA, BEN]

@@ -16,7 +16,7 @@ from agent_assets.store.erasable_data import (
     ElderDataLocations,
     agent_logs,
     elder_data_locations,
-    erase,
+    erase_locations,
     llm_folder,
     temporary_folders,
     trace_file,
@@ -80,7 +80,7 @@ def fill(store: ArtifactStore, pipeline: str, elder: str | None) -> sqlite3.Conn
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("CREATE TABLE calls (text)")
     connection.execute("INSERT INTO calls VALUES (?)", (told(elder),))
-    connection.commit()  # what was written stands in the file beside it
+    connection.commit()  # what was written is in the file beside it
     return connection
 
 
@@ -135,8 +135,8 @@ def test_removing_what_is_listed_removes_all_of_an_elder_and_nothing_else(
             fill(store, pipeline, elder).close()
     others = holding(store, "ben"), holding(store, None)
     places = elder_data_locations(store, logs_of(store), "ada")
-    erase(store, places)
-    erase(store, places)
+    erase_locations(store, places)
+    erase_locations(store, places)
     assert holding(store, "ada") == set()
     assert (holding(store, "ben"), holding(store, None)) == others
     assert elder_data_locations(store, logs_of(store), "ada") == ElderDataLocations((), ())

@@ -47,20 +47,20 @@ def build(
 def test_a_committed_artifact_is_found_and_verifies(tmp_path: Path) -> None:
     store = ArtifactStore(str(tmp_path))
     built = build(store)
-    found = store.find(KEY, FINGERPRINT)
-    assert found is not None and found.manifest == built.manifest
-    assert found.path == tmp_path / "elder_companion" / "train_jsonl" / "shen-fu" / FINGERPRINT
-    assert set(found.manifest.files) == {"train.jsonl", "logs/engine.log"}
-    store.verify(found)
+    artifact = store.find(KEY, FINGERPRINT)
+    assert artifact is not None and artifact.manifest == built.manifest
+    assert artifact.path == tmp_path / "elder_companion" / "train_jsonl" / "shen-fu" / FINGERPRINT
+    assert set(artifact.manifest.files) == {"train.jsonl", "logs/engine.log"}
+    store.verify(artifact)
     assert store.versions(KEY) == [FINGERPRINT]
 
 
 def test_logs_do_not_move_the_data_version_and_content_does(tmp_path: Path) -> None:
-    one, two, three = (ArtifactStore(str(tmp_path / name)) for name in "abc")
-    assert build(one).manifest.data_version == build(two).manifest.data_version
+    first, two, three = (ArtifactStore(str(tmp_path / name)) for name in "abc")
+    assert build(first).manifest.data_version == build(two).manifest.data_version
     assert (
         build(three, text="other\n").manifest.data_version
-        != build(one, fingerprint="0" * 32).manifest.data_version
+        != build(first, fingerprint="0" * 32).manifest.data_version
     )
 
 
@@ -129,10 +129,10 @@ def test_a_remote_store_is_complete_only_with_its_manifest(tmp_path: Path) -> No
     store = ArtifactStore("memory://bucket/one", cache=tmp_path / "cache-1")
     build(store)
     elsewhere = ArtifactStore("memory://bucket/one", cache=tmp_path / "cache-2")
-    found = elsewhere.find(KEY, FINGERPRINT)
-    assert found is not None
-    elsewhere.verify(found)
-    assert found.path.is_relative_to(tmp_path / "cache-2")
+    artifact = elsewhere.find(KEY, FINGERPRINT)
+    assert artifact is not None
+    elsewhere.verify(artifact)
+    assert artifact.path.is_relative_to(tmp_path / "cache-2")
     assert elsewhere.versions(KEY) == [FINGERPRINT]
     import fsspec
 
@@ -156,10 +156,10 @@ def test_a_full_disk_says_so_and_keeps_what_was_there(tmp_path: Path) -> None:
         pytest.skip("this machine cannot mount a tmpfs")
     try:
         store = ArtifactStore(str(small))
-        kept = build(store)
+        artifact = build(store)
         with pytest.raises(StoreFull, match="Next: free space"):
             build(store, fingerprint="e" * 32, text="x" * 1_000_000)
-        store.verify(kept)
+        store.verify(artifact)
         assert store.versions(KEY) == [FINGERPRINT]
     finally:
         subprocess.run(["umount", small], check=True)

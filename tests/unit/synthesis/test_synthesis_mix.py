@@ -22,26 +22,26 @@ from support.synthesis_cases import PRICE
 
 
 def examples(kind: ItemKind, count: int) -> list[Example]:
-    found = []
+    made_examples = []
     for number in range(count):
         question = Question(f"{kind}-{number}", f"{number}?", "en", (), "train", "w", True)
         task = Task(question, kind, "", (PRICE,), Script((), fixed_answer("")))
-        found.append(Example(task, (Message("user", "?"), Message("assistant", "!")), ()))
-    return found
+        made_examples.append(Example(task, (Message("user", "?"), Message("assistant", "!")), ()))
+    return made_examples
 
 
 GENERAL = general_rows(None, "en")
 
 
 def test_parts_come_out_in_their_shares() -> None:
-    made = examples("recall_open", 100) + examples("tool", 80) + examples("abstention", 30)
-    mixed = mix_rows(made, GENERAL, MixConfig(), seed=1)
+    every = examples("recall_open", 100) + examples("tool", 80) + examples("abstention", 30)
+    mixed = mix_rows(every, GENERAL, MixConfig(), seed=1)
     assert mixed.farthest(MixConfig()) < 0.01
     assert mixed.left_out["persona"] == 0 and mixed.left_out["tools"] == 20
     assert len(mixed.general) == 20
-    again = mix_rows(made[::-1], GENERAL, MixConfig(), seed=1)
-    assert {one.task.question.id for one in again.examples} == {
-        one.task.question.id for one in mixed.examples
+    again = mix_rows(every[::-1], GENERAL, MixConfig(), seed=1)
+    assert {example.task.question.id for example in again.examples} == {
+        example.task.question.id for example in mixed.examples
     }
 
 
@@ -56,8 +56,10 @@ def test_any_shares_are_kept_as_far_as_whole_rows_can(
     shares[weights.index(max(weights))] += 1 - sum(shares)
     config = MixConfig(persona=shares[0], tools=shares[1], abstention=shares[2], general=shares[3])
     kinds: tuple[ItemKind, ...] = ("recall_open", "tool", "abstention")
-    made = [one for kind, count in zip(kinds, counts, strict=True) for one in examples(kind, count)]
-    mixed = mix_rows(made, GENERAL, config, seed=1)
+    every = [
+        one for kind, count in zip(kinds, counts, strict=True) for one in examples(kind, count)
+    ]
+    mixed = mix_rows(every, GENERAL, config, seed=1)
     size = len(mixed.examples) + len(mixed.general)
     assert mixed.farthest(config) <= 2 / size
     # Nothing more fits: one part is used up, or all but a rounding of it.
@@ -70,8 +72,8 @@ def test_one_more_row_moves_few_others() -> None:
         mix_rows(examples("recall_open", n) + others, GENERAL, MixConfig(), seed=1)
         for n in (60, 61)
     )
-    gone = {one.task.question.id for one in before.examples} - {
-        one.task.question.id for one in after.examples
+    gone = {example.task.question.id for example in before.examples} - {
+        example.task.question.id for example in after.examples
     }
     assert not gone
 

@@ -12,10 +12,10 @@ from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.questions.question import Question, read_questions
 from agent_assets.synthesis.questions.questions import generate_questions, make_questions
 from agent_assets.synthesis.templates.wordings_file import (
-    LanguageWords,
-    ToolWords,
-    WordingsFile,
-    read_wordings,
+    LanguageTemplates,
+    TemplatesFile,
+    ToolTemplates,
+    read_templates,
 )
 from support.synthesis_cases import (
     ELDER_WORDINGS,
@@ -27,11 +27,11 @@ from support.synthesis_cases import (
     TODAY,
 )
 
-WORDS = WordingsFile(
+WORDS = TemplatesFile(
     tools={
-        "get_price": ToolWords(
+        "get_price": ToolTemplates(
             languages={
-                "en": LanguageWords(
+                "en": LanguageTemplates(
                     questions=[
                         f"Wording {number}: {{place}}, {{start_date}}, {{end_date}}?"
                         for number in range(8)
@@ -44,9 +44,9 @@ WORDS = WordingsFile(
 
 
 def generate(
-    tools: list[ToolSchema], words: WordingsFile = WORDS, **config: object
+    tools: list[ToolSchema], templates: TemplatesFile = WORDS, **config: object
 ) -> list[Question]:
-    return generate_questions(tools, words, QuestionsConfig.model_validate(config))[0]
+    return generate_questions(tools, templates, QuestionsConfig.model_validate(config))[0]
 
 
 def arguments(questions: list[Question], split: str) -> set[str]:
@@ -102,9 +102,9 @@ def test_a_tool_without_arguments_is_asked_once_per_wording() -> None:
 
 
 def test_a_tool_with_one_possible_argument_is_trained() -> None:
-    one = {"type": "object", "properties": {"on": {"const": True}}, "required": ["on"]}
+    schema = {"type": "object", "properties": {"on": {"const": True}}, "required": ["on"]}
     for name in ("a", "b", "c", "d", "e", "f"):  # on whichever side the hash puts the one
-        questions = generate([ToolSchema(name, "Turn on.", one)])
+        questions = generate([ToolSchema(name, "Turn on.", schema)])
         assert any(q.split == "train" for q in questions)
         assert not arguments(questions, "train") & arguments(questions, "heldout")
 
@@ -124,10 +124,10 @@ def test_a_tool_that_cannot_be_asked_for_is_named_with_the_reason() -> None:
 
 def test_files_hold_what_was_made(tmp_path: Path) -> None:
     summary = make_questions(
-        tmp_path, tools=[PRICE, TODAY], config=QuestionsConfig(), wordings=None
+        tmp_path, tools=[PRICE, TODAY], config=QuestionsConfig(), templates_file=None
     )
     questions = read_questions(tmp_path)
-    assert questions == generate_questions([PRICE, TODAY], WordingsFile(), QuestionsConfig())[0]
+    assert questions == generate_questions([PRICE, TODAY], TemplatesFile(), QuestionsConfig())[0]
     assert (tmp_path / "questions.txt").read_text("utf-8").splitlines() == [
         question.text for question in questions
     ]
@@ -136,11 +136,11 @@ def test_files_hold_what_was_made(tmp_path: Path) -> None:
 
 def test_no_tools_is_an_error_with_a_next_step(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match=r"Next: .*mcp_config\.json"):
-        make_questions(tmp_path, tools=[], config=QuestionsConfig(), wordings=None)
+        make_questions(tmp_path, tools=[], config=QuestionsConfig(), templates_file=None)
 
 
 def test_the_energy_wordings_fit_the_energy_tools() -> None:
-    words = read_wordings(ENERGY_WORDINGS)
+    words = read_templates(ENERGY_WORDINGS)
     assert set(words.tools) == {
         "get_auction_price",
         "get_current_date",
@@ -151,7 +151,7 @@ def test_the_energy_wordings_fit_the_energy_tools() -> None:
 
 
 def test_an_elders_questions_are_templates_and_what_was_never_told() -> None:
-    questions = generate([SEARCH, ID_TOOL], read_wordings(ELDER_WORDINGS), languages=["en", "zh"])
+    questions = generate([SEARCH, ID_TOOL], read_templates(ELDER_WORDINGS), languages=["en", "zh"])
     kinds = {
         kind: [q for q in questions if q.kind == kind]
         for kind in ("recall", "template", "abstention", "tool")
@@ -160,9 +160,9 @@ def test_an_elders_questions_are_templates_and_what_was_never_told() -> None:
     assert all("{query}" in q.text for q in kinds["recall"])
     assert all("{memory_id}" in q.text for q in kinds["template"])
     for language, fewest in (("en", 24), ("zh", 16)):
-        asked = [q for q in kinds["abstention"] if q.language == language]
-        assert len(asked) >= fewest
-        assert {q.split for q in asked} == {"train", "heldout"}
+        abstentions = [q for q in kinds["abstention"] if q.language == language]
+        assert len(abstentions) >= fewest
+        assert {q.split for q in abstentions} == {"train", "heldout"}
         assert (
             next(q for q in kinds["recall"] if q.text == "{query}" and q.language == language).split
             == "train"
@@ -171,10 +171,10 @@ def test_an_elders_questions_are_templates_and_what_was_never_told() -> None:
 
 def test_a_recall_tool_that_no_server_has_is_an_error() -> None:
     with pytest.raises(ConfigError, match="search_memories"):
-        generate([PRICE], read_wordings(ELDER_WORDINGS))
+        generate([PRICE], read_templates(ELDER_WORDINGS))
 
 
 def test_lines_are_canonical_json(tmp_path: Path) -> None:
-    make_questions(tmp_path, tools=[PRICE], config=QuestionsConfig(), wordings=None)
+    make_questions(tmp_path, tools=[PRICE], config=QuestionsConfig(), templates_file=None)
     for line in (tmp_path / "questions.jsonl").read_text("utf-8").splitlines():
         assert canonical_json(json.loads(line)) == line

@@ -10,20 +10,20 @@ import pytest
 from agent_assets.errors import ConfigError
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.tasks.tool_use import tool_script, tool_tasks
-from agent_assets.synthesis.templates.fallback import fallback_wordings, fill_fallback
-from agent_assets.synthesis.templates.render import fill, say_value, tool_wordings
+from agent_assets.synthesis.templates.fallback import fallback_templates, fill_fallback
+from agent_assets.synthesis.templates.render import fill, say_value, tool_templates
 from agent_assets.synthesis.templates.wordings_file import (
-    LanguageWords,
-    ToolWords,
-    WordingsFile,
-    read_wordings,
+    LanguageTemplates,
+    TemplatesFile,
+    ToolTemplates,
+    read_templates,
 )
 from support.synthesis_cases import ELDER_WORDINGS, ENERGY_WORDINGS, PRICE, TODAY
 
 
-def words(*questions: str, tool: str = "get_price") -> WordingsFile:
-    return WordingsFile(
-        tools={tool: ToolWords(languages={"en": LanguageWords(questions=list(questions))})}
+def words(*questions: str, tool: str = "get_price") -> TemplatesFile:
+    return TemplatesFile(
+        tools={tool: ToolTemplates(languages={"en": LanguageTemplates(questions=list(questions))})}
     )
 
 
@@ -33,21 +33,23 @@ def texts(count: int) -> list[str]:
 
 def test_an_answer_speaks_of_what_was_asked_alone() -> None:
     optional = "{place} until {end_date}: {result}."
-    told = WordingsFile(
+    templates = TemplatesFile(
         tools={
-            "get_price": ToolWords(
-                languages={"en": LanguageWords(answers=[optional, "{place}: {result}."])}
+            "get_price": ToolTemplates(
+                languages={"en": LanguageTemplates(answers=[optional, "{place}: {result}."])}
             )
         }
     )
-    asked = Question("q", "?", "en", ("get_price",), "train", "w", True)
+    question = Question("q", "?", "en", ("get_price",), "train", "w", True)
     for number in range(8):  # an answer is chosen by the hash of the id
         call = {"name": "get_price", "arguments": {"place": "Rome"}}
-        script = tool_script(replace(asked, id=f"q{number}", gold_calls=(call,)), told)
+        script = tool_script(replace(question, id=f"q{number}", gold_calls=(call,)), templates)
         assert script.answer(["3"]) == "Rome: 3."
-    wrong = WordingsFile(
+    wrong = TemplatesFile(
         tools={
-            "get_price": ToolWords(languages={"en": LanguageWords(answers=["{plaec}: {result}."])})
+            "get_price": ToolTemplates(
+                languages={"en": LanguageTemplates(answers=["{plaec}: {result}."])}
+            )
         }
     )
     with pytest.raises(
@@ -58,24 +60,24 @@ def test_an_answer_speaks_of_what_was_asked_alone() -> None:
 
 def test_a_quarter_is_unseen_and_adding_one_moves_at_most_one() -> None:
     before = {
-        w.text: w.seen for w in tool_wordings(words(*texts(20)), PRICE, "en", unseen_share=0.25)
+        w.text: w.seen for w in tool_templates(words(*texts(20)), PRICE, "en", unseen_share=0.25)
     }
     after = {
-        w.text: w.seen for w in tool_wordings(words(*texts(21)), PRICE, "en", unseen_share=0.25)
+        w.text: w.seen for w in tool_templates(words(*texts(21)), PRICE, "en", unseen_share=0.25)
     }
     assert list(before.values()).count(False) == 5
     assert sum(before[text] is not after[text] for text in before) <= 1
 
 
 def test_each_set_of_arguments_keeps_a_wording_to_train_with() -> None:
-    found = tool_wordings(words(*texts(12), "{place} {day}?"), PRICE, "en", unseen_share=0.9)
-    assert next(w for w in found if w.one_day).seen
-    assert any(w.seen for w in found if not w.one_day)
+    templates = tool_templates(words(*texts(12), "{place} {day}?"), PRICE, "en", unseen_share=0.9)
+    assert next(w for w in templates if w.one_day).seen
+    assert any(w.seen for w in templates if not w.one_day)
 
 
 def test_ids_hang_on_the_text_alone() -> None:
-    first = tool_wordings(words(*texts(4)), PRICE, "en", unseen_share=0.25)
-    again = tool_wordings(words(*reversed(texts(4))), PRICE, "en", unseen_share=0.25)
+    first = tool_templates(words(*texts(4)), PRICE, "en", unseen_share=0.25)
+    again = tool_templates(words(*reversed(texts(4))), PRICE, "en", unseen_share=0.25)
     assert {w.text: w.id for w in first} == {w.text: w.id for w in again}
 
 
@@ -89,7 +91,7 @@ def test_ids_hang_on_the_text_alone() -> None:
 )
 def test_a_wording_that_does_not_fit_its_tool_is_an_error(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=r"get_price|template") as error:
-        tool_wordings(words(text), PRICE, "en", unseen_share=0.25)
+        tool_templates(words(text), PRICE, "en", unseen_share=0.25)
     assert says in str(error.value)
 
 
@@ -98,7 +100,7 @@ def test_a_wrong_file_is_an_error_that_names_it(tmp_path: Path, text: str) -> No
     path = tmp_path / "wordings.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"wordings\.yaml"):
-        read_wordings(path)
+        read_templates(path)
 
 
 def test_values_are_said_as_people_say_them() -> None:
@@ -113,7 +115,7 @@ def test_values_are_said_as_people_say_them() -> None:
 def test_words_made_from_a_schema_name_task_and_arguments() -> None:
     arguments = {"place": "P1", "start_date": "2025-01-02", "end_date": "2025-01-03"}
     for language in ("en", "zh"):
-        for wording in fallback_wordings(PRICE, language, unseen_share=0.25):
+        for wording in fallback_templates(PRICE, language, unseen_share=0.25):
             text = fill_fallback(wording.text, arguments, PRICE, language)
             assert "aily price of a place" in text
             assert all(value in text for value in arguments.values())
@@ -122,6 +124,6 @@ def test_words_made_from_a_schema_name_task_and_arguments() -> None:
 
 @pytest.mark.parametrize("path", [ENERGY_WORDINGS, ELDER_WORDINGS])
 def test_shipped_files_are_rich_enough(path: Path) -> None:
-    for name, tool in read_wordings(path).tools.items():
+    for name, tool in read_templates(path).tools.items():
         assert len(set(tool.language("en").questions)) >= 14, name
         assert len(set(tool.language("zh").questions)) >= 8, name

@@ -56,7 +56,7 @@ def test_words_are_counted_in_scripts_without_spaces_too(code: str, text: str, w
 
 
 @pytest.mark.parametrize(
-    ("code", "most", "told"),
+    ("code", "most", "expected"),
     [
         ("fr", 7, "M. Dupont m'a élevé à Lyon."),
         ("fr", 10, "M. Dupont m'a élevé à Lyon. J'avais sept ans."),
@@ -68,9 +68,9 @@ def test_words_are_counted_in_scripts_without_spaces_too(code: str, text: str, w
     ],
 )
 def test_own_words_are_cut_where_a_sentence_a_clause_or_a_word_ends(
-    code: str, most: int, told: str
+    code: str, most: int, expected: str
 ) -> None:
-    assert own_words(CODES[code], language=code, max_words=most) == told
+    assert own_words(CODES[code], language=code, max_words=most) == expected
 
 
 @pytest.mark.parametrize(

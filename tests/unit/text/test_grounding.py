@@ -78,10 +78,10 @@ def test_answers_that_say_what_results_say(result: str, question: str, answer: s
     ],
 )
 def test_what_stands_nowhere_is_not_grounded(result: str, answer: str, says: str) -> None:
-    found = not_grounded(answer, evidence(result), "en")
-    assert any(says in detail for detail in found)
+    reasons = not_grounded(answer, evidence(result), "en")
+    assert any(says in detail for detail in reasons)
     assert not any(
-        word in detail for detail in found for word in ("Lisbon", "Per", "7.5", "拙政园")
+        word in detail for detail in reasons for word in ("Lisbon", "Per", "7.5", "拙政园")
     )
 
 

@@ -83,11 +83,11 @@ def test_the_sample_elders_are_known_by_any_of_their_memories_in_running_text(el
 def test_a_stated_language_is_taken_and_one_that_is_not_understood_is_counted(
     stated: str | None, code: str, name: str, skipped: dict[str, int]
 ) -> None:
-    told = [
+    answers = [
         Memory("m", "Où ?", "Mon père vendait du pain et des bougies dans une boutique à Lyon.")
     ]
     profile, counts = make_profile(
-        "e", {} if stated is None else {"language": stated}, LAYOUT, told
+        "e", {} if stated is None else {"language": stated}, LAYOUT, answers
     )
     assert (profile.language, profile.name, dict(counts)) == (code, name, skipped)
 

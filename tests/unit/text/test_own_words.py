@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from agent_assets.agent.system_prompt import elder_prompt
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import ConfigError
-from agent_assets.synthesis.arguments.from_memories import years
-from agent_assets.synthesis.templates.wordings_file import read_wordings
+from agent_assets.synthesis.arguments.from_memories import remembered_years
+from agent_assets.synthesis.templates.wordings_file import read_templates
 from agent_assets.text.answers import says_never_told, states_value
 from agent_assets.text.own_words import own_words, result_values, state_result, told_by
 from support.synthesis_cases import ELDER_WORDINGS
@@ -49,7 +49,7 @@ def test_dates_beside_values_are_not_asked_for_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words", "told"),
+    ("text", "words", "expected"),
     [
         ("I met Mr. Keimer. He hired me. I stayed.", 8, "I met Mr. Keimer. He hired me."),
         ("One two three, four five, six seven eight nine ten.", 6, "One two three, four five"),
@@ -59,8 +59,8 @@ def test_dates_beside_values_are_not_asked_for_again() -> None:
         ("字" * 200, 10, "字" * 20),
     ],
 )
-def test_own_words_end_where_a_sentence_ends(text: str, words: int, told: str) -> None:
-    assert own_words(text, language="en", max_words=words) == told
+def test_own_words_end_where_a_sentence_ends(text: str, words: int, expected: str) -> None:
+    assert own_words(text, language="en", max_words=words) == expected
 
 
 def test_words_of_somebody_else_say_so() -> None:
@@ -84,7 +84,7 @@ def test_a_system_prompt_is_made_from_who_the_elder_is() -> None:
 
 
 def test_every_wording_of_never_told_is_recognised_by_evaluation() -> None:
-    recall = read_wordings(ELDER_WORDINGS).recall
+    recall = read_templates(ELDER_WORDINGS).recall
     assert recall is not None
     answers = [
         (answer, language)
@@ -100,17 +100,17 @@ _WORDS = re.compile(r"[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
 
 @settings(deadline=None)
 @given(st.text(alphabet="ab1_'- .,!\té我", max_size=40), st.integers(5, 12))
-def test_words_are_told_whole_exactly_where_they_fit(told: str, most: int) -> None:
-    text = " ".join(told.split())
+def test_words_are_told_whole_exactly_where_they_fit(memory: str, most: int) -> None:
+    text = " ".join(memory.split())
     words = text.count("我") / 2 + len(_WORDS.findall(text))
     if words <= most:
-        assert own_words(told, language="en", max_words=most).rstrip(" ,") == text.rstrip(" ,")
+        assert own_words(memory, language="en", max_words=most).rstrip(" ,") == text.rstrip(" ,")
     else:
-        cut = own_words(told, language="en", max_words=most)
+        cut = own_words(memory, language="en", max_words=most)
         assert text.startswith(cut) and cut != text
         assert cut.count("我") / 2 + len(_WORDS.findall(cut)) <= most
 
 
 def test_a_year_is_four_digits_that_stand_alone() -> None:
-    told = "1776, 12026, 20261, in 1999年 and x2001, 1499, 2100, 1999"
-    assert years([Memory("m-1", "1850?", told)]) == [1776, 1850, 1999, 2001]
+    answer = "1776, 12026, 20261, in 1999年 and x2001, 1499, 2100, 1999"
+    assert remembered_years([Memory("m-1", "1850?", answer)]) == [1776, 1850, 1999, 2001]
