@@ -26,7 +26,7 @@ _ATTEMPTS = 2
 
 
 @router.get("/models")
-async def models(serving: ServicesDep, caller: CallerDep) -> dict[str, Any]:
+async def openai_models(serving: ServicesDep, caller: CallerDep) -> dict[str, Any]:
     """Released agents in OpenAI's form, the first thousand."""
 
     def read() -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ async def models(serving: ServicesDep, caller: CallerDep) -> dict[str, Any]:
 
 
 @router.get("/models/{model}")
-async def model(model: str, serving: ServicesDep, caller: CallerDep) -> dict[str, Any]:
+async def openai_model(model: str, serving: ServicesDep, caller: CallerDep) -> dict[str, Any]:
     """One released agent in OpenAI's form."""
     released = await asyncio.to_thread(serving.find, caller, model)
     return _model(model, released.entry)
