@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
-    retry_if_exception_type,
+    retry_if_exception,
     stop_before_delay,
     wait_exponential,
 )
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from openai import APIStatusError
     from openai.types.chat.chat_completion import Choice
 
-_TRANSIENT = {408, 409, 425, 429}  # and every 5xx
+_TRANSIENT = {408, 409, 425, 429}  # and every 5xx but these
+_NEVER = {501, 505}
+_BAD_REPLIES = 5  # so often what is no completion is asked for again: a server that has no other
 _PAUSE = wait_exponential(multiplier=0.5, max=30.0)
 _CHARACTERS_PER_TOKEN = 3
 
@@ -68,11 +70,16 @@ class _Unanswered(Exception):
 
     Args:
         wanted: seconds that the server asks to wait.
+        last: another try would not help.
     """
 
-    def __init__(self, why: str, wanted: float = 0.0) -> None:
+    def __init__(self, why: str, wanted: float = 0.0, *, last: bool = False) -> None:
         super().__init__(why)
-        self.wanted = wanted
+        self.wanted, self.last = wanted, last
+
+
+def _may_succeed(error: BaseException) -> bool:
+    return isinstance(error, _Unanswered) and not error.last
 
 
 def _wait(state: RetryCallState) -> float:
@@ -167,7 +174,7 @@ class LlmClient:
     async def _request(self, key: str, request: JsonObject) -> JsonObject:
         """Ask until there is an answer, and keep it."""
         tries = AsyncRetrying(
-            retry=retry_if_exception_type(_Unanswered),
+            retry=retry_if_exception(_may_succeed),
             wait=_wait,
             stop=self._is_over,
             sleep=self._pause,
@@ -175,17 +182,21 @@ class LlmClient:
             reraise=True,
         )
         try:
-            return await tries(self._try, key, request)
+            return await tries(self._try, key, request, [])
         except _Unanswered as error:
             raise LlmUnavailable(
                 f"The model {self.endpoint.model} gave no answer in "
                 f"{tries.statistics['attempt_number']} tries (the last: {error}).",
-                next_step="materialize again when it answers: every answer so far is kept. "
-                "llm.give_up_s says how long one answer is waited for.",
+                next_step="check OPENAI_BASE_URL, and materialize again when it answers: "
+                "every answer so far is kept. llm.give_up_s says how long one answer is waited "
+                "for.",
             ) from None
 
-    async def _try(self, key: str, request: JsonObject) -> JsonObject:
+    async def _try(self, key: str, request: JsonObject, bad_replies: list[str]) -> JsonObject:
         """Ask once.
+
+        Args:
+            bad_replies: what was no completion so far; one more is added.
 
         Raises:
             _Unanswered: there may be an answer later.
@@ -197,15 +208,16 @@ class LlmClient:
         try:
             return self._keep(key, request, await self._send(request))
         except BadCompletion as error:
-            raise _Unanswered(str(error)) from None
+            bad_replies.append(str(error))
+            raise _Unanswered(str(error), last=len(bad_replies) == _BAD_REPLIES) from None
         except APIStatusError as error:
             later = error.status_code in _TRANSIENT or error.status_code >= 500
-            if not later or error.code == "insufficient_quota":
+            if not later or error.status_code in _NEVER or error.code == "insufficient_quota":
                 raise self._refused(error) from None
             wanted = retry_after(error.response, now=time.time())
             raise _Unanswered(f"HTTP {error.status_code}", wanted) from None
         except APIConnectionError as error:  # a time-out is one of these
-            raise _Unanswered(type(error).__name__) from None
+            raise _Unanswered(type(error).__name__, last=is_hopeless(error)) from None
 
     def _is_over(self, state: RetryCallState) -> bool:
         return self._closing.is_set() or stop_before_delay(self.config.give_up_s)(state)
@@ -311,6 +323,22 @@ def request_arguments(request: JsonObject) -> JsonObject:
     return {name: value for name, value in request.items() if name in known} | (
         {"extra_body": extra} if extra else {}
     )
+
+
+def is_hopeless(error: BaseException) -> bool:
+    """Whether a connection fails for a reason that waiting does not change: a certificate that is
+    not trusted, or an address that is none.
+    """
+    from ssl import SSLCertVerificationError
+
+    from httpx import InvalidURL, UnsupportedProtocol
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, SSLCertVerificationError | InvalidURL | UnsupportedProtocol):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def retry_after(response: "Response", *, now: float) -> float:

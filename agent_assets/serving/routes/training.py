@@ -14,6 +14,7 @@ from agent_assets.serving.context import CallerDep, Services, ServicesDep, Write
 from agent_assets.serving.job_progress import OVER
 from agent_assets.serving.jobs import JobUnknown, NoSuchElder
 from agent_assets.serving.routes.server_events import server_event
+from agent_assets.serving.routes.strict_json import StrictJsonRoute
 from agent_assets.serving.schemas import (
     ActiveJob,
     ActiveJobs,
@@ -26,7 +27,7 @@ from agent_assets.serving.schemas import (
 from agent_assets.serving.tokens import Caller
 from agent_assets.store.partition_keys import as_partition_key
 
-router = APIRouter(tags=["training"])
+router = APIRouter(tags=["training"], route_class=StrictJsonRoute)
 _EVERY_SECONDS = 1.0
 JobId = Annotated[str, Path(max_length=200)]
 
