@@ -59,18 +59,15 @@ def print_curve(close: Sequence[Closeness], told: Flags, owners: Sequence[str]) 
 def fitted_told(
     close: Sequence[Closeness], told: Flags, languages: Sequence[str]
 ) -> dict[str, object]:
-    """Weights of the cosines for all languages; by language the bias that parts told from never
-    told best (Youden's index).
+    """The least cosine by language that parts told from never told best (Youden's index); that of
+    all questions for the languages not among them.
     """
-    values = np.array([[one.top, one.mean] for one in close])
-    model = logistic(values, told)
-    scores = values @ model.coef_[0]
-    bias = {}
+    tops = np.array([one.top for one in close])
+    answer = {"other": round(_best_cut(tops, told), 3)}
     for language in sorted(set(languages)):
         of_it = np.array([each == language for each in languages])
-        bias[language] = round(-_best_cut(scores[of_it], told[of_it]), 2)
-    top, mean = (round(float(weight), 1) for weight in model.coef_[0])
-    return {"top": top, "mean": mean, "bias": bias}
+        answer[language] = round(_best_cut(tops[of_it], told[of_it]), 3)
+    return {"answer": answer}
 
 
 def logistic(values: Values, told: Flags) -> LogisticRegression:

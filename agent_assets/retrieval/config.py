@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
 
@@ -12,20 +12,21 @@ OTHER_LANGUAGES = "other"
 
 
 class ToldConfig(StrictModel):
-    """When a query counts as told; `benchmarks/recall.py --fit` prints one for a model.
+    """When a query counts as told; `benchmarks/recall.py --fit` prints this for a model."""
 
-    It is told when the logistic model says so, when a memory has the same question, or when a
-    memory holds most of its words.
-    """
-
-    top: float = Field(description="Weight of the best cosine with an answer.")
-    mean: float = Field(description="Weight of the mean cosine with all answers.")
-    bias: dict[str, float] = Field(
-        description="Bias by language, `other` for those that are not named: how close unrelated "
-        "texts are differs between languages."
+    answer: dict[str, float] = Field(
+        description="Least cosine of the best answer by language, `other` for those not named: how "
+        "close unrelated texts are differs between languages."
     )
     same_question: float = Field(1.0, description="Cosine of two questions that ask the same.")
     coverage: float = Field(0.75, description="Share of a query's words that a memory holds.")
+
+    @field_validator("answer")
+    @classmethod
+    def _names_other_languages(cls, answer: dict[str, float]) -> dict[str, float]:
+        if OTHER_LANGUAGES not in answer:
+            raise ValueError(f"has no entry {OTHER_LANGUAGES!r}, for languages it does not name")
+        return answer
 
 
 class EmbeddingConfig(StrictModel):

@@ -123,9 +123,10 @@ class MemoryIndex:
         if self._dense is not None:
             answers, questions, starts = self._dense.search(query)
             ranking = ranking + np.maximum(answers, questions)
-        if named := set(years(query)):
-            ranking = ranking + YEAR_WEIGHT * np.array([bool(named & set(y)) for y in self._years])
-        return _Scores(ranking, lexical, coverage, answers, questions, starts)
+        named = set(years(query))
+        dated = np.array([not named.isdisjoint(years) for years in self._years])
+        ranking = ranking + YEAR_WEIGHT * dated
+        return _Scores(ranking, lexical, coverage, answers, questions, dated, starts)
 
     def _hits(
         self, scores: "_Scores", limit: int, among: npt.NDArray[np.bool_] | None = None
@@ -145,6 +146,7 @@ class _Scores:
     coverage: Scores
     answers: Scores
     questions: Scores
+    dated: npt.NDArray[np.bool_]
     starts: npt.NDArray[np.int64]
 
     def closeness(self) -> Closeness:
@@ -156,6 +158,7 @@ class _Scores:
             coverage=float(self.coverage.max()),
             lexical=float(self.lexical.max()),
             margin=float(best[0] - best[-1]),
+            same_year=bool(self.dated.any()),
         )
 
 
