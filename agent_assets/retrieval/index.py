@@ -125,7 +125,7 @@ class MemoryIndex:
             ranking = ranking + np.maximum(answers, questions)
         named = set(years(query))
         dated = np.array([not named.isdisjoint(years) for years in self._years])
-        ranking = ranking + YEAR_WEIGHT * dated
+        ranking = ranking + np.float32(YEAR_WEIGHT) * dated.astype(np.float32)
         return _Scores(ranking, lexical, coverage, answers, questions, dated, starts)
 
     def _hits(

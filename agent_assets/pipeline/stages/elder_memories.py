@@ -146,7 +146,7 @@ def _data_version(run: StageRun, source: Source) -> str:
     found_by = config(run.pipeline)["embedding_model"]
     if found_by is None:
         return told
-    return hashlib.sha256(f"{told}\n{found_by}".encode()).hexdigest()
+    return hashlib.sha256(f"{told}\n{found_by}".encode()).hexdigest()[:32]
 
 
 def _partition(run: SourceContext) -> str:

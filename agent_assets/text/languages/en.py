@@ -180,7 +180,7 @@ class English:
     def search_terms(self, text: str) -> list[str]:
         """Stems of words, and numbers, without what says nothing of what a question is about."""
         runs = (run for run in SEARCH_RUN.findall(text) if not SEARCH_STOP.fullmatch(run))
-        return _STEMMER.stemWords([run for run in runs if len(run) > 1 or run.isdigit()])
+        return list(_STEMMER.stemWords([run for run in runs if len(run) > 1 or run.isdigit()]))
 
     def unknown_names(self, text: str, sources: str) -> set[str]:
         """Capitalised words inside a sentence."""

@@ -70,7 +70,7 @@ class GenericRules:
         """Words and numbers without stop words; stems where Snowball knows the language."""
         words = (ascii_digits(text[start:end]) for start, end in self._words(text))
         kept = [word for word in words if word not in self.stop_words]
-        return kept if self._stemmer is None else self._stemmer.stemWords(kept)
+        return kept if self._stemmer is None else list(self._stemmer.stemWords(kept))
 
     def sentences(self, text: str) -> list[str]:
         """Sentences of Unicode; abbreviations that its locale data knows end none. Thai has no
