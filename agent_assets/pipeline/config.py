@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from agent_assets.llm.config import LlmConfig
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.release.config import GateConfig
+from agent_assets.retrieval.config import EmbeddingConfig
 from agent_assets.rl.config import RlConfig
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
@@ -60,6 +61,9 @@ class MemoriesConfig(StrictModel):
     )
     min_memories: int = Field(
         1, ge=1, description="An elder with fewer usable answers is an error."
+    )
+    embedding: EmbeddingConfig = Field(
+        EmbeddingConfig(), description="What finds memories by meaning."
     )
 
 

@@ -142,6 +142,19 @@ class StageRun(SourceContext):
         store: ArtifactStore = self.context.resources.store
         return None if recorded is None else store.find(key, recorded.fingerprint)
 
+    def previous(self, asset: str) -> Artifact | None:
+        """The artifact of this elder as it was last materialized, before this run; None without
+        one, and where the elder was removed since.
+        """
+        recorded = latest_materialization(
+            self.context.instance, self.pipeline.key(asset), self.partition
+        )
+        if recorded is None or recorded.incarnation != self.incarnation:
+            return None
+        store: ArtifactStore = self.context.resources.store
+        key = ArtifactKey(self.config.name, asset, self.partition)
+        return store.find(key, recorded.fingerprint)
+
     def traced(self) -> "AbstractContextManager[TraceFigures]":
         """Trace the agents that run inside; lost traces are a warning in the run's log."""
         ids = {

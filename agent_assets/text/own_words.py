@@ -64,7 +64,8 @@ def own_words(memory_text: str, *, language: LanguageCode, max_words: int) -> st
     """What was told, cut at the end of a sentence where it is long, and inside of one only where it
     must be.
     """
-    text, rules = " ".join(memory_text.split()), rules_for(language)
+    # A passage from the middle of a long answer begins with an ellipsis.
+    text, rules = " ".join(memory_text.removeprefix("…").split()), rules_for(language)
     if rules.length(text) <= max_words and (whole := text.rstrip(_OPEN_END)):
         return whole
     return (

@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "agent": "conversations errors text.languages",
     "agent.mcp": "conversations errors priority strict_model",
     "llm": "agent conversations errors strict_model",
-    "tool_servers": "conversations text text.languages",
+    "retrieval": "conversations errors strict_model text text.languages",
+    "tool_servers": "conversations retrieval text",
     "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors mongo privacy settings",
     # Programs of other environments, and what starts them.
@@ -75,9 +76,10 @@ MAY_IMPORT = {
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
     "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation llm "
-    "mongo pipeline.stages planning release rl runs settings store strict_model synthesis",
+    "mongo pipeline.stages planning release retrieval rl runs settings store strict_model "
+    "synthesis",
     "pipeline.stages": "agent conversations engines engines.servers "
-    "engines.chat_templates errors evaluation llm mongo pipeline planning release rl "
+    "engines.chat_templates errors evaluation llm mongo pipeline planning release retrieval rl "
     "rl.backends settings store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "conversations dagster_internals definitions engines errors mongo pipeline "

@@ -1,9 +1,13 @@
 """Stage `elder_memories`: what one elder told, read from MongoDB."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from agent_assets.errors import CorruptArtifact
 from agent_assets.pipeline.stage import (
+    MEMORIES,
     Check,
     PipelineSpec,
     Source,
@@ -12,12 +16,21 @@ from agent_assets.pipeline.stage import (
     StageResult,
     StageRun,
 )
+from agent_assets.store.artifact_store import Artifact
 from agent_assets.store.manifest import CheckEntry
+
+if TYPE_CHECKING:
+    from agent_assets.mongo.reader import ElderRecord
+    from agent_assets.retrieval.config import EmbeddingConfig
+    from agent_assets.retrieval.vectors import EmbeddingCounts
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
-    """What the memories depend on besides the database."""
-    return pipeline.config.elder_memories.fingerprint_settings()
+    """What the memories depend on besides the database: settings, and the embedding model."""
+    from agent_assets.retrieval.embedding import model_hash
+
+    settings = pipeline.config.elder_memories.fingerprint_settings()
+    return settings | {"embedding_model": model_hash(_embedding(pipeline))}
 
 
 def read_source(run: SourceContext) -> Source:
@@ -39,7 +52,7 @@ def present(pipeline: PipelineSpec) -> bool:
 
 
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
-    """Write elder.json and memories.jsonl."""
+    """Write elder.json, memories.jsonl and the vectors of the memories."""
     from agent_assets.conversations.memories import write_memories
     from agent_assets.text.languages.lookup import known_languages
 
@@ -55,6 +68,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             repr(language),
         )
     write_memories(folder, record.profile, record.memories)
+    counts = _write_vectors(run, record, folder)
     enough = len(record.memories) >= run.config.elder_memories.min_memories
     return StageResult(
         summary={
@@ -64,6 +78,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             "categories": len({memory.category for memory in record.memories}),
             "skipped": dict(record.skipped),
             "set_aside": list(record.set_aside),
+            "vectors_computed": counts.computed,
+            "vectors_reused": counts.reused,
         },
         checks=[
             CheckEntry(
@@ -73,8 +89,65 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
                 "skipped",
             )
         ],
-        data_version=source.versions["mongodb"],
+        data_version=_data_version(run, source),
     )
+
+
+def _embedding(pipeline: PipelineSpec) -> "EmbeddingConfig":
+    """The embedding settings, with an absolute path where they name a folder."""
+    from agent_assets.retrieval.embedding import is_folder
+
+    settings = pipeline.config.elder_memories.embedding
+    if not is_folder(settings):
+        return settings
+    folder = (pipeline.folder / settings.source).resolve()
+    return settings.model_copy(update={"source": str(folder)})
+
+
+def _write_vectors(run: StageRun, record: "ElderRecord", folder: Path) -> "EmbeddingCounts":
+    from agent_assets.retrieval.embedding import open_embedder
+    from agent_assets.retrieval.vectors import (
+        EmbeddingCounts,
+        embed_memories,
+        read_vectors,
+        write_vectors,
+    )
+
+    config = _embedding(run.pipeline)
+    embedder = open_embedder(config)
+    if embedder is None:
+        return EmbeddingCounts(computed=0, reused=0)
+    previous = _previous(run)
+    vectors, counts = embed_memories(
+        record.memories,
+        record.profile.language,
+        embedder,
+        config=config,
+        previous=None if previous is None else read_vectors(previous.path),
+    )
+    write_vectors(folder, vectors)
+    return counts
+
+
+def _previous(run: StageRun) -> Artifact | None:
+    """The version before, where it can be read; its vectors are computed again where it cannot."""
+    try:
+        previous = run.previous(MEMORIES)
+        if previous is not None:
+            run.context.resources.store.verify(previous)
+    except CorruptArtifact as error:
+        run.context.log.warning("No vector is taken over: %s", error)
+        return None
+    return previous
+
+
+def _data_version(run: StageRun, source: Source) -> str:
+    """What was told, and what finds it: both decide about the rows that are made from it."""
+    told = source.versions["mongodb"]
+    found_by = config(run.pipeline)["embedding_model"]
+    if found_by is None:
+        return told
+    return hashlib.sha256(f"{told}\n{found_by}".encode()).hexdigest()[:32]
 
 
 def _partition(run: SourceContext) -> str:
@@ -89,7 +162,7 @@ STAGE = Stage(
     "counted. Version: hash of the content, times left out.",
     deps=(),
     kinds=frozenset({"mongodb"}),
-    code_version="1",
+    code_version="2",
     config=config,
     read_source=read_source,
     present=present,

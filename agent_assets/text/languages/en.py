@@ -3,9 +3,10 @@
 import re
 from collections.abc import Sequence
 
+import Stemmer
+
 from agent_assets.text import boundaries
 from agent_assets.text.dates import DateNotation, month_numbers
-from agent_assets.text.english_stems import stem
 from agent_assets.text.language_rules import LanguageCode, Phrases
 from agent_assets.text.numbers import POINT
 from agent_assets.text.scripts import HAN, HAN_COMPATIBILITY
@@ -101,14 +102,16 @@ _LETTER = rf"[^\W\d_{HAN}{HAN_COMPATIBILITY}]"
 _CONTENT_WORD = re.compile(rf"{_LETTER}+(?:['’]{_LETTER}+)*")
 _HAN = re.compile(f"[{HAN}]")
 
-_SEARCH_RUN = re.compile(rf"[^\W_{HAN}]+")
-_SEARCH_STOP = re.compile(
+SEARCH_RUN = re.compile(rf"[^\W_{HAN}]+")
+SEARCH_STOP = re.compile(
     "a|about|after|all|also|am|an|and|any|are|as|at|be|been|before|but|by|can|could|did|do|does|doing|done|ever|"
     "for|from|get|go|got|had|has|have|having|he|her|hers|him|his|how|i|if|in|into|is|it|its|just|like|many|me|more|"
     "most|much|my|no|not|of|off|on|once|one|or|our|out|over|own|said|say|she|should|so|some|tell|than|that|the|"
     "their|them|then|there|these|they|thing|things|this|those|time|to|too|up|us|very|was|we|were|what|when|where|"
     "which|while|who|whom|whose|why|will|with|would|you|your|yours|yourself|remember|know|story|please"
 )
+
+_STEMMER = Stemmer.Stemmer("english")
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:;\n—–(\"“\[*-])\s*[\"'“(*]*$")
@@ -150,7 +153,9 @@ class English:
     stop_words = frozenset(_STOP_TEXT.split())
     never_told = tuple(map(re.compile, _NEVER_TOLD))
     light_terms = frozenset(
-        map(stem, ("name", "called", "favourite", "favorite", "happened", "kind", "old", "year"))
+        _STEMMER.stemWords(
+            ["name", "called", "favourite", "favorite", "happened", "kind", "old", "year"]
+        )
     )
     number_notations = (POINT,)
     date_notations = (
@@ -174,8 +179,8 @@ class English:
 
     def search_terms(self, text: str) -> list[str]:
         """Stems of words, and numbers, without what says nothing of what a question is about."""
-        runs = (run for run in _SEARCH_RUN.findall(text) if not _SEARCH_STOP.fullmatch(run))
-        return [stem(run) for run in runs if len(run) > 1 or run.isdigit()]
+        runs = (run for run in SEARCH_RUN.findall(text) if not SEARCH_STOP.fullmatch(run))
+        return list(_STEMMER.stemWords([run for run in runs if len(run) > 1 or run.isdigit()]))
 
     def unknown_names(self, text: str, sources: str) -> set[str]:
         """Capitalised words inside a sentence."""

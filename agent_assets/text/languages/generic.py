@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
+import Stemmer
+
 from agent_assets.text.dates import DateNotation
 from agent_assets.text.language_rules import UNKNOWN_LANGUAGE, LanguageCode, Phrases
 from agent_assets.text.languages.en import PHRASES
@@ -65,11 +67,10 @@ class GenericRules:
         return {word for word in words if not _NUMERAL.fullmatch(word)} - self.stop_words
 
     def search_terms(self, text: str) -> list[str]:
-        """Words and numbers without stop words: stems and what else questions share are not
-        known.
-        """
+        """Words and numbers without stop words; stems where Snowball knows the language."""
         words = (ascii_digits(text[start:end]) for start, end in self._words(text))
-        return [word for word in words if word not in self.stop_words]
+        kept = [word for word in words if word not in self.stop_words]
+        return kept if self._stemmer is None else list(self._stemmer.stemWords(kept))
 
     def sentences(self, text: str) -> list[str]:
         """Sentences of Unicode; abbreviations that its locale data knows end none. Thai has no
@@ -99,6 +100,13 @@ class GenericRules:
     def people(self, texts: Sequence[str]) -> set[str]:
         """Nobody: titles and relations are words of the language."""
         return set()
+
+    @cached_property
+    def _stemmer(self) -> Stemmer.Stemmer | None:
+        try:
+            return Stemmer.Stemmer(self.code)
+        except KeyError:  # Snowball has no rules for it
+            return None
 
     @cached_property
     def _locale(self) -> str:

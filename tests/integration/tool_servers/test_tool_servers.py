@@ -19,6 +19,9 @@ from agent_assets.conversations.memories import ElderProfile, Memory, write_memo
 from agent_assets.conversations.messages import ToolCall, ToolResult
 from agent_assets.conversations.tools import check_schema, read_snapshot, schema_snapshot
 from agent_assets.errors import ToolServerError
+from agent_assets.retrieval.config import EmbeddingConfig
+from agent_assets.retrieval.embedding import open_embedder
+from agent_assets.retrieval.vectors import embed_memories, write_vectors
 
 ENERGY = ["-m", "agent_assets.tool_servers.energy", "--today", "2025-04-22", "--now", "09:30:00"]
 DEFS = Path(__file__).resolve().parents[3] / "agent_assets" / "defs"
@@ -212,6 +215,38 @@ def test_memory_server_answers_compactly_with_ids(elder: Path) -> None:
     (cut,) = json.loads(dated.text)
     assert cut["id"] == "f-02"
     assert len(cut["text"]) == 1001
+
+
+def test_memory_server_searches_by_meaning_where_the_artifact_has_vectors(elder: Path) -> None:
+    told = [
+        *MEMORIES,
+        Memory("f-04", "", "And then. " * 200 + "My sister Jane kept a small grey goat."),
+    ]
+    write_memories(elder, ElderProfile("franklin", "Benjamin Franklin"), told)
+    embedding = EmbeddingConfig()
+    embedder = open_embedder(embedding)
+    assert embedder is not None
+    write_vectors(elder, embed_memories(told, "en", embedder, config=embedding)[0])
+    config = stdio("-m", "agent_assets.tool_servers.memory", "--memories", str(elder))
+    found, nothing = ask(
+        config,
+        ("search_memories", {"query": "Which animals did your sister Jane keep?"}),
+        ("search_memories", {"query": "Which smartphone do you own?"}),
+    )
+    first = json.loads(found.text)[0]
+    assert first["id"] == "f-04"
+    assert first["text"].startswith("…")
+    assert first["text"].endswith("My sister Jane kept a small grey goat.")
+    assert nothing == ToolResult("[]")
+
+
+def test_memory_server_says_that_an_artifact_has_no_vectors(elder: Path) -> None:
+    command = [sys.executable, "-m", "agent_assets.tool_servers.memory", "--memories", str(elder)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=60, input=""
+    )
+    assert "searched by words alone" in done.stderr
+    assert "no vectors" in done.stderr
 
 
 def test_what_a_memory_says_is_data(elder: Path) -> None:

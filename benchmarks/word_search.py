@@ -1,20 +1,20 @@
-"""Lexical search over one elder's memories: BM25 over the terms of their language, with a floor.
+"""The search of the first version, as a peer: home-made BM25 with a floor, and its stemmer.
 
 The floor is what makes "I was never told that" possible: a memory is found only when it holds
 enough of what the query is about, rare words counting more than common ones.
 """
 
 import math
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from english_stems import stem
+
 from agent_assets.conversations.memories import Memory
-from agent_assets.text import dates
 from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.en import SEARCH_RUN, SEARCH_STOP
 from agent_assets.text.languages.lookup import readers
-from agent_assets.text.numbers import ascii_digits
 
 MIN_COVERAGE = 0.4  # share of the query's weight that a memory must hold
 _K1, _B = 1.2, 0.5  # BM25; memories are short, so length counts less than the usual 0.75
@@ -34,16 +34,14 @@ def terms(text: str, language: LanguageCode) -> list[str]:
     Words or their stems without stop words; of Chinese each character and each pair.
     """
     text = normalise(text)
-    return [term for rules in readers(language) for term in rules.search_terms(text)]
+    english = (run for run in SEARCH_RUN.findall(text) if not SEARCH_STOP.fullmatch(run))
+    stems = [stem(run) for run in english if len(run) > 1 or run.isdigit()]
+    others = [rules for rules in readers(language) if rules.code != "en"]
+    return stems + [term for rules in others for term in rules.search_terms(text)]
 
 
-def years(text: str) -> list[int]:
-    """Four-digit years in a text, in order."""
-    return dates.years(ascii_digits(unicodedata.normalize("NFKC", text)))
-
-
-class MemoryIndex:
-    """Finds memories by words, by years and by names. Ties go to the smaller memory id."""
+class WordSearch:
+    """Finds memories by words. Ties go to the smaller memory id."""
 
     def __init__(self, memories: Sequence[Memory], language: LanguageCode) -> None:
         self._language = language
@@ -73,32 +71,6 @@ class MemoryIndex:
         # Python's sort is stable and the memories are in id order: equal scores keep it.
         found.sort(key=lambda pair: -round(pair[0], 9))
         return [memory for _, memory in found[:limit]]
-
-    def between_years(self, start_year: int, end_year: int) -> list[Memory]:
-        """Memories that mention a year from `start_year` to `end_year`, earliest such year
-        first.
-        """
-        dated = []
-        for memory in self._memories:
-            inside = [
-                year
-                for year in years(f"{memory.question} {memory.answer}")
-                if start_year <= year <= end_year
-            ]
-            if inside:
-                dated.append((min(inside), memory))
-        return [memory for _, memory in sorted(dated, key=lambda pair: pair[0])]
-
-    def about_person(self, name: str) -> list[Memory]:
-        """Memories that hold `name` in question or answer. Latin names match where a word starts:
-        Ann, not cannot.
-        """
-        needle = normalise(name).strip()
-        pattern = re.compile((r"\b" if needle[:1].isascii() else "") + re.escape(needle))
-        texts = (
-            (normalise(f"{memory.question} {memory.answer}"), memory) for memory in self._memories
-        )
-        return [memory for text, memory in texts if needle and pattern.search(text)]
 
     def _weight(self, term: str) -> float:
         """Inverse document frequency; a word that no memory holds weighs most."""

@@ -1,5 +1,5 @@
-"""Search over memories: what was told is found in other words and other forms, what was not told is
-not.
+"""Search by words alone, where there are no vectors: what was told is found in other forms, and
+what was not told is not.
 """
 
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_assets.conversations.memories import Memory
-from agent_assets.tool_servers.memory_search import MemoryIndex, years
+from agent_assets.retrieval.index import Hit, MemoryIndex, years
 
 ELDERS = Path(__file__).resolve().parents[3] / "agent_assets" / "demo" / "elders"
 MEMORIES = [
@@ -36,8 +36,8 @@ MEMORIES = [
 INDEX = MemoryIndex(MEMORIES, "en")
 
 
-def ids(memories: list[Memory]) -> list[str]:
-    return [memory.memory_id for memory in memories]
+def ids(found: list[Hit] | list[Memory]) -> list[str]:
+    return [(each.memory if isinstance(each, Hit) else each).memory_id for each in found]
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,8 @@ def test_ties_go_to_the_smaller_id_in_any_order_of_the_file() -> None:
 
 def test_no_memories_find_nothing() -> None:
     empty = MemoryIndex([], "en")
-    assert (
-        empty.search("boat", limit=2)
-        == empty.between_years(0, 9999)
-        == empty.about_person("Ann")
-        == []
-    )
+    assert empty.search("boat", limit=2) == []
+    assert empty.between_years(0, 9999) == empty.about_person("Ann") == []
 
 
 def test_years_are_those_in_the_text() -> None:
