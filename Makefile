@@ -15,6 +15,7 @@ up: setup ## MongoDB, the Dagster UI and its daemon; Ctrl-C stops all of it
 
 test: setup ## all tests
 	@deploy/test-packages.sh
+	@deploy/test-environments.sh
 	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: ## lint, format, types, docs

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from openai import AsyncOpenAI
 
 from agent_assets.agent.loop import UNPARSED
+from agent_assets.agent.reply_forms import plain_message
 from agent_assets.agent.tracing import span
 from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema, Usage
+from agent_assets.conversations.reasoning import (
+    SpokenText,
+    split_reasoning,
+    with_reasoning,
+    without_reasoning,
+)
 from agent_assets.conversations.row_parts import openai_message
 from agent_assets.conversations.tools import strict_openai_tools
 
@@ -98,30 +105,34 @@ class OpenAIChatModel:
         tools: Sequence[ToolSchema],
         on_text: Callable[[str], None],
     ) -> Message:
-        """As `complete`; `on_text` gets the text piece by piece while the model writes it.
+        """As `complete`; `on_text` gets what the model says piece by piece while it writes.
 
         Raises:
             openai.OpenAIError: the server cannot be reached or refuses, or the connection breaks.
         """
         request = self._settings | request_body(messages, tools) | {"stream": True}
         text: list[str] = []
+        spoken = SpokenText()
         parts: dict[int, list[str]] = {}  # of each call: id, name, arguments so far
         async for chunk in await self._client.chat.completions.create(**request):
             for choice in chunk.choices:
                 if choice.delta.content:
                     text.append(choice.delta.content)
-                    on_text(choice.delta.content)
+                    if new := spoken.add(choice.delta.content):
+                        on_text(new)
                 for call in choice.delta.tool_calls or ():
                     part = parts.setdefault(call.index, ["", "", ""])
                     part[0] = call.id or part[0]
                     if call.function is not None:
                         part[1] = part[1] or call.function.name or ""
                         part[2] += call.function.arguments or ""
+        if rest := spoken.end():
+            on_text(rest)
         calls = tuple(
             ToolCall(name, _arguments(arguments), number)
             for number, name, arguments in parts.values()
         )
-        return Message("assistant", "".join(text).strip(), calls)
+        return Message("assistant", without_reasoning("".join(text)), calls)
 
 
 def request_body(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> JsonObject:
@@ -130,17 +141,23 @@ def request_body(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Js
     return body | ({"tools": strict_openai_tools(tools)} if tools else {})
 
 
-def read_reply(choice: "Choice") -> Message:
+def read_reply(choice: "Choice", *, keep_reasoning: bool = False) -> Message:
     """The assistant message of a choice; arguments that are not a JSON object are kept as text (see
     `UNPARSED`).
+
+    Args:
+        keep_reasoning: what the model thought stays in the content, between tags.
     """
-    answer = choice.message
+    # A client that validates nothing hands on what the server sent, of whatever type.
+    answer = plain_message(choice.message.model_dump(warnings=False))
     calls = tuple(
-        ToolCall(call.function.name, _arguments(call.function.arguments), call.id)
-        for call in answer.tool_calls or ()
-        if call.type == "function"
+        ToolCall(call["function"]["name"], _arguments(call["function"]["arguments"]), call["id"])
+        for call in answer["tool_calls"] or ()
+        if call["type"] == "function"
     )
-    return Message("assistant", (answer.content or "").strip(), calls)
+    thought, said = split_reasoning(answer["content"] or "")
+    thought = "\n".join(filter(None, [answer["reasoning_content"], thought]))
+    return Message("assistant", with_reasoning(thought, said) if keep_reasoning else said, calls)
 
 
 def _arguments(text: str) -> JsonObject:

@@ -10,6 +10,7 @@ import re
 
 from agent_assets.agent.loop import UNPARSED
 from agent_assets.conversations.messages import Message, ToolCall
+from agent_assets.conversations.reasoning import without_reasoning
 
 _START = "<tool_call>"
 _CALL = re.compile(r"<tool_call>(.*?)</tool_call>|<tool_call>(.*)", re.DOTALL)
@@ -27,13 +28,13 @@ def read_text(text: str, *, turn: int) -> Message:
             value = json.loads(closed or left_open)
             name, arguments = value["name"], value["arguments"]
         except (json.JSONDecodeError, RecursionError, KeyError, TypeError):
-            return Message("assistant", text.strip())
+            return Message("assistant", without_reasoning(text))
         if not isinstance(name, str):
-            return Message("assistant", text.strip())
+            return Message("assistant", without_reasoning(text))
         read = (
             arguments
             if isinstance(arguments, dict)
             else {UNPARSED: json.dumps(arguments, ensure_ascii=False)}
         )
         calls.append(ToolCall(name, read, f"call_{turn}_{number}"))
-    return Message("assistant", text.partition(_START)[0].strip(), tuple(calls))
+    return Message("assistant", without_reasoning(text.partition(_START)[0]), tuple(calls))

@@ -9,7 +9,6 @@ format cannot say is an error, never a silent change.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Literal
 
 from agent_assets.conversations.messages import (
     Conversation,
@@ -19,6 +18,7 @@ from agent_assets.conversations.messages import (
     canonical_json,
 )
 from agent_assets.conversations.row_parts import (
+    Kind,
     bad_row,
     entries,
     json_text,
@@ -28,24 +28,23 @@ from agent_assets.conversations.row_parts import (
     read_tools,
     tool_entry,
 )
+from agent_assets.conversations.sharegpt import from_sharegpt_turns, sharegpt_turns
 
-_Kind = Literal["system", "user", "assistant", "call", "result"]
-
-_SWIFT: dict[_Kind, str] = {
+_SWIFT: dict[Kind, str] = {
     "system": "system",
     "user": "user",
     "assistant": "assistant",
     "call": "tool_call",
     "result": "tool_response",
 }
-_SWIFT_KINDS: dict[str, _Kind] = {role: kind for kind, role in _SWIFT.items()} | {"tool": "result"}
-_SHAREGPT: dict[_Kind, str] = {
+_SWIFT_KINDS: dict[str, Kind] = {role: kind for kind, role in _SWIFT.items()} | {"tool": "result"}
+_SHAREGPT: dict[Kind, str] = {
     "user": "human",
     "assistant": "gpt",
     "call": "function_call",
     "result": "observation",
 }
-_SHAREGPT_KINDS: dict[str, _Kind] = {role: kind for kind, role in _SHAREGPT.items()} | {
+_SHAREGPT_KINDS: dict[str, Kind] = {role: kind for kind, role in _SHAREGPT.items()} | {
     "system": "system"
 }
 
@@ -101,7 +100,8 @@ def from_swift(row: JsonObject) -> Conversation:
 
 
 def to_sharegpt(conversation: Conversation) -> JsonObject:
-    """A ShareGPT row; the system prompt is beside the conversation.
+    """A ShareGPT row as LLaMA-Factory reads it: the system prompt stands beside the conversation,
+    `tools` is JSON text, and people and assistants take turns (see `sharegpt_turns`).
 
     Raises:
         TrainingDataError: the conversation cannot be written as a flat list.
@@ -110,9 +110,10 @@ def to_sharegpt(conversation: Conversation) -> JsonObject:
     row: JsonObject = {}
     if pairs and pairs[0][0] == "system":
         row["system"] = pairs.pop(0)[1]
-    row["conversations"] = [{"from": _SHAREGPT[kind], "value": text} for kind, text in pairs]
+    turns = sharegpt_turns(pairs)
+    row["conversations"] = [{"from": _SHAREGPT[kind], "value": text} for kind, text in turns]
     if conversation.tools:
-        row["tools"] = [tool_entry(tool) for tool in conversation.tools]
+        row["tools"] = canonical_json([tool_entry(tool) for tool in conversation.tools])
     return row
 
 
@@ -122,11 +123,11 @@ def from_sharegpt(row: JsonObject) -> Conversation:
     Raises:
         TrainingDataError: the row is not in this format.
     """
-    system: list[tuple[_Kind, str]] = (
+    system: list[tuple[Kind, str]] = (
         [("system", row["system"])] if isinstance(row.get("system"), str) else []
     )
-    pairs = _read_pairs(row, "conversations", "from", "value", _SHAREGPT_KINDS)
-    return _unflatten(system + pairs, read_tools(row.get("tools") or []))
+    turns = _read_pairs(row, "conversations", "from", "value", _SHAREGPT_KINDS)
+    return _unflatten(system + from_sharegpt_turns(turns), read_tools(row.get("tools") or []))
 
 
 def to_openai(conversation: Conversation) -> JsonObject:
@@ -179,7 +180,7 @@ def _batches(conversation: Conversation) -> Iterator[tuple[Message, list[Message
         yield message, [results[call_id] for call_id in ids] if results else []
 
 
-def _flatten(conversation: Conversation) -> Iterator[tuple[_Kind, str]]:
+def _flatten(conversation: Conversation) -> Iterator[tuple[Kind, str]]:
     # an assistant message without results: what an assistant says next would run into it
     open_turn = False
     for number, (message, results) in enumerate(_batches(conversation), start=1):
@@ -199,11 +200,11 @@ def _flatten(conversation: Conversation) -> Iterator[tuple[_Kind, str]]:
         open_turn = message.role == "assistant" and not results
 
 
-def _unflatten(pairs: Iterable[tuple[_Kind, str]], tools: tuple[ToolSchema, ...]) -> Conversation:
+def _unflatten(pairs: Iterable[tuple[Kind, str]], tools: tuple[ToolSchema, ...]) -> Conversation:
     messages: list[Message] = []
     unanswered: list[str] = []  # ids of calls that wait for a result
     count = 0
-    previous: _Kind | None = None
+    previous: Kind | None = None
     for number, (kind, text) in enumerate(pairs, start=1):
         if kind == "result":
             if not unanswered:
@@ -227,9 +228,9 @@ def _unflatten(pairs: Iterable[tuple[_Kind, str]], tools: tuple[ToolSchema, ...]
 
 
 def _read_pairs(
-    row: JsonObject, key: str, role: str, content: str, kinds: dict[str, _Kind]
-) -> list[tuple[_Kind, str]]:
-    pairs: list[tuple[_Kind, str]] = []
+    row: JsonObject, key: str, role: str, content: str, kinds: dict[str, Kind]
+) -> list[tuple[Kind, str]]:
+    pairs: list[tuple[Kind, str]] = []
     for number, entry in enumerate(entries(row, key), start=1):
         name, text = entry.get(role), entry.get(content)
         if not isinstance(name, str) or name not in kinds:

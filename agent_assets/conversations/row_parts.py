@@ -4,10 +4,13 @@ was said.
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema
 from agent_assets.errors import TrainingDataError
+
+# What an entry of a flat row is.
+Kind = Literal["system", "user", "assistant", "call", "result"]
 
 
 def read_calls(text: str, number: int, *, first_id: int) -> tuple[ToolCall, ...]:

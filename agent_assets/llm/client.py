@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from openai import APIStatusError
     from openai.types.chat.chat_completion import Choice
 
-_TRANSIENT = {408, 409, 425, 429}  # and every 5xx
+_TRANSIENT = {408, 409, 425, 429}  # and every 5xx but these
+_NEVER = {501, 505}
+_BAD_REPLIES = 5  # so often what is no completion is asked for again: a server that has no other
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _CHARACTERS_PER_TOKEN = 3
 
@@ -146,6 +148,7 @@ class LlmClient:
         from openai import APIConnectionError, APIStatusError
 
         deadline = time.monotonic() + self.config.give_up_s
+        bad_replies = 0
         for attempt in range(1_000_000):
             self.spending.begin_request()
             self.spending.retries += attempt > 0
@@ -154,8 +157,12 @@ class LlmClient:
                 return self._keep(key, request, await self._send(request))
             except BadCompletion as error:
                 why = str(error)
+                bad_replies += 1
+                if bad_replies == _BAD_REPLIES:
+                    break
             except APIStatusError as error:
-                if error.status_code not in _TRANSIENT and error.status_code < 500:
+                transient = error.status_code in _TRANSIENT or error.status_code >= 500
+                if not transient or error.status_code in _NEVER:
                     raise self._refused(error) from None
                 if error.code == "insufficient_quota":
                     raise self._refused(error) from None
@@ -165,6 +172,8 @@ class LlmClient:
                 )
             except APIConnectionError as error:  # a time-out is one of these
                 why = type(error).__name__
+                if is_hopeless(error):
+                    break
             pause = max(
                 wanted,
                 min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt) * random.uniform(0.5, 1.0),
@@ -175,9 +184,8 @@ class LlmClient:
         raise LlmUnavailable(
             f"The model {self.endpoint.model} gave no answer in {attempt + 1} tries (the last: "
             f"{why}).",
-            next_step="materialize again when it answers: every answer so far is kept. "
-            "llm.give_up_s says how long "
-            "one answer is waited for.",
+            next_step="check OPENAI_BASE_URL, and materialize again when it answers: every answer "
+            "so far is kept. llm.give_up_s says how long one answer is waited for.",
         )
 
     async def _send(self, request: JsonObject) -> str:
@@ -278,6 +286,22 @@ def request_arguments(request: JsonObject) -> JsonObject:
     return {name: value for name, value in request.items() if name in known} | (
         {"extra_body": extra} if extra else {}
     )
+
+
+def is_hopeless(error: BaseException) -> bool:
+    """Whether a connection fails for a reason that waiting does not change: a certificate that is
+    not trusted, or an address that is none.
+    """
+    from ssl import SSLCertVerificationError
+
+    from httpx import InvalidURL, UnsupportedProtocol
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, SSLCertVerificationError | InvalidURL | UnsupportedProtocol):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def retry_after(response: "Response", *, now: float) -> float:

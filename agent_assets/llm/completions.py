@@ -4,6 +4,7 @@ small gaps are filled.
 
 from typing import TYPE_CHECKING, Any
 
+from agent_assets.agent.reply_forms import plain_message
 from agent_assets.conversations.messages import Usage
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ def read_completion(reply: Any) -> "Choice":
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise BadCompletion("a reply without choices")
     first = choices[0]
+    if isinstance(first.get("message"), dict):
+        first = first | {"message": plain_message(first["message"])}
     finished = first.get("finish_reason")
-    calls = isinstance(first.get("message"), dict) and first["message"].get("tool_calls")
+    calls = isinstance(first.get("message"), dict) and first["message"]["tool_calls"]
     usual = "tool_calls" if calls else "stop"
     known = {
         "index": 0,

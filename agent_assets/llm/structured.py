@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from agent_assets.conversations.messages import JsonObject
+from agent_assets.conversations.reasoning import without_reasoning
 from agent_assets.errors import LlmError, LlmRefused
 from agent_assets.llm.client import LlmClient
 
@@ -17,31 +18,51 @@ _MAX_ERROR_CHARS = 600
 
 
 class NoJsonAnswer(LlmError):
-    """A model did not answer in the shape that was asked for, however often it was asked."""
+    """A model did not answer in the shape that was asked for, however often it was asked.
+
+    Args:
+        reason: a name for counts.
+    """
+
+    def __init__(self, message: str, *, reason: str = "no_json_answer") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 async def ask_json(client: LlmClient, messages: list[JsonObject], shape: type[T]) -> T:
-    """Ask for JSON of a shape; an answer that does not fit is sent back with what is wrong.
+    """Ask for JSON of a shape; an answer that does not fit is sent back with what is wrong, until
+    the model says the same again. A refusal, or an answer that was cut, is not asked for again.
 
     Args:
         shape: a model whose extra fields are ignored.
 
     Raises:
-        NoJsonAnswer: it refused, or none of `json_attempts` answers fits.
+        NoJsonAnswer: it refused, its answer was cut, or none of `json_attempts` answers fits.
         LlmError: as `LlmClient.ask`.
     """
     schema = strict_schema(shape.model_json_schema())
     conversation = list(messages)
-    complaint = ""
+    said: list[str] = []
     for _ in range(client.config.json_attempts):
-        choice = (await _ask(client, conversation, shape.__name__, schema)).message
-        if choice.refusal:
-            raise NoJsonAnswer(f"The model {client.endpoint.model} refuses to answer.")
-        text = choice.content or ""
+        choice = await _ask(client, conversation, shape.__name__, schema)
+        if choice.message.refusal or choice.finish_reason == "content_filter":
+            raise NoJsonAnswer(
+                f"The model {client.endpoint.model} refuses to answer.", reason="refused"
+            )
+        text = without_reasoning(choice.message.content or "")
         try:
             return shape.model_validate_json(json_part(text))
         except ValidationError as error:
             complaint = _explain(error)
+        if choice.finish_reason == "length":
+            raise NoJsonAnswer(
+                f"The answer of {client.endpoint.model} was cut at llm.max_tokens "
+                f"({client.config.max_tokens}).",
+                reason="cut_at_llm.max_tokens",
+            )
+        if text in said:
+            break
+        said.append(text)
         conversation = [
             *messages,
             {"role": "assistant", "content": text},
@@ -56,9 +77,10 @@ def strict_schema(schema: JsonObject) -> JsonObject:
 
 
 def json_part(text: str) -> str:
-    """The JSON in a text that may be in a code fence or between sentences: from its first to its
-    last bracket.
+    """The JSON in a text that may stand in a code fence, between sentences or after what the model
+    thought: from its first to its last bracket.
     """
+    text = without_reasoning(text)
     starts = [place for bracket in "{[" if (place := text.find(bracket)) >= 0]
     end = max(text.rfind("}"), text.rfind("]"))
     return text[min(starts) : end + 1] if starts and end >= 0 else text

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent_assets.agent.chat_model import request_body
+from agent_assets.agent.chat_model import read_reply, request_body
 from agent_assets.agent.tracing import span
 from agent_assets.conversations.messages import ToolSchema, canonical_json
 from agent_assets.conversations.row_parts import openai_tools
@@ -191,7 +191,7 @@ class Judge:
             )
             traced.finish(reply.model_dump(exclude_none=True))
         self.usage.tokens += reply.usage.total_tokens if reply.usage is not None else 0
-        text = (reply.choices[0].message.content or "") if reply.choices else ""
+        text = read_reply(reply.choices[0]).content if reply.choices else ""
         try:
             scores = _Scores.model_validate_json(text[text.find("{") : text.rfind("}") + 1]).scores
         except ValidationError:

@@ -23,7 +23,7 @@ from agent_assets.serving.inference import Inference
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.problems import add_handlers
 from agent_assets.serving.released import Released
-from agent_assets.serving.routes import chat, login, models, status, training
+from agent_assets.serving.routes import chat, login, models, openai, status, training
 from agent_assets.serving.schemas import Problem
 from agent_assets.serving.seals import Seal
 from agent_assets.serving.tokens import DATABASE, Tokens
@@ -67,14 +67,15 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
     )
     app.state.services = services
     add_handlers(app)
-    for routes in (status.router, login.router, chat.router, training.router, models.router):
-        app.include_router(routes)
+    for routes in (status, login, chat, openai, training, models):
+        app.include_router(routes.router)
     if config.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=config.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
+            expose_headers=["X-Request-ID", "Retry-After"],
         )
     app.add_middleware(
         Guard,

@@ -1,14 +1,26 @@
 """Settings of serving: `defs/serving.yaml`. Defaults suit two CPU cores."""
 
+import re
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from agent_assets.errors import ConfigError
 from agent_assets.strict_model import StrictModel
 
 FILE = Path(__file__).resolve().parent.parent / "defs" / "serving.yaml"
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers send it: lower case, no slash at its end."""
+    origin = text.rstrip("/").lower()
+    if re.fullmatch(r"https?://[^/*\s]+", origin) is None:
+        raise ValueError(
+            "an origin is http:// or https:// with a host, and a port where it has one"
+        )
+    return origin
 
 
 class InferenceConfig(StrictModel):
@@ -69,8 +81,9 @@ class ServingConfig(StrictModel):
         120, ge=1, description="By token, or by address where there are no tokens."
     )
     max_body_bytes: int = Field(1_000_000, ge=1000)
-    cors_origins: list[str] = Field(
-        default_factory=list, description="Web pages that may call; none by default."
+    cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(
+        default_factory=list,
+        description="Web pages that may call, such as https://app.example.com; none by default.",
     )
 
 

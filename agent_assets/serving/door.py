@@ -3,7 +3,8 @@
 1. A bearer token, or a ticket of this installation's own services.
 2. A log-in: a ticket in a cookie, which counts for requests of our own pages. Cookies do not know
    ports, so one log-in serves API and UI of a host.
-3. Neither: before there are tokens, the user who runs this process; afterwards nobody.
+3. Neither: before there are tokens, the user who runs this process; afterwards nobody. Programs
+   made for OpenAI always send a key, so before there are tokens any key counts as none.
 """
 
 import os
@@ -43,7 +44,13 @@ class Door:
         given = connection.headers.get("authorization")
         if given is not None:
             scheme, _, credential = given.partition(" ")
-            return self.holder(credential.strip() if scheme.lower() == "bearer" else "")
+            credential = credential.strip() if scheme.lower() == "bearer" else ""
+            try:
+                return self.holder(credential)
+            except Denied:
+                if is_ticket(credential) or self.tokens.any():
+                    raise
+            return self._local(connection)
         ticket = connection.cookies.get(self.cookie)
         if ticket and is_own_page(connection):
             return self.tokens.holder(self._bearer(ticket, _peer(connection)))
@@ -52,6 +59,10 @@ class Door:
                 "A valid bearer token is needed.",
                 next_step="make one with `agent-assets token create`.",
             )
+        return self._local(connection)
+
+    def _local(self, connection: HTTPConnection) -> Caller:
+        """Who asks before there are tokens."""
         if _peer(connection) == f"u{os.getuid()}":
             return LOCAL
         raise Denied(

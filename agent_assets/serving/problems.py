@@ -1,5 +1,5 @@
 """Errors as problem+json (RFC 9457): what happened, what to do next, and the request's id to look
-for in the log.
+for in the log. Below `/v1` they have OpenAI's form.
 """
 
 import http
@@ -27,6 +27,13 @@ from agent_assets.serving.adapters import Busy
 from agent_assets.serving.answering import ModelUnavailable, TooLong
 from agent_assets.serving.dagster_web import DagsterUnavailable
 from agent_assets.serving.jobs import JobUnknown, NoSuchElder
+from agent_assets.serving.openai_errors import (
+    is_openai,
+    not_there,
+    openai_error,
+    openai_status,
+    wrong_field,
+)
 from agent_assets.serving.released import NotReleased
 from agent_assets.serving.tokens import Denied, Forbidden
 
@@ -54,6 +61,12 @@ _STATUS: tuple[tuple[type[AgentAssetsError], int], ...] = (
     (ConfigError, 500),
 )
 
+_HEADERS = {
+    401: {"WWW-Authenticate": "Bearer"},
+    429: {"Retry-After": "10"},
+    503: {"Retry-After": "10"},
+}
+
 
 def problem(
     request: Request,
@@ -64,6 +77,10 @@ def problem(
     more: dict[str, Any] | None = None,
 ) -> JSONResponse:
     """The response."""
+    headers = _HEADERS.get(status)
+    if is_openai(request.url.path):
+        status = openai_status(status)
+        return JSONResponse(openai_error(status, detail, next_step), status, headers)
     content = {
         "type": "about:blank",
         "title": http.HTTPStatus(status).phrase,
@@ -73,12 +90,7 @@ def problem(
         "request_id": getattr(request.state, "request_id", ""),
         **(more or {}),
     }
-    headers = {
-        401: {"WWW-Authenticate": "Bearer"},
-        429: {"Retry-After": "10"},
-        503: {"Retry-After": "10"},
-    }
-    return JSONResponse(content, status, headers.get(status), media_type="application/problem+json")
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
 
 
 def http_status(error: AgentAssetsError) -> int:
@@ -113,6 +125,9 @@ def add_handlers(app: FastAPI) -> None:
             }
             for detail in error.errors()
         ]
+        if is_openai(request.url.path):
+            message, param = wrong_field(wrong)
+            return JSONResponse(openai_error(400, message, None, param=param), 400)
         return problem(
             request,
             422,
@@ -123,6 +138,10 @@ def add_handlers(app: FastAPI) -> None:
 
     async def other(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        path = request.url.path
+        if is_openai(path) and error.status_code in (404, 405):
+            status, told = error.status_code, not_there(request.method, path)
+            return JSONResponse(openai_error(status, *told, code="unknown_url"), status)
         next_step = {
             400: "send JSON in UTF-8.",
             404: "see /docs.",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ElderId = Annotated[
     str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", examples=["shen-fu"])
@@ -13,7 +13,18 @@ Text = Annotated[
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """A body as older clients send it, too: what is not known is passed over, and null is what was
+    not said.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_said(cls, body: Any) -> Any:
+        if not isinstance(body, dict):
+            return body
+        return {name: value for name, value in body.items() if value is not None}
 
 
 class TrainStart(_Request):
@@ -88,10 +99,12 @@ class ActiveJobs(BaseModel):
 
 
 class HistoryMessage(_Request):
-    """One earlier message. The system prompt is the agent's own: a client cannot send one."""
+    """One earlier message. The system prompt is the agent's own: one that a client sends is passed
+    over.
+    """
 
-    role: Literal["user", "assistant"]
-    content: str = Field(max_length=20_000)
+    role: Literal["user", "assistant", "system"]
+    content: str = Field("", max_length=20_000)
 
 
 class ChatRequest(_Request):
@@ -156,43 +169,6 @@ class ExportedRows(BaseModel):
     success: bool
     elder_id: str
     jsonl_path: str
-
-
-class CompletionMessage(BaseModel):
-    """One message of an OpenAI chat; further fields are passed on as they are."""
-
-    model_config = ConfigDict(extra="allow")
-    role: Literal["system", "user", "assistant", "tool", "developer"]
-    content: str | list[dict[str, Any]] | None = None
-
-
-class CompletionRequest(BaseModel):
-    """An OpenAI chat completion, as vLLM understands it; `model` is an id or a name of GET
-    /v1/models.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-    model: str = Field(min_length=1, max_length=80)
-    messages: list[CompletionMessage] = Field(min_length=1, max_length=1000)
-    tools: list[dict[str, Any]] | None = Field(None, max_length=128)
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
-    max_tokens: int | None = Field(None, ge=1, le=100_000)
-    max_completion_tokens: int | None = Field(None, ge=1, le=100_000)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    logit_bias: dict[str, float] | None = Field(None, max_length=1000)
-    n: Literal[1] | None = None
-    seed: int | None = Field(None, ge=0, le=2**31 - 1)
-    stop: str | list[str] | None = None
-    stream: bool = False
-    stream_options: dict[str, Any] | None = None
-    response_format: dict[str, Any] | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
-    user: str | None = Field(None, max_length=200)
 
 
 class Problem(BaseModel):

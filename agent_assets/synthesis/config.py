@@ -7,10 +7,16 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from agent_assets.llm.config import TeacherChoice
-from agent_assets.strict_model import NOT_IN_FINGERPRINT, LanguageKey, StrictModel
+from agent_assets.strict_model import (
+    NOT_IN_FINGERPRINT,
+    LanguageKey,
+    NotInFingerprint,
+    StrictModel,
+)
 
-# Raised by hand when a prompt of llm_teacher or llm_questions changes: part of every fingerprint.
-TEACHER_PROMPTS = "1"
+# Raised by hand when a prompt of llm_teacher or llm_questions changes, or how their answers are
+# read: part of every fingerprint of theirs. Answers are kept, so reading them anew costs nothing.
+TEACHER_PROMPTS = "2"
 
 
 class QuestionsConfig(StrictModel):
@@ -149,6 +155,11 @@ class RowsConfig(StrictModel):
         1,
         ge=0,
         description="Coverage floor: fewer training calls of a tool fail the check `coverage`.",
+    )
+    keep_reasoning: Annotated[bool, NotInFingerprint(unless=("keep_reasoning", True))] = Field(
+        False,
+        description="Rows hold what a language model that thinks thought before each message, "
+        "between <think> tags. No check but the lengths and `banned` reads it.",
     )
     min_own_words: float = Field(
         0.5,

@@ -14,6 +14,7 @@ from decimal import Decimal
 from itertools import chain
 
 from agent_assets.conversations.messages import Message
+from agent_assets.conversations.reasoning import without_reasoning
 from agent_assets.text.dates import (
     DateNotation,
     dates,
@@ -25,14 +26,12 @@ from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.languages.lookup import readers, rules_for
 from agent_assets.text.numbers import ascii_digits, numerals, plain_number, signed_values
 
-_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
-
 
 def final_answer(messages: Sequence[Message]) -> str:
     """The text a rollout ends with: "" when it ends with a tool call or a tool result."""
     if not messages or messages[-1].role != "assistant" or messages[-1].tool_calls:
         return ""
-    return _THINKING.sub("", messages[-1].content).strip()
+    return without_reasoning(messages[-1].content)
 
 
 def states_value(value: str, answer: str, language: LanguageCode) -> bool:

@@ -225,9 +225,14 @@ def _stream(answer: dict[str, Any]) -> bytes:
         {"tool_calls": [{"index": n, **call}]}
         for n, call in enumerate(message.get("tool_calls", ()))
     ]
+    ended = [*[None] * len(deltas), "tool_calls" if message.get("tool_calls") else "stop"]
     chunks = [
-        answer | {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": d}]}
-        for d in deltas
+        answer
+        | {
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}],
+        }
+        for delta, reason in zip([*deltas, {}], ended, strict=True)
     ]
     return (
         "".join(f"data: {canonical_json(chunk)}\n\n" for chunk in chunks).encode()
@@ -273,6 +278,15 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
     body: dict[str, Any] = response.json()
     assert body["request_id"] == response.headers["x-request-id"]
     return body
+
+
+def openai_error(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The error of a route below `/v1`, in the form that OpenAI's clients read."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    error: dict[str, Any] = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"} and error["message"]
+    return error
 
 
 def problem_like(response: httpx.Response) -> Any:

@@ -15,6 +15,7 @@ from agent_assets.errors import ReleaseError
 from agent_assets.release.pointer import drop, move, read_ledger
 from agent_assets.serving.context import AdminDep, CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.released import ReleasedAgent
+from agent_assets.serving.routes.strict_json import StrictJsonRoute
 from agent_assets.serving.schemas import (
     CopyRequest,
     Done,
@@ -25,7 +26,7 @@ from agent_assets.serving.schemas import (
 )
 from agent_assets.store.artifact_store import Artifact
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], route_class=StrictJsonRoute)
 _CHUNK = 1 << 20
 
 

@@ -13,6 +13,7 @@ from agent_assets.runs.run_progress import words
 from agent_assets.serving.context import CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.job_progress import OVER
 from agent_assets.serving.jobs import JobUnknown, NoSuchElder
+from agent_assets.serving.routes.strict_json import StrictJsonRoute
 from agent_assets.serving.schemas import (
     ActiveJob,
     ActiveJobs,
@@ -24,7 +25,7 @@ from agent_assets.serving.schemas import (
 )
 from agent_assets.serving.tokens import Caller
 
-router = APIRouter(tags=["training"])
+router = APIRouter(tags=["training"], route_class=StrictJsonRoute)
 _EVERY_SECONDS = 1.0
 JobId = Annotated[str, Path(max_length=200)]
 

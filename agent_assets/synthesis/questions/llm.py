@@ -199,8 +199,8 @@ async def _ask_job(
             batch = await ask_json(
                 client, _messages(system, job, fresh, config.batch), AskedQuestions
             )
-        except NoJsonAnswer:
-            dropped["no_json_answer"] += 1
+        except NoJsonAnswer as error:
+            dropped[error.reason] += 1
             break
         for candidate in batch.questions:
             question = candidate.model_copy(update={"text": " ".join(candidate.text.split())})

@@ -128,6 +128,8 @@ def make_questions(
         llm_questions=llm_questions,
         questionnaire=questionnaire,
     )
+    if llm_questions is not None:
+        uncovered |= llm_questions.uncovered
     if not any(question.split == "train" for question in questions):
         reasons = (
             "; ".join(f"{name}: {reason}" for name, reason in uncovered.items())
@@ -153,7 +155,7 @@ def make_questions(
         "by_language": count(question.language for question in questions),
         "borrowed_phrases": _borrowed_phrases(config.languages),
         "by_difficulty": count(str(question.difficulty) for question in questions),
-        "uncovered": uncovered | ({} if llm_questions is None else llm_questions.uncovered),
+        "uncovered": uncovered,
         "dropped": {} if llm_questions is None else dict(sorted(llm_questions.dropped.items())),
     }
 

@@ -15,6 +15,7 @@ from agent_assets.conversations.messages import (
     ToolCall,
     canonical_json,
 )
+from agent_assets.conversations.reasoning import spoken
 from agent_assets.conversations.validation import Rejection, RejectReason, validate_conversation
 from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.text.answers import cited_ids, offered_ids, recall_share, says_never_told
@@ -54,7 +55,7 @@ def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
         return [
             Rejection(RejectReason.TEACHER_FAILED, f"the rollout ended with {rollout.stop_reason}")
         ]
-    messages = rollout.messages
+    messages = tuple(map(spoken, rollout.messages))
     results = [message.content for message in messages if message.role == "tool"]
     errors = max(rollout.tool_errors, sum(map(_reads_as_error, results)))
     if errors:
@@ -64,12 +65,12 @@ def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
     reasons += validate_conversation(
         Conversation(messages, task.tools), max_chars=8 * rules.max_tokens
     )
-    size = approximate_tokens(messages)
+    size = approximate_tokens(rollout.messages)
     if size > rules.max_tokens:
         reasons.append(
             Rejection(RejectReason.TOO_LONG, f"about {size} tokens, {rules.max_tokens} allowed")
         )
-    reasons += _banned(messages, rules.banned)
+    reasons += _banned(rollout.messages, rules.banned)
     if task.tools:
         reasons += _wrong_answer(task, messages, results, rules)
     else:

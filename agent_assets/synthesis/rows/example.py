@@ -12,7 +12,7 @@ from agent_assets.conversations.tools import in_parameter_order
 from agent_assets.conversations.validation import Rejection
 from agent_assets.synthesis.rows.checks import Rules, approximate_tokens, rejections, replay
 from agent_assets.synthesis.tasks.task import Task, Tools
-from agent_assets.text.answers import offered_ids
+from agent_assets.text.answers import final_answer, offered_ids
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ class Example:
     @property
     def answer(self) -> str:
         """The final text, "" when there is none."""
-        last = self.messages[-1]
-        return "" if last.role != "assistant" or last.tool_calls else last.content
+        return final_answer(self.messages)
 
     @property
     def sources(self) -> list[str]:

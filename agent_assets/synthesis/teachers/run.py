@@ -106,7 +106,9 @@ async def teach(
         )
     else:
         languages = {task.question.text: task.question.language for task in tasks}
-        model = LlmTeacher(llm.client, languages, persona=persona)
+        model = LlmTeacher(
+            llm.client, languages, persona=persona, keep_reasoning=config.keep_reasoning
+        )
         run = partial(
             _resume, journal=llm.journal, teacher=model, toolbox=safe, limits=limits, rules=rules
         )

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from agent_assets.cli.main import commands
 from agent_assets.serving import commands as serving_commands
 from agent_assets.store.tombstones import bury
-from support.serving_world import World, bearer, problem, problem_like, running_api
+from support.serving_world import World, bearer, openai_error, problem, problem_like, running_api
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_who_is_not_released_is_not_there(world: World, name: str) -> None:
             if path == "/chat"
             else {"model": name, "messages": [{"role": "user"}]}
         )
-        assert world.client.post(path, json=body).status_code in (404, 422)
+        assert world.client.post(path, json=body).status_code in (400, 404, 422)
 
 
 def test_a_removed_elder_is_gone_at_once(world: World) -> None:
@@ -51,9 +51,14 @@ def test_a_removed_elder_is_gone_at_once(world: World) -> None:
 
 def test_once_a_token_exists_everyone_needs_one(world: World) -> None:
     assert world.chat().status_code == 200
+    for key in ("Bearer EMPTY", "Bearer sk-proj-1", "Bearer aa_00000000_x", "Basic dTpw", ""):
+        client_made_for_openai = world.client.get("/v1/models", headers={"Authorization": key})
+        assert client_made_for_openai.status_code == 200, key
     token = world.tokens.create("admin")
     time.sleep(0.3)  # so long the answer `no tokens` is remembered
     assert problem(world.chat(), 401)["next_step"].startswith("make one")
+    refused = openai_error(world.client.get("/v1/models", headers=bearer("EMPTY")), 401)
+    assert refused["code"] == "invalid_api_key" and "token create" in refused["message"]
     for wrong in ("x", token[:-1], token + "0", "aa_00000000_" + token[12:], "aa__", "é" * 20):
         headers = {"Authorization": b"Bearer " + wrong.encode()}
         assert world.client.get("/models", headers=headers).status_code == 401  # type: ignore[arg-type]
@@ -85,13 +90,22 @@ def test_an_elders_token_knows_of_nobody_else(world: World) -> None:
         client.get("/models/ben-00000002", headers=mine),
         client.get("/models/ben/export", headers=mine),
         client.get("/export-jsonl/ben", headers=mine),
-        client.post(
-            "/v1/chat/completions",
-            json={"model": "ben", "messages": [{"role": "user"}]},
-            headers=mine,
-        ),
     ):
         assert problem(other, 404) == problem_like(unknown)
+    hidden, absent = (
+        [
+            client.post(
+                "/v1/chat/completions",
+                json={"model": name, "messages": [{"role": "user"}]},
+                headers=mine,
+            ),
+            client.get(f"/v1/models/{name}", headers=mine),
+        ]
+        for name in ("ben", "nobody")
+    )
+    assert [openai_error(reply, 404) for reply in hidden] == [
+        reply.json()["error"] for reply in absent
+    ]
     started = [
         client.post("/train/start", json={"elder_id": elder}, headers=mine)
         for elder in ("ben", "nobody")

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.serving_world import PIPELINE, World, add_agent, problem, running_api
+from support.serving_world import PIPELINE, World, add_agent, openai_error, problem, running_api
 from support.waiting import wait_for
 
 
@@ -35,10 +35,8 @@ def test_a_request_that_was_never_answered_is_asked_once_more(world: World) -> N
     assert world.chat().status_code == 200
     assert len(world.model.requests) == 7
     world.model.drops = 9
-    assert (
-        "try again"
-        in problem(world.client.post("/v1/chat/completions", json=completion), 503)["next_step"]
-    )
+    failed = openai_error(world.client.post("/v1/chat/completions", json=completion), 503)
+    assert "try again" in failed["message"]
 
 
 def test_more_than_can_be_answered_at_once_wait_for_their_turn(world: World) -> None:

@@ -27,7 +27,10 @@ from support.waiting import wait_for
         b'{"elder_id": 1, "message": []}',
         b'{"elder_id":"ada","message":""}',
         b'{"elder_id":"ada","message":" \\n"}',
-        b'{"elder_id":"ada","message":"x","conversation_history":[{"role":"system","content":"obey"}]}',
+        b'{"elder_id":"ada","message":"x","conversation_history":[{"role":"obey","content":"x"}]}',
+        b'{"elder_id":"ada","message":"obey \\ud800"}',
+        b'{"elder_id":"ada","message":"obey","more":NaN}',
+        b'{"elder_id":"ada","message":"obey","more":' + b"[" * 400 + b"]" * 400 + b"}",
     ],
 )
 def test_broken_requests_are_told_where_and_nothing_is_quoted(world: World, body: bytes) -> None:

@@ -205,6 +205,36 @@ def test_what_a_model_asks_is_checked(server: FakeOpenAI, tmp_path: Path) -> Non
     assert built.summary["by_kind"] == {"abstention": 1}
 
 
+def test_what_a_teacher_thinks_is_in_rows_only_where_it_is_wanted(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    call = {"function": {"name": "report", "arguments": {"kind": "words"}}}
+    thought = "<think>17 numbers {that} stand in no result.</think>"
+    server.usual = script(
+        {
+            "Tags?": [
+                calls(("report", {"kind": "words"}), text=thought),
+                says(thought + "All is well."),
+            ],
+            "Fields?": [
+                completion({"tool_calls": [call], "reasoning_content": "17 numbers {that}"}),
+                completion({"content": [{"type": "text", "text": "All is well."}]}),
+            ],
+            "Thought only?": [calls(("report", {"kind": "words"})), says(thought)],
+        }
+    )
+    asked = [question(name) for name in ("Tags?", "Fields?", "Thought only?")]
+    made = build(server, tmp_path / "b", odd(tmp_path), asked)
+    assert made.reasons == {"Thought only?": ["empty"]}
+    assert "think" not in made.text() and "17" not in made.text()
+    paid = len(server.requests)
+    kept = build(server, tmp_path / "b2", odd(tmp_path), asked, keep_reasoning=True)
+    assert kept.reasons.keys() == made.reasons.keys()
+    texts = [m.content for row in kept.conversations for m in row.messages if m.role == "assistant"]
+    assert [text.count("<think>\n17 numbers {that}") for text in texts] == [1, 1, 1, 0]
+    assert "think" not in json.dumps(server.requests[paid:]), "it is not shown what it thought"
+
+
 TOLD = [
     Memory(f"m-{number}", f"What did you do in the year {1900 + number}?", text, "work")
     for number, text in enumerate(

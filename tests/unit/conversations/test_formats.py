@@ -101,11 +101,16 @@ def test_sharegpt_row_has_the_shape_of_its_readers() -> None:
     row = to_sharegpt(CONVERSATION)
     assert row["system"] == "你是一个天然气专家"
     assert row["conversations"][0] == {"from": "human", "value": "今天成都的价格？"}
-    assert [entry["from"] for entry in row["conversations"][1:3]] == [
-        "function_call",
-        "observation",
+    speakers = [entry["from"] for entry in row["conversations"]]
+    assert speakers[1:] == ["function_call", "observation"] * 2 + ["gpt", "human", "gpt"]
+    before, calls = (
+        row["conversations"][3]["value"].removesuffix("\n</tool_call>").split("\n<tool_call>\n")
+    )
+    assert before == "Two more look-ups." and [call["name"] for call in json.loads(calls)] == [
+        "get_lng_price",
+        "nested",
     ]
-    assert row["tools"][0] == {
+    assert isinstance(row["tools"], str) and json.loads(row["tools"])[0] == {
         "name": PRICE.name,
         "description": PRICE.description,
         "parameters": PRICE.parameters,

@@ -51,7 +51,9 @@ class Asker:
 
     def run(self, work: Callable[[LlmClient], Awaitable[T]], **settings: Any) -> T:
         async def go() -> T:
-            endpoint = LlmEndpoint(self.server.url, settings.pop("model", MODEL), KEY)
+            endpoint = LlmEndpoint(
+                settings.pop("url", self.server.url), settings.pop("model", MODEL), KEY
+            )
             client = LlmClient(
                 endpoint, LlmConfig.model_validate(settings), AnswerCache(self.cache)
             )
@@ -123,6 +125,35 @@ def test_what_passes_is_asked_again(asker: Asker, server: FakeOpenAI, bad: Reply
     assert asker.ask("France?", timeout_s=1) == ["Paris."]
     assert asker.summary["retries_now"] == 1
     assert asker.summary["models"] == {MODEL: 1}
+
+
+@pytest.mark.parametrize(
+    ("bad", "tries", "error"),
+    [
+        (Reply(b"<html>Welcome to nginx</html>"), 5, LlmUnavailable),
+        (Reply({"choices": []}), 5, LlmUnavailable),
+        (status(501), 1, LlmRefused),
+    ],
+)
+def test_what_never_passes_is_not_asked_for_long(
+    asker: Asker,
+    server: FakeOpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    bad: Reply,
+    tries: int,
+    error: type[Exception],
+) -> None:
+    monkeypatch.setattr("agent_assets.llm.client._FIRST_PAUSE_S", 0.01)
+    server.usual = bad
+    with pytest.raises(error):
+        asker.ask("France?", give_up_s=600)
+    assert len(server.requests) == tries
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/v1", "127.0.0.1:9/v1"])
+def test_an_address_that_is_none_is_told_at_once(asker: Asker, url: str) -> None:
+    with pytest.raises(LlmUnavailable, match=r"in 1 tries .*check OPENAI_BASE_URL"):
+        asker.ask("France?", url=url, give_up_s=600)
 
 
 def test_429_for_ever_is_a_clean_stop_that_keeps_what_was_paid_for(
@@ -227,7 +258,7 @@ def test_a_spend_cap_stops_and_the_next_materialization_goes_on(
 
 
 def test_replies_that_cannot_be_used_count_towards_a_cap(asker: Asker, server: FakeOpenAI) -> None:
-    server.usual = completion({"content": [{"type": "text", "text": "Yes."}]}, tokens=500)
+    server.usual = completion({"content": {"text": "Yes."}}, tokens=500)
     with pytest.raises(LlmSpendCap):
         asker.ask("France?", max_total_tokens=1000, give_up_s=3)
     assert len(server.requests) == 1
@@ -364,3 +395,45 @@ def test_json_that_never_fits_or_is_refused_is_an_error(asker: Asker, server: Fa
     server.usual = reply
     with pytest.raises(NoJsonAnswer, match="refuses"):
         town(asker, seed=1)
+
+
+def test_json_after_reasoning_is_read_and_reasoning_is_not_sent_back(
+    asker: Asker, server: FakeOpenAI
+) -> None:
+    server.queue = [
+        says('<think>A set {1, 2} of [towns].</think>{"name": "Ulm"}'),
+        says("{people}: many?</think>\n" + GOOD.model_dump_json()),
+    ]
+    assert town(asker) == GOOD
+    assert server.requests[1]["messages"][-2]["content"] == '{"name": "Ulm"}'
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "asked"),
+    [
+        (completion({"content": '{"name": "U'}, finish="length"), "cut_at_llm.max_tokens", 1),
+        (completion({"content": None}, finish="content_filter"), "refused", 1),
+        (says("I would rather chat."), "no_json_answer", 2),  # the same again
+    ],
+)
+def test_json_that_will_not_come_is_not_asked_for_again(
+    asker: Asker, server: FakeOpenAI, reply: Reply, reason: str, asked: int
+) -> None:
+    server.usual = reply
+    with pytest.raises(NoJsonAnswer) as raised:
+        town(asker, json_attempts=5)
+    assert (raised.value.reason, len(server.requests)) == (reason, asked)
+
+
+def test_parts_and_objects_are_a_reply_and_are_kept(asker: Asker, server: FakeOpenAI) -> None:
+    calls = [{"function": {"name": "weather", "arguments": {"city": "Ulm"}}}]
+    parts = [{"type": "thinking", "thinking": "Hm \ud83d."}, {"type": "text", "text": "Yes."}]
+    server.queue = [escaped(completion({"content": parts, "tool_calls": calls}))]
+
+    async def work(client: LlmClient) -> list[Any]:
+        return [(await client.ask(prompt("Weather?"))).choice for _ in range(2)]
+
+    for choice in asker.run(work):
+        assert choice.message.tool_calls[0].function.arguments == '{"city": "Ulm"}'
+        assert choice.message.content == "Yes." and choice.finish_reason == "stop"
+    assert len(server.requests) == 1
