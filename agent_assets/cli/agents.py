@@ -33,7 +33,7 @@ def ask(
     ask_agent(load_settings(), agent, question, AskOptions(base_url, model, max_tokens))
 
 
-@click.command("export")
+@click.command()
 @click.argument("agent")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--half", type=click.Choice(["develop", "report"]), help="Only turns of this half.")
@@ -62,7 +62,7 @@ def exam(
     run_exam(load_settings(), agent, file, options)
 
 
-@click.command()
+@click.command("export")
 @click.argument("agent")
 @click.option(
     "--format",
