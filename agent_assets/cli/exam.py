@@ -69,7 +69,7 @@ class ExamOptions:
     as_json: bool = False
     api: str | None = None
     token: str | None = None
-    asked: AskOptions = field(default_factory=AskOptions)
+    model_options: AskOptions = field(default_factory=AskOptions)
 
 
 def run_exam(settings: Settings, agent: str, file: Path, options: ExamOptions) -> None:
@@ -108,9 +108,11 @@ def run_exam(settings: Settings, agent: str, file: Path, options: ExamOptions) -
             "half": options.half,
             "through": path,
             "kinds": shares(answers),
-            "misses": [one.turn.id for one in answers if one.verdict.right is False],
+            "misses": [answered.turn.id for answered in answers if answered.verdict.right is False],
             "seconds": round(time.monotonic() - started, 1),
-            "turn_seconds_median": round(statistics.median(one.seconds for one in answers), 2),
+            "turn_seconds_median": round(
+                statistics.median(answered.seconds for answered in answers), 2
+            ),
         }
         click.echo(json.dumps(summary, ensure_ascii=False))
 
@@ -120,13 +122,13 @@ def person_of(pipeline: PipelineSpec, memories: Path | None) -> Person:
     system = system_prompt_of(pipeline, memories)
     if memories is None:
         return Person("en", {}, system)
-    told = {memory.memory_id: memory for memory in read_memories(memories)}
-    return Person(read_profile(memories).language, told, system)
+    memories_by_id = {memory.memory_id: memory for memory in read_memories(memories)}
+    return Person(read_profile(memories).language, memories_by_id, system)
 
 
 def _api(settings: Settings, pipeline: PipelineSpec, name: str, options: ExamOptions) -> str | None:
     """The API to ask: the one that was named, or that of this installation if it runs."""
-    if options.api is not None or options.asked.model or options.asked.base_url:
+    if options.api is not None or options.model_options.model or options.model_options.base_url:
         return options.api
     return API if is_served(settings, pipeline.config.name, name) else None
 
@@ -146,7 +148,7 @@ def _opened(
         yield f"{api}/chat", lambda: through_api(api, name, options.token)
         return
     logs = agent_logs(settings.home / "logs", pipeline.config.name, elder)
-    with endpoint(settings, pipeline, elder, options.asked, logs) as (base_url, model, key):
+    with endpoint(settings, pipeline, elder, options.model_options, logs) as (base_url, model, key):
         yield (
             f"{model} at {base_url}",
             lambda: through_model(
@@ -193,5 +195,5 @@ def _show(answers: Sequence[Answered], seconds: float) -> None:
     click.echo("kind            right   share, 95% interval")
     for line in table_lines(answers):
         click.echo(line)
-    slowest = max(one.seconds for one in answers)
+    slowest = max(answered.seconds for answered in answers)
     click.echo(f"{seconds:.0f} s in all, {slowest:.1f} s the slowest turn")

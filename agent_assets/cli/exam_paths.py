@@ -78,7 +78,7 @@ async def through_api(api: str, name: str, token: str | None) -> AsyncIterator[A
             body = {
                 "elder_id": name,
                 "message": turn.question,
-                "conversation_history": [said.model_dump() for said in turn.history],
+                "conversation_history": [message.model_dump() for message in turn.history],
             }
             try:
                 reply = await client.post("/chat", json=body)
@@ -128,7 +128,7 @@ async def through_model(
         tools = sorted(toolbox.tools, key=lambda tool: tool.name)
 
         async def ask(turn: ExamTurn) -> str:
-            history = [Message(said.role, said.content) for said in turn.history]
+            history = [Message(message.role, message.content) for message in turn.history]
             recent = history[-limits.max_history :] if limits.max_history else []
             messages = [*prompt, *recent, Message("user", turn.question)]
             with model_errors(base_url, model):

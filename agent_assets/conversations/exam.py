@@ -58,7 +58,7 @@ class ExamTurn(_Record):
     @property
     def said_before(self) -> tuple[str, ...]:
         """The texts of the history."""
-        return tuple(said.content for said in self.history)
+        return tuple(message.content for message in self.history)
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "ExamTurn":

@@ -31,7 +31,7 @@ class ConversationItem(EvalItem):
     @property
     def history(self) -> tuple[Message, ...]:
         """What was said before."""
-        return tuple(Message(said.role, said.content) for said in self.turn.history)
+        return tuple(Message(message.role, message.content) for message in self.turn.history)
 
     @property
     def primary_metric(self) -> str:

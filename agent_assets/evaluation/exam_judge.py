@@ -79,7 +79,11 @@ class _Judge:
     ) -> None:
         self.turn, self.answer, self.evidence, self.person = turn, answer, evidence, person
         self.language = person.language
-        self.before = [turn.question, *(said.content for said in turn.history), person.said_before]
+        self.before = [
+            turn.question,
+            *(message.content for message in turn.history),
+            person.said_before,
+        ]
         self.cited = cited_ids(answer, person.memories)
         known = set().union(*map(_runs, [*self.before, *(memory.answer for memory in evidence)]))
         self.others = [
@@ -106,8 +110,8 @@ class _Judge:
         if self.turn.groups:
             missing = [group for group in self.turn.groups if not self.holds(group)]
             return Judgement(not missing, "" if not missing else "an expected text is not there")
-        told = [self.tells(memory) for memory in self.evidence]
-        if not (all(told) if self.turn.kind == "compound" else any(told)):
+        told_each = [self.tells(memory) for memory in self.evidence]
+        if not (all(told_each) if self.turn.kind == "compound" else any(told_each)):
             return Judgement(False, "it does not tell of the memory that answers")
         return self.states_nothing_else(self.evidence)
 
@@ -115,14 +119,14 @@ class _Judge:
         """Several memories, and nothing else."""
         groups = self.turn.groups or ((),) * len(self.evidence)
         if self.evidence:
-            told = [
+            covered = [
                 self.holds(group) or self.tells(memory)
                 for group, memory in zip(groups, self.evidence, strict=True)
             ]
         else:
-            told = [self.holds(group) for group in groups]
-        if sum(told) < min(2, len(told)):
-            return Judgement(False, f"it tells of {sum(told)} of {len(told)} memories")
+            covered = [self.holds(group) for group in groups]
+        if sum(covered) < min(2, len(covered)):
+            return Judgement(False, f"it tells of {sum(covered)} of {len(covered)} memories")
         beside = self.cited - {memory.memory_id for memory in self.evidence}
         if self.evidence and (self.others or beside):
             return Judgement(False, "it tells of a memory that does not belong here")
@@ -182,7 +186,7 @@ class _Judge:
         if runs:
             return not (runs & _runs(text)) <= known
         own = _plain(memory.answer, self.language)
-        before = any(own in _plain(said, self.language) for said in self.before)
+        before = any(own in _plain(earlier, self.language) for earlier in self.before)
         return bool(own) and not before and own in _plain(text, self.language)
 
     def states_nothing_else(self, memories: Sequence[Memory]) -> Judgement:

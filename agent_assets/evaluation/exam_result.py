@@ -23,14 +23,14 @@ def shares(answers: Sequence[Answered]) -> dict[str, dict[str, float | int]]:
     """By kind, and `all`: right, items, share, low, high; answers without a verdict do not
     count.
     """
-    judged = [one for one in answers if one.verdict.right is not None]
+    judged = [answered for answered in answers if answered.verdict.right is not None]
     groups: dict[str, list[Answered]] = {
-        kind: [one for one in judged if one.turn.kind == kind] for kind in KINDS
+        kind: [answered for answered in judged if answered.turn.kind == kind] for kind in KINDS
     }
     table: dict[str, dict[str, float | int]] = {}
     for kind, group in {**groups, "all": judged}.items():
         if group:
-            right = sum(bool(one.verdict.right) for one in group)
+            right = sum(bool(answered.verdict.right) for answered in group)
             share = wilson_interval(right, len(group))
             table[kind] = {
                 "right": right,
@@ -47,21 +47,21 @@ def table_lines(answers: Sequence[Answered]) -> Iterator[str]:
     for kind, row in shares(answers).items():
         counts = f"{row['right']} of {row['items']}"
         yield f"{kind:<10} {counts:>10}   {row['share']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-    unknown = sum(one.verdict.right is None for one in answers)
+    unknown = sum(answered.verdict.right is None for answered in answers)
     if unknown:
         yield f"{unknown} answers have no verdict: nobody listed how this language refuses"
 
 
 def miss_lines(answers: Sequence[Answered]) -> Iterator[str]:
     """Each wrong answer: what was asked, what was answered, what is right."""
-    for one in answers:
-        if one.verdict.right is False:
-            yield f"{one.turn.id} ({one.turn.kind}): {one.verdict.why}"
-            for said in one.turn.history:
-                yield f"  {said.role:<9} {said.content}"
-            yield f"  asked     {one.turn.question}"
-            yield f"  answered  {one.answer or '(nothing)'}"
-            yield f"  expected  {one.expected}"
+    for answered in answers:
+        if answered.verdict.right is False:
+            yield f"{answered.turn.id} ({answered.turn.kind}): {answered.verdict.why}"
+            for message in answered.turn.history:
+                yield f"  {message.role:<9} {message.content}"
+            yield f"  asked     {answered.turn.question}"
+            yield f"  answered  {answered.answer or '(nothing)'}"
+            yield f"  expected  {answered.expected}"
 
 
 def expected_words(turn: ExamTurn, evidence: Sequence[str]) -> str:

@@ -198,8 +198,8 @@ def calls_match(
     """Whether the calls are exactly the gold calls `[{name, arguments}]`; see the module for what
     exactly means.
     """
-    wanted = sorted(_canonical_call(call["name"], call["arguments"], schemas) for call in gold)
-    return wanted == sorted(_canonical_call(call.name, call.arguments, schemas) for call in calls)
+    expected = sorted(_canonical_call(call["name"], call["arguments"], schemas) for call in gold)
+    return expected == sorted(_canonical_call(call.name, call.arguments, schemas) for call in calls)
 
 
 def gold_label(item: EvalItem) -> str:
@@ -245,7 +245,7 @@ def _score(
 def _canonical_call(name: str, arguments: JsonObject, schemas: Mapping[str, ToolSchema]) -> str:
     parameters = schemas[name].parameters if name in schemas else {}
     properties, required = parameters.get("properties", {}), parameters.get("required", ())
-    kept = {}
+    canonical_arguments = {}
     for key, value in arguments.items():
         canonical = _canonical_value(value)
         schema = properties.get(key, {})
@@ -254,8 +254,8 @@ def _canonical_call(name: str, arguments: JsonObject, schemas: Mapping[str, Tool
             or "default" not in schema
             or canonical != _canonical_value(schema["default"])
         ):
-            kept[key] = canonical
-    return canonical_json([name, kept])
+            canonical_arguments[key] = canonical
+    return canonical_json([name, canonical_arguments])
 
 
 def _canonical_value(value: object) -> Any:

@@ -42,9 +42,9 @@ def find_evidence(
             names += question_memory_ids(elder_id, name, person)
         return next((candidate for candidate in names if candidate in known), None)
 
-    found = {turn.id: [find(name) for name in turn.evidence] for turn in turns}
+    evidence = {turn.id: [find(name) for name in turn.evidence] for turn in turns}
     return {
         turn_id: [name for name in names if name is not None]
-        for turn_id, names in found.items()
+        for turn_id, names in evidence.items()
         if None not in names
     }

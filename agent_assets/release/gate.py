@@ -225,19 +225,19 @@ def _share(values: Sequence[float], floor: float) -> Figures:
 
 def _power(pairs: Pairs, config: GateConfig) -> dict[Group, dict[str, float | int | None]]:
     """What the compared items of each group can show; a margin of 1 claims nothing."""
-    found: dict[Group, dict[str, float | int | None]] = {}
+    power_by_group: dict[Group, dict[str, float | int | None]] = {}
     for group, margin in config.margins().items():
         items = sum(
             any(metric in was and metric in now for metric in GROUPS[group]) for was, now in pairs
         )
         fall = min(1.0, max(_SMALLEST_FALL, margin * config.noticed_fall))
         claims = config.power if margin < 1 else 0.0
-        power = power_of(items, margin=margin, fall=fall, wanted=claims)
-        found[group] = {
+        power = power_of(items, margin=margin, fall=fall, target=claims)
+        power_by_group[group] = {
             "items": items,
             "needed": power.needed if claims else items,
             "fall": round(fall, 4),
             "power": round(power.power, 4),
             "wanted": claims,
         }
-    return found
+    return power_by_group

@@ -63,9 +63,7 @@ def read_ledger(store: ArtifactStore, agent: Agent) -> Ledger:
 
 
 def current_entry(store: ArtifactStore, agent: Agent) -> Entry | None:
-    """What answers as this agent now; None without a release, or when its elder was removed
-    since.
-    """
+    """What answers as this agent now; None without a release, or when its elder was removed."""
     entry = read_ledger(store, agent).current
     return (
         None if entry is None or entry.incarnation != incarnation_of(store, entry.elder) else entry

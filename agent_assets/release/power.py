@@ -36,20 +36,20 @@ class Power:
         return None if self.needed is None else self.needed - self.items
 
 
-def power_of(items: int, *, margin: float, fall: float, wanted: float) -> Power:
-    """The power of `items` items, and how many are needed for a power of `wanted`.
+def power_of(items: int, *, margin: float, fall: float, target: float) -> Power:
+    """The power of `items` items, and how many are needed for a power of `target`.
 
     Args:
         items: number of items, at least 0.
         margin: the most that the share of right items may fall.
         fall: the true fall that is to be noticed; not above `margin` it never can be.
-        wanted: the chance of noticing it that is asked for.
+        target: the chance of noticing it that is asked for.
     """
     power = _chance(items, margin, fall)
     enough = (
         number
         for number in range(items, _MOST_ITEMS)
-        if _chance(number, margin, fall) >= wanted - 1e-9
+        if _chance(number, margin, fall) >= target - 1e-9
     )
     needed = next(enough, None) if fall > margin else None
     return Power(items, fall, power, needed)
@@ -57,8 +57,8 @@ def power_of(items: int, *, margin: float, fall: float, wanted: float) -> Power:
 
 def _chance(items: int, margin: float, fall: float) -> float:
     """Probability that more than `margin * items` of them are lost."""
-    kept = floor(margin * items + 1e-9)
+    allowed = floor(margin * items + 1e-9)
     stays = sum(
-        comb(items, lost) * fall**lost * (1 - fall) ** (items - lost) for lost in range(kept + 1)
+        comb(items, lost) * fall**lost * (1 - fall) ** (items - lost) for lost in range(allowed + 1)
     )
     return 1 - stays

@@ -1,6 +1,4 @@
-"""Training jobs: what the plan says is stale for one elder, as a Dagster run. Everything about a
-job is in Dagster.
-"""
+"""Training jobs: what the plan says is stale for one elder, as a Dagster run."""
 
 import threading
 import time
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 JOB_TAG = "agent_assets/job"
 _LOCATION, _REPOSITORY = "agent_assets", "__repository__"
 _SHARED_AGE_SECONDS = 900.0
-
 _CANCEL_SECONDS, _BETWEEN_SECONDS = 2.0, 0.2
 # progress is asked for every second; reading a long queue takes longer than reading one run
 _QUEUE_SECONDS = 5.0

@@ -16,7 +16,7 @@ SHARED = {
     "has_source": "whether a stage has an outer input in a pipeline",
     "build": "what a stage does",
 }
-# Still to be renamed: nothing may be added.
+# Names of the tool servers and of a command that exist twice: nothing may be added.
 KNOWN = {"build_server", "serve", "years"}
 
 
