@@ -19,6 +19,7 @@ Engine programs read their own, in environments that do not hold this module's l
 | OPENAI_BASE_URL | its OpenAI-compatible endpoint: vLLM, Ollama, a gateway | `https://api.openai.com/v1` |
 | TEACHER_MODEL | its name | |
 | (named by `rl.judge.api_key_env`) | key of the judge of reinforcement learning | |
+| AGENT_ASSETS_EMBEDDING_API_KEY | key of a server that embeds memories (`elder_memories.embedding`) | |
 | WANDB_API_KEY | sends traces to W&B; weave itself reads the key. Unset keeps traces on this machine | |
 | WANDB_PROJECT | `project` or `entity/project` of traces at W&B | `agent-assets` |
 | ART_VLLM_RUNTIME_BIN | the server of ART's LocalBackend; ART itself reads it | |

@@ -1,7 +1,6 @@
 """Opens the embedding model of a configuration, and tells models apart by a hash."""
 
 import hashlib
-import os
 from pathlib import Path
 
 from agent_assets.errors import ConfigError
@@ -10,6 +9,7 @@ from agent_assets.retrieval.embedder import Embedder
 from agent_assets.retrieval.embedding_server import ServedEmbedder
 from agent_assets.retrieval.onnx_folder import ONNX_MODEL, ONNX_TOKENIZER, OnnxEmbedder
 from agent_assets.retrieval.packaged import PackagedE5, packaged_hash
+from agent_assets.settings import secret_variable
 
 API_KEY_VARIABLE = "AGENT_ASSETS_EMBEDDING_API_KEY"
 
@@ -52,7 +52,7 @@ def open_embedder(config: EmbeddingConfig) -> Embedder | None:
     if config.source == PACKAGED:
         return PackagedE5()
     if _is_address(config.source):
-        return ServedEmbedder(config, digest, api_key=os.environ.get(API_KEY_VARIABLE, ""))
+        return ServedEmbedder(config, digest, api_key=secret_variable(API_KEY_VARIABLE) or "")
     return OnnxEmbedder(Path(config.source), config, digest)
 
 

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "agent": "conversations errors text.languages",
     "agent.mcp": "conversations errors priority strict_model",
     "llm": "agent conversations errors strict_model",
-    "retrieval": "conversations errors strict_model text text.languages",
+    "retrieval": "conversations errors settings strict_model text text.languages",
     "tool_servers": "conversations retrieval text",
     "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors mongo privacy settings",

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from pydantic import BaseModel
+from tenacity import wait_none
 
 from agent_assets.errors import LlmModelChanged, LlmRefused, LlmSpendCap, LlmUnavailable
 from agent_assets.llm.answer_cache import AnswerCache
@@ -143,7 +144,7 @@ def test_what_never_passes_is_not_asked_for_long(
     tries: int,
     error: type[Exception],
 ) -> None:
-    monkeypatch.setattr("agent_assets.llm.client._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("agent_assets.llm.client._PAUSE", wait_none())
     server.usual = bad
     with pytest.raises(error):
         asker.ask("France?", give_up_s=600)
