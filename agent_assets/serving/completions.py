@@ -86,11 +86,11 @@ class CompletionRequest(BaseModel):
             system_prompt: of the agent; the caller's own stands instead where there is one.
         """
         body = self.model_dump(exclude_none=True) | {"model": model, "stream": bool(self.stream)}
-        body["messages"] = [
-            entry_without_markers(_message(message)) for message in body["messages"]
-        ]
+        body["messages"] = [_message(message) for message in body["messages"]]
         if not any(message["role"] == "system" for message in body["messages"]):
             body["messages"].insert(0, {"role": "system", "content": system_prompt})
+        # The agent's own as well: what is in it was told by people.
+        body["messages"] = [entry_without_markers(entry) for entry in body["messages"]]
         thinking = body.pop("enable_thinking", None)
         if thinking is not None:
             own = body.get("chat_template_kwargs", {})

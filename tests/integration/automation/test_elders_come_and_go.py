@@ -68,7 +68,7 @@ def test_odd_ids_are_counted_once_per_tick_and_others_go_on(town: Town) -> None:
     tick = town.night()
     assert tick.snapshot.plan.asset_partitions == () and tick.snapshot.plan.fresh == 3 + 2 * 5
     for words in (
-        "3 elder ids that cannot be used: '', 7 (int), none",
+        "set aside: 3 elder ids that cannot be used: '', 7 (int), none",
         "3 ids or profiles twice",
         "4 elders without a usable answer",
     ):

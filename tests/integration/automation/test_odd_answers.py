@@ -55,11 +55,11 @@ def test_nights_go_on_and_nothing_of_other_elders_becomes_stale(town: Town) -> N
     night = town.night()
     assert night.requests == () and night.snapshot.plan.fresh == 3 + 5 * 5
     for words in (
-        r"fleet: 2 elder ids that cannot be used: 7 (int), m\udcffa",
-        "fleet: 1 questions without a wording: q-bad",
-        "fleet: 1 documents (not_text): mia 1",
-        "fleet: 1 documents (unreadable): mia 1",
-        "fleet: 1 documents (time): ann~40example.org 1",
+        r"fleet: set aside: 2 elder ids that cannot be used: 7 (int), m\udcffa",
+        "fleet: set aside: 1 questions without a wording: q-bad",
+        "fleet: set aside: 1 documents (not_text): mia 1",
+        "fleet: set aside: 1 documents (unreadable): mia 1",
+        "fleet: set aside: 1 documents (time): ann~40example.org 1",
         "1 elders without a usable answer",
     ):
         assert words in night.message
