@@ -21,6 +21,7 @@ from agent_assets.automation.planner import (
     load_installation,
     with_words,
 )
+from agent_assets.automation.summary import unusual
 from agent_assets.automation.ticks import busy_agents
 from agent_assets.errors import ConfigError
 from agent_assets.planning.asset_partitions import Plan, PlannedRun
@@ -255,7 +256,7 @@ def _report(snapshot: Snapshot) -> None:
         click.echo(f"not looked at: {problem}", err=True)
     for name, elders in snapshot.elders.items():
         gone = [f"{len(elders.gone)} elders gone from MongoDB"] if elders.gone else []
-        for line in [*elders.unusual(), *gone]:
+        for line in [*unusual(elders), *gone]:
             click.echo(f"{name}: {line}", err=True)
 
 

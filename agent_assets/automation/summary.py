@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from agent_assets.conversations.messages import canonical_json
+from agent_assets.conversations.set_aside import set_aside_lines
 from agent_assets.planning.asset_partitions import Plan, Status
+from agent_assets.planning.elders import Elders
 from agent_assets.planning.index import PlanIndex
 
 _MOST = 5
@@ -70,3 +72,15 @@ def summarize(plan: Plan) -> dict[tuple[str, str], _Counts]:
         counts.stale += entry.status is Status.STALE
         counts.causes.update(cause.detail for cause in entry.causes[:1])
     return counts_by_stage
+
+
+def unusual(elders: Elders) -> list[str]:
+    """What a person should know about the elders of a source, a line each."""
+    counts = {
+        "ids or profiles twice": elders.duplicate_profiles,
+        "elders without a usable answer": len(elders.unusable),
+        "elders still to be read": len(elders.unread),
+    }
+    lines = [f"{count} {words}" for words, count in counts.items() if count]
+    lines += [f"set aside: {line}" for line in set_aside_lines(elders.set_aside)]
+    return [*lines, elders.advice] if elders.advice else lines

@@ -18,7 +18,7 @@ from agent_assets.automation.planner import (
     current_plan,
     with_words,
 )
-from agent_assets.automation.summary import report_summary
+from agent_assets.automation.summary import report_summary, unusual
 from agent_assets.planning.asset_partitions import CauseKind, Plan
 from agent_assets.planning.history import (
     ELDER_TAG,
@@ -190,7 +190,7 @@ def _message(
             f"{snapshot.unsettled} elders changed a moment ago and are left to a later tick"
         )
     for name, elders in snapshot.elders.items():
-        parts += [f"{name}: {line}" for line in elders.unusual()]
+        parts += [f"{name}: {line}" for line in unusual(elders)]
     parts += list(snapshot.problems)
     return "; ".join(parts) + f" ({snapshot.seconds:.1f} s)"
 

@@ -8,10 +8,8 @@ question failed) is still finished and kept.
 
 import asyncio
 import json
-import random
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from tenacity import (
@@ -19,7 +17,6 @@ from tenacity import (
     RetryCallState,
     retry_if_exception,
     stop_before_delay,
-    wait_exponential,
 )
 
 from agent_assets.agent.tracing import span
@@ -28,17 +25,22 @@ from agent_assets.errors import LlmError, LlmModelChanged, LlmRefused, LlmUnavai
 from agent_assets.llm.answer_cache import AnswerCache
 from agent_assets.llm.completions import BadCompletion, read_completion, read_usage, same_model
 from agent_assets.llm.config import LlmConfig
+from agent_assets.llm.retrying import (
+    Unanswered,
+    is_hopeless,
+    may_succeed,
+    pause_before_next,
+    retry_after,
+)
 from agent_assets.llm.spending import Spending
 
 if TYPE_CHECKING:
-    from httpx import Response
     from openai import APIStatusError
     from openai.types.chat.chat_completion import Choice
 
 _TRANSIENT = {408, 409, 425, 429}  # and every 5xx but these
 _NEVER = {501, 505}
 _BAD_REPLIES = 5  # so often what is no completion is asked for again: a server that has no other
-_PAUSE = wait_exponential(multiplier=0.5, max=30.0)
 _CHARACTERS_PER_TOKEN = 3
 
 
@@ -63,32 +65,6 @@ class LlmAnswer:
     choice: "Choice"
     usage: Usage
     cached: bool
-
-
-class _Unanswered(Exception):
-    """A try that failed, and may succeed later. Always handled.
-
-    Args:
-        wanted: seconds that the server asks to wait.
-        last: another try would not help.
-    """
-
-    def __init__(self, why: str, wanted: float = 0.0, *, last: bool = False) -> None:
-        super().__init__(why)
-        self.wanted, self.last = wanted, last
-
-
-def _may_succeed(error: BaseException) -> bool:
-    return isinstance(error, _Unanswered) and not error.last
-
-
-def _wait(state: RetryCallState) -> float:
-    """Seconds before the next try: as the server asks, at least a pause that grows, and differs
-    between those who failed together.
-    """
-    error = state.outcome.exception() if state.outcome is not None else None
-    wanted = error.wanted if isinstance(error, _Unanswered) else 0.0
-    return max(wanted, _PAUSE(state) * random.uniform(0.5, 1.0))
 
 
 class LlmClient:
@@ -174,8 +150,8 @@ class LlmClient:
     async def _request(self, key: str, request: JsonObject) -> JsonObject:
         """Ask until there is an answer, and keep it."""
         tries = AsyncRetrying(
-            retry=retry_if_exception(_may_succeed),
-            wait=_wait,
+            retry=retry_if_exception(may_succeed),
+            wait=pause_before_next,
             stop=self._is_over,
             sleep=self._pause,
             before_sleep=self._count_retry,
@@ -183,7 +159,7 @@ class LlmClient:
         )
         try:
             return await tries(self._try, key, request, [])
-        except _Unanswered as error:
+        except Unanswered as error:
             raise LlmUnavailable(
                 f"The model {self.endpoint.model} gave no answer in "
                 f"{tries.statistics['attempt_number']} tries (the last: {error}).",
@@ -199,7 +175,7 @@ class LlmClient:
             bad_replies: what was no completion so far; one more is added.
 
         Raises:
-            _Unanswered: there may be an answer later.
+            Unanswered: there may be an answer later.
             LlmRefused: there will be none.
         """
         from openai import APIConnectionError, APIStatusError
@@ -209,15 +185,15 @@ class LlmClient:
             return self._keep(key, request, await self._send(request))
         except BadCompletion as error:
             bad_replies.append(str(error))
-            raise _Unanswered(str(error), last=len(bad_replies) == _BAD_REPLIES) from None
+            raise Unanswered(str(error), last=len(bad_replies) == _BAD_REPLIES) from None
         except APIStatusError as error:
             later = error.status_code in _TRANSIENT or error.status_code >= 500
             if not later or error.status_code in _NEVER or error.code == "insufficient_quota":
                 raise self._refused(error) from None
             wanted = retry_after(error.response, now=time.time())
-            raise _Unanswered(f"HTTP {error.status_code}", wanted) from None
+            raise Unanswered(f"HTTP {error.status_code}", wanted) from None
         except APIConnectionError as error:  # a time-out is one of these
-            raise _Unanswered(type(error).__name__, last=is_hopeless(error)) from None
+            raise Unanswered(type(error).__name__, last=is_hopeless(error)) from None
 
     def _is_over(self, state: RetryCallState) -> bool:
         return self._closing.is_set() or stop_before_delay(self.config.give_up_s)(state)
@@ -323,37 +299,3 @@ def request_arguments(request: JsonObject) -> JsonObject:
     return {name: value for name, value in request.items() if name in known} | (
         {"extra_body": extra} if extra else {}
     )
-
-
-def is_hopeless(error: BaseException) -> bool:
-    """Whether a connection fails for a reason that waiting does not change: a certificate that is
-    not trusted, or an address that is none.
-    """
-    from ssl import SSLCertVerificationError
-
-    from httpx import InvalidURL, UnsupportedProtocol
-
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, SSLCertVerificationError | InvalidURL | UnsupportedProtocol):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
-
-
-def retry_after(response: "Response", *, now: float) -> float:
-    """Seconds that a server asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a
-    date; 0 without.
-    """
-    milliseconds, text = (
-        response.headers.get("retry-after-ms"),
-        response.headers.get("retry-after", ""),
-    )
-    try:
-        return max(0.0, float(milliseconds) / 1000 if milliseconds else float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-    except (TypeError, ValueError):
-        return 0.0

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agent_assets.conversations.set_aside import SetAside, set_aside_lines
+from agent_assets.conversations.set_aside import SetAside
 from agent_assets.planning.index import PlanIndex
 
 UNUSABLE = ""  # digest of an elder without one usable answer
@@ -95,17 +95,6 @@ class Elders:
     duplicate_profiles: int
     advice: str
     read: int
-
-    def unusual(self) -> list[str]:
-        """What a person should know about, a line each."""
-        counts = {
-            "ids or profiles twice": self.duplicate_profiles,
-            "elders without a usable answer": len(self.unusable),
-            "elders still to be read": len(self.unread),
-        }
-        lines = [f"{count} {words}" for words, count in counts.items() if count]
-        lines += [f"set aside: {line}" for line in set_aside_lines(self.set_aside)]
-        return [*lines, self.advice] if self.advice else lines
 
 
 def check_elders(

@@ -18,9 +18,10 @@ from tenacity import wait_none
 
 from agent_assets.errors import LlmModelChanged, LlmRefused, LlmSpendCap, LlmUnavailable
 from agent_assets.llm.answer_cache import AnswerCache
-from agent_assets.llm.client import LlmClient, LlmEndpoint, retry_after
+from agent_assets.llm.client import LlmClient, LlmEndpoint
 from agent_assets.llm.completions import same_model
 from agent_assets.llm.config import LlmConfig
+from agent_assets.llm.retrying import retry_after
 from agent_assets.llm.structured import NoJsonAnswer, ask_json
 from support.fake_openai import (
     MODEL,
@@ -144,7 +145,7 @@ def test_what_never_passes_is_not_asked_for_long(
     tries: int,
     error: type[Exception],
 ) -> None:
-    monkeypatch.setattr("agent_assets.llm.client._PAUSE", wait_none())
+    monkeypatch.setattr("agent_assets.llm.retrying._PAUSE", wait_none())
     server.usual = bad
     with pytest.raises(error):
         asker.ask("France?", give_up_s=600)
