@@ -14,8 +14,7 @@ slowdown              steps per second of a training with three runs behind it, 
 cancel_s              the longest time from POST /train/cancel to the end of a run: queued, prepared, training
 elders, elders_per_hour
 device_busy_share     time for which a run held the device, by the wall time of the backfill from its request
-first_released_share  time until the first elder is released, by the N-th part of the whole backfill; both from the
-                      request
+first_released_share  time from the request until the first elder is released, by the N-th part of the whole
 chat_first_s          median time from a question to the first words of its answer (/chat/stream), nothing else
                       going on; chat_whole_s to its end
 chat_training_first_s  the same while an elder trains on the same cores, one question after the other without a pause;
@@ -36,17 +35,19 @@ from typing import Any
 
 import dagster as dg
 import psutil
-from backfill_installation import Installation, installed, make_shared_assets, until
+from backfill_installation import (
+    LIMIT_SECONDS,
+    Installation,
+    cpu_share,
+    installed,
+    make_shared_assets,
+    until,
+)
 from plan import machine
 from quick import is_quick
 
 from agent_assets.runs.device_queue import DEVICE_TAG, holds_device, is_waiting
 from agent_assets.runs.orphans import PROCESS_TAG
-from agent_assets.settings import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "tests"))
-
-LIMIT_SECONDS = 1800.0
 
 OP_POOL = """
 import sys, time
@@ -60,26 +61,6 @@ def trains():
 with dg.DagsterInstance.from_config(sys.argv[2]) as instance:
     dg.materialize([trains], instance=instance)
 """
-
-
-def cpu_seconds(*roots: psutil.Process) -> float:
-    """Of these processes and all their descendants that still run."""
-    total = 0.0
-    for root in roots:
-        for process in [root, *root.children(recursive=True)]:
-            try:
-                times = process.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            total += times.user + times.system
-    return total
-
-
-def cpu_share(seconds: float, *roots: psutil.Process) -> float:
-    """CPU seconds per second over some time."""
-    before, started = cpu_seconds(*roots), time.monotonic()
-    time.sleep(seconds)
-    return round((cpu_seconds(*roots) - before) / (time.monotonic() - started), 4)
 
 
 def process_of(run: dg.DagsterRun) -> psutil.Process:
@@ -255,7 +236,6 @@ def backfill_figures(
     )
     afterwards.wait(60)
     print(f"cancelled: {cancel}")
-
     runs = installation.runs(elders)
     figures = _throughput(installation, [runs[elder] for elder in elders], started)
     paces = [steps_per_second(installation.instance, runs[elder]) for elder in elders]

@@ -198,3 +198,23 @@ def make_shared_assets(installation: Installation) -> float:
     if done.returncode:
         raise RuntimeError((installation.tree / "shared.log").read_text(encoding="utf-8")[-2000:])
     return round(time.monotonic() - started, 1)
+
+
+def cpu_seconds(*roots: psutil.Process) -> float:
+    """Of these processes and all their descendants that still run."""
+    total = 0.0
+    for root in roots:
+        for process in [root, *root.children(recursive=True)]:
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            total += times.user + times.system
+    return total
+
+
+def cpu_share(seconds: float, *roots: psutil.Process) -> float:
+    """CPU seconds per second over some time."""
+    before, started = cpu_seconds(*roots), time.monotonic()
+    time.sleep(seconds)
+    return round((cpu_seconds(*roots) - before) / (time.monotonic() - started), 4)
