@@ -295,8 +295,8 @@ def test_the_plan_as_json_and_text() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("nightly: {cron: every day}", "no cron expression"),
-        ("nightly: {timezone: Mars}", "no time zone"),
+        ("nightly: {cron: every day}", "is not a cron expression"),
+        ("nightly: {timezone: Mars}", "is not a time zone"),
         ("watch: {debounce: 5}", "did you mean 'debounce_s'"),
         ("watch: [", "is not valid YAML"),
     ],
