@@ -41,7 +41,7 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
             MongoDB, or a run is going on.
         MemoryDataError: no elder can be called so.
     """
-    elder = as_partition_key(elder)
+    named, elder = elder, as_partition_key(elder)
     check_elder_id(elder, "string")
     with opened(settings) as (installation, instance):
         places = elder_data_locations(installation.store, settings.home / "logs", elder)
@@ -51,7 +51,7 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
         known = elder in known_partitions(instance, PARTITIONS)
         if not (known or agents or places.local or places.remote):
             raise ConfigError(
-                f"There is no data of an elder '{elder}'.",
+                f"There is no data of an elder '{named}'.",
                 next_step="see `agent-assets plan --all` for who is known.",
             )
         for place in [*places.local, *places.remote]:

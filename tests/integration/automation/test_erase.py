@@ -1,5 +1,6 @@
 """`agent-assets erase`: an elder is gone everywhere, and nobody else loses anything."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -109,8 +110,8 @@ def test_memories_still_there_or_a_no_erase_nothing(
 
 @pytest.mark.parametrize("name", ["_", "*", "..", "a/b"])
 def test_what_is_no_elder_is_refused(commanded: Town, name: str) -> None:
-    """As ids, they are those of elders of whom nothing is kept."""
-    with pytest.raises(ConfigError, match="Nothing is kept"):
+    """As ids, they are those of elders of whom there is no data."""
+    with pytest.raises(ConfigError, match=f"There is no data of an elder '{re.escape(name)}'"):
         erase.erase_elder(load_settings(), name, dry_run=False, confirmed=True)
 
 

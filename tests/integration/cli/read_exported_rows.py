@@ -63,9 +63,7 @@ def by_trl(model: str, tokenizer: Any, rows: Any) -> list[str]:
     """As its trainer of supervised fine-tuning prepares them."""
     from trl import SFTConfig, SFTTrainer
 
-    config = SFTConfig(
-        output_dir=f"{model}/trl", max_length=None, report_to=[], use_cpu=True, bf16=False
-    )
+    config = SFTConfig(output_dir="trl", max_length=None, report_to=[], use_cpu=True, bf16=False)
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(model),
         args=config,

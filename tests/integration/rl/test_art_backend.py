@@ -95,7 +95,7 @@ def test_the_typed_model_carries_our_configuration_through_arts_own_code(
     asyncio.run(backend._delete_checkpoint_files(model, [2, 3]))
     checkpoints = sorted(path.name for path in backend.checkpoint(model, 0).parent.iterdir())
     assert checkpoints == ["0000", "0002", "0003"]
-    with pytest.raises(ConfigError, match="another learning rate"):
+    with pytest.raises(ConfigError, match="no other learning rate"):
         asyncio.run(backend.train(model, [], learning_rate=1.0))
 
 
