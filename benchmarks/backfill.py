@@ -278,7 +278,7 @@ def _throughput(
 def main() -> None:
     """Measure and print."""
     quick = is_quick(__doc__, "two elders and short trainings")
-    number, epochs, seconds = (2, 2.0, 15.0) if quick else (8, 6.0, 60.0)
+    number, epochs, seconds = (2, 4.0, 15.0) if quick else (8, 6.0, 60.0)
     # In the order of their names they are in the queue.
     first, second, *others = [f"elder-{n:02d}" for n in range(number + 1)]
     elders, leaving, later = [first, *others], [second, "elder-99"], "later"

@@ -38,7 +38,7 @@ class Hit:
     start: int = 0
 
 
-def years(text: str) -> list[int]:
+def years_in(text: str) -> list[int]:
     """Four-digit years in a text, in order."""
     return dates.years(ascii_digits(unicodedata.normalize("NFKC", text)))
 
@@ -62,7 +62,7 @@ class MemoryIndex:
         self._memories = sorted(memories, key=lambda memory: memory.memory_id)
         texts = [f"{memory.question} {memory.answer}" for memory in self._memories]
         self._lexical = LexicalIndex(texts, language)
-        self._years = [years(text) for text in texts]
+        self._years = [years_in(text) for text in texts]
         self._dense = None
         self._told: ToldConfig | None = None
         if vectors is not None and embedder is not None and self._memories:
@@ -123,7 +123,7 @@ class MemoryIndex:
         if self._dense is not None:
             answers, questions, starts = self._dense.search(query)
             ranking = ranking + np.maximum(answers, questions)
-        named = set(years(query))
+        named = set(years_in(query))
         dated = np.array([not named.isdisjoint(years) for years in self._years])
         ranking = ranking + np.float32(YEAR_WEIGHT) * dated.astype(np.float32)
         return _Scores(ranking, lexical, coverage, answers, questions, dated, starts)

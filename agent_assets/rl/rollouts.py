@@ -17,7 +17,7 @@ from agent_assets.conversations.messages import JsonObject, Message, ToolSchema
 from agent_assets.errors import ToolServerError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.rewards import Reward, reward
-from agent_assets.rl.scenarios import Scenario
+from agent_assets.rl.scenarios.scenarios import Scenario
 from agent_assets.text.seeds import stable_hash
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from agent_assets.rl.records import (
     zero_variance_share,
 )
 from agent_assets.rl.rollouts import OVER_LENGTH, Trajectory, roll_out_groups
-from agent_assets.rl.scenarios import Scenario, schedule
+from agent_assets.rl.scenarios.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
 
 if TYPE_CHECKING:

@@ -22,7 +22,12 @@ from agent_assets.tool_servers.energy_prices import (
     days_between,
     price,
 )
-from agent_assets.tool_servers.serving import READ_ONLY, add_transport_arguments, new_server, serve
+from agent_assets.tool_servers.serving import (
+    READ_ONLY,
+    add_transport_arguments,
+    new_server,
+    run_server,
+)
 
 # The schema offers the names; the tools check them, so that an error can list what is allowed.
 Province = Annotated[str, Field(json_schema_extra={"enum": list(PROVINCES)})]
@@ -31,7 +36,7 @@ FactoryName = Annotated[str, Field(json_schema_extra={"enum": list(FACTORIES)})]
 Day = Annotated[str, Field(json_schema_extra={"format": "date"})]
 
 
-def build_server(clock: Callable[[], datetime]) -> FastMCP[None]:
+def energy_server(clock: Callable[[], datetime]) -> FastMCP[None]:
     """The server with its five tools; `clock` tells the local time."""
     server = new_server(
         "energy",
@@ -121,7 +126,7 @@ def main() -> None:
         real = datetime.now().astimezone()
         return datetime.combine(arguments.today or real.date(), arguments.now or real.time())
 
-    serve(build_server(clock), arguments)
+    run_server(energy_server(clock), arguments)
 
 
 if __name__ == "__main__":

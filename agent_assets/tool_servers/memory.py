@@ -27,7 +27,12 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.retrieval.index import Hit, MemoryIndex
 from agent_assets.retrieval.stored import open_vectors
 from agent_assets.text.language_rules import UNKNOWN_LANGUAGE
-from agent_assets.tool_servers.serving import READ_ONLY, add_transport_arguments, new_server, serve
+from agent_assets.tool_servers.serving import (
+    READ_ONLY,
+    add_transport_arguments,
+    new_server,
+    run_server,
+)
 
 BEST = 2  # results of a search
 MOST = 5  # results of a look-up by years or person
@@ -37,7 +42,7 @@ NO_TOPIC = "other"
 _log = logging.getLogger(__name__)
 
 
-def build_server(memories: Sequence[Memory], index: MemoryIndex) -> FastMCP[None]:
+def memory_server(memories: Sequence[Memory], index: MemoryIndex) -> FastMCP[None]:
     """The server with its five tools over `memories`, which `index` finds. What memories say is
     data: it is returned, never acted on.
     """
@@ -132,7 +137,7 @@ def main() -> None:
                     f"error: {folder} has no {name}; give the folder of an elder_memories artifact."
                 )
         memories, index = open_index(folder)
-    serve(build_server(memories, index), arguments)
+    run_server(memory_server(memories, index), arguments)
 
 
 if __name__ == "__main__":

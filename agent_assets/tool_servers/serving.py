@@ -54,7 +54,7 @@ def add_transport_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def serve(server: FastMCP[None], arguments: argparse.Namespace) -> None:
+def run_server(server: FastMCP[None], arguments: argparse.Namespace) -> None:
     """Answer until the client goes (stdio) or the process is ended."""
     if arguments.transport == "stdio":
         server.run("stdio", show_banner=False, log_level="WARNING")

@@ -20,7 +20,7 @@ from agent_assets.engines.environment import EngineEnv, find_engine_env
 from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.rl.backends.engine import EngineBackend
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.scenarios import Scenario
+from agent_assets.rl.scenarios.scenarios import Scenario
 from agent_assets.rl.train_loop import TrainingOutcome, learn
 from support.tiny_model import make_neutral_adapter, make_tool_model
 

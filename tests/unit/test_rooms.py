@@ -68,19 +68,21 @@ MAY_IMPORT = {
     "text.languages",
     # Judging, learning, releasing.
     "evaluation": "agent conversations errors html_pages text text.languages",
-    "rl.backends": "agent conversations engines engines.launch engines.servers errors rl settings "
-    "store",
-    "rl": "agent conversations engines engines.servers errors evaluation llm settings "
-    "strict_model synthesis synthesis.arguments synthesis.questions synthesis.rows "
-    "synthesis.tasks synthesis.teachers synthesis.templates text",
+    "rl.backends": "agent conversations engines engines.launch engines.servers errors rl "
+    "rl.scenarios settings store",
+    "rl.scenarios": "agent conversations errors rl synthesis synthesis.arguments "
+    "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers synthesis.templates "
+    "text",
+    "rl": "agent conversations engines engines.servers errors evaluation llm rl.scenarios "
+    "settings strict_model text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
     "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation llm "
     "mongo pipeline.stages planning release retrieval rl runs settings store strict_model "
     "synthesis",
-    "pipeline.stages": "agent conversations engines engines.servers "
-    "engines.chat_templates errors evaluation llm mongo pipeline planning release retrieval rl "
-    "rl.backends settings store synthesis synthesis.questions synthesis.teachers text.languages",
+    "pipeline.stages": "agent conversations engines engines.chat_templates engines.servers "
+    "errors evaluation mongo pipeline planning release retrieval rl rl.backends rl.scenarios "
+    "store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
     "pipeline.stages planning release runs settings store strict_model",

@@ -55,7 +55,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.evaluation.report_html import render_report
     from agent_assets.evaluation.report_schema import REPORT_FILE
     from agent_assets.rl.comparison import compare_rewards
-    from agent_assets.rl.scenarios import HELDOUT_SCENARIOS_FILE
+    from agent_assets.rl.scenarios.scenarios import HELDOUT_SCENARIOS_FILE
 
     started = time.monotonic()
     settings = run.config.eval_report

@@ -24,7 +24,7 @@ from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
     from agent_assets.rl.backends.choice import Trained
-    from agent_assets.rl.scenarios import Scenario
+    from agent_assets.rl.scenarios.scenarios import Scenario
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
@@ -48,8 +48,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.conversations.items import write_items
     from agent_assets.evaluation.plots import reward_curve
     from agent_assets.rl.records import write_outcome
-    from agent_assets.rl.scenario_file import summary, write_scenarios
-    from agent_assets.rl.scenarios import HELDOUT_SCENARIOS_FILE, SCENARIOS_FILE
+    from agent_assets.rl.scenarios.file import summary, write_scenarios
+    from agent_assets.rl.scenarios.scenarios import HELDOUT_SCENARIOS_FILE, SCENARIOS_FILE
 
     started = time.monotonic()
     work = resume_folder(folder)
@@ -104,7 +104,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
 async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], list[Scenario]]":
     from agent_assets.rl.backends.choice import train_rl
     from agent_assets.rl.backends.inputs import TrainingInputs
-    from agent_assets.rl.scenarios import hold_out, make_scenarios
+    from agent_assets.rl.scenarios.scenarios import hold_out, make_scenarios
 
     tools = read_artifact_tools(run.path("mcp_tool_schema"))
     async with run.pipeline.tool_servers.open(memories=run.memories, log_dir=run.logs) as toolbox:

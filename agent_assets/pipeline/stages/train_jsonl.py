@@ -21,8 +21,8 @@ from agent_assets.pipeline.stage import (
     StageRun,
     resume_folder,
 )
-from agent_assets.pipeline.stages.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.pipeline.stages.tools import read_artifact_tools
+from agent_assets.pipeline.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.store.manifest import CheckEntry
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.messages import ToolSchema
-from agent_assets.rl.scenarios import Scenario
+from agent_assets.rl.scenarios.scenarios import Scenario
 
 
 @dataclass(frozen=True)

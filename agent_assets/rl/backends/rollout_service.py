@@ -43,7 +43,7 @@ from agent_assets.rl.config import RlConfig
 from agent_assets.rl.early_stopping import no_signal, progress_message, reached
 from agent_assets.rl.records import TrainingStep, describe_step, total, write_step
 from agent_assets.rl.rollouts import OverLength, Trajectory, roll_out
-from agent_assets.rl.scenarios import Scenario
+from agent_assets.rl.scenarios.scenarios import Scenario
 from agent_assets.rl.scoring import Scoring
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from agent_assets.rl.config import RlConfig
 from agent_assets.rl.early_stopping import no_signal, reached, verdict
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.records import read_steps, zero_variance_share
-from agent_assets.rl.scenarios import Scenario, schedule
+from agent_assets.rl.scenarios.scenarios import Scenario, schedule
 from agent_assets.rl.scoring import Scoring
 from agent_assets.rl.train_loop import TrainingOutcome
 

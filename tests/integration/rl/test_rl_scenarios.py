@@ -15,7 +15,13 @@ from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import TrainingDataError
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.scenarios import Scenario, hold_out, make_scenarios, schedule, unpadded_dates
+from agent_assets.rl.scenarios.scenarios import (
+    Scenario,
+    hold_out,
+    make_scenarios,
+    schedule,
+    unpadded_dates,
+)
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 from support.synthesis_runs import DEFS, SMALL, elder_folder, make, pipeline_config
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_assets.conversations.memories import Memory
-from agent_assets.retrieval.index import Hit, MemoryIndex, years
+from agent_assets.retrieval.index import Hit, MemoryIndex, years_in
 
 ELDERS = Path(__file__).resolve().parents[3] / "agent_assets" / "demo" / "elders"
 MEMORIES = [
@@ -91,7 +91,7 @@ def test_no_memories_find_nothing() -> None:
 
 
 def test_years_are_those_in_the_text() -> None:
-    assert years("In 1931, not 19310 or 931; １７６３年、1774年。") == [1931, 1763, 1774]
+    assert years_in("In 1931, not 19310 or 931; １７６３年、1774年。") == [1931, 1763, 1774]
     assert ids(INDEX.between_years(1700, 1931)) == ["m5", "m3", "m1"]
     assert INDEX.between_years(1999, 1999) == []
 
@@ -138,4 +138,4 @@ def test_memories_are_found_in_languages_without_rules(
 
 
 def test_years_are_found_in_the_digits_of_every_script() -> None:
-    assert years("ولدت عام ١٩٣١، ثم ۱۹۴۵") == [1931, 1945]
+    assert years_in("ولدت عام ١٩٣١، ثم ۱۹۴۵") == [1931, 1945]

@@ -8,7 +8,7 @@ from pathlib import Path
 from agent_assets.conversations.messages import (
     canonical_json,
 )
-from agent_assets.rl.scenarios import Scenario
+from agent_assets.rl.scenarios.scenarios import Scenario
 
 
 def write_scenarios(path: Path, scenarios: Iterable[Scenario]) -> None:

@@ -1,0 +1,1 @@
+"""What reinforcement learning practises: scenarios, what is known of them, and their file."""
