@@ -16,8 +16,6 @@ SHARED = {
     "has_source": "whether a stage has an outer input in a pipeline",
     "build": "what a stage does",
 }
-# Names of the tool servers and of a command that exist twice: nothing may be added.
-KNOWN = {"build_server", "serve", "years"}
 
 
 def public_names() -> dict[str, set[str]]:
