@@ -97,7 +97,7 @@ def check_configuration(settings: Settings) -> None:
     """
     from agent_assets.automation.config import load_automation
     from agent_assets.automation.pipelines import load_graphs
-    from agent_assets.serving.config import load_serving
+    from agent_assets.serving_settings import load_serving
 
     load_graphs()
     load_automation(settings.automation)

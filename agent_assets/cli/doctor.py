@@ -105,7 +105,7 @@ def _pipelines() -> Finding:
 
 def _other_files(settings: Settings) -> Iterator[Finding]:
     from agent_assets.automation.config import load_automation
-    from agent_assets.serving.config import load_serving
+    from agent_assets.serving_settings import load_serving
 
     for name, read in (
         ("automation", lambda: load_automation(settings.automation)),

@@ -111,28 +111,35 @@ async def through_model(
         ToolServerError: a tool server failed.
         LlmUnavailable, LlmRefused: the model does not answer, or not this.
     """
-    from agent_assets.agent.chat_model import OpenAIChatModel
-    from agent_assets.serving.answering import answer_turn
-    from agent_assets.serving.config import load_serving
+    from agent_assets.agent.answer_turn import (
+        answer_turn,
+        answering_model,
+        conversation,
+        recent_messages,
+    )
+    from agent_assets.serving_settings import load_serving
     from agent_assets.text.answers import final_answer
 
-    limits = load_serving().answers
+    settings = load_serving().answers
     system = system_prompt_of(pipeline, memories)
-    prompt = [Message("system", system)] if system else []
     async with (
         pipeline.tool_servers.open(memories=memories, log_dir=logs) as toolbox,
-        OpenAIChatModel(
-            base_url=base_url, api_key=key, model=model, max_tokens=limits.max_tokens
+        answering_model(
+            base_url,
+            model,
+            api_key=key,
+            max_tokens=settings.max_tokens,
+            timeout_s=settings.seconds,
         ) as chat,
     ):
         tools = sorted(toolbox.tools, key=lambda tool: tool.name)
 
         async def ask(turn: ExamTurn) -> str:
             history = [Message(message.role, message.content) for message in turn.history]
-            recent = history[-limits.max_history :] if limits.max_history else []
-            messages = [*prompt, *recent, Message("user", turn.question)]
+            recent = recent_messages(history, settings.max_history)
+            messages = conversation(system, recent, turn.question)
             with model_errors(base_url, model):
-                rollout = await answer_turn(chat, toolbox, messages, tools, limits)
+                rollout = await answer_turn(chat, toolbox, messages, tools, settings.limits)
             return final_answer(rollout.messages)
 
         yield ask

@@ -23,22 +23,21 @@ from openai import (
     NotFoundError,
 )
 
-from agent_assets.agent.chat_model import OpenAIChatModel
-from agent_assets.agent.loop import (
-    ChatModel,
-    Limits,
-    Rollout,
-    StopReason,
-    ToolCaller,
-    run_agent,
+from agent_assets.agent.answer_turn import (
+    answer_turn,
+    answering_model,
+    conversation,
+    recent_messages,
 )
+from agent_assets.agent.chat_model import OpenAIChatModel
+from agent_assets.agent.loop import Rollout, StopReason
 from agent_assets.conversations.messages import Message, ToolSchema
 from agent_assets.errors import AgentAssetsError, EngineFailed, ServingError, ToolServerError
-from agent_assets.serving.config import AnswerConfig
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.model_server import Served
 from agent_assets.serving.released import Released, ReleasedAgent
 from agent_assets.serving.sessions import ToolSessions, WatchedTools
+from agent_assets.serving_settings import AnswerConfig
 from agent_assets.store.erasable_data import agent_logs
 from agent_assets.text.answers import cited_ids, final_answer, offered_ids
 
@@ -83,27 +82,6 @@ class StreamingModel:
         return await self._model.stream(
             messages, tools, lambda text: self._emit("text_chunk", {"text": text})
         )
-
-
-async def answer_turn(
-    model: ChatModel,
-    tools: ToolCaller,
-    messages: Sequence[Message],
-    schemas: Sequence[ToolSchema],
-    limits: AnswerConfig,
-) -> Rollout:
-    """The agent loop within the limits of one answer. When no more calls are allowed, it answers
-    from what was found so far.
-    """
-    allowed = Limits(limits.max_turns, limits.max_tool_calls, limits.seconds)
-    rollout = await run_agent(model, tools, messages, schemas, allowed)
-    if rollout.stop_reason not in (StopReason.MAX_TURNS, StopReason.MAX_TOOL_CALLS):
-        return rollout
-    history = list(rollout.messages)
-    if history[-1].role == "assistant":
-        history.pop()  # calls that were not executed
-    last = await run_agent(model, tools, history, (), Limits(1, 0, limits.seconds))
-    return Rollout(last.messages, rollout.stop_reason, last.seconds, rollout.tool_errors)
 
 
 class Answering:
@@ -164,7 +142,7 @@ class Answering:
             ToolServerError: the agent's tools do not answer.
             TooLong: the message does not fit.
         """
-        recent = list(history)[-self._config.max_history :] if self._config.max_history else []
+        recent = recent_messages(history, self._config.max_history)
         emitted = False
 
         def watch(kind: str, content: dict[str, object]) -> None:
@@ -174,11 +152,7 @@ class Answering:
                 emit(kind, content)
 
         for attempt in range(_ATTEMPTS + len(recent).bit_length()):
-            messages = [
-                Message("system", released.candidate.system_prompt),
-                *recent,
-                Message("user", message),
-            ]
+            messages = conversation(released.candidate.system_prompt, recent, message)
             try:
                 return await self._once(released, messages, watch, streaming=emit is not None)
             except BadRequestError as error:
@@ -218,7 +192,9 @@ class Answering:
             asked_model = StreamingModel(model, emit) if streaming else model
             tools = WatchedTools(box, emit)
             try:
-                rollout = await answer_turn(asked_model, tools, messages, tools.tools, self._config)
+                rollout = await answer_turn(
+                    asked_model, tools, messages, tools.tools, self._config.limits
+                )
             except NotFoundError:
                 served.lost()
                 raise
@@ -230,13 +206,11 @@ class Answering:
         return _answer(rollout, len(messages), released)
 
     def _model(self, served: Served) -> OpenAIChatModel:
-        settings = self._config
-        return OpenAIChatModel(
-            base_url=served.base_url,
-            api_key="local",
-            model=served.model,
-            max_tokens=settings.max_tokens,
-            timeout_s=settings.seconds,
+        return answering_model(
+            served.base_url,
+            served.model,
+            max_tokens=self._config.max_tokens,
+            timeout_s=self._config.seconds,
             max_retries=0,
             http_client=self._inference.client,
         )

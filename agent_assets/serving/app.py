@@ -14,7 +14,6 @@ from starlette.middleware.cors import CORSMiddleware
 from agent_assets.release.commands import open_store
 from agent_assets.serving.answering import Answering
 from agent_assets.serving.browsers import Pages
-from agent_assets.serving.config import ServingConfig
 from agent_assets.serving.context import Services
 from agent_assets.serving.dagster_web import DagsterWeb
 from agent_assets.serving.door import Door
@@ -27,6 +26,7 @@ from agent_assets.serving.routes import chat, login, models, openai, status, tra
 from agent_assets.serving.schemas import Problem
 from agent_assets.serving.seals import Seal
 from agent_assets.serving.tokens import DATABASE, Tokens
+from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:

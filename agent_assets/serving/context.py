@@ -9,13 +9,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from agent_assets.serving.answering import Answering
-from agent_assets.serving.config import ServingConfig
 from agent_assets.serving.door import Door
 from agent_assets.serving.guard import Metrics, RateLimit
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.released import NotReleased, Released, ReleasedAgent
 from agent_assets.serving.tokens import Caller, Denied, Forbidden, Tokens
+from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import Settings
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.errors import ServingError
-from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.model_server import ModelServer
+from agent_assets.serving_settings import InferenceConfig
 
 if TYPE_CHECKING:
     import httpx

@@ -19,7 +19,7 @@ from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.servers.loaded import ensure_loaded, ensure_unloaded
 from agent_assets.errors import AgentAssetsError, ServingError
 from agent_assets.serving.adapters import AdapterPool, Busy
-from agent_assets.serving.config import InferenceConfig
+from agent_assets.serving_settings import InferenceConfig
 
 if TYPE_CHECKING:
     from agent_assets.engines.servers.serve import Endpoint

@@ -12,11 +12,11 @@ from agent_assets.errors import ConfigError
 from agent_assets.free_ports import port_free
 from agent_assets.runs.installation import mongodb
 from agent_assets.serving.app import create_app
-from agent_assets.serving.config import load_serving
 from agent_assets.serving.earlier_versions import seal_older_tokens
 from agent_assets.serving.guard import JsonLines
 from agent_assets.serving.neighbours import is_loopback
 from agent_assets.serving.tokens import DATABASE, Tokens
+from agent_assets.serving_settings import load_serving
 from agent_assets.settings import Settings, load_settings
 
 _DRAIN_SECONDS = 30

@@ -19,8 +19,8 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.release.pointer import current_entry, release_key
 from agent_assets.release.records import Part, read_candidate
 from agent_assets.serving.app import create_app
-from agent_assets.serving.config import ServingConfig
 from agent_assets.serving.tokens import Tokens
+from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from support.local_http import LocalHandler, LocalServer

@@ -40,6 +40,7 @@ MAY_IMPORT = {
     # The run-time of an agent, and what it asks.
     "agent": "conversations errors text.languages",
     "agent.mcp": "conversations errors priority strict_model",
+    "serving_settings": "agent strict_model",
     "llm": "agent conversations errors strict_model",
     "retrieval": "conversations errors settings strict_model text text.languages",
     "tool_servers": "conversations retrieval text",
@@ -87,15 +88,15 @@ MAY_IMPORT = {
     "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
     "pipeline.stages planning release runs settings store strict_model",
     "services": "automation engines.devices errors mongo.embedded free_ports privacy runs serving "
-    "settings",
+    "serving_settings settings",
     "serving": "agent agent.mcp automation conversations dagster_internals engines "
     "engines.devices engines.launch engines.servers errors free_ports html_pages mongo pipeline "
-    "planning privacy release runs serving.routes settings store strict_model text",
+    "planning privacy release runs serving.routes serving_settings settings store text",
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "dagster_internals errors runs serving settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices "
     "engines.launch engines.servers errors evaluation mongo mongo.embedded pipeline planning "
-    "privacy release runs services serving serving.ui settings store text",
+    "privacy release runs services serving serving.ui serving_settings settings store text",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
 }
 

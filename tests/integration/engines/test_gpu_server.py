@@ -13,8 +13,8 @@ from agent_assets.errors import EngineFailed
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.pipeline.stages import eval_report
-from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.model_server import ModelServer
+from agent_assets.serving_settings import InferenceConfig
 from support.fake_gpu import printing_env, show_gpus
 
 

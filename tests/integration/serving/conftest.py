@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from agent_assets.serving import app as serving_app
 from agent_assets.serving import tokens as serving_tokens
-from agent_assets.serving.config import ServingConfig
+from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import ArtifactStore
 from support.serving_world import CANDLES, SECRET, World, add_agent, running_api, scripted_model

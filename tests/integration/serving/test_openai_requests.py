@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent_assets.serving.config import ServingConfig
+from agent_assets.serving_settings import ServingConfig
 from support.serving_world import World, openai_error, running_api
 
 URL = "/v1/chat/completions"

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from agent_assets.engines.environment import find_engine_env
-from agent_assets.serving.config import ServingConfig
+from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import Settings, load_settings
 from agent_assets.store.artifact_store import ArtifactStore
 from support.command_line import agent_assets

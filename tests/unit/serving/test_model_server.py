@@ -19,9 +19,9 @@ from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.choice import SERVER
 from agent_assets.errors import EngineFailed, ServingError
 from agent_assets.serving import model_server
-from agent_assets.serving.config import InferenceConfig
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.model_server import ModelServer
+from agent_assets.serving_settings import InferenceConfig
 from support.waiting import wait_for
 
 

@@ -1,4 +1,7 @@
-"""Settings of serving: `defs/serving.yaml`. Defaults suit two CPU cores."""
+"""Settings of serving: `defs/serving.yaml`. Defaults suit two CPU cores.
+
+Evaluation reads them, too: what is judged is what answers.
+"""
 
 import re
 from pathlib import Path
@@ -6,9 +9,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from agent_assets.agent.loop import Limits
 from agent_assets.strict_model import StrictModel, read_yaml
 
-FILE = Path(__file__).resolve().parent.parent / "defs" / "serving.yaml"
+FILE = Path(__file__).resolve().parent / "defs" / "serving.yaml"
 
 
 def _origin(text: str) -> str:
@@ -68,6 +72,11 @@ class AnswerConfig(StrictModel):
     max_history: int = Field(
         40, ge=0, description="Earlier messages that are kept; the system prompt always is."
     )
+
+    @property
+    def limits(self) -> Limits:
+        """Where the agent loop of one answer ends at the latest."""
+        return Limits(self.max_turns, self.max_tool_calls, self.seconds)
 
 
 class ServingConfig(StrictModel):
