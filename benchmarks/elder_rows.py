@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import bson
+from artifacts import manifest_of
 from elders_database import fill, timed
 
 from agent_assets.agent.mcp.toolbox import load_mcp_config, open_toolbox
@@ -35,7 +36,6 @@ from agent_assets.planning.elders import check_elders
 from agent_assets.planning.fingerprint import fingerprint, source_version
 from agent_assets.planning.index import PlanIndex
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
-from agent_assets.store.manifest import Manifest, content_version, hash_files
 from agent_assets.synthesis.build import (
     COVERAGE_FILE,
     HELDOUT_FILE,
@@ -270,20 +270,7 @@ def commit(
     key, digest = key_of(*read(record))
     with store.staging(key, digest) as staged:
         rows = build(folder / record.profile.elder_id, staged, record, questions, tools)
-        files = hash_files(staged)
-        manifest = Manifest(
-            pipeline=key.pipeline,
-            asset=key.asset,
-            partition=key.partition,
-            fingerprint=digest,
-            data_version=content_version(files),
-            code_version="1",
-            inputs={},
-            config={},
-            files=files,
-            created_at="",
-        )
-        store.commit(key, staged, manifest)
+        store.commit(key, staged, manifest_of(key, digest, staged))
     return rows
 
 

@@ -6,11 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from artifacts import manifest_of
+
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.release.pointer import FOLDER, move, release_key
 from agent_assets.release.records import CANDIDATE_FILE, Candidate, Entry, Ledger, Part
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from agent_assets.store.manifest import Manifest, content_version, hash_files
+from agent_assets.store.manifest import content_version, hash_files
 
 PIPELINE = "elder_companion"
 SYSTEM = (
@@ -84,20 +86,7 @@ def _commit(store: ArtifactStore, key: ArtifactKey, source: Path, **more: Any) -
     fingerprint = content_version(hash_files(source))[:32]
     with store.staging(key, fingerprint) as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True)
-        files = hash_files(folder)
-        known: dict[str, Any] = {
-            "pipeline": key.pipeline,
-            "asset": key.asset,
-            "partition": key.partition,
-            "fingerprint": fingerprint,
-            "data_version": content_version(files),
-            "code_version": "1",
-            "inputs": {},
-            "config": {},
-            "files": files,
-            "created_at": "",
-        }
-        return store.commit(key, folder, Manifest.model_validate(known | more))
+        return store.commit(key, folder, manifest_of(key, fingerprint, folder, **more))
 
 
 def add_pointers(store: ArtifactStore, number: int) -> None:

@@ -17,11 +17,19 @@ def _count(name: str, default: int, meaning: str) -> Callable[[Command], Command
     )
 
 
+def _another_model(command: Command) -> Command:
+    """Options of what asks an agent: another model than the trained one."""
+    endpoint = click.option(
+        "--base-url", help="OpenAI-compatible endpoint of --model. Default: OPENAI_BASE_URL."
+    )
+    model = click.option("--model", help="Ask this model instead of the agent's trained one.")
+    return model(endpoint(command))
+
+
 @click.command()
 @click.argument("agent")
 @click.argument("question")
-@click.option("--model", help="Ask this model instead of the agent's trained one.")
-@click.option("--base-url", help="OpenAI-compatible endpoint of --model. Default: OPENAI_BASE_URL.")
+@_another_model
 @_count("--max-tokens", 512, "Most tokens of one model turn.")
 def ask(
     agent: str, question: str, model: str | None, base_url: str | None, max_tokens: int
@@ -41,8 +49,7 @@ def ask(
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
 @click.option("--api", help="Address of the API. Default: http://127.0.0.1:8000 if it answers.")
 @click.option("--token", envvar="AGENT_ASSETS_TOKEN", help="Bearer token for the API.")
-@click.option("--model", help="Ask this model instead of the agent's trained one.")
-@click.option("--base-url", help="OpenAI-compatible endpoint of --model. Default: OPENAI_BASE_URL.")
+@_another_model
 def exam(
     agent: str,
     file: Path,

@@ -21,31 +21,31 @@ GROUPS: Mapping[Group, tuple[str, ...]] = {
 }
 
 
+# A part of all items, or a difference between two such parts.
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class FloorsConfig(StrictModel):
     """Least shares, by metric, whatever answered before: below them an agent is of no use to the
     people who talk to it, and no release at all is better.
     """
 
-    recall_open: float = Field(
-        0.5, ge=0, le=1, description="Of what it was told and looks up, it remembers so much."
+    recall_open: Share = Field(
+        0.5, description="Of what it was told and looks up, it remembers so much."
     )
-    recall_closed: float = Field(
-        0.0, ge=0, le=1, description="The same without looking it up; 0 asks for nothing."
+    recall_closed: Share = Field(
+        0.0, description="The same without looking it up; 0 asks for nothing."
     )
-    tool_call_accuracy: float = Field(
-        0.5, ge=0, le=1, description="Tool calls exactly right, in known wordings."
+    tool_call_accuracy: Share = Field(
+        0.5, description="Tool calls exactly right, in known wordings."
     )
-    tool_call_accuracy_unseen_wording: float = Field(
-        0.5, ge=0, le=1, description="The same in wordings that were never trained on."
+    tool_call_accuracy_unseen_wording: Share = Field(
+        0.5, description="The same in wordings that were never trained on."
     )
-    answer_accuracy: float = Field(
-        0.5, ge=0, le=1, description="Answers that state every value of the tools."
-    )
-    abstention: float = Field(
-        0.7, ge=0, le=1, description="Says `never told` where it was: else it invents."
-    )
-    conversation: float = Field(
-        0.25, ge=0, le=1, description="Turns of the exam that are right, of all kinds together."
+    answer_accuracy: Share = Field(0.5, description="Answers that state every value of the tools.")
+    abstention: Share = Field(0.7, description="Says `never told` where it was: else it invents.")
+    conversation: Share = Field(
+        0.25, description="Turns of the exam that are right, of all kinds together."
     )
 
 
@@ -54,23 +54,21 @@ class GateConfig(StrictModel):
     between 0 and 1.
     """
 
-    recall_margin: float = Field(
-        0.05, ge=0, le=1, description="Largest allowed fall of memory recall, on the same items."
+    recall_margin: Share = Field(
+        0.05, description="Largest allowed fall of memory recall, on the same items."
     )
-    tool_margin: float = Field(
-        0.05, ge=0, le=1, description="Largest allowed fall of tool calls exactly right."
+    tool_margin: Share = Field(
+        0.05, description="Largest allowed fall of tool calls exactly right."
     )
-    answer_margin: float = Field(
+    answer_margin: Share = Field(
         0.05,
-        ge=0,
-        le=1,
         description="Largest allowed fall of answers that state every value of the tools.",
     )
-    abstention_margin: float = Field(
-        0.10, ge=0, le=1, description="Largest allowed fall of rightly saying `never told`."
+    abstention_margin: Share = Field(
+        0.10, description="Largest allowed fall of rightly saying `never told`."
     )
-    conversation_margin: float = Field(
-        0.10, ge=0, le=1, description="Most that right turns of the exam may fall."
+    conversation_margin: Share = Field(
+        0.10, description="Most that right turns of the exam may fall."
     )
     floors: FloorsConfig = FloorsConfig()
     required: list[Group] | None = Field(

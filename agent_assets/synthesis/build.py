@@ -42,7 +42,7 @@ from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Tools
 from agent_assets.synthesis.tasks.tool_use import tool_tasks, unanswerable_tasks
 from agent_assets.synthesis.teachers.run import LlmTeaching, forbidden_tools, teach
-from agent_assets.synthesis.templates.wordings_file import read_templates
+from agent_assets.synthesis.wordings import read_templates
 from agent_assets.text.answers import states_value
 from agent_assets.text.own_words import result_values
 from agent_assets.text.seeds import stable_hash

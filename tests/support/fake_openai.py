@@ -33,6 +33,25 @@ class Reply:
 Answer = Reply | Callable[[dict[str, Any]], Reply]
 
 
+def completion_body(
+    message: dict[str, Any], *, finish: str = "stop", model: str = "m", **more: Any
+) -> dict[str, Any]:
+    """A chat completion as a server sends it, without `usage`; `more` are fields of the choice."""
+    choice = {
+        "index": 0,
+        "finish_reason": finish,
+        "message": {"role": "assistant", **message},
+        **more,
+    }
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [choice],
+    }
+
+
 def completion(
     message: dict[str, Any],
     *,
@@ -42,21 +61,9 @@ def completion(
     **more: Any,
 ) -> Reply:
     """A whole completion; it read and wrote `tokens` tokens each."""
-    choice = {
-        "index": 0,
-        "finish_reason": finish,
-        "message": {"role": "assistant", "content": None, **message},
-    }
     usage = {"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": 2 * tokens}
-    body = {
-        "id": "x",
-        "object": "chat.completion",
-        "created": 0,
-        "model": model,
-        "choices": [choice],
-        "usage": usage,
-    }
-    return Reply(body, **more)
+    body = completion_body({"content": None, **message}, finish=finish, model=model)
+    return Reply(body | {"usage": usage}, **more)
 
 
 def says(text: str, **more: Any) -> Reply:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from support.fake_openai import completion_body
 from support.local_http import LocalHandler, LocalServer
 
 Reply = tuple[int, str | dict[str, Any]]
@@ -36,15 +37,8 @@ class JudgeServer:
             return status, json.dumps({"error": {"message": text or "no"}})
         if isinstance(text, dict):
             return 200, json.dumps(text)
-        message = {"role": "assistant", "content": text}
-        reply = {
-            "id": "x",
-            "object": "chat.completion",
-            "created": 0,
-            "model": "judge",
-            "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-            "usage": {"prompt_tokens": 90, "completion_tokens": 10, "total_tokens": 100},
-        }
+        usage = {"prompt_tokens": 90, "completion_tokens": 10, "total_tokens": 100}
+        reply = completion_body({"content": text}, model="judge") | {"usage": usage}
         return 200, json.dumps(reply)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent_assets.conversations.messages import ToolCall, ToolResult
 from agent_assets.errors import ToolServerError
+from support.fake_openai import completion_body
 from support.local_http import LocalHandler, LocalServer
 
 Reply = dict[str, Any]
@@ -34,18 +35,7 @@ class Handler(LocalHandler):
         status = reply if isinstance(reply, int) else 200
         body: Any = {"error": {"message": "no"}}
         if not isinstance(reply, int):
-            choice = {
-                "index": 0,
-                "finish_reason": "stop",
-                "message": {"role": "assistant", **reply},
-            }
-            body = {
-                "id": "x",
-                "object": "chat.completion",
-                "created": 0,
-                "model": "m",
-                "choices": [choice],
-            }
+            body = completion_body(reply)
         self.reply(status, body)
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from agent_assets.release.pointer import agent_of, move, release_key
 from agent_assets.release.records import CANDIDATE_FILE, ITEMS_FILE, Candidate, Items, Ledger, Part
-from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from agent_assets.store.manifest import CheckEntry, Manifest, hash_files
+from agent_assets.store.artifact_store import Artifact, ArtifactStore
+from agent_assets.store.manifest import CheckEntry
+from support.artifacts import add_artifact
 
 
 def item_scores(number: int, before: float, after: float, metric: str = "recall_open") -> Items:
@@ -27,32 +28,6 @@ def candidate(name: str = "ada-00000001", **changes: Any) -> Candidate:
         "scores": {"recall_open": 0.5},
     }
     return Candidate.model_validate(known | changes)
-
-
-def add_artifact(
-    store: ArtifactStore,
-    key: ArtifactKey,
-    fingerprint: str,
-    files: dict[str, str | bytes],
-    **more: Any,
-) -> Artifact:
-    """Commit an artifact with these files."""
-    with store.staging(key, fingerprint) as folder:
-        for name, content in files.items():
-            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
-        known: dict[str, Any] = {
-            "pipeline": key.pipeline,
-            "asset": key.asset,
-            "partition": key.partition,
-            "fingerprint": fingerprint,
-            "data_version": fingerprint[::-1],
-            "code_version": "1",
-            "inputs": {},
-            "config": {},
-            "files": hash_files(folder),
-            "created_at": "2026-01-01T00:00:00+00:00",
-        }
-        return store.commit(key, folder, Manifest.model_validate(known | more))
 
 
 def add_release(

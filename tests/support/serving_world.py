@@ -23,8 +23,10 @@ from agent_assets.serving.tokens import Tokens
 from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from support.artifacts import add_artifact
+from support.fake_openai import completion_body
 from support.local_http import LocalHandler, LocalServer
-from support.release_cases import add_artifact, release
+from support.release_cases import release
 from support.waiting import wait_for
 
 PIPELINE = "elder_companion"
@@ -174,14 +176,7 @@ class ScriptedModel:
         )
         if isinstance(message.get("status"), int):
             return int(message["status"]), {"error": {"message": "broken"}}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return 200, {
-            "id": "x",
-            "object": "chat.completion",
-            "created": 0,
-            "model": body["model"],
-            "choices": [choice],
-        }
+        return 200, completion_body(message, model=body["model"])
 
 
 @contextmanager

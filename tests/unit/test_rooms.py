@@ -55,8 +55,8 @@ MAY_IMPORT = {
     "engines.servers": "engines engines.devices engines.launch errors",
     "engines.chat_templates": "errors",
     # Training data.
-    "synthesis": "agent conversations errors llm strict_model synthesis.questions "
-    "synthesis.rows synthesis.tasks synthesis.teachers synthesis.templates text",
+    "synthesis": "agent conversations errors llm strict_model synthesis.arguments "
+    "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers text",
     "synthesis.arguments": "conversations text text.languages",
     "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments "
     "synthesis.templates text text.languages",
@@ -65,15 +65,13 @@ MAY_IMPORT = {
     "synthesis.questions synthesis.templates text text.languages",
     "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows "
     "synthesis.tasks text text.languages",
-    "synthesis.templates": "conversations errors strict_model synthesis.arguments text "
-    "text.languages",
+    "synthesis.templates": "conversations errors synthesis synthesis.arguments text text.languages",
     # Judging, learning, releasing.
     "evaluation": "agent conversations errors html_pages text text.languages",
     "rl.backends": "agent conversations engines engines.launch engines.servers errors rl "
     "rl.scenarios settings store",
     "rl.scenarios": "agent conversations errors rl synthesis synthesis.arguments "
-    "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers synthesis.templates "
-    "text",
+    "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers text",
     "rl": "agent conversations engines engines.servers errors evaluation llm rl.scenarios "
     "settings strict_model text",
     "release": "errors evaluation settings store strict_model text",

@@ -39,7 +39,7 @@ from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.synthesis.tasks.tool_use import tool_tasks
 from agent_assets.synthesis.teachers.scripted import ScriptedTeacher
-from agent_assets.synthesis.templates.wordings_file import TemplatesFile, read_templates
+from agent_assets.synthesis.wordings import TemplatesFile, read_templates
 from agent_assets.text.seeds import stable_hash
 
 SCENARIOS_FILE, HELDOUT_SCENARIOS_FILE = "scenarios.jsonl", "heldout_scenarios.jsonl"

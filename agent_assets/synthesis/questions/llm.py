@@ -23,7 +23,7 @@ from agent_assets.llm.structured import NoJsonAnswer, ask_json
 from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.questions.dedup import Distinct, normal_text
 from agent_assets.synthesis.questions.question import Question
-from agent_assets.synthesis.templates.wordings_file import RecallTemplates
+from agent_assets.synthesis.wordings import RecallTemplates
 from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.languages.lookup import rules_for
 from agent_assets.text.seeds import in_share, short_hash

@@ -25,7 +25,7 @@ from agent_assets.synthesis.questions.scripted import (
     unanswerable_questions,
 )
 from agent_assets.synthesis.templates.render import memory_sources
-from agent_assets.synthesis.templates.wordings_file import TemplatesFile, read_templates
+from agent_assets.synthesis.wordings import TemplatesFile, read_templates
 from agent_assets.text.identify import choose_language
 from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.languages.lookup import rules_for

@@ -17,7 +17,7 @@ from agent_assets.synthesis.templates.render import (
     split_templates,
     tool_templates,
 )
-from agent_assets.synthesis.templates.wordings_file import LanguageTemplates, TemplatesFile
+from agent_assets.synthesis.wordings import LanguageTemplates, TemplatesFile
 from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.seeds import in_share, seeded, short_hash
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.synthesis.config import RowsConfig
-from agent_assets.synthesis.templates.wordings_file import RecallTemplates, TemplatesFile
+from agent_assets.synthesis.wordings import RecallTemplates, TemplatesFile
 from agent_assets.text.language_rules import LanguageCode
 
 

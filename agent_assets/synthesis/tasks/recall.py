@@ -10,7 +10,7 @@ from agent_assets.synthesis.questions.question import Question, Split
 from agent_assets.synthesis.tasks.elder import Elder
 from agent_assets.synthesis.tasks.script import Script, fixed_answer, memory_answer
 from agent_assets.synthesis.tasks.task import Task
-from agent_assets.synthesis.templates.wordings_file import LanguageTemplates
+from agent_assets.synthesis.wordings import LanguageTemplates
 from agent_assets.text.own_words import own_words, told_by
 from agent_assets.text.seeds import in_share, stable_hash
 

@@ -10,7 +10,7 @@ from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.tasks.script import Script, fixed_answer, result_answer
 from agent_assets.synthesis.tasks.task import Task
 from agent_assets.synthesis.templates.render import say, slots
-from agent_assets.synthesis.templates.wordings_file import (
+from agent_assets.synthesis.wordings import (
     LanguageTemplates,
     TemplatesFile,
     ToolTemplates,

@@ -13,7 +13,7 @@ from agent_assets.errors import ConfigError
 from agent_assets.synthesis.arguments.from_memories import MemorySource
 from agent_assets.synthesis.arguments.json_schema import date_ranges
 from agent_assets.synthesis.arguments.sampler import Pool
-from agent_assets.synthesis.templates.wordings_file import (
+from agent_assets.synthesis.wordings import (
     ParameterHints,
     TemplatesFile,
     ToolTemplates,

@@ -12,9 +12,10 @@ from agent_assets.planning.history import DATA_VERSION_TAG, FINGERPRINT_TAG
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+from support.artifacts import add_artifact
 from support.command_line import agent_assets, error_of
 from support.fake_openai import calls, fake_openai, says, status
-from support.release_cases import add_artifact, add_release
+from support.release_cases import add_release
 
 PRICES = {"province": "Sichuan", "start_date": "2025-04-01", "end_date": "2025-04-02"}
 

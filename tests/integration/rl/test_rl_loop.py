@@ -18,6 +18,7 @@ from agent_assets.errors import EngineFailed, ToolServerError
 from agent_assets.rl.config import JudgeConfig, RlConfig
 from agent_assets.rl.judge import Judge
 from agent_assets.rl.train_loop import TrainingOutcome, learn
+from support.fake_openai import completion_body
 from support.judge_server import judge_server, order_of, scores
 from support.two_doors import ANSWER, TOOLS, Doors, scenario
 
@@ -40,21 +41,13 @@ def reply(
         message["tool_calls"] = [
             {"id": "c1", "type": "function", "function": {"name": call, "arguments": "{}"}}
         ]
-    choice = {
-        "index": 0,
-        "finish_reason": finish,
-        "message": message,
-        "token_ids": [5, 6],
-        "logprobs": {"content": [{"token": "x", "logprob": -0.5, "top_logprobs": []}] * 2},
-    }
-    fields = {
-        "id": "x",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "m",
-        "prompt_token_ids": [1, 2],
-    }
-    return 200, fields | {"choices": [choice]}
+    body = completion_body(
+        message,
+        finish=finish,
+        token_ids=[5, 6],
+        logprobs={"content": [{"token": "x", "logprob": -0.5, "top_logprobs": []}] * 2},
+    )
+    return 200, body | {"prompt_token_ids": [1, 2]}
 
 
 def doors(*turns: str) -> Callable[[dict[str, Any]], tuple[int, Any]]:

@@ -18,6 +18,7 @@ from agent_assets.errors import EngineFailed, ToolServerError, TrainingDataError
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import Progress, run_items
 from support.evaluation_cases import TODAY, item
+from support.fake_openai import completion_body
 from support.local_http import LocalHandler, LocalServer
 
 
@@ -42,17 +43,8 @@ class _Model(LocalHandler):
                 "content": None,
                 "tool_calls": [{"id": "c1", "type": "function", "function": function}],
             }
-        self.reply(
-            200,
-            {
-                "id": "x",
-                "object": "chat.completion",
-                "created": 0,
-                "model": "m",
-                "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-                "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
-            },
-        )
+        usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+        self.reply(200, completion_body(message) | {"usage": usage})
 
 
 class _Tools:

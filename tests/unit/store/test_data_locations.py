@@ -21,7 +21,7 @@ from agent_assets.store.erasable_data import (
     temporary_folders,
     trace_file,
 )
-from agent_assets.store.manifest import Manifest, content_version, hash_files
+from support.artifacts import add_artifact
 
 # Ids that begin alike, or are called like other folders of the store.
 ELDERS = ("ada", "ada.b", "ada-2", "train_jsonl", "one", ".llm", "...")
@@ -33,22 +33,7 @@ def told(elder: str | None) -> bytes:
 
 
 def build(store: ArtifactStore, key: ArtifactKey, fingerprint: str) -> None:
-    with store.staging(key, fingerprint) as folder:
-        (folder / "rows.jsonl").write_bytes(told(key.partition))
-        files = hash_files(folder)
-        manifest = Manifest(
-            pipeline=key.pipeline,
-            asset=key.asset,
-            partition=key.partition,
-            fingerprint=fingerprint,
-            data_version=content_version(files),
-            code_version="1",
-            inputs={},
-            config={},
-            files=files,
-            created_at="",
-        )
-        store.commit(key, folder, manifest)
+    add_artifact(store, key, fingerprint, {"rows.jsonl": told(key.partition)})
 
 
 def logs_of(store: ArtifactStore) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from agent_assets.errors import CorruptArtifact, StoreFull
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.erasable_data import temporary_folders
-from agent_assets.store.manifest import Manifest, content_version, hash_files
+from support.artifacts import add_artifact
 
 KEY = ArtifactKey("elder_companion", "train_jsonl", "shen-fu")
 FINGERPRINT = "f" * 32
@@ -24,24 +24,13 @@ def build(
     fingerprint: str = FINGERPRINT,
     text: str = "row\n",
 ) -> Artifact:
-    with store.staging(key, fingerprint) as folder:
-        (folder / "train.jsonl").write_text(text, encoding="utf-8")
-        (folder / "logs").mkdir()
-        (folder / "logs" / "engine.log").write_text(str(time.time()), encoding="utf-8")
-        files = hash_files(folder)
-        manifest = Manifest(
-            pipeline=key.pipeline,
-            asset=key.asset,
-            partition=key.partition,
-            fingerprint=fingerprint,
-            data_version=content_version(files),
-            code_version="1",
-            inputs={"questions": "q"},
-            config={"seed": 1},
-            files=files,
-            created_at="2026-01-01T00:00:00+00:00",
-        )
-        return store.commit(key, folder, manifest)
+    files: dict[str, str | bytes] = {
+        "train.jsonl": text,
+        "logs/engine.log": str(time.time()),
+    }
+    return add_artifact(
+        store, key, fingerprint, files, inputs={"questions": "q"}, config={"seed": 1}
+    )
 
 
 def test_a_committed_artifact_is_found_and_verifies(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.questions.questions import generate_questions
 from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Task
-from agent_assets.synthesis.templates.wordings_file import TemplatesFile, read_templates
+from agent_assets.synthesis.wordings import TemplatesFile, read_templates
 from support.synthesis_cases import ELDER_WORDINGS, ID_TOOL, SEARCH
 
 WORDS = read_templates(ELDER_WORDINGS)

@@ -11,7 +11,7 @@ from agent_assets.errors import ConfigError, TrainingDataError
 from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.questions.question import Question, read_questions
 from agent_assets.synthesis.questions.questions import generate_questions, make_questions
-from agent_assets.synthesis.templates.wordings_file import (
+from agent_assets.synthesis.wordings import (
     LanguageTemplates,
     TemplatesFile,
     ToolTemplates,

@@ -12,7 +12,7 @@ from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.tasks.tool_use import tool_script, tool_tasks
 from agent_assets.synthesis.templates.fallback import fallback_templates, fill_fallback
 from agent_assets.synthesis.templates.render import fill, say_value, tool_templates
-from agent_assets.synthesis.templates.wordings_file import (
+from agent_assets.synthesis.wordings import (
     LanguageTemplates,
     TemplatesFile,
     ToolTemplates,

@@ -10,7 +10,7 @@ from agent_assets.agent.system_prompt import elder_prompt
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import ConfigError
 from agent_assets.synthesis.arguments.from_memories import remembered_years
-from agent_assets.synthesis.templates.wordings_file import read_templates
+from agent_assets.synthesis.wordings import read_templates
 from agent_assets.text.answers import says_never_told, states_value
 from agent_assets.text.own_words import own_words, result_values, state_result, told_by
 from support.synthesis_cases import ELDER_WORDINGS
