@@ -41,8 +41,8 @@ from agent_assets.engines.servers.choice import SERVER
 from agent_assets.engines.servers.serve import serve_model
 from agent_assets.free_ports import free_port
 from agent_assets.mongo.embedded.mongod import start_mongod
-from agent_assets.serving_settings import load_serving
 from agent_assets.serving.tokens import Tokens
+from agent_assets.serving_settings import load_serving
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import ArtifactStore
 
