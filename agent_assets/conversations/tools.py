@@ -3,7 +3,6 @@ server wants them.
 """
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,9 +14,9 @@ from referencing.jsonschema import DRAFT202012
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.conversations.tool_names import is_safe_name
 from agent_assets.errors import ToolServerError
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what OpenAI-compatible servers accept
 _NOISE = frozenset({"title", "$schema"})
 _MAPS_OF_SCHEMAS = frozenset(
     {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
@@ -60,7 +59,7 @@ _STRICT_FORMATS = frozenset(
 def check_schema(tool: ToolSchema) -> list[str]:
     """What is wrong with a tool's name or JSON Schema; empty when nothing is."""
     problems = []
-    if not _NAME.fullmatch(tool.name):
+    if not is_safe_name(tool.name):
         problems.append("the name is not 1 to 64 letters, digits, '_' or '-'")
     schema = tool.parameters
     if schema.get("type") != "object":

@@ -44,6 +44,14 @@ class ToolsConfig(StrictModel):
     timeout_s: float = Field(
         30.0, gt=0, description="Longest wait for a server to start or to answer one call."
     )
+    only: list[str] | None = Field(
+        None,
+        description="The tools to use, by the name their server gives or as `server/name`; None "
+        "takes all.",
+    )
+    without: list[str] = Field(
+        default_factory=list, description="Tools to leave out, named in the same way."
+    )
 
 
 class MemoriesConfig(StrictModel):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from agent_assets.agent.mcp.choice import ToolChoice
 from agent_assets.agent.mcp.servers import ToolServers
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.config import PipelineConfig
@@ -75,7 +76,15 @@ class PipelineSpec:
             ConfigError: their configuration is not there.
         """
         tools = self.config.tools
-        return ToolServers(self.file(tools.mcp_config), self.folder, tools.timeout_s)
+        return ToolServers(
+            self.file(tools.mcp_config),
+            self.folder,
+            tools.timeout_s,
+            ToolChoice(
+                only=None if tools.only is None else tuple(tools.only),
+                without=tuple(tools.without),
+            ),
+        )
 
     def key(self, asset: str) -> dg.AssetKey:
         """Asset key of one stage: `[pipeline, artifact]`."""
@@ -169,10 +178,14 @@ class StageRun(SourceContext):
 class Source:
     """What a stage read from outside the graph: digests that enter the fingerprint, and the data
     itself.
+
+    Args:
+        set_aside: what could not be used, by name, and why.
     """
 
     versions: Mapping[str, str]
     data: Any = None
+    set_aside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Nothing here quotes what a tool answered or what a server logged: both may be me
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx2
@@ -12,6 +13,8 @@ from mcp_types import CONNECTION_CLOSED
 
 from agent_assets.agent.mcp.config import ServerConfig
 from agent_assets.errors import ToolServerError
+
+_MOST_NAMED = 10  # tools of a server of which nothing is left
 
 
 def log_path(name: str, log_dir: Path) -> Path:
@@ -31,7 +34,8 @@ def name_clash(tool: str, first: str, second: str) -> ToolServerError:
     """Two servers with one tool name."""
     return ToolServerError(
         f"The tool servers '{first}' and '{second}' both have a tool {tool!r}.",
-        next_step="rename one of the two tools, or disable one of the servers in mcp_config.json.",
+        next_step=f"leave one out in defs.yaml (tools.without: [{second}/{tool}]), or disable "
+        "one of the servers in mcp_config.json.",
     )
 
 
@@ -43,11 +47,23 @@ def late(server: str, tool: str, timeout_s: float) -> ToolServerError:
     )
 
 
-def broken_schema(server: str, what: str) -> ToolServerError:
-    """A tool, or the list of tools, that a model cannot be given."""
+def broken_list(server: str, problem: str) -> ToolServerError:
+    """A list of tools of which not one can be read."""
     return ToolServerError(
-        f"The tool server '{server}' lists {what}.",
+        f"The tool server '{server}' lists its tools in a way that cannot be read: {problem}.",
         next_step=f"correct the server, or disable '{server}' in mcp_config.json.",
+    )
+
+
+def nothing_left(server: str, reasons: Mapping[str, str]) -> ToolServerError:
+    """A server none of whose tools can be used; `reasons` by the name of the tool."""
+    named = [f"{name!r}: {reason}" for name, reason in list(reasons.items())[:_MOST_NAMED]]
+    more = len(reasons) - len(named)
+    return ToolServerError(
+        f"None of the tools that the server '{server}' lists can be used ("
+        f"{'; '.join(named)}{f'; and {more} more' if more else ''}).",
+        next_step=f"correct the server or tools.only and tools.without in defs.yaml, or disable "
+        f"'{server}' in mcp_config.json.",
     )
 
 

@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
+
 if TYPE_CHECKING:
     from agent_assets.agent.mcp.toolbox import Toolbox
 
@@ -22,11 +24,13 @@ class ToolServers:
         config_file: its mcp_config.json.
         folder: of the pipeline, handed to the servers as `${pipeline}`.
         timeout_s: for one call.
+        choice: which of their tools are taken.
     """
 
     config_file: Path
     folder: Path
     timeout_s: float
+    choice: ToolChoice = EVERY_TOOL
 
     @property
     def version(self) -> str:
@@ -53,5 +57,7 @@ class ToolServers:
             "pipeline": str(self.folder),
         }
         config = load_mcp_config(self.config_file, variables)
-        async with open_toolbox(config, timeout_s=self.timeout_s, log_dir=log_dir) as toolbox:
+        async with open_toolbox(
+            config, timeout_s=self.timeout_s, log_dir=log_dir, choice=self.choice
+        ) as toolbox:
             yield toolbox

@@ -5,22 +5,13 @@ merged client would silently prefix or drop one. Errors name the server and neve
 answered.
 """
 
-import logging
-import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TextIO
 
 import anyio
-import httpx2
 from fastmcp import Client
-from fastmcp.client.transports import (
-    ClientTransport,
-    SSETransport,
-    StdioTransport,
-    StreamableHttpTransport,
-)
+from fastmcp.client.transports import ClientTransport
 from mcp import MCPError
 from mcp_types import (
     CONNECTION_CLOSED,
@@ -29,84 +20,51 @@ from mcp_types import (
     CallToolResult,
     ContentBlock,
     EmbeddedResource,
-    LoggingMessageNotificationParams,
     ResourceLink,
     TextContent,
     TextResourceContents,
-    Tool,
 )
-from pydantic import ValidationError
 
-from agent_assets.agent.mcp.config import McpConfig, ServerConfig, parse_mcp_config
-from agent_assets.agent.mcp.errors import (
-    broken_schema,
-    late,
-    log_path,
-    name_clash,
-    slow_start,
-    stopped,
-    unreachable,
-)
-from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema, canonical_json
-from agent_assets.conversations.tools import check_schema, normalise_schema
+from agent_assets.agent.mcp.catalog import ListedTool, catalog, used_twice
+from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
+from agent_assets.agent.mcp.config import McpConfig, parse_mcp_config
+from agent_assets.agent.mcp.connect import SERVER_FAILURES, ConnectedServer, connect
+from agent_assets.agent.mcp.errors import late, name_clash, nothing_left, stopped
+from agent_assets.conversations.messages import ToolCall, ToolResult, canonical_json
 from agent_assets.errors import ConfigError
-from agent_assets.priority import RUN_PRIORITY
 
 MAX_RESULT_BYTES = 1_000_000
 
 # beyond the request's own timeout, for a connection that hangs instead of timing out
 _CALL_GRACE_S = 5.0
 
-# What fastmcp and the MCP SDK let out when a server cannot be reached, dies, or answers outside the
-# protocol.
-_SERVER_FAILURES = (
-    RuntimeError,
-    OSError,
-    TimeoutError,
-    httpx2.HTTPError,
-    ValidationError,
-    ExceptionGroup,
-)
-
 
 class Toolbox:
-    """The tools of all servers under one roof. Calls may run at the same time."""
+    """The tools of all servers under one roof. Calls may run at the same time.
 
-    def __init__(self, timeout_s: float) -> None:
-        self.tools: list[ToolSchema] = []
-        self.annotations: dict[str, dict[str, bool]] = {}
+    Args:
+        servers: what was connected to, with what each lists.
+        listed: the tools of all of them, by the names models call them by.
+        timeout_s: for each call.
+    """
+
+    def __init__(
+        self, servers: Sequence[ConnectedServer], listed: Sequence[ListedTool], timeout_s: float
+    ) -> None:
+        self.listed = list(listed)
         self._timeout_s = timeout_s
-        self._servers: dict[str, str] = {}
-        self._clients: dict[str, Client[ClientTransport]] = {}
+        self._clients = {server.name: server.client for server in servers}
+        usable = sorted((tool for tool in listed if tool.usable), key=lambda tool: tool.alias)
+        self._tools = {tool.alias: tool for tool in usable}
+        self.tools = [tool.schema for tool in usable if tool.schema is not None]
+        self.annotations = {tool.alias: _annotations(tool) for tool in usable}
 
-    def add(self, server: str, client: Client[ClientTransport], tools: list[Tool]) -> None:
-        """Take in the tools of one server.
-
-        Raises:
-            ToolServerError: a schema is broken, or another server has a tool of that name.
+    @property
+    def unusable(self) -> dict[str, str]:
+        """Why a tool of a server (`server/name`) cannot be used; those that the pipeline's choice
+        leaves out are none of these.
         """
-        self._clients[server] = client
-        for tool in tools:
-            schema = ToolSchema(
-                tool.name, (tool.description or "").strip(), normalise_schema(tool.input_schema)
-            )
-            problems = check_schema(schema)
-            if problems:
-                raise broken_schema(
-                    server, f"tool {tool.name!r} with a broken schema: {'; '.join(problems)}"
-                )
-            if tool.name in self._servers:
-                raise name_clash(tool.name, self._servers[tool.name], server)
-            self._servers[tool.name] = server
-            self.tools.append(schema)
-            annotations = tool.annotations
-            read_only = annotations is not None and annotations.read_only_hint is True
-            writes = (
-                annotations is not None
-                and not read_only
-                and (annotations.read_only_hint is False or annotations.destructive_hint is True)
-            )
-            self.annotations[tool.name] = {"read_only": read_only, "writes": writes}
+        return {f"{tool.server}/{tool.name}": tool.problem for tool in self.listed if tool.problem}
 
     async def resources(self, *, max_chars: int) -> dict[str, str]:
         """Texts of the servers' resources by their URI, sorted; binary ones and those over
@@ -134,7 +92,7 @@ class Toolbox:
                 # The server is well, and has no resources.
             except TimeoutError:
                 raise late(server, "resources", self._timeout_s) from None
-            except _SERVER_FAILURES:
+            except SERVER_FAILURES:
                 raise stopped(server, "resources") from None
         return dict(sorted(texts_by_uri.items()))
 
@@ -146,16 +104,17 @@ class Toolbox:
             ToolServerError: the server died, did not answer in time, or answered outside the
                 protocol.
         """
-        server = self._servers.get(call.name)
-        if server is None:
+        tool = self._tools.get(call.name)
+        if tool is None:
             return ToolResult(
-                f"unknown tool; there are: {', '.join(sorted(self._servers))}", is_error=True
+                f"unknown tool; there are: {', '.join(sorted(self._tools))}", is_error=True
             )
+        server = tool.server
         try:
             with anyio.fail_after(self._timeout_s + _CALL_GRACE_S):
                 client = self._clients[server]
                 result = await client.call_tool_mcp(
-                    call.name, call.arguments, timeout=self._timeout_s
+                    tool.name, call.arguments, timeout=self._timeout_s
                 )
         except MCPError as error:
             if error.code == CONNECTION_CLOSED:
@@ -166,7 +125,7 @@ class Toolbox:
             return ToolResult(error.message, is_error=True)
         except TimeoutError:
             raise late(server, call.name, self._timeout_s) from None
-        except _SERVER_FAILURES:
+        except SERVER_FAILURES:
             raise stopped(server, call.name) from None
         return _read_result(result)
 
@@ -189,7 +148,11 @@ def load_mcp_config(path: Path, variables: Mapping[str, str]) -> McpConfig:
 
 @asynccontextmanager
 async def open_toolbox(
-    config: McpConfig, *, timeout_s: float = 30, log_dir: Path | None = None
+    config: McpConfig,
+    *,
+    timeout_s: float = 30,
+    log_dir: Path | None = None,
+    choice: ToolChoice = EVERY_TOOL,
 ) -> AsyncIterator[Toolbox]:
     """Start or connect to every server, and close them all at the end.
 
@@ -198,42 +161,30 @@ async def open_toolbox(
         timeout_s: for a server to start and list its tools, and for each call.
         log_dir: where started servers write their standard error, one file each; without it that is
             dropped.
+        choice: which tools are taken.
 
     Raises:
-        ToolServerError: a server is missing, slow, crashing, lists a broken schema, or shares a
-            tool name with another.
+        ConfigError: the choice names a tool that no server has.
+        ToolServerError: a server is missing, slow or crashing, lists tools of which none can be
+            used, or shares a tool name with another.
     """
-    # The SDK logs lines it cannot parse word by word, and those may hold memory text.
-    logging.getLogger("mcp.client").setLevel(logging.CRITICAL)
-    toolbox = Toolbox(timeout_s)
     async with AsyncExitStack() as stack:
-        for name, server in config.servers.items():
-            log = stack.enter_context(_open_log(name, log_dir))
-            client = Client(
-                _transport(server, log),
-                timeout=timeout_s,
-                init_timeout=timeout_s,
-                log_handler=_drop_log_message,
-            )
-            try:
-                with anyio.fail_after(timeout_s):
-                    session = AsyncExitStack()
-                    await session.enter_async_context(client)
-                    stack.push_async_callback(_close, session)
-                    tools = await client.list_tools()
-            except TimeoutError:
-                raise slow_start(name, timeout_s) from None
-            except ValidationError as error:
-                problem = error.errors(include_url=False, include_input=False)[0]
-                where = ".".join(str(part) for part in problem["loc"])
-                raise broken_schema(
-                    name, f"its tools with a broken schema: {where}: {problem['msg']}"
-                ) from None
-            except (MCPError, *_SERVER_FAILURES) as error:
-                raise unreachable(name, server, error, log_dir) from None
-            toolbox.add(name, client, tools)
-        toolbox.tools.sort(key=lambda tool: tool.name)
-        yield toolbox
+        servers = [
+            await connect(stack, name, server, timeout_s=timeout_s, log_dir=log_dir)
+            for name, server in config.servers.items()
+        ]
+        listed = catalog((tool for server in servers for tool in server.listed), choice)
+        for server in servers:
+            own = [tool for tool in listed if tool.server == server.name]
+            if own and not any(tool.usable for tool in own):
+                raise nothing_left(
+                    server.name, {tool.name: tool.reason for tool in own if tool.reason}
+                )
+        clash = used_twice(listed)
+        if clash is not None:
+            first, second = clash
+            raise name_clash(second.name, first.server, second.server)
+        yield Toolbox(servers, listed, timeout_s)
 
 
 async def _contents(
@@ -250,39 +201,15 @@ async def _contents(
         return []
 
 
-async def _close(session: AsyncExitStack) -> None:
-    """End the session. A server that died cannot say goodbye: that must not replace the error of
-    its last call.
-    """
-    with suppress(MCPError, *_SERVER_FAILURES):
-        await session.aclose()
-
-
-def _transport(server: ServerConfig, log: TextIO) -> ClientTransport:
-    if server.command is not None:
-        command, arguments = RUN_PRIORITY.child_command(server.command, server.args)
-        return StdioTransport(
-            command,
-            arguments,
-            env=server.env,
-            cwd=server.cwd,
-            keep_alive=False,
-            log_file=log,
-        )
-    assert server.url is not None  # the config has one of the two
-    connect = SSETransport if server.way == "sse" else StreamableHttpTransport
-    return connect(server.url, headers=server.headers)
-
-
-def _open_log(name: str, log_dir: Path | None) -> TextIO:
-    if log_dir is None:
-        return Path(os.devnull).open("a", encoding="utf-8")
-    log_dir.mkdir(parents=True, exist_ok=True)
-    return log_path(name, log_dir).open("a", encoding="utf-8")
-
-
-async def _drop_log_message(message: LoggingMessageNotificationParams) -> None:
-    """What servers log may hold memory text: it never reaches our log."""
+def _annotations(tool: ListedTool) -> dict[str, bool]:
+    annotations = tool.annotations
+    read_only = annotations is not None and annotations.read_only_hint is True
+    writes = (
+        annotations is not None
+        and not read_only
+        and (annotations.read_only_hint is False or annotations.destructive_hint is True)
+    )
+    return {"read_only": read_only, "writes": writes}
 
 
 def _read_result(result: CallToolResult) -> ToolResult:

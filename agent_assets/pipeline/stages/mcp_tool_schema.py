@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from agent_assets.errors import ToolServerError
 from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,
@@ -23,39 +24,58 @@ SCHEMA_FILE = "tool_schema.json"
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the snapshot depends on besides the servers themselves."""
-    return {"mcp_config": pipeline.tool_servers.version}
+    tools = pipeline.config.tools
+    chosen = {"only": tools.only, "without": tools.without or None}
+    return {"mcp_config": pipeline.tool_servers.version} | {
+        key: names for key, names in chosen.items() if names is not None
+    }
 
 
 def read_source(run: SourceContext) -> Source:
-    """Ask every server for its tools."""
+    """Ask every server for its tools.
+
+    Raises:
+        ToolServerError: a server cannot be used, or there is not one tool.
+    """
     from agent_assets.conversations.tools import schema_snapshot
 
-    async def snapshot() -> str:
+    async def ask() -> tuple[str, dict[str, str]]:
         async with run.pipeline.tool_servers.open(memories=None, log_dir=run.logs) as toolbox:
-            return schema_snapshot(toolbox.tools)
+            if not toolbox.tools:
+                raise ToolServerError(
+                    f"The tool servers of {run.config.name} list no tools.",
+                    next_step="enable a server with tools in mcp_config.json.",
+                )
+            return schema_snapshot(toolbox.tools), toolbox.unusable
 
-    text = asyncio.run(snapshot())
-    return Source(versions={"servers": sha256(text.encode()).hexdigest()[:32]}, data=text)
+    text, unusable = asyncio.run(ask())
+    versions = {"servers": _digest(text)}
+    if unusable:
+        versions["unusable"] = _digest(json.dumps(unusable, sort_keys=True))
+    return Source(versions=versions, data=text, set_aside=unusable)
 
 
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write the snapshot."""
-    from agent_assets.conversations.tools import check_schema
-
     (folder / SCHEMA_FILE).write_text(source.data, encoding="utf-8")
     tools = read_artifact_tools(folder)
-    problems = {tool.name: check_schema(tool) for tool in tools}
-    broken = {name: tool_problems for name, tool_problems in problems.items() if tool_problems}
+    left_out = [f"{name}: {reason}" for name, reason in sorted(source.set_aside.items())]
     return StageResult(
         summary={"tools": [tool.name for tool in tools], "tool_count": len(tools)},
         checks=[
             CheckEntry(
                 name="schema_valid",
-                passed=bool(tools) and not broken,
-                description=json.dumps(broken) if broken else f"{len(tools)} tools",
+                passed=not left_out,
+                blocking=False,
+                description=f"{len(tools)} tools"
+                + (f"; {len(left_out)} left out: {'; '.join(left_out)}" if left_out else ""),
             )
         ],
     )
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:32]
 
 
 STAGE = Stage(
@@ -70,7 +90,11 @@ STAGE = Stage(
     read_source=read_source,
     build=build,
     checks=(
-        Check("schema_valid", "Every tool has a valid JSON Schema, and there is at least one."),
+        Check(
+            "schema_valid",
+            "Every tool of the servers can be used; those that cannot are named, and left out.",
+            blocking=False,
+        ),
     ),
     partitioned=False,
 )

@@ -18,6 +18,24 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "missing_ref": {"type": "object", "properties": {"day": {"$ref": "#/$defs/Day"}}},
     "not_a_schema": {"type": "object", "properties": {"n": {"type": "nummer"}}},
 }
+# One tool that is well, beside tools that are not.
+MIXED: list[Any] = [
+    {"name": "odd_tool", "description": " Odd. ", "inputSchema": OBJECT},
+    {"name": "admin.tools.list", "inputSchema": {"type": "object"}},
+    {"name": "not_a_schema", "inputSchema": SCHEMAS["not_a_schema"]},
+    {"name": "no_schema", "inputSchema": None},
+    # Its title, its results and its other annotations are nothing that a call needs.
+    {
+        "name": "untidy",
+        "title": 7,
+        "inputSchema": {"properties": {"n": {"type": "integer"}}},
+        "outputSchema": {"type": "array"},
+        "annotations": {"readOnlyHint": True, "audience": 7},
+    },
+    {"inputSchema": {"type": "object"}},
+    {"name": "odd_tool", "description": " Odd. ", "inputSchema": OBJECT},
+    "surprise",
+]
 ANSWERS: dict[str, dict[str, Any]] = {
     "structured": {"content": [], "structuredContent": {"b": 1, "a": "中"}},
     "huge": {"content": [{"type": "text", "text": "x" * 1_000_001}]},
@@ -57,7 +75,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
                 "description": " Odd. ",
                 "inputSchema": SCHEMAS.get(MODE, OBJECT),
             }
-            return {"result": {"tools": [tool]}}
+            return {"result": {"tools": MIXED if MODE == "mixed" else [tool]}}
         case "tools/call":
             if MODE == "die_in_call":
                 print("told in confidence", file=sys.stderr)
@@ -66,6 +84,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
                 time.sleep(60)
             if MODE == "refuse":
                 return {"error": {"code": -32602, "message": "text is not allowed"}}
+            if MODE == "mixed":
+                name = request["params"]["name"]
+                return {"result": {"content": [{"type": "text", "text": name}]}}
             if MODE == "environment":
                 return {
                     "result": {"content": [{"type": "text", "text": ",".join(sorted(os.environ))}]}

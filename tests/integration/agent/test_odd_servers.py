@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from agent_assets.agent.mcp.choice import ToolChoice
 from agent_assets.agent.mcp.config import McpConfig, ServerConfig
+from agent_assets.agent.mcp.survey import survey
 from agent_assets.agent.mcp.toolbox import open_toolbox
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema
-from agent_assets.errors import ToolServerError
+from agent_assets.errors import ConfigError, ToolServerError
 
 SCRIPT = Path(__file__).with_name("odd_server.py")
 SECRET = "told in confidence"
@@ -119,9 +121,64 @@ def test_broken_schema(mode: str, says: str) -> None:
     assert says in message
 
 
-def test_two_servers_with_one_tool_name() -> None:
-    message = failure({"first": odd("ok"), "second": odd("ok")})
+def test_a_broken_tool_costs_itself_alone() -> None:
+    async def talk() -> tuple[list[str], dict[str, str], ToolResult]:
+        async with open_toolbox(McpConfig({"odd": odd("mixed")})) as toolbox:
+            return (
+                [tool.name for tool in toolbox.tools],
+                toolbox.unusable,
+                await toolbox.call(ToolCall("admin_tools_list", {}, "1")),
+            )
+
+    names, unusable, result = asyncio.run(talk())
+    assert names == ["admin_tools_list", "odd_tool", "untidy"]
+    # The model has an alias, and the server is called by its own name.
+    assert result == ToolResult("admin.tools.list")
+    assert set(unusable) == {"odd/not_a_schema", "odd/no_schema", "odd/tool 6", "odd/tool 8"}
+    assert "nummer" in unusable["odd/not_a_schema"]
+    assert unusable["odd/tool 8"] == "it is not a JSON object"
+
+
+def test_tools_are_chosen_by_hand() -> None:
+    def names(**choice: tuple[str, ...]) -> list[str]:
+        async def talk() -> list[str]:
+            config = McpConfig({"odd": odd("mixed")})
+            async with open_toolbox(config, choice=ToolChoice(**choice)) as toolbox:
+                return [tool.name for tool in toolbox.tools]
+
+        return asyncio.run(talk())
+
+    assert names(only=("admin.tools.list",)) == ["admin_tools_list"]
+    assert names(without=("odd/odd_tool", "admin_tools_list")) == ["untidy"]
+    with pytest.raises(ConfigError, match="names the tool 'odd_tol', which no server has"):
+        names(without=("odd_tol",))
+    with pytest.raises(ToolServerError, match="None of the tools that the server 'odd' lists"):
+        names(without=("odd_tool", "untidy", "admin.tools.list"))
+
+
+def test_one_of_two_servers_with_one_tool_name_has_to_go() -> None:
+    servers = {"first": odd("ok"), "second": odd("ok")}
+    message = failure(servers)
     assert "'first' and 'second' both have a tool 'odd_tool'" in message
+    surveyed = asyncio.run(survey(McpConfig(servers)))
+    assert [tool.usable for tool in surveyed.tools] == [True, False]
+    assert surveyed.servers[1].reason == "none of its tools can be used"
+
+
+def test_a_survey_names_what_cannot_be_used() -> None:
+    servers = {"odd": odd("mixed"), "gone": ServerConfig(command="/no/such/server")}
+    surveyed = asyncio.run(survey(McpConfig(servers)))
+    assert {server.name: server.reason is None for server in surveyed.servers} == {
+        "odd": True,
+        "gone": False,
+    }
+    assert "No such file" in str(surveyed.servers[1].reason)
+    aliases = {tool.name: tool.alias for tool in surveyed.tools if tool.usable}
+    assert aliases == {
+        "odd_tool": "odd_tool",
+        "admin.tools.list": "admin_tools_list",
+        "untidy": "untidy",
+    }
 
 
 def test_death_in_a_call(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,117 @@
+"""Starts or connects to one MCP server, and reads what it lists."""
+
+import logging
+import os
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import anyio
+import httpx2
+from fastmcp import Client
+from fastmcp.client.transports import ClientTransport
+from mcp import MCPError
+from mcp_types import LoggingMessageNotificationParams
+from pydantic import ValidationError
+
+from agent_assets.agent.mcp.catalog import ListedTool, listed_tools
+from agent_assets.agent.mcp.config import ServerConfig
+from agent_assets.agent.mcp.errors import broken_list, log_path, slow_start, unreachable
+from agent_assets.agent.mcp.session import HttpTools, SseTools, StdioTools, ToolSession
+from agent_assets.priority import RUN_PRIORITY
+
+# What fastmcp and the MCP SDK let out when a server cannot be reached, dies, or answers outside the
+# protocol.
+SERVER_FAILURES = (
+    RuntimeError,
+    OSError,
+    TimeoutError,
+    httpx2.HTTPError,
+    ValidationError,
+    ExceptionGroup,
+)
+
+
+@dataclass(frozen=True)
+class ConnectedServer:
+    """A server that is connected to, and what it lists."""
+
+    name: str
+    client: Client[ClientTransport]
+    listed: list[ListedTool]
+
+
+async def connect(
+    stack: AsyncExitStack,
+    name: str,
+    server: ServerConfig,
+    *,
+    timeout_s: float,
+    log_dir: Path | None,
+) -> ConnectedServer:
+    """Start or connect to a server, and close it with the stack.
+
+    Raises:
+        ToolServerError: it is missing, slow or crashing, or its list cannot be read.
+    """
+    # The SDK logs lines it cannot parse word by word, and those may hold memory text.
+    logging.getLogger("mcp.client").setLevel(logging.CRITICAL)
+    log = stack.enter_context(_open_log(name, log_dir))
+    client = Client(
+        _transport(server, log),
+        timeout=timeout_s,
+        init_timeout=timeout_s,
+        log_handler=_drop_log_message,
+    )
+    try:
+        with anyio.fail_after(timeout_s):
+            session = AsyncExitStack()
+            await session.enter_async_context(client)
+            stack.push_async_callback(_close, session)
+            tools = await client.list_tools()
+    except TimeoutError:
+        raise slow_start(name, timeout_s) from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise broken_list(name, f"{where}: {problem['msg']}") from None
+    except (MCPError, *SERVER_FAILURES) as error:
+        raise unreachable(name, server, error, log_dir) from None
+    unreadable = client.session.unreadable if isinstance(client.session, ToolSession) else []
+    return ConnectedServer(name, client, listed_tools(name, tools, unreadable))
+
+
+async def _close(session: AsyncExitStack) -> None:
+    """End the session. A server that died cannot say goodbye: that must not replace the error of
+    its last call.
+    """
+    with suppress(MCPError, *SERVER_FAILURES):
+        await session.aclose()
+
+
+def _transport(server: ServerConfig, log: TextIO) -> ClientTransport:
+    if server.command is not None:
+        command, arguments = RUN_PRIORITY.child_command(server.command, server.args)
+        return StdioTools(
+            command,
+            arguments,
+            env=server.env,
+            cwd=server.cwd,
+            keep_alive=False,
+            log_file=log,
+        )
+    assert server.url is not None  # the config has one of the two
+    over = SseTools if server.way == "sse" else HttpTools
+    return over(server.url, headers=server.headers)
+
+
+def _open_log(name: str, log_dir: Path | None) -> TextIO:
+    if log_dir is None:
+        return Path(os.devnull).open("a", encoding="utf-8")
+    log_dir.mkdir(parents=True, exist_ok=True)
+    return log_path(name, log_dir).open("a", encoding="utf-8")
+
+
+async def _drop_log_message(message: LoggingMessageNotificationParams) -> None:
+    """What servers log may hold memory text: it never reaches our log."""

@@ -1,0 +1,80 @@
+"""What every server of a configuration offers, also where one of them cannot be used: for people
+who connect one.
+"""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent_assets.agent.mcp.catalog import ListedTool, catalog
+from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
+from agent_assets.agent.mcp.config import McpConfig
+from agent_assets.agent.mcp.connect import connect
+from agent_assets.errors import ToolServerError
+
+
+@dataclass(frozen=True)
+class SurveyedServer:
+    """One server; `reason` says why none of its tools can be used, and is None where some can."""
+
+    name: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All tools of all servers, those that cannot be used with their reason; and the servers."""
+
+    tools: list[ListedTool]
+    servers: list[SurveyedServer]
+
+
+async def survey(
+    config: McpConfig,
+    *,
+    timeout_s: float = 30,
+    log_dir: Path | None = None,
+    choice: ToolChoice = EVERY_TOOL,
+) -> Survey:
+    """Ask every server for its tools, one after the other. One that fails costs itself.
+
+    Raises:
+        ConfigError: the choice names a tool that no server has.
+    """
+    listed: list[ListedTool] = []
+    failures: dict[str, str] = {}
+    for name, server in config.servers.items():
+        try:
+            async with AsyncExitStack() as stack:
+                listed += (
+                    await connect(stack, name, server, timeout_s=timeout_s, log_dir=log_dir)
+                ).listed
+        except ToolServerError as error:
+            failures[name] = error.message
+    tools = _without_clashes(catalog(listed, choice))
+    return Survey(
+        tools,
+        [
+            SurveyedServer(name, failures.get(name) or _reason(name, tools))
+            for name in config.servers
+        ],
+    )
+
+
+def _without_clashes(tools: Sequence[ListedTool]) -> list[ListedTool]:
+    """The tools, of those with one name all but the first left out."""
+    first: dict[str, ListedTool] = {}
+    return [
+        replace(tool, problem=f"the server '{first[tool.alias].server}' has a tool of that name")
+        if tool.usable and first.setdefault(tool.alias, tool) is not tool
+        else tool
+        for tool in tools
+    ]
+
+
+def _reason(server: str, tools: Sequence[ListedTool]) -> str | None:
+    own = [tool for tool in tools if tool.server == server]
+    if any(tool.usable for tool in own):
+        return None
+    return "none of its tools can be used" if own else "it lists no tools"
