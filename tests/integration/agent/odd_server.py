@@ -84,13 +84,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
                 time.sleep(60)
             if MODE == "refuse":
                 return {"error": {"code": -32602, "message": "text is not allowed"}}
-            if MODE == "mixed":
-                name = request["params"]["name"]
-                return {"result": {"content": [{"type": "text", "text": name}]}}
-            if MODE == "environment":
-                return {
-                    "result": {"content": [{"type": "text", "text": ",".join(sorted(os.environ))}]}
-                }
+            if MODE in {"environment", "mixed"}:
+                names = sorted(os.environ) if MODE == "environment" else [request["params"]["name"]]
+                return {"result": {"content": [{"type": "text", "text": ",".join(names)}]}}
             if MODE == "chatter":
                 print("told in confidence", flush=True)
             return {"result": ANSWERS.get(MODE, {"content": [{"type": "text", "text": "fine"}]})}
