@@ -142,9 +142,7 @@ class _WithToolSession(ClientTransport):
         **session_kwargs: Unpack[SessionKwargs],
     ) -> AsyncIterator[ClientSession]:
         options = replace(transport_options or TransportOptions(), session_class=ToolSession)
-        async with super().connect_session(  # type: ignore[safe-super]
-            transport_options=options, **session_kwargs
-        ) as session:
+        async with super().connect_session(transport_options=options, **session_kwargs) as session:
             yield session
 
 
