@@ -42,7 +42,7 @@ class ConnectedServer:
     listed: list[ListedTool]
 
 
-async def connect(
+async def connect_server(
     stack: AsyncExitStack,
     name: str,
     server: ServerConfig,

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent_assets.agent.mcp.catalog import ListedTool, catalog
 from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
 from agent_assets.agent.mcp.config import McpConfig
-from agent_assets.agent.mcp.connect import connect
+from agent_assets.agent.mcp.connect import connect_server
 from agent_assets.errors import ToolServerError
 
 
@@ -48,7 +48,7 @@ async def survey(
         try:
             async with AsyncExitStack() as stack:
                 listed += (
-                    await connect(stack, name, server, timeout_s=timeout_s, log_dir=log_dir)
+                    await connect_server(stack, name, server, timeout_s=timeout_s, log_dir=log_dir)
                 ).listed
         except ToolServerError as error:
             failures[name] = error.message

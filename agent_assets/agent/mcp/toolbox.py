@@ -28,7 +28,7 @@ from mcp_types import (
 from agent_assets.agent.mcp.catalog import ListedTool, catalog, used_twice
 from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
 from agent_assets.agent.mcp.config import McpConfig, parse_mcp_config
-from agent_assets.agent.mcp.connect import SERVER_FAILURES, ConnectedServer, connect
+from agent_assets.agent.mcp.connect import SERVER_FAILURES, ConnectedServer, connect_server
 from agent_assets.agent.mcp.errors import late, name_clash, nothing_left, stopped
 from agent_assets.conversations.messages import ToolCall, ToolResult, canonical_json
 from agent_assets.errors import ConfigError
@@ -170,7 +170,7 @@ async def open_toolbox(
     """
     async with AsyncExitStack() as stack:
         servers = [
-            await connect(stack, name, server, timeout_s=timeout_s, log_dir=log_dir)
+            await connect_server(stack, name, server, timeout_s=timeout_s, log_dir=log_dir)
             for name, server in config.servers.items()
         ]
         listed = catalog((tool for server in servers for tool in server.listed), choice)
