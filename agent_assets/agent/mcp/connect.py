@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from agent_assets.agent.mcp.catalog import ListedTool, listed_tools
 from agent_assets.agent.mcp.config import ServerConfig
 from agent_assets.agent.mcp.errors import broken_list, log_path, slow_start, unreachable
-from agent_assets.agent.mcp.session import HttpTools, SseTools, StdioTools, ToolSession
-from agent_assets.priority import RUN_PRIORITY
+from agent_assets.agent.mcp.pages import list_pages
+from agent_assets.agent.mcp.session import ToolSession
+from agent_assets.agent.mcp.transports import transport_to
 
 # What fastmcp and the MCP SDK let out when a server cannot be reached, dies, or answers outside the
 # protocol.
@@ -59,7 +60,7 @@ async def connect_server(
     logging.getLogger("mcp.client").setLevel(logging.CRITICAL)
     log = stack.enter_context(_open_log(name, log_dir))
     client = Client(
-        _transport(server, log),
+        transport_to(server, log),
         timeout=timeout_s,
         init_timeout=timeout_s,
         log_handler=_drop_log_message,
@@ -69,7 +70,7 @@ async def connect_server(
             session = AsyncExitStack()
             await session.enter_async_context(client)
             stack.push_async_callback(_close, session)
-            tools = await client.list_tools()
+            tools = await list_pages(name, client)
     except TimeoutError:
         raise slow_start(name, timeout_s) from None
     except ValidationError as error:
@@ -79,7 +80,8 @@ async def connect_server(
     except (MCPError, *SERVER_FAILURES) as error:
         raise unreachable(name, server, error, log_dir) from None
     unreadable = client.session.unreadable if isinstance(client.session, ToolSession) else []
-    return ConnectedServer(name, client, listed_tools(name, tools, unreadable))
+    once = dict.fromkeys(unreadable)  # a page may come twice
+    return ConnectedServer(name, client, listed_tools(name, tools, once))
 
 
 async def _close(session: AsyncExitStack) -> None:
@@ -88,22 +90,6 @@ async def _close(session: AsyncExitStack) -> None:
     """
     with suppress(MCPError, *SERVER_FAILURES):
         await session.aclose()
-
-
-def _transport(server: ServerConfig, log: TextIO) -> ClientTransport:
-    if server.command is not None:
-        command, arguments = RUN_PRIORITY.child_command(server.command, server.args)
-        return StdioTools(
-            command,
-            arguments,
-            env=server.env,
-            cwd=server.cwd,
-            keep_alive=False,
-            log_file=log,
-        )
-    assert server.url is not None  # the config has one of the two
-    over = SseTools if server.way == "sse" else HttpTools
-    return over(server.url, headers=server.headers)
 
 
 def _open_log(name: str, log_dir: Path | None) -> TextIO:

@@ -86,9 +86,9 @@ def unreachable(
 
 
 def stopped(server: str, tool: str) -> ToolServerError:
-    """A server that died, or answered something that is not a result, during a call."""
+    """A server that died during a call."""
     return ToolServerError(
-        f"The tool server '{server}' stopped or broke the protocol during a call of {tool!r}.",
+        f"The tool server '{server}' stopped during a call of {tool!r}.",
         next_step="see its log, then run this step again.",
     )
 

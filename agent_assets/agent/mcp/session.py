@@ -1,28 +1,24 @@
-"""A session with an MCP server in which one tool that breaks the protocol costs that tool alone.
+"""A session with an MCP server in which one tool that breaks the protocol costs that tool alone,
+and one answer that breaks it costs its call.
 
 The SDK validates a list of tools as a whole: one title that is a number, and none of the tools can
 be read. Here each entry is tried by itself, and one that cannot be read is set aside with its
 reason.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from fastmcp.client.transports import (
-    SSETransport,
-    StdioTransport,
-    StreamableHttpTransport,
-)
-from fastmcp.client.transports.base import ClientTransport, SessionKwargs, TransportOptions
 from mcp import ClientSession
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
-from mcp_types import Tool
+from mcp_types import CallToolResult, Tool
 from mcp_types.methods import validate_server_result
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from pydantic import ValidationError
+
+from agent_assets.agent.mcp.answers import Answers, ReceivedMessages, SentMessages
 
 _LIST = "tools/list"
 _HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
@@ -41,17 +37,48 @@ class UnreadableTool:
     reason: str
 
 
+class OddResult(Exception):
+    """A result that its tool does not promise; the reason. Always handled by the toolbox."""
+
+
 class ToolSession(ClientSession):
     """A session that reads each tool by itself; `unreadable` are those it could not read."""
 
     def __init__(self, read_stream: Any, write_stream: Any, **options: Any) -> None:
-        self._tool_lists = _ToolLists(read_stream, write_stream, lambda: self.protocol_version)
+        answers = Answers()
+        self._tool_lists = _ToolLists(
+            ReceivedMessages(read_stream, answers),
+            SentMessages(write_stream, answers),
+            lambda: self.protocol_version,
+        )
         super().__init__(dispatcher=self._tool_lists, **options)
 
     @property
     def unreadable(self) -> list[UnreadableTool]:
         """Tools of all lists so far that could not be read."""
         return self._tool_lists.unreadable
+
+    async def validate_tool_result(self, name: str, result: CallToolResult) -> None:
+        """Hold a result to the tool's output schema.
+
+        Raises:
+            OddResult: it does not fit, is missing, or the schema cannot be used.
+        """
+        try:
+            await super().validate_tool_result(name, result)
+        except RuntimeError as error:
+            raise OddResult(_why(error, result)) from None
+
+
+def _why(error: RuntimeError, result: CallToolResult) -> str:
+    from jsonschema import exceptions
+
+    if isinstance(error.__cause__, exceptions.ValidationError):
+        place, message = error.__cause__.json_path, error.__cause__.message
+        return f"the result does not fit the tool's outputSchema: {place}: {message}"
+    if result.structured_content is None:
+        return "the result has no structuredContent, which the tool's outputSchema promises"
+    return "the tool's outputSchema is not a usable JSON Schema, so its results cannot be checked"
 
 
 class _ToolLists(JSONRPCDispatcher[Any]):
@@ -129,30 +156,3 @@ def _problem(entry: dict[str, Any], version: str) -> str | None:
         where = ".".join(str(part) for part in first["loc"] if part not in {"tools", 0})
         return f"{where}: {first['msg']}"
     return None
-
-
-class _WithToolSession(ClientTransport):
-    """A transport whose sessions are `ToolSession`s."""
-
-    @asynccontextmanager
-    async def connect_session(
-        self,
-        *,
-        transport_options: TransportOptions | None = None,
-        **session_kwargs: Unpack[SessionKwargs],
-    ) -> AsyncIterator[ClientSession]:
-        options = replace(transport_options or TransportOptions(), session_class=ToolSession)
-        async with super().connect_session(transport_options=options, **session_kwargs) as session:
-            yield session
-
-
-class StdioTools(_WithToolSession, StdioTransport):
-    """A server that is started here."""
-
-
-class SseTools(_WithToolSession, SSETransport):
-    """A server that is asked over SSE."""
-
-
-class HttpTools(_WithToolSession, StreamableHttpTransport):
-    """A server that is asked over streamable HTTP."""

@@ -17,23 +17,25 @@ from mcp_types import (
     CONNECTION_CLOSED,
     REQUEST_TIMEOUT,
     BlobResourceContents,
-    CallToolResult,
-    ContentBlock,
-    EmbeddedResource,
-    ResourceLink,
-    TextContent,
     TextResourceContents,
 )
+from pydantic import ValidationError
 
 from agent_assets.agent.mcp.catalog import ListedTool, catalog, used_twice
 from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
 from agent_assets.agent.mcp.config import McpConfig, parse_mcp_config
 from agent_assets.agent.mcp.connect import SERVER_FAILURES, ConnectedServer, connect_server
 from agent_assets.agent.mcp.errors import late, name_clash, nothing_left, stopped
-from agent_assets.conversations.messages import ToolCall, ToolResult, canonical_json
+from agent_assets.agent.mcp.results import (
+    ToolAnswer,
+    failed,
+    not_as_mcp_says,
+    not_json,
+    read_answer,
+)
+from agent_assets.agent.mcp.session import OddResult
+from agent_assets.conversations.messages import ToolCall, ToolResult
 from agent_assets.errors import ConfigError
-
-MAX_RESULT_BYTES = 1_000_000
 
 # beyond the request's own timeout, for a connection that hangs instead of timing out
 _CALL_GRACE_S = 5.0
@@ -98,21 +100,28 @@ class Toolbox:
 
     async def call(self, call: ToolCall) -> ToolResult:
         """Run one call. What the caller got wrong comes back as an error result, which a model can
-        read.
+        read, and so does an answer that cannot be read or is not what the tool promises.
 
         Raises:
-            ToolServerError: the server died, did not answer in time, or answered outside the
-                protocol.
+            ToolServerError: the server died, or did not answer in time.
+        """
+        return (await self.answer(call)).result
+
+    async def answer(self, call: ToolCall) -> ToolAnswer:
+        """As `call`, with the structured content of the result.
+
+        Raises:
+            ToolServerError: as `call`.
         """
         tool = self._tools.get(call.name)
         if tool is None:
-            return ToolResult(
-                f"unknown tool; there are: {', '.join(sorted(self._tools))}", is_error=True
-            )
+            return failed(f"unknown tool; there are: {', '.join(sorted(self._tools))}")
+        if (odd := not_json(call.arguments)) is not None:
+            return failed(f"the arguments hold {odd}")
         server = tool.server
+        client = self._clients[server]
         try:
             with anyio.fail_after(self._timeout_s + _CALL_GRACE_S):
-                client = self._clients[server]
                 result = await client.call_tool_mcp(
                     tool.name, call.arguments, timeout=self._timeout_s
                 )
@@ -121,13 +130,18 @@ class Toolbox:
                 raise stopped(server, call.name) from None
             if error.code == REQUEST_TIMEOUT:
                 raise late(server, call.name, self._timeout_s) from None
-            # The server is well and refuses the call: older servers report bad arguments this way.
-            return ToolResult(error.message, is_error=True)
+            # The server is well and refuses the call (older servers report bad arguments this
+            # way), or its answer cannot be read.
+            return failed(error.message)
+        except OddResult as error:
+            return failed(str(error))
+        except ValidationError as error:
+            return not_as_mcp_says(error)
         except TimeoutError:
             raise late(server, call.name, self._timeout_s) from None
         except SERVER_FAILURES:
             raise stopped(server, call.name) from None
-        return _read_result(result)
+        return read_answer(result)
 
 
 def load_mcp_config(path: Path, variables: Mapping[str, str]) -> McpConfig:
@@ -210,36 +224,3 @@ def _annotations(tool: ListedTool) -> dict[str, bool]:
         and (annotations.read_only_hint is False or annotations.destructive_hint is True)
     )
     return {"read_only": read_only, "writes": writes}
-
-
-def _read_result(result: CallToolResult) -> ToolResult:
-    """Text of a result; its structured content where it has no text; the kind of what cannot be
-    shown as text.
-    """
-    texts = [_text_of(block) for block in result.content]
-    if not texts and result.structured_content is not None:
-        texts = [canonical_json(result.structured_content)]
-    text = "\n".join(texts)
-    size = len(text.encode())
-    if size > MAX_RESULT_BYTES:
-        return ToolResult(
-            f"the result has {size} bytes; at most {MAX_RESULT_BYTES} are allowed", is_error=True
-        )
-    return ToolResult(text, is_error=bool(result.is_error))
-
-
-def _text_of(block: ContentBlock) -> str:
-    """A block's text, also that of a resource sent along; for the others what they are, never their
-    bytes.
-    """
-    match block:
-        case TextContent():
-            return block.text
-        case EmbeddedResource(resource=TextResourceContents(text=text)):
-            return text
-        case EmbeddedResource(resource=resource):
-            return f"[{block.type} {resource.uri}]"
-        case ResourceLink():
-            return f"[{block.type} {block.uri}]"
-        case _:
-            return f"[{block.type}]"

@@ -183,7 +183,7 @@ def test_a_survey_names_what_cannot_be_used() -> None:
 
 def test_death_in_a_call(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = children()
-    assert "'odd' stopped or broke the protocol during a call of 'odd_tool'" in failure(
+    assert "'odd' stopped during a call of 'odd_tool'" in failure(
         {"odd": odd("die_in_call")}, log_dir=tmp_path
     )
     assert SECRET in (tmp_path / "mcp-odd.log").read_text()
@@ -196,10 +196,6 @@ def test_slow_call() -> None:
     assert "'odd' did not answer a call of 'odd_tool' within 1 s" in failure(
         {"odd": odd("slow_call")}, timeout_s=1
     )
-
-
-def test_an_answer_outside_the_protocol() -> None:
-    assert "'odd' stopped or broke the protocol" in failure({"odd": odd("no_result")})
 
 
 def test_lines_that_are_no_messages_are_skipped_and_not_logged(
@@ -239,6 +235,12 @@ def test_tools_are_normalised() -> None:
         (
             "huge",
             ToolResult("the result has 1000001 bytes; at most 1000000 are allowed", is_error=True),
+        ),
+        (
+            "no_result",
+            ToolResult(
+                "the result is not as MCP defines it: content: Field required", is_error=True
+            ),
         ),
         ("refuse", ToolResult("text is not allowed", is_error=True)),
     ],
