@@ -11,7 +11,7 @@ without `closed_book`, replayed `general`.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from agent_assets.synthesis.counts import count
 from agent_assets.synthesis.questions.question import read_questions, read_uncovered
 from agent_assets.synthesis.rows.coverage import coverage
 from agent_assets.synthesis.rows.example import Example
+from agent_assets.synthesis.rows.failing_tools import NeedsValues, tools_in_need
 from agent_assets.synthesis.rows.mixture import Mixed, general_rows, mix_rows
 from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Tools
@@ -121,17 +122,17 @@ async def make_rows(
     uncovered |= dict.fromkeys(
         sorted(forbidden_tools(toolbox, config)), "its server says that it changes things"
     )
-    report = coverage(train, heldout, rejected, tools, uncovered=uncovered)
+    needs = tools_in_need(examples, tools)
+    report = coverage(train, heldout, rejected, tools, uncovered=uncovered, needs=needs)
     coverable = {
         name: calls for name, calls in report["calls_by_tool"].items() if name not in uncovered
     }
     if len(rows) < config.min_rows:
         raise TrainingDataError(
             f"{len(tasks)} questions left {len(rows)} rows, {config.min_rows} are needed; "
-            f"rejected: {canonical_json(report['rejected_by_reason'])}.",
-            next_step="ask more questions per tool, or see why rows are rejected: the reason "
-            "codes are explained in "
-            "docs/training-data.md.",
+            f"rejected: {canonical_json(report['rejected_by_reason'])}.{_told_needs(needs)}",
+            next_step="give real values (docs/training-data.md, Real values), ask more questions "
+            "per tool, or see why rows are rejected: the reason codes are explained there, too.",
         )
     (folder / TRAIN_FILE).write_bytes(b"".join(canonical_text_json(row) + b"\n" for row in rows))
     write_items(folder / HELDOUT_FILE, map(heldout_item, heldout))
@@ -155,8 +156,13 @@ async def make_rows(
         "below_floor": {
             name: calls for name, calls in coverable.items() if calls < config.min_calls_per_tool
         },
+        "needs_values": report.get("needs_values", {}),
         **mix,
     }
+
+
+def _told_needs(needs: Mapping[str, NeedsValues]) -> str:
+    return "".join(f" {name} {need.reason()}." for name, need in sorted(needs.items()))
 
 
 _SUMMARY = (

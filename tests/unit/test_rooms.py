@@ -60,7 +60,8 @@ MAY_IMPORT = {
     "synthesis.arguments": "conversations text text.languages",
     "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments "
     "synthesis.templates text text.languages",
-    "synthesis.rows": "agent conversations errors synthesis synthesis.tasks text",
+    "synthesis.rows": "agent conversations errors synthesis synthesis.arguments "
+    "synthesis.tasks text",
     "synthesis.tasks": "agent conversations errors synthesis synthesis.arguments "
     "synthesis.questions synthesis.templates text text.languages",
     "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows "

@@ -69,10 +69,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             CheckEntry(
                 name="coverage",
                 passed=not summary["below_floor"],
-                description="calls below the floor: " + json.dumps(summary["below_floor"])
-                if summary["below_floor"]
-                else "every tool that can be asked about has "
-                f"{run.config.train_jsonl.min_calls_per_tool} calls",
+                description=_coverage(summary, run.config.train_jsonl.min_calls_per_tool),
             ),
             _mix_check(run, summary),
         ],
@@ -135,6 +132,18 @@ async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> 
         )
 
 
+def _coverage(summary: JsonObject, floor: int) -> str:
+    """What the check `coverage` says."""
+    needs = "".join(
+        f"; {name}: give values for {', '.join(need['parameters'])}"
+        for name, need in summary["needs_values"].items()
+        if need["parameters"]
+    )
+    if summary["below_floor"]:
+        return "calls below the floor: " + json.dumps(summary["below_floor"]) + needs
+    return f"every tool that can be asked about has {floor} calls{needs}"
+
+
 def _mix_check(run: StageRun, summary: JsonObject) -> CheckEntry:
     config = run.config.train_jsonl.mix
     if config is None:
@@ -185,7 +194,7 @@ STAGE = Stage(
     "(rejects.jsonl), with a report. Every tool call was executed on the real server.",
     deps=("mcp_tool_schema", "questions", "elder_memories"),
     kinds=frozenset({"python", "mcp"}),
-    code_version="8",
+    code_version="9",
     config=config,
     build=build,
     checks=(

@@ -17,6 +17,7 @@ from agent_assets.conversations.messages import (
 )
 from agent_assets.conversations.reasoning import spoken
 from agent_assets.conversations.validation import Rejection, RejectReason, validate_conversation
+from agent_assets.synthesis.rows.failures import CalledTool, says_failure
 from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.text.answers import cited_ids, offered_ids, recall_share, says_never_told
 from agent_assets.text.grounding import Evidence, contradictions, not_grounded
@@ -24,7 +25,6 @@ from agent_assets.text.language_rules import LanguageCode
 from agent_assets.text.numbers import written_numbers
 from agent_assets.text.own_words import memories_in, read_result
 
-_ERROR_TEXT = re.compile(r"\W*(?:\w+ ){0,2}error *[:：]", re.IGNORECASE)
 _DIGITS = digits.encode()
 _NO_SIGNS = (ascii_letters + digits + whitespace).encode()
 
@@ -57,10 +57,10 @@ def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
         ]
     messages = tuple(map(spoken, rollout.messages))
     results = [message.content for message in messages if message.role == "tool"]
-    errors = max(rollout.tool_errors, sum(map(_reads_as_error, results)))
+    calls = [call for message in messages for call in message.tool_calls]
+    errors = max(rollout.tool_errors, _failures(calls, messages))
     if errors:
         return [Rejection(RejectReason.OBSERVATION_IS_ERROR, f"{errors} of {len(results)} results")]
-    calls = [call for message in messages for call in message.tool_calls]
     reasons = _wrong_calls(task, calls, rules) + _wrong_results(task, messages, results)
     reasons += validate_conversation(
         Conversation(messages, task.tools), max_chars=8 * rules.max_tokens
@@ -117,11 +117,16 @@ def approximate_tokens(messages: Sequence[Message]) -> int:
     )
 
 
-def _reads_as_error(result: str) -> bool:
-    """Whether a result is an error that its server sent as an answer, as many do: `Database error:
+def _failures(calls: Sequence[ToolCall], messages: Sequence[Message]) -> int:
+    """How many results are errors that their server sent as answers, as many do: `Database error:
     ...`.
     """
-    return _ERROR_TEXT.match(result) is not None
+    results = {message.tool_call_id: message.content for message in messages}
+    return sum(
+        says_failure(results[call.id], CalledTool(call.name, call.arguments))
+        for call in calls
+        if call.id in results
+    )
 
 
 def _wrong_calls(task: Task, calls: Sequence[ToolCall], rules: Rules) -> list[Rejection]:

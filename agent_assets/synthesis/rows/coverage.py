@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from agent_assets.conversations.messages import JsonObject, ToolCall, ToolSchema, canonical_json
 from agent_assets.synthesis.counts import count
 from agent_assets.synthesis.rows.example import Example
+from agent_assets.synthesis.rows.failing_tools import NeedsValues
 
 
 def coverage(
@@ -16,8 +17,14 @@ def coverage(
     tools: Sequence[ToolSchema],
     *,
     uncovered: Mapping[str, str],
+    needs: Mapping[str, NeedsValues],
 ) -> JsonObject:
-    """Counts over the examples; free-text arguments are counted, never quoted."""
+    """Counts over the examples; free-text arguments are counted, never quoted.
+
+    Args:
+        uncovered: why tools are in no row, where that is known.
+        needs: tools of which most calls failed.
+    """
     calls = [call for example in accepted for call in example.calls]
     return {
         "exchanges": len(accepted),
@@ -43,12 +50,23 @@ def coverage(
         "heldout_by_wording": count(
             "seen" if example.task.question.wording_seen else "unseen" for example in heldout
         ),
-        "uncovered": dict(sorted({**_without_calls(tools, calls, rejected), **uncovered}.items())),
+        "uncovered": dict(
+            sorted({**_without_calls(tools, calls, rejected, needs), **uncovered}.items())
+        ),
+        # Where all is well there is no such key: the bytes, and what is trained on them, stay.
+        **(
+            {"needs_values": {name: need.as_json() for name, need in sorted(needs.items())}}
+            if needs
+            else {}
+        ),
     }
 
 
 def _without_calls(
-    tools: Sequence[ToolSchema], calls: Sequence[ToolCall], rejected: Sequence[Example]
+    tools: Sequence[ToolSchema],
+    calls: Sequence[ToolCall],
+    rejected: Sequence[Example],
+    needs: Mapping[str, NeedsValues],
 ) -> dict[str, str]:
     """Why tools are in no row."""
     reasons_by_tool = {}
@@ -61,9 +79,12 @@ def _without_calls(
                 for reason in example.rejections
             )
             counts = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
-            reasons_by_tool[tool.name] = (
-                f"every question was rejected: {counts}" if counts else "no question asks for it"
-            )
+            if tool.name in needs:
+                reasons_by_tool[tool.name] = needs[tool.name].reason()
+            elif counts:
+                reasons_by_tool[tool.name] = f"every question was rejected: {counts}"
+            else:
+                reasons_by_tool[tool.name] = "no question asks for it"
     return reasons_by_tool
 
 

@@ -13,6 +13,7 @@ from agent_assets.llm.client import LlmClient
 from agent_assets.synthesis.config import RowsConfig
 from agent_assets.synthesis.rows.checks import Rules
 from agent_assets.synthesis.rows.example import Example, replayed, run_task, told_example
+from agent_assets.synthesis.rows.failing_tools import reject_failures
 from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.synthesis.teachers.journal import MAX_DEATHS, Journal
 from agent_assets.synthesis.teachers.llm import LlmTeacher
@@ -130,7 +131,7 @@ async def teach(
     journal = None if llm is None else llm.journal
     again = [
         partial(_again, example, toolbox=safe, rules=rules, journal=journal)
-        for example in rolled_out
+        for example in reject_failures(rolled_out)
     ]
     checked = iter(await in_order(again, concurrency=config.concurrency))
     examples = [known[id(task)] if id(task) in known else next(checked) for task in first]

@@ -27,6 +27,9 @@ COVERAGE: dict[str, Any] = {
         "f": {"unit": {"given": 3, "left_out": 1, "different_values": 2, "values": {"kwh": 3}}}
     },
     "uncovered": {"memories": "2 left out"},
+    "needs_values": {
+        "f": {"failed": 9, "calls": 10, "parameters": ["unit"], "sources": {"unit": "list_units"}}
+    },
 }
 
 
@@ -88,6 +91,8 @@ def test_the_page_says_what_there_is_and_runs_nothing(tmp_path: Path) -> None:
         "get_time",
         "kwh 3",
         "memories</code> (2 left out)",
+        "9 of 10",
+        "unit: {from_tool: list_units}",
         "m-1",
         "base_model abc",
         "<mark>",

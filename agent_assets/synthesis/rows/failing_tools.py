@@ -1,0 +1,198 @@
+"""Failures that only show when the calls of a tool lie side by side, and tools that need real
+values.
+
+One result may be read as an answer that fifty are not: equal texts for all kinds of arguments, with
+words of failure in them, and odd complaints of a tool that fails at nearly everything.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from agent_assets.agent.loop import ERROR_PREFIX
+from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
+from agent_assets.conversations.tools import parameter_order
+from agent_assets.conversations.validation import Rejection, RejectReason
+from agent_assets.synthesis.arguments.json_schema import resolve
+from agent_assets.synthesis.rows.example import Example
+from agent_assets.synthesis.rows.failures import CalledTool, is_negative, says_failure
+
+MIN_CALLS = 5  # with different arguments: fewer show no pattern
+MOST = 0.8  # of them
+
+
+@dataclass(frozen=True)
+class NeedsValues:
+    """A tool of which most calls fail with the values it was given.
+
+    Args:
+        failed: calls that failed, of `calls` with different arguments.
+        parameters: those whose values are to be given, the ones that the complaints name if there
+            are any. Empty: the tool has none, and its server lacks something.
+        sources: tools that may list such values, by parameter.
+    """
+
+    failed: int
+    calls: int
+    parameters: tuple[str, ...]
+    sources: Mapping[str, str]
+
+    def as_json(self) -> JsonObject:
+        """The fields, for `coverage.json`."""
+        return asdict(self) | {"parameters": list(self.parameters)}
+
+    def reason(self) -> str:
+        """Why the tool is not covered, in words."""
+        share = f"{self.failed} of {self.calls} calls failed"
+        if not self.parameters:
+            return f"{share}, and it takes no values: its server lacks something"
+        return f"needs real values for {', '.join(self.parameters)}: {share}"
+
+
+@dataclass(frozen=True)
+class _Executed:
+    call: CalledTool
+    text: str
+    failed: bool
+
+    @property
+    def is_negative(self) -> bool:
+        return not self.failed and is_negative(self.text)
+
+
+def reject_failures(examples: Sequence[Example]) -> list[Example]:
+    """The examples, those rejected as well that hold a failure which only the others show."""
+    failures = {
+        _key(executed.call, executed.text)
+        for calls in _by_tool(examples).values()
+        for executed in calls
+        if executed.failed
+    }
+    return [
+        _rejected(example)
+        if not example.rejections
+        and any(_key(executed.call, executed.text) in failures for executed in _executed(example))
+        else example
+        for example in examples
+    ]
+
+
+def tools_in_need(
+    examples: Sequence[Example], tools: Sequence[ToolSchema]
+) -> dict[str, NeedsValues]:
+    """Tools of which most calls fail, by name."""
+    by_tool = _by_tool(examples)
+    needs = {}
+    for tool in tools:
+        calls = by_tool.get(tool.name, [])
+        failed = [executed for executed in calls if executed.failed]
+        if calls and len(failed) >= MOST * len(calls):
+            names = _parameters(tool, failed)
+            sources = {name: source for name in names if (source := _source(name, tool, tools))}
+            needs[tool.name] = NeedsValues(len(failed), len(calls), names, sources)
+    return needs
+
+
+def _by_tool(examples: Sequence[Example]) -> dict[str, list[_Executed]]:
+    """Every call with arguments of its own by tool, failures among them that only all of them
+    show.
+    """
+    distinct: dict[str, dict[str, _Executed]] = defaultdict(dict)
+    for example in examples:
+        for executed in _executed(example):
+            arguments = canonical_json(executed.call.arguments)
+            distinct[executed.call.tool].setdefault(arguments, executed)
+    return {tool: _compared(list(calls.values())) for tool, calls in distinct.items()}
+
+
+def _compared(calls: list[_Executed]) -> list[_Executed]:
+    if len(calls) < MIN_CALLS:
+        return calls
+    texts = Counter(
+        executed.call.masked(executed.text) for executed in calls if executed.is_negative
+    )
+    equal = {text for text, count in texts.items() if count > len(calls) / 2}
+    calls = [
+        replace(executed, failed=True)
+        if executed.is_negative and executed.call.masked(executed.text) in equal
+        else executed
+        for executed in calls
+    ]
+    if sum(executed.failed for executed in calls) < MOST * len(calls):
+        return calls
+    return [replace(executed, failed=executed.failed or executed.is_negative) for executed in calls]
+
+
+def _executed(example: Example) -> list[_Executed]:
+    """The calls of an example that have a result."""
+    results = {
+        message.tool_call_id: message.content
+        for message in example.messages
+        if message.role == "tool"
+    }
+    executed = []
+    for made in example.calls:
+        if made.id in results:
+            call, text = CalledTool(made.name, made.arguments), results[made.id]
+            failed = text.startswith(ERROR_PREFIX) or says_failure(text, call)
+            executed.append(_Executed(call, text, failed))
+    return executed
+
+
+def _rejected(example: Example) -> Example:
+    detail = "its tool answers most calls so: a failure"
+    return replace(example, rejections=(Rejection(RejectReason.OBSERVATION_IS_ERROR, detail),))
+
+
+def _key(call: CalledTool, text: str) -> str:
+    return canonical_json([call.tool, call.arguments, text])
+
+
+def _parameters(tool: ToolSchema, failed: Sequence[_Executed]) -> tuple[str, ...]:
+    """Parameters whose values people know and a schema does not: free texts, and of these the ones
+    that the complaints repeat or name.
+    """
+    free = [name for name in parameter_order(tool.parameters) if _is_free(tool, name)]
+    free = [name for name in free if any(name in executed.call.arguments for executed in failed)]
+    named = [
+        name
+        for name in free
+        if sum(_complains_of(name, executed) for executed in failed) >= len(failed) / 2
+    ]
+    return tuple(named or free)
+
+
+def _complains_of(name: str, executed: _Executed) -> bool:
+    value = executed.call.arguments.get(name)
+    only = CalledTool("", {name: value})
+    return value is not None and only.masked(executed.text) != CalledTool("", {}).masked(
+        executed.text
+    )
+
+
+def _is_free(tool: ToolSchema, name: str) -> bool:
+    schema = resolve(tool.parameters["properties"][name], tool.parameters)
+    kind = schema.get("type", "string")
+    return kind in {"string", "array", "object"} and not schema.keys() & {"enum", "const"}
+
+
+def _source(name: str, tool: ToolSchema, tools: Sequence[ToolSchema]) -> str | None:
+    """A tool without required arguments that by its name lists what the parameter names."""
+    for noun in (*_nouns(name), *_nouns(tool.name)):
+        for other in tools:
+            listed = re.split(r"[^a-z]+", other.name.lower())
+            if (
+                other.name != tool.name
+                and not other.parameters.get("required")
+                and {"list", "get", "search", "show"} & set(listed)
+                and {f"{noun}s", f"{noun}es", f"{noun.removesuffix('y')}ies"} & set(listed)
+            ):
+                return other.name
+    return None
+
+
+def _nouns(name: str) -> list[str]:
+    """Words of a name that may be things: `table` of `table_name`."""
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    return [word.removesuffix("name").removesuffix("path") or word for word in words]
