@@ -11,9 +11,14 @@ A wordings file (YAML) says per tool and language which questions ask for it, as
           start_date: {first: 2025-01-01, last: 2025-06-30, days: [2, 4]}
           name: {values: [Ann, Bo]}      # values to choose from
           memory_id: {source: memory_id}   # filled in per elder, from their memories
+          document: {from_tool: list_documents}       # values from the result of another tool
         en:
           questions: ["What was the price in {place} from {start_date} to {end_date}?"]
           answers: ["Price in {place}: {result}."]
+    parameters:                          # the same, for every tool with such a parameter
+      filename: {values: [report.docx]}
+      table: {from_tool: {tool: list_tables, field: name, arguments: {schema: main}}}
+      query: {from_tool: {tool: list_tables, template: "SELECT COUNT(*) FROM {value}"}}
     recall:                              # agents of elders only
       tool: search_memories
       parameter: query
@@ -40,6 +45,29 @@ from agent_assets.synthesis.arguments.from_memories import MemorySource
 from agent_assets.text.language_rules import LANGUAGE_CODE, LanguageCode
 
 
+class ValueSource(StrictModel):
+    """A tool whose result lists values of a parameter. It has to be one that only reads."""
+
+    tool: str
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Of its call.")
+    field: str | None = Field(
+        None,
+        description="Key of the values in a JSON result; None takes those under the parameter's "
+        "name, or `name`, `id`, `path` and the like, or all texts.",
+    )
+    pattern: str | None = Field(
+        None, description="Regular expression that finds them in any result; its group, if any."
+    )
+    template: str | None = Field(
+        None, description="Text that is the value, with `{value}` for what the result lists."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, block: Any) -> Any:
+        return {"tool": block} if isinstance(block, str) else block
+
+
 class ParameterHints(StrictModel):
     """What the schema does not say about one parameter."""
 
@@ -49,6 +77,7 @@ class ParameterHints(StrictModel):
     days: tuple[int, int] = (2, 4)
     said: dict[LanguageKey, dict[str, str]] = Field(default_factory=dict)
     source: MemorySource | None = None
+    from_tool: ValueSource | None = None
 
 
 class LanguageTemplates(StrictModel):
@@ -93,8 +122,17 @@ class TemplatesFile(StrictModel):
     """A whole wordings file."""
 
     tools: dict[str, ToolTemplates] = Field(default_factory=dict)
+    parameters: dict[str, ParameterHints] = Field(default_factory=dict)
     recall: RecallTemplates | None = None
     unanswerable: dict[LanguageKey, LanguageTemplates] = Field(default_factory=dict)
+
+    def of_tool(self, name: str) -> ToolTemplates:
+        """The block of one tool; an empty one when the file has none."""
+        return self.tools.get(name, ToolTemplates())
+
+    def hints(self, tool: str) -> dict[str, ParameterHints]:
+        """What the file says about parameters of a tool: its own block before that of all tools."""
+        return {**self.parameters, **self.of_tool(tool).parameters}
 
 
 def read_templates(path: Path | None) -> TemplatesFile:

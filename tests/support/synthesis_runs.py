@@ -17,6 +17,7 @@ from agent_assets.conversations.messages import Conversation, JsonObject, ToolSc
 from agent_assets.conversations.validation import validate_conversation
 from agent_assets.synthesis.build import make_rows
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+from agent_assets.synthesis.questions.chained import chained_values
 from agent_assets.synthesis.questions.questions import make_questions
 
 DEFS = Path(__file__).resolve().parents[2] / "agent_assets" / "defs"
@@ -66,7 +67,11 @@ def make(
         async with open_toolbox(servers) as toolbox:
             config = QuestionsConfig.model_validate({**SMALL, **(questions or {})})
             make_questions(
-                questions_folder, tools=toolbox.tools, config=config, templates_file=templates_file
+                questions_folder,
+                tools=toolbox.tools,
+                config=config,
+                templates_file=templates_file,
+                chained=await chained_values(templates_file, toolbox.tools, toolbox),
             )
             summary = await make_rows(
                 rows_folder,

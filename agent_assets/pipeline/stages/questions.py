@@ -24,6 +24,7 @@ from agent_assets.pipeline.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.store.manifest import CheckEntry
 
 if TYPE_CHECKING:
+    from agent_assets.synthesis.questions.chained import ChainedValues
     from agent_assets.synthesis.questions.llm import LlmQuestions
 
 MAX_MATERIAL_CHARS = 60_000  # of the source file, and of each resource
@@ -36,10 +37,12 @@ class AskedFrom:
     Args:
         questionnaire: questions of the collection in MongoDB.
         resources: text resources of the MCP servers by name.
+        chained: values that tools gave, where the wordings take them from tools.
     """
 
     questionnaire: Sequence[str] | None = None
     resources: Mapping[str, str] | None = None
+    chained: "ChainedValues | None" = None
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
@@ -58,7 +61,8 @@ def has_source(pipeline: PipelineSpec) -> bool:
     """Whether the questions depend on something outside the graph: most do not, and are never
     looked at twice.
     """
-    return pipeline.config.questions.questionnaire or pipeline.config.questions.resources
+    settings = pipeline.config.questions
+    return settings.questionnaire or settings.resources or _is_chained(pipeline)
 
 
 def read_source(run: SourceContext) -> Source:
@@ -74,9 +78,12 @@ def read_source(run: SourceContext) -> Source:
     by_llm = teacher_identity(settings.teacher, run.config.llm) != SCRIPTED
     if settings.resources and by_llm:
         data = replace(data, resources=asyncio.run(_resources(run)))
+    if _is_chained(run.pipeline):
+        data = replace(data, chained=asyncio.run(_chained(run)))
     read = {name: value for name, value in vars(data).items() if value is not None}
     texts = {
-        name: json.dumps(value, sort_keys=True, ensure_ascii=False) for name, value in read.items()
+        name: json.dumps(value, sort_keys=True, ensure_ascii=False, default=vars)
+        for name, value in read.items()
     }
     return Source(
         {name: sha256(text.encode()).hexdigest()[:32] for name, text in texts.items()}, data
@@ -97,6 +104,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         templates_file=run.pipeline.path_of(settings.wordings),
         llm_questions=llm_questions,
         questionnaire=data.questionnaire or (),
+        chained=data.chained,
     )
     return StageResult(
         summary=summary
@@ -136,6 +144,22 @@ def _ask(run: StageRun, data: AskedFrom) -> "tuple[LlmQuestions | None, JsonObje
 async def _resources(run: SourceContext) -> dict[str, str]:
     async with run.pipeline.tool_servers.open(memories=None, log_dir=run.logs) as toolbox:
         return await toolbox.resources(max_chars=MAX_MATERIAL_CHARS)
+
+
+def _is_chained(pipeline: PipelineSpec) -> bool:
+    """Whether the wordings take values from tools. A file that cannot be read is for `build` to
+    report.
+    """
+    path = pipeline.path_of(pipeline.config.questions.wordings)
+    return path is not None and path.exists() and b"from_tool" in path.read_bytes()
+
+
+async def _chained(run: SourceContext) -> "ChainedValues":
+    from agent_assets.synthesis.questions.chained import chained_values
+
+    wordings = run.pipeline.path_of(run.config.questions.wordings)
+    async with run.pipeline.tool_servers.open(memories=None, log_dir=run.logs) as toolbox:
+        return await chained_values(wordings, toolbox.tools, toolbox)
 
 
 def _source_text(run: StageRun) -> str:

@@ -30,11 +30,13 @@ from agent_assets.rl.scenarios.known import Known, call_key, is_fresh, is_held, 
 from agent_assets.synthesis.arguments.sampler import CannotSample
 from agent_assets.synthesis.build import heldout_item
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+from agent_assets.synthesis.questions.chained import read_chained, with_values
 from agent_assets.synthesis.questions.difficulty import call_difficulty
 from agent_assets.synthesis.questions.question import Question, read_questions
 from agent_assets.synthesis.questions.scripted import tool_questions
 from agent_assets.synthesis.rows.checks import Rules
 from agent_assets.synthesis.rows.example import run_task
+from agent_assets.synthesis.rows.failing_tools import reject_failures
 from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.synthesis.tasks.tool_use import tool_tasks
@@ -73,7 +75,8 @@ async def make_scenarios(
         TrainingDataError: none could be made.
         ToolServerError: a server failed.
     """
-    templates, known = read_templates(templates_file), read_known(rows_folder)
+    templates = with_values(read_templates(templates_file), read_chained(questions_folder))
+    known = read_known(rows_folder)
     if memories_folder is None:
         tool_asks = list(_tool_questions(tools, templates, questions, config, known))
         tasks = tool_tasks(tool_asks, templates, tools, system=system_prompt or "")
@@ -98,7 +101,9 @@ async def make_scenarios(
         rules=Rules(rows.max_row_tokens, replay=False),
         limits=Limits(rows.max_turns, rows.max_tool_calls, rows.question_seconds),
     )
-    examples = await in_order([partial(run, task) for task in tasks], concurrency=rows.concurrency)
+    examples = reject_failures(
+        await in_order([partial(run, task) for task in tasks], concurrency=rows.concurrency)
+    )
     schemas = {tool.name: tool for tool in tools}
     items = [heldout_item(example) for example in examples if not example.rejections]
     scenarios = [Scenario(item, item_difficulty(item, schemas)) for item in items]

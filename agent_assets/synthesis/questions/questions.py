@@ -17,6 +17,7 @@ from agent_assets.llm.client import LlmClient
 from agent_assets.synthesis.arguments.sampler import CannotSample
 from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.counts import count
+from agent_assets.synthesis.questions.chained import ChainedValues, with_values, write_chained
 from agent_assets.synthesis.questions.llm import LlmQuestions, Material, ask_questions
 from agent_assets.synthesis.questions.question import Question, write_questions, write_uncovered
 from agent_assets.synthesis.questions.scripted import (
@@ -113,21 +114,27 @@ def make_questions(
     templates_file: Path | None,
     llm_questions: LlmQuestions | None = None,
     questionnaire: Iterable[str] = (),
+    chained: ChainedValues | None = None,
 ) -> JsonObject:
     """Write questions.jsonl, questions.txt and questions.<language>.json into `folder`; returns
     counts.
+
+    Args:
+        chained: values that tools gave, where the wordings take them from tools.
 
     Raises:
         ConfigError: the wordings file is wrong or does not fit the tools.
         TrainingDataError: there is not one training question.
     """
+    chained = chained or ChainedValues()
     questions, uncovered = generate_questions(
-        tools,
-        read_templates(templates_file),
+        [tool for tool in tools if tool.name not in chained.lacking],
+        with_values(read_templates(templates_file), chained),
         config,
         llm_questions=llm_questions,
         questionnaire=questionnaire,
     )
+    uncovered |= chained.lacking
     if llm_questions is not None:
         uncovered |= llm_questions.uncovered
     if not any(question.split == "train" for question in questions):
@@ -142,6 +149,7 @@ def make_questions(
         )
     write_questions(folder, questions)
     write_uncovered(folder, uncovered)
+    write_chained(folder, chained)
     by_tool = {tool.name: 0 for tool in tools}
     for question in questions:
         for name in question.tools:

@@ -16,7 +16,7 @@ from agent_assets.conversations.tools import parameter_order
 from agent_assets.conversations.validation import Rejection, RejectReason
 from agent_assets.synthesis.arguments.json_schema import resolve
 from agent_assets.synthesis.rows.example import Example
-from agent_assets.synthesis.rows.failures import CalledTool, is_negative, says_failure
+from agent_assets.text.failures import CalledTool, is_negative, says_failure
 
 MIN_CALLS = 5  # with different arguments: fewer show no pattern
 MOST = 0.8  # of them

@@ -102,13 +102,13 @@ def pools(templates: TemplatesFile, tool: ToolSchema) -> dict[str, Pool]:
             last=parameter.last or usual.last,
             days=parameter.days,
         )
-        for name, parameter in templates.tools.get(tool.name, ToolTemplates()).parameters.items()
+        for name, parameter in templates.hints(tool.name).items()
     }
 
 
 def memory_sources(templates: TemplatesFile, tool: str) -> dict[str, MemorySource]:
     """Parameters of a tool that are filled in per elder."""
-    parameters = templates.tools.get(tool, ToolTemplates()).parameters
+    parameters = templates.of_tool(tool).parameters
     return {
         name: parameter.source
         for name, parameter in parameters.items()
@@ -137,11 +137,7 @@ def say(
     value: object, templates: TemplatesFile, tool: str, parameter: str, language: LanguageCode
 ) -> str:
     """A value in words: lists as in a sentence, names as the file translates them."""
-    known = (
-        templates.tools.get(tool, ToolTemplates())
-        .parameters.get(parameter, ParameterHints())
-        .said.get(language, {})
-    )
+    known = templates.hints(tool).get(parameter, ParameterHints()).said.get(language, {})
     return say_value(value, language, known)
 
 

@@ -11,9 +11,9 @@ from agent_assets.conversations.validation import RejectReason
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.rows.example import Example
 from agent_assets.synthesis.rows.failing_tools import reject_failures, tools_in_need
-from agent_assets.synthesis.rows.failures import CalledTool, says_failure
 from agent_assets.synthesis.tasks.script import Script, fixed_answer
 from agent_assets.synthesis.tasks.task import Task
+from agent_assets.text.failures import CalledTool, says_failure
 
 # Tool, arguments and result, as real servers answer.
 FAILURES: list[tuple[str, JsonObject, object]] = [

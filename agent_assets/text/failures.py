@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.synthesis.rows import failure_words as words
+from agent_assets.text import failure_words as words
 from agent_assets.text.own_words import scalars
 
 _FALSE_FLAGS = frozenset({"success", "succeeded", "ok", "successful"})
