@@ -1,230 +1,247 @@
-"""Rows of the scripted teacher on MCP servers of other people: are they valid, and is every tool covered or named?
+"""Rows of the scripted teacher on MCP servers of other people: none crashes us, no failure is kept,
+and every tool is covered or named with what it needs.
 
-python benchmarks/public_servers.py [--quick]      half a minute after the installs; --quick leaves out the one from npm
+python benchmarks/public_servers.py [--quick] [--keep FOLDER]
 
-Servers are installed into a temporary folder, in the versions below, and work on a repository, a database and a folder
-made for this. Every row that was kept is replayed: its calls are checked against the schema and executed once more.
+Two to five minutes after the installs; --quick takes the five small servers from PyPI. Servers are
+installed into `FOLDER/programs` (a temporary folder without --keep), each with libraries of its
+own, and work on data made for this. Each is measured twice: from its schemas alone, and with the
+values a user would give (`public_server_list.py`). Kept rows are replayed: calls are checked
+against the schema and executed once more.
 
-The last line is one JSON object. For each server, and over all of them:
-valid_on_replay   share of kept rows whose calls are valid and whose read-only results come again, target >= 0.95
-covered           tools with training calls
-unnamed           tools that are neither covered nor named as uncoverable with a reason, target 0
-uncovered         reason by tool
-"""  # noqa: E501
+Failures are judged by `public_server_failures.yaml`: per server the texts in which it complains,
+written down while reading what it answered. The product knows nothing of that list. With --keep
+every kept exchange lies in FOLDER for reading.
+
+The last line is one JSON object:
+servers             measured
+servers_with_rows   with rows where values are given; `rows_without_values`: from schemas alone
+tools_named         tools covered or named with a reason, of `tools`
+failures_kept       kept exchanges whose result is a failure by the reviewed list, target 0
+crashes             servers at which anything but a named error came out, target 0
+writing_called      calls of tools without annotations that are not reviewed as reading, target 0
+valid_on_replay     share of kept rows that are valid and whose read-only results come again
+needs               by server without rows: what it needs, in the product's words
+"""
 
 import argparse
 import asyncio
 import json
+import re
 import shutil
-import sqlite3
-import subprocess
 import sys
 import tempfile
-import venv
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+from public_server_data import install, prepare, prepare_by_library, started, wordings
+from public_server_list import SERVERS, PublicServer
+
 from agent_assets.agent.mcp.config import McpConfig, ServerConfig
-from agent_assets.agent.mcp.toolbox import open_toolbox
+from agent_assets.agent.mcp.toolbox import Toolbox, open_toolbox
 from agent_assets.conversations.formats import from_swift
+from agent_assets.conversations.messages import Conversation, JsonObject, ToolCall, ToolResult
 from agent_assets.conversations.validation import validate_conversation
+from agent_assets.errors import AgentAssetsError
 from agent_assets.synthesis.build import make_rows
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
+from agent_assets.synthesis.questions.chained import chained_values
 from agent_assets.synthesis.questions.questions import make_questions
 
-FROM_PYPI = {
-    "mcp-server-time": ["mcp-server-time==2026.10.19"],
-    "mcp-server-sqlite": ["mcp-server-sqlite==2025.4.25", "mcp<2"],  # does not start with mcp 2
-    "mcp-server-git": ["mcp-server-git==2026.10.19"],
-}
-# What no schema tells: where the data is. A user gives it in wordings.yaml, as here; a tool without
-# gets nonsense.
-VALUES: dict[str, dict[str, dict[str, list[Any]]]] = {
-    "time": {},
-    "sqlite": {
-        "read_query": {"query": ["SELECT * FROM price", "SELECT COUNT(*) FROM price"]},
-        "describe_table": {"table_name": ["price"]},
-    },
-    "git": {
-        tool: {
-            "repo_path": ["{repository}"],
-            "revision": ["HEAD"],
-            "target": ["HEAD"],
-            "branch_type": ["local", "all"],
-        }
-        for tool in (
-            "git_status",
-            "git_log",
-            "git_show",
-            "git_diff",
-            "git_diff_unstaged",
-            "git_diff_staged",
-            "git_branch",
-        )
-    },
-    "filesystem": {
-        tool: {"path": ["{files}/notes.txt", "{files}/second.txt"]}
-        for tool in ("read_text_file", "read_file", "get_file_info")
-    }
-    | {
-        tool: {"path": ["{files}"]}
-        for tool in ("list_directory", "list_directory_with_sizes", "directory_tree")
-    },
-}
-FROM_NPM = "@modelcontextprotocol/server-filesystem@2026.8.31"
+REVIEWED = Path(__file__).with_name("public_server_failures.yaml")
+QUESTIONS = QuestionsConfig(per_tool=12, heldout_per_tool=4)
 
 
-def install(folder: Path, *, npm: bool) -> dict[str, ServerConfig]:
-    """The servers by name, each with something to work on."""
-    programs = {}
-    for name, requirements in FROM_PYPI.items():  # each with the libraries it was written for
-        venv.create(folder / name, with_pip=True)
-        binaries = folder / name / "bin"
-        install_pip = [str(binaries / "python"), "-m", "pip", "install", "-q", *requirements]
-        subprocess.run(install_pip, check=True, stderr=subprocess.DEVNULL)
-        programs[name] = str(binaries / name)
-    repository, database, files = folder / "repository", folder / "shop.db", folder / "files"
-    make_repository(repository)
-    with sqlite3.connect(database) as connection:
-        connection.executescript(
-            "CREATE TABLE price (day TEXT, value REAL); INSERT INTO price VALUES ('2025-04-01', 3)"
-        )
-    files.mkdir()
-    (files / "notes.txt").write_text("first line\nsecond line\n", encoding="utf-8")
-    (files / "second.txt").write_text("third line\n", encoding="utf-8")
-    servers = {
-        "time": ServerConfig(
-            command=programs["mcp-server-time"], args=["--local-timezone", "Asia/Shanghai"]
-        ),
-        "sqlite": ServerConfig(
-            command=programs["mcp-server-sqlite"], args=["--db-path", str(database)]
-        ),
-        "git": ServerConfig(
-            command=programs["mcp-server-git"], args=["--repository", str(repository)]
-        ),
-    }
-    if npm:
-        install_npm = [
-            "npm",
-            "install",
-            "--silent",
-            "--no-fund",
-            "--no-audit",
-            "--prefix",
-            str(folder),
-            FROM_NPM,
-        ]
-        subprocess.run(install_npm, check=True, stdout=subprocess.DEVNULL)
-        program = folder / "node_modules" / ".bin" / "mcp-server-filesystem"
-        servers["filesystem"] = ServerConfig(command=str(program), args=[str(files)])
-    return servers
+@dataclass
+class Measured:
+    """What came of one server."""
+
+    figures: JsonObject
+    kept: list[Conversation] = field(default_factory=list)
 
 
-def make_repository(folder: Path) -> None:
-    folder.mkdir()
-    (folder / "a.txt").write_text("one\n", encoding="utf-8")
-    author = ["-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"]
-    for arguments in (["init", "-q"], ["add", "."], [*author, "commit", "-q", "-m", "first"]):
-        subprocess.run(["git", *arguments], cwd=folder, check=True)
+class CountingTools:
+    """A toolbox that counts the calls of each tool."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox, self.annotations = toolbox, toolbox.annotations
+        self.calls: Counter[str] = Counter()
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        """Count and execute a call."""
+        self.calls[call.name] += 1
+        return await self._toolbox.call(call)
 
 
-def write_wordings(
-    path: Path, tools: dict[str, dict[str, list[Any]]], places: dict[str, str]
-) -> Path:
-    languages = {
-        tool: {
-            "parameters": {
-                name: {"values": [value.format(**places) for value in values]}
-                for name, values in parameters.items()
-            }
-        }
-        for tool, parameters in tools.items()
-    }
-    path.write_text(json.dumps({"tools": languages}), encoding="utf-8")  # JSON is YAML
-    return path
-
-
-async def measure(server: ServerConfig, folder: Path, templates_file: Path) -> dict[str, Any]:
+async def measure(
+    server: PublicServer, config: ServerConfig, folder: Path, templates_file: Path | None
+) -> Measured:
     """Rows on one server, each replayed."""
     questions, rows = folder / "questions", folder / "rows"
     questions.mkdir(parents=True)
     rows.mkdir()
-    async with open_toolbox(McpConfig({"server": server})) as toolbox:
+    async with open_toolbox(McpConfig({server.name: config}), log_dir=folder) as toolbox:
         tools = sorted(toolbox.tools, key=lambda tool: tool.name)
-        make_questions(
-            questions,
-            tools=tools,
-            config=QuestionsConfig(per_tool=12, heldout_per_tool=4),
-            templates_file=templates_file,
-        )
-        summary = await make_rows(
-            rows,
-            questions_folder=questions,
-            tools=tools,
-            toolbox=toolbox,
-            memories_folder=None,
-            config=RowsConfig(),
-            system_prompt=None,
-            templates_file=templates_file,
-        )
-        valid_rows = [
-            json.loads(line)
+        counting = CountingTools(toolbox)
+        figures: JsonObject = {
+            "tools": len(tools),
+            "rows": 0,
+            "unnamed": 0,
+            "valid_on_replay": None,
+        }
+        try:
+            make_questions(
+                questions,
+                tools=tools,
+                config=QUESTIONS,
+                templates_file=templates_file,
+                chained=await chained_values(templates_file, tools, counting),
+            )
+            summary = await make_rows(
+                rows,
+                questions_folder=questions,
+                tools=tools,
+                toolbox=counting,
+                memories_folder=None,
+                config=RowsConfig(read_only_tools=list(server.reads)),
+                system_prompt=None,
+                templates_file=templates_file,
+            )
+        except AgentAssetsError as error:
+            figures["needs"] = error.message
+            names = {tool.name for tool in tools}
+            figures["unnamed"] = sum(name not in error.message for name in names)
+            return Measured(figures | _writing(server, counting))
+        kept = [
+            from_swift(json.loads(line))
             for line in (rows / "train.jsonl").read_text(encoding="utf-8").splitlines()
         ]
-        valid = 0
-        for row in valid_rows:
-            conversation = from_swift(row)
-            messages = conversation.messages
-            results = {
-                message.tool_call_id: message.content
-                for message in messages
-                if message.role == "tool"
-            }
-            calls = [call for message in messages for call in message.tool_calls]
-            good = not validate_conversation(conversation, max_chars=100_000)
-            for call in calls:
-                if toolbox.annotations.get(call.name, {}).get("read_only"):
-                    good = good and (await toolbox.call(call)).text == results[call.id]
-            valid += good
-    names = {tool.name for tool in tools}
+        valid = [await _is_valid(conversation, toolbox) for conversation in kept]
     covered = {name for name, calls in summary["calls_by_tool"].items() if calls}
+    return Measured(
+        figures
+        | {
+            "rows": len(kept),
+            "exchanges": summary["exchanges"],
+            "rejected_by_reason": summary["rejected_by_reason"],
+            "valid_on_replay": round(sum(valid) / len(valid), 4),
+            "covered": len(covered),
+            "unnamed": len({tool.name for tool in tools} - covered - set(summary["uncovered"])),
+            "uncovered": summary["uncovered"],
+        }
+        | _writing(server, counting),
+        kept,
+    )
+
+
+def _writing(server: PublicServer, counting: CountingTools) -> JsonObject:
+    """Calls of tools without annotations that nobody reviewed as reading."""
     return {
-        "tools": len(names),
-        "rows": len(valid_rows),
-        "exchanges": summary["exchanges"],
-        "rejected": summary["rejected"],
-        "rejected_by_reason": summary["rejected_by_reason"],
-        "valid_on_replay": round(valid / len(valid_rows), 4) if valid_rows else None,
-        "covered": len(covered),
-        "unnamed": len(names - covered - set(summary["uncovered"])),
-        "uncovered": summary["uncovered"],
+        "writing_called": sum(
+            count
+            for name, count in counting.calls.items()
+            if not counting.annotations[name].get("read_only") and name not in server.reads
+        )
+    }
+
+
+async def _is_valid(conversation: Conversation, toolbox: Toolbox) -> bool:
+    messages = conversation.messages
+    results = {m.tool_call_id: m.content for m in messages if m.role == "tool"}
+    calls = [call for message in messages for call in message.tool_calls]
+    valid = not validate_conversation(conversation, max_chars=100_000)
+    for call in calls:
+        if toolbox.annotations.get(call.name, {}).get("read_only"):
+            valid = valid and (await toolbox.call(call)).text == results[call.id]
+    return valid
+
+
+def exchanges(kept: list[Conversation]) -> list[tuple[ToolCall, str]]:
+    """Every kept call with its result."""
+    pairs = []
+    for conversation in kept:
+        results = {m.tool_call_id: m.content for m in conversation.messages if m.role == "tool"}
+        for message in conversation.messages:
+            pairs += [(call, results[call.id]) for call in message.tool_calls]
+    return pairs
+
+
+def failures(server: str, kept: list[Conversation]) -> int:
+    """Kept exchanges whose result is a failure by the reviewed list."""
+    reviewed = yaml.safe_load(REVIEWED.read_text(encoding="utf-8"))
+    patterns = [re.compile(text) for text in [*reviewed["any"], *reviewed.get(server, ())]]
+    return sum(any(pattern.search(result) for pattern in patterns) for _, result in exchanges(kept))
+
+
+def measure_server(server: PublicServer, folder: Path, *, with_values: bool) -> JsonObject:
+    """The figures of one server; a crash is one of them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    program = install(server, folder.parents[1])
+    try:
+        data = prepare(server, folder)
+        prepare_by_library(server, program, data)
+        templates_file = wordings(server, data, folder / "wordings.yaml") if with_values else None
+        config = started(server, program, data)
+        measured = asyncio.run(measure(server, config, folder, templates_file))
+    except AgentAssetsError as error:  # the server as a whole: named, and no crash
+        return {"tools": 0, "rows": 0, "unnamed": 0, "needs": error.message, "writing_called": 0}
+    except (Exception, ExceptionGroup) as error:  # noqa: BLE001 what this benchmark counts
+        print(f"{server.name}: {type(error).__name__}: {error}", file=sys.stderr)
+        return {"tools": 0, "rows": 0, "unnamed": 0, "crashed": True, "writing_called": 0}
+    with (folder / "kept.txt").open("w", encoding="utf-8") as file:
+        for call, result in exchanges(measured.kept):
+            file.write(f"{call.name} {json.dumps(call.arguments)}\n    {result[:400]!r}\n")
+    return measured.figures | {"failures_kept": failures(server.name, measured.kept)}
+
+
+def summed_up(without: dict[str, JsonObject], figures: dict[str, JsonObject]) -> JsonObject:
+    """The last line."""
+    both = [*without.values(), *figures.values()]
+    tools = sum(result["tools"] for result in figures.values())
+    shares = [
+        result["valid_on_replay"] for result in both if result.get("valid_on_replay") is not None
+    ]
+    return {
+        "servers": len(figures),
+        "servers_with_rows": sum(result["rows"] > 0 for result in figures.values()),
+        "tools": tools,
+        "tools_named": tools - sum(result["unnamed"] for result in figures.values()),
+        "failures_kept": sum(result.get("failures_kept", 0) for result in both),
+        "crashes": sum(result.get("crashed", False) for result in both),
+        "writing_called": sum(result["writing_called"] for result in both),
+        "valid_on_replay": min(shares, default=None),
+        "rows_without_values": {name: result["rows"] for name, result in without.items()},
+        "rows": {name: result["rows"] for name, result in figures.items()},
+        "needs": {name: result["needs"] for name, result in figures.items() if "needs" in result},
     }
 
 
 def main() -> int:
+    """Measure every server, and print the figures."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="without the server from npm")
+    parser.add_argument("--quick", action="store_true", help="five small servers from PyPI")
+    parser.add_argument("--keep", type=Path, help="folder for programs, rows and exchanges")
     arguments = parser.parse_args()
-    npm = not arguments.quick and shutil.which("npm") is not None
-    figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for server, config in install(folder, npm=npm).items():
-            places = {"repository": str(folder / "repository"), "files": str(folder / "files")}
-            templates_file = write_wordings(folder / f"{server}.yaml", VALUES[server], places)
-            figures[server] = asyncio.run(measure(config, folder / server, templates_file))
-            print(server, json.dumps(figures[server], ensure_ascii=False))
-    shares = [
-        result["valid_on_replay"]
-        for result in figures.values()
-        if result["valid_on_replay"] is not None
+    servers: list[PublicServer] = [
+        server
+        for server in SERVERS
+        if (server.quick or not arguments.quick) and not (server.npm and not shutil.which("npm"))
     ]
-    unnamed = sum(result["unnamed"] for result in figures.values())
-    print(
-        json.dumps(
-            {"valid_on_replay": min(shares), "unnamed": unnamed, **figures}, ensure_ascii=False
-        )
-    )
+    with tempfile.TemporaryDirectory() as temporary:
+        folder: Path = arguments.keep or Path(temporary)
+        runs: dict[bool, dict[str, JsonObject]] = {False: {}, True: {}}
+        for server in servers:
+            for with_values, figures in runs.items():
+                kind = "values" if with_values else "schemas"
+                figures[server.name] = measure_server(
+                    server, (folder / kind / server.name).absolute(), with_values=with_values
+                )
+                line: Any = {server.name: kind, **figures[server.name]}
+                print(json.dumps(line, ensure_ascii=False), flush=True)
+    print(json.dumps(summed_up(runs[False], runs[True]), ensure_ascii=False))
     return 0
 
 

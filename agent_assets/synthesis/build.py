@@ -37,7 +37,7 @@ from agent_assets.synthesis.counts import count
 from agent_assets.synthesis.questions.question import read_questions, read_uncovered
 from agent_assets.synthesis.rows.coverage import coverage
 from agent_assets.synthesis.rows.example import Example
-from agent_assets.synthesis.rows.failing_tools import NeedsValues, tools_in_need
+from agent_assets.synthesis.rows.failing_tools import tools_in_need
 from agent_assets.synthesis.rows.mixture import Mixed, general_rows, mix_rows
 from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Tools
@@ -130,7 +130,8 @@ async def make_rows(
     if len(rows) < config.min_rows:
         raise TrainingDataError(
             f"{len(tasks)} questions left {len(rows)} rows, {config.min_rows} are needed; "
-            f"rejected: {canonical_json(report['rejected_by_reason'])}.{_told_needs(needs)}",
+            f"rejected: {canonical_json(report['rejected_by_reason'])}."
+            f"{_told_uncovered(report['uncovered'])}",
             next_step="give real values (docs/training-data.md, Real values), ask more questions "
             "per tool, or see why rows are rejected: the reason codes are explained there, too.",
         )
@@ -161,8 +162,12 @@ async def make_rows(
     }
 
 
-def _told_needs(needs: Mapping[str, NeedsValues]) -> str:
-    return "".join(f" {name} {need.reason()}." for name, need in sorted(needs.items()))
+def _told_uncovered(uncovered: Mapping[str, str]) -> str:
+    """Which tools are in no row, by the reason."""
+    names: dict[str, list[str]] = {}
+    for name, reason in sorted(uncovered.items()):
+        names.setdefault(reason.partition(": ")[0], []).append(name)
+    return "".join(f" {reason}: {', '.join(tools)}." for reason, tools in names.items())
 
 
 _SUMMARY = (

@@ -13,11 +13,7 @@ from typing import Protocol
 from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.messages import JsonObject, ToolCall, ToolSchema, canonical_json
 from agent_assets.errors import ConfigError
-from agent_assets.synthesis.templates.wordings_file import (
-    TemplatesFile,
-    ValueSource,
-    read_templates,
-)
+from agent_assets.synthesis.wordings import TemplatesFile, ValueSource, read_templates
 from agent_assets.text.failures import CalledTool, says_failure
 from agent_assets.text.own_words import scalars
 

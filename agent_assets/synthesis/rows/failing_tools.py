@@ -178,21 +178,25 @@ def _is_free(tool: ToolSchema, name: str) -> bool:
 
 
 def _source(name: str, tool: ToolSchema, tools: Sequence[ToolSchema]) -> str | None:
-    """A tool without required arguments that by its name lists what the parameter names."""
+    """A tool that by its name lists what the parameter names; first those that need nothing to do
+    so.
+    """
+    others = [other for other in tools if other.name != tool.name]
+    others.sort(key=lambda other: bool(other.parameters.get("required")))
     for noun in (*_nouns(name), *_nouns(tool.name)):
-        for other in tools:
-            listed = re.split(r"[^a-z]+", other.name.lower())
-            if (
-                other.name != tool.name
-                and not other.parameters.get("required")
-                and {"list", "get", "search", "show"} & set(listed)
-                and {f"{noun}s", f"{noun}es", f"{noun.removesuffix('y')}ies"} & set(listed)
-            ):
+        plurals = {f"{noun}s", f"{noun}es", f"{noun.removesuffix('y')}ies"}
+        for other in others:
+            words = set(re.split(r"[^a-z]+", _snake_case(other.name)))
+            if words & {"list", "get", "search", "show"} and words & plurals:
                 return other.name
     return None
 
 
 def _nouns(name: str) -> list[str]:
-    """Words of a name that may be things: `table` of `table_name`."""
-    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    """Words of a name that may be things: `table` of `table_name`, `file` of `filename`."""
+    words = re.findall(r"[a-z]+", _snake_case(name))
     return [word.removesuffix("name").removesuffix("path") or word for word in words]
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

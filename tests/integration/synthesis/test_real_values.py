@@ -110,7 +110,8 @@ def test_a_source_that_cannot_be_one_is_an_error(tmp_path: Path, source: str, me
 
 
 def test_where_everything_fails_the_error_names_the_parameters(tmp_path: Path) -> None:
-    with pytest.raises(TrainingDataError, match="read_document needs real values for document"):
+    needs = "needs real values for document: count_words, read_document"
+    with pytest.raises(TrainingDataError, match=needs):
         make(
             tmp_path,
             DOCUMENTS,
