@@ -33,6 +33,13 @@ for number, name in enumerate(["harvest", "orders", "rent"], 1):
     sums["A1"], sums["B1"] = "total", "=SUM(Prices!B2:B4)"
     book.save(f"{sys.argv[1]}/{name}.xlsx")
 """,
+    "powerpoint": """
+import pptx, sys
+for name in ("talk", "plan"):
+    slides = pptx.Presentation()
+    slides.slides.add_slide(slides.slide_layouts[0]).shapes.title.text = f"The {name}"
+    slides.save(f"{sys.argv[1]}/{name}.pptx")
+""",
     "word": """
 import docx, sys
 for name in ("harvest", "letter", "minutes"):
