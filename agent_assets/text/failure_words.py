@@ -58,10 +58,8 @@ _LOG_LINE = re.compile(
 
 
 def begins_as_error(text: str) -> bool:
-    """Whether a text begins as errors of programs do. A log and a document do not count."""
-    if len(text) > MAX_COMPLAINT_CHARS or _is_log(text):
-        return False
-    return _BEGINS_AS_ERROR.match(text) is not None
+    """Whether a text begins as errors of programs do, and is short enough to be no document."""
+    return len(text) <= MAX_COMPLAINT_CHARS and _BEGINS_AS_ERROR.match(text) is not None
 
 
 def begins_as_failure(text: str) -> bool:
@@ -97,6 +95,6 @@ def is_short(text: str) -> bool:
     return len(text) <= MAX_SENTENCE_CHARS and len(lines) <= MAX_SENTENCE_LINES
 
 
-def _is_log(text: str) -> bool:
-    """Lines with levels: what a log says is not what its reader did."""
+def is_log(text: str) -> bool:
+    """Whether lines have levels: what a log says is not what its reader did."""
     return sum(_LOG_LINE.match(line) is not None for line in text.splitlines()) > 1

@@ -37,6 +37,7 @@ _ABOUT_FAILURE = (
 )
 _TESTING = frozenset({"validate", "valid", "check", "verify", "exists", "lint", "test"})
 _NO_COMPLAINTS = frozenset({"", "none", "null", "no error", "no", "false", "0"})
+MAX_PARTS = 20  # lines of a result, each about one thing
 MAX_AROUND_ECHO = 40  # characters, beside an argument that a result repeats
 _NO_VALUES: tuple[object, ...] = ("", None, False, 0)
 
@@ -96,6 +97,14 @@ def is_negative(text: str) -> bool:
     return words.has_negative_word(". ".join(texts))
 
 
+def is_empty_answer(text: str) -> bool:
+    """Whether a result says that there is nothing: `No open issues`, `[]`."""
+    value = _parsed(text)
+    if isinstance(value, str):
+        return not value.strip() or words.found_nothing(value)
+    return not any(item not in _NO_VALUES for item in scalars(value))
+
+
 def _parsed(text: str) -> object:
     try:
         return json.loads(text)
@@ -107,8 +116,10 @@ def _fails(value: object, call: CalledTool) -> bool:
     match value:
         case str():
             return _text_fails(value.strip(), call)
-        case [dict() | str() as only]:
-            return _fails(only, call)
+        case [dict() | str(), *_]:
+            return all(_fails(item, call) for item in value) and (
+                len(value) == 1 or all(call.is_mentioned_in(str(item)) for item in value)
+            )
         case dict() if len(value) == 1 and _key(next(iter(value))) in {"result", "content", "text"}:
             return _fails(next(iter(value.values())), call)
         case dict():
@@ -118,21 +129,35 @@ def _fails(value: object, call: CalledTool) -> bool:
 
 
 def _text_fails(text: str, call: CalledTool) -> bool:
+    if words.is_log(text):
+        return False
+    lines = [line for line in text.splitlines() if re.search(r"\w", line)]
+    # A line for each of the things that were asked for, and none is there.
+    if 1 < len(lines) <= MAX_PARTS and all(_lacks_argument(line, call) for line in lines):
+        return True
     if words.begins_as_error(text):
         return True
     if call.tests:  # `b@c is not a valid address` is what it was asked for
         return False
     return (
         words.begins_as_failure(text)
-        or (words.says_it_lacks(text) and call.is_mentioned_in(text))
+        or _lacks_argument(text, call)
         or any(word in call.arguments for word in words.demanded(text))
     )
+
+
+def _lacks_argument(text: str, call: CalledTool) -> bool:
+    return words.says_it_lacks(text) and call.is_mentioned_in(text)
 
 
 def _object_fails(fields: Mapping[str, object], call: CalledTool) -> bool:
     if fields.get("iserror") is True:  # the flag of MCP, sent as text
         return True
-    complains = any(_is_given(fields.get(name)) for name in _COMPLAINTS)
+    complaints = [fields[name] for name in _COMPLAINTS if _is_given(fields.get(name))]
+    # What else it says is help: `{"error": "Template 'x' not found", "available": [...]}`.
+    if any(isinstance(text, str) and _lacks_argument(text, call) for text in complaints):
+        return True
+    complains = bool(complaints)
     if any(fields.get(name) is False for name in _FALSE_FLAGS) or any(
         fields.get(name) is True for name in _TRUE_FLAGS
     ):

@@ -16,7 +16,7 @@ from agent_assets.conversations.tools import parameter_order
 from agent_assets.conversations.validation import Rejection, RejectReason
 from agent_assets.synthesis.arguments.json_schema import resolve
 from agent_assets.synthesis.rows.example import Example
-from agent_assets.text.failures import CalledTool, is_negative, says_failure
+from agent_assets.text.failures import CalledTool, is_empty_answer, is_negative, says_failure
 
 MIN_CALLS = 5  # with different arguments: fewer show no pattern
 MOST = 0.8  # of them
@@ -24,16 +24,18 @@ MOST = 0.8  # of them
 
 @dataclass(frozen=True)
 class NeedsValues:
-    """A tool of which most calls fail with the values it was given.
+    """A tool of which most calls fail with the values it was given, or that finds nothing for any.
 
     Args:
         failed: calls that failed, of `calls` with different arguments.
+        empty: calls that found nothing. That is an answer, and kept.
         parameters: those whose values are to be given, the ones that the complaints name if there
             are any. Empty: the tool has none, and its server lacks something.
         sources: tools that may list such values, by parameter.
     """
 
     failed: int
+    empty: int
     calls: int
     parameters: tuple[str, ...]
     sources: Mapping[str, str]
@@ -45,6 +47,8 @@ class NeedsValues:
     def reason(self) -> str:
         """Why the tool is not covered, in words."""
         share = f"{self.failed} of {self.calls} calls failed"
+        if self.empty:
+            share += f", {self.empty} found nothing"
         if not self.parameters:
             return f"{share}, and it takes no values: its server lacks something"
         return f"needs real values for {', '.join(self.parameters)}: {share}"
@@ -55,6 +59,10 @@ class _Executed:
     call: CalledTool
     text: str
     failed: bool
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.failed and is_empty_answer(self.text)
 
     @property
     def is_negative(self) -> bool:
@@ -81,16 +89,19 @@ def reject_failures(examples: Sequence[Example]) -> list[Example]:
 def tools_in_need(
     examples: Sequence[Example], tools: Sequence[ToolSchema]
 ) -> dict[str, NeedsValues]:
-    """Tools of which most calls fail, by name."""
+    """Tools of which most calls fail or none finds anything, by name."""
     by_tool = _by_tool(examples)
     needs = {}
     for tool in tools:
         calls = by_tool.get(tool.name, [])
         failed = [executed for executed in calls if executed.failed]
-        if calls and len(failed) >= MOST * len(calls):
-            names = _parameters(tool, failed)
+        empty = [executed for executed in calls if executed.is_empty]
+        fails = bool(calls) and len(failed) >= MOST * len(calls)
+        finds_nothing = len(calls) >= MIN_CALLS and len(failed) + len(empty) == len(calls)
+        names = _parameters(tool, failed or empty) if fails or finds_nothing else ()
+        if fails or names:
             sources = {name: source for name in names if (source := _source(name, tool, tools))}
-            needs[tool.name] = NeedsValues(len(failed), len(calls), names, sources)
+            needs[tool.name] = NeedsValues(len(failed), len(empty), len(calls), names, sources)
     return needs
 
 
@@ -126,6 +137,8 @@ def _compared(calls: list[_Executed]) -> list[_Executed]:
 
 def _executed(example: Example) -> list[_Executed]:
     """The calls of an example that have a result."""
+    if len(example.messages) < 3:  # a question and its answer: elders have many of these
+        return []
     results = {
         message.tool_call_id: message.content
         for message in example.messages

@@ -28,7 +28,13 @@ COVERAGE: dict[str, Any] = {
     },
     "uncovered": {"memories": "2 left out"},
     "needs_values": {
-        "f": {"failed": 9, "calls": 10, "parameters": ["unit"], "sources": {"unit": "list_units"}}
+        "f": {
+            "failed": 9,
+            "empty": 1,
+            "calls": 10,
+            "parameters": ["unit"],
+            "sources": {"unit": "list_units"},
+        }
     },
 }
 

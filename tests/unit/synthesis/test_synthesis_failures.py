@@ -39,6 +39,22 @@ FAILURES: list[tuple[str, JsonObject, object]] = [
     ("save", {"name": "n"}, {"result": {"ok": False}}),
     ("get_user", {"user": "bob"}, {"error": {"code": 404, "message": "no bob"}, "user": "bob"}),
     ("get_user", {"user": "bob"}, [{"error": "bob is unknown"}]),
+    (
+        "get_template_info",
+        {"template_id": "copper"},
+        {"error": "Template 'copper' not found", "available_templates": ["agenda", "title"]},
+    ),
+    (
+        "read_multiple_files",
+        {"paths": ["a.txt", "b.txt"]},
+        "a.txt: Error - ENOENT: no such file or directory\n---\n"
+        "b.txt: Error - ENOENT: no such file or directory",
+    ),
+    (
+        "get_users",
+        {"ids": ["ann", "bob"]},
+        [{"error": "user ann not found"}, {"error": "user bob not found"}],
+    ),
     ("sheet", {"workbook": "a"}, "No workbook is currently open"),
     ("resize", {"width": 5}, "width must be at least 16"),
     ("read_note", {"note": "shopping"}, "错误：找不到笔记 shopping"),
@@ -78,6 +94,7 @@ ANSWERS: list[tuple[str, JsonObject, object]] = [
     ("visa_rules", {"country": "China"}, "A visa is required for China."),
     ("set_flag", {"flag": "dark"}, "Flag dark was set."),
     ("convert_time", {"time": "10:00"}, {"source": "10:00", "target": "16:00", "error": ""}),
+    ("list_errors", {"days": 7}, [{"error": "disk full"}, {"error": "no route"}]),
     ("get_rate", {"currency": "EUR"}, 0.0),
     ("is_prime", {"number": 9}, False),
     ("error_rate", {"days": 7}, "Error rate: 0.3%"),
@@ -138,8 +155,17 @@ def test_equal_complaints_for_all_arguments_are_failures() -> None:
 def test_equal_answers_for_all_arguments_are_answers(answer: str) -> None:
     examples = [example("act", {"name": name}, answer.format(name)) for name in NAMES]
     assert len(kept(examples)) == len(NAMES)
-    schema = ToolSchema("act", "", {"properties": {"name": {"type": "string"}}})
-    assert tools_in_need(examples, [schema]) == {}
+
+
+def test_a_tool_that_never_finds_anything_needs_values_and_keeps_its_answers() -> None:
+    schema = ToolSchema("find", "", {"properties": {"name": {"type": "string"}}})
+    nothing = [example("find", {"name": name}, f"No notes on {name}") for name in NAMES]
+    assert len(kept(nothing)) == len(NAMES)
+    need = tools_in_need(nothing, [schema])["find"]
+    assert (need.failed, need.empty, need.parameters) == (0, 6, ("name",))
+    saved = [example("find", {"name": name}, "Saved.") for name in NAMES]
+    assert tools_in_need(saved, [schema]) == {}
+    assert tools_in_need([*nothing, example("find", {"name": "oak"}, "3 oaks")], [schema]) == {}
 
 
 def test_what_a_failing_tool_says_otherwise_is_judged_more_strictly() -> None:
