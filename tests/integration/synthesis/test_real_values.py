@@ -35,7 +35,9 @@ def test_failures_sent_as_answers_are_no_rows_and_name_what_is_needed(tmp_path: 
     needs = rows.summary["needs_values"]
     assert needs["read_document"]["parameters"] == ["document"]
     assert needs["read_document"]["sources"] == {"document": "list_documents"}
-    assert needs.keys() == {"read_document", "count_words"}
+    assert needs.keys() == {"read_document", "count_words", "list_documents"}
+    assert needs["list_documents"]["empty"] == needs["list_documents"]["calls"]  # kept, and named
+    assert calls_of(rows, "list_documents")
     assert "needs real values for document" in rows.coverage["uncovered"]["count_words"]
     assert rows.coverage["needs_values"] == needs
 
