@@ -9,7 +9,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+<<<<<<< HEAD:agent_assets/serving_settings.py
 from agent_assets.agent.loop import Limits
+=======
+>>>>>>> 0e33968 (Connections of the API and the UI have limits: headers, requests, readers, floods):agent_assets/serving/config.py
 from agent_assets.strict_model import StrictModel, read_yaml
 
 FILE = Path(__file__).resolve().parent / "defs" / "serving.yaml"
@@ -68,6 +71,9 @@ class AnswerConfig(StrictModel):
     max_tool_calls: int = Field(8, ge=0)
     max_tokens: int = Field(256, ge=8, description="Tokens per model turn.")
     seconds: float = Field(120.0, gt=0)
+    stream_seconds: float = Field(
+        600.0, gt=0, description="Longest stream of `/v1`, whose client decides how much it asks."
+    )
     tool_sessions: int = Field(16, ge=1, description="Agents whose tool servers are kept open.")
     max_history: int = Field(
         40, ge=0, description="Earlier messages that are kept; the system prompt always is."
@@ -79,6 +85,26 @@ class AnswerConfig(StrictModel):
         return Limits(self.max_turns, self.max_tool_calls, self.seconds)
 
 
+class ConnectionLimits(StrictModel):
+    """What one connection, and one address, may hold."""
+
+    connections: int = Field(512, ge=8, description="Open connections, of all addresses together.")
+    per_address: int = Field(
+        256,
+        ge=4,
+        description="Open connections of one address. A new one ends the one that waits longest "
+        "for a request.",
+    )
+    header_bytes: int = Field(32_768, ge=4096, description="Request line and headers together.")
+    request_seconds: float = Field(
+        30.0, gt=0, description="Until a request has arrived, with its body."
+    )
+    response_seconds: float = Field(3600.0, gt=0, description="Until a response has been sent.")
+    stall_seconds: float = Field(
+        30.0, gt=0, description="A client that takes nothing of its response is gone after that."
+    )
+
+
 class ServingConfig(StrictModel):
     """Everything `agent-assets serve` can be told besides where it listens."""
 
@@ -87,7 +113,14 @@ class ServingConfig(StrictModel):
     requests_per_minute: int = Field(
         120, ge=1, description="By token, or by address where there are no tokens."
     )
+    answers_at_once: int = Field(
+        4, ge=1, description="Requests that one elder's token may have going on at once."
+    )
+    exports_at_once: int = Field(
+        2, ge=1, description="Downloads that one caller may have going on."
+    )
     max_body_bytes: int = Field(1_000_000, ge=1000)
+    connections: ConnectionLimits = ConnectionLimits()
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(
         default_factory=list,
         description="Web pages that may call, such as https://app.example.com; none by default.",

@@ -17,7 +17,8 @@ from agent_assets.serving.browsers import Pages
 from agent_assets.serving.context import Services
 from agent_assets.serving.dagster_web import DagsterWeb
 from agent_assets.serving.door import Door
-from agent_assets.serving.guard import Guard, Metrics, RateLimit
+from agent_assets.serving.guard import Guard, Metrics, Places, RateLimit
+from agent_assets.serving.health import HealthProbe
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.problems import add_handlers
@@ -96,17 +97,21 @@ def _services(settings: Settings, config: ServingConfig) -> Services:
     )
     logs = settings.home / "logs"
     inference = Inference(engines, config.inference, logs)
+    jobs = Jobs(settings, DagsterWeb(settings.dagster_url, seal))
     return Services(
         settings=settings,
         config=config,
         released=released,
         inference=inference,
         answering=Answering(released, inference, config.answers, pipeline_of, logs),
-        jobs=Jobs(settings, DagsterWeb(settings.dagster_url, seal)),
+        jobs=jobs,
         tokens=tokens,
         door=Door(tokens, seal),
         metrics=Metrics(),
         limit=RateLimit(config.requests_per_minute),
+        places=Places(config.answers_at_once),
+        exports=Places(config.exports_at_once),
+        health=HealthProbe(released.store, tokens.ping, jobs.web.ping),
     )
 
 

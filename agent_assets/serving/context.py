@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 
 from agent_assets.serving.answering import Answering
 from agent_assets.serving.door import Door
-from agent_assets.serving.guard import Metrics, RateLimit
+from agent_assets.serving.guard import Metrics, Places, RateLimit
+from agent_assets.serving.health import HealthProbe
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.released import NotReleased, Released, ReleasedAgent
@@ -33,6 +34,9 @@ class Services:
     door: Door
     metrics: Metrics
     limit: RateLimit
+    places: Places
+    exports: Places
+    health: HealthProbe
 
     def find(self, caller: Caller, name: str) -> ReleasedAgent:
         """A released agent this caller may know of.
@@ -75,6 +79,9 @@ async def known_caller(
         raise
     request.state.caller = caller
     if not serving.limit.take(caller.id if caller.id != "local" else address):
+        raise HTTPException(429)
+    # A family's token may be anywhere; who runs this installation may use all of it.
+    if caller.scope == "elder" and not serving.places.take(request, caller.id):
         raise HTTPException(429)
     return caller
 

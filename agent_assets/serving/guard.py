@@ -8,10 +8,11 @@ import re
 import time
 import traceback
 import uuid
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import prometheus_client
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,7 +33,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         labels = ("method", "route", "status")
-        self.requests = Counter(
+        self.requests = prometheus_client.Counter(
             "agent_assets_requests_total", "Requests.", labels, registry=self.registry
         )
         self.seconds = Histogram(
@@ -44,13 +45,13 @@ class Metrics:
         self.in_flight = Gauge(
             "agent_assets_requests_in_flight", "Requests going on.", registry=self.registry
         )
-        self.answers = Counter(
+        self.answers = prometheus_client.Counter(
             "agent_assets_answers_total",
             "Answers by why they ended.",
             ("reason",),
             registry=self.registry,
         )
-        self.tool_calls = Counter(
+        self.tool_calls = prometheus_client.Counter(
             "agent_assets_tool_calls_total", "Tool calls of agents.", registry=self.registry
         )
         self.loaded = Gauge(
@@ -82,6 +83,27 @@ class RateLimit:
         return granted
 
 
+class Places:
+    """How many requests of each caller may go on at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: Counter[str] = Counter()
+
+    def take(self, request: Request, caller: str) -> bool:
+        """Whether the caller has a place left; it is given back when the request has ended."""
+        if self._taken[caller] >= self._most:
+            return False
+        self._taken[caller] += 1
+        request.state.at_end.append(lambda: self._give_back(caller))
+        return True
+
+    def _give_back(self, caller: str) -> None:
+        self._taken[caller] -= 1
+        if not self._taken[caller]:
+            del self._taken[caller]
+
+
 class Guard:
     """ASGI middleware.
 
@@ -108,6 +130,7 @@ class Guard:
         request = Request(scope)
         given = request.headers.get("x-request-id", "")
         request.state.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request.state.at_end = []
         started, status = time.monotonic(), _NOTHING_SENT
 
         async def observed(message: Message) -> None:
@@ -162,6 +185,8 @@ class Guard:
             )
             await refused(scope, receive, observed)
         finally:
+            for give_back in request.state.at_end:
+                give_back()
             self._metrics.in_flight.dec()
             self._note(request, status, time.monotonic() - started)
 

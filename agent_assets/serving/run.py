@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import uvicorn
 
@@ -12,11 +12,12 @@ from agent_assets.errors import ConfigError
 from agent_assets.free_ports import port_free
 from agent_assets.runs.installation import mongodb
 from agent_assets.serving.app import create_app
+from agent_assets.serving.connections import connections_within
 from agent_assets.serving.earlier_versions import seal_older_tokens
 from agent_assets.serving.guard import JsonLines
 from agent_assets.serving.neighbours import is_loopback
 from agent_assets.serving.tokens import DATABASE, Tokens
-from agent_assets.serving_settings import load_serving
+from agent_assets.serving_settings import ServingConfig, load_serving
 from agent_assets.settings import Settings, load_settings
 
 _DRAIN_SECONDS = 30
@@ -57,21 +58,25 @@ def serve_api(settings: Settings, *, host: str, port: int) -> int:
                     f"{host} can be reached from other machines, and nobody would need a token.",
                     next_step="make one first: `agent-assets token create --admin`.",
                 )
-        uvicorn.run(
-            create_app(settings, load_serving()),
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            # Whose a connection is decides who is let in: no header of a proxy may say something
-            # else.
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
-            timeout_keep_alive=30,
-            h11_max_incomplete_event_size=65_536,
-        )
+        config = load_serving()
+        uvicorn.run(create_app(settings, config), host=host, port=port, **server_settings(config))
     return 0
+
+
+def server_settings(config: ServingConfig) -> dict[str, Any]:
+    """What uvicorn is told besides where it listens."""
+    return {
+        "http": connections_within(config.connections),
+        "h11_max_incomplete_event_size": config.connections.header_bytes,
+        "ws": "none",
+        "log_config": None,
+        "access_log": False,
+        # Whose a connection is decides who is let in: no header of a proxy may say something else.
+        "proxy_headers": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": _DRAIN_SECONDS,
+        "timeout_keep_alive": 30,
+    }
 
 
 def _log_to(stream: TextIO) -> None:

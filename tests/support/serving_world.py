@@ -19,6 +19,11 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.release.pointer import current_entry, release_key
 from agent_assets.release.records import Part, read_candidate
 from agent_assets.serving.app import create_app
+<<<<<<< HEAD
+=======
+from agent_assets.serving.config import ServingConfig
+from agent_assets.serving.run import server_settings
+>>>>>>> 0e33968 (Connections of the API and the UI have limits: headers, requests, readers, floods)
 from agent_assets.serving.tokens import Tokens
 from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import Settings
@@ -240,7 +245,7 @@ def running_api(settings: Settings, config: ServingConfig) -> Iterator[tuple[htt
     """The API on a free port, a client for it, and its services."""
     app = create_app(settings, config)
     server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
+        uvicorn.Config(app, host="127.0.0.1", port=0, **server_settings(config))
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

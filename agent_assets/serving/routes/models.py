@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -121,6 +121,7 @@ async def copy(elder_id: str, request: CopyRequest, serving: ServicesDep, caller
 @router.get("/models/{elder_id}/export", response_class=StreamingResponse)
 async def export(
     elder_id: str,
+    request: Request,
     serving: ServicesDep,
     caller: WriterDep,
     form: Literal["adapter", "merged"] = "adapter",
@@ -129,6 +130,8 @@ async def export(
     tar.
     """
     released = await run_in_threadpool(serving.find, caller, elder_id)
+    if not serving.exports.take(request, caller.id):
+        raise HTTPException(429)
     artifact = await run_in_threadpool(serving.released.part, released, form)
     name = f"{released.entry.name}-{form}.tar"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -60,7 +60,7 @@ async def completions(
     if reply.status_code != 200 or not request.stream:
         await stack.aclose()
         return _passed_on(reply.status_code, reply.content)
-    return _Streamed(reply, stack)
+    return _Streamed(reply, stack, serving.config.answers.stream_seconds)
 
 
 def _model(name: str, entry: Entry) -> dict[str, Any]:
@@ -124,14 +124,17 @@ class _Streamed(EventSourceResponse):
     never began because the client had gone.
     """
 
-    def __init__(self, reply: httpx.Response, stack: AsyncExitStack) -> None:
+    def __init__(self, reply: httpx.Response, stack: AsyncExitStack, seconds: float) -> None:
         super().__init__(_passed(reply))
-        self._stack = stack
+        self._stack, self._seconds = stack, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         async with self._stack:
-            await super().__call__(scope, receive, send)
+            # Ended without a last chunk, it does not pass for a whole one.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await super().__call__(scope, receive, send)
 
 
 async def _passed(reply: httpx.Response) -> AsyncIterator[bytes]:

@@ -13,17 +13,20 @@ from starlette.applications import Starlette
 from agent_assets.dagster_internals import WorkspaceFileTarget, WorkspaceProcessContext
 from agent_assets.errors import ConfigError
 from agent_assets.runs.instance import open_instance
+from agent_assets.serving.connections import connections_within
 from agent_assets.serving.door import Door
 from agent_assets.serving.seals import Seal
 from agent_assets.serving.tokens import DATABASE, Tokens
 from agent_assets.serving.ui.guard import UiGuard
 from agent_assets.serving.ui.webserver import create_webserver
+from agent_assets.serving_settings import ConnectionLimits
 from agent_assets.settings import Settings
 
 # As `dagster-webserver` has them: seconds for a statement in milliseconds, seconds until a
 # connection is renewed, and how many connections more than the pool holds.
 _STATEMENT_MS, _RECYCLE_SECONDS, _OVERFLOW = 15_000, 3600, 20
 _DRAIN_SECONDS = 3
+_LIMITS = ConnectionLimits()
 
 
 def run_ui(settings: Settings, *, port: int) -> int:
@@ -59,6 +62,8 @@ def _serve(app: UiGuard, port: int) -> None:
         app,
         host="127.0.0.1",
         port=port,
+        http=connections_within(_LIMITS),
+        h11_max_incomplete_event_size=_LIMITS.header_bytes,
         log_level="warning",
         # Whose a connection is decides who is let in: no header of a proxy may say something else.
         proxy_headers=False,
