@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from agent_assets.priority import RUN_PRIORITY
 from agent_assets.privacy import be_private
 from agent_assets.settings import load_settings
 from resources.engines import EnginesResource
@@ -22,6 +23,8 @@ from resources.values import ValuesResource
 def defs() -> dg.Definitions:
     """Assets and jobs from `defs/`, resources from the environment variables."""
     be_private()  # runs are children of whatever loads this, which need not be a command of ours
+    # In a run's own process this comes first: its imports take seconds of a core, too.
+    RUN_PRIORITY.give_way()
     settings = load_settings()
     resources = {
         "store": StoreResource(root=settings.store, cache=str(settings.home / "store-cache")),

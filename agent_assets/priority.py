@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 LOWEST = 19
+# The code server's and that of its runs which need no device.
+RUN_NICENESS = 10
 _SESSION = Path("/proc/self/autogroup")
 _TASKS = Path("/proc/self/task")
 _STATUS = Path("/proc/self/status")

@@ -22,6 +22,7 @@ from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.free_ports import port_free
 from agent_assets.mongo.embedded.mongod import port_of_earlier_version, running_mongod
+from agent_assets.priority import RUN_NICENESS
 from agent_assets.privacy import close_home, make_home, socket_folder
 from agent_assets.runs.installation import mongodb
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
@@ -33,8 +34,6 @@ _STOP_SECONDS = 20.0
 _READY_SECONDS = 120.0
 _WATCH_SECONDS = 1.0
 _DAEMON_NICENESS = 10  # it reads the whole queue every few seconds: nobody is to feel that
-# Runs are its children: what one prepares must not slow what another trains (engines have 5).
-_CODE_SERVER_NICENESS = 10
 
 
 @dataclass(frozen=True)
@@ -149,9 +148,7 @@ def running_services(
                 "--socket",
                 str(socket_path),
             ]
-            services.append(
-                _start("code server", code, environment, logs, niceness=_CODE_SERVER_NICENESS)
-            )
+            services.append(_start("code server", code, environment, logs, niceness=RUN_NICENESS))
             _wait_until(services[-1], lambda: _listens(socket.AF_UNIX, str(socket_path)))
             services.append(
                 _start("webserver", ["agent-assets", "ui", "--port", str(port)], environment, logs)

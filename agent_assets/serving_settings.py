@@ -9,10 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-<<<<<<< HEAD:agent_assets/serving_settings.py
 from agent_assets.agent.loop import Limits
-=======
->>>>>>> 0e33968 (Connections of the API and the UI have limits: headers, requests, readers, floods):agent_assets/serving/config.py
 from agent_assets.strict_model import StrictModel, read_yaml
 
 FILE = Path(__file__).resolve().parent / "defs" / "serving.yaml"

@@ -9,8 +9,8 @@ shared_assets_s       seconds to make what all elders share, once per installati
 quiet_cpu_share       CPU seconds per second of `up` with its MongoDB when nothing happens
 waiting_cpu_share     CPU seconds per second of a run that is prepared and waits for the device
 op_pool_cpu_share     the same of a run that waits for Dagster's own pool of steps (`granularity: op`): the peer
-slowdown              steps per second of a training with three runs behind it, by those of the same training alone.
-                      The next of them is prepared on the same cores meanwhile, and then waits.
+slowdown              steps per second of a training with three runs behind it, by those of the same training before
+                      they were requested. The next of them is prepared on the same cores meanwhile, and then waits.
 cancel_s              the longest time from POST /train/cancel to the end of a run: queued, prepared, training
 elders, elders_per_hour
 device_busy_share     time for which a run held the device, by the wall time of the backfill from its request
@@ -31,7 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import psutil
@@ -68,15 +68,27 @@ def process_of(run: dg.DagsterRun) -> psutil.Process:
     return psutil.Process(int(run.tags[PROCESS_TAG].split("/")[1].split("-")[0]))
 
 
-def steps_per_second(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:
-    """Between the first and the last report of the training."""
-    reports = _reports(instance, run)
-    (first_at, first), (last_at, last) = reports[0], reports[-1]
-    return (last - first) / (last_at - first_at)
+def steps_per_second(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    *,
+    since: float = 0.0,
+    until: float = float("inf"),
+) -> float:
+    """Between the first and the last report of the training within a time."""
+    reports = [report for report in _reports(instance, run) if since <= report.at <= until]
+    return (reports[-1].step - reports[0].step) / (reports[-1].at - reports[0].at)
 
 
-def _reports(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[tuple[float, float]]:
-    """When a training said that it had come to which step."""
+class _Report(NamedTuple):
+    """A training says when it has come to which of its steps."""
+
+    at: float
+    step: float
+    steps: float
+
+
+def _reports(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[_Report]:
     records = instance.get_records_for_run(
         run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION
     ).records
@@ -86,7 +98,8 @@ def _reports(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[tuple[flo
         assert event is not None
         metadata = event.asset_observation_data.asset_observation.metadata
         if str(event.step_key).endswith("sft_adapter") and "loss" in metadata:
-            reports.append((record.event_log_entry.timestamp, float(metadata["step"].value)))  # type: ignore[arg-type]
+            step, steps = (float(str(metadata[name].value)) for name in ("step", "total_steps"))
+            reports.append(_Report(record.event_log_entry.timestamp, step, steps))
     return reports
 
 
@@ -190,63 +203,56 @@ def chat_figures(
 
 
 def backfill_figures(
-    installation: Installation,
-    elders: list[str],
-    leaving: list[str],
-    later: str,
-    watch_seconds: float,
+    installation: Installation, elders: list[str], later: list[str], watch_seconds: float
 ) -> tuple[dict[str, Any], float]:
     """All elders, from the request to the last release.
 
     Args:
         elders: who is released.
-        leaving: two more, who are cancelled once the first training is done: the second in the
-            queue while it waits with everything prepared, and the last in the queue.
-        later: requested when the last training is done, and cancelled while it works.
+        later: three more. They are requested in the middle of the last training of `elders`. The
+            first of them is cancelled while it works, the second while it waits with everything
+            prepared, and the third in the queue.
         watch_seconds: how long the CPU of a run that waits is measured.
 
     Returns:
         The figures, and the steps per second of a training with nothing behind it.
     """
-    prepared_elder, queued_elder = leaving
-    everybody = [*elders, *leaving]
+    instance = installation.instance
     started = time.time()
-    following = installation.backfill(everybody)
-    first = until(lambda: _run_where(installation, everybody, holds_device), 180)
-    waiting = until(lambda: _run_where(installation, everybody, _prepared), 180)
+    following = installation.backfill(elders)
+    waiting = until(lambda: _run_where(installation, elders, _prepared), 180)
     share = cpu_share(watch_seconds, process_of(waiting))
-    until(
-        lambda: _stage_done(installation.instance, first, "sft_adapter"), LIMIT_SECONDS, every=3.0
-    )
-    runs = installation.runs(everybody)
-    cancel = {
-        "queued": cancel_seconds(installation, runs[queued_elder]),
-        "prepared": cancel_seconds(installation, runs[prepared_elder]),
-    }
-    last = runs[elders[-1]]
-    until(
-        lambda: _stage_done(installation.instance, last, "sft_adapter"),
-        LIMIT_SECONDS * len(elders),
-        every=3.0,
-    )
-    afterwards = installation.backfill([later])
+    last = installation.runs(elders)[elders[-1]]
+    until(lambda: _half_trained(instance, last), LIMIT_SECONDS * len(elders))
+    requested = time.time()
+    afterwards = installation.backfill(later)
+    until(lambda: _stage_done(instance, last, "sft_adapter"), LIMIT_SECONDS)
+    alone = steps_per_second(instance, last, until=requested)
+    behind = steps_per_second(instance, last, since=requested)
     until(lambda: following.poll() is not None, LIMIT_SECONDS)
-    cancel["working"] = cancel_seconds(
-        installation, until(lambda: _run_where(installation, [later], holds_device), 180)
-    )
+    cancel = {}
+    working = until(lambda: _run_where(installation, later, holds_device), 180)
+    prepared = until(lambda: _run_where(installation, later, _prepared), 180)
+    queued = installation.runs(later)[later[-1]]
+    for state, run in {"queued": queued, "prepared": prepared, "working": working}.items():
+        cancel[state] = cancel_seconds(installation, run)
     afterwards.wait(60)
     print(f"cancelled: {cancel}")
     runs = installation.runs(elders)
     figures = _throughput(installation, [runs[elder] for elder in elders], started)
-    paces = [steps_per_second(installation.instance, runs[elder]) for elder in elders]
-    print(f"steps per second: {[round(pace, 2) for pace in paces]}")
-    behind = paces[: max(1, len(paces) - 3)]
+    paces = [round(steps_per_second(instance, runs[elder]), 2) for elder in elders]
+    print(f"steps per second: {paces}; the last {alone:.2f} alone, {behind:.2f} with three behind")
     figures |= {
         "waiting_cpu_share": share,
-        "slowdown": round(statistics.mean(behind) / paces[-1], 3),
+        "slowdown": round(behind / alone, 3),
         "cancel_s": round(max(cancel.values()), 2),
     }
-    return figures, paces[-1]
+    return figures, alone
+
+
+def _half_trained(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    reports = _reports(instance, run)
+    return bool(reports) and reports[-1].step >= reports[-1].steps / 2
 
 
 def _run_where(
@@ -280,22 +286,21 @@ def main() -> None:
     quick = is_quick(__doc__, "two elders and short trainings")
     number, epochs, seconds = (2, 4.0, 15.0) if quick else (8, 6.0, 60.0)
     # In the order of their names they are in the queue.
-    first, second, *others = [f"elder-{n:02d}" for n in range(number + 1)]
-    elders, leaving, later = [first, *others], [second, "elder-99"], "later"
+    elders, later = [f"elder-{n:02d}" for n in range(number)], [f"later-{n}" for n in range(3)]
     figures: dict[str, Any] = {"benchmark": "backfill", "quick": quick, **machine()}
     folder = Path(tempfile.mkdtemp(prefix="backfill-"))
     try:
         figures["op_pool_cpu_share"] = op_pool_share(folder, seconds / 3)
-        with installed(folder, [*elders, *leaving, later], epochs) as installation:
+        with installed(folder, [*elders, *later], epochs) as installation:
             time.sleep(8)  # imports, first ticks
             figures["quiet_cpu_share"] = cpu_share(seconds, installation.up, installation.mongod)
             figures["shared_assets_s"] = make_shared_assets(installation)
             print(json.dumps(figures), flush=True)
-            measured, alone = backfill_figures(installation, elders, leaving, later, seconds / 3)
+            measured, alone = backfill_figures(installation, elders, later, seconds / 3)
             figures |= measured
             if not quick:
                 print(json.dumps(figures), flush=True)
-                figures |= chat_figures(installation, elders[0], [later], alone, 5 * seconds)
+                figures |= chat_figures(installation, elders[0], later[:1], alone, 5 * seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(figures))

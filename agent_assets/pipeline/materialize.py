@@ -25,6 +25,7 @@ from agent_assets.planning.history import (
     WANTED_TAG,
     latest_materialization,
 )
+from agent_assets.priority import RUN_NICENESS, RUN_PRIORITY
 from agent_assets.runs.orphans import process_tag
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
@@ -144,18 +145,17 @@ def _expect_device(
     context: dg.AssetExecutionContext,
 ) -> None:
     """Tell the engines whether stages follow in this run that need the device, so that it is kept
-    for them.
+    for them. A run that needs no device has no turn to wait for.
     """
     selected = context.run.asset_selection
     names = list(stages)
     of_run = [name for name in names if selected is None or pipeline.key(name) in selected]
     behind = [name for name in of_run if names.index(name) > names.index(stage.name)]
-    if context.resources.engines is not None and any(
-        stages[name].gpu for name in [stage.name, *behind]
-    ):
-        context.resources.engines.expect_device(
-            context, others_follow=any(stages[name].gpu for name in behind)
-        )
+    engines = context.resources.engines
+    if engines is not None and any(stages[name].gpu for name in [stage.name, *behind]):
+        engines.expect_device(context, others_follow=any(stages[name].gpu for name in behind))
+    elif not any(stages[name].gpu for name in of_run):
+        RUN_PRIORITY.take_turn(RUN_NICENESS)
 
 
 def _inputs(

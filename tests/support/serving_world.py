@@ -19,11 +19,7 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.release.pointer import current_entry, release_key
 from agent_assets.release.records import Part, read_candidate
 from agent_assets.serving.app import create_app
-<<<<<<< HEAD
-=======
-from agent_assets.serving.config import ServingConfig
 from agent_assets.serving.run import server_settings
->>>>>>> 0e33968 (Connections of the API and the UI have limits: headers, requests, readers, floods)
 from agent_assets.serving.tokens import Tokens
 from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import Settings
