@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MAY_IMPORT = {
     # The code location: alone in knowing the Dagster resources.
-    "definitions": "privacy resources settings",
+    "definitions": "priority privacy resources settings",
     "defs": "automation settings",
     "resources": "engines mongo store",
     # What everything stands on.
@@ -78,21 +78,21 @@ MAY_IMPORT = {
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
     "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation llm "
-    "mongo pipeline.stages planning release retrieval rl runs settings store strict_model "
-    "synthesis",
+    "mongo pipeline.stages planning priority release retrieval rl runs settings store "
+    "strict_model synthesis",
     "pipeline.stages": "agent conversations engines engines.chat_templates engines.servers "
     "errors evaluation mongo pipeline planning release retrieval rl rl.backends rl.scenarios "
     "store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
     "pipeline.stages planning release runs settings store strict_model",
-    "services": "automation engines.devices errors mongo.embedded free_ports privacy runs serving "
-    "serving_settings settings",
+    "services": "automation engines.devices errors mongo.embedded free_ports priority privacy "
+    "runs serving serving_settings settings",
     "serving": "agent agent.mcp automation conversations dagster_internals engines "
     "engines.devices engines.launch engines.servers errors free_ports html_pages mongo pipeline "
     "planning privacy release runs serving.routes serving_settings settings store text",
     "serving.routes": "conversations errors release runs serving store",
-    "serving.ui": "dagster_internals errors runs serving settings",
+    "serving.ui": "dagster_internals errors runs serving serving_settings settings",
     "cli": "agent agent.mcp automation conversations demo engines engines.devices "
     "engines.launch engines.servers errors evaluation mongo mongo.embedded pipeline planning "
     "privacy release runs services serving serving.ui serving_settings settings store text",
