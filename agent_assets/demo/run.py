@@ -129,7 +129,7 @@ def _print_summary(
         if report is None or rows is None:
             table.add_row(str(outcome), *["failed"] * (len(SHOWN_METRICS) + 2))
             continue
-        variants = read_report(report.path).systems.values()
+        variants = read_report(report.path).variants.values()
         cells = [
             _change([variant.means[metric] for variant in variants])
             for metric in SHOWN_METRICS.values()

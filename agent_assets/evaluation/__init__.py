@@ -1,1 +1,1 @@
-"""Held-out items, metrics, comparison of systems, and the report."""
+"""Held-out items, metrics, comparison of variants, and the report."""

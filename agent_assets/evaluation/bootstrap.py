@@ -1,8 +1,8 @@
-"""Paired bootstrap: is one system better than another on these items, or is it luck of the draw?
+"""Paired bootstrap: is one variant better than another on these items, or is it luck of the draw?
 
-Both systems answered the same items, so items are resampled, with replacement, together with both
+Both variants answered the same items, so items are resampled, with replacement, together with both
 of their scores; the interval is the 2.5th to 97.5th percentile of the mean difference. Efron,
-"Bootstrap methods: another look at the jackknife" (1979); for comparing two systems on one test
+"Bootstrap methods: another look at the jackknife" (1979); for comparing two variants on one test
 set: Koehn, "Statistical significance tests for machine translation evaluation" (EMNLP 2004).
 """
 
@@ -32,8 +32,8 @@ def paired_bootstrap(
     """Interval of the mean of `second - first`; None without items.
 
     Args:
-        first: score of each item under the reference system, shape (items,).
-        second: scores of the same items, in the same order, under the other system.
+        first: score of each item under the reference variant, shape (items,).
+        second: scores of the same items, in the same order, under the other variant.
         seed: equal seeds give equal intervals.
         samples: number of resamples.
 

@@ -1,6 +1,6 @@
 """What a rollout on a held-out item is worth: pure functions from results to numbers.
 
-An item gets a score between 0 and 1 for each metric that applies to it, and a system's metric is
+An item gets a score between 0 and 1 for each metric that applies to it, and a variant's metric is
 the mean over the items that have it: null where none has. Whether something was never told is
 scored only in languages that are known to say so. An item that failed for reasons of infrastructure
 has no scores at all.
@@ -83,7 +83,7 @@ METRICS = (
 
 @dataclass(frozen=True)
 class ItemResult:
-    """What one system did on one item.
+    """What one variant did on one item.
 
     Args:
         messages: the whole rollout, system prompt and question first; empty when a server failed.
@@ -118,7 +118,7 @@ class ItemResult:
 
 
 def score_items(results: Sequence[ItemResult], tools: Sequence[ToolSchema]) -> dict[str, Scores]:
-    """Scores of every item of one system by item id; an item that failed has none."""
+    """Scores of every item of one variant by item id; an item that failed has none."""
     schemas = {tool.name: tool for tool in tools}
     known = frozenset(memory for result in results for memory in result.item.memory_ids)
     return {
@@ -136,7 +136,7 @@ def metrics_of(items: Iterable[EvalItem]) -> tuple[Metric, ...]:
 def mean_scores(
     scores: Mapping[str, Scores], metrics: Iterable[Metric] = METRICS
 ) -> dict[str, float | None]:
-    """Every metric of one system: the mean over the items that have it, None where none has."""
+    """Every metric of one variant: the mean over the items that have it, None where none has."""
     return {metric.name: _mean(_values(scores.values(), metric.name)) for metric in metrics}
 
 
@@ -158,7 +158,7 @@ def majority_baseline(items: Iterable[EvalItem]) -> float | None:
     """Accuracy of always calling the most common gold tool, counting the name alone: an upper bound
     of that guess.
 
-    Over all `tool` items of both kinds of wording; it does not depend on the system.
+    Over all `tool` items of both kinds of wording; it does not depend on the variant.
     """
     counts = Counter(gold_label(item) for item in items if item.kind == "tool")
     return max(counts.values()) / counts.total() if counts else None
@@ -182,7 +182,7 @@ def confusion(
 
 
 def primary_metric(item: EvalItem) -> str:
-    """The metric that says whether a system got this item right."""
+    """The metric that says whether a variant got this item right."""
     if isinstance(item, ConversationItem):
         return item.primary_metric
     if item.kind == "tool":

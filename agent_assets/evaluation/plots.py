@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.evaluation.report import change_text, headline_rows, percent, system_label
+from agent_assets.evaluation.report import change_text, headline_rows, percent, variant_label
 from agent_assets.evaluation.report_schema import Report
 
 if TYPE_CHECKING:
@@ -102,30 +102,30 @@ def coverage_bars(counts: Mapping[str, int]) -> bytes:
 
 
 def before_after(report: Report) -> bytes:
-    """Every headline metric under every system, with the last system's change and its 95% interval
-    beside it.
+    """Every headline metric under every variant, with the change of the last one and its 95%
+    interval beside it.
     """
-    rows, systems = headline_rows(report), list(report.systems)
-    height = 0.8 / len(systems)
-    inches = max(1, len(rows)) * (0.26 + 0.22 * len(systems))
+    rows, variants = headline_rows(report), list(report.variants)
+    height = 0.8 / len(variants)
+    inches = max(1, len(rows)) * (0.26 + 0.22 * len(variants))
     figure, axes = _figure("Held-out items, before and after training", 8.2, 1.2 + inches)
-    for number, system in enumerate(systems):
-        values = [100 * (row.values[system] or 0.0) for row in rows]
+    for number, variant in enumerate(variants):
+        values = [100 * (row.values[variant] or 0.0) for row in rows]
         positions = [
-            index + (number - (len(systems) - 1) / 2) * height for index in range(len(rows))
+            index + (number - (len(variants) - 1) / 2) * height for index in range(len(rows))
         ]
         colour = _SYSTEM_COLOURS[number % len(_SYSTEM_COLOURS)]
         bars = axes.barh(
-            positions, values, height=height * 0.9, color=colour, label=system_label(system)
+            positions, values, height=height * 0.9, color=colour, label=variant_label(variant)
         )
-        labels = [percent(row.values[system], digits=0) for row in rows]
+        labels = [percent(row.values[variant], digits=0) for row in rows]
         axes.bar_label(bars, labels=labels, padding=3, color=_INK, fontsize=8.5)
     for index, row in enumerate(rows):
-        if len(systems) > 1:
+        if len(variants) > 1:
             axes.text(
                 112,
                 index,
-                change_text(row.changes[systems[-1]]),
+                change_text(row.changes[variants[-1]]),
                 va="center",
                 color=_MUTED,
                 fontsize=8.5,
@@ -139,7 +139,7 @@ def before_after(report: Report) -> bytes:
     if rows:
         axes.legend(
             frameon=False,
-            ncols=len(systems),
+            ncols=len(variants),
             loc="lower left",
             bbox_to_anchor=(-0.01, 0.99),
             borderpad=0,

@@ -1,4 +1,4 @@
-"""Scores of several systems compared: the report (`report_schema.py`), and its short forms for the
+"""Scores of several variants compared: the report (`report_schema.py`), and its short forms for the
 UI and terminal.
 """
 
@@ -12,14 +12,14 @@ from agent_assets.conversations.messages import ToolSchema
 from agent_assets.evaluation import metrics
 from agent_assets.evaluation.bootstrap import Interval, paired_bootstrap
 from agent_assets.evaluation.metrics import METRICS, ItemResult, Metric, Scores
-from agent_assets.evaluation.report_schema import Bootstrap, Report, SystemScores, Timings
+from agent_assets.evaluation.report_schema import Bootstrap, Report, Timings, VariantScores
 
 _LABELS = {"base": "Base", "sft": "SFT", "rl": "RL"}
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What answering all items with one system took: seconds of wall-clock time without the start
+    """What answering all items with one variant took: seconds of wall-clock time without the start
     of the server, and the most memory its processes held together.
     """
 
@@ -29,10 +29,10 @@ class Serving:
 
 @dataclass(frozen=True)
 class HeadlineRow:
-    """One line of the comparison: a metric that applies, its value under every system, the change
+    """One line of the comparison: a metric that applies, its value under every variant, the change
     against the first.
 
-    `items` is the number of items behind the smallest of the means; `changes` has every system but
+    `items` is the number of items behind the smallest of the means; `changes` has every variant but
     the first.
     """
 
@@ -63,22 +63,24 @@ def build_report(
         pipeline: name of the pipeline.
         partition: the elder, None in an unpartitioned pipeline.
         items: the held-out items.
-        results: results of each system on those items; the first system is the reference, order is
-            kept.
+        results: results of each variant on those items; the first is the reference, order is kept.
         tools: the schema that was offered; tells defaults of optional arguments and known names.
         seconds: wall-clock time of the whole evaluation.
         seed: seed of the bootstrap.
         samples: resamples of the bootstrap.
-        models: data version of the weights that answered as each system.
-        serving: what serving each system took; enters `timings`.
+        models: data version of the weights that answered as each variant.
+        serving: what serving each variant took; enters `timings`.
     """
     applicable = metrics.metrics_of(items)
-    scores = {system: metrics.score_items(outcome, tools) for system, outcome in results.items()}
+    scores = {variant: metrics.score_items(outcome, tools) for variant, outcome in results.items()}
     return Report(
         pipeline=pipeline,
         partition=partition,
         items=_count_items(items),
-        systems={system: _system(items, results[system], scores[system]) for system in results},
+        variants={
+            variant: _variant_scores(items, results[variant], scores[variant])
+            for variant in results
+        },
         deltas={
             f"{later}_vs_{earlier}": _deltas(
                 metrics.metrics_of(items),
@@ -91,58 +93,59 @@ def build_report(
         },
         seconds=round(seconds, 3),
         scored={
-            system: {
-                metric.name: sum(metric.name in score for score in scores[system].values())
+            variant: {
+                metric.name: sum(metric.name in score for score in scores[variant].values())
                 for metric in applicable
             }
-            for system in results
+            for variant in results
         },
         confusion={
-            system: metrics.confusion(outcome, tools) for system, outcome in results.items()
+            variant: metrics.confusion(outcome, tools) for variant, outcome in results.items()
         },
         failures={
-            system: {result.item.id: result.error for result in outcome if result.error}
-            for system, outcome in results.items()
+            variant: {result.item.id: result.error for result in outcome if result.error}
+            for variant, outcome in results.items()
         },
         stop_reasons={
-            system: dict(
+            variant: dict(
                 sorted(
                     Counter(result.stop_reason for result in outcome if not result.error).items()
                 )
             )
-            for system, outcome in results.items()
+            for variant, outcome in results.items()
         },
         timings={
-            system: _timings(outcome, None if serving is None else serving[system])
-            for system, outcome in results.items()
+            variant: _timings(outcome, None if serving is None else serving[variant])
+            for variant, outcome in results.items()
         },
         models=dict(models or {}),
         bootstrap=Bootstrap(samples=samples, seed=seed),
         scores={
-            system: {item: dict(score) for item, score in scores[system].items()}
-            for system in results
+            variant: {item: dict(score) for item, score in scores[variant].items()}
+            for variant in results
         },
     )
 
 
 def answered_share(report: Report) -> float:
-    """Smallest share (0 to 1) of the items that a system answered without a failure of a server."""
+    """Smallest share (0 to 1) of the items that a variant answered, no server having failed."""
     total: int = max(1, report.items["total"])
     return min(1 - len(failed) / total for failed in report.failures.values())
 
 
 def headline_rows(report: Report, *, details: bool = False) -> list[HeadlineRow]:
     """The headline metrics that apply, in order; with `details` the others too."""
-    systems = list(report.systems)
+    variants = list(report.variants)
     rows = []
     for metric in METRICS:
-        values = {system: report.systems[system].means.get(metric.name) for system in systems}
+        values = {variant: report.variants[variant].means.get(metric.name) for variant in variants}
         if not (metric.headline or details) or all(value is None for value in values.values()):
             continue
         changes = {
-            system: _interval(report, system, systems[0], metric.name) for system in systems[1:]
+            variant: _interval(report, variant, variants[0], metric.name)
+            for variant in variants[1:]
         }
-        scored = min(report.scored[system][metric.name] for system in systems)
+        scored = min(report.scored[variant][metric.name] for variant in variants)
         rows.append(
             HeadlineRow(metric.name, metric.label, metric.higher_is_better, scored, values, changes)
         )
@@ -151,17 +154,18 @@ def headline_rows(report: Report, *, details: bool = False) -> list[HeadlineRow]
 
 def markdown_summary(report: Report) -> str:
     """The comparison as a Markdown table: numbers and metric names, nothing else."""
-    systems = list(report.systems)
-    header = ["metric", "items", *map(system_label, systems)]
+    variants = list(report.variants)
+    header = ["metric", "items", *map(variant_label, variants)]
     header += [
-        f"{system_label(system)} vs {system_label(systems[0])} (95%)" for system in systems[1:]
+        f"{variant_label(variant)} vs {variant_label(variants[0])} (95%)"
+        for variant in variants[1:]
     ]
     lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
     for row in headline_rows(report):
         cells = [row.label, str(row.items), *(percent(value) for value in row.values.values())]
         cells += [change_text(interval) for interval in row.changes.values()]
         lines.append("| " + " | ".join(cells) + " |")
-    baseline = report.systems[report.reference].majority_baseline
+    baseline = report.variants[report.reference].majority_baseline
     if baseline is not None:
         lines += [
             "",
@@ -179,7 +183,7 @@ def markdown_summary(report: Report) -> str:
 
 
 def speed_summary(report: Report) -> str:
-    """What serving each system took, as a Markdown table; a dash for what was not measured."""
+    """What serving each variant took, as a Markdown table; a dash for what was not measured."""
     columns = {
         "items": "items",
         "seconds": "seconds",
@@ -188,22 +192,22 @@ def speed_summary(report: Report) -> str:
         "tokens written/s": "tokens_per_s",
         "peak memory (MB)": "peak_memory_mb",
     }
-    lines = ["| system | " + " | ".join(columns) + " |", "|---" + "|---:" * len(columns) + "|"]
-    for system, timing in report.timings.items():
+    lines = ["| variant | " + " | ".join(columns) + " |", "|---" + "|---:" * len(columns) + "|"]
+    for variant, timing in report.timings.items():
         measured = timing.model_dump()
         cells = [
             "–" if measured[name] is None else f"{measured[name]:,}" for name in columns.values()
         ]
-        lines.append(f"| {system_label(system)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {variant_label(variant)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def speed_totals(report: Report, seconds: float) -> dict[str, float | int | None]:
-    """Over all systems: tokens read and written, tokens written a second, the highest peak of
+    """Over all variants: tokens read and written, tokens written a second, the highest peak of
     memory of one (MB).
 
-    `seconds` is the wall-clock time of all questions, which is less than the sum over systems asked
-    side by side. None for what was not measured under every system.
+    `seconds` is the wall-clock time of all questions, which is less than the sum over variants
+    asked side by side. None for what was not measured under every variant.
     """
 
     timings = list(report.timings.values())
@@ -223,9 +227,9 @@ def _all_known(values: list[int | None]) -> list[int] | None:
     return known if len(known) == len(values) else None
 
 
-def system_label(system: str) -> str:
-    """Name of a system as people read it."""
-    return _LABELS.get(system, system)
+def variant_label(variant: str) -> str:
+    """Name of a variant as people read it."""
+    return _LABELS.get(variant, variant)
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -246,11 +250,11 @@ def _count_items(items: Sequence[EvalItem]) -> dict[str, int]:
     return {"total": len(items)} | dict(sorted((kinds + wordings).items()))
 
 
-def _system(
+def _variant_scores(
     items: Sequence[EvalItem], results: Sequence[ItemResult], scores: Mapping[str, Scores]
-) -> SystemScores:
+) -> VariantScores:
     seen, unseen = "tool_call_accuracy", "tool_call_accuracy_unseen_wording"
-    return SystemScores(
+    return VariantScores(
         **metrics.mean_scores(scores, metrics.metrics_of(items)),
         tool_call_accuracy_by_tool=metrics.accuracy_by_tool(results, scores, seen) or None,
         tool_call_accuracy_by_tool_unseen_wording=metrics.accuracy_by_tool(results, scores, unseen)

@@ -15,7 +15,7 @@ from agent_assets.conversations.messages import Message
 from agent_assets.evaluation import metrics
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.pages import KINDS, TEMPLATES, page_environment, script_hash
-from agent_assets.evaluation.report import HeadlineRow, headline_rows, percent, system_label
+from agent_assets.evaluation.report import HeadlineRow, headline_rows, percent, variant_label
 from agent_assets.evaluation.report_schema import Report
 
 _MAX_RESULT_CHARS = 4_000
@@ -39,10 +39,10 @@ class Step:
 
 
 @dataclass(frozen=True)
-class SystemAnswer:
-    """One system on one item: `right` is None when it was not scored."""
+class VariantAnswer:
+    """One variant on one item: `right` is None when it was not scored."""
 
-    system: str
+    variant: str
     right: bool | None
     steps: list[Step]
     answer: str
@@ -52,13 +52,13 @@ class SystemAnswer:
 
 @dataclass(frozen=True)
 class ItemView:
-    """One item with every system's answer; `outcome` compares the first system with the last."""
+    """One item with every variant's answer; `outcome` compares the first variant with the last."""
 
     item: EvalItem
     kind: str
     outcome: str
     gold_calls: list[Step]
-    answers: list[SystemAnswer]
+    answers: list[VariantAnswer]
 
 
 def render_report(
@@ -73,28 +73,28 @@ def render_report(
     Args:
         report: what `build_report` made from these items and results.
         items: the held-out items.
-        results: results of each system, as given to `build_report`.
+        results: results of each variant, as given to `build_report`.
         training_data: counts of the rows the agent was trained on; a nested mapping becomes a
             table.
     """
-    systems = list(report.systems)
+    variants = list(report.variants)
     views = _item_views(report, items, results)
     rows = headline_rows(report)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     environment = page_environment().overlay()
     environment.filters |= {
-        "system": system_label,
+        "variant": variant_label,
         "pretty": _pretty,
         "verdict_class": _change_class,
     }
     return environment.get_template("report.html.jinja").render(
         report=report,
-        systems=systems,
+        variants=variants,
         rows=rows,
         details=[row for row in headline_rows(report, details=True) if row not in rows],
-        verdict=_verdict(rows, systems),
+        verdict=_verdict(rows, variants),
         tools=_tool_rows(report, items),
-        confusions={system: _confusion(report.confusion[system]) for system in systems},
+        confusions={variant: _confusion(report.confusion[variant]) for variant in variants},
         views=views,
         outcomes=[
             (key, label, Counter(view.outcome for view in views)[key])
@@ -117,14 +117,14 @@ def render_report(
 def _item_views(
     report: Report, items: Sequence[EvalItem], results: Mapping[str, Sequence[ItemResult]]
 ) -> list[ItemView]:
-    by_system = {
-        system: {result.item.id: result for result in outcome}
-        for system, outcome in results.items()
+    by_variant = {
+        variant: {result.item.id: result for result in outcome}
+        for variant, outcome in results.items()
     }
     views = []
     for item in items:
         answers = [
-            _system_answer(report, system, by_system[system][item.id]) for system in by_system
+            _variant_answer(report, variant, by_variant[variant][item.id]) for variant in by_variant
         ]
         gold = [Step(call["name"], _pretty(call["arguments"])) for call in item.gold_calls]
         views.append(
@@ -133,11 +133,11 @@ def _item_views(
     return views
 
 
-def _system_answer(report: Report, system: str, result: ItemResult) -> SystemAnswer:
-    scores = report.scores[system][result.item.id]
+def _variant_answer(report: Report, variant: str, result: ItemResult) -> VariantAnswer:
+    scores = report.scores[variant][result.item.id]
     if result.error is not None:
-        return SystemAnswer(
-            system, None, _steps(result.messages), "", f"not scored: {result.error}"
+        return VariantAnswer(
+            variant, None, _steps(result.messages), "", f"not scored: {result.error}"
         )
     # The last text is shown as the answer, everything before it as steps.
     steps = _steps(result.messages[:-1] if result.answer else result.messages)
@@ -150,8 +150,8 @@ def _system_answer(report: Report, system: str, result: ItemResult) -> SystemAns
         labels[name]: percent(value) if name.endswith("_share") else "yes" if value else "no"
         for name, value in scores.items()
     }
-    return SystemAnswer(
-        system, None if right is None else right == 1.0, steps, result.answer, note, shown
+    return VariantAnswer(
+        variant, None if right is None else right == 1.0, steps, result.answer, note, shown
     )
 
 
@@ -173,7 +173,7 @@ def _steps(messages: Sequence[Message]) -> list[Step]:
     return steps
 
 
-def _outcome(answers: Sequence[SystemAnswer]) -> str:
+def _outcome(answers: Sequence[VariantAnswer]) -> str:
     first, last = answers[0].right, answers[-1].right
     if first is None or last is None:
         return "failed"
@@ -185,13 +185,13 @@ def _outcome(answers: Sequence[SystemAnswer]) -> str:
     }[first, last]
 
 
-def _verdict(rows: Sequence[HeadlineRow], systems: Sequence[str]) -> str:
+def _verdict(rows: Sequence[HeadlineRow], variants: Sequence[str]) -> str:
     """One sentence that claims no more than the intervals do."""
-    if len(systems) < 2:
-        return f"{system_label(systems[0])} alone: nothing to compare with."
-    first, last = systems[0], systems[-1]
+    if len(variants) < 2:
+        return f"{variant_label(variants[0])} alone: nothing to compare with."
+    first, last = variants[0], variants[-1]
     classes = Counter(_change_class(row, last) for row in rows if row.changes[last] is not None)
-    names = f"{system_label(last)} against {system_label(first)}"
+    names = f"{variant_label(last)} against {variant_label(first)}"
     return (
         f"{names}: better on {classes['better']}, worse on {classes['worse']}, not distinguishable "
         "on "
@@ -199,8 +199,8 @@ def _verdict(rows: Sequence[HeadlineRow], systems: Sequence[str]) -> str:
     )
 
 
-def _change_class(row: HeadlineRow, system: str) -> str:
-    interval = row.changes[system]
+def _change_class(row: HeadlineRow, variant: str) -> str:
+    interval = row.changes[variant]
     if interval is None or not interval.excludes_zero:
         return "even"
     return "better" if (interval.mean > 0) == row.higher_is_better else "worse"
@@ -209,7 +209,7 @@ def _change_class(row: HeadlineRow, system: str) -> str:
 @dataclass(frozen=True)
 class ToolRow:
     """Tool calls right for one tool: for seen and unseen wordings the number of items and the score
-    of each system.
+    of each variant.
     """
 
     tool: str
@@ -220,9 +220,9 @@ def _tool_rows(report: Report, items: Sequence[EvalItem]) -> list[ToolRow]:
     counts: Counter[tuple[str, str]] = Counter(
         (metrics.gold_label(item), item.wording) for item in items if item.kind == "tool"
     )
-    systems = report.systems.values()
-    seen = [system.tool_call_accuracy_by_tool or {} for system in systems]
-    unseen = [system.tool_call_accuracy_by_tool_unseen_wording or {} for system in systems]
+    variants = report.variants.values()
+    seen = [variant.tool_call_accuracy_by_tool or {} for variant in variants]
+    unseen = [variant.tool_call_accuracy_by_tool_unseen_wording or {} for variant in variants]
     return [
         ToolRow(
             tool,

@@ -18,18 +18,20 @@ from agent_assets.evaluation.bootstrap import Interval
 REPORT_FILE = "report.json"
 _NOT_CONTENT = {"seconds", "timings"}
 
-System = Annotated[
+Variant = Annotated[
     str, Field(description="`base`, `sft` or `rl`; the first of a report is the reference.")
 ]
 Metric = Annotated[str, Field(description="Name of a `metrics.Metric`.")]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
+    )
 
 
-class SystemScores(BaseModel):
-    """Mean score of every metric for one system (an extra field each; None where it does not
+class VariantScores(BaseModel):
+    """Mean score of every metric for one variant (an extra field each; None where it does not
     apply), and tables.
 
     Args:
@@ -53,7 +55,7 @@ class SystemScores(BaseModel):
 
 
 class Timings(_Record):
-    """What serving one system took. Seconds are wall-clock time, memory is the most its processes
+    """What serving one variant took. Seconds are wall-clock time, memory is the most its processes
     held together; None for what was not measured.
     """
 
@@ -75,11 +77,11 @@ class Bootstrap(_Record):
 
 
 class RewardComparison(_Record):
-    """Mean verifiable reward by system, and the paired change from SFT to RL over `items` both
+    """Mean verifiable reward by variant, and the paired change from SFT to RL over `items` both
     answered.
     """
 
-    rewards: dict[System, float | None]
+    rewards: dict[Variant, float | None]
     items: int
     interval: Interval | None
 
@@ -90,16 +92,16 @@ class RlComparison(RewardComparison):
 
     Args:
         line: the same in a sentence.
-        candidate: the system to release.
+        candidate: the variant to release.
     """
 
     scenarios: RewardComparison | None = None
     line: str
-    candidate: System
+    candidate: Variant
 
 
 class Report(_Record):
-    """The comparison of systems on the same held-out items.
+    """The comparison of variants on the same held-out items.
 
     Args:
         partition: the elder, None in an unpartitioned pipeline.
@@ -111,34 +113,34 @@ class Report(_Record):
         failures: item id -> name of the error; such an item is not scored.
         stop_reasons: why the agent loop ended -> items.
         models: data version of the weights that answered.
-        scores: item id -> metric -> score: what a later system is paired with.
+        scores: item id -> metric -> score: what a later variant is paired with.
         rl: only with reinforcement learning.
     """
 
     pipeline: str
     partition: str | None
     items: dict[str, int]
-    systems: dict[System, SystemScores]
+    variants: dict[Variant, VariantScores] = Field(alias="systems")  # as every store has it
     deltas: dict[str, dict[Metric, Interval | None]]
     seconds: float
-    scored: dict[System, dict[Metric, int]]
-    confusion: dict[System, dict[str, dict[str, int]]]
-    failures: dict[System, dict[str, str]]
-    stop_reasons: dict[System, dict[str, int]]
-    timings: dict[System, Timings]
-    models: dict[System, str]
+    scored: dict[Variant, dict[Metric, int]]
+    confusion: dict[Variant, dict[str, dict[str, int]]]
+    failures: dict[Variant, dict[str, str]]
+    stop_reasons: dict[Variant, dict[str, int]]
+    timings: dict[Variant, Timings]
+    models: dict[Variant, str]
     bootstrap: Bootstrap
-    scores: dict[System, dict[str, dict[Metric, float]]]
+    scores: dict[Variant, dict[str, dict[Metric, float]]]
     rl: RlComparison | None = None
 
     @property
-    def reference(self) -> System:
-        """The system that the others are compared with."""
-        return next(iter(self.systems))
+    def reference(self) -> Variant:
+        """The variant that the others are compared with."""
+        return next(iter(self.variants))
 
     @property
-    def candidate(self) -> System:
-        """The trained system to release."""
+    def candidate(self) -> Variant:
+        """The trained variant to release."""
         return "sft" if self.rl is None else self.rl.candidate
 
     def to_json(self) -> str:

@@ -1,4 +1,4 @@
-"""Put every held-out item to one system, through the agent loop that serving uses, a few at a time.
+"""Put every held-out item to one variant, through the agent loop that serving uses, a few at once.
 
 An item whose model or tool server failed is reported by name and not scored. So is one that ran out
 of time: turns and tokens are limited, so it is the machine that was slow or stuck. When more than a

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from agent_assets.evaluation.report_schema import Bootstrap, Report, SystemScores
+from agent_assets.evaluation.report_schema import Bootstrap, Report, VariantScores
 
 
 def report_json(
-    systems: Mapping[str, Mapping[str, float]],
+    variants: Mapping[str, Mapping[str, float]],
     scores: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
 ) -> str:
     """The text of a report.json with these mean scores, and these scores of items."""
@@ -14,7 +14,7 @@ def report_json(
         pipeline="p",
         partition=None,
         items={"total": 0},
-        systems={system: SystemScores(**means) for system, means in systems.items()},
+        variants={variant: VariantScores(**means) for variant, means in variants.items()},
         deltas={},
         seconds=0.0,
         scored={},
@@ -25,8 +25,8 @@ def report_json(
         models={},
         bootstrap=Bootstrap(samples=100, seed=1),
         scores={
-            system: {item: dict(values) for item, values in items.items()}
-            for system, items in (scores or {}).items()
+            variant: {item: dict(values) for item, values in items.items()}
+            for variant, items in (scores or {}).items()
         },
     )
     return report.to_json()

@@ -102,7 +102,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     )
     if "rl" in variants:
         comparison = compare_rewards(
-            {system: outcome[: len(heldout)] for system, outcome in results.items()},
+            {variant: outcome[: len(heldout)] for variant, outcome in results.items()},
             scenarios,
             tools,
             run.config.rl.rewards,
@@ -138,7 +138,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             CheckEntry(
                 name="report_complete",
                 passed=share >= settings.min_answered,
-                description=f"{share:.0%} of the items were answered by every system",
+                description=f"{share:.0%} of the items were answered by every variant",
             )
         ],
         engine=EngineEntry(

@@ -40,7 +40,7 @@ from agent_assets.store.artifact_store import Artifact, ArtifactStore
 from agent_assets.store.manifest import CheckEntry
 
 if TYPE_CHECKING:
-    from agent_assets.evaluation.report_schema import SystemScores
+    from agent_assets.evaluation.report_schema import VariantScores
 
 AUTHOR = "gate"
 # By variant of the report: the adapter that serving loads, and the merge that carries the parity
@@ -103,7 +103,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         variant=variant,
         system_prompt=prompts[0],
         parts=parts,
-        scores=_scores(report.systems[variant]),
+        scores=_scores(report.variants[variant]),
         incomplete=tuple(_incomplete(run.inputs["eval_report"], merged)),
         leaks=leaks_of(run, variant, reference, questions, prompts),
         incarnation=run.incarnation,
@@ -145,7 +145,7 @@ def _digest(content: JsonObject) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:32]
 
 
-def _scores(scores: "SystemScores") -> dict[str, float | None]:
+def _scores(scores: "VariantScores") -> dict[str, float | None]:
     """What a candidate says of itself: every figure of its variant, tables only where there is
     none.
     """

@@ -87,7 +87,7 @@ def test_the_graph_evaluates_on_it(tmp_path: Path) -> None:
     assert result.success
     (manifest,) = (tmp_path / "store" / "agent" / "eval_report").rglob("manifest.json")
     report = read_report(manifest.parent)
-    assert {name: system.means["abstention"] for name, system in report.systems.items()} == {
+    assert {name: scores.means["abstention"] for name, scores in report.variants.items()} == {
         "base": 0.0,
         "sft": 1.0,
     }

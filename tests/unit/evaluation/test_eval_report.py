@@ -97,9 +97,9 @@ def test_report_has_the_promised_shape(
             "recall_open",
             "recall_closed",
             "abstention",
-        } <= report.systems[system].model_dump().keys()
-    assert report.systems["base"].means["recall_closed"] is None
-    assert report.systems["sft"].tool_call_accuracy_by_tool == {"get_current_date": 1.0}
+        } <= report.variants[system].model_dump().keys()
+    assert report.variants["base"].means["recall_closed"] is None
+    assert report.variants["sft"].tool_call_accuracy_by_tool == {"get_current_date": 1.0}
     delta = report.deltas["sft_vs_base"]
     assert delta["tool_call_accuracy"] == Interval(1.0, 1.0, 1.0)
     assert delta["recall_closed"] is None
@@ -144,7 +144,7 @@ def test_failed_items_are_named_and_neither_scored_nor_paired(
     report = report_of(items, results)
     assert report.failures == {"base": {}, "sft": {"seen-0": "EngineFailed"}}
     assert report.scored["sft"]["tool_call_accuracy"] == 5
-    assert report.systems["sft"].means["tool_call_accuracy"] == 1.0
+    assert report.variants["sft"].means["tool_call_accuracy"] == 1.0
     assert answered_share(report) == pytest.approx(11 / 12)
     assert headline_rows(report)[0].items == 5
 

@@ -41,7 +41,7 @@ def test_a_report_has_shares_by_kind_and_the_page_shows_what_was_said_before() -
     )
     assert [item.id for item in ITEMS] == ["exam-a", "exam-b"]
     assert report.items["conversation"] == 2
-    means = {system: scores.means for system, scores in report.systems.items()}
+    means = {variant: scores.means for variant, scores in report.variants.items()}
     assert (means["base"]["conversation_told"], means["base"]["conversation_never"]) == (0, 1)
     assert (means["sft"]["conversation_told"], means["sft"]["conversation_never"]) == (1, 0)
     assert means["sft"]["conversation"] == 0.5 and means["sft"]["conversation_broad"] is None
