@@ -209,7 +209,7 @@ def backfill_figures(
 
     Args:
         elders: who is released.
-        later: three more. They are requested in the middle of the last training of `elders`. The
+        later: three more. The API is asked for them in the middle of the last training. The
             first of them is cancelled while it works, the second while it waits with everything
             prepared, and the third in the queue.
         watch_seconds: how long the CPU of a run that waits is measured.
@@ -224,8 +224,9 @@ def backfill_figures(
     share = cpu_share(watch_seconds, process_of(waiting))
     last = installation.runs(elders)[elders[-1]]
     until(lambda: _half_trained(instance, last), LIMIT_SECONDS * len(elders))
-    requested = time.time()
-    afterwards = installation.backfill(later)
+    requested = _reports(instance, last)[-1].at
+    for elder in later:
+        installation.request(elder)
     until(lambda: _stage_done(instance, last, "sft_adapter"), LIMIT_SECONDS)
     alone = steps_per_second(instance, last, until=requested)
     behind = steps_per_second(instance, last, since=requested)
@@ -236,7 +237,6 @@ def backfill_figures(
     queued = installation.runs(later)[later[-1]]
     for state, run in {"queued": queued, "prepared": prepared, "working": working}.items():
         cancel[state] = cancel_seconds(installation, run)
-    afterwards.wait(60)
     print(f"cancelled: {cancel}")
     runs = installation.runs(elders)
     figures = _throughput(installation, [runs[elder] for elder in elders], started)
