@@ -20,7 +20,8 @@ Engine programs read their own, in environments that do not hold this module's l
 | TEACHER_MODEL | its name | |
 | (named by `rl.judge.api_key_env`) | key of the judge of reinforcement learning | |
 | AGENT_ASSETS_EMBEDDING_API_KEY | key of a server that embeds memories (`elder_memories.embedding`) | |
-| WANDB_API_KEY | sends traces to W&B; weave itself reads the key. Unset keeps traces on this machine | |
+| TRACES | `local` keeps traces on this machine; `wandb` sends them, with the elders' words, to W&B | `local` |
+| WANDB_API_KEY | key of W&B, for `TRACES=wandb`; weave itself reads it. Alone it sends nothing | |
 | WANDB_PROJECT | `project` or `entity/project` of traces at W&B | `agent-assets` |
 | ART_VLLM_RUNTIME_BIN | the server of ART's LocalBackend; ART itself reads it | |
 | CUDA_VISIBLE_DEVICES | the GPUs that may be used, as the driver understands it | all |
@@ -81,6 +82,7 @@ class Settings:
     dagster_url: str = Field(
         default="http://127.0.0.1:3000", validation_alias="AGENT_ASSETS_DAGSTER_URL"
     )
+    traces: Literal["local", "wandb"] = Field(default="local", validation_alias="TRACES")
     wandb_project: str | None = Field(default=None, validation_alias="WANDB_PROJECT")
     secret: str | None = Field(default=None, validation_alias="AGENT_ASSETS_SECRET", repr=False)
 
@@ -121,11 +123,17 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         environment: of this process, or of one that is to be started.
 
     Raises:
-        ConfigError: AGENT_ASSETS_DEVICE is none of auto, cpu, gpu.
+        ConfigError: AGENT_ASSETS_DEVICE is none of auto, cpu, gpu, or TRACES none of local, wandb;
+            or TRACES is wandb without a key.
     """
     given = dict(environment)
-    if not given.get("WANDB_API_KEY"):
+    if given.get("TRACES") != "wandb":
         given["WANDB_PROJECT"] = ""
+    elif not given.get("WANDB_API_KEY"):
+        raise ConfigError(
+            "TRACES is wandb, and there is no key of W&B.",
+            next_step="set WANDB_API_KEY, or unset TRACES to keep traces on this machine.",
+        )
     elif not given.get("WANDB_PROJECT"):
         given["WANDB_PROJECT"] = "agent-assets"
     return _read(Settings, given)

@@ -1,4 +1,4 @@
-"""Tracing on weave: to W&B with WANDB_API_KEY, else into the traces folder of the store.
+"""Tracing on weave: to W&B with TRACES=wandb, else into the traces folder of the store.
 
 weave is imported when the first session opens, never with the code location. A tracer never stops
 the work it looks at: what it could not keep is counted, said once in the run's log, and stands in
@@ -48,8 +48,8 @@ class TraceFigures:
 
 @dataclass(frozen=True)
 class WeaveTracing:
-    """Where traces go. `wandb_project` (`project` or `entity/project`) is None without a key of
-    W&B.
+    """Where traces go. `wandb_project` (`project` or `entity/project`) is None where traces
+    stay on this machine.
     """
 
     wandb_project: str | None = None

@@ -30,7 +30,7 @@ def show_traces(
     if settings.wandb_project is not None:
         raise StoreError(
             f"Traces go to W&B, project {settings.wandb_project}.",
-            next_step="look there, or unset WANDB_API_KEY to see the traces of this machine.",
+            next_step="look there, or unset TRACES to see the traces of this machine.",
         )
     store = ArtifactStore(settings.store, cache=settings.home / "store-cache")
     partition = None if elder is None else as_partition_key(elder)

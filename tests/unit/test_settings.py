@@ -27,7 +27,19 @@ def test_what_is_not_set_or_empty_has_its_default() -> None:
     assert (settings.device, settings.mongodb_database) == ("auto", "afs")
     assert settings.mongodb_uri is settings.secret is settings.postgres_url is None
     assert settings.wandb_project is None, "without a key nothing is sent"
-    assert load_settings({"WANDB_API_KEY": "k"}).wandb_project == "agent-assets"
+
+
+def test_traces_leave_the_machine_with_two_settings_and_not_with_one() -> None:
+    key = {"WANDB_API_KEY": "k"}
+    assert load_settings(key).wandb_project is None
+    assert load_settings(key | {"WANDB_PROJECT": "mine"}).wandb_project is None
+    assert load_settings(key | {"TRACES": "wandb"}).wandb_project == "agent-assets"
+    both = key | {"TRACES": "wandb", "WANDB_PROJECT": "mine"}
+    assert load_settings(both).wandb_project == "mine"
+    with pytest.raises(ConfigError, match="no key of W&B"):
+        load_settings({"TRACES": "wandb"})
+    with pytest.raises(ConfigError, match="TRACES is 'w&b'"):
+        load_settings({"TRACES": "w&b"})
 
 
 def test_folders_are_made_absolute_and_urls_stay(monkeypatch: pytest.MonkeyPatch) -> None:
