@@ -35,7 +35,7 @@ def released_memories(settings: Settings, name: str) -> Path | None:
     from agent_assets.serving.released import Released
 
     released = Released(_store(settings))
-    agent = released.find(name)
+    agent = released.find(name, lambda _: True)
     has_memories = "memories" in agent.candidate.parts
     return released.part(agent, "memories").path if has_memories else None
 

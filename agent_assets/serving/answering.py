@@ -111,7 +111,7 @@ class Answering:
         agents = await asyncio.to_thread(self._released.agents)
         try:
             for agent in agents[:1]:
-                released = await asyncio.to_thread(self._released.find, agent[1])
+                released = await asyncio.to_thread(self._released.find, agent[1], lambda _: True)
                 adapter, base, base_version = await asyncio.to_thread(
                     self._released.adapter, released
                 )

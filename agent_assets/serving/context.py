@@ -14,7 +14,7 @@ from agent_assets.serving.guard import Metrics, Places, RateLimit
 from agent_assets.serving.health import HealthProbe
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.jobs import Jobs
-from agent_assets.serving.released import NotReleased, Released, ReleasedAgent
+from agent_assets.serving.released import Released, ReleasedAgent
 from agent_assets.serving.tokens import Caller, Denied, Forbidden, Tokens
 from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import Settings
@@ -44,10 +44,7 @@ class Services:
         Raises:
             NotReleased: there is none, or it is another elder's: both look the same.
         """
-        released = self.released.find(name)
-        if not caller.may_see(released.id):
-            raise NotReleased
-        return released
+        return self.released.find(name, caller.may_see)
 
 
 # For the OpenAPI document and its page; the door reads the header itself.

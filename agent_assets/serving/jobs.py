@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -102,15 +102,20 @@ class Jobs:
             self._launch(pipeline, partition, assets, tags | {JOB_TAG: job})
             return _reply(job, elder, f"Training started: {', '.join(assets)}.")
 
-    def progress(self, job: str) -> tuple[dict[str, Any], str]:
-        """Progress of a job, and whose it is.
+    def progress(self, job: str, may_see: Callable[[str], bool]) -> dict[str, Any]:
+        """Progress of a job.
+
+        Args:
+            may_see: whether the caller may know of jobs of this elder.
 
         Raises:
-            JobUnknown: there is none.
+            JobUnknown: there is none that the caller may know of.
         """
         run = self._find(job)
         elder = elder_or_pipeline(run)
-        return job_progress(self.instance, run, job, elder, self.queue()), elder
+        if not may_see(elder):
+            raise JobUnknown
+        return job_progress(self.instance, run, job, elder, self.queue())
 
     def latest(self, elder: str) -> dict[str, Any] | None:
         """Progress of the latest job of an elder, None if there never was one."""

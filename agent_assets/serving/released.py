@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,16 +74,21 @@ class Released:
         """The current pointer of one agent."""
         return current_entry(self.store, agent)
 
-    def find(self, name: str) -> ReleasedAgent:
+    def find(self, name: str, may_see: Callable[[str], bool]) -> ReleasedAgent:
         """The agent of an id (elder, pipeline), or of the content name that answers now.
 
+        Args:
+            may_see: whether the caller may know of an agent of this id. Nothing is read of any
+                other: what is hidden must not differ from what is not there, in time or when its
+                files are damaged.
+
         Raises:
-            NotReleased: there is none.
+            NotReleased: there is none that the caller may know of.
         """
         matched = _CONTENT_NAME.fullmatch(name)
         for agent_id in (name, matched[1] if matched else None):
             key = None if agent_id is None else as_partition_key(agent_id)
-            if key is None or elder_id_of_key(key) is None:
+            if key is None or elder_id_of_key(key) is None or not may_see(key):
                 continue
             for pipeline in self._pipelines():
                 entry = current_entry(self.store, (pipeline, key))

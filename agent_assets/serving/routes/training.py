@@ -99,9 +99,7 @@ async def cancel(job_id: JobId, serving: ServicesDep, caller: WriterDep) -> Done
 
 
 async def _progress(serving: Services, caller: Caller, job_id: str) -> JobProgress:
-    job, elder = await run_in_threadpool(serving.jobs.progress, job_id)
-    if not caller.may_see(elder):
-        raise JobUnknown
+    job = await run_in_threadpool(serving.jobs.progress, job_id, caller.may_see)
     return JobProgress.model_validate(job)
 
 

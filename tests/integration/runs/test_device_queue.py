@@ -214,7 +214,7 @@ def test_cancelled_runs_end_at_once_and_read_cancelled(machine: Machine) -> None
         for run in (queued, waiter, holder):
             jobs.cancel(run.run_id)
             assert machine.ended(run, 10) is STATUS.CANCELED
-            progress, _ = jobs.progress(run.run_id)
+            progress = jobs.progress(run.run_id, lambda _: True)
             assert (progress["status"], progress["error"], progress["eta"]) == (
                 "cancelled",
                 "cancelled",

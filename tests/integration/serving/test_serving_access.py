@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -178,3 +179,58 @@ def test_tokens_are_made_listed_and_revoked_in_a_terminal(
     for days in ("0", "-1", "nan"):
         refused = CliRunner().invoke(commands, ["token", "create", "--admin", "--days", days])
         assert refused.exit_code == 2 and "--days" in refused.stderr
+
+
+PAIRS = 500
+ROUTES = {
+    "details": ("GET", "/models/{}", None),
+    "export": ("GET", "/models/{}/export", None),
+    "rows": ("GET", "/export-jsonl/{}", None),
+    "OpenAI's model": ("GET", "/v1/models/{}", None),
+    "latest training": ("GET", "/train/progress/elder/{}", None),
+    "training": ("POST", "/train/start", {"elder_id": "{}"}),
+    "chat": ("POST", "/chat", {"elder_id": "{}", "message": "Hi"}),
+    "completions": (
+        "POST",
+        "/v1/chat/completions",
+        {"model": "{}", "messages": [{"role": "user", "content": "Hi"}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_time_does_not_tell_what_is_hidden_from_what_is_not_there(world: World, route: str) -> None:
+    """`ben` is somebody else's, `zoe` nobody's: whoever guesses from the time alone is right no
+    more often than by chance (area under the ROC curve at most 0.6).
+    """
+    world.services.limit._rate = world.services.limit._burst = 1e9
+    mine = bearer(world.tokens.create("elder", elder="ada"))
+    time.sleep(0.3)  # so long the answer `no tokens` is remembered
+    method, path, body = ROUTES[route]
+    seconds: dict[str, list[float]] = {"ben": [], "zoe": []}
+    for number in range(PAIRS):
+        for name in ("ben", "zoe") if number % 2 else ("zoe", "ben"):
+            content = None if body is None else json.dumps(body).replace("{}", name)
+            headers = mine | {"Content-Type": "application/json"}
+            started = time.perf_counter()
+            reply = world.client.request(
+                method, path.format(name), content=content, headers=headers
+            )
+            seconds[name].append(time.perf_counter() - started)
+            assert reply.status_code in (200, 404)
+    slower = sum(hidden > absent for hidden in seconds["ben"] for absent in seconds["zoe"])
+    area = slower / PAIRS**2
+    assert abs(area - 0.5) <= 0.1, area
+
+
+def test_a_damaged_release_of_another_elder_looks_like_none(world: World) -> None:
+    mine = bearer(world.tokens.create("elder", elder="ada"))
+    damaged = [file for file in Path(world.store.root).rglob("ben.json") if file.is_file()]
+    for file in damaged:
+        file.write_text("damaged", encoding="utf-8")
+    assert damaged
+    time.sleep(0.3)
+    hidden, absent = (
+        world.client.get(f"/models/{name}", headers=mine) for name in ("ben", "nobody")
+    )
+    assert problem(hidden, 404) == problem_like(absent)
