@@ -51,7 +51,7 @@ class RejectReason(StrEnum):
     NOT_ABSTAINED = "not_abstained"  # nothing is known, and the answer does not say so
     WRONG_TOOL = "wrong_tool"  # none of the tools that answer the question was called
     BANNED = "banned"  # a pattern of train_jsonl.banned occurs
-    # the server says that the tool changes things, and it is not in allow_writing
+    # its tool may change things, and the configuration does not allow it
     WRITES = "writes"
     TOOL_SERVER_FAILED = "tool_server_failed"  # a tool server died twice on this question
     NO_RESULT = "no_result"  # the tool found nothing where an answer was expected

@@ -52,6 +52,22 @@ class ToolsConfig(StrictModel):
     without: list[str] = Field(
         default_factory=list, description="Tools to leave out, named in the same way."
     )
+    read_only: list[str] = Field(
+        default_factory=list,
+        description="Tools that only read, although their server does not say so (`readOnlyHint`), "
+        "named in the same way. No other is called unless `allow_writing` names it; "
+        "`agent-assets tools` proposes them.",
+    )
+    allow_writing: list[str] = Field(
+        default_factory=list,
+        description="Tools that are called although they may change things, whenever data is made "
+        "and models are evaluated, trained or served.",
+    )
+    allow_in_serving: list[str] | Literal["all"] = Field(
+        default_factory=list,
+        description="Further tools that agents may call when they answer people, and at no other "
+        "time; `all` takes every tool of the servers.",
+    )
 
 
 class MemoriesConfig(StrictModel):

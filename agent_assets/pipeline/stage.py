@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from agent_assets.agent.mcp.choice import ToolChoice
+from agent_assets.agent.mcp.permissions import ToolPermissions
 from agent_assets.agent.mcp.servers import ToolServers
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.config import PipelineConfig
@@ -75,7 +76,9 @@ class PipelineSpec:
         Raises:
             ConfigError: their configuration is not there.
         """
-        tools = self.config.tools
+        tools, rows = self.config.tools, self.config.train_jsonl
+        read_only = frozenset([*tools.read_only, *rows.read_only_tools])
+        changing = frozenset([*tools.allow_writing, *rows.allow_writing])
         return ToolServers(
             self.file(tools.mcp_config),
             self.folder,
@@ -83,6 +86,13 @@ class PipelineSpec:
             ToolChoice(
                 only=None if tools.only is None else tuple(tools.only),
                 without=tuple(tools.without),
+            ),
+            ToolPermissions(read_only, changing),
+            ToolPermissions(
+                read_only,
+                "all"
+                if tools.allow_in_serving == "all"
+                else changing.union(tools.allow_in_serving),
             ),
         )
 

@@ -224,7 +224,7 @@ class Answering:
         pipeline = released.agent[0]
         logs = agent_logs(self._logs, pipeline, released.candidate.partition)
         servers = self._pipeline_of(pipeline).tool_servers
-        return servers.open(memories=memories, log_dir=logs)
+        return servers.open(memories=memories, log_dir=logs, serving=True)
 
 
 def _tools_of(released: ReleasedAgent) -> str:

@@ -143,10 +143,10 @@ class RowsConfig(StrictModel):
         None, description="Shares of an elder's rows; None takes all that were made."
     )
     read_only_tools: list[str] = Field(
-        [], description="Tools replayed although their server does not say that they only read."
+        [], description="As `tools.read_only`, which is their place now; both lists count."
     )
     allow_writing: list[str] = Field(
-        [], description="Tools called although their server says that they change things."
+        [], description="As `tools.allow_writing`, which is their place now; both lists count."
     )
     banned: list[str] = Field(
         [], description="Regular expressions; an example in which one occurs is rejected."

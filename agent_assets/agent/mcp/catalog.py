@@ -8,6 +8,12 @@ from dataclasses import dataclass, replace
 from mcp_types import Tool, ToolAnnotations
 
 from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
+from agent_assets.agent.mcp.permissions import (
+    ANY_CALL,
+    SILENT,
+    ToolPermissions,
+    plainly_reads,
+)
 from agent_assets.agent.mcp.session import UnreadableTool
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.conversations.tool_names import aliases
@@ -26,6 +32,8 @@ class ListedTool:
         schema: as a model reads it; None where the protocol does not allow the entry.
         annotations: what the server says of it, None where it says nothing.
         not_chosen: why the pipeline's choice leaves it out; None where it takes it.
+        reads_only: whether it only reads, as its server or the pipeline says.
+        forbidden: why it may not be called; None where it may.
     """
 
     server: str
@@ -35,16 +43,29 @@ class ListedTool:
     schema: ToolSchema | None
     annotations: ToolAnnotations | None = None
     not_chosen: str | None = None
+    reads_only: bool = False
+    forbidden: str | None = None
 
     @property
     def reason(self) -> str | None:
         """Why models are not given it; None where they are."""
-        return self.problem or self.not_chosen
+        return self.problem or self.not_chosen or self.forbidden
 
     @property
     def usable(self) -> bool:
         """Whether models are given it."""
         return self.reason is None
+
+    @property
+    def proposed(self) -> bool:
+        """Whether it is left out for want of a word that it only reads, and plainly does."""
+        return (
+            self.problem is None
+            and self.not_chosen is None
+            and self.forbidden == SILENT
+            and self.schema is not None
+            and plainly_reads(self.name, self.schema.description)
+        )
 
     @property
     def names(self) -> frozenset[str]:
@@ -69,9 +90,13 @@ def listed_tools(
     ]
 
 
-def catalog(listed: Iterable[ListedTool], choice: ToolChoice = EVERY_TOOL) -> list[ListedTool]:
+def catalog(
+    listed: Iterable[ListedTool],
+    choice: ToolChoice = EVERY_TOOL,
+    permissions: ToolPermissions = ANY_CALL,
+) -> list[ListedTool]:
     """All servers' tools with the names models call them by, those left out that `choice` leaves
-    out.
+    out or that may not be called.
 
     Raises:
         ConfigError: the choice names a tool that there is not.
@@ -80,7 +105,15 @@ def catalog(listed: Iterable[ListedTool], choice: ToolChoice = EVERY_TOOL) -> li
     names = aliases(tool.name for tool in entries if tool.schema is not None)
     named = [_named(tool, names.get(tool.name, tool.name)) for tool in entries]
     choice.check({name for tool in named for name in tool.names})
-    return [replace(tool, not_chosen=choice.reason(tool.names)) for tool in named]
+    return [
+        replace(
+            tool,
+            not_chosen=choice.reason(tool.names),
+            reads_only=permissions.reads_only(tool.names, tool.annotations),
+            forbidden=permissions.reason(tool.names, tool.annotations),
+        )
+        for tool in named
+    ]
 
 
 def used_twice(tools: Sequence[ListedTool]) -> tuple[ListedTool, ListedTool] | None:

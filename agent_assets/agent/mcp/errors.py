@@ -55,15 +55,27 @@ def broken_list(server: str, problem: str) -> ToolServerError:
     )
 
 
-def nothing_left(server: str, reasons: Mapping[str, str]) -> ToolServerError:
-    """A server none of whose tools can be used; `reasons` by the name of the tool."""
+def nothing_left(
+    server: str, reasons: Mapping[str, str], *, allow: str | None = None
+) -> ToolServerError:
+    """A server none of whose tools can be used.
+
+    Args:
+        reasons: by the name of the tool.
+        allow: the line of defs.yaml that says of some that they only read; None where that is not
+            what is missing.
+    """
     named = [f"{name!r}: {reason}" for name, reason in list(reasons.items())[:_MOST_NAMED]]
     more = len(reasons) - len(named)
+    correct = (
+        "correct the server or tools.only and tools.without in defs.yaml"
+        if allow is None
+        else f"name those that only read in defs.yaml, as in `{allow}`"
+    )
     return ToolServerError(
         f"None of the tools that the server '{server}' lists can be used ("
         f"{'; '.join(named)}{f'; and {more} more' if more else ''}).",
-        next_step=f"correct the server or tools.only and tools.without in defs.yaml, or disable "
-        f"'{server}' in mcp_config.json.",
+        next_step=f"{correct}, or disable '{server}' in mcp_config.json.",
     )
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
+from agent_assets.agent.mcp.permissions import ANY_CALL, ToolPermissions
 
 if TYPE_CHECKING:
+    from agent_assets.agent.mcp.config import McpConfig
+    from agent_assets.agent.mcp.survey import Survey
     from agent_assets.agent.mcp.toolbox import Toolbox
 
 NO_MEMORIES = "-"
@@ -25,12 +28,17 @@ class ToolServers:
         folder: of the pipeline, handed to the servers as `${pipeline}`.
         timeout_s: for one call.
         choice: which of their tools are taken.
+        permissions: which of their tools may be called while data is made, and models are evaluated
+            and trained.
+        serving: which may be called while agents answer people.
     """
 
     config_file: Path
     folder: Path
     timeout_s: float
     choice: ToolChoice = EVERY_TOOL
+    permissions: ToolPermissions = ANY_CALL
+    serving: ToolPermissions = ANY_CALL
 
     @property
     def version(self) -> str:
@@ -40,24 +48,51 @@ class ToolServers:
         return sha256(self.config_file.read_bytes()).hexdigest()[:32]
 
     @asynccontextmanager
-    async def open(self, *, memories: Path | None, log_dir: Path) -> "AsyncIterator[Toolbox]":
+    async def open(
+        self, *, memories: Path | None, log_dir: Path, serving: bool = False
+    ) -> "AsyncIterator[Toolbox]":
         """Start them or connect to them.
 
         Args:
             memories: folder of one elder's memories, handed over as `${memories}`; None hands over
                 "-": what a server offers must not depend on whom it serves.
             log_dir: where servers started here write their standard error.
+            serving: an agent answers people with them.
         """
         # Not above: loading the code location must not load fastmcp.
-        from agent_assets.agent.mcp.toolbox import load_mcp_config, open_toolbox
+        from agent_assets.agent.mcp.toolbox import open_toolbox
+
+        async with open_toolbox(
+            self._config(memories),
+            timeout_s=self.timeout_s,
+            log_dir=log_dir,
+            choice=self.choice,
+            permissions=self.serving if serving else self.permissions,
+        ) as toolbox:
+            yield toolbox
+
+    async def survey(self, *, log_dir: Path) -> "Survey":
+        """What all of them offer, also where one cannot be used.
+
+        Args:
+            log_dir: where servers started here write their standard error.
+        """
+        from agent_assets.agent.mcp.survey import survey
+
+        return await survey(
+            self._config(None),
+            timeout_s=self.timeout_s,
+            log_dir=log_dir,
+            choice=self.choice,
+            permissions=self.permissions,
+        )
+
+    def _config(self, memories: Path | None) -> "McpConfig":
+        from agent_assets.agent.mcp.toolbox import load_mcp_config
 
         variables = {
             "python": sys.executable,
             "memories": NO_MEMORIES if memories is None else str(memories),
             "pipeline": str(self.folder),
         }
-        config = load_mcp_config(self.config_file, variables)
-        async with open_toolbox(
-            config, timeout_s=self.timeout_s, log_dir=log_dir, choice=self.choice
-        ) as toolbox:
-            yield toolbox
+        return load_mcp_config(self.config_file, variables)

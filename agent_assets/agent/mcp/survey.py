@@ -11,6 +11,7 @@ from agent_assets.agent.mcp.catalog import ListedTool, catalog
 from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
 from agent_assets.agent.mcp.config import McpConfig
 from agent_assets.agent.mcp.connect import connect_server
+from agent_assets.agent.mcp.permissions import ANY_CALL, ToolPermissions
 from agent_assets.errors import ToolServerError
 
 
@@ -36,6 +37,7 @@ async def survey(
     timeout_s: float = 30,
     log_dir: Path | None = None,
     choice: ToolChoice = EVERY_TOOL,
+    permissions: ToolPermissions = ANY_CALL,
 ) -> Survey:
     """Ask every server for its tools, one after the other. One that fails costs itself.
 
@@ -52,7 +54,7 @@ async def survey(
                 ).listed
         except ToolServerError as error:
             failures[name] = error.message
-    tools = _without_clashes(catalog(listed, choice))
+    tools = _without_clashes(catalog(listed, choice, permissions))
     return Survey(
         tools,
         [

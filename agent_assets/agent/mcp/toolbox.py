@@ -26,6 +26,13 @@ from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
 from agent_assets.agent.mcp.config import McpConfig, parse_mcp_config
 from agent_assets.agent.mcp.connect import SERVER_FAILURES, ConnectedServer, connect_server
 from agent_assets.agent.mcp.errors import late, name_clash, nothing_left, stopped
+from agent_assets.agent.mcp.permissions import (
+    ANY_CALL,
+    SILENT,
+    ToolPermissions,
+    line_to_allow,
+    says_it_writes,
+)
 from agent_assets.agent.mcp.results import (
     ToolAnswer,
     failed,
@@ -48,10 +55,15 @@ class Toolbox:
         servers: what was connected to, with what each lists.
         listed: the tools of all of them, by the names models call them by.
         timeout_s: for each call.
+        permissions: which of them may be called.
     """
 
     def __init__(
-        self, servers: Sequence[ConnectedServer], listed: Sequence[ListedTool], timeout_s: float
+        self,
+        servers: Sequence[ConnectedServer],
+        listed: Sequence[ListedTool],
+        timeout_s: float,
+        permissions: ToolPermissions = ANY_CALL,
     ) -> None:
         self.listed = list(listed)
         self._timeout_s = timeout_s
@@ -59,14 +71,19 @@ class Toolbox:
         usable = sorted((tool for tool in listed if tool.usable), key=lambda tool: tool.alias)
         self._tools = {tool.alias: tool for tool in usable}
         self.tools = [tool.schema for tool in usable if tool.schema is not None]
-        self.annotations = {tool.alias: _annotations(tool) for tool in usable}
+        self.annotations = {tool.alias: _annotations(tool, permissions) for tool in usable}
 
     @property
     def unusable(self) -> dict[str, str]:
-        """Why a tool of a server (`server/name`) cannot be used; those that the pipeline's choice
-        leaves out are none of these.
+        """Why a tool of a server (`server/name`) cannot be used or may not be called; those that
+        the pipeline's choice leaves out are none of these.
         """
-        return {f"{tool.server}/{tool.name}": tool.problem for tool in self.listed if tool.problem}
+        reasons = {
+            f"{tool.server}/{tool.name}": tool.problem or tool.forbidden
+            for tool in self.listed
+            if tool.not_chosen is None
+        }
+        return {name: reason for name, reason in reasons.items() if reason is not None}
 
     async def resources(self, *, max_chars: int) -> dict[str, str]:
         """Texts of the servers' resources by their URI, sorted; binary ones and those over
@@ -167,6 +184,7 @@ async def open_toolbox(
     timeout_s: float = 30,
     log_dir: Path | None = None,
     choice: ToolChoice = EVERY_TOOL,
+    permissions: ToolPermissions = ANY_CALL,
 ) -> AsyncIterator[Toolbox]:
     """Start or connect to every server, and close them all at the end.
 
@@ -176,6 +194,7 @@ async def open_toolbox(
         log_dir: where started servers write their standard error, one file each; without it that is
             dropped.
         choice: which tools are taken.
+        permissions: which tools may be called; without them every tool.
 
     Raises:
         ConfigError: the choice names a tool that no server has.
@@ -187,18 +206,24 @@ async def open_toolbox(
             await connect_server(stack, name, server, timeout_s=timeout_s, log_dir=log_dir)
             for name, server in config.servers.items()
         ]
-        listed = catalog((tool for server in servers for tool in server.listed), choice)
+        listed = catalog(
+            (tool for server in servers for tool in server.listed), choice, permissions
+        )
         for server in servers:
             own = [tool for tool in listed if tool.server == server.name]
             if own and not any(tool.usable for tool in own):
                 raise nothing_left(
-                    server.name, {tool.name: tool.reason for tool in own if tool.reason}
+                    server.name,
+                    {tool.name: tool.reason for tool in own if tool.reason},
+                    allow=line_to_allow(tool.name for tool in own if tool.proposed)
+                    if any(tool.reason == SILENT for tool in own)
+                    else None,
                 )
         clash = used_twice(listed)
         if clash is not None:
             first, second = clash
             raise name_clash(second.name, first.server, second.server)
-        yield Toolbox(servers, listed, timeout_s)
+        yield Toolbox(servers, listed, timeout_s, permissions)
 
 
 async def _contents(
@@ -215,12 +240,9 @@ async def _contents(
         return []
 
 
-def _annotations(tool: ListedTool) -> dict[str, bool]:
-    annotations = tool.annotations
-    read_only = annotations is not None and annotations.read_only_hint is True
-    writes = (
-        annotations is not None
-        and not read_only
-        and (annotations.read_only_hint is False or annotations.destructive_hint is True)
-    )
-    return {"read_only": read_only, "writes": writes}
+def _annotations(tool: ListedTool, permissions: ToolPermissions) -> dict[str, bool]:
+    annotations = {
+        "read_only": tool.reads_only,
+        "writes": not tool.reads_only and says_it_writes(tool.annotations),
+    }
+    return annotations | ({"allowed": True} if permissions.names(tool.names) else {})

@@ -25,7 +25,12 @@ SCHEMA_FILE = "tool_schema.json"
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the snapshot depends on besides the servers themselves."""
     tools = pipeline.config.tools
-    chosen = {"only": tools.only, "without": tools.without or None}
+    chosen = {
+        "only": tools.only,
+        "without": tools.without or None,
+        "read_only": tools.read_only or None,
+        "allow_writing": tools.allow_writing or None,
+    }
     return {"mcp_config": pipeline.tool_servers.version} | {
         key: names for key, names in chosen.items() if names is not None
     }

@@ -44,6 +44,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
         "system_prompt": pipeline.config.system_prompt,
         "wordings_sha256": pipeline.hash_of(pipeline.config.questions.wordings),
         "mcp_config": pipeline.tool_servers.version,
+        **({"read_only": read_only} if (read_only := pipeline.config.tools.read_only) else {}),
     }
 
 

@@ -29,8 +29,8 @@ class LlmTeaching:
 
 
 class SafeTools:
-    """The tools without those that destroy: a call of one is an error that a model can read, and
-    reaches no server.
+    """The tools without those that may change things: a call of one is an error that a model can
+    read, and reaches no server.
     """
 
     def __init__(self, toolbox: Tools, forbidden: Collection[str]) -> None:
@@ -45,11 +45,15 @@ class SafeTools:
 
 
 def forbidden_tools(toolbox: Tools, config: RowsConfig) -> frozenset[str]:
-    """Tools that change things, as their server says, and that the configuration does not allow."""
-    marked = {
-        name for name, annotations in toolbox.annotations.items() if annotations.get("writes")
+    """Tools that may change things (a server that says nothing says no less), and that the
+    configuration does not allow.
+    """
+    changing = {
+        name
+        for name, annotations in toolbox.annotations.items()
+        if not (annotations.get("read_only") or annotations.get("allowed"))
     }
-    return frozenset(marked - set(config.allow_writing))
+    return frozenset(changing - {*config.read_only_tools, *config.allow_writing})
 
 
 async def teach(
