@@ -12,7 +12,7 @@ from agent_assets.automation.planner import Installation
 from agent_assets.pipeline.assets import ELDERS
 from agent_assets.planning.elders import Elders, forget_elder
 from agent_assets.planning.history import ActiveRun, known_partitions
-from agent_assets.store.tombstones import bury, incarnations, revive
+from agent_assets.store.tombstones import UNREADABLE, bury, incarnations, revive
 
 PARTITIONS = str(ELDERS.name)
 _DAY = 86_400.0
@@ -89,8 +89,10 @@ def add_elders(
 ) -> tuple[str, ...]:
     """Give new elders a partition; of one who was removed before, nothing is inherited."""
     names = sorted(elders)
-    for elder in sorted(incarnations(installation.store).keys() & set(names)) if names else ():
-        revive(installation.store, elder)
+    removed = incarnations(installation.store) if names else {}
+    for elder in sorted(removed.keys() & set(names)):
+        if removed[elder] != UNREADABLE:  # their runs say what to do
+            revive(installation.store, elder)
     if names:
         instance.add_dynamic_partitions(PARTITIONS, names)
     return tuple(names)

@@ -19,7 +19,7 @@ from agent_assets.errors import ConfigError
 from agent_assets.mongo.layout import check_elder_id
 from agent_assets.planning.elders import UNUSABLE, ElderSource, forget_elder
 from agent_assets.planning.history import active_runs, known_partitions
-from agent_assets.release import pointer
+from agent_assets.release import elder_releases
 from agent_assets.settings import Settings
 from agent_assets.store.erasable_data import (
     ElderDataLocations,
@@ -47,7 +47,7 @@ def erase_elder(settings: Settings, elder: str, *, dry_run: bool, confirmed: boo
         places = elder_data_locations(installation.store, settings.home / "logs", elder)
         if elder in {graph.name for graph in installation.graphs}:
             raise ConfigError(f"'{elder}' is a pipeline, not an elder.", next_step="name an elder.")
-        agents = pointer.agents_of_elder(installation.store, elder)
+        agents = elder_releases.agents_of_elder(installation.store, elder)
         known = elder in known_partitions(instance, PARTITIONS)
         if not (known or agents or places.local or places.remote):
             raise ConfigError(
@@ -107,7 +107,7 @@ def _erase(
     bury(store, elder)
     if elder in known_partitions(instance, PARTITIONS):
         instance.delete_dynamic_partition(PARTITIONS, elder)
-    pointer.erase_releases(store, elder)
+    elder_releases.erase_releases(store, elder)
     erase_locations(store, elder_data_locations(store, logs, elder))
     for graph in installation.graphs:
         if graph.spec.partitioned:

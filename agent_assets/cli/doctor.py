@@ -20,6 +20,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Look at everything a run needs. Changes nothing."""
     findings = [*_engines(settings), _mongo(settings), *examine_answers(settings)]
     findings += [_pipelines(), *_other_files(settings), _home(settings), _store(settings)]
+    findings += _damaged(settings)
     return [*findings, *examine_privacy(settings)]
 
 
@@ -115,6 +116,20 @@ def _other_files(settings: Settings) -> Iterator[Finding]:
             read()
         except AgentAssetsError as error:
             yield Finding(name, False, error.message, error.next_step or "")
+
+
+def _damaged(settings: Settings) -> Iterator[Finding]:
+    """Releases that nobody can ask for, because a file of theirs is damaged."""
+    from agent_assets.release.commands import open_store
+    from agent_assets.release.pointer import damaged_releases
+
+    try:
+        damaged = damaged_releases(open_store(settings))
+    except (AgentAssetsError, OSError):
+        return  # the finding about the store says it
+    for agent, why in damaged.items():
+        problem, _, next_step = why.partition(" Next: ")
+        yield Finding(f"release {'/'.join(agent)}", False, problem, next_step)
 
 
 def _home(settings: Settings) -> Finding:

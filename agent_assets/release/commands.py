@@ -8,6 +8,7 @@ from agent_assets.errors import ReleaseError
 from agent_assets.release.pointer import (
     Agent,
     current_entry,
+    damaged_releases,
     known_agents,
     move,
     read_ledger,
@@ -30,6 +31,10 @@ def show_releases(settings: Settings, name: str | None, *, as_json: bool) -> int
     store = open_store(settings)
     if name is None:
         agents = released_agents(store)
+        damaged = damaged_releases(store)
+        agents = [agent for agent in agents if agent not in damaged]
+        for agent, why in damaged.items():
+            click.echo(f"{agent[0]}/{agent[1]}: {why}", err=True)
         if as_json:
             click.echo(json.dumps([_row(store, agent) for agent in agents], indent=2))
             return 0
@@ -40,7 +45,8 @@ def show_releases(settings: Settings, name: str | None, *, as_json: bool) -> int
                 if entry
                 else f"{agent[0]}/{agent[1]}  removed"
             )
-        click.echo(f"{len(agents)} agents released")
+        unreadable = f", {len(damaged)} cannot be read" if damaged else ""
+        click.echo(f"{len(agents)} agents released{unreadable}")
         return 0
     ledger = read_ledger(store, find_agent(store, name))
     click.echo(

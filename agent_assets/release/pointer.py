@@ -10,20 +10,20 @@ current; one that is wrong about it changes nothing.
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 
 from filelock import FileLock
 from pydantic import ValidationError
 
-from agent_assets.errors import ReleaseConflict, ReleaseError
+from agent_assets.errors import ReleaseConflict, ReleaseError, StoreError
 from agent_assets.release.records import STAGE, Action, Entry, Ledger, Verdict, read_candidate
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.disk import file_lock
 from agent_assets.store.partition_keys import as_partition_key
+from agent_assets.store.small_files import replace_file
 from agent_assets.store.tombstones import incarnation_of
 
 FOLDER = ".releases"
-_CURRENT, _DROPPED = "current", "dropped"
+CURRENT, DROPPED = "current", "dropped"
 _VERDICTS = 20
 
 Agent = tuple[str, str]  # pipeline, and the elder (the pipeline's own name in an unpartitioned one)
@@ -45,9 +45,9 @@ def read_ledger(store: ArtifactStore, agent: Agent) -> Ledger:
     Raises:
         ReleaseError: the file cannot be read.
     """
-    for state in (_CURRENT, _DROPPED):
+    for state in (CURRENT, DROPPED):
         try:
-            content = store.filesystem.cat_file(_path(store, agent, state))
+            content = store.filesystem.cat_file(pointer_path(store, agent, state))
         except FileNotFoundError:
             continue
         try:
@@ -56,14 +56,19 @@ def read_ledger(store: ArtifactStore, agent: Agent) -> Ledger:
             raise ReleaseError(
                 f"The release pointer of {agent[0]}/{agent[1]} cannot be read "
                 f"({error.error_count()} problems).",
-                next_step=f"restore {_path(store, agent, state)} from a backup, or remove it and "
-                "release again.",
+                next_step=f"restore {pointer_path(store, agent, state)} from a backup, or remove "
+                "it and release again.",
             ) from error
     return Ledger(pipeline=agent[0], agent=agent[1])
 
 
 def current_entry(store: ArtifactStore, agent: Agent) -> Entry | None:
-    """What answers as this agent now; None without a release, or when its elder was removed."""
+    """What answers as this agent now; None without a release, or when its elder was removed.
+
+    Raises:
+        ReleaseError: the pointer is damaged.
+        StoreError: the elder's tombstone is.
+    """
     entry = read_ledger(store, agent).current
     return (
         None if entry is None or entry.incarnation != incarnation_of(store, entry.elder) else entry
@@ -84,11 +89,22 @@ def released_agents(store: ArtifactStore) -> list[Agent]:
 
 def released_folders(store: ArtifactStore) -> list[str]:
     """For each pipeline that ever released, the folder with the pointers of its agents."""
-    folder = f"{store.root}/{FOLDER}/{_CURRENT}"
+    folder = f"{store.root}/{FOLDER}/{CURRENT}"
     store.filesystem.invalidate_cache(folder)
     if not store.filesystem.exists(folder):
         return []
     return [str(path).rstrip("/") for path in store.filesystem.ls(folder, detail=False)]
+
+
+def damaged_releases(store: ArtifactStore) -> dict[Agent, str]:
+    """Agents whose pointer, or whose elder's tombstone, cannot be read, and why. Opens them all."""
+    problems = {}
+    for agent in released_agents(store):
+        try:
+            current_entry(store, agent)
+        except (ReleaseError, StoreError) as error:
+            problems[agent] = f"{error.message} Next: {error.next_step}"
+    return problems
 
 
 def known_agents(store: ArtifactStore, name: str) -> list[Agent]:
@@ -99,7 +115,9 @@ def known_agents(store: ArtifactStore, name: str) -> list[Agent]:
     whose = as_partition_key(elder or pipeline)
     pattern = f"{pipeline}/{whose}" if slash else f"*/{whose}"
     paths = [
-        path for state in (_CURRENT, _DROPPED) for path in _glob(store, f"{state}/{pattern}.json")
+        path
+        for state in (CURRENT, DROPPED)
+        for path in pointer_files(store, f"{state}/{pattern}.json")
     ]
     return sorted(
         {(path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")) for path in paths}
@@ -168,7 +186,7 @@ def move(
         )
         return ledger.model_copy(update={"current": entry, "history": (*ledger.history, entry)})
 
-    return _update(store, agent, changed)
+    return update_ledger(store, agent, changed)
 
 
 def drop(store: ArtifactStore, agent: Agent, *, author: str, reason: str) -> bool:
@@ -187,7 +205,7 @@ def drop(store: ArtifactStore, agent: Agent, *, author: str, reason: str) -> boo
         entry = before.model_copy(update=update | {"replaced": before.version})
         return ledger.model_copy(update={"current": None, "history": (*ledger.history, entry)})
 
-    _update(store, agent, changed)
+    update_ledger(store, agent, changed)
     return had
 
 
@@ -199,7 +217,7 @@ def note_verdict(store: ArtifactStore, agent: Agent, verdict: Verdict) -> None:
             return ledger
         return ledger.model_copy(update={"verdicts": (*ledger.verdicts, verdict)[-_VERDICTS:]})
 
-    _update(store, agent, changed)
+    update_ledger(store, agent, changed)
 
 
 def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[ArtifactKey, str]]:
@@ -209,7 +227,10 @@ def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[A
         ReleaseError: a pointer cannot be read; then nothing should be removed.
     """
     references: set[tuple[ArtifactKey, str]] = set()
-    for path in [*_glob(store, f"{_CURRENT}/*/*.json"), *_glob(store, f"{_DROPPED}/*/*.json")]:
+    for path in [
+        *pointer_files(store, f"{CURRENT}/*/*.json"),
+        *pointer_files(store, f"{DROPPED}/*/*.json"),
+    ]:
         pipeline, agent = path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")
         ledger = read_ledger(store, (pipeline, agent))
         entries: dict[str, Entry] = (
@@ -223,51 +244,6 @@ def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[A
     return references
 
 
-def erase_releases(store: ArtifactStore, elder: str) -> int:
-    """Remove every pointer, verdict and copy of an elder; returns in how many files.
-
-    Who once answered as a copy of the elder, and has a release of their own by now, keeps that.
-    """
-    agents = agents_of_elder(store, elder)
-    for agent, goes in agents.items():
-        if goes:
-            with _lock(store, agent):
-                for state in (_CURRENT, _DROPPED):
-                    if store.filesystem.exists(_path(store, agent, state)):
-                        store.filesystem.rm_file(_path(store, agent, state))
-        else:
-            theirs = {
-                entry.name for entry in read_ledger(store, agent).history if entry.elder == elder
-            }
-            _update(store, agent, partial(_without, elder=elder, names=theirs))
-    return len(agents)
-
-
-def agents_of_elder(store: ArtifactStore, elder: str) -> dict[Agent, bool]:
-    """The elder's own agents and their copies, sorted; False for who was a copy once and is not any
-    more.
-    """
-    known = {
-        (path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json"))
-        for state in (_CURRENT, _DROPPED)
-        for path in _glob(store, f"{state}/*/*.json")
-    }
-    agents = {}
-    for agent in sorted(known):
-        ledger = read_ledger(store, agent)
-        goes = agent[1] == elder or (ledger.current is not None and ledger.current.elder == elder)
-        if goes or any(entry.elder == elder for entry in ledger.history):
-            agents[agent] = goes
-    return agents
-
-
-def _without(ledger: Ledger, *, elder: str, names: set[str]) -> Ledger:
-    """A ledger without what it says of copies of `elder`, which had these content names."""
-    history = tuple(entry for entry in ledger.history if entry.elder != elder)
-    verdicts = tuple(verdict for verdict in ledger.verdicts if verdict.compared_with not in names)
-    return ledger.model_copy(update={"history": history, "verdicts": verdicts})
-
-
 def _artifacts(store: ArtifactStore, pipeline: str, entry: Entry) -> set[tuple[ArtifactKey, str]]:
     key = release_key(pipeline, entry.elder)
     artifact = store.find(key, entry.version)
@@ -277,36 +253,36 @@ def _artifacts(store: ArtifactStore, pipeline: str, entry: Entry) -> set[tuple[A
     return {(key, entry.version), *((part.key(pipeline), part.fingerprint) for part in parts)}
 
 
-def _update(store: ArtifactStore, agent: Agent, change: Callable[[Ledger], Ledger]) -> Ledger:
-    with _lock(store, agent):
+def update_ledger(store: ArtifactStore, agent: Agent, change: Callable[[Ledger], Ledger]) -> Ledger:
+    """Change what is known about a release, alone; nothing is written where nothing changes."""
+    with release_lock(store, agent):
         before = read_ledger(store, agent)
         after = change(before)
         if after != before:
-            state, other = (_DROPPED, _CURRENT) if after.current is None else (_CURRENT, _DROPPED)
-            target = _path(store, agent, state)
-            store.filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
-            aside = target.removesuffix(".json") + ".partial"
+            state, other = (DROPPED, CURRENT) if after.current is None else (CURRENT, DROPPED)
             content = json.dumps(after.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
-            store.filesystem.pipe_file(aside, content.encode())
-            store.filesystem.mv(aside, target)
-            if store.filesystem.exists(_path(store, agent, other)):
-                store.filesystem.rm_file(_path(store, agent, other))
+            replace_file(store, pointer_path(store, agent, state), content.encode())
+            if store.filesystem.exists(pointer_path(store, agent, other)):
+                store.filesystem.rm_file(pointer_path(store, agent, other))
         return after
 
 
-def _lock(store: ArtifactStore, agent: Agent) -> FileLock:
+def release_lock(store: ArtifactStore, agent: Agent) -> FileLock:
+    """Who changes the release of an agent holds it."""
     path = store.workspace / ".locks" / f"release__{agent[0]}__{agent[1]}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return file_lock(path)
 
 
-def _glob(store: ArtifactStore, pattern: str) -> list[str]:
+def pointer_files(store: ArtifactStore, pattern: str) -> list[str]:
+    """Paths below the folder of releases, sorted."""
     folder = f"{store.root}/{FOLDER}"
     store.filesystem.invalidate_cache(folder)
     return sorted(str(path) for path in store.filesystem.glob(f"{folder}/{pattern}"))
 
 
-def _path(store: ArtifactStore, agent: Agent, state: str) -> str:
+def pointer_path(store: ArtifactStore, agent: Agent, state: str) -> str:
+    """Where the file of an agent lies, `CURRENT` or `DROPPED`."""
     return f"{store.root}/{FOLDER}/{state}/{agent[0]}/{agent[1]}.json"
 
 

@@ -1,12 +1,13 @@
 """Released agents as serving finds them: from the pointers and the store, without Dagster."""
 
+import logging
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_assets.errors import BaseModelError, ServingError, StoreError
+from agent_assets.errors import BaseModelError, ReleaseError, ServingError, StoreError
 from agent_assets.release.pointer import (
     Agent,
     current_entry,
@@ -18,6 +19,7 @@ from agent_assets.release.records import Candidate, Entry, read_candidate
 from agent_assets.store.artifact_store import Artifact, ArtifactStore
 from agent_assets.store.partition_keys import as_partition_key, elder_id_of_key
 
+log = logging.getLogger("agent_assets.serving")
 _CONTENT_NAME = re.compile(r"(.+)-[0-9a-f]{8}")
 _SETTLED_NS = 2 * 10**9
 
@@ -54,6 +56,7 @@ class Released:
 
     def __init__(self, store: ArtifactStore) -> None:
         self.store = store
+        self.damaged: set[Agent] = set()  # seen since the start
         self._verified: set[str] = set()
         self._listed: tuple[dict[str, int], list[Agent]] = {}, []
 
@@ -71,8 +74,21 @@ class Released:
         return agents
 
     def entry(self, agent: Agent) -> Entry | None:
-        """The current pointer of one agent."""
-        return current_entry(self.store, agent)
+        """The current pointer of one agent; None where it cannot be read, which costs the others
+        nothing.
+        """
+        try:
+            entry = current_entry(self.store, agent)
+        except (ReleaseError, StoreError) as error:
+            if agent not in self.damaged:
+                log.error(
+                    "release cannot be read",
+                    extra={"fields": {"agent": "/".join(agent), "error": type(error).__name__}},
+                )
+            self.damaged.add(agent)
+            return None
+        self.damaged.discard(agent)
+        return entry
 
     def find(self, name: str, may_see: Callable[[str], bool]) -> ReleasedAgent:
         """The agent of an id (elder, pipeline), or of the content name that answers now.

@@ -6,22 +6,36 @@ It enters every fingerprint, so no artifact of an earlier incarnation can be tak
 present.
 """
 
-import json
+from pydantic import BaseModel, ValidationError
 
+from agent_assets.errors import StoreError
 from agent_assets.store.artifact_store import ArtifactStore
+from agent_assets.store.small_files import replace_file
 
+UNREADABLE = -1  # the incarnation of an elder whose tombstone is damaged: no artifact has it
 _FOLDER = ".tombstones"
+
+
+class _Tombstone(BaseModel):
+    generation: int
+    buried: bool
 
 
 def incarnation_of(store: ArtifactStore, elder: str | None) -> int:
     """How often an elder of this id was removed; 0 for nearly all, and for unpartitioned assets
     (None).
+
+    Raises:
+        StoreError: the tombstone is damaged. Nothing is built then, and nothing answers: what was
+            erased must not come back because a file was lost.
     """
     return 0 if elder is None else _read(store, elder)[0]
 
 
 def incarnations(store: ArtifactStore) -> dict[str, int]:
-    """Generation of every elder who was ever removed."""
+    """Incarnation of every elder who was ever removed; `UNREADABLE` where the tombstone is
+    damaged, so that one damaged file costs one elder.
+    """
     folder = f"{store.root}/{_FOLDER}"
     store.filesystem.invalidate_cache(folder)  # another process may have written one
     if not store.filesystem.exists(folder):
@@ -32,10 +46,7 @@ def incarnations(store: ArtifactStore) -> dict[str, int]:
         store.filesystem.cat(named) if named else {}
     )  # all at once: an object store reads them concurrently
     stem = slice(0, -len(".json"))
-    return {
-        path.rsplit("/", 1)[-1][stem]: int(json.loads(text)["generation"])
-        for path, text in contents.items()
-    }
+    return {path.rsplit("/", 1)[-1][stem]: _generation(text) for path, text in contents.items()}
 
 
 def bury(store: ArtifactStore, elder: str) -> int:
@@ -59,17 +70,29 @@ def revive(store: ArtifactStore, elder: str) -> int:
     return number
 
 
-def _read(store: ArtifactStore, elder: str) -> tuple[int, bool]:
+def _generation(text: bytes) -> int:
     try:
-        content = json.loads(store.filesystem.cat_file(f"{store.root}/{_FOLDER}/{elder}.json"))
+        return _Tombstone.model_validate_json(text).generation
+    except ValidationError:
+        return UNREADABLE
+
+
+def _read(store: ArtifactStore, elder: str) -> tuple[int, bool]:
+    path = f"{store.root}/{_FOLDER}/{elder}.json"
+    try:
+        tombstone = _Tombstone.model_validate_json(store.filesystem.cat_file(path))
     except FileNotFoundError:
         return 0, False
-    return int(content["generation"]), bool(content["buried"])
+    except ValidationError:
+        raise StoreError(
+            f"The record that {elder} was removed before cannot be read.",
+            next_step=f"restore {path} from a backup. Only if {elder} never was erased, remove it.",
+        ) from None
+    return tombstone.generation, tombstone.buried
 
 
 def _write(store: ArtifactStore, elder: str, number: int, *, buried: bool) -> None:
-    store.filesystem.makedirs(f"{store.root}/{_FOLDER}", exist_ok=True)
-    content = json.dumps({"generation": number, "buried": buried}).encode()
-    partial = f"{store.root}/{_FOLDER}/{elder}.partial"
-    store.filesystem.pipe_file(partial, content)
-    store.filesystem.mv(partial, f"{store.root}/{_FOLDER}/{elder}.json")
+    tombstone = _Tombstone(generation=number, buried=buried)
+    replace_file(
+        store, f"{store.root}/{_FOLDER}/{elder}.json", tombstone.model_dump_json().encode()
+    )

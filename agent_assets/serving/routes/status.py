@@ -36,7 +36,11 @@ async def health(request: Request, serving: ServicesDep, response: Response) -> 
     answering = states["store"] == "ok" and states["mongodb"] == "ok" and inference != "failed"
     status = "ok" if answering else "degraded"
     response.status_code = 200 if status == "ok" else 503
-    return {"status": status, "dependencies": parts}
+    return {
+        "status": status,
+        "dependencies": parts,
+        "damaged_releases": len(serving.released.damaged),
+    }
 
 
 @router.get("/config")

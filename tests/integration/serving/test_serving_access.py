@@ -10,9 +10,18 @@ import pytest
 from click.testing import CliRunner
 
 from agent_assets.cli.main import commands
+from agent_assets.release.pointer import CURRENT, pointer_path
 from agent_assets.serving import commands as serving_commands
 from agent_assets.store.tombstones import bury
-from support.serving_world import World, bearer, openai_error, problem, problem_like, running_api
+from support.serving_world import (
+    PIPELINE,
+    World,
+    bearer,
+    openai_error,
+    problem,
+    problem_like,
+    running_api,
+)
 
 
 @pytest.mark.parametrize(
@@ -234,3 +243,16 @@ def test_a_damaged_release_of_another_elder_looks_like_none(world: World) -> Non
         world.client.get(f"/models/{name}", headers=mine) for name in ("ben", "nobody")
     )
     assert problem(hidden, 404) == problem_like(absent)
+
+
+def test_a_damaged_pointer_leaves_lists_and_other_agents_alone(world: World) -> None:
+    path = Path(pointer_path(world.store, (PIPELINE, "ben"), CURRENT))
+    path.write_bytes(path.read_bytes()[:50])
+    assert world.client.get("/health").json()["damaged_releases"] == 0  # nobody looked yet
+    listed = world.client.get("/models").json()
+    assert [model["id"] for model in listed["models"]] == ["ada"]
+    assert [model["id"] for model in world.client.get("/v1/models").json()["data"]] == ["ada"]
+    assert world.chat().status_code == 200
+    assert str(path) in problem(world.client.get("/models/ben"), 409)["next_step"]
+    health = world.client.get("/health")
+    assert (health.status_code, health.json()["damaged_releases"]) == (200, 1)

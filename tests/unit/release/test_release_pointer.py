@@ -12,14 +12,16 @@ import pytest
 from click.testing import CliRunner
 
 from agent_assets.cli.main import commands
-from agent_assets.errors import ReleaseConflict, ReleaseError
+from agent_assets.errors import ReleaseConflict, ReleaseError, StoreError
+from agent_assets.release.elder_releases import agents_of_elder, erase_releases
 from agent_assets.release.pointer import (
-    agents_of_elder,
+    CURRENT,
     current_entry,
+    damaged_releases,
     drop,
-    erase_releases,
     move,
     note_verdict,
+    pointer_path,
     read_ledger,
     released_agents,
     released_fingerprints,
@@ -27,7 +29,7 @@ from agent_assets.release.pointer import (
 from agent_assets.release.records import Verdict
 from agent_assets.release.rollback import roll_back_release, rolled_back
 from agent_assets.store.artifact_store import ArtifactStore
-from agent_assets.store.tombstones import bury, revive
+from agent_assets.store.tombstones import UNREADABLE, bury, incarnation_of, incarnations, revive
 from support.release_cases import add_release, release
 
 ADA = ("elder_companion", "ada")
@@ -267,3 +269,48 @@ def test_a_rollback_loads_no_dagster(store: ArtifactStore) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert answering(store) == A
+
+
+def add_bob(store: ArtifactStore) -> tuple[str, str]:
+    bob = ("elder_companion", "bob")
+    add_release(store, B, name="bob-bbbbbbbb", partition="bob")
+    own = {"name": "bob-bbbbbbbb", "author": "gate", "reason": "passed", "elder": "bob"}
+    move(store, bob, expected=None, version=B, action="promote", **own)  # type: ignore[arg-type]
+    return bob
+
+
+def test_a_damaged_pointer_is_one_elders_trouble(store: ArtifactStore) -> None:
+    release(store, A)
+    bob = add_bob(store)
+    path = pointer_path(store, bob, CURRENT)
+    store.filesystem.pipe_file(path, store.filesystem.cat_file(path)[:40])
+    (why,) = damaged_releases(store).values()
+    assert "bob cannot be read" in why and f"restore {path}" in why
+    code, output = run(store, "releases")
+    assert code == 0 and "ada-aaaaaaaa  version aaaaaaaa" in output and path in output
+    assert "1 agents released, 1 cannot be read" in output
+    assert erase_releases(store, "ada") == 1  # somebody else's damage does not stop it
+    assert erase_releases(store, "bob") == 1
+    assert damaged_releases(store) == {} and released_agents(store) == []
+
+
+def test_a_damaged_record_of_somebody_else_goes_with_the_elder_it_names(
+    store: ArtifactStore,
+) -> None:
+    bob = add_bob(store)
+    store.filesystem.pipe_file(pointer_path(store, bob, CURRENT), b'{"elder": "ada", "vers')
+    assert agents_of_elder(store, "ada") == {bob: True}
+
+
+def test_a_damaged_tombstone_is_one_elders_trouble(store: ArtifactStore) -> None:
+    release(store, A)
+    bob = add_bob(store)
+    for elder in ("ada", "eve"):
+        bury(store, elder)
+        revive(store, elder)
+    store.filesystem.pipe_file(f"{store.root}/.tombstones/ada.json", b"{")
+    assert incarnations(store) == {"ada": UNREADABLE, "eve": 1}
+    with pytest.raises(StoreError, match="ada was removed before cannot be read"):
+        incarnation_of(store, "ada")
+    assert list(damaged_releases(store)) == [ADA]  # nothing that was erased comes back
+    assert current_entry(store, bob) is not None
