@@ -19,7 +19,7 @@ import fsspec
 from pydantic import ValidationError
 
 from agent_assets.errors import CorruptArtifact, StoreError
-from agent_assets.store.disk import disk_errors, file_lock, sync
+from agent_assets.store.disk import disk_errors, file_lock, in_use, sync
 from agent_assets.store.manifest import MANIFEST_FILE, Manifest, file_names, hash_file, list_files
 
 STAGING = ".staging"
@@ -212,7 +212,8 @@ class ArtifactStore:
         with self.lock(key, fingerprint), disk_errors(self._workspace):
             folder.mkdir(parents=True)
             try:
-                yield folder
+                with in_use(folder):
+                    yield folder
             finally:
                 if folder.exists():
                     shutil.rmtree(folder)
@@ -275,7 +276,8 @@ class ArtifactStore:
         final.parent.mkdir(parents=True, exist_ok=True)
         with disk_errors(self._workspace):
             partial = Path(tempfile.mkdtemp(prefix=f"{fingerprint[:12]}-", dir=final.parent))
-            self._fs.get(f"{remote}/", f"{partial}/", recursive=True)
+            with in_use(partial):
+                self._fs.get(f"{remote}/", f"{partial}/", recursive=True)
             if final.exists():  # another process was faster; both copies are the same bytes
                 shutil.rmtree(partial)
             else:

@@ -1,6 +1,7 @@
 """Files on a local disk: locks, what a full disk means, what survives a loss of power."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,32 @@ def disk_errors(folder: Path) -> Iterator[None]:
                 "again; finished artifacts are kept.",
             ) from error
         raise
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Say that this process works in a folder, until the block, or the process, ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_in_use(folder: Path) -> bool:
+    """Whether a process of this machine works in a folder. No clock is asked."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def sync(path: Path) -> None:

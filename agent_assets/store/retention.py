@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+from agent_assets.store.disk import is_in_use
 from agent_assets.store.erasable_data import (
     Version,
     artifact_keys,
@@ -45,7 +46,8 @@ def plan_pruning(
 
     Args:
         keep_versions: latest versions to keep of each artifact, by when they were built.
-        temporary_s: temporary folders go when nothing in them changed for so many seconds.
+        temporary_s: temporary folders go when nothing in them changed for so many seconds, unless
+            somebody builds in them: clocks jump.
         protected: versions that stay whatever their age: those in use now, and those that are
             released.
         busy: partitions with a run going on, None for the shared assets: nothing of theirs goes.
@@ -64,7 +66,9 @@ def plan_pruning(
             else:
                 gone.append(version)
     folders = [
-        folder for folder in temporary_folders(store) if moment - _last_change(folder) > temporary_s
+        folder
+        for folder in temporary_folders(store)
+        if moment - _last_change(folder) > temporary_s and not is_in_use(folder)
     ]
     size = sum(_version_bytes(store, version) for version in gone) + sum(
         _bytes(folder) for folder in folders
@@ -80,7 +84,7 @@ def apply_pruning(store: ArtifactStore, pruning: Pruning) -> int:
         with store.lock(version.key, version.fingerprint):
             _remove_version(store, version)
     for folder in pruning.folders:
-        if folder.exists():
+        if folder.exists() and not is_in_use(folder):
             shutil.rmtree(folder)
     return len(pruning.versions) + len(pruning.folders)
 

@@ -12,6 +12,7 @@ import pytest
 from agent_assets.errors import CorruptArtifact, StoreFull
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.erasable_data import temporary_folders
+from agent_assets.store.retention import Pruning, apply_pruning, plan_pruning
 from support.artifacts import add_artifact
 
 KEY = ArtifactKey("elder_companion", "train_jsonl", "shen-fu")
@@ -60,6 +61,36 @@ def test_an_interrupted_build_leaves_nothing(tmp_path: Path) -> None:
         raise RuntimeError("crash")
     assert store.find(KEY, FINGERPRINT) is None
     assert temporary_folders(store) == []
+
+
+_BUILDER = """
+import sys, time
+from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+with ArtifactStore(sys.argv[1]).staging(ArtifactKey("p", "a", "e"), "f" * 32) as folder:
+    (folder / "rows").write_text("half")
+    print(flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_clock_that_jumps_takes_no_folder_from_a_build(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path))
+
+    def pruning() -> Pruning:
+        tomorrow = time.time() + 25 * 3600
+        return plan_pruning(
+            store, keep_versions=1, temporary_s=24 * 3600, protected=(), now=tomorrow
+        )
+
+    command = [sys.executable, "-c", _BUILDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as builder:
+        assert builder.stdout is not None and builder.stdout.readline()
+        (folder,) = temporary_folders(store)
+        assert pruning().folders == ()
+        builder.kill()
+    abandoned = pruning()
+    assert abandoned.folders == (folder,) and apply_pruning(store, abandoned) == 1
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("damage", ["edited", "removed", "added", "truncated manifest"])
