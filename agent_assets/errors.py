@@ -16,7 +16,8 @@ AgentAssetsError
 │   └── LlmModelChanged      another model answered
 ├── StoreError               the artifact store cannot be read or written
 │   ├── CorruptArtifact      files differ from their manifest
-│   └── StoreFull            no space left on the device of the store
+│   ├── StoreFull            no space left on the device of the store
+│   └── StoreReadOnly        the store may not be written to
 ├── ReleaseError             a release cannot be made, moved or read
 │   └── ReleaseConflict      somebody else moved it at the same time
 ├── ServingError             the HTTP API cannot start or cannot answer
@@ -114,6 +115,10 @@ class CorruptArtifact(StoreError):
 
 class StoreFull(StoreError):
     """No space is left where the store lives."""
+
+
+class StoreReadOnly(StoreError):
+    """This process may not write where the store lives."""
 
 
 class ReleaseError(AgentAssetsError):

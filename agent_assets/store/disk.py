@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from agent_assets.errors import StoreFull
+from agent_assets.errors import StoreFull, StoreReadOnly
 
 
 def file_lock(path: Path) -> FileLock:
@@ -21,10 +21,11 @@ def file_lock(path: Path) -> FileLock:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Say what to do when the disk is full.
+    """Say what to do when the disk is full, or cannot be written to.
 
     Raises:
         StoreFull: no space is left for what the block writes.
+        StoreReadOnly: it may not write there.
     """
     try:
         yield
@@ -34,6 +35,12 @@ def disk_errors(folder: Path) -> Iterator[None]:
                 f"No space left for the artifact store at {folder}.",
                 next_step="free space or point AGENT_ASSETS_STORE elsewhere, then materialize "
                 "again; finished artifacts are kept.",
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StoreReadOnly(
+                f"The artifact store at {folder} cannot be written to ({error.strerror}).",
+                next_step="mount it writable, or give this user the right to write there; "
+                "`agent-assets doctor` looks again. Nothing was changed.",
             ) from error
         raise
 

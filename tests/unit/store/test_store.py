@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from agent_assets.errors import CorruptArtifact, StoreFull
+from agent_assets.errors import CorruptArtifact, StoreFull, StoreReadOnly
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.erasable_data import temporary_folders
 from agent_assets.store.retention import Pruning, apply_pruning, plan_pruning
+from agent_assets.store.tombstones import bury, incarnation_of
 from support.artifacts import add_artifact
 
 KEY = ArtifactKey("elder_companion", "train_jsonl", "shen-fu")
@@ -183,6 +184,28 @@ def test_a_full_disk_says_so_and_keeps_what_was_there(tmp_path: Path) -> None:
         assert store.versions(KEY) == [FINGERPRINT]
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
+def test_a_read_only_disk_says_so_and_still_answers(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this machine cannot mount a tmpfs")
+    try:
+        store = ArtifactStore(str(folder))
+        artifact = build(store)
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        with pytest.raises(StoreReadOnly, match="Next: mount it writable"):
+            build(store, fingerprint="e" * 32)
+        with pytest.raises(StoreReadOnly):
+            bury(store, "shen-fu")
+        found = store.find(KEY, FINGERPRINT)
+        assert found is not None and found.manifest == artifact.manifest
+        assert incarnation_of(store, "shen-fu") == 0
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_killed_builder_frees_the_turn(tmp_path: Path) -> None:
