@@ -17,6 +17,7 @@ from agent_assets.conversations.validation import Rejection, RejectReason
 from agent_assets.synthesis.arguments.json_schema import resolve
 from agent_assets.synthesis.rows.example import Example
 from agent_assets.text.failures import CalledTool, is_empty_answer, is_negative, says_failure
+from agent_assets.text.own_words import scalars
 
 MIN_CALLS = 5  # with different arguments: fewer show no pattern
 MOST = 0.8  # of them
@@ -68,19 +69,44 @@ class _Executed:
     def is_negative(self) -> bool:
         return not self.failed and is_negative(self.text)
 
+    @property
+    def key(self) -> str:
+        """What it was called for: one document read with ten limits is one document."""
+        arguments = self.call.arguments
+        return canonical_json(
+            [text for text in scalars(arguments) if isinstance(text, str)] or arguments
+        )
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """The calls of one tool that are for different things.
+
+    Args:
+        equal: texts, without the arguments they repeat, of more than half of them.
+        mostly_fail: nearly all of them fail.
+    """
+
+    different: tuple[_Executed, ...]
+    equal: frozenset[str] = frozenset()
+    mostly_fail: bool = False
+
+    def fails(self, executed: _Executed) -> bool:
+        """Whether a call failed, in the light of the others."""
+        if executed.failed or not executed.is_negative:
+            return executed.failed
+        return executed.call.masked(executed.text) in self.equal or (
+            self.mostly_fail and executed.call.is_mentioned_in(executed.text)
+        )
+
 
 def reject_failures(examples: Sequence[Example]) -> list[Example]:
     """The examples, those rejected as well that hold a failure which only the others show."""
-    failures = {
-        _key(executed.call, executed.text)
-        for calls in _by_tool(examples).values()
-        for executed in calls
-        if executed.failed
-    }
+    calls = _by_tool(examples)
     return [
         _rejected(example)
         if not example.rejections
-        and any(_key(executed.call, executed.text) in failures for executed in _executed(example))
+        and any(calls[executed.call.tool].fails(executed) for executed in _executed(example))
         else example
         for example in examples
     ]
@@ -93,46 +119,37 @@ def tools_in_need(
     by_tool = _by_tool(examples)
     needs = {}
     for tool in tools:
-        calls = by_tool.get(tool.name, [])
-        failed = [executed for executed in calls if executed.failed]
-        empty = [executed for executed in calls if executed.is_empty]
-        fails = bool(calls) and len(failed) >= MOST * len(calls)
-        finds_nothing = len(calls) >= MIN_CALLS and len(failed) + len(empty) == len(calls)
+        calls = by_tool.get(tool.name, _Calls(()))
+        total = len(calls.different)
+        failed = [executed for executed in calls.different if calls.fails(executed)]
+        empty = [executed for executed in calls.different if executed.is_empty]
+        fails = total > 0 and len(failed) >= MOST * total
+        finds_nothing = total >= MIN_CALLS and len(failed) + len(empty) == total
         names = _parameters(tool, failed or empty) if fails or finds_nothing else ()
         if fails or names:
             sources = {name: source for name in names if (source := _source(name, tool, tools))}
-            needs[tool.name] = NeedsValues(len(failed), len(empty), len(calls), names, sources)
+            needs[tool.name] = NeedsValues(len(failed), len(empty), total, names, sources)
     return needs
 
 
-def _by_tool(examples: Sequence[Example]) -> dict[str, list[_Executed]]:
-    """Every call with arguments of its own by tool, failures among them that only all of them
-    show.
-    """
-    distinct: dict[str, dict[str, _Executed]] = defaultdict(dict)
+def _by_tool(examples: Sequence[Example]) -> dict[str, _Calls]:
+    different: dict[str, dict[str, _Executed]] = defaultdict(dict)
     for example in examples:
         for executed in _executed(example):
-            arguments = canonical_json(executed.call.arguments)
-            distinct[executed.call.tool].setdefault(arguments, executed)
-    return {tool: _compared(list(calls.values())) for tool, calls in distinct.items()}
+            different[executed.call.tool].setdefault(executed.key, executed)
+    return {tool: _compared(tuple(calls.values())) for tool, calls in different.items()}
 
 
-def _compared(calls: list[_Executed]) -> list[_Executed]:
-    if len(calls) < MIN_CALLS:
-        return calls
+def _compared(different: tuple[_Executed, ...]) -> _Calls:
+    if len(different) < MIN_CALLS:
+        return _Calls(different)
     texts = Counter(
-        executed.call.masked(executed.text) for executed in calls if executed.is_negative
+        executed.call.masked(executed.text) for executed in different if executed.is_negative
     )
-    equal = {text for text, count in texts.items() if count > len(calls) / 2}
-    calls = [
-        replace(executed, failed=True)
-        if executed.is_negative and executed.call.masked(executed.text) in equal
-        else executed
-        for executed in calls
-    ]
-    if sum(executed.failed for executed in calls) < MOST * len(calls):
-        return calls
-    return [replace(executed, failed=executed.failed or executed.is_negative) for executed in calls]
+    equal = frozenset(text for text, count in texts.items() if count > len(different) / 2)
+    calls = _Calls(different, equal)
+    failed = sum(map(calls.fails, different))
+    return replace(calls, mostly_fail=failed >= MOST * len(different))
 
 
 def _executed(example: Example) -> list[_Executed]:
@@ -156,10 +173,6 @@ def _executed(example: Example) -> list[_Executed]:
 def _rejected(example: Example) -> Example:
     detail = "its tool answers most calls so: a failure"
     return replace(example, rejections=(Rejection(RejectReason.OBSERVATION_IS_ERROR, detail),))
-
-
-def _key(call: CalledTool, text: str) -> str:
-    return canonical_json([call.tool, call.arguments, text])
 
 
 def _parameters(tool: ToolSchema, failed: Sequence[_Executed]) -> tuple[str, ...]:

@@ -157,6 +157,18 @@ def test_equal_answers_for_all_arguments_are_answers(answer: str) -> None:
     assert len(kept(examples)) == len(NAMES)
 
 
+def test_one_document_about_failures_is_one_answer_however_often_it_is_read() -> None:
+    text = "The pump failed to start, and its valve was not open."
+    read = [example("read", {"path": "faults.md", "head": lines}, text) for lines in range(9)]
+    others = [example("read", {"path": f"{name}.md"}, name) for name in NAMES]
+    assert len(kept([*read, *others])) == 15
+    missing = [
+        example("read", {"path": f"{name}.txt"}, f"ENOENT: no such file, open '{name}.txt'")
+        for name in (*NAMES, "harbor", "silver")
+    ]
+    assert kept([*missing, *read]) == [text] * 9
+
+
 def test_a_tool_that_never_finds_anything_needs_values_and_keeps_its_answers() -> None:
     schema = ToolSchema("find", "", {"properties": {"name": {"type": "string"}}})
     nothing = [example("find", {"name": name}, f"No notes on {name}") for name in NAMES]
