@@ -19,7 +19,8 @@ servers_with_rows   with rows where values are given; `rows_without_values`: fro
 tools_named         tools covered or named with a reason, of `tools`
 failures_kept       kept exchanges whose result is a failure by the reviewed list, target 0
 crashes             servers at which anything but a named error came out, target 0
-writing_called      calls of tools without annotations that are not reviewed as reading, target 0
+writing_called      calls of tools whose server does not say that they only read, and that nobody
+                    reviewed as reading, target 0
 valid_on_replay     share of kept rows that are valid and whose read-only results come again
 needs               by server without rows: what it needs, in the product's words
 """
@@ -40,7 +41,9 @@ import yaml
 from public_server_data import install, prepare, prepare_by_library, started, wordings
 from public_server_list import SERVERS, PublicServer
 
+from agent_assets.agent.mcp.catalog import ListedTool
 from agent_assets.agent.mcp.config import McpConfig, ServerConfig
+from agent_assets.agent.mcp.permissions import ToolPermissions
 from agent_assets.agent.mcp.toolbox import Toolbox, open_toolbox
 from agent_assets.conversations.formats import from_swift
 from agent_assets.conversations.messages import Conversation, JsonObject, ToolCall, ToolResult
@@ -52,6 +55,7 @@ from agent_assets.synthesis.questions.chained import chained_values
 from agent_assets.synthesis.questions.questions import make_questions
 
 REVIEWED = Path(__file__).with_name("public_server_failures.yaml")
+NO_ROWS: JsonObject = {"tools": 0, "rows": 0, "unnamed": 0, "writing_called": 0}
 QUESTIONS = QuestionsConfig(per_tool=8, heldout_per_tool=3)
 
 
@@ -67,59 +71,53 @@ class CountingTools:
     """A toolbox that counts the calls of each tool."""
 
     def __init__(self, toolbox: Toolbox) -> None:
-        self._toolbox, self.annotations = toolbox, toolbox.annotations
-        self.calls: Counter[str] = Counter()
+        self.toolbox, self.annotations = toolbox, toolbox.annotations
+        self._calls: Counter[str] = Counter()
 
     async def call(self, call: ToolCall) -> ToolResult:
         """Count and execute a call."""
-        self.calls[call.name] += 1
-        return await self._toolbox.call(call)
+        self._calls[call.name] += 1
+        return await self.toolbox.call(call)
+
+    def writing(self, server: PublicServer) -> int:
+        """Calls of tools whose server does not say that they only read, and that nobody reviewed
+        as reading.
+        """
+        hinted = {tool.alias for tool in self.toolbox.listed if _says_it_reads(tool)}
+        return sum(
+            count
+            for name, count in self._calls.items()
+            if name not in hinted and name not in server.reads
+        )
+
+
+def _says_it_reads(tool: ListedTool) -> bool:
+    return tool.annotations is not None and tool.annotations.read_only_hint is True
 
 
 async def measure(
     server: PublicServer, config: ServerConfig, folder: Path, templates_file: Path | None
 ) -> Measured:
     """Rows on one server, each replayed."""
-    questions, rows = folder / "questions", folder / "rows"
-    questions.mkdir(parents=True)
-    rows.mkdir()
-    async with open_toolbox(McpConfig({server.name: config}), log_dir=folder) as toolbox:
-        tools = sorted(toolbox.tools, key=lambda tool: tool.name)
-        counting = CountingTools(toolbox)
-        figures: JsonObject = {
-            "tools": len(tools),
-            "rows": 0,
-            "unnamed": 0,
-            "valid_on_replay": None,
-        }
-        try:
-            make_questions(
-                questions,
-                tools=tools,
-                config=QUESTIONS,
-                templates_file=templates_file,
-                chained=await chained_values(templates_file, tools, counting),
-            )
-            summary = await make_rows(
-                rows,
-                questions_folder=questions,
-                tools=tools,
-                toolbox=counting,
-                memories_folder=None,
-                config=RowsConfig(read_only_tools=list(server.reads)),
-                system_prompt=None,
-                templates_file=templates_file,
-            )
-        except AgentAssetsError as error:
-            figures["needs"] = error.message
-            names = {tool.name for tool in tools}
-            figures["unnamed"] = sum(name not in error.message for name in names)
-            return Measured(figures | _writing(server, counting))
-        kept = [
-            from_swift(json.loads(line))
-            for line in (rows / "train.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
-        valid = [await _is_valid(conversation, toolbox) for conversation in kept]
+    servers = McpConfig({server.name: config})
+    async with open_toolbox(servers, log_dir=folder) as every_tool:
+        figures = NO_ROWS | {"tools": len(every_tool.tools)}
+        names = {tool.name for tool in every_tool.tools}
+    not_called: set[str] = set()
+    may_be_called = ToolPermissions(read_only=frozenset(server.reads))
+    try:
+        async with open_toolbox(servers, log_dir=folder, permissions=may_be_called) as toolbox:
+            not_called |= {name.rpartition("/")[2] for name in toolbox.unusable}
+            counting = CountingTools(toolbox)
+            summary = await _made(counting, folder, templates_file)
+            kept = [
+                from_swift(json.loads(line))
+                for line in (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
+            ]
+            valid = [await _is_valid(conversation, toolbox) for conversation in kept]
+    except AgentAssetsError as error:
+        unnamed = [name for name in names - not_called if name not in error.message]
+        return Measured(figures | {"needs": error.message, "unnamed": len(unnamed)})
     covered = {name for name, calls in summary["calls_by_tool"].items() if calls}
     return Measured(
         figures
@@ -129,23 +127,35 @@ async def measure(
             "rejected_by_reason": summary["rejected_by_reason"],
             "valid_on_replay": round(sum(valid) / len(valid), 4),
             "covered": len(covered),
-            "unnamed": len({tool.name for tool in tools} - covered - set(summary["uncovered"])),
+            "unnamed": len(names - covered - not_called - set(summary["uncovered"])),
             "uncovered": summary["uncovered"],
-        }
-        | _writing(server, counting),
+            "not_called": len(not_called),
+            "writing_called": counting.writing(server),
+        },
         kept,
     )
 
 
-def _writing(server: PublicServer, counting: CountingTools) -> JsonObject:
-    """Calls of tools without annotations that nobody reviewed as reading."""
-    return {
-        "writing_called": sum(
-            count
-            for name, count in counting.calls.items()
-            if not counting.annotations[name].get("read_only") and name not in server.reads
-        )
-    }
+async def _made(tools: CountingTools, folder: Path, templates_file: Path | None) -> JsonObject:
+    """Questions and rows, written into the folder."""
+    schemas = sorted(tools.toolbox.tools, key=lambda tool: tool.name)
+    make_questions(
+        folder,
+        tools=schemas,
+        config=QUESTIONS,
+        templates_file=templates_file,
+        chained=await chained_values(templates_file, schemas, tools),
+    )
+    return await make_rows(
+        folder,
+        questions_folder=folder,
+        tools=schemas,
+        toolbox=tools,
+        memories_folder=None,
+        config=RowsConfig(),
+        system_prompt=None,
+        templates_file=templates_file,
+    )
 
 
 async def _is_valid(conversation: Conversation, toolbox: Toolbox) -> bool:
@@ -187,10 +197,10 @@ def measure_server(server: PublicServer, folder: Path, *, with_values: bool) -> 
         config = started(server, program, data)
         measured = asyncio.run(measure(server, config, folder, templates_file))
     except AgentAssetsError as error:  # the server as a whole: named, and no crash
-        return {"tools": 0, "rows": 0, "unnamed": 0, "needs": error.message, "writing_called": 0}
+        return NO_ROWS | {"needs": error.message}
     except (Exception, ExceptionGroup) as error:  # noqa: BLE001 what this benchmark counts
         print(f"{server.name}: {type(error).__name__}: {error}", file=sys.stderr)
-        return {"tools": 0, "rows": 0, "unnamed": 0, "crashed": True, "writing_called": 0}
+        return NO_ROWS | {"crashed": True}
     with (folder / "kept.txt").open("w", encoding="utf-8") as file:
         for call, result in exchanges(measured.kept):
             file.write(f"{call.name} {json.dumps(call.arguments)}\n    {result[:400]!r}\n")

@@ -115,8 +115,9 @@ class _Chains:
         if source.tool not in self.tools:
             raise ConfigError(
                 f"The wordings take values of {parameter} from {source.tool!r}, which no server "
-                "has.",
-                next_step="correct from_tool, or enable its server in mcp_config.json.",
+                "has, or which may not be called.",
+                next_step="correct from_tool, enable its server in mcp_config.json, or, if it only "
+                "reads, name it in tools.read_only of defs.yaml.",
             )
         if self.toolbox.annotations.get(source.tool, {}).get("writes"):
             raise ConfigError(
