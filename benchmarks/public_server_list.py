@@ -228,6 +228,7 @@ SERVERS = [
         "@modelcontextprotocol/server-everything@2026.8.31",
         "mcp-server-everything",
         npm=True,
+        values={"parameters": {"duration": {"values": [0.1, 0.2]}}},  # seconds; its default is 10
     ),
     PublicServer(
         "sequential-thinking",
