@@ -21,7 +21,8 @@ failures_kept       kept exchanges whose result is a failure by the reviewed lis
 crashes             servers at which anything but a named error came out, target 0
 writing_called      calls of tools whose server does not say that they only read, and that nobody
                     reviewed as reading, target 0
-valid_on_replay     share of kept rows that are valid and whose read-only results come again
+valid_on_replay     share of all kept rows that are valid and whose results come again; a clock that
+                    stood within its second while rows were made has moved by then
 needs               by server without rows: what it needs, in the product's words
 """
 
@@ -211,9 +212,8 @@ def summed_up(without: dict[str, JsonObject], figures: dict[str, JsonObject]) ->
     """The last line."""
     both = [*without.values(), *figures.values()]
     tools = sum(result["tools"] for result in figures.values())
-    shares = [
-        result["valid_on_replay"] for result in both if result.get("valid_on_replay") is not None
-    ]
+    rows = sum(result["rows"] for result in both)
+    valid = sum(result["rows"] * (result.get("valid_on_replay") or 0) for result in both)
     return {
         "servers": len(figures),
         "servers_with_rows": sum(result["rows"] > 0 for result in figures.values()),
@@ -222,7 +222,7 @@ def summed_up(without: dict[str, JsonObject], figures: dict[str, JsonObject]) ->
         "failures_kept": sum(result.get("failures_kept", 0) for result in both),
         "crashes": sum(result.get("crashed", False) for result in both),
         "writing_called": sum(result["writing_called"] for result in both),
-        "valid_on_replay": min(shares, default=None),
+        "valid_on_replay": round(valid / rows, 4) if rows else None,
         "rows_without_values": {name: result["rows"] for name, result in without.items()},
         "rows": {name: result["rows"] for name, result in figures.items()},
         "needs": {name: result["needs"] for name, result in figures.items() if "needs" in result},
