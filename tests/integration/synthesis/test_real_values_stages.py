@@ -4,6 +4,7 @@ is needed.
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -24,7 +25,7 @@ WORDINGS = {
 }
 
 
-def materialized(folder: Path, wordings: dict[str, object]) -> dict[str, Artifact]:
+def materialized(folder: Path, wordings: Mapping[str, object]) -> dict[str, Artifact]:
     """The artifacts of a run over the documents server."""
     server = {"command": sys.executable, "args": [str(DOCUMENTS)], "transport": "stdio"}
     attributes = {
