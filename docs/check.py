@@ -32,6 +32,12 @@ def cli_reference() -> str:
         command = commands.commands[name]
         with click.Context(command, parent=context, info_name=name) as own:
             parts.append(f"## agent-assets {name}\n\n```\n{command.get_help(own)}\n```\n")
+            for name_below, below in getattr(command, "commands", {}).items():
+                with click.Context(below, parent=own, info_name=name_below) as nested:
+                    parts.append(
+                        f"## agent-assets {name} {name_below}\n\n"
+                        f"```\n{below.get_help(nested)}\n```\n"
+                    )
     return "\n".join(parts)
 
 

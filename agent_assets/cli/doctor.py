@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 from agent_assets.cli.doctor_answers import examine_answers
 from agent_assets.cli.doctor_privacy import examine_privacy
 from agent_assets.cli.finding import Finding
+from agent_assets.cli.mcp_servers import examine_tools
 from agent_assets.errors import AgentAssetsError
 from agent_assets.settings import Settings
 
@@ -19,8 +20,8 @@ _ROOM_BYTES = 10 * 2**30
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything a run needs. Changes nothing."""
     findings = [*_engines(settings), _mongo(settings), *examine_answers(settings)]
-    findings += [_pipelines(), *_other_files(settings), _home(settings), _store(settings)]
-    findings += _damaged(settings)
+    findings += [_pipelines(), *examine_tools(settings), *_other_files(settings)]
+    findings += [_home(settings), _store(settings), *_damaged(settings)]
     return [*findings, *examine_privacy(settings)]
 
 

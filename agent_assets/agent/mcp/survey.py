@@ -2,16 +2,17 @@
 who connect one.
 """
 
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent_assets.agent.mcp.catalog import ListedTool, catalog
 from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
 from agent_assets.agent.mcp.config import McpConfig
-from agent_assets.agent.mcp.connect import connect_server
+from agent_assets.agent.mcp.connect import ConnectedServer, connect_server
 from agent_assets.agent.mcp.permissions import ANY_CALL, ToolPermissions
+from agent_assets.agent.mcp.toolbox import Toolbox
 from agent_assets.errors import ToolServerError
 
 
@@ -31,6 +32,39 @@ class Survey:
     servers: list[SurveyedServer]
 
 
+@asynccontextmanager
+async def open_whatever_works(
+    config: McpConfig,
+    *,
+    timeout_s: float = 30,
+    log_dir: Path | None = None,
+    choice: ToolChoice = EVERY_TOOL,
+    permissions: ToolPermissions = ANY_CALL,
+) -> AsyncIterator[tuple[Survey, Toolbox]]:
+    """Start or connect to every server, one after the other; one that fails costs itself.
+
+    Raises:
+        ConfigError: the choice names a tool that no server has.
+    """
+    servers: list[ConnectedServer] = []
+    failures: dict[str, str] = {}
+    async with AsyncExitStack() as stack:
+        for name, server in config.servers.items():
+            try:
+                servers.append(
+                    await connect_server(stack, name, server, timeout_s=timeout_s, log_dir=log_dir)
+                )
+            except ToolServerError as error:
+                failures[name] = error.message
+        offered = [tool for server in servers for tool in server.listed]
+        tools = _without_clashes(catalog(offered, choice, permissions))
+        surveyed = [
+            SurveyedServer(name, failures.get(name) or _reason(name, tools))
+            for name in config.servers
+        ]
+        yield Survey(tools, surveyed), Toolbox(servers, tools, timeout_s, permissions)
+
+
 async def survey(
     config: McpConfig,
     *,
@@ -39,29 +73,15 @@ async def survey(
     choice: ToolChoice = EVERY_TOOL,
     permissions: ToolPermissions = ANY_CALL,
 ) -> Survey:
-    """Ask every server for its tools, one after the other. One that fails costs itself.
+    """Ask every server for its tools. One that fails costs itself.
 
     Raises:
         ConfigError: the choice names a tool that no server has.
     """
-    listed: list[ListedTool] = []
-    failures: dict[str, str] = {}
-    for name, server in config.servers.items():
-        try:
-            async with AsyncExitStack() as stack:
-                listed += (
-                    await connect_server(stack, name, server, timeout_s=timeout_s, log_dir=log_dir)
-                ).listed
-        except ToolServerError as error:
-            failures[name] = error.message
-    tools = _without_clashes(catalog(listed, choice, permissions))
-    return Survey(
-        tools,
-        [
-            SurveyedServer(name, failures.get(name) or _reason(name, tools))
-            for name in config.servers
-        ],
-    )
+    async with open_whatever_works(
+        config, timeout_s=timeout_s, log_dir=log_dir, choice=choice, permissions=permissions
+    ) as (surveyed, _):
+        return surveyed
 
 
 def _without_clashes(tools: Sequence[ListedTool]) -> list[ListedTool]:

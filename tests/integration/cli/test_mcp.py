@@ -1,0 +1,137 @@
+"""`agent-assets mcp list` and `mcp call` on real servers, some of which are broken."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from agent_assets.cli.main import commands
+from agent_assets.errors import ConfigError
+
+AGENT = Path(__file__).parents[1] / "agent"
+NOTES = Path(__file__).parents[1] / "synthesis" / "notes_server.py"
+FIELDS = {"server", "name", "alias", "usable", "reason", "reads_only"}
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_ASSETS_HOME", str(tmp_path / "home"))
+
+
+def config(folder: Path, **servers: list[str]) -> Path:
+    """A file with servers that are Python scripts, in `folder`."""
+    entries = {
+        name: {"command": "${python}", "args": arguments} for name, arguments in servers.items()
+    }
+    file = folder / "servers.json"
+    file.write_text(json.dumps({"mcpServers": entries}), encoding="utf-8")
+    return file
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(commands, ["mcp", *map(str, arguments)])
+
+
+def call(file: Path, tool: str, arguments: str = "{}") -> dict[str, Any]:
+    result = run("call", "--config", file, tool, arguments, "--json")
+    assert result.exit_code == 0, result.output
+    answer: dict[str, Any] = json.loads(result.stdout)
+    assert set(answer) == {"is_error", "text", "structured", "seconds"}
+    return answer
+
+
+def test_a_broken_server_hides_no_other(tmp_path: Path) -> None:
+    file = config(
+        tmp_path,
+        notes=[str(NOTES), str(tmp_path / "calls.log")],
+        gone=["-c", "raise SystemExit(3)"],
+    )
+    result = run("list", "--config", file, "--json")
+    assert result.exit_code == 0
+    listing = json.loads(result.stdout)
+    assert set(listing) == {"tools", "servers"}
+    notes, gone = listing["servers"]
+    assert notes == {"name": "notes", "ok": True, "reason": None}
+    assert gone["name"] == "gone"
+    assert not gone["ok"]
+    assert "did not start" in gone["reason"]
+    assert all(set(tool) == FIELDS for tool in listing["tools"])
+    reads = {tool["name"]: tool["reads_only"] for tool in listing["tools"]}
+    assert reads == {
+        "count_words": True,
+        "search_notes": False,
+        "purge_all_notes": False,
+        "send_mail": False,
+    }
+    assert all(tool["usable"] and tool["reason"] is None for tool in listing["tools"])
+    lines = run("list", "--config", file).stdout.splitlines()
+    assert "usable    notes/search_notes  may change things" in lines
+    assert not (tmp_path / "calls.log").exists()  # to list is not to call
+
+
+def test_nothing_usable_is_exit_code_1(tmp_path: Path) -> None:
+    result = run("list", "--config", config(tmp_path, gone=["-c", "raise SystemExit(3)"]), "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["tools"] == []
+
+
+def test_calls(tmp_path: Path) -> None:
+    raw = [str(AGENT / "raw_server.py"), "stdio"]
+    file = config(tmp_path, raw=raw, gone=["-c", "raise SystemExit(3)"])
+    good = call(file, "good_with_schema")
+    assert good["seconds"] >= 0
+    assert good | {"seconds": 0} == {
+        "is_error": False,
+        "text": "4 degrees",
+        "structured": {"degrees": 4},
+        "seconds": 0,
+    }
+    odd = call(file, "raw/not_utf8")
+    assert odd["is_error"]
+    assert odd["structured"] is None
+    assert "bytes that are not UTF-8" in odd["text"]
+    assert odd["seconds"] < 10
+    assert run("call", "--config", file, "good").stdout == "fine\n"
+
+
+def test_arguments_reach_the_tool(tmp_path: Path) -> None:
+    file = config(tmp_path, notes=[str(NOTES), str(tmp_path / "calls.log")])
+    assert call(file, "count_words", '{"number": 3}')["text"] == "21 words"
+    assert call(file, "count_words", '{"number": "three"}')["is_error"]
+
+
+def test_a_server_that_dies_in_a_call_is_exit_code_1_and_still_json(tmp_path: Path) -> None:
+    file = config(tmp_path, odd=[str(AGENT / "odd_server.py"), "die_in_call"])
+    result = run("call", "--config", file, "odd_tool", "--json")
+    assert result.exit_code == 1
+    answer = json.loads(result.stdout)
+    assert answer["is_error"]
+    assert "stopped during a call" in answer["text"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "says"),
+    [
+        ("god", "{}", "There is no tool 'god'"),
+        ("good", "{", "The arguments are not JSON"),
+        ("good", "[1]", "The arguments are not a JSON object"),
+    ],
+)
+def test_what_cannot_be_called_is_said(
+    tool: str, arguments: str, says: str, tmp_path: Path
+) -> None:
+    file = config(tmp_path, raw=[str(AGENT / "raw_server.py"), "stdio"])
+    result = run("call", "--config", file, tool, arguments, "--json")
+    assert isinstance(result.exception, ConfigError)
+    assert says in result.exception.message
+    assert result.exception.next_step
+
+
+def test_the_shipped_pipelines_call_all_their_tools() -> None:
+    result = CliRunner().invoke(commands, ["tools"])
+    assert result.exit_code == 0
+    assert "left out" not in result.stdout
+    assert "FAILED" not in result.stdout
+    assert "called    memories/search_memories  only reads" in result.stdout
