@@ -20,7 +20,7 @@ _ROOM_BYTES = 10 * 2**30
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything a run needs. Changes nothing."""
     findings = [*_engines(settings), _mongo(settings), *examine_answers(settings)]
-    findings += [_pipelines(), *examine_tools(settings), *_other_files(settings)]
+    findings += [_pipelines(), *examine_tools(), *_other_files(settings)]
     findings += [_home(settings), _store(settings), *_damaged(settings)]
     return [*findings, *examine_privacy(settings)]
 

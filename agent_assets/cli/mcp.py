@@ -9,8 +9,6 @@ from pathlib import Path
 
 import click
 
-from agent_assets.settings import load_settings
-
 _CONFIG = click.option(
     "--config",
     "file",
@@ -44,7 +42,7 @@ def list_tools(file: Path, *, as_json: bool, timeout_s: float) -> None:
     """
     from agent_assets.cli.mcp_servers import list_servers, listing_lines
 
-    listing = asyncio.run(list_servers(file, timeout_s, load_settings()))
+    listing = asyncio.run(list_servers(file, timeout_s))
     if as_json:
         click.echo(json.dumps(listing, ensure_ascii=False))
     else:
@@ -65,7 +63,7 @@ def call_tool(file: Path, tool: str, arguments: str, *, as_json: bool, timeout_s
     """
     from agent_assets.cli.mcp_servers import call_by_name
 
-    answer, answered = asyncio.run(call_by_name(file, tool, arguments, timeout_s, load_settings()))
+    answer, answered = asyncio.run(call_by_name(file, tool, arguments, timeout_s))
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False))
     else:
@@ -83,7 +81,7 @@ def tools(pipelines: tuple[str, ...]) -> None:
     """
     from agent_assets.cli.mcp_servers import pipeline_lines
 
-    for line in pipeline_lines(load_settings(), pipelines):
+    for line in pipeline_lines(pipelines):
         click.echo(line)
 
 

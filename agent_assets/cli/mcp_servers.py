@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from agent_assets.cli.finding import Finding
 from agent_assets.conversations.messages import JsonObject, ToolCall
 from agent_assets.errors import AgentAssetsError, ConfigError, ToolServerError
-from agent_assets.settings import Settings
 
 if TYPE_CHECKING:
     from agent_assets.agent.mcp.catalog import ListedTool
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from agent_assets.automation.pipelines import Graph
 
 
-async def list_servers(file: Path, timeout_s: float, settings: Settings) -> JsonObject:
+async def list_servers(file: Path, timeout_s: float) -> JsonObject:
     """Tools and servers of an mcp_config.json.
 
     Raises:
@@ -28,7 +27,7 @@ async def list_servers(file: Path, timeout_s: float, settings: Settings) -> Json
     """
     from agent_assets.agent.mcp.survey import survey
 
-    surveyed = await survey(_config(file), timeout_s=timeout_s, log_dir=_logs(settings))
+    surveyed = await survey(_config(file), timeout_s=timeout_s)
     return {
         "tools": [
             {
@@ -64,7 +63,7 @@ def listing_lines(listing: JsonObject) -> Iterator[str]:
 
 
 async def call_by_name(
-    file: Path, name: str, text: str, timeout_s: float, settings: Settings
+    file: Path, name: str, text: str, timeout_s: float
 ) -> tuple[JsonObject, bool]:
     """What a tool answers, and whether it did.
 
@@ -79,8 +78,7 @@ async def call_by_name(
     from agent_assets.agent.mcp.survey import open_whatever_works
 
     arguments = _arguments(text)
-    config, logs = _config(file), _logs(settings)
-    async with open_whatever_works(config, timeout_s=timeout_s, log_dir=logs) as (surveyed, box):
+    async with open_whatever_works(_config(file), timeout_s=timeout_s) as (surveyed, box):
         tool = _tool(surveyed, name)
         began, answered = time.monotonic(), True
         answer: ToolAnswer
@@ -96,7 +94,7 @@ async def call_by_name(
         }, answered
 
 
-def pipeline_lines(settings: Settings, names: Collection[str]) -> Iterator[str]:
+def pipeline_lines(names: Collection[str]) -> Iterator[str]:
     """The tools of pipelines, for people.
 
     Raises:
@@ -110,7 +108,7 @@ def pipeline_lines(settings: Settings, names: Collection[str]) -> Iterator[str]:
             f"There is no pipeline {unknown[0]!r}.", next_step=f"name one of {', '.join(graphs)}."
         )
     for name in names or graphs:
-        surveyed = _survey(settings, graphs[name])
+        surveyed = _survey(graphs[name])
         yield name
         for server in surveyed.servers:
             if server.reason is not None:
@@ -123,20 +121,20 @@ def pipeline_lines(settings: Settings, names: Collection[str]) -> Iterator[str]:
             yield f"  To allow what plainly reads, in its defs.yaml: {line}"
 
 
-def examine_tools(settings: Settings) -> list[Finding]:
+def examine_tools() -> list[Finding]:
     """For each pipeline: whether its servers answer, and which of their tools are left out."""
     from agent_assets.automation.pipelines import load_graphs
 
     try:
-        return [_finding(settings, graph) for graph in load_graphs()]
+        return [_finding(graph) for graph in load_graphs()]
     except AgentAssetsError:
         return []  # a pipeline is wrong: that is a finding of its own
 
 
-def _finding(settings: Settings, graph: "Graph") -> Finding:
+def _finding(graph: "Graph") -> Finding:
     title = f"tools {graph.name}"
     try:
-        surveyed = _survey(settings, graph)
+        surveyed = _survey(graph)
     except AgentAssetsError as error:
         return Finding(title, False, error.message, error.next_step or "")
     failed = [server for server in surveyed.servers if server.reason is not None]
@@ -154,8 +152,8 @@ def _finding(settings: Settings, graph: "Graph") -> Finding:
     return Finding(title, True, detail)
 
 
-def _survey(settings: Settings, graph: "Graph") -> "Survey":
-    return asyncio.run(graph.spec.tool_servers.survey(log_dir=_logs(settings)))
+def _survey(graph: "Graph") -> "Survey":
+    return asyncio.run(graph.spec.tool_servers.survey())
 
 
 def _proposal(surveyed: "Survey") -> str:
@@ -203,7 +201,3 @@ def _config(file: Path) -> "McpConfig":
     folder = str(file.resolve().parent)
     variables = {"python": sys.executable, "memories": NO_MEMORIES, "pipeline": folder}
     return load_mcp_config(file, variables)
-
-
-def _logs(settings: Settings) -> Path:
-    return settings.home / "logs" / "mcp"

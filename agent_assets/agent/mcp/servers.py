@@ -71,18 +71,13 @@ class ToolServers:
         ) as toolbox:
             yield toolbox
 
-    async def survey(self, *, log_dir: Path) -> "Survey":
-        """What all of them offer, also where one cannot be used.
-
-        Args:
-            log_dir: where servers started here write their standard error.
-        """
+    async def survey(self) -> "Survey":
+        """What all of them offer, also where one cannot be used."""
         from agent_assets.agent.mcp.survey import survey
 
         return await survey(
             self._config(None),
             timeout_s=self.timeout_s,
-            log_dir=log_dir,
             choice=self.choice,
             permissions=self.permissions,
         )

@@ -7,17 +7,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from agent_assets.automation.pipelines import Graph
 from agent_assets.cli.main import commands
+from agent_assets.cli.mcp_servers import examine_tools
 from agent_assets.errors import ConfigError
+from agent_assets.pipeline.config import PipelineConfig
+from agent_assets.pipeline.stage import PipelineSpec
 
 AGENT = Path(__file__).parents[1] / "agent"
 NOTES = Path(__file__).parents[1] / "synthesis" / "notes_server.py"
 FIELDS = {"server", "name", "alias", "usable", "reason", "reads_only"}
-
-
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AGENT_ASSETS_HOME", str(tmp_path / "home"))
 
 
 def config(folder: Path, **servers: list[str]) -> Path:
@@ -135,3 +134,22 @@ def test_the_shipped_pipelines_call_all_their_tools() -> None:
     assert "left out" not in result.stdout
     assert "FAILED" not in result.stdout
     assert "called    memories/search_memories  only reads" in result.stdout
+
+
+def test_doctor_proposes_the_line_that_allows_what_plainly_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    config(folder, notes=[str(NOTES), str(tmp_path / "calls.log")]).rename(
+        folder / "mcp_config.json"
+    )
+    spec = PipelineSpec(PipelineConfig(name="notes"), folder)
+    monkeypatch.setattr("agent_assets.automation.pipelines.load_graphs", lambda: [Graph(spec, {})])
+    (finding,) = examine_tools()
+    assert finding.ok
+    assert finding.detail == (
+        "1 are called; left out: notes/search_notes, notes/purge_all_notes, notes/send_mail "
+        "(to allow what plainly reads, in its defs.yaml: tools: {read_only: [search_notes]})"
+    )
+    assert not (tmp_path / "calls.log").exists()
