@@ -6,14 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
-
-from agent_assets.conversations.messages import JsonObject, ToolSchema
+from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
 from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.conversations.schema_document import MAX_DEPTH, document_of, required_names
+from agent_assets.conversations.schema_drafts import draft_matters
 from agent_assets.conversations.tool_names import is_safe_name
 from agent_assets.errors import ToolServerError
 
@@ -24,6 +20,12 @@ _MAPS_OF_SCHEMAS = frozenset(
 _DATA = frozenset(
     {"default", "const", "enum", "examples", "example"}
 )  # values, not schemas: kept as they are
+
+_TOLD = frozenset({"default", "examples", "example"})  # said to readers, judged by nobody
+# Keywords whose true or false is a schema; `additionalProperties: false` is what everybody writes.
+_SCHEMAS = frozenset(
+    {"items", "prefixItems", "contains", "allOf", "anyOf", "oneOf", "not", "if", "then", "else"}
+)
 
 # What OpenAI takes in the schema of a strict tool; it refuses the whole request for anything else.
 _STRICT_KEYWORDS = frozenset(
@@ -62,37 +64,37 @@ def check_schema(tool: ToolSchema) -> list[str]:
     if not is_safe_name(tool.name):
         problems.append("the name is not 1 to 64 letters, digits, '_' or '-'")
     schema = tool.parameters
+    if is_too_deep(schema):
+        return [*problems, f"the schema is nested deeper than {MAX_DEPTH} levels"]
+    if not _is_json([tool.description, schema]):
+        return [*problems, "it holds a number or a character that JSON has not"]
     if schema.get("type") != "object":
         return [*problems, f"parameters have type {schema.get('type')!r}, not 'object'"]
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        where = "/".join(str(part) for part in error.absolute_path) or "parameters"
-        return [*problems, f"not a JSON Schema at {where}: {error.message}"]
-    problems += [
-        f"$ref {target!r} has no target"
-        for target in _references(schema)
-        if referenced(schema, target) is None
-    ]
-    missing = sorted(set(schema.get("required", ())) - set(schema.get("properties", {})))
-    return problems + [
-        f"required argument {name!r} is not among the properties" for name in missing
-    ]
+    return problems + document_of(schema).problems()
+
+
+def is_too_deep(value: object) -> bool:
+    """Whether JSON is nested deeper than anything here follows."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
 
 
 def normalise_schema(schema: JsonObject) -> JsonObject:
     """The schema without titles and `$schema`, generated noise that a model would have to read.
-    Null defaults stay.
+
+    Null defaults stay, and so does a `$schema` without which the schema would mean something else.
+    Examples and defaults that JSON has not (infinity) go; a schema that is only true or false is
+    written as an object, which every reader of tools knows.
     """
-    clean: JsonObject = {}
-    for key, value in schema.items():
-        if key in _NOISE and isinstance(value, str):
-            continue
-        if key in _MAPS_OF_SCHEMAS and isinstance(value, dict):
-            clean[key] = {name: _normalise_value(item) for name, item in value.items()}
-        else:
-            clean[key] = value if key in _DATA else _normalise_value(value)
-    return clean
+    clean = _normalise(schema)
+    return {"$schema": schema["$schema"], **clean} if draft_matters(schema) else clean
 
 
 def schema_snapshot(tools: Iterable[ToolSchema]) -> str:
@@ -138,7 +140,7 @@ def parameter_order(schema: JsonObject) -> list[str]:
     properties, so their own order says nothing.
     """
     properties = schema.get("properties", {})
-    required = [name for name in dict.fromkeys(schema.get("required", ())) if name in properties]
+    required = [name for name in dict.fromkeys(required_names(schema)) if name in properties]
     return required + sorted(set(properties) - set(required))
 
 
@@ -153,11 +155,17 @@ def referenced(root: JsonObject, reference: str) -> Any:
     """What a `$ref` such as `#/$defs/Day` points at; None for nothing, and for what lies elsewhere:
     nothing is fetched.
     """
-    resource = DRAFT202012.create_resource(root)
-    try:
-        return Registry().with_resource("", resource).resolver().lookup(reference).contents
-    except (Unresolvable, ValueError):  # a step into a list that is no number is a ValueError
-        return None
+    return document_of(root).referenced(reference)
+
+
+def argument_schemas(tool: ToolSchema) -> dict[str, Any]:
+    """Schemas of a tool's arguments by name, wherever its schema speaks of them."""
+    return document_of(tool.parameters).arguments
+
+
+def required_arguments(tool: ToolSchema) -> frozenset[str]:
+    """Names of the arguments that every call of a tool has."""
+    return document_of(tool.parameters).required
 
 
 def strict_openai_tools(tools: Sequence[ToolSchema]) -> list[JsonObject]:
@@ -212,10 +220,43 @@ def _ordered(value: object, schema: Any, root: JsonObject) -> Any:
     }
 
 
+def _normalise(schema: JsonObject) -> JsonObject:
+    clean: JsonObject = {}
+    for key, value in schema.items():
+        if (key in _NOISE and isinstance(value, str)) or (key in _TOLD and not _is_json(value)):
+            continue
+        if key in _MAPS_OF_SCHEMAS and isinstance(value, dict):
+            clean[key] = {name: _normalise_schema(item) for name, item in value.items()}
+        elif key in _DATA:
+            clean[key] = value
+        elif key in _SCHEMAS:
+            clean[key] = _normalise_schema(value)
+        else:
+            clean[key] = _normalise_value(value)
+    return clean
+
+
+def _normalise_schema(value: object) -> Any:
+    if isinstance(value, bool):
+        return {} if value else {"not": {}}
+    if isinstance(value, list):
+        return [_normalise_schema(item) for item in value]
+    return _normalise_value(value)
+
+
 def _normalise_value(value: object) -> Any:
     if isinstance(value, dict):
-        return normalise_schema(value)
+        return _normalise(value)
     return [_normalise_value(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_json(value: object) -> bool:
+    """Whether a value can be written as JSON in UTF-8: no NaN, no infinity, no half character."""
+    try:
+        canonical_json(value).encode()
+    except ValueError:
+        return False
+    return True
 
 
 def _fits_strict(schema: Any) -> bool:
@@ -223,7 +264,7 @@ def _fits_strict(schema: Any) -> bool:
     keyword is refused.
     """
     if not isinstance(schema, dict):
-        return True
+        return schema is not True
     if (
         not _STRICT_KEYWORDS.issuperset(schema)
         or schema.get("format", "date") not in _STRICT_FORMATS
@@ -232,7 +273,7 @@ def _fits_strict(schema: Any) -> bool:
     properties = schema.get("properties", {})
     if schema.get("type") == "object":
         closed = schema.get("additionalProperties") is False
-        if not closed or set(schema.get("required", ())) != set(properties):
+        if not closed or set(required_names(schema)) != set(properties):
             return False
     inner = [
         *properties.values(),
@@ -241,15 +282,3 @@ def _fits_strict(schema: Any) -> bool:
         schema.get("items"),
     ]
     return all(map(_fits_strict, [*inner, schema.get("additionalProperties")]))
-
-
-def _references(schema: Any) -> list[str]:
-    """Every `$ref` in a schema, in order."""
-    if isinstance(schema, list):
-        return [target for item in schema for target in _references(item)]
-    if not isinstance(schema, dict):
-        return []
-    own = [schema["$ref"]] if isinstance(schema.get("$ref"), str) else []
-    return own + [
-        target for key, value in schema.items() if key not in _DATA for target in _references(value)
-    ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import ValidationError
 
 from agent_assets.conversations.messages import (
     Conversation,
@@ -18,6 +18,7 @@ from agent_assets.conversations.messages import (
     ToolCall,
     ToolSchema,
 )
+from agent_assets.conversations.schema_document import document_of
 
 
 class RejectReason(StrEnum):
@@ -93,17 +94,16 @@ def validate_call(call: ToolCall, tools: Sequence[ToolSchema]) -> list[Rejection
                 RejectReason.UNKNOWN_TOOL, f"{call.name[:64]!r} is not among the {len(tools)} tools"
             )
         ]
-    schema = {"additionalProperties": False, **tool.parameters}
-    properties = schema.get("properties", {})
+    document = document_of(tool.parameters)
+    properties = document.arguments
     arguments = {
         name: value
         for name, value in call.arguments.items()
         if not _is_default_null(value, properties, name)
     }
-    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     rejections = [
         _rejection(call.name, leaf)
-        for error in validator.iter_errors(arguments)
+        for error in document.call_validator.iter_errors(arguments)
         for leaf in _leaves(error)
     ]
     return list(dict.fromkeys(rejections))
@@ -185,7 +185,9 @@ def _rejection(tool: str, error: ValidationError) -> Rejection:
     rule: Any = error.validator_value
     schema: Any = error.schema
     instance: Any = error.instance
-    if reason is RejectReason.MISSING_REQUIRED:
+    if error.validator is None:  # the schema of the argument is `false`
+        return Rejection(RejectReason.EXTRA_ARGUMENT, where)
+    if keyword == "required" and isinstance(rule, list):
         return Rejection(reason, f"{where}: {', '.join(sorted(set(rule) - set(instance)))}")
     if reason is RejectReason.EXTRA_ARGUMENT:
         extra = sorted(set(instance) - set(schema.get("properties", {})))

@@ -40,6 +40,7 @@ from agent_assets.conversations.messages import (
     Usage,
     canonical_json,
 )
+from agent_assets.conversations.tools import argument_schemas, required_arguments
 from agent_assets.evaluation import conversation
 from agent_assets.evaluation.conversation import ConversationItem
 from agent_assets.text import answers
@@ -243,14 +244,15 @@ def _score(
 
 
 def _canonical_call(name: str, arguments: JsonObject, schemas: Mapping[str, ToolSchema]) -> str:
-    parameters = schemas[name].parameters if name in schemas else {}
-    properties, required = parameters.get("properties", {}), parameters.get("required", ())
+    tool = schemas.get(name, ToolSchema(name, "", {}))
+    properties, required = argument_schemas(tool), required_arguments(tool)
     canonical_arguments = {}
     for key, value in arguments.items():
         canonical = _canonical_value(value)
         schema = properties.get(key, {})
         if (
             key in required
+            or not isinstance(schema, dict)
             or "default" not in schema
             or canonical != _canonical_value(schema["default"])
         ):

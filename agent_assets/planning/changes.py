@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import ToolSchema
+from agent_assets.conversations.tools import argument_schemas, required_arguments
 
 _MOST = 5  # changes named one by one
 
@@ -70,11 +71,8 @@ def _one_tool(old: ToolSchema, new: ToolSchema) -> list[str]:
 
 def _parameters(tool: ToolSchema) -> dict[str, object]:
     """Schema by parameter, with whether it is required."""
-    required = set(tool.parameters.get("required", ()))
-    return {
-        name: (schema, name in required)
-        for name, schema in tool.parameters.get("properties", {}).items()
-    }
+    required = required_arguments(tool)
+    return {name: (schema, name in required) for name, schema in argument_schemas(tool).items()}
 
 
 def _contents(memories: Iterable[Memory]) -> dict[str, dict[str, object]]:

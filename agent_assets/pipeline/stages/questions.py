@@ -188,7 +188,7 @@ STAGE = Stage(
     "them.",
     deps=("mcp_tool_schema",),
     kinds=frozenset({"python", "text"}),
-    code_version="2",
+    code_version="3",
     config=config,
     read_source=read_source,
     has_source=has_source,

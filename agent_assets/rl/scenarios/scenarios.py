@@ -27,7 +27,7 @@ from agent_assets.conversations.messages import (
 from agent_assets.errors import TrainingDataError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.scenarios.known import Known, call_key, is_fresh, is_held, read_known
-from agent_assets.synthesis.arguments.sampler import CannotSample
+from agent_assets.synthesis.arguments.pool import CannotSample
 from agent_assets.synthesis.build import heldout_item
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 from agent_assets.synthesis.questions.chained import read_chained, with_values

@@ -1,60 +1,32 @@
 """Arguments for a tool, sampled from its JSON Schema: deterministic for a given random generator.
 
 What the schema does not say can be given per parameter as a `Pool`: the values to choose from, or
-the span of dates.
+the span of dates. Whatever is sampled is validated with the schema itself, so that arguments are
+right, or the tool is named with the reason.
 """
 
-import math
-import string
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from random import Random
 from typing import Any
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
-from agent_assets.synthesis.arguments.described import described_text
-from agent_assets.synthesis.arguments.json_schema import date_ranges, is_date, resolve
+from agent_assets.conversations.schema_document import SchemaDocument, document_of
+from agent_assets.synthesis.arguments.json_schema import (
+    Choose,
+    date_ranges,
+    day_form,
+    first_branch,
+    resolve,
+)
+from agent_assets.synthesis.arguments.numbers import sample_number
+from agent_assets.synthesis.arguments.patterns import text_of_pattern
+from agent_assets.synthesis.arguments.pool import CannotSample, Pool, Pools
+from agent_assets.synthesis.arguments.texts import WORDS, sample_day, sample_text, written_day
 
 MAX_DEPTH = 4  # of nested schemas; recursive ones are cut there by leaving optional parts out
-_WORDS = (
-    "alpha",
-    "river",
-    "north",
-    "garden",
-    "copper",
-    "window",
-    "summer",
-    "paper",
-    "harbor",
-    "silver",
-)
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Where values of one parameter come from.
-
-    Args:
-        values: to choose from; empty leaves it to the schema.
-        first, last: span of dates.
-        days: fewest and most days of a range (both ends counted), set on the parameter that starts
-            it.
-    """
-
-    values: tuple[Any, ...] = ()
-    first: date = date(2025, 1, 1)
-    last: date = date(2025, 12, 31)
-    days: tuple[int, int] = (2, 4)
-
-
-Pools = Mapping[str, Pool]
-
-
-class CannotSample(Exception):
-    """A required part of a schema has no value this module can make. Always handled: the tool is
-    named uncoverable.
-    """
+_ATTEMPTS = 40  # to find arguments that fit; of nearly all schemas the first do
+_ITEM_ATTEMPTS = 20  # to find an item that is not in a list yet
+_MOST_ITEMS = 3
 
 
 def sample_arguments(
@@ -73,140 +45,272 @@ def sample_arguments(
         one_day: a range of dates has its start as its end.
 
     Raises:
-        CannotSample: a needed parameter has a schema that nothing can be made from.
+        CannotSample: no arguments were found that the schema allows.
     """
-    properties: JsonObject = tool.parameters.get("properties", {})
-    required = set(tool.parameters.get("required", ()))
-    chosen = [
-        name
-        for name in sorted(properties)
-        if (name in names if names is not None else name in required or rng.random() < 0.5)
-    ]
-    arguments: JsonObject = {}
-    for start, end in date_ranges(tool).items():
-        if start in chosen:
-            length = 1 if one_day else rng.randint(*_pool(pools, start).days)
-            first = _sample_day(_pool(pools, start), rng, room=length - 1)
-            arguments[start] = first.isoformat()
-            if end in chosen:
-                arguments[end] = (first + timedelta(days=length - 1)).isoformat()
-    for name in chosen:
-        if name not in arguments:
-            value = _sample(
-                properties[name], tool.parameters, _pool(pools, name), rng, name, depth=0
+    document = document_of(tool.parameters)
+    reason = CannotSample("there are no arguments that its schema allows")
+    for attempt in range(_ATTEMPTS):
+        choose = first_branch if attempt == 0 else rng.randrange
+        try:
+            arguments = _Sampler(tool, document, pools, rng, choose).arguments(
+                names, attempt, one_day=one_day
             )
-            arguments[name] = value
-    return {name: arguments[name] for name in properties if name in arguments}
+        except CannotSample as error:
+            reason = error
+            continue
+        problem = _problem(document, arguments)
+        if problem is None:
+            return arguments
+        reason = CannotSample(f"no arguments were found that its schema allows ({problem})")
+    raise reason
 
 
-def _sample(schema: Any, root: JsonObject, pool: Pool, rng: Random, name: str, depth: int) -> Any:
-    schema = resolve(schema, root)
-    if pool.values and schema.get("type") != "array":
-        return rng.choice(pool.values)
-    if "const" in schema:
-        return schema["const"]
-    if "enum" in schema:
-        values = [value for value in schema["enum"] if value is not None]
-        return rng.choice(values) if values else None
-    match schema.get("type") or ("object" if "properties" in schema else "string"):
-        case "object":
-            value: object = _sample_object(schema, root, rng, depth)
-        case "array":
-            value = _sample_array(schema, root, pool, rng, name, depth)
-        case "boolean":
-            value = rng.random() < 0.5
-        case "integer" | "number" as kind:
-            value = _sample_number(schema, kind, rng)
-        case "null":
-            value = None
-        case _:
-            value = _sample_text(schema, pool, rng, name)
-    return value
-
-
-def _sample_object(schema: JsonObject, root: JsonObject, rng: Random, depth: int) -> JsonObject:
-    required = set(schema.get("required", ()))
-    if depth >= MAX_DEPTH and required:
-        raise CannotSample(f"objects nested deeper than {MAX_DEPTH}")
-    return {
-        name: _sample(part, root, Pool(), rng, name, depth + 1)
-        for name, part in sorted(schema.get("properties", {}).items())
-        if name in required or (depth < MAX_DEPTH - 1 and rng.random() < 0.5)
+def _problem(document: SchemaDocument, arguments: JsonObject) -> str | None:
+    """What the schema says against arguments, without their values; None for nothing."""
+    given = {
+        name: value
+        for name, value in arguments.items()
+        if value is not None or not _null_by_default(document.arguments.get(name))
     }
+    error = next(document.call_validator.iter_errors(given), None)
+    if error is None:
+        return None
+    where = ".".join(str(part) for part in error.absolute_path) or "as a whole"
+    return f"{where}: {error.validator or 'never allowed'}"
 
 
-def _sample_array(
-    schema: JsonObject, root: JsonObject, pool: Pool, rng: Random, name: str, depth: int
-) -> list[Any]:
-    fewest = int(schema.get("minItems", 0))
-    if depth >= MAX_DEPTH and not fewest:
-        return []
-    count = rng.randint(max(1, fewest), max(1, fewest, min(3, int(schema.get("maxItems", 3)))))
-    items = resolve(schema.get("items", {}), root)
-    choices = list(pool.values) or items.get("enum")
-    if choices:
-        return rng.sample(choices, min(count, len(choices)))
-    return [_sample(items, root, pool, rng, name, depth + 1) for _ in range(count)]
+def _null_by_default(schema: Any) -> bool:
+    return isinstance(schema, dict) and schema.get("default", ...) is None
 
 
-def _sample_number(schema: JsonObject, kind: str, rng: Random) -> int | float:
-    examples = _examples(schema)
-    if examples:
-        return rng.choice(examples)  # type: ignore[no-any-return]
-    step = schema.get("multipleOf", 1 if kind == "integer" else 0.5)
-    low = schema.get("minimum", schema.get("exclusiveMinimum"))
-    high = schema.get("maximum", schema.get("exclusiveMaximum"))
-    low = (1 if high is None else min(1, high - 100 * step)) if low is None else low
-    high = low + 100 * step if high is None else high
-    first, last = math.ceil(low / step), math.floor(high / step)
-    first += first * step <= schema.get("exclusiveMinimum", -math.inf)
-    last -= last * step >= schema.get("exclusiveMaximum", math.inf)
-    if first > last:
-        raise CannotSample("a number with no value between its limits")
-    number = rng.randint(first, last) * step
-    return int(number) if kind == "integer" else float(number)
+class _Sampler:
+    """One attempt; `choose` takes a branch where the schema has several."""
+
+    def __init__(
+        self,
+        tool: ToolSchema,
+        document: SchemaDocument,
+        pools: Pools,
+        rng: Random,
+        choose: Choose,
+    ) -> None:
+        self._tool, self._document, self._pools = tool, document, pools
+        self._rng, self._choose = rng, choose
+
+    def arguments(self, names: frozenset[str] | None, attempt: int, *, one_day: bool) -> JsonObject:
+        schema = self._resolved(self._tool.parameters)
+        properties = _named_schemas(schema)
+        required = _required(schema)
+        chosen = [
+            name
+            for name in sorted(properties)
+            if (name in names if names is not None else name in required or self._takes(attempt))
+        ]
+        arguments = self._days(chosen, properties, one_day=one_day)
+        for name in chosen:
+            if name not in arguments:
+                try:
+                    arguments[name] = self.value(properties[name], self._pool(name), name, depth=0)
+                except CannotSample:
+                    if names is not None or name in required:
+                        raise
+        self._fill(arguments, schema, depth=0)
+        return {name: arguments[name] for name in [*properties, *arguments] if name in arguments}
+
+    def _takes(self, attempt: int) -> bool:
+        """Whether an optional argument is given: half the time; where that did not fit, all are,
+        and then none.
+        """
+        takes = self._rng.random() < 0.5
+        return takes if attempt not in {1, 2} else attempt == 1
+
+    def _days(self, chosen: list[str], properties: JsonObject, *, one_day: bool) -> JsonObject:
+        """Both ends of ranges of dates."""
+        arguments: JsonObject = {}
+        for start, end in date_ranges(self._tool).items():
+            if start not in chosen:
+                continue
+            pool = self._pool(start)
+            length = 1 if one_day else self._rng.randint(*pool.days)
+            first = sample_day(pool, self._rng, room=length - 1)
+            for name, day in ((start, first), (end, first + timedelta(days=length - 1))):
+                form = day_form(name, self._resolved(properties.get(name, {})))
+                if name in chosen and form is not None:
+                    arguments[name] = written_day(form, day, self._rng)
+        return arguments
+
+    def value(self, schema: Any, pool: Pool, name: str, depth: int) -> Any:
+        schema = self._resolved(schema)
+        if depth > 2 * MAX_DEPTH:
+            raise CannotSample(f"objects nested deeper than {MAX_DEPTH}")
+        if pool.values and schema.get("type") != "array":
+            return self._rng.choice(pool.values)
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            values = [value for value in schema["enum"] if value is not None]
+            return self._rng.choice(values) if values else None
+        match _kind(schema):
+            case "object":
+                value: object = self._object(schema, depth)
+            case "array":
+                value = self._array(schema, pool, name, depth)
+            case "boolean":
+                value = self._rng.random() < 0.5
+            case "integer" | "number" as kind:
+                value = self._number(schema, kind)
+            case "null":
+                value = None
+            case _:
+                value = sample_text(schema, pool, self._rng, name, self._examples(schema))
+        return value
+
+    def _number(self, schema: JsonObject, kind: str) -> Any:
+        examples = self._examples(schema)
+        return self._rng.choice(examples) if examples else sample_number(schema, kind, self._rng)
+
+    def _object(self, schema: JsonObject, depth: int) -> JsonObject:
+        required = _required(schema)
+        if depth >= MAX_DEPTH and required:
+            raise CannotSample(f"objects nested deeper than {MAX_DEPTH}")
+        value = {
+            name: self.value(part, Pool(), name, depth + 1)
+            for name, part in sorted(_named_schemas(schema).items())
+            if name in required or (depth < MAX_DEPTH - 1 and self._rng.random() < 0.5)
+        }
+        self._fill(value, schema, depth)
+        return value
+
+    def _fill(self, value: JsonObject, schema: JsonObject, depth: int) -> None:
+        """Give an object as many properties as it needs: those it has, then others."""
+        fewest = int(schema.get("minProperties", 0))
+        properties = schema.get("properties", {})
+        for name in sorted(properties):
+            if len(value) < fewest and name not in value:
+                value[name] = self.value(properties[name], Pool(), name, depth + 1)
+        for _ in range(_ITEM_ATTEMPTS):
+            if len(value) >= fewest:
+                return
+            name, part = self._other_property(schema)
+            if name not in value:
+                value[name] = self.value(part, Pool(), name, depth + 1)
+
+    def _other_property(self, schema: JsonObject) -> tuple[str, Any]:
+        """A property that an object does not name: by a pattern of names, or any."""
+        patterns = schema.get("patternProperties", {})
+        if patterns:
+            pattern = self._rng.choice(sorted(patterns))
+            return text_of_pattern(pattern, self._rng), patterns[pattern]
+        others = schema.get("additionalProperties", {})
+        names = self._resolved(schema.get("propertyNames", {}))
+        if names:
+            return str(self.value({"type": "string", **names}, Pool(), "", 0)), others
+        return self._rng.choice(WORDS), others
+
+    def _array(self, schema: JsonObject, pool: Pool, name: str, depth: int) -> list[Any]:
+        fewest, most = int(schema.get("minItems", 0)), schema.get("maxItems")
+        if (depth >= MAX_DEPTH and not fewest) or most == 0:
+            return []
+        highest = _MOST_ITEMS if most is None else min(_MOST_ITEMS, int(most))
+        count = self._rng.randint(max(1, fewest), max(1, fewest, highest))
+        first, rest = _item_schemas(schema)
+        if rest in (False, {"not": {}}):  # nothing may follow
+            count, rest = min(count, len(first)), {}
+        rest = self._resolved(rest)
+        choices = list(pool.values) or (rest.get("enum") if not first else None)
+        if choices:
+            values = self._rng.sample(choices, min(count, len(choices)))
+            repeats = 0 if schema.get("uniqueItems") else fewest - len(values)
+            return values + [self._rng.choice(choices) for _ in range(repeats)]
+        values = [self.value(part, Pool(), name, depth + 1) for part in first[: most or None]]
+        if "contains" in schema:
+            values.append(self.value(schema["contains"], Pool(), name, depth + 1))
+        for _ in range(count - len(values)):
+            values.append(self._item(rest, values, schema, pool, name, depth + 1))
+        return values
+
+    def _item(
+        self,
+        items: JsonObject,
+        others: list[Any],
+        schema: JsonObject,
+        pool: Pool,
+        name: str,
+        depth: int,
+    ) -> Any:
+        for _ in range(_ITEM_ATTEMPTS):
+            value = self.value(items, pool, name, depth)
+            if not schema.get("uniqueItems") or value not in others:
+                break
+        return value
+
+    def _examples(self, schema: JsonObject) -> list[Any]:
+        """Examples and the default of a schema, those that it allows itself."""
+        listed = schema.get("examples") or ([schema["example"]] if "example" in schema else [])
+        listed = listed if isinstance(listed, list) else [listed]
+        usual = schema.get("default")
+        values = [*listed, *([usual] if usual is not None and usual not in listed else [])]
+        if not values:
+            return []
+        judge = self._document.validator.evolve(schema=schema)
+        return [value for value in values if judge.is_valid(value)]
+
+    def _resolved(self, schema: Any) -> JsonObject:
+        resolved = resolve(schema, self._tool.parameters, self._choose)
+        if resolved.get("not") == {}:
+            raise CannotSample("a schema that allows no value")
+        return resolved
+
+    def _pool(self, name: str) -> Pool:
+        return self._pools.get(name, Pool())
 
 
-def _sample_text(schema: JsonObject, pool: Pool, rng: Random, name: str) -> str:
-    examples = [str(value) for value in _examples(schema)]
-    form = schema.get("format")
-    if is_date(name, schema):
-        return _sample_day(pool, rng, room=0).isoformat()
-    if form in {"date-time", "time"}:
-        clock = f"{rng.randrange(24):02d}:{rng.choice((0, 15, 30, 45)):02d}:00Z"
-        return clock if form == "time" else f"{_sample_day(pool, rng, room=0).isoformat()}T{clock}"
-    if examples:
-        return rng.choice(examples)
-    if form == "email":
-        return f"{rng.choice(_WORDS)}@example.com"
-    if form in {"uri", "url"}:
-        return f"https://example.com/{rng.choice(_WORDS)}"
-    if form is not None or "pattern" in schema:
-        raise CannotSample("a text with a format or pattern and without examples")
-    return described_text(str(schema.get("description", "")), rng) or _words(schema, rng)
+def _kind(schema: JsonObject) -> str:
+    """The type of a resolved schema; where it names none, the one that its keywords speak of."""
+    named = schema.get("type")
+    if isinstance(named, str):
+        return named
+    for kind, keywords in _SPEAKS_OF.items():
+        if schema.keys() & keywords:
+            return kind
+    return "string"
 
 
-def _words(schema: JsonObject, rng: Random) -> str:
-    text = " ".join(rng.sample(_WORDS, rng.randint(1, 2)))
-    text += "".join(
-        rng.choice(string.ascii_lowercase)
-        for _ in range(int(schema.get("minLength", 0)) - len(text))
-    )
-    return text[: schema.get("maxLength")]
+_SPEAKS_OF = {
+    "object": frozenset(
+        {"properties", "patternProperties", "additionalProperties", "minProperties", "required"}
+    ),
+    "array": frozenset({"items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"}),
+    "number": frozenset(
+        {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+    ),
+}
 
 
-def _examples(schema: JsonObject) -> list[Any]:
-    listed = schema.get("examples") or ([schema["example"]] if "example" in schema else [])
-    usual = schema.get("default")
-    return [*listed, *([usual] if usual is not None and usual not in listed else [])]
+def _required(schema: JsonObject) -> set[str]:
+    """Names of what an object must have; in draft 3 each property says so itself."""
+    listed = schema.get("required", ())
+    flagged = {
+        name
+        for name, part in schema.get("properties", {}).items()
+        if isinstance(part, dict) and part.get("required") is True
+    }
+    return flagged | set(listed if isinstance(listed, list | tuple) else ())
 
 
-def _sample_day(pool: Pool, rng: Random, *, room: int) -> date:
-    span = (pool.last - pool.first).days - room
-    if span < 0:
-        raise CannotSample("a span of dates shorter than one range")
-    return pool.first + timedelta(days=rng.randint(0, span))
+def _named_schemas(schema: JsonObject) -> JsonObject:
+    """The properties of an object, also those that it only requires."""
+    properties: JsonObject = schema.get("properties", {})
+    others = schema.get("additionalProperties", {})
+    unnamed = {name: others for name in sorted(_required(schema)) if name not in properties}
+    if unnamed and others is False:
+        raise CannotSample(f"{', '.join(unnamed)} is required, and not allowed")
+    return {**properties, **unnamed}
 
 
-def _pool(pools: Pools, name: str) -> Pool:
-    return pools.get(name, Pool())
+def _item_schemas(schema: JsonObject) -> tuple[list[Any], Any]:
+    """Schemas of the first items one by one, and of all others."""
+    items = schema.get("items", {})
+    if isinstance(items, list):
+        return items, schema.get("additionalItems", {})
+    return list(schema.get("prefixItems", ())), items

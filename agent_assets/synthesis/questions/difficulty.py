@@ -7,6 +7,7 @@ argument is given; a right reply says "never told" or cites.
 from collections.abc import Iterable, Mapping
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
+from agent_assets.conversations.tools import required_arguments
 
 
 def call_difficulty(
@@ -19,7 +20,7 @@ def call_difficulty(
         (call["name"], name, value) for call in calls for name, value in call["arguments"].items()
     ]
     special = any(
-        isinstance(value, list) or name not in schemas[tool].parameters.get("required", ())
+        isinstance(value, list) or name not in required_arguments(schemas[tool])
         for tool, name, value in arguments
         if tool in schemas
     )

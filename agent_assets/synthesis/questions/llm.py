@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from agent_assets.agent.loop import in_order
 from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.conversations.row_parts import openai_tools
+from agent_assets.conversations.tools import argument_schemas
 from agent_assets.llm.client import LlmClient
 from agent_assets.llm.structured import NoJsonAnswer, ask_json
 from agent_assets.synthesis.config import QuestionsConfig
@@ -167,11 +168,7 @@ def _jobs(
 ) -> "list[Job]":
     jobs = []
     for tool in sorted(tools, key=lambda tool: tool.name):
-        count = (
-            config.per_tool
-            if tool.parameters.get("properties")
-            else config.per_tool_without_arguments
-        )
+        count = config.per_tool if argument_schemas(tool) else config.per_tool_without_arguments
         jobs += [
             Job("tool", language, count, tool.name)
             for language in config.languages

@@ -14,7 +14,7 @@ from pathlib import Path
 from agent_assets.conversations.messages import JsonObject, ToolSchema
 from agent_assets.errors import ConfigError, TrainingDataError
 from agent_assets.llm.client import LlmClient
-from agent_assets.synthesis.arguments.sampler import CannotSample
+from agent_assets.synthesis.arguments.pool import CannotSample
 from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.counts import count
 from agent_assets.synthesis.questions.chained import ChainedValues, with_values, write_chained

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
+from agent_assets.conversations.tools import argument_schemas
 from agent_assets.synthesis.arguments.sampler import sample_arguments
 from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.questions.difficulty import call_difficulty
@@ -57,7 +58,7 @@ def tool_questions(
         for kind in (True, False)
     )
     maker = _Maker(tool, templates, language, config.seed, texts)
-    if not tool.parameters.get("properties"):
+    if not argument_schemas(tool):
         train = _Use("t", "train", config.per_tool_without_arguments)
         heldout = _Use("u", "heldout", config.heldout_per_tool_without_arguments)
         return [
@@ -173,7 +174,7 @@ def _templates(
             wording=template.id,
             wording_seen=template.seen,
             kind="recall" if recall else "template",
-            difficulty=2 + bool(tool.parameters.get("properties")),
+            difficulty=2 + bool(argument_schemas(tool)),
         )
 
 

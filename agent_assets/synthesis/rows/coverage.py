@@ -5,6 +5,7 @@ rejected why.
 from collections.abc import Mapping, Sequence
 
 from agent_assets.conversations.messages import JsonObject, ToolCall, ToolSchema, canonical_json
+from agent_assets.conversations.tools import argument_schemas
 from agent_assets.synthesis.counts import count
 from agent_assets.synthesis.rows.example import Example
 from agent_assets.synthesis.rows.failing_tools import NeedsValues
@@ -41,7 +42,7 @@ def coverage(
                 tool, [call.arguments for call in calls if call.name == tool.name]
             )
             for tool in tools
-            if tool.parameters.get("properties")
+            if argument_schemas(tool)
         },
         "by_kind": count(example.task.kind for example in accepted),
         "by_language": count(example.task.question.language for example in accepted),
@@ -90,16 +91,22 @@ def _without_calls(
 
 def _parameters(tool: ToolSchema, arguments: Sequence[JsonObject]) -> JsonObject:
     described: JsonObject = {}
-    for name, schema in tool.parameters["properties"].items():
+    for name, schema in argument_schemas(tool).items():
         values = [call[name] for call in arguments if name in call]
         flat = [
             item for value in values for item in (value if isinstance(value, list) else [value])
         ]
         described[name] = {"given": len(values), "left_out": len(arguments) - len(values)}
         described[name]["different_values"] = len({canonical_json(value) for value in flat})
-        allowed = schema.get("enum") or (schema.get("items") or {}).get("enum")
+        allowed = _listed_values(schema) or _listed_values(
+            schema.get("items") if isinstance(schema, dict) else None
+        )
         if allowed:
             described[name]["values"] = {
                 str(value): sum(item == value for item in flat) for value in allowed
             }
     return described
+
+
+def _listed_values(schema: object) -> list[object]:
+    return schema.get("enum", []) if isinstance(schema, dict) else []

@@ -5,6 +5,7 @@ tool can answer.
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent_assets.conversations.messages import ToolSchema
+from agent_assets.conversations.tools import argument_schemas
 from agent_assets.errors import ConfigError
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.tasks.script import Script, fixed_answer, result_answer
@@ -84,7 +85,7 @@ def tool_script(question: Question, templates: TemplatesFile) -> Script:
 
 
 def _check_answers(tool: ToolSchema, templates: ToolTemplates) -> None:
-    known = {*tool.parameters.get("properties", {}), RESULT}
+    known = {*argument_schemas(tool), RESULT}
     for text in (
         answer for language in templates.languages.values() for answer in language.answers
     ):

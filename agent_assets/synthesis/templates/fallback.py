@@ -3,6 +3,7 @@
 import re
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
+from agent_assets.conversations.tools import argument_schemas
 from agent_assets.synthesis.arguments.json_schema import resolve
 from agent_assets.synthesis.templates.render import (
     ARGUMENTS,
@@ -24,7 +25,7 @@ def fallback_templates(
 ) -> list[QuestionTemplate]:
     """Wordings for whatever arguments are sampled, split into seen and unseen."""
     phrases = rules_for(language).phrases
-    templates = phrases.requests if tool.parameters.get("properties") else phrases.bare_requests
+    templates = phrases.requests if argument_schemas(tool) else phrases.bare_requests
     requests = [
         QuestionTemplate(
             f"fallback.{language}.{short_hash('fallback', language, text)}",
@@ -70,7 +71,7 @@ def _task(tool: ToolSchema) -> str:
 
 def _label(tool: ToolSchema, name: str) -> str:
     """A short description of a parameter, or its name in words."""
-    schema = tool.parameters.get("properties", {}).get(name, {})
+    schema = argument_schemas(tool).get(name, {})
     described = str(resolve(schema, tool.parameters).get("description", "")).strip().rstrip(".。")
     if described and len(described.split()) <= MAX_LABEL_WORDS and len(described) <= 40:
         return described[:1].lower() + described[1:] if not described.isupper() else described

@@ -9,10 +9,11 @@ from string import Formatter
 from typing import Any
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
+from agent_assets.conversations.tools import argument_schemas, required_arguments
 from agent_assets.errors import ConfigError
 from agent_assets.synthesis.arguments.from_memories import MemorySource
 from agent_assets.synthesis.arguments.json_schema import date_ranges
-from agent_assets.synthesis.arguments.sampler import Pool
+from agent_assets.synthesis.arguments.pool import Pool
 from agent_assets.synthesis.wordings import (
     ParameterHints,
     TemplatesFile,
@@ -170,11 +171,11 @@ def slots(text: str) -> list[str]:
 
 def _template(tool: ToolSchema, language: LanguageCode, text: str) -> QuestionTemplate:
     names = set(slots(text))
-    one_day = DAY in names and DAY not in tool.parameters.get("properties", {})
+    one_day = DAY in names and DAY not in argument_schemas(tool)
     if one_day:
         names = names - {DAY} | {name for pair in date_ranges(tool).items() for name in pair}
-    unknown = names - set(tool.parameters.get("properties", {}))
-    missing = set(tool.parameters.get("required", ())) - names
+    unknown = names - set(argument_schemas(tool))
+    missing = required_arguments(tool) - names
     if unknown or missing:
         wrong = f"has no parameter {sorted(unknown)}" if unknown else f"requires {sorted(missing)}"
         raise ConfigError(

@@ -25,6 +25,13 @@ def tool(parameters: Mapping[str, object], name: str = "f") -> ToolSchema:
     return ToolSchema(name, "says 中文", dict(parameters))
 
 
+def nested(levels: int) -> JsonObject:
+    schema: JsonObject = {}
+    for _ in range(levels):
+        schema = {"not": schema}
+    return schema
+
+
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
@@ -39,10 +46,29 @@ def tool(parameters: Mapping[str, object], name: str = "f") -> ToolSchema:
             tool({"type": "object", "properties": {"a": {"$ref": "https://x.org/day.json"}}}),
             "has no target",
         ),
+        (tool({"type": "object", "properties": {"a": {"pattern": "("}}}), "is not a 'regex'"),
         (
-            tool({"type": "object", "required": ["a"]}),
-            "required argument 'a' is not among the properties",
+            tool({"type": "object", "properties": {"a": {"minLength": 2.5}}}),
+            "not of type 'integer'",
         ),
+        (
+            tool({"type": "object", "properties": {"a": {"$ref": "#/properties/a"}}}),
+            "a $ref leads back to itself",
+        ),
+        (
+            tool({"type": "object", "properties": {"a": {"$ref": "#/description"}}}),
+            "has no target",
+        ),
+        (
+            tool({"type": "object", "description": "x", "not": {"$ref": "#/description"}}),
+            "points at something that is no schema",
+        ),
+        (
+            tool({"type": "object", "properties": {"a": {"maximum": float("inf")}}}),
+            "a number or a character that JSON has not",
+        ),
+        (tool({"type": "object", "description": "half \ud800"}), "that JSON has not"),
+        (tool({"type": "object", "not": nested(200)}), "deeper than 64 levels"),
         (tool({"type": "object"}, name="read file"), "the name is not"),
         (tool({"type": "object"}, name=""), "the name is not"),
     ],
@@ -64,6 +90,64 @@ def test_sound_schemas_have_no_problems() -> None:
         check_schema(tool({"type": "object", "properties": {"a": {"default": {"$ref": "#/none"}}}}))
         == []
     )
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"n": {"minimum": 0, "exclusiveMinimum": True}}},  # draft 4
+        {"properties": {"n": {"type": "string", "required": True}}},  # draft 3
+        {"properties": {"p": {"type": "array", "items": [{"type": "number"}, {}]}}},
+        {"properties": {"p": {"prefixItems": [{"type": "number"}], "items": False}}},
+        {
+            "properties": {
+                "shape": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                "other": {"$ref": "#/properties/shape/anyOf/0"},
+            }
+        },
+        {"properties": {"a": {"$ref": "#a"}}, "$defs": {"A": {"$anchor": "a"}}},
+        {"properties": {"a": {"$ref": "#/$defs/My Type"}}, "$defs": {"My Type": {}}},
+        {
+            "properties": {"a": {"$ref": "item.json"}},
+            "$defs": {
+                "I": {
+                    "$id": "item.json",
+                    "items": {"$ref": "#/$defs/Z"},
+                    "$defs": {"Z": {"type": "integer"}},
+                }
+            },
+        },
+        {"properties": {"a": {"pattern": r"^[\p{L} ]+$"}}},
+        {"properties": {"a": {"pattern": "(?i)^yes$"}}},  # of Python
+        {"required": ["anything"]},
+        {"properties": {"data": True, "list": {"items": True}}},
+        {"properties": {"n": {"minLength": 2.0}}},
+        {"properties": {"tree": {"$ref": "#/$defs/T"}}, "$defs": {"T": {"items": {"$ref": "#"}}}},
+    ],
+)
+def test_every_draft_is_taken(schema: JsonObject) -> None:
+    assert check_schema(tool({"type": "object", **schema})) == []
+
+
+def test_a_draft_stays_where_it_changes_the_meaning() -> None:
+    seven = "http://json-schema.org/draft-07/schema#"
+    plain = {"$schema": seven, "type": "object", "properties": {"a": {"type": "string"}}}
+    assert "$schema" not in normalise_schema(plain)
+    beside = {**plain, "properties": {"a": {"$ref": "#/properties/b", "minimum": 3}, "b": {}}}
+    assert normalise_schema(beside)["$schema"] == seven
+
+
+def test_what_every_reader_stumbles_over_is_written_plainly() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": True, "b": {"default": float("inf")}, "c": {"items": False}},
+        "additionalProperties": False,
+    }
+    assert normalise_schema(schema) == {
+        "type": "object",
+        "properties": {"a": {}, "b": {}, "c": {"items": {"not": {}}}},
+        "additionalProperties": False,
+    }
 
 
 def test_titles_go_and_null_defaults_stay() -> None:

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from agent_assets.conversations.messages import Conversation, Message, ToolCall, ToolSchema
+from agent_assets.conversations.messages import (
+    Conversation,
+    JsonObject,
+    Message,
+    ToolCall,
+    ToolSchema,
+)
 from agent_assets.conversations.validation import RejectReason, validate_call, validate_conversation
 
 DAY = {"type": "string", "format": "date"}
@@ -27,6 +33,7 @@ LNG = ToolSchema(
     },
 )
 CLOCK = ToolSchema("get_current_date", "", {"type": "object", "properties": {}})
+Q = {"properties": {"q": {}}}
 RIGHT = {"region": "华北", "start_date": "2025-04-01"}
 
 
@@ -171,3 +178,48 @@ def test_length_counts_text_and_calls() -> None:
     (rejection,) = validate_conversation(GOOD, max_chars=20)
     assert rejection.reason is RejectReason.TOO_LONG
     assert "20 allowed" in rejection.detail
+
+
+@pytest.mark.parametrize(
+    ("schema", "arguments", "reasons"),
+    [
+        # Draft 4: a flag, and a number that is no more than its bound.
+        (
+            {"properties": {"n": {"minimum": 0, "exclusiveMinimum": True}}},
+            {"n": 0},
+            [RejectReason.OUT_OF_RANGE],
+        ),
+        ({"properties": {"p": {"items": [{"type": "integer"}]}}}, {"p": ["x"]}, ["wrong_type"]),
+        ({"properties": {"a": {"pattern": r"^\p{L}+$"}}}, {"a": "Grüße"}, []),
+        ({"properties": {"a": {"pattern": r"^\p{L}+$"}}}, {"a": "1"}, ["bad_format"]),
+        # Names that branches and references give are none too many; others are.
+        ({"required": ["a"]}, {"a": 1}, []),
+        ({"required": ["a"]}, {}, ["missing_required"]),
+        (
+            {"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"properties": {"q": {}}}}},
+            {"q": 1},
+            [],
+        ),
+        (
+            {"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"properties": {"q": {}}}}},
+            {"r": 1},
+            ["extra_argument"],
+        ),
+        ({"patternProperties": {r"^\p{Lu}": {"type": "integer"}}}, {"É": 1}, []),
+        ({"patternProperties": {r"^\p{Lu}": {"type": "integer"}}}, {"é": 1}, ["extra_argument"]),
+        ({"properties": {"a": False}}, {"a": 1}, ["extra_argument"]),
+        ({"properties": {"a": {"type": "string", "required": True}}}, {}, ["missing_required"]),
+        # Nothing is fetched, whatever a reference names.
+        (
+            {"properties": {"a": {"$ref": "#/$defs/I"}}, "$defs": {"I": {"$id": "x", "not": {}}}},
+            {"a": 1},
+            ["out_of_range"],
+        ),
+    ],
+)
+def test_schemas_of_every_draft(
+    schema: JsonObject, arguments: JsonObject, reasons: list[str]
+) -> None:
+    tool = ToolSchema("t", "", {"type": "object", **schema})
+    rejections = validate_call(ToolCall("t", arguments, "1"), [tool])
+    assert [rejection.reason for rejection in rejections] == reasons
