@@ -20,6 +20,7 @@ from jsonschema.validators import (
     Draft202012Validator,
     extend,
 )
+from jsonschema_specifications import REGISTRY
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.conversations.schema_patterns import is_pattern, matches
@@ -142,9 +143,12 @@ def validator_class(draft: str) -> type[Validator]:
 
 
 @cache
-def pattern_formats() -> FormatChecker:
-    """A checker of regular expressions alone: for what schemas hold, not for what they judge."""
-    return _formats({})
+def meta_validator(draft: str) -> Validator:
+    """Judges whether a value is a schema of a draft; of formats, regular expressions alone: a
+    reference with a space in it has a target or has none.
+    """
+    base = _CLASSES[draft]
+    return base(base.META_SCHEMA, registry=REGISTRY, format_checker=_formats({}))
 
 
 def _formats(checkers: Mapping[str, Any]) -> FormatChecker:

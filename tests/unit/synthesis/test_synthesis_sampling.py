@@ -124,7 +124,7 @@ ROOTS: st.SearchStrategy[Any] = st.sampled_from(
 def test_arguments_fit_the_schema_or_are_said_not_to(
     properties: JsonObject, required: list[str], root: JsonObject, seed: int
 ) -> None:
-    schema = tool(properties, required=required, **{"$defs": DEFS, **root})
+    schema = tool(properties, **{"required": required, "$defs": DEFS, **root})
     assert check_schema(schema) == []
     try:
         arguments = sample_arguments(schema, {}, seeded(seed))
