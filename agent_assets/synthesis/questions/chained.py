@@ -12,6 +12,7 @@ from typing import Protocol
 
 from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.messages import JsonObject, ToolCall, ToolSchema, canonical_json
+from agent_assets.conversations.tools import argument_schemas, required_arguments
 from agent_assets.errors import ConfigError
 from agent_assets.synthesis.wordings import TemplatesFile, ValueSource, read_templates
 from agent_assets.text.failures import CalledTool, says_failure
@@ -60,12 +61,12 @@ async def chained_values(
     lacking = {}
     for tool in tools:
         for name, hints in templates.hints(tool.name).items():
-            if hints.from_tool is None or name not in tool.parameters.get("properties", {}):
+            if hints.from_tool is None or name not in argument_schemas(tool):
                 continue
             given = await chains.values(hints.from_tool, name, ())
             if given:
                 values.setdefault(tool.name, {})[name] = given
-            elif not hints.values and name in tool.parameters.get("required", ()):
+            elif not hints.values and name in required_arguments(tool):
                 lacking[tool.name] = f"{hints.from_tool.tool} gives no values for {name}"
     return ChainedValues(values, lacking)
 
