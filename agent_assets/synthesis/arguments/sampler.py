@@ -18,6 +18,12 @@ from agent_assets.synthesis.arguments.json_schema import (
     first_branch,
     resolve,
 )
+from agent_assets.synthesis.arguments.keywords import (
+    item_schemas,
+    kind_of,
+    named_properties,
+    required_properties,
+)
 from agent_assets.synthesis.arguments.numbers import sample_number
 from agent_assets.synthesis.arguments.patterns import text_of_pattern
 from agent_assets.synthesis.arguments.pool import CannotSample, Pool, Pools
@@ -99,8 +105,8 @@ class _Sampler:
 
     def arguments(self, names: frozenset[str] | None, attempt: int, *, one_day: bool) -> JsonObject:
         schema = self._resolved(self._tool.parameters)
-        properties = _named_schemas(schema)
-        required = _required(schema)
+        properties = named_properties(schema)
+        required = required_properties(schema)
         chosen = [
             name
             for name in sorted(properties)
@@ -150,7 +156,7 @@ class _Sampler:
         if "enum" in schema:
             values = [value for value in schema["enum"] if value is not None]
             return self._rng.choice(values) if values else None
-        match _kind(schema):
+        match kind_of(schema):
             case "object":
                 value: object = self._object(schema, depth)
             case "array":
@@ -170,12 +176,12 @@ class _Sampler:
         return self._rng.choice(examples) if examples else sample_number(schema, kind, self._rng)
 
     def _object(self, schema: JsonObject, depth: int) -> JsonObject:
-        required = _required(schema)
+        required = required_properties(schema)
         if depth >= MAX_DEPTH and required:
             raise CannotSample(f"objects nested deeper than {MAX_DEPTH}")
         value = {
             name: self.value(part, Pool(), name, depth + 1)
-            for name, part in sorted(_named_schemas(schema).items())
+            for name, part in sorted(named_properties(schema).items())
             if name in required or (depth < MAX_DEPTH - 1 and self._rng.random() < 0.5)
         }
         self._fill(value, schema, depth)
@@ -213,7 +219,7 @@ class _Sampler:
             return []
         highest = _MOST_ITEMS if most is None else min(_MOST_ITEMS, int(most))
         count = self._rng.randint(max(1, fewest), max(1, fewest, highest))
-        first, rest = _item_schemas(schema)
+        first, rest = item_schemas(schema)
         if rest in (False, {"not": {}}):  # nothing may follow
             count, rest = min(count, len(first)), {}
         rest = self._resolved(rest)
@@ -263,54 +269,3 @@ class _Sampler:
 
     def _pool(self, name: str) -> Pool:
         return self._pools.get(name, Pool())
-
-
-def _kind(schema: JsonObject) -> str:
-    """The type of a resolved schema; where it names none, the one that its keywords speak of."""
-    named = schema.get("type")
-    if isinstance(named, str):
-        return named
-    for kind, keywords in _SPEAKS_OF.items():
-        if schema.keys() & keywords:
-            return kind
-    return "string"
-
-
-_SPEAKS_OF = {
-    "object": frozenset(
-        {"properties", "patternProperties", "additionalProperties", "minProperties", "required"}
-    ),
-    "array": frozenset({"items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"}),
-    "number": frozenset(
-        {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
-    ),
-}
-
-
-def _required(schema: JsonObject) -> set[str]:
-    """Names of what an object must have; in draft 3 each property says so itself."""
-    listed = schema.get("required", ())
-    flagged = {
-        name
-        for name, part in schema.get("properties", {}).items()
-        if isinstance(part, dict) and part.get("required") is True
-    }
-    return flagged | set(listed if isinstance(listed, list | tuple) else ())
-
-
-def _named_schemas(schema: JsonObject) -> JsonObject:
-    """The properties of an object, also those that it only requires."""
-    properties: JsonObject = schema.get("properties", {})
-    others = schema.get("additionalProperties", {})
-    unnamed = {name: others for name in sorted(_required(schema)) if name not in properties}
-    if unnamed and others is False:
-        raise CannotSample(f"{', '.join(unnamed)} is required, and not allowed")
-    return {**properties, **unnamed}
-
-
-def _item_schemas(schema: JsonObject) -> tuple[list[Any], Any]:
-    """Schemas of the first items one by one, and of all others."""
-    items = schema.get("items", {})
-    if isinstance(items, list):
-        return items, schema.get("additionalItems", {})
-    return list(schema.get("prefixItems", ())), items
