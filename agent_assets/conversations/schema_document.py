@@ -42,7 +42,7 @@ class SchemaDocument:
         self.root = root
         self.draft = draft_of(root)
         self._class = validator_class(self.draft)
-        meta: Mapping[str, Any] = self._class.META_SCHEMA  # type: ignore[assignment]
+        meta: Mapping[str, Any] = self._class.META_SCHEMA
         self._specification = specification_with(meta["$schema"])
         resource = self._specification.create_resource(root)
         base = resource.id() or ""

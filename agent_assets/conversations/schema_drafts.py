@@ -131,7 +131,7 @@ def draft_matters(schema: JsonObject) -> bool:
 def validator_class(draft: str) -> type[Validator]:
     """The validator of a draft, with regular expressions of ECMA-262."""
     base = _CLASSES[draft]
-    return extend(  # type: ignore[no-any-return]
+    return extend(  # type: ignore[no-any-return, no-untyped-call]
         base,
         {
             "pattern": _pattern,

@@ -33,7 +33,7 @@ LNG = ToolSchema(
     },
 )
 CLOCK = ToolSchema("get_current_date", "", {"type": "object", "properties": {}})
-Q = {"properties": {"q": {}}}
+Q: JsonObject = {"properties": {"q": {}}}
 RIGHT = {"region": "华北", "start_date": "2025-04-01"}
 
 

@@ -112,7 +112,7 @@ def test_a_tool_with_one_possible_argument_is_trained() -> None:
 def test_a_tool_that_cannot_be_asked_for_is_named_with_the_reason() -> None:
     schema = {
         "type": "object",
-        "properties": {"code": {"type": "string", "pattern": "^x+$"}},
+        "properties": {"code": {"type": "string", "pattern": "^a(?<!a)$"}},
         "required": ["code"],
     }
     questions, uncovered = generate_questions(
