@@ -29,6 +29,7 @@ _MAX_MESSAGE = 300
 _IN_PLACE = ("if", "then", "else", "not")
 _IN_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
 _REFERENCES_ALONE = frozenset({"4", "6", "7"})  # drafts
+_PLAIN_ID = frozenset({"3", "4"})  # drafts
 
 
 class SchemaDocument:
@@ -45,7 +46,8 @@ class SchemaDocument:
         meta: Mapping[str, Any] = self._class.META_SCHEMA
         self._specification = specification_with(meta["$schema"])
         resource = self._specification.create_resource(root)
-        base = resource.id() or ""
+        named = isinstance(root.get("id" if self.draft in _PLAIN_ID else "$id"), str)
+        base = (resource.id() if named else None) or ""
         self._resolver = REGISTRY.with_resource(base, resource).resolver(base)
 
     def referenced(self, reference: str) -> Any:
@@ -160,8 +162,11 @@ class SchemaDocument:
             if schema is not self.root:  # one with an id of its own is a base of its own
                 resolver = resolver.in_subresource(self._specification.create_resource(schema))
             waiting += [(inner, resolver) for inner in children(schema)]
-            reference = schema.get("$ref")
-            if not isinstance(reference, str):
+            if "$ref" not in schema:
+                continue
+            reference = schema["$ref"]
+            if not isinstance(reference, str):  # draft 4 does not say what it has to be
+                yield f"$ref {reference!r} is no text"
                 continue
             try:
                 target = resolver.lookup(reference)

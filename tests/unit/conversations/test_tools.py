@@ -67,6 +67,13 @@ def nested(levels: int) -> JsonObject:
             tool({"type": "object", "properties": {"a": {"maximum": float("inf")}}}),
             "a number or a character that JSON has not",
         ),
+        (tool({"type": "object", "$id": 5}), "not a JSON Schema at $id"),
+        (
+            tool({"type": "object", "properties": {"a": {"$ref": 5, "exclusiveMinimum": True}}}),
+            "$ref 5 is no text",
+        ),
+        (tool({"type": "object", "properties": []}), "not a JSON Schema at properties"),
+        (tool({"type": "object", "$schema": 7, "required": "a"}), "not a JSON Schema at"),
         (tool({"type": "object", "description": "half \ud800"}), "that JSON has not"),
         (tool({"type": "object", "not": nested(200)}), "deeper than 64 levels"),
         (tool({"type": "object"}, name="read file"), "the name is not"),
