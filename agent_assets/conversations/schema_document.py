@@ -162,8 +162,11 @@ class SchemaDocument:
             if schema is not self.root:  # one with an id of its own is a base of its own
                 resolver = resolver.in_subresource(self._specification.create_resource(schema))
             waiting += [(inner, resolver) for inner in children(schema)]
-            reference = schema.get("$ref")
-            if not isinstance(reference, str):
+            if "$ref" not in schema:
+                continue
+            reference = schema["$ref"]
+            if not isinstance(reference, str):  # draft 4 does not say what it has to be
+                yield f"$ref {reference!r} is no text"
                 continue
             try:
                 target = resolver.lookup(reference)

@@ -69,8 +69,13 @@ def nested(levels: int) -> JsonObject:
         ),
         (tool({"type": "object", "$id": 5}), "not a JSON Schema at $id"),
         (
-            tool({"type": "object", "properties": {"a": {"$ref": 5, "exclusiveMinimum": True}}}),
-            "5 is not of type 'string'",
+            tool(
+                {
+                    "type": "object",
+                    "properties": {"a": {"$ref": 5, "minimum": 1, "exclusiveMinimum": True}},
+                }
+            ),
+            "$ref 5 is no text",
         ),
         (tool({"type": "object", "properties": []}), "not a JSON Schema at properties"),
         (tool({"type": "object", "$schema": 7, "required": "a"}), "not a JSON Schema at"),
