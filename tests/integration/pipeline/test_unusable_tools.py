@@ -43,7 +43,9 @@ def schemas_made(folder: Path, tools: dict[str, Any]) -> tuple[Artifact, dg.Asse
 
 
 def test_a_tool_that_cannot_be_used_is_a_warning_with_its_name(tmp_path: Path) -> None:
-    artifact, check = schemas_made(tmp_path, {"without": ["untidy"]})
+    artifact, check = schemas_made(
+        tmp_path, {"without": ["untidy"], "read_only": ["odd_tool", "admin.tools.list"]}
+    )
     assert [tool.name for tool in read_artifact_tools(artifact.path)] == [
         "admin_tools_list",
         "odd_tool",
@@ -58,5 +60,5 @@ def test_a_tool_that_cannot_be_used_is_a_warning_with_its_name(tmp_path: Path) -
 
 
 def test_who_chose_none_of_them_is_not_warned(tmp_path: Path) -> None:
-    _, check = schemas_made(tmp_path, {"only": ["odd_tool"]})
+    _, check = schemas_made(tmp_path, {"only": ["odd_tool"], "read_only": ["odd_tool"]})
     assert check.passed
