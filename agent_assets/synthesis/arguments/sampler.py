@@ -33,6 +33,7 @@ MAX_DEPTH = 4  # of nested schemas; recursive ones are cut there by leaving opti
 _ATTEMPTS = 40  # to find arguments that fit; of nearly all schemas the first do
 _ITEM_ATTEMPTS = 20  # to find an item that is not in a list yet
 _MOST_ITEMS = 3
+_RULES_OUT = frozenset({"oneOf", "not", "if"})  # what resolving a schema does not settle
 
 
 def sample_arguments(
@@ -146,6 +147,17 @@ class _Sampler:
         return arguments
 
     def value(self, schema: Any, pool: Pool, name: str, depth: int) -> Any:
+        """A value; where a rule of the schema says what it must not be, another until it fits."""
+        value = self._any_value(schema, pool, name, depth)
+        if isinstance(schema, dict) and schema.keys() & _RULES_OUT:
+            judge = self._document.validator.evolve(schema=schema)
+            for _ in range(_ITEM_ATTEMPTS):
+                if judge.is_valid(value):
+                    break
+                value = self._any_value(schema, pool, name, depth)
+        return value
+
+    def _any_value(self, schema: Any, pool: Pool, name: str, depth: int) -> Any:
         schema = self._resolved(schema)
         if depth > 2 * MAX_DEPTH:
             raise CannotSample(f"objects nested deeper than {MAX_DEPTH}")
