@@ -177,6 +177,7 @@ class Agent:
         attributes = {
             "name": "doors",
             "base_model": {"source": str(self.model)},
+            "tools": {"allow_writing": ["left", "right"]},
             "questions": {"per_tool_without_arguments": 4, "heldout_per_tool": 1},
             "train_jsonl": {"exchanges_per_row": 1},
             # So that it also calls when it is asked in other words than its own.
