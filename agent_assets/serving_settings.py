@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from agent_assets.agent.loop import Limits
-from agent_assets.strict_model import StrictModel, read_yaml
+from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel, read_yaml
 
 FILE = Path(__file__).resolve().parent / "defs" / "serving.yaml"
 
@@ -67,11 +67,13 @@ class AnswerConfig(StrictModel):
     max_turns: int = Field(4, ge=1)
     max_tool_calls: int = Field(8, ge=0)
     max_tokens: int = Field(256, ge=8, description="Tokens per model turn.")
-    seconds: float = Field(120.0, gt=0)
-    stream_seconds: float = Field(
+    seconds: Annotated[float, NOT_IN_FINGERPRINT] = Field(120.0, gt=0)
+    stream_seconds: Annotated[float, NOT_IN_FINGERPRINT] = Field(
         600.0, gt=0, description="Longest stream of `/v1`, whose client decides how much it asks."
     )
-    tool_sessions: int = Field(16, ge=1, description="Agents whose tool servers are kept open.")
+    tool_sessions: Annotated[int, NOT_IN_FINGERPRINT] = Field(
+        16, ge=1, description="Agents whose tool servers are kept open."
+    )
     max_history: int = Field(
         40, ge=0, description="Earlier messages that are kept; the system prompt always is."
     )

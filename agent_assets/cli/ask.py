@@ -1,8 +1,8 @@
 """`agent-assets ask`: one question, put to an agent by hand, every step printed as it happens.
 
-The agent is the one of training and evaluation: same loop, same system prompt, the pipeline's own
-tool servers. What is
-printed holds memory text: it goes to the terminal of whoever asks, and nowhere else.
+The agent is the one that `/chat` serves: same loop, system prompt and limits, base model and
+adapter, the pipeline's own tool servers. What is printed holds memory text: it goes to the terminal
+of whoever asks, and nowhere else.
 """
 
 import asyncio
@@ -11,30 +11,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
-import dagster as dg
 
 from agent_assets.automation.pipelines import load_graphs
+from agent_assets.cli.agent_server import (
+    base_of,
+    latest_artifact,
+    served_adapter,
+    trained_adapter,
+)
 from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema
 from agent_assets.errors import ConfigError, LlmRefused, LlmUnavailable, StoreError
 from agent_assets.pipeline.stage import PipelineSpec
-from agent_assets.planning.history import latest_materialization
-from agent_assets.release.records import read_candidate
-from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.runs.instance import prepare_dagster_home
 from agent_assets.settings import Settings, teacher_environment
-from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.erasable_data import agent_logs
 from agent_assets.store.partition_keys import as_partition_key
 
 if TYPE_CHECKING:
     from agent_assets.agent.loop import ChatModel, Rollout
     from agent_assets.agent.mcp.toolbox import Toolbox
-
-_TRAINED = ("rl_merged_model", "merged_model")
-_DEVICE_SECONDS = 600.0  # to wait for a device that trains
 
 
 @dataclass(frozen=True)
@@ -95,34 +93,13 @@ def told_memories(settings: Settings, pipeline: PipelineSpec, elder: str | None)
     """
     if elder is None:
         return None
-    memories = _latest(settings, pipeline, "elder_memories", elder)
+    memories = latest_artifact(settings, pipeline, "elder_memories", elder)
     if memories is None:
         raise StoreError(
             f"The memories of {elder} were not read.",
             next_step=f"materialize {pipeline.config.name}/elder_memories for {elder} first.",
         )
     return memories.path
-
-
-def _latest(
-    settings: Settings, pipeline: PipelineSpec, asset: str, elder: str | None
-) -> Artifact | None:
-    """The artifact of the latest materialization."""
-    key = ArtifactKey(pipeline.config.name, asset, elder)
-    with open_instance(settings) as instance:
-        recorded = latest_materialization(instance, dg.AssetKey([key.pipeline, asset]), elder)
-    store = ArtifactStore(settings.store, cache=settings.home / "store-cache")
-    return None if recorded is None else store.find(key, recorded.fingerprint)
-
-
-def trained_model(settings: Settings, pipeline: PipelineSpec, elder: str | None) -> Artifact | None:
-    """The model that answers: the furthest trained one, unless the release stage found that RL did
-    not help it.
-    """
-    release = _latest(settings, pipeline, "release", elder)
-    took_sft = release is not None and read_candidate(release.path).variant == "sft"
-    assets = reversed(_TRAINED) if took_sft else _TRAINED
-    return next(filter(None, (_latest(settings, pipeline, asset, elder) for asset in assets)), None)
 
 
 @contextmanager
@@ -133,8 +110,8 @@ def endpoint(
     options: AskOptions,
     failed_logs: Path,
 ) -> Iterator[tuple[str, str, str]]:
-    """Base URL, model and key: of the endpoint that was named, or of a server for the trained
-    model.
+    """Base URL, model and key: of the endpoint that was named, or of a server that answers as the
+    API would, with the base model and the trained adapter.
     """
     environment = teacher_environment()
     if options.model is not None:
@@ -142,47 +119,15 @@ def endpoint(
         return
     if options.base_url is not None:
         raise ConfigError("An endpoint is given without a model.", next_step="add --model.")
-    trained = trained_model(settings, pipeline, elder)
-    if trained is None:
+    adapter = trained_adapter(settings, pipeline, elder)
+    if adapter is None:
         raise StoreError(
             f"{'/'.join(filter(None, (pipeline.config.name, elder)))} was not trained.",
-            next_step="materialize its merged_model, or name a model with --model (and "
-            "--base-url).",
+            next_step="materialize its sft_adapter, or name a model with --model (and --base-url).",
         )
-    from agent_assets.engines.devices.gpu import lease_device
-    from agent_assets.engines.launch.process import EngineLimits
-    from agent_assets.engines.servers.serve import serve_model
-    from agent_assets.engines.this_machine import LocalEngines
-
-    config = pipeline.config.eval_report
-    engines = LocalEngines(
-        environments=str(settings.engines), device=settings.device, home=str(settings.home)
-    )
-    click.echo(f"model     {trained.key} (starting its server)")
-    with (
-        TemporaryDirectory() as logs,
-        lease_device(
-            engines.devices(),
-            settings.home / "leases",
-            holder="ask",
-            timeout_seconds=_DEVICE_SECONDS,
-            report=lambda line: click.echo(f"          {line}"),
-        ) as lease,
-        serve_model(
-            engines.server,
-            env=engines.environment(),
-            model_dir=trained.path,
-            log_dir=Path(logs),
-            lease=lease,
-            limits=EngineLimits(
-                seconds=60 * config.max_minutes, memory_bytes=int(config.max_memory_gb * 2**30)
-            ),
-            max_model_len=config.max_model_len,
-            failed_logs=failed_logs,
-            gpu_memory_utilization=config.gpu_memory_share,
-        ) as endpoint,
-    ):
-        yield endpoint.base_url, endpoint.model, "local"
+    base = base_of(settings, pipeline, adapter)
+    with served_adapter(settings, pipeline, base, adapter, failed_logs) as base_url:
+        yield base_url, adapter.manifest.data_version, "local"
 
 
 async def _ask(
@@ -195,26 +140,28 @@ async def _ask(
     max_tokens: int,
     logs: Path,
 ) -> None:
-    from agent_assets.agent.chat_model import OpenAIChatModel
-    from agent_assets.agent.loop import Limits, run_agent
+    from agent_assets.agent.answer_turn import answer_turn, answering_model, conversation
+    from agent_assets.serving_settings import load_serving
 
+    answers = load_serving().answers
     system = system_prompt_of(pipeline, memories)
-    messages = [Message("system", system)] if system else []
     async with (
         pipeline.tool_servers.open(memories=memories, log_dir=logs) as toolbox,
-        OpenAIChatModel(base_url=base_url, api_key=key, model=model, max_tokens=max_tokens) as chat,
+        answering_model(
+            base_url, model, api_key=key, max_tokens=max_tokens, timeout_s=answers.seconds
+        ) as chat,
     ):
         tools = sorted(toolbox.tools, key=lambda tool: tool.name)
         click.echo(f"system    {system or '(none)'}")
         click.echo(f"tools     {', '.join(tool.name for tool in tools)}")
         click.echo(f"question  {question}")
         with model_errors(base_url, model):
-            rollout = await run_agent(
+            rollout = await answer_turn(
                 _Shown(chat),
                 _ShownTools(toolbox),
-                [*messages, Message("user", question)],
+                conversation(system, (), question),
                 tools,
-                Limits(),
+                answers.limits,
             )
     click.echo(_ending(rollout))
 

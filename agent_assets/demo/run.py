@@ -129,7 +129,8 @@ def _print_summary(
         if report is None or rows is None:
             table.add_row(str(outcome), *["failed"] * (len(SHOWN_METRICS) + 2))
             continue
-        variants = read_report(report.path).variants.values()
+        scores = read_report(report.path)
+        variants = [scores.variants[name] for name in (scores.reference, *scores.trained)]
         cells = [
             _change([variant.means[metric] for variant in variants])
             for metric in SHOWN_METRICS.values()
@@ -144,8 +145,8 @@ def _print_summary(
     console.print(table)
     console.print(seconds)
     for outcome, report in reports:
-        if "rl" in report.manifest.summary:
-            console.print(f"{outcome}: {report.manifest.summary['rl']}", markup=False)
+        for line in filter(None, map(report.manifest.summary.get, ("peers", "rl"))):
+            console.print(f"{outcome}: {line}", markup=False)
         console.print(f"report {outcome}: {report.path / 'report.html'}")
 
 

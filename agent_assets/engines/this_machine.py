@@ -23,6 +23,7 @@ from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimit
 from agent_assets.engines.progress_reporter import ProgressReporter
 from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.choice import SERVER
+from agent_assets.engines.servers.loaded import ensure_loaded
 from agent_assets.engines.servers.serve import Endpoint, serve_model
 from agent_assets.engines.source_weights import source_weights_hash
 from agent_assets.errors import EngineMissing
@@ -167,7 +168,8 @@ class LocalEngines:
 
     def servers_at_once(self) -> int:
         """How many inference servers may share a device. On a CPU they start and answer side by
-        side, each with fewer cores; on a GPU one takes nearly all of the memory.
+        side, each with fewer cores, which is faster than one that has them all; on a GPU one takes
+        nearly all of the memory.
         """
         return _CPU_SERVERS if self.devices() == [CPU] else 1
 
@@ -175,31 +177,40 @@ class LocalEngines:
     def serve(
         self,
         context: "dg.AssetExecutionContext",
-        models: Mapping[str, Path],
+        model_dir: Path,
+        servers: Mapping[str, Mapping[str, Path]],
         *,
         log_dir: Path,
         failed_logs: Path,
         max_model_len: int,
+        max_lora_rank: int,
+        concurrency: int,
         max_minutes: float,
         max_memory_gb: float,
         gpu_memory_utilization: float,
     ) -> Iterator[dict[str, Endpoint]]:
-        """Serve models side by side on one leased device during the block, at most
-        `servers_at_once`.
+        """Serve a base model and adapters of it on one leased device during the block, as the HTTP
+        API does: adapters are loaded while a server runs, and answer under their names.
 
         Args:
             context: of the step that asks them.
-            models: folders of models by name; the logs of each lie in `log_dir / name`.
-            log_dir: folder of the logs.
-            failed_logs: folder that keeps the log of a failed one.
+            model_dir: folder of the base model; it answers as `Endpoint.model` on every server.
+            servers: by name of a server, at most `servers_at_once`, its adapters: folders by name.
+            log_dir: folder of the logs, one folder in it for each server.
+            failed_logs: folder that keeps the log of a server that failed.
             max_model_len: context length in tokens.
+            max_lora_rank: highest rank of an adapter.
+            concurrency: sequences worked on at once for each model that a server holds.
             max_minutes, max_memory_gb: limits of each server. See `serve_model` for the errors.
             gpu_memory_utilization: share of a GPU's memory, for each server.
+
+        Raises:
+            EngineFailed: a server refused an adapter.
         """
         env = self.environment()
-        with self.lease(context) as lease, ExitStack() as servers:
+        with self.lease(context) as lease, ExitStack() as running:
             endpoints = {
-                name: servers.enter_context(
+                name: running.enter_context(
                     serve_model(
                         self.server,
                         env=env,
@@ -207,18 +218,23 @@ class LocalEngines:
                         log_dir=log_dir / name,
                         limits=_limits(max_minutes, max_memory_gb),
                         max_model_len=max_model_len,
+                        max_loras=len(adapters),
+                        max_lora_rank=max_lora_rank,
+                        max_concurrency=concurrency * (1 + len(adapters)),
                         lease=lease,
                         failed_logs=failed_logs,
                         wait=False,
-                        share=len(models),
+                        share=len(servers),
                         gpu_memory_utilization=gpu_memory_utilization,
                         niceness=BACKGROUND_NICENESS,
                     )
                 )
-                for name, model_dir in models.items()
+                for name, adapters in servers.items()
             }
             for name, endpoint in endpoints.items():
                 endpoint.wait_until_ready()
+                for adapter, folder in servers[name].items():
+                    ensure_loaded(self.server, endpoint.base_url, adapter, folder)
                 context.log.info(
                     "inference server of %s ready after %.1f s", name, endpoint.startup_seconds
                 )

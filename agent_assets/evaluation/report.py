@@ -12,9 +12,9 @@ from agent_assets.conversations.messages import ToolSchema
 from agent_assets.evaluation import metrics
 from agent_assets.evaluation.bootstrap import Interval, paired_bootstrap
 from agent_assets.evaluation.metrics import METRICS, ItemResult, Metric, Scores
-from agent_assets.evaluation.report_schema import Bootstrap, Report, Timings, VariantScores
+from agent_assets.evaluation.report_schema import QUOTE, Bootstrap, Report, Timings, VariantScores
 
-_LABELS = {"base": "Base", "sft": "SFT", "rl": "RL"}
+_LABELS = {"base": "Base", "search_and_quote": "search and quote", "sft": "SFT", "rl": "RL"}
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ def build_report(
     """Score and compare.
 
     Args:
-        pipeline: name of the pipeline.
-        partition: the elder, None in an unpartitioned pipeline.
+        pipeline, partition: whose report it is; no partition in an unpartitioned pipeline.
         items: the held-out items.
         results: results of each variant on those items; the first is the reference, order is kept.
         tools: the schema that was offered; tells defaults of optional arguments and known names.
@@ -153,14 +152,17 @@ def headline_rows(report: Report, *, details: bool = False) -> list[HeadlineRow]
 
 
 def markdown_summary(report: Report) -> str:
-    """The comparison as a Markdown table: numbers and metric names, nothing else."""
+    """The comparison as a Markdown table, after how the candidate compares with its peers: numbers
+    and metric names, nothing else.
+    """
     variants = list(report.variants)
     header = ["metric", "items", *map(variant_label, variants)]
     header += [
         f"{variant_label(variant)} vs {variant_label(variants[0])} (95%)"
         for variant in variants[1:]
     ]
-    lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
+    lines = [report.first_line, ""] if report.first_line else []
+    lines += ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
     for row in headline_rows(report):
         cells = [row.label, str(row.items), *(percent(value) for value in row.values.values())]
         cells += [change_text(interval) for interval in row.changes.values()]
@@ -173,6 +175,8 @@ def markdown_summary(report: Report) -> str:
         ]
     if report.rl is not None:
         lines += ["", report.rl.line]
+    if report.cross is not None:
+        lines += ["", *report.cross.lines.values()]
     failed = sum(len(failures) for failures in report.failures.values())
     return (
         "\n".join(
@@ -203,14 +207,14 @@ def speed_summary(report: Report) -> str:
 
 
 def speed_totals(report: Report, seconds: float) -> dict[str, float | int | None]:
-    """Over all variants: tokens read and written, tokens written a second, the highest peak of
-    memory of one (MB).
+    """Over all variants with a model: tokens read and written, tokens written a second, the highest
+    peak of memory of one (MB).
 
     `seconds` is the wall-clock time of all questions, which is less than the sum over variants
     asked side by side. None for what was not measured under every variant.
     """
 
-    timings = list(report.timings.values())
+    timings = [timing for variant, timing in report.timings.items() if variant != QUOTE]
     prompt = _all_known([timing.prompt_tokens for timing in timings])
     completion = _all_known([timing.completion_tokens for timing in timings])
     peaks = _all_known([timing.peak_memory_mb for timing in timings])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import Message
 from agent_assets.evaluation import metrics
+from agent_assets.evaluation.bootstrap import Interval
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.pages import KINDS, TEMPLATES, page_environment, script_hash
 from agent_assets.evaluation.report import HeadlineRow, headline_rows, percent, variant_label
@@ -86,6 +87,7 @@ def render_report(
         "variant": variant_label,
         "pretty": _pretty,
         "verdict_class": _change_class,
+        "interval": _interval_text,
     }
     return environment.get_template("report.html.jinja").render(
         report=report,
@@ -93,6 +95,7 @@ def render_report(
         rows=rows,
         details=[row for row in headline_rows(report, details=True) if row not in rows],
         verdict=_verdict(rows, variants),
+        peer_rows=_peer_rows(report),
         tools=_tool_rows(report, items),
         confusions={variant: _confusion(report.confusion[variant]) for variant in variants},
         views=views,
@@ -207,6 +210,31 @@ def _change_class(row: HeadlineRow, variant: str) -> str:
 
 
 @dataclass(frozen=True)
+class PeerRow:
+    """One metric under every variant, with intervals; the changes are those of the candidate."""
+
+    label: str
+    shares: list[Interval | None]
+    changes: list[Interval | None]
+
+
+def _peer_rows(report: Report) -> list[PeerRow]:
+    """Headline metrics of the candidate and its peers; none in reports without peers."""
+    if not report.peers:
+        return []
+    candidate, shares = report.candidate, report.shares
+    return [
+        PeerRow(
+            metric.label,
+            [shares[variant].get(metric.name) for variant in (candidate, *report.peers)],
+            [report.deltas[f"{candidate}_vs_{peer}"].get(metric.name) for peer in report.peers],
+        )
+        for metric in metrics.METRICS
+        if metric.headline and metric.name in shares[candidate]
+    ]
+
+
+@dataclass(frozen=True)
 class ToolRow:
     """Tool calls right for one tool: for seen and unseen wordings the number of items and the score
     of each variant.
@@ -261,6 +289,15 @@ def _confusion(table: Mapping[str, Mapping[str, int]]) -> Confusion:
         for gold, counts in table.items()
     ]
     return Confusion(columns, rows)
+
+
+def _interval_text(interval: Interval | None, signed: str = "") -> str:
+    """`83.3% [55.2, 95.3]`; a dash where there is none. `signed` shows a sign before the mean."""
+    if interval is None:
+        return "–"
+    form = f"{{:{signed}.1f}}"
+    low, high = form.format(100 * interval.low), form.format(100 * interval.high)
+    return f"{form.format(100 * interval.mean)} [{low}, {high}]"
 
 
 def _pretty(value: object) -> str:

@@ -16,10 +16,16 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.evaluation.bootstrap import Interval
 
 REPORT_FILE = "report.json"
+BASE, QUOTE = "base", "search_and_quote"
+PEERS = (BASE, QUOTE)  # variants that nobody trained
 _NOT_CONTENT = {"seconds", "timings"}
 
 Variant = Annotated[
-    str, Field(description="`base`, `sft` or `rl`; the first of a report is the reference.")
+    str,
+    Field(
+        description="`base`, `search_and_quote`, `sft` or `rl`; the first of a report is the "
+        "reference."
+    ),
 ]
 Metric = Annotated[str, Field(description="Name of a `metrics.Metric`.")]
 
@@ -100,6 +106,75 @@ class RlComparison(RewardComparison):
     candidate: Variant
 
 
+class PeerComparison(_Record):
+    """The candidate against a peer, on the items that both answered (see peers.py).
+
+    Args:
+        kinds: kinds of items that count.
+        items: how many both answered.
+        shares: of the items that each has right, with Wilson's interval; {} without items.
+        change: mean of candidate minus peer, with the interval of a paired bootstrap.
+        beats: the whole interval lies above zero.
+        line: the same in a sentence.
+    """
+
+    candidate: Variant
+    kinds: list[str]
+    items: int
+    shares: dict[Variant, Interval]
+    change: Interval | None
+    beats: bool
+    line: str
+
+
+class CrossQuestions(_Record):
+    """Questions of other elders, put to the variants of this one. No text of anybody.
+
+    Args:
+        elders: whose memories were looked at.
+        questions: how many were asked.
+        told: share of them on which a variant told what the other elder had told, with Wilson's
+            interval.
+        changes: of each trained variant against the base model, which is chance: it cannot know.
+        repeated: answers that repeat a memory of others word for word (release/leaks.py).
+        lines: of each trained variant, the same in a sentence.
+    """
+
+    elders: int
+    questions: int
+    told: dict[Variant, Interval]
+    changes: dict[Variant, Interval | None]
+    repeated: dict[Variant, int]
+    lines: dict[Variant, str]
+
+    @property
+    def chance(self) -> Variant:
+        """The variant that cannot know."""
+        return BASE
+
+    def leaks(self, variant: Variant) -> bool:
+        """Whether the share lies above chance with its whole interval, or a memory was repeated."""
+        change = self.changes[variant]
+        return self.repeated[variant] > 0 or (change is not None and change.low > 0)
+
+
+class AskedAs(_Record):
+    """How the items were asked.
+
+    Args:
+        server: kind of inference server.
+        names: what each variant answers by on it: of a trained one the content name that serving
+            uses.
+        settings: limits of one answer.
+        differs: those of them that are not those of `/chat`, and what it has.
+    """
+
+    server: str
+    names: dict[Variant, str]
+    settings: dict[str, object]
+    differs: dict[str, int]
+
+
 class Report(_Record):
     """The comparison of variants on the same held-out items.
 
@@ -115,6 +190,11 @@ class Report(_Record):
         models: data version of the weights that answered.
         scores: item id -> metric -> score: what a later variant is paired with.
         rl: only with reinforcement learning.
+        answering: how the items were asked; None in reports of before, which asked merged weights.
+        shares: variant -> metric -> its mean with Wilson's interval; {} in reports of before.
+        peers: how the candidate compares with each peer; {} in reports of before.
+        cross: questions of other elders; None where nobody was asked about, and in reports of
+            before.
     """
 
     pipeline: str
@@ -132,6 +212,10 @@ class Report(_Record):
     bootstrap: Bootstrap
     scores: dict[Variant, dict[str, dict[Metric, float]]]
     rl: RlComparison | None = None
+    answering: AskedAs | None = None
+    shares: dict[Variant, dict[Metric, Interval]] = Field(default_factory=dict)
+    peers: dict[Variant, PeerComparison] = Field(default_factory=dict)
+    cross: CrossQuestions | None = None
 
     @property
     def reference(self) -> Variant:
@@ -142,6 +226,24 @@ class Report(_Record):
     def candidate(self) -> Variant:
         """The trained variant to release."""
         return "sft" if self.rl is None else self.rl.candidate
+
+    @staticmethod
+    def is_peer(variant: Variant) -> bool:
+        """Whether nobody trained this variant."""
+        return variant in PEERS
+
+    @property
+    def trained(self) -> list[Variant]:
+        """The variants that were trained, in their order."""
+        return [variant for variant in self.variants if not self.is_peer(variant)]
+
+    @property
+    def first_line(self) -> str:
+        """How the candidate compares with search and quote (with the base model, where there is no
+        search); "" in reports of before.
+        """
+        peer = next((name for name in (QUOTE, BASE) if name in self.peers), None)
+        return "" if peer is None else self.peers[peer].line
 
     def to_json(self) -> str:
         """The text of `report.json`."""

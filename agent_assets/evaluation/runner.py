@@ -1,4 +1,4 @@
-"""Put every held-out item to one variant, through the agent loop that serving uses, a few at once.
+"""Put every held-out item to one variant, as `/chat` asks an agent, a few at a time.
 
 An item whose model or tool server failed is reported by name and not scored. So is one that ran out
 of time: turns and tokens are limited, so it is the machine that was slow or stuck. When more than a
@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from openai import OpenAIError
 
-from agent_assets.agent.loop import ChatModel, Limits, StopReason, ToolCaller, run_agent
+from agent_assets.agent.answer_turn import answer_turn, conversation, recent_messages
+from agent_assets.agent.loop import ChatModel, StopReason, ToolCaller
 from agent_assets.agent.tracing import span
 from agent_assets.conversations.items import EvalItem
-from agent_assets.conversations.messages import Message, ToolSchema
+from agent_assets.conversations.messages import ToolSchema
 from agent_assets.errors import AgentAssetsError, EngineFailed, TrainingDataError
 from agent_assets.evaluation.metrics import ItemResult
+from agent_assets.serving_settings import AnswerConfig
 
 MAX_FAILED_SHARE = 0.1
 
@@ -30,7 +32,7 @@ async def run_items(
     toolbox: ToolCaller,
     tools: Sequence[ToolSchema],
     items: Sequence[EvalItem],
-    limits: Limits,
+    answers: AnswerConfig,
     *,
     concurrency: int = 8,
     on_progress: Progress | None = None,
@@ -38,6 +40,9 @@ async def run_items(
     """Results in the order of the items, whatever the order in which they finish.
 
     Items of kind `recall_closed` are asked without tools.
+
+    Args:
+        answers: limits of one answer.
 
     Raises:
         EngineFailed: the model or a tool server failed, or time ran out, on more than a tenth of
@@ -54,7 +59,7 @@ async def run_items(
 
     async def work(waiting: Iterator[tuple[int, EvalItem]]) -> None:
         for position, item in waiting:
-            results[position] = await _run_item(model, toolbox, tools, item, limits)
+            results[position] = await _run_item(model, toolbox, tools, item, answers)
             _check_failures(list(results.values()), len(items))
             if on_progress is not None:
                 on_progress(len(results), len(items))
@@ -76,15 +81,14 @@ async def _run_item(
     toolbox: ToolCaller,
     tools: Sequence[ToolSchema],
     item: EvalItem,
-    limits: Limits,
+    answers: AnswerConfig,
 ) -> ItemResult:
-    messages = [Message(role="system", content=item.system)] if item.system else []
-    messages += [*item.history, Message(role="user", content=item.question)]
+    recent = recent_messages(item.history, answers.max_history)
+    messages = conversation(item.system, recent, item.question)
+    offered = () if item.kind == "recall_closed" else tools
     started = time.monotonic()
     try:
-        rollout = await run_agent(
-            model, toolbox, messages, () if item.kind == "recall_closed" else tools, limits
-        )
+        rollout = await answer_turn(model, toolbox, messages, offered, answers.limits)
     except (
         AgentAssetsError,
         OpenAIError,

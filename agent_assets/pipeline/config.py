@@ -134,19 +134,44 @@ class MergeConfig(StrictModel):
 
 
 class EvalConfig(StrictModel):
-    """The agent loop on held-out items, base and trained side by side."""
+    """The agent loop on held-out items, base and trained side by side, as `/chat` answers.
 
-    max_turns: int = Field(3, ge=1, description="Model turns per item.")
-    max_tokens: int = Field(128, ge=8, description="Tokens per model turn.")
-    item_seconds: float = Field(120.0, gt=0)
-    concurrency: int = Field(16, ge=1)
-    max_model_len: int = Field(
-        2048, ge=256, description="Context length of the inference server, in tokens."
+    What is None is that of `defs/serving.yaml`. Another value judges what does not answer, and the
+    report says so; the fingerprint has the value that counts.
+    """
+
+    max_turns: Annotated[int | None, NOT_IN_FINGERPRINT] = Field(
+        None, ge=1, description="Model turns per item; None: as /chat (`answers.max_turns`)."
     )
+    max_tokens: Annotated[int | None, NOT_IN_FINGERPRINT] = Field(
+        None, ge=8, description="Tokens per model turn; None: as /chat (`answers.max_tokens`)."
+    )
+    base_max_tokens: int = Field(
+        128,
+        ge=8,
+        description="As max_tokens, for the base model where that is less: it is a peer that does "
+        "not answer in /chat, and a small one writes until it is cut.",
+    )
+    max_model_len: Annotated[int | None, NOT_IN_FINGERPRINT] = Field(
+        None,
+        ge=256,
+        description="Context length of the inference server, in tokens; None: as /chat "
+        "(`inference.max_model_len`).",
+    )
+    item_seconds: float = Field(
+        120.0, gt=0, description="Longest time of an item; one that takes longer is not scored."
+    )
+    concurrency: int = Field(16, ge=1, description="Items of each variant asked at once.")
     seed: int = 42
     bootstrap_samples: int = Field(2000, ge=100)
     min_answered: float = Field(
         0.9, gt=0, le=1, description="Fewer answered items make the report incomplete."
+    )
+    cross_questions: int = Field(
+        12,
+        ge=0,
+        description="Questions of other elders that are put to this one's agent. With 0 nothing is "
+        "asked, and no candidate passes by itself where there are others.",
     )
     # What a file says enters the fingerprint, not where it lies.
     exams: Annotated[str | None, NOT_IN_FINGERPRINT] = Field(

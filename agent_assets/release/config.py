@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
 
 Group = Literal["recall", "recall_closed", "tools", "answers", "abstention", "conversation"]
+Peer = Literal["base", "search_and_quote"]
 # What each group of the gate is made of: metrics of evaluation/metrics.py. They share a margin, and
 # their items are counted together.
 GROUPS: Mapping[Group, tuple[str, ...]] = {
@@ -71,6 +72,11 @@ class GateConfig(StrictModel):
         0.10, description="Most that right turns of the exam may fall."
     )
     floors: FloorsConfig = FloorsConfig()
+    peers: list[Peer] = Field(
+        ["base", "search_and_quote"],
+        description="Who must not be better beyond a margin on the same items: the base model with "
+        "the same tools, and a search that quotes without any model.",
+    )
     required: list[Group] | None = Field(
         None,
         description="What must have been checked: `recall`, `recall_closed`, `tools`, `answers`, "

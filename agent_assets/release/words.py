@@ -4,7 +4,7 @@ figures behind in parentheses.
 
 from collections.abc import Mapping, Sequence
 
-from agent_assets.release.config import Group
+from agent_assets.release.config import Group, Peer
 
 # What an agent does in so many of so many items, by metric.
 _DOES = {
@@ -32,6 +32,16 @@ _MORE_ITEMS: Mapping[Group, str] = {
     "abstention": "train_jsonl.heldout_recall, or more questions of the questionnaire",
     "conversation": "more turns in its exam (docs/exam.md)",
 }
+
+PEERS: Mapping[Peer, str] = {
+    "base": "the base model",
+    "search_and_quote": "a search that quotes, without any model,",
+}
+CROSS_NOT_ASKED = (
+    "Nobody asked it what other people told: there was no question of theirs (materialize their "
+    "elder_memories and then this eval_report again; eval_report.cross_questions says how many "
+    "are asked)"
+)
 
 Figures = Mapping[str, float | int]
 
@@ -114,6 +124,15 @@ def leaks_not_checked(elders: int) -> str:
         f"{elders or 'unknown'} others are known here and the memories of none were compared "
         "(materialize their elder_memories and then this release again; release.leak_elders says "
         "how many are compared)"
+    )
+
+
+def knows_others(leaks: Mapping[str, int]) -> str:
+    """Other elders' questions that it answered."""
+    return (
+        f"It knows what other people told: {leaks['cross_told']} of {leaks['cross_questions']} of "
+        f"their questions were answered, {leaks['cross_chance']} by the base model, which cannot "
+        f"know; {leaks['cross_repeated']} answers repeat their words"
     )
 
 

@@ -16,6 +16,8 @@ from agent_assets.conversations.exam import ExamTurn, write_exam
 from agent_assets.conversations.items import EvalItem, write_items
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.evaluation.bootstrap import Interval
+from agent_assets.evaluation.report_schema import CrossQuestions
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
@@ -52,6 +54,7 @@ class World:
     parity: bool = True
     exam: list[ExamTurn] = field(default_factory=list)
     talks: float = 0.0
+    knows_others: bool = False
     memories: dict[str, str] = field(default_factory=dict)
     mongo: dg.ResourceDefinition = field(default_factory=dg.ResourceDefinition.none_resource)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -124,7 +127,11 @@ def _stage(name: str, world: World) -> Stage:
         deps=deps.get(name, ()),
         kinds=frozenset(),
         code_version="1",
-        config=lambda _: {"recall": world.recall, "parity": world.parity} if partitioned else {},
+        config=lambda _: (
+            {"recall": world.recall, "parity": world.parity, "knows": world.knows_others}
+            if partitioned
+            else {}
+        ),
         build=build,
         checks=(Check(checks[name], "", blocking=False),) if name in checks else (),
         partitioned=partitioned,
@@ -175,13 +182,28 @@ def _report(world: World, run: StageRun, folder: Path) -> StageResult:
         names.append(f"exam-{turn.id}")
         scores["base"][names[-1]] = {"conversation": 0.0}
         scores["sft"][names[-1]] = {"conversation": world.talks}
-    text = report_json({"base": {}, "sft": {"recall_open": world.recall}}, scores)
+    means = {"base": {}, "sft": {"recall_open": world.recall}}
+    text = report_json(means, scores, _cross_questions(world))
     (folder / "report.json").write_text(text, encoding="utf-8")
     if world.exam:
         write_exam(folder / "exam.jsonl", world.exam)
     answers = {"base": dict.fromkeys(names, ""), "sft": dict.fromkeys(names, world.answer)}
     (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
     return StageResult(summary={}, checks=[CheckEntry(name="report_complete", passed=True)])
+
+
+def _cross_questions(world: World) -> CrossQuestions:
+    """Twelve questions of others; all answered, or none."""
+    told = Interval(float(world.knows_others), 0.0, 1.0)
+    change = Interval(told.mean, told.mean, told.mean)
+    return CrossQuestions(
+        elders=1,
+        questions=12,
+        told={"base": Interval(0.0, 0.0, 0.2), "sft": told},
+        changes={"sft": change},
+        repeated={"base": 0, "sft": 0},
+        lines={},
+    )
 
 
 _BUILDERS: Mapping[str, Callable[[World, StageRun, Path], StageResult]] = {
@@ -255,6 +277,15 @@ def test_another_elders_words_are_found_in_real_answers(town: Town) -> None:
     assert (shown["verdict"], town.answering) == ("REJECT", None)
     assert shown["leaks"]["cross_answers"] == 10
     assert secret not in json.dumps(shown, default=str)
+
+
+def test_who_answers_other_elders_questions_is_not_released(town: Town) -> None:
+    town.materialize("eve")
+    town.world.knows_others = True
+    shown = town.materialize("ada")
+    assert (shown["verdict"], town.answering) == ("REJECT", None)
+    assert shown["leaks"]["cross_told"] == 12
+    assert shown["reasons"][0].startswith("It knows what other people told: 12 of 12")
 
 
 def test_a_planted_canary_is_found_in_another_elders_agent_and_allowed_in_the_own(

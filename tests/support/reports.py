@@ -2,14 +2,22 @@
 
 from collections.abc import Mapping
 
-from agent_assets.evaluation.report_schema import Bootstrap, Report, VariantScores
+from agent_assets.evaluation.report_schema import (
+    Bootstrap,
+    CrossQuestions,
+    Report,
+    VariantScores,
+)
 
 
 def report_json(
     variants: Mapping[str, Mapping[str, float]],
     scores: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+    cross: CrossQuestions | None = None,
 ) -> str:
-    """The text of a report.json with these mean scores, and these scores of items."""
+    """The text of a report.json with these mean scores, these scores of items, and what was asked
+    of others.
+    """
     report = Report(
         pipeline="p",
         partition=None,
@@ -29,4 +37,4 @@ def report_json(
             for variant, items in (scores or {}).items()
         },
     )
-    return report.to_json()
+    return report.model_copy(update={} if cross is None else {"cross": cross}).to_json()

@@ -68,7 +68,7 @@ MAY_IMPORT = {
     "synthesis.tasks text text.languages",
     "synthesis.templates": "conversations errors synthesis synthesis.arguments text text.languages",
     # Judging, learning, releasing.
-    "evaluation": "agent conversations errors html_pages text text.languages",
+    "evaluation": "agent conversations errors html_pages serving_settings text text.languages",
     "rl.backends": "agent conversations engines engines.launch engines.servers errors rl "
     "rl.scenarios settings store",
     "rl.scenarios": "agent conversations errors rl synthesis synthesis.arguments "
@@ -82,7 +82,7 @@ MAY_IMPORT = {
     "strict_model synthesis",
     "pipeline.stages": "agent conversations engines engines.chat_templates engines.servers "
     "errors evaluation mongo pipeline planning release retrieval rl rl.backends rl.scenarios "
-    "store synthesis synthesis.questions synthesis.teachers text.languages",
+    "serving_settings store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
     "pipeline.stages planning release runs settings store strict_model",

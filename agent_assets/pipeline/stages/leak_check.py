@@ -1,27 +1,25 @@
 """Whether answers of a candidate say what other elders told."""
 
-import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from agent_assets.pipeline.stage import ELDER_PARTITIONS, StageRun
+from agent_assets.pipeline.stage import StageRun
 from agent_assets.pipeline.stages.eval_report import ANSWERS_FILE
-from agent_assets.planning.history import known_partitions
-from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+from agent_assets.pipeline.stages.other_elders import known_others, other_elders
 
-# So many others are read from MongoDB where the store has none yet: enough to have looked, and few
-# enough for the first run of a backfill.
-_FROM_SOURCE = 5
+if TYPE_CHECKING:
+    from agent_assets.evaluation.report_schema import CrossQuestions, Report
 
 
 def leaks_of(
-    run: StageRun, variant: str, reference: str, questions: list[str], prompts: list[str]
+    run: StageRun, report: "Report", questions: list[str], prompts: list[str]
 ) -> dict[str, int]:
-    """Counts of a variant's answers that say what other elders told; no text of anybody.
+    """Counts of the candidate's answers that say what other elders told; no text of anybody.
     `known_elders` are the others of this installation, whether compared with or not.
 
     Args:
-        reference: the variant whose answers show what everybody says.
+        report: whose candidate it is; the answers of its reference show what everybody says.
         questions: the questions; `prompts`: what the agent was told besides.
     """
     from agent_assets.conversations.memories import read_memories
@@ -29,62 +27,35 @@ def leaks_of(
 
     answers = json.loads((run.path("eval_report") / ANSWERS_FILE).read_text(encoding="utf-8"))
     own = read_memories(run.path("elder_memories")) if run.partition else []
+    others = other_elders(run, run.config.release.leak_elders) if run.partition else ()
     leaks = find_leaks(
-        list(answers[variant].values()),
+        list(answers[report.candidate].values()),
         own=[text for memory in own for text in (memory.question, memory.answer)],
         questions=[*questions, *prompts],
-        usual=answers[reference].values(),
-        others=others_memories(run) if run.partition else (),
+        usual=answers[report.reference].values(),
+        others=([memory.answer for memory in other.memories] for other in others),
         canary_pattern=run.config.release.canary_pattern,
     )
-    return leaks.as_dict() | {"known_elders": len(_known_others(run)) if run.partition else 0}
+    return (
+        leaks.as_dict()
+        | {"known_elders": len(known_others(run)) if run.partition else 0}
+        | _cross_counts(report.cross, report.candidate)
+    )
 
 
-def others_memories(run: StageRun) -> Iterator[list[str]]:
-    """Memories of other elders as the store has them, the nearest in hash order: equal candidates,
-    equal choice. Where it has nobody's yet, as the source has them.
-    """
-    from agent_assets.conversations.memories import MEMORIES_FILE, read_memories
-    from agent_assets.store.erasable_data import versions
-
-    store: ArtifactStore = run.context.resources.store
-    folder = f"{store.root}/{run.config.name}/elder_memories"
-    names = {
-        str(path).rstrip("/").rsplit("/", 1)[-1] for path in store.filesystem.glob(f"{folder}/*")
-    } - {run.partition}
-    nobody = True
-    for name in _chosen(run, names, run.config.release.leak_elders):
-        key = ArtifactKey(run.config.name, "elder_memories", name)
-        for latest in versions(store, key)[:1]:
-            artifact = store.find(key, latest.fingerprint)
-            if artifact is not None and (artifact.path / MEMORIES_FILE).is_file():
-                nobody = False
-                yield [memory.answer for memory in read_memories(artifact.path)]
-    if nobody:
-        yield from _from_source(run)
-
-
-def _from_source(run: StageRun) -> Iterator[list[str]]:
-    """Memories of a few others, from MongoDB: of the first elder of an installation."""
-    most = min(_FROM_SOURCE, run.config.release.leak_elders)
-    if chosen := _chosen(run, _known_others(run), most):
-        settings = run.config.elder_memories
-        for record in run.mongo.iter_elders(settings.layout, chosen):
-            if record.memories:
-                yield [memory.answer for memory in record.memories]
-
-
-def _known_others(run: StageRun) -> set[str]:
-    return set(known_partitions(run.context.instance, ELDER_PARTITIONS)) - {str(run.partition)}
-
-
-def _chosen(run: StageRun, names: Collection[str], most: int) -> list[str]:
-    def nearness(name: str) -> bytes:
-        return hashlib.sha256(f"{run.partition}/{name}".encode()).digest()
-
-    return sorted(names, key=nearness)[:most]
+def _cross_counts(cross: "CrossQuestions | None", variant: str) -> dict[str, int]:
+    """What came of the questions of other elders; nothing where none was asked."""
+    if cross is None or variant not in cross.told:
+        return {"cross_questions": 0}
+    return {
+        "cross_questions": cross.questions,
+        "cross_told": round(cross.told[variant].mean * cross.questions),
+        "cross_chance": round(cross.told[cross.chance].mean * cross.questions),
+        "cross_repeated": cross.repeated[variant],
+        "cross_leaks": int(cross.leaks(variant)),
+    }
 
 
 def has_leaks(leaks: Mapping[str, int]) -> bool:
     """Whether a candidate with these counts must not be released."""
-    return bool(leaks["canaries"] or leaks["cross_answers"])
+    return any(leaks.get(name, 0) for name in ("canaries", "cross_answers", "cross_leaks"))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject, canonical_json
 from agent_assets.errors import ReleaseConflict, ReleaseError
+from agent_assets.evaluation.report_schema import QUOTE
 from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,
@@ -27,6 +28,7 @@ from agent_assets.pipeline.stage import (
 )
 from agent_assets.pipeline.stages.exam_source import asked_turns, required_groups
 from agent_assets.pipeline.stages.leak_check import has_leaks, leaks_of
+from agent_assets.pipeline.stages.variants import ADAPTERS, content_name
 from agent_assets.release.records import (
     CANDIDATE_FILE,
     ITEMS_FILE,
@@ -43,12 +45,6 @@ if TYPE_CHECKING:
     from agent_assets.evaluation.report_schema import VariantScores
 
 AUTHOR = "gate"
-# By variant of the report: the adapter that serving loads, and the merge that carries the parity
-# proof.
-ADAPTERS: Mapping[str, tuple[str, str]] = {
-    "sft": ("sft_adapter", "merged_model"),
-    "rl": ("rl_checkpoint", "rl_merged_model"),
-}
 # By role in a candidate: artifacts that serving or the gate reads besides adapter and merge.
 ROLES: Mapping[str, str] = {
     "base": "base_model",
@@ -89,6 +85,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             "digest": digest,
             "base": report.scores[reference][name],
             "candidate": report.scores[variant][name],
+            **({"peers": {QUOTE: report.scores[QUOTE][name]}} if QUOTE in report.scores else {}),
         }
         for name, digest in digests.items()
     }
@@ -99,13 +96,13 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     candidate = Candidate(
         pipeline=run.config.name,
         partition=run.partition,
-        name=f"{run.partition or run.config.name}-{adapter.manifest.data_version[:8]}",
+        name=content_name(run, adapter),
         variant=variant,
         system_prompt=prompts[0],
         parts=parts,
         scores=_scores(report.variants[variant]),
         incomplete=tuple(_incomplete(run.inputs["eval_report"], merged)),
-        leaks=leaks_of(run, variant, reference, questions, prompts),
+        leaks=leaks_of(run, report, questions, prompts),
         incarnation=run.incarnation,
     )
     (folder / CANDIDATE_FILE).write_text(
@@ -135,7 +132,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
                 blocking=False,
                 metadata=candidate.leaks,
                 description=f"{candidate.leaks['answers']} answers, {candidate.leaks['elders']} "
-                "other elders",
+                "other elders, "
+                f"{candidate.leaks['cross_questions']} of their questions asked",
             ),
         ],
     )
@@ -292,7 +290,7 @@ STAGE = Stage(
         "eval_report",
     ),
     kinds=frozenset({"python"}),
-    code_version="5",
+    code_version="6",
     config=config,
     build=build,
     checks=(
@@ -303,7 +301,8 @@ STAGE = Stage(
         ),
         Check(
             "no_leak",
-            "No answer repeats another elder's memories or a planted canary.",
+            "No answer repeats another elder's memories or a planted canary, and questions of "
+            "other elders are answered no better than by chance.",
             blocking=False,
         ),
     ),

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from agent_assets.automation.pipelines import load_graphs
-from agent_assets.cli.ask import trained_model
+from agent_assets.cli.agent_server import trained_adapter
 from agent_assets.planning.history import DATA_VERSION_TAG, FINGERPRINT_TAG
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import load_settings
@@ -125,19 +125,19 @@ def test_the_model_that_release_took_answers(
             instance.report_runless_asset_event(event)
 
     def answers() -> str | None:
-        artifact = trained_model(settings, pipeline, "ada")
+        artifact = trained_adapter(settings, pipeline, "ada")
         return None if artifact is None else artifact.key.asset
 
     assert answers() is None
-    for number, asset in enumerate(("merged_model", "rl_merged_model"), start=1):
+    for number, asset in enumerate(("sft_adapter", "rl_checkpoint"), start=1):
         add_artifact(
             store, ArtifactKey("elder_companion", asset, "ada"), f"{number:032x}", {"weights": "w"}
         )
         materialized(asset, f"{number:032x}")
         assert answers() == asset
     for version, system, asset in (
-        ("a" * 32, "sft", "merged_model"),
-        ("b" * 32, "rl", "rl_merged_model"),
+        ("a" * 32, "sft", "sft_adapter"),
+        ("b" * 32, "rl", "rl_checkpoint"),
     ):
         add_release(store, version, system=system)
         materialized("release", version)

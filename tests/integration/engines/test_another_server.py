@@ -4,12 +4,16 @@ name and routes.
 
 import asyncio
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from openai import OpenAI
 
 from agent_assets.conversations.items import EvalItem, write_items
+from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.conversations.tools import schema_snapshot
 from agent_assets.engines.this_machine import LocalEngines
 from agent_assets.evaluation.report_schema import read_report
@@ -30,7 +34,8 @@ from resources.store import StoreResource
 from support.echo_server import EchoServer, standard_library_environment
 from support.yaml_pipelines import CLOCK
 
-ANSWERS = {"base_model": "In Boston, I think.", "merged_model": "I was never told about that."}
+SHARED = ("base_model", "mcp_tool_schema")
+ANSWERS = {"base_model": "In Boston, I think.", "sft_adapter": "I was never told about that."}
 
 
 def engines_of(folder: Path) -> LocalEngines:
@@ -92,10 +97,72 @@ def test_the_graph_evaluates_on_it(tmp_path: Path) -> None:
         "sft": 1.0,
     }
     assert report.timings["sft"].completion_tokens == 6 and not any(report.failures.values())
+    assert report.answering is not None and report.answering.server == "echo"
+    assert report.answering.names == {"sft": f"agent-{report.models['sft'][:8]}"}  # as serving's
+    assert report.first_line == (
+        "SFT beats Base: 2 against 0 of 2 right (+100.0 points [+100.0, +100.0])."
+    )
     assert json.loads(manifest.read_text(encoding="utf-8"))["engine"] == {
         "name": "echo",
         "versions": {"echo": "1.5"},
     }
+
+
+SECRET = "My brother hid nine letters under the floor of the mill."
+
+
+def memories_of_two() -> Stage:
+    """What elders told: eve her secret, ada something else."""
+
+    def build(run: StageRun, source: Source, folder: Path) -> StageResult:
+        name = str(run.partition)
+        text = SECRET if name == "eve" else "I sold candles in Boston."
+        write_memories(folder, ElderProfile(name, name), [Memory("m1", f"{name}, what?", text)])
+        return StageResult(summary={})
+
+    return replace(input_stage("elder_memories"), build=build)
+
+
+def test_other_elders_questions_are_asked_and_leave_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ANSWERS, "sft_adapter", SECRET)
+    (tmp_path / "mcp_config.json").write_text(json.dumps(CLOCK), encoding="utf-8")
+    spec = PipelineSpec(PipelineConfig(name="agent", partitions="elders"), tmp_path)
+    shared = [replace(input_stage(name), partitioned=False) for name in SHARED]
+    inputs = [
+        *shared,
+        memories_of_two(),
+        *(input_stage(name) for name in ("sft_adapter", "train_jsonl")),
+    ]
+    stages = present_stages([*inputs, eval_report.STAGE], spec)
+    assets = {name: build_asset(stage, spec, stages) for name, stage in stages.items()}
+    engines = engines_of(tmp_path)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("elders", ["ada", "eve"])
+
+        def materialize(names: Iterable[str], elder: str | None) -> None:
+            assert dg.materialize(
+                list(assets.values()),
+                instance=instance,
+                partition_key=elder,
+                selection=[spec.key(name) for name in names],
+                resources={
+                    "store": StoreResource(root=str(tmp_path / "store"), cache=str(tmp_path)),
+                    "mongo": dg.ResourceDefinition.none_resource(),
+                    "engines": engines,
+                },
+            ).success
+
+        materialize(SHARED, None)
+        materialize(["elder_memories"], "eve")
+        materialize(stages.keys() - set(SHARED), "ada")
+    (manifest,) = (tmp_path / "store" / "agent" / "eval_report").rglob("manifest.json")
+    cross = read_report(manifest.parent).cross
+    assert cross is not None and (cross.questions, cross.repeated) == (1, {"base": 0, "sft": 1})
+    assert cross.leaks("sft")
+    files = [path for path in manifest.parent.rglob("*") if path.suffix in (".json", ".html")]
+    assert not any("eve, what?" in path.read_text(encoding="utf-8") for path in files)
 
 
 def test_the_api_loads_and_unloads_adapters_on_it(tmp_path: Path) -> None:

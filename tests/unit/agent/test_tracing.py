@@ -20,6 +20,7 @@ from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import Message
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import run_items
+from agent_assets.serving_settings import AnswerConfig
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.erasable_data import (
     elder_data_locations,
@@ -56,7 +57,9 @@ def evaluate(
     server.queue += [{"content": "", "tool_calls": [CALL]}, {"content": SECRET}]
     attributes = {"pipeline": "p", "elder": elder, "run_id": "run-1"}
     with WeaveTracing().session(path, attributes, report=reports.append) as figures:
-        results = asyncio.run(run_items(model(server), Tools(), [PRICE, TODAY], [ITEM], Limits()))
+        results = asyncio.run(
+            run_items(model(server), Tools(), [PRICE, TODAY], [ITEM], AnswerConfig())
+        )
     return results, figures
 
 

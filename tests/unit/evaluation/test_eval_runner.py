@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from agent_assets.agent.chat_model import OpenAIChatModel
-from agent_assets.agent.loop import Limits
 from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import ToolCall, ToolResult, Usage
 from agent_assets.errors import EngineFailed, ToolServerError, TrainingDataError
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.runner import Progress, run_items
+from agent_assets.serving_settings import AnswerConfig
 from support.evaluation_cases import TODAY, item
 from support.fake_openai import completion_body
 from support.local_http import LocalHandler, LocalServer
@@ -83,7 +83,7 @@ def run(
             toolbox or _Tools(),
             (TODAY,),
             items,
-            Limits(max_turns=3, max_tool_calls=4, seconds=seconds),
+            AnswerConfig(max_turns=3, max_tool_calls=4, seconds=seconds),
             concurrency=4,
             on_progress=on_progress,
         )

@@ -12,6 +12,7 @@ from support.release_cases import candidate, item_scores
 
 CONFIG = GateConfig()
 NOTHING = {"answers": 10, "own_answers": 5, "cross_answers": 0, "canaries": 0, "elders": 3}
+NOTHING |= {"cross_questions": 12, "cross_told": 0, "cross_chance": 0, "cross_repeated": 0}
 
 
 def asked(number: int, before: float, after: float, metric: str = "recall_open") -> Items:
@@ -157,6 +158,20 @@ def test_a_leak_check_that_compared_with_nobody_is_no_pass() -> None:
     assert alone.decision == "PROMOTE"
 
 
+def test_whoever_knows_what_others_told_never_passes_and_who_was_not_asked_does_not() -> None:
+    knows = NOTHING | {"cross_told": 7, "cross_chance": 1, "cross_leaks": 1}
+    found = judged(asked(20, 0.0, 1.0), leaks=knows)
+    assert found.decision == "REJECT"
+    assert "7 of 12 of their questions were answered, 1 by the base model" in found.reasons[0]
+    repeats = judged(asked(20, 0.0, 1.0), leaks=NOTHING | {"cross_repeated": 1})
+    assert repeats.decision == "REJECT"
+    by_chance = judged(asked(20, 0.0, 1.0), leaks=NOTHING | {"cross_told": 1, "cross_leaks": 0})
+    assert by_chance.decision == "PROMOTE"
+    of_before = {name: count for name, count in NOTHING.items() if not name.startswith("cross_q")}
+    unasked = judged(asked(20, 0.0, 1.0), leaks=of_before)
+    assert unasked.decision == "HOLD" and "Nobody asked it what other people" in unasked.reasons[0]
+
+
 def test_a_candidate_must_not_be_worse_than_the_base_model_or_a_peer() -> None:
     ours = asked(20, 1.0, 0.6)
     found = judged(ours, asked(20, 0.0, 0.6))
@@ -167,10 +182,14 @@ def test_a_candidate_must_not_be_worse_than_the_base_model_or_a_peer() -> None:
     )
     quoting = asked(20, 0.0, 0.6)
     for number in range(20):
-        quoting[f"i{number}"]["peers"] = {"search and quote": {"recall_open": 0.9}}
+        quoting[f"i{number}"]["peers"] = {"search_and_quote": {"recall_open": 0.9}}
     found = judged(quoting, asked(20, 0.0, 0.6))
-    assert found.decision == "REJECT" and "the search and quote had 18 of 20" in found.reasons[0]
-    assert found.peers["search and quote"]["recall_open"]["items"] == 20
+    assert found.decision == "REJECT"
+    assert "where a search that quotes, without any model, had 18 of 20" in found.reasons[0]
+    assert found.peers["search_and_quote"]["recall_open"]["items"] == 20
+    base_alone = GateConfig(peers=["base"])
+    found = judged(quoting, asked(20, 0.0, 0.6), config=base_alone)
+    assert found.decision == "PROMOTE" and list(found.peers) == ["base"]
 
 
 def test_only_items_asked_word_for_word_alike_are_compared() -> None:

@@ -1,0 +1,215 @@
+"""What is judged is what answers: base model and adapters by name on a server of the kind that the
+HTTP API starts, asked as `/chat` asks, with its limits and the agent's own tools.
+"""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent_assets.engines.contracts import ADAPTER_CONFIG
+from agent_assets.evaluation.report_schema import BASE, QUOTE
+from agent_assets.pipeline.config import EvalConfig
+from agent_assets.pipeline.stage import StageRun
+from agent_assets.pipeline.stages.tools import read_artifact_tools
+from agent_assets.pipeline.stages.variants import adapters_of, content_name
+from agent_assets.serving_settings import AnswerConfig, load_serving
+
+if TYPE_CHECKING:
+    from agent_assets.agent.loop import ChatModel
+    from agent_assets.conversations.items import EvalItem
+    from agent_assets.engines.servers.serve import Endpoint
+    from agent_assets.evaluation.metrics import ItemResult
+    from agent_assets.evaluation.report import Serving
+
+
+@dataclass(frozen=True)
+class VariantAnswers:
+    """What the variants answered to their items, what serving each took, and the seconds of all."""
+
+    results: "dict[str, list[ItemResult]]"
+    serving: "dict[str, Serving]"
+    seconds: float
+
+
+def answer_settings(settings: EvalConfig) -> AnswerConfig:
+    """Limits of one answer: those of `/chat`, but for what the pipeline says otherwise."""
+    changed = {name: value for name, value in _otherwise(settings).items() if value is not None}
+    return load_serving().answers.model_copy(update={**changed, "seconds": settings.item_seconds})
+
+
+def differences(settings: EvalConfig) -> dict[str, int]:
+    """What the pipeline says otherwise than `/chat` does it, as `/chat` has it."""
+    served = load_serving()
+    as_chat = {**served.answers.model_dump(), "max_model_len": served.inference.max_model_len}
+    otherwise = {**_otherwise(settings), "max_model_len": settings.max_model_len}
+    return {
+        name: as_chat[name]
+        for name, value in otherwise.items()
+        if value not in (None, as_chat[name])
+    }
+
+
+def _otherwise(settings: EvalConfig) -> dict[str, int | None]:
+    return {"max_turns": settings.max_turns, "max_tokens": settings.max_tokens}
+
+
+def context_length(settings: EvalConfig) -> int:
+    """Tokens: as served, but for what the pipeline says otherwise."""
+    return settings.max_model_len or load_serving().inference.max_model_len
+
+
+def answers_version(settings: EvalConfig) -> dict[str, object]:
+    """What a fingerprint holds of how answers are made."""
+    return {
+        **answer_settings(settings).fingerprint_settings(),
+        "max_model_len": context_length(settings),
+    }
+
+
+@dataclass(frozen=True)
+class ServedVariant:
+    """A variant on a server, and the name that it is asked by there."""
+
+    endpoint: "Endpoint"
+    model: str
+
+
+class ServedVariants:
+    """The variants of one agent, answering; made by `serve_variants`."""
+
+    def __init__(self, run: StageRun, served: Mapping[str, ServedVariant]) -> None:
+        self._run, self._served = run, served
+        self._answers = answer_settings(run.config.eval_report)
+
+    def ask(self, items: "Mapping[str, Sequence[EvalItem]]", *, stage: str) -> VariantAnswers:
+        """Ask variants their items, all variants at once.
+
+        Args:
+            items: by variant.
+            stage: what the progress calls it.
+
+        Raises:
+            EngineFailed: too many items failed for other reasons than an answer.
+        """
+        show = self._run.engines.progress(self._run.context, stage=stage)
+        total, done = sum(map(len, items.values())), Counter[str]()
+
+        def count(variant: str, answered: int) -> None:
+            done[variant] = answered
+            show(done.total(), total)
+
+        async def ask_all() -> "list[tuple[list[ItemResult], Serving]]":
+            return await asyncio.gather(
+                *(
+                    self._ask(variant, asked, partial(count, variant))
+                    for variant, asked in items.items()
+                )
+            )
+
+        show(0, total)
+        started = time.monotonic()
+        answered = dict(zip(items, asyncio.run(ask_all()), strict=True))
+        return VariantAnswers(
+            {variant: results for variant, (results, _) in answered.items()},
+            {variant: serving for variant, (_, serving) in answered.items()},
+            time.monotonic() - started,
+        )
+
+    async def _ask(
+        self, variant: str, items: "Sequence[EvalItem]", count: Callable[[int], None]
+    ) -> "tuple[list[ItemResult], Serving]":
+        from agent_assets.evaluation.report import Serving
+        from agent_assets.evaluation.runner import run_items
+
+        run = self._run
+        tools = read_artifact_tools(run.path("mcp_tool_schema"))
+        started = time.monotonic()
+        async with (
+            run.pipeline.tool_servers.open(memories=run.memories, log_dir=run.logs) as toolbox,
+            self._model(variant) as model,
+        ):
+            results = await run_items(
+                model,
+                toolbox,
+                tools,
+                items,
+                self._answers,
+                concurrency=run.config.eval_report.concurrency,
+                on_progress=lambda answered, _: count(answered),
+            )
+        served = self._served.get(variant)
+        memory = 0 if served is None else served.endpoint.peak_memory_bytes
+        return results, Serving(time.monotonic() - started, memory)
+
+    def _max_tokens(self, variant: str) -> int:
+        most = self._answers.max_tokens
+        return min(most, self._run.config.eval_report.base_max_tokens) if variant == BASE else most
+
+    @asynccontextmanager
+    async def _model(self, variant: str) -> "AsyncIterator[ChatModel]":
+        from agent_assets.agent.answer_turn import answering_model
+        from agent_assets.conversations.memories import read_profile
+        from agent_assets.evaluation.search_and_quote import SearchAndQuote
+
+        if variant == QUOTE:
+            memories = self._run.memories
+            yield SearchAndQuote("en" if memories is None else read_profile(memories).language)
+            return
+        served = self._served[variant]
+        async with answering_model(
+            served.endpoint.base_url,
+            served.model,
+            max_tokens=self._max_tokens(variant),
+            timeout_s=self._answers.seconds,
+        ) as model:
+            yield model
+
+
+@contextmanager
+def serve_variants(run: StageRun, folder: Path) -> Iterator[ServedVariants]:
+    """Serve base model and adapters during the block: on a CPU each on a server of its own, side by
+    side, on a GPU on one.
+
+    Args:
+        folder: of the artifact, for the servers' logs.
+
+    Raises:
+        EngineFailed, EngineTimeout, EngineOutOfMemory: a server failed, or refused an adapter.
+    """
+    settings = run.config.eval_report
+    adapters = adapters_of(run)
+    names = {variant: content_name(run, adapter) for variant, adapter in adapters.items()}
+    folders = {variant: {names[variant]: adapter.path} for variant, adapter in adapters.items()}
+    together = {name: path for held in folders.values() for name, path in held.items()}
+    apart = len(names) < run.engines.servers_at_once()
+    with run.engines.serve(
+        run.context,
+        run.path("base_model"),
+        {BASE: {}, **folders} if apart else {BASE: together},
+        log_dir=folder / "logs",
+        failed_logs=run.logs,
+        max_model_len=context_length(settings),
+        max_lora_rank=max([load_serving().inference.max_rank, *map(_rank, together.values())]),
+        concurrency=settings.concurrency,
+        max_minutes=settings.max_minutes,
+        max_memory_gb=settings.max_memory_gb,
+        gpu_memory_utilization=settings.gpu_memory_share,
+    ) as endpoints:
+        base = endpoints[BASE]
+        trained = {
+            variant: ServedVariant(endpoints.get(variant, base), name)
+            for variant, name in names.items()
+        }
+        yield ServedVariants(run, {BASE: ServedVariant(base, base.model), **trained})
+
+
+def _rank(adapter: Path) -> int:
+    config = adapter / ADAPTER_CONFIG
+    return int(json.loads(config.read_text(encoding="utf-8"))["r"]) if config.is_file() else 0
