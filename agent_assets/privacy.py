@@ -123,15 +123,15 @@ def _runtime_folder() -> Path:
     """XDG_RUNTIME_DIR where it is ours alone, else /tmp: TMPDIR may be as long as the path that did
     not fit.
     """
-    given = runtime_folder()
+    folder = runtime_folder()
     try:
-        info = given.stat()
+        info = folder.stat()
     except OSError:
         return Path("/tmp")
     private = (
-        info.st_uid == os.getuid() and not info.st_mode & _OTHERS and len(os.fsencode(given)) <= 40
+        info.st_uid == os.getuid() and not info.st_mode & _OTHERS and len(os.fsencode(folder)) <= 40
     )
-    return given if private else Path("/tmp")
+    return folder if private else Path("/tmp")
 
 
 @dataclass(frozen=True)

@@ -126,17 +126,17 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         ConfigError: AGENT_ASSETS_DEVICE is none of auto, cpu, gpu, or TRACES none of local, wandb;
             or TRACES is wandb without a key.
     """
-    given = dict(environment)
-    if given.get("TRACES") != "wandb":
-        given["WANDB_PROJECT"] = ""
-    elif not given.get("WANDB_API_KEY"):
+    variables = dict(environment)
+    if variables.get("TRACES") != "wandb":
+        variables["WANDB_PROJECT"] = ""
+    elif not variables.get("WANDB_API_KEY"):
         raise ConfigError(
             "TRACES is wandb, and there is no key of W&B.",
             next_step="set WANDB_API_KEY, or unset TRACES to keep traces on this machine.",
         )
-    elif not given.get("WANDB_PROJECT"):
-        given["WANDB_PROJECT"] = "agent-assets"
-    return _read(Settings, given)
+    elif not variables.get("WANDB_PROJECT"):
+        variables["WANDB_PROJECT"] = "agent-assets"
+    return _read(Settings, variables)
 
 
 def teacher_environment(environment: Mapping[str, str] = os.environ) -> TeacherEnvironment:
@@ -145,9 +145,9 @@ def teacher_environment(environment: Mapping[str, str] = os.environ) -> TeacherE
 
 
 def _read(kind: type[_T], environment: Mapping[str, str]) -> _T:
-    given = {name: value for name, value in environment.items() if value}
+    variables = {name: value for name, value in environment.items() if value}
     try:
-        return TypeAdapter(kind).validate_python(given)
+        return TypeAdapter(kind).validate_python(variables)
     except ValidationError as error:
         first = error.errors()[0]
         choices = str(first.get("ctx", {}).get("expected", "")).replace("'", "")

@@ -154,9 +154,9 @@ def read_reply(choice: "Choice", *, keep_reasoning: bool = False) -> Message:
         for call in answer["tool_calls"] or ()
         if call["type"] == "function"
     )
-    thought, said = split_reasoning(answer["content"] or "")
+    thought, text = split_reasoning(answer["content"] or "")
     thought = "\n".join(filter(None, [answer["reasoning_content"], thought]))
-    return Message("assistant", with_reasoning(thought, said) if keep_reasoning else said, calls)
+    return Message("assistant", with_reasoning(thought, text) if keep_reasoning else text, calls)
 
 
 def _arguments(text: str) -> JsonObject:

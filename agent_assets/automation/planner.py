@@ -15,9 +15,9 @@ from agent_assets.automation.sources import MongoElders, SharedSources, read_sha
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import AgentAssetsError
 from agent_assets.pipeline.assets import ELDERS
+from agent_assets.pipeline.exam_source import exam_versions, has_exams
 from agent_assets.pipeline.stages.elder_memories import STAGE as MEMORIES
 from agent_assets.pipeline.stages.eval_report import STAGE as REPORT
-from agent_assets.pipeline.stages.exam_source import exam_versions, has_source
 from agent_assets.planning.asset_partitions import Plan
 from agent_assets.planning.describe import Describer
 from agent_assets.planning.elders import Elders, ElderSource, check_elders
@@ -253,7 +253,7 @@ def _versions(graph: Graph, elders: Elders | None, shared: SharedSources) -> Sou
         versions |= {
             (MEMORIES.name, elder): {"mongodb": digest} for elder, digest in elders.digests.items()
         }
-        if has_source(graph.spec):
+        if has_exams(graph.spec):
             versions |= {
                 (REPORT.name, elder): {
                     name: source_version(digest)

@@ -23,8 +23,8 @@ def split_reasoning(text: str) -> tuple[str, str]:
     A tag that was never opened closes everything before it: many chat templates write the opening
     tag into the prompt. One that was never closed opens everything after it: the answer was cut.
     """
-    thought, said = _parts(text)
-    return thought.strip(), said.strip()
+    thought, answer = _parts(text)
+    return thought.strip(), answer.strip()
 
 
 def without_reasoning(text: str) -> str:
@@ -32,9 +32,11 @@ def without_reasoning(text: str) -> str:
     return split_reasoning(text)[1]
 
 
-def with_reasoning(thought: str, said: str) -> str:
+def with_reasoning(thought: str, answer: str) -> str:
     """A text with what was thought before it, in the one form in which we keep it."""
-    return f"<think>\n{thought.strip()}\n</think>\n\n{said.strip()}" if thought.strip() else said
+    return (
+        f"<think>\n{thought.strip()}\n</think>\n\n{answer.strip()}" if thought.strip() else answer
+    )
 
 
 def spoken(message: Message) -> Message:
@@ -46,19 +48,19 @@ def spoken(message: Message) -> Message:
 
 def _parts(text: str) -> tuple[str, str]:
     thought: list[str] = []
-    said: list[str] = []
+    answer: list[str] = []
     depth = place = 0
     for tag in _TAGS.finditer(text):
-        (thought if depth else said).append(text[place : tag.start()])
+        (thought if depth else answer).append(text[place : tag.start()])
         place = tag.end()
         if tag["opening"]:
             depth += 1
         elif depth:
             depth -= 1
         else:
-            thought, said = [*thought, *said], []
-    (thought if depth else said).append(text[place:])
-    return "".join(thought), "".join(said)
+            thought, answer = [*thought, *answer], []
+    (thought if depth else answer).append(text[place:])
+    return "".join(thought), "".join(answer)
 
 
 class SpokenText:
@@ -77,8 +79,8 @@ class SpokenText:
         return self._tell(self._text)
 
     def _tell(self, text: str) -> str:
-        said = _parts(text)[1].lstrip()
+        answer = _parts(text)[1].lstrip()
         # A closing tag without an opening one takes back what was told.
-        new = said[len(self._told) :] if said.startswith(self._told) else ""
+        new = answer[len(self._told) :] if answer.startswith(self._told) else ""
         self._told += new
         return new

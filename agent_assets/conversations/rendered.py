@@ -26,14 +26,14 @@ _ASSISTANT, _END = "<|im_start|>assistant\n", "<|im_end|>\n"
 @dataclass(frozen=True)
 class Rendered:
     """One row: `text` as the template writes it, token ids, and for each token whether the loss
-    counts it.
+    counts it (`loss_mask`).
 
     `spans` are start and end of the learned parts of the text.
     """
 
     text: str
     ids: list[int]
-    learned: list[bool]
+    loss_mask: list[bool]
     spans: list[tuple[int, int]]
 
     def runs(self) -> Iterator[tuple[str, bool]]:
@@ -67,12 +67,12 @@ class RowRenderer:
         )
         encoded = self._tokenizer.encode(text, add_special_tokens=False)
         spans = list(learned_spans(text))
-        learned, current = [], 0
+        loss_mask, current = [], 0
         for start, end in encoded.offsets:
             while current < len(spans) and start >= spans[current][1]:
                 current += 1
-            learned.append(current < len(spans) and start >= spans[current][0] and end > start)
-        return Rendered(text, encoded.ids, learned, spans)
+            loss_mask.append(current < len(spans) and start >= spans[current][0] and end > start)
+        return Rendered(text, encoded.ids, loss_mask, spans)
 
 
 def learned_spans(text: str) -> Iterator[tuple[int, int]]:

@@ -28,10 +28,10 @@ def sharegpt_turns(pairs: Iterable[_Turn]) -> list[_Turn]:
         if kind == "call":
             calls = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
             if turns and turns[-1][0] == "assistant" and _OPEN not in turns[-1][1]:
-                said = turns.pop()[1]
+                text = turns.pop()[1]
                 # The same JSON, in which no tag can be found.
                 calls = calls.replace("<", "\\u003c")
-                calls = f"{said}\n{_OPEN}\n{calls}\n{_CLOSE}"
+                calls = f"{text}\n{_OPEN}\n{calls}\n{_CLOSE}"
             turns.append((kind, calls))
         elif kind == "result" and not any(_BETWEEN_RESULTS in text for text in texts):
             turns.append((kind, _BETWEEN_RESULTS.join(texts)))
@@ -62,8 +62,8 @@ def from_sharegpt_turns(turns: Iterable[_Turn]) -> list[_Turn]:
 def _said_and_called(text: str) -> list[_Turn]:
     if not text.endswith(_CLOSE):
         return [("call", text)]
-    said, _, calls = text.removesuffix(_CLOSE).rpartition(_OPEN)
-    return [("assistant", said.removesuffix("\n")), ("call", calls)]
+    before, _, calls = text.removesuffix(_CLOSE).rpartition(_OPEN)
+    return [("assistant", before.removesuffix("\n")), ("call", calls)]
 
 
 def _runs(pairs: Iterable[_Turn]) -> Iterator[tuple[Kind, list[str]]]:

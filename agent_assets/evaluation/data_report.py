@@ -64,7 +64,7 @@ def render_rows(rows: Sequence[JsonObject], renderer: RowRenderer) -> list[Rende
 
 def lengths_of(rendered: Sequence[Rendered]) -> Lengths:
     """How long the rows are."""
-    return Lengths([len(row.ids) for row in rendered], sum(sum(row.learned) for row in rendered))
+    return Lengths([len(row.ids) for row in rendered], sum(sum(row.loss_mask) for row in rendered))
 
 
 def data_report(
@@ -145,7 +145,7 @@ def _samples(rows: Sequence[JsonObject], rendered: Sequence[Rendered]) -> list[S
     for row, text in zip(rows, rendered, strict=bool(rendered)):
         shown[row["kind"]] += 1
         if shown[row["kind"]] <= SAMPLES_PER_KIND:
-            learned = sum(text.learned)
+            learned = sum(text.loss_mask)
             samples.append(
                 Sample(
                     row["id"],

@@ -18,7 +18,7 @@ _LABELS = {"base": "Base", "search_and_quote": "search and quote", "sft": "SFT",
 
 
 @dataclass(frozen=True)
-class Serving:
+class ServingCost:
     """What answering all items with one variant took: seconds of wall-clock time without the start
     of the server, and the most memory its processes held together.
     """
@@ -55,7 +55,7 @@ def build_report(
     seed: int,
     samples: int = 2000,
     models: Mapping[str, str] | None = None,
-    serving: Mapping[str, Serving] | None = None,
+    serving: Mapping[str, ServingCost] | None = None,
 ) -> Report:
     """Score and compare.
 
@@ -293,7 +293,7 @@ def _interval(report: Report, later: str, earlier: str, metric: str) -> Interval
     return report.deltas[f"{later}_vs_{earlier}"][metric]
 
 
-def _timings(results: Sequence[ItemResult], serving: Serving | None) -> Timings:
+def _timings(results: Sequence[ItemResult], serving: ServingCost | None) -> Timings:
     seconds = sorted(result.seconds for result in results if not result.error)
     counted = [result.usage for result in results if result.usage is not None]
     usage = sum(counted[1:], counted[0]) if counted else None

@@ -190,8 +190,8 @@ class LlmClient:
             later = error.status_code in _TRANSIENT or error.status_code >= 500
             if not later or error.status_code in _NEVER or error.code == "insufficient_quota":
                 raise self._refused(error) from None
-            wanted = retry_after(error.response, now=time.time())
-            raise Unanswered(f"HTTP {error.status_code}", wanted) from None
+            pause_s = retry_after(error.response, now=time.time())
+            raise Unanswered(f"HTTP {error.status_code}", pause_s) from None
         except APIConnectionError as error:  # a time-out is one of these
             raise Unanswered(type(error).__name__, last=is_hopeless(error)) from None
 

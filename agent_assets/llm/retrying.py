@@ -16,13 +16,13 @@ class Unanswered(Exception):
     """A try that failed. Always handled.
 
     Args:
-        wanted: seconds that the server asks to wait.
+        pause_s: seconds that the server asks to wait.
         last: another try would not help.
     """
 
-    def __init__(self, why: str, wanted: float = 0.0, *, last: bool = False) -> None:
+    def __init__(self, why: str, pause_s: float = 0.0, *, last: bool = False) -> None:
         super().__init__(why)
-        self.wanted, self.last = wanted, last
+        self.pause_s, self.last = pause_s, last
 
 
 def may_succeed(error: BaseException) -> bool:
@@ -35,8 +35,8 @@ def pause_before_next(state: RetryCallState) -> float:
     between those who failed together.
     """
     error = state.outcome.exception() if state.outcome is not None else None
-    wanted = error.wanted if isinstance(error, Unanswered) else 0.0
-    return max(wanted, _PAUSE(state) * random.uniform(0.5, 1.0))
+    asked_pause_s = error.pause_s if isinstance(error, Unanswered) else 0.0
+    return max(asked_pause_s, _PAUSE(state) * random.uniform(0.5, 1.0))
 
 
 def retry_after(response: "Response", *, now: float) -> float:

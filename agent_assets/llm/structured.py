@@ -43,7 +43,7 @@ async def ask_json(client: LlmClient, messages: list[JsonObject], shape: type[T]
     """
     schema = strict_schema(shape.model_json_schema())
     conversation = list(messages)
-    said: list[str] = []
+    answers: list[str] = []
     for _ in range(client.config.json_attempts):
         choice = await _ask(client, conversation, shape.__name__, schema)
         if choice.message.refusal or choice.finish_reason == "content_filter":
@@ -61,9 +61,9 @@ async def ask_json(client: LlmClient, messages: list[JsonObject], shape: type[T]
                 f"({client.config.max_tokens}).",
                 reason="cut_at_llm.max_tokens",
             )
-        if text in said:
+        if text in answers:
             break
-        said.append(text)
+        answers.append(text)
         conversation = [
             *messages,
             {"role": "assistant", "content": text},

@@ -146,10 +146,12 @@ class MongoLayout(StrictModel):
         if not isinstance(value, dict) or value.get("preset", "service") not in _PRESETS:
             return value
         merged = {**_PRESETS[value.get("preset", "service")]}
-        for key, given in value.items():
+        for key, override in value.items():
             base = merged.get(key)
             merged[key] = (
-                {**base, **given} if isinstance(base, dict) and isinstance(given, dict) else given
+                {**base, **override}
+                if isinstance(base, dict) and isinstance(override, dict)
+                else override
             )
         return merged
 

@@ -76,8 +76,8 @@ class MemoryIndex:
         scores = self._scored(query)
         if self._told is None:
             return self._hits(scores, limit, among=scores.coverage >= MIN_COVERAGE)
-        told = was_told(scores.closeness(), self._told, self._language)
-        return self._hits(scores, limit) if told else []
+        is_told = was_told(scores.closeness(), self._told, self._language)
+        return self._hits(scores, limit) if is_told else []
 
     def neighbours(self, query: str, *, limit: int) -> list[Hit]:
         """What comes nearest to a query, whether or not it answers it."""

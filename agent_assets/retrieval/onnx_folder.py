@@ -55,12 +55,12 @@ class OnnxEmbedder:
     def _run(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         encoded = self._tokenizer.encode_batch(list(texts))
         mask = np.array([entry.attention_mask for entry in encoded], dtype=np.int64)
-        given = {
+        features = {
             "input_ids": np.array([entry.ids for entry in encoded], dtype=np.int64),
             "attention_mask": mask,
             "token_type_ids": np.zeros_like(mask),
         }
-        inputs = {name: value for name, value in given.items() if name in self._inputs}
+        inputs = {name: value for name, value in features.items() if name in self._inputs}
         hidden = np.asarray(self._session.run(None, inputs)[0], dtype=np.float32)
         weights = mask[:, :, None].astype(np.float32)
         return np.asarray((hidden * weights).sum(axis=1) / weights.sum(axis=1), dtype=np.float32)

@@ -119,7 +119,7 @@ def passages(answer: str, language: LanguageCode) -> list[tuple[int, int]]:
     rules = rules_for(language)
     if rules.length(answer) <= PASSAGE_WORDS:
         return [(0, len(answer))]
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     start = end = 0
     length = 0.0
     for sentence in rules.sentences(answer):
@@ -128,10 +128,10 @@ def passages(answer: str, language: LanguageCode) -> list[tuple[int, int]]:
             continue  # rules that reword what they cut: it stays in the passage around it
         words = rules.length(sentence)
         if length and length + words > PASSAGE_WORDS:
-            found.append((start, at))
+            spans.append((start, at))
             start, length = at, 0.0
         end, length = at + len(sentence), length + words
-    return [*found, (start, len(answer))]
+    return [*spans, (start, len(answer))]
 
 
 def _texts(memory: Memory, language: LanguageCode) -> list[EmbeddedText]:

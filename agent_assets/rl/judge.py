@@ -125,13 +125,13 @@ class Judge:
             timeout=self.config.timeout_s,
             max_retries=0,
         ) as client:
-            found = await asyncio.gather(
+            rewarded = await asyncio.gather(
                 *(self._score_group(client, group, tools) for group in groups)
             )
-        self.usage.failed_groups += sum(group is None for group in found)
+        self.usage.failed_groups += sum(group is None for group in rewarded)
         if self._differences:
             self.usage.disagreement = round(statistics.fmean(self._differences), 4)
-        return list(found)
+        return list(rewarded)
 
     async def _score_group(
         self, client: "AsyncOpenAI", group: Sequence[Trajectory], tools: Sequence[ToolSchema]
@@ -147,14 +147,14 @@ class Judge:
             return None
         if len(scores) == 2:
             self._differences += [abs(scores[0][key] - scores[1][key]) for key in ids]
-        found = []
+        rewarded = []
         for key, trajectory in zip(ids, group, strict=True):
             assert trajectory.reward is not None
             mean = statistics.fmean(judgement[key] for judgement in scores)
-            found.append(
+            rewarded.append(
                 replace(trajectory, reward=trajectory.reward.with_judge(mean, self._weights))
             )
-        return found
+        return rewarded
 
     async def _judge(
         self, client: "AsyncOpenAI", texts: dict[str, str], tools: Sequence[ToolSchema]
@@ -164,10 +164,10 @@ class Judge:
 
         messages = self._messages(texts, tools)
         key = self._cache.key({"model": self.config.model, "messages": messages})
-        known = self._cache.read(key)
-        if known is not None:
+        cached = self._cache.read(key)
+        if cached is not None:
             self.usage.cached += 1
-            return {name: float(score) for name, score in known.items()}
+            return {name: float(score) for name, score in cached.items()}
         assert self._gate is not None
         tries = AsyncRetrying(
             retry=retry_if_exception_type((_BadJudgement, OpenAIError)),
@@ -200,10 +200,10 @@ class Judge:
             scores = _Scores.model_validate_json(json_part(text, "{}")).scores
         except ValidationError:
             raise _BadJudgement from None
-        found = {score.trajectory_id: score.score for score in scores}
-        if set(found) != ids or len(scores) != len(ids):
+        score_by_id = {score.trajectory_id: score.score for score in scores}
+        if set(score_by_id) != ids or len(scores) != len(ids):
             raise _BadJudgement
-        return found
+        return score_by_id
 
     def _spend(self) -> None:
         """Count a request.

@@ -128,14 +128,17 @@ def _argument_share(gold: Sequence[JsonObject], calls: Sequence[ToolCall]) -> fl
     best = 0.0
     for gold_call in gold:
         same = [call.arguments for call in calls if call.name == gold_call["name"]]
-        best += max((_equal_share(gold_call["arguments"], given) for given in same), default=0.0)
+        best += max(
+            (_equal_share(gold_call["arguments"], arguments) for arguments in same), default=0.0
+        )
     return best / max(len(gold), len(calls))
 
 
-def _equal_share(expected: JsonObject, given: JsonObject) -> float:
-    names = set(expected) | set(given)
+def _equal_share(expected: JsonObject, called: JsonObject) -> float:
+    names = set(expected) | set(called)
     same = sum(
-        name in expected and name in given and _same(expected[name], given[name]) for name in names
+        name in expected and name in called and _same(expected[name], called[name])
+        for name in names
     )
     return same / len(names) if names else 1.0
 

@@ -236,8 +236,8 @@ def _tools_of(released: ReleasedAgent) -> str:
     return f"{released.agent[0]}/{released.candidate.partition}/{memories_version}"
 
 
-def _answer(rollout: Rollout, given: int, released: ReleasedAgent) -> Answer:
-    new_messages = rollout.messages[given:]
+def _answer(rollout: Rollout, prompt_messages: int, released: ReleasedAgent) -> Answer:
+    new_messages = rollout.messages[prompt_messages:]
     text = final_answer(rollout.messages)
     offered = offered_ids(new_messages)
     return Answer(

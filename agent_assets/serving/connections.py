@@ -1,7 +1,7 @@
 """Limits of one HTTP connection, so that nobody holds more of a listener than others can spare.
 
 uvicorn bounds headers (with h11, not with httptools) and how long a connection may lie idle after
-an answer. It waits for ever for a request that never ends, and for a client that never reads.
+an answer. It waits forever for a request that never ends, and for a client that never reads.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
 """Dagster's web server as the HTTP API uses it: GraphQL over HTTP, with the ticket of a service."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ from agent_assets.serving.door import service_headers
 from agent_assets.serving.seals import Seal
 
 _SECONDS, _PING_SECONDS = 30.0, 2.0
+_LOCATION, _REPOSITORY = "agent_assets", "__repository__"
 
 LAUNCH = """
 mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -20,6 +22,25 @@ mutation($runId: String!, $policy: TerminateRunPolicy) {
   terminateRun(runId: $runId, terminatePolicy: $policy) {
   __typename ... on PythonError { message } } }
 """
+
+
+def launch_variables(
+    pipeline: str, assets: Sequence[str], tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """The variables of `LAUNCH`: a run of these assets of a pipeline."""
+    params = {
+        "selector": {
+            "repositoryLocationName": _LOCATION,
+            "repositoryName": _REPOSITORY,
+            "jobName": f"{pipeline}_job",
+            "assetSelection": [{"path": [pipeline, name]} for name in assets],
+        },
+        "runConfigData": {},
+        "executionMetadata": {
+            "tags": [{"key": name, "value": value} for name, value in tags.items()]
+        },
+    }
+    return {"params": params}
 
 
 class DagsterUnavailable(ServingError):

@@ -41,9 +41,9 @@ class Door:
             Denied: nobody we know.
             MongoUnavailable: the tokens cannot be read.
         """
-        given = connection.headers.get("authorization")
-        if given is not None:
-            scheme, _, credential = given.partition(" ")
+        header = connection.headers.get("authorization")
+        if header is not None:
+            scheme, _, credential = header.partition(" ")
             credential = credential.strip() if scheme.lower() == "bearer" else ""
             try:
                 return self.holder(credential)

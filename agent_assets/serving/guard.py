@@ -128,8 +128,10 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        given = request.headers.get("x-request-id", "")
-        request.state.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = request.headers.get("x-request-id", "")
+        request.state.request_id = (
+            request_id if _REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex
+        )
         request.state.at_end = []
         started, status = time.monotonic(), _NOTHING_SENT
 

@@ -12,7 +12,13 @@ from dagster import DagsterRunStatus
 
 from agent_assets.errors import ServingError
 from agent_assets.runs.device_queue import DeviceQueue, read_queue
-from agent_assets.serving.dagster_web import LAUNCH, TERMINATE, DagsterUnavailable, DagsterWeb
+from agent_assets.serving.dagster_web import (
+    LAUNCH,
+    TERMINATE,
+    DagsterUnavailable,
+    DagsterWeb,
+    launch_variables,
+)
 from agent_assets.serving.job_progress import (
     job_progress,
     job_status,
@@ -28,7 +34,6 @@ if TYPE_CHECKING:
     from agent_assets.automation.planner import Installation, Snapshot
 
 JOB_TAG = "agent_assets/job"
-_LOCATION, _REPOSITORY = "agent_assets", "__repository__"
 _SHARED_AGE_SECONDS = 900.0
 _CANCEL_SECONDS, _BETWEEN_SECONDS = 2.0, 0.2
 # progress is asked for every second; reading a long queue takes longer than reading one run
@@ -284,19 +289,7 @@ class Jobs:
         self, pipeline: str, partition: str | None, assets: Sequence[str], tags: dict[str, str]
     ) -> None:
         all_tags = tags | ({"dagster/partition": partition} if partition is not None else {})
-        params = {
-            "selector": {
-                "repositoryLocationName": _LOCATION,
-                "repositoryName": _REPOSITORY,
-                "jobName": f"{pipeline}_job",
-                "assetSelection": [{"path": [pipeline, name]} for name in assets],
-            },
-            "runConfigData": {},
-            "executionMetadata": {
-                "tags": [{"key": name, "value": value} for name, value in all_tags.items()]
-            },
-        }
-        answer = self.web.ask(LAUNCH, {"params": params})["launchRun"]
+        answer = self.web.ask(LAUNCH, launch_variables(pipeline, assets, all_tags))["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
             raise DagsterUnavailable(
                 f"Dagster refused to start the run ({answer['__typename']}).",

@@ -130,18 +130,13 @@ async def _form(request: Request) -> dict[str, str] | None:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _local_path(given: str | None, otherwise: str) -> str:
+def _local_path(path: str | None, otherwise: str) -> str:
     """Where to go on: a path of this server, never another one's (`//evil.example`,
     `/\\evil.example`).
     """
-    if (
-        not given
-        or not given.startswith("/")
-        or given[1:2] in {"/", "\\"}
-        or not given.isprintable()
-    ):
+    if not path or not path.startswith("/") or path[1:2] in {"/", "\\"} or not path.isprintable():
         return otherwise
-    return otherwise if given.partition("?")[0] in {LOGIN, LOGOUT} else given
+    return otherwise if path.partition("?")[0] in {LOGIN, LOGOUT} else path
 
 
 @cache

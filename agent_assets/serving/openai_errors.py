@@ -57,9 +57,9 @@ def openai_error(
 
 def wrong_field(errors: Sequence[Mapping[str, str]]) -> tuple[str, str | None]:
     """A message about the first wrong fields of a body, and the name of the first."""
-    told = "; ".join(f"{error['at']}: {error['message']}" for error in errors[:3])
+    problems = "; ".join(f"{error['at']}: {error['message']}" for error in errors[:3])
     param = errors[0]["at"].removeprefix("body.") if errors else None
-    return f"The request is not what this route takes: {told}.", param
+    return f"The request is not what this route takes: {problems}.", param
 
 
 def not_there(method: str, path: str) -> tuple[str, str]:

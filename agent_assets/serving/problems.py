@@ -140,8 +140,8 @@ def add_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         path = request.url.path
         if is_openai(path) and error.status_code in (404, 405):
-            status, told = error.status_code, not_there(request.method, path)
-            return JSONResponse(openai_error(status, *told, code="unknown_url"), status)
+            status, message = error.status_code, not_there(request.method, path)
+            return JSONResponse(openai_error(status, *message, code="unknown_url"), status)
         next_step = {
             400: "send JSON in UTF-8.",
             404: "see /docs.",

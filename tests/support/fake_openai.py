@@ -79,10 +79,10 @@ def calls(*named: tuple[str, dict[str, Any] | str], text: str | None = None, **m
             "type": "function",
             "function": {
                 "name": name,
-                "arguments": given if isinstance(given, str) else json.dumps(given),
+                "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments),
             },
         }
-        for number, (name, given) in enumerate(named)
+        for number, (name, arguments) in enumerate(named)
     ]
     return completion({"content": text, "tool_calls": entries}, finish="tool_calls", **more)
 

@@ -21,9 +21,9 @@ Document = dict[str, Any]
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URI of a MongoDB that takes writes."""
-    given = os.environ.get("MONGODB_URI")
-    if given:
-        yield given
+    uri = os.environ.get("MONGODB_URI")
+    if uri:
+        yield uri
         return
     with start_mongod(tmp_path_factory.mktemp("mongod")) as mongod:
         yield mongod.uri

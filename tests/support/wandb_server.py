@@ -34,8 +34,8 @@ class _Handler(LocalHandler):
         self.reply(*self._answer(self.body()))
 
     def _answer(self, body: bytes) -> tuple[int, dict[str, Any]]:
-        scheme, _, given = self.headers.get("Authorization", "").partition(" ")
-        if scheme != "Basic" or b64decode(given) != f"api:{KEY}".encode():
+        scheme, _, credential = self.headers.get("Authorization", "").partition(" ")
+        if scheme != "Basic" or b64decode(credential) != f"api:{KEY}".encode():
             return 401, {"error": "not you"}
         if self.server.broken and self.path.startswith(self.server.broken):
             return 500, {"error": "broken"}

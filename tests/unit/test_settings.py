@@ -57,13 +57,13 @@ def test_a_wrong_device_is_named_with_the_right_ones() -> None:
 
 
 def test_secrets_are_in_no_representation() -> None:
-    given = {
+    variables = {
         "MONGODB_URI": "mongodb://u:hidden@h/",
         "AGENT_ASSETS_SECRET": "hidden",
         "DAGSTER_POSTGRES_URL": "postgresql://u:hidden@h/",
         "OPENAI_API_KEY": "hidden",
     }
-    assert "hidden" not in f"{load_settings(given)!r} {teacher_environment(given)!r}"
+    assert "hidden" not in f"{load_settings(variables)!r} {teacher_environment(variables)!r}"
 
 
 def test_variables_that_were_set_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

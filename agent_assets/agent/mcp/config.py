@@ -57,11 +57,11 @@ class ServerConfig(StrictModel):
         """The transport; where none is given, a command means stdio, and a url that ends in /sse
         means sse.
         """
-        given = self.transport or self.type
-        if given is None:
+        transport = self.transport or self.type
+        if transport is None:
             sse = self.url is not None and self.url.rstrip("/").endswith("/sse")
             return "stdio" if self.command is not None else "sse" if sse else "http"
-        return "http" if given == "streamable-http" else given
+        return "http" if transport == "streamable-http" else transport
 
 
 class _File(StrictModel):
@@ -120,8 +120,8 @@ def _substitute(server: ServerConfig, variables: Mapping[str, str], source: str)
             return {key: fill(item) for key, item in value.items()}
         return [fill(item) for item in value] if isinstance(value, list) else value
 
-    def look_up(found: re.Match[str]) -> str:
-        name = found.group(1)
+    def look_up(match: re.Match[str]) -> str:
+        name = match.group(1)
         if name not in variables:
             raise ConfigError(
                 f"{source} uses the unknown variable ${{{name}}}.",

@@ -233,8 +233,8 @@ def _add_shared(
     computes anything.
     """
     slots = len(layer.a)
-    given = x.index_select(0, step.rows).float().view(slots, -1, x.shape[-1])
-    hidden = torch.bmm(layer.a, given.transpose(1, 2))  # in this order A is read as it lies
+    gathered = x.index_select(0, step.rows).float().view(slots, -1, x.shape[-1])
+    hidden = torch.bmm(layer.a, gathered.transpose(1, 2))  # in this order A is read as it lies
     if scale != 1.0:
         hidden.mul_(scale)
     for slices, outputs, b in layer.blocks:

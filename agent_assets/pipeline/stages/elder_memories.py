@@ -143,11 +143,11 @@ def _previous(run: StageRun) -> Artifact | None:
 
 def _data_version(run: StageRun, source: Source) -> str:
     """What was told, and what finds it: both decide about the rows that are made from it."""
-    told = source.versions["mongodb"]
-    found_by = config(run.pipeline)["embedding_model"]
-    if found_by is None:
-        return told
-    return hashlib.sha256(f"{told}\n{found_by}".encode()).hexdigest()[:32]
+    content = source.versions["mongodb"]
+    embedding_model = config(run.pipeline)["embedding_model"]
+    if embedding_model is None:
+        return content
+    return hashlib.sha256(f"{content}\n{embedding_model}".encode()).hexdigest()[:32]
 
 
 def _partition(run: SourceContext) -> str:

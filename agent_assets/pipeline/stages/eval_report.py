@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.evaluation.report_schema import BASE, QUOTE, REPORT_FILE, AskedAs
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
-from agent_assets.pipeline.stages.cross_questions import ask_cross_questions
-from agent_assets.pipeline.stages.exam_source import (
+from agent_assets.pipeline.artifact_tools import read_artifact_tools
+from agent_assets.pipeline.exam_source import (
     EXAM_FILE,
     exam_items,
-    has_source,
-    read_source,
+    has_exams,
+    read_exam_source,
 )
+from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
+from agent_assets.pipeline.stages.cross_questions import ask_cross_questions
 from agent_assets.pipeline.stages.served_answers import (
     VariantAnswers,
     answers_version,
     differences,
     serve_variants,
 )
-from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.pipeline.stages.variants import adapters_of, content_name
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
@@ -218,8 +218,8 @@ STAGE = Stage(
     kinds=frozenset({"vllm", "report"}),
     code_version="6",
     config=config,
-    read_source=read_source,
-    has_source=has_source,
+    read_source=read_exam_source,
+    has_source=has_exams,
     build=build,
     checks=(Check("report_complete", "Every variant answered (nearly) every held-out item."),),
     gpu=True,

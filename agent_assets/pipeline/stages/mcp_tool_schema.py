@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from agent_assets.errors import ToolServerError
+from agent_assets.pipeline.artifact_tools import read_artifact_tools
 from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,
@@ -16,7 +17,6 @@ from agent_assets.pipeline.stage import (
     StageResult,
     StageRun,
 )
-from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.store.manifest import CheckEntry
 
 SCHEMA_FILE = "tool_schema.json"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.errors import ConfigError
+from agent_assets.pipeline.artifact_tools import read_artifact_tools
 from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,
@@ -19,7 +20,6 @@ from agent_assets.pipeline.stage import (
     StageResult,
     StageRun,
 )
-from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.pipeline.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.store.manifest import CheckEntry
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from agent_assets.conversations.messages import JsonObject, canonical_json
 from agent_assets.errors import ReleaseConflict, ReleaseError
 from agent_assets.evaluation.report_schema import QUOTE
+from agent_assets.pipeline.exam_source import asked_turns, required_groups
 from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,
@@ -26,7 +27,6 @@ from agent_assets.pipeline.stage import (
     StageResult,
     StageRun,
 )
-from agent_assets.pipeline.stages.exam_source import asked_turns, required_groups
 from agent_assets.pipeline.stages.leak_check import has_leaks, leaks_of
 from agent_assets.pipeline.stages.variants import ADAPTERS, content_name
 from agent_assets.release.records import (

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from agent_assets.engines.contracts import ADAPTER_CONFIG
 from agent_assets.evaluation.report_schema import BASE, QUOTE
+from agent_assets.pipeline.artifact_tools import read_artifact_tools
 from agent_assets.pipeline.config import EvalConfig
 from agent_assets.pipeline.stage import StageRun
-from agent_assets.pipeline.stages.tools import read_artifact_tools
 from agent_assets.pipeline.stages.variants import adapters_of, content_name
 from agent_assets.serving_settings import AnswerConfig, load_serving
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent_assets.conversations.items import EvalItem
     from agent_assets.engines.servers.serve import Endpoint
     from agent_assets.evaluation.metrics import ItemResult
-    from agent_assets.evaluation.report import Serving
+    from agent_assets.evaluation.report import ServingCost
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class VariantAnswers:
     """What the variants answered to their items, what serving each took, and the seconds of all."""
 
     results: "dict[str, list[ItemResult]]"
-    serving: "dict[str, Serving]"
+    serving: "dict[str, ServingCost]"
     seconds: float
 
 
@@ -105,7 +105,7 @@ class ServedVariants:
             done[variant] = answered
             show(done.total(), total)
 
-        async def ask_all() -> "list[tuple[list[ItemResult], Serving]]":
+        async def ask_all() -> "list[tuple[list[ItemResult], ServingCost]]":
             return await asyncio.gather(
                 *(
                     self._ask(variant, asked, partial(count, variant))
@@ -124,8 +124,8 @@ class ServedVariants:
 
     async def _ask(
         self, variant: str, items: "Sequence[EvalItem]", count: Callable[[int], None]
-    ) -> "tuple[list[ItemResult], Serving]":
-        from agent_assets.evaluation.report import Serving
+    ) -> "tuple[list[ItemResult], ServingCost]":
+        from agent_assets.evaluation.report import ServingCost
         from agent_assets.evaluation.runner import run_items
 
         run = self._run
@@ -146,7 +146,7 @@ class ServedVariants:
             )
         served = self._served.get(variant)
         memory = 0 if served is None else served.endpoint.peak_memory_bytes
-        return results, Serving(time.monotonic() - started, memory)
+        return results, ServingCost(time.monotonic() - started, memory)
 
     def _max_tokens(self, variant: str) -> int:
         most = self._answers.max_tokens

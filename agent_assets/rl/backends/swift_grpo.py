@@ -206,8 +206,8 @@ def _write_rows(folder: Path, plan: Sequence[Scenario], tools: Sequence[ToolSche
         item = scenario.item
         first = (Message("system", item.system),) if item.system else ()
         offered = () if item.kind == "recall_closed" else tuple(tools)
-        asked = Conversation((*first, Message("user", item.question)), offered)
-        row = to_swift(conversation_without_markers(asked))
+        prompt = Conversation((*first, Message("user", item.question)), offered)
+        row = to_swift(conversation_without_markers(prompt))
         lines.append(canonical_json(row | {"scenario": place}) + "\n")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "rows.jsonl"

@@ -20,10 +20,7 @@ from pathlib import Path
 from agent_assets.agent.loop import Limits, in_order
 from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.memories import read_memories, read_profile
-from agent_assets.conversations.messages import (
-    ToolSchema,
-    canonical_json,
-)
+from agent_assets.conversations.messages import ToolSchema, canonical_json
 from agent_assets.errors import TrainingDataError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.scenarios.known import Known, call_key, is_fresh, is_held, read_known

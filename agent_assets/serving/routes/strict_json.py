@@ -33,7 +33,7 @@ class _StrictRequest(Request):
         """The body. A byte order mark, which some clients on Windows send, is passed over.
 
         Raises:
-            json.JSONDecodeError: the body is no JSON, or deeper than can be written again.
+            json.JSONDecodeError: the body is not JSON, or deeper than can be written again.
         """
         value = orjson.loads((await self.body()).removeprefix(codecs.BOM_UTF8))
         try:

@@ -48,8 +48,9 @@ def test_nights_go_on_and_nothing_of_other_elders_becomes_stale(town: Town) -> N
     tick = town.watch()
     keys = ("a~2E~2E~2Eb", "ann~40example.org", "~E7~8E~8B~E5~A5~B6~E5~A5~B6")
     assert {request.run.partition for request in tick.requests} == set(keys)
-    assert all(done == {(n, e) for n in NAMES if n not in SHARED} for e, done in
-               town.execute(tick).items())  # fmt: skip
+    assert all(
+        done == {(n, e) for n in NAMES if n not in SHARED} for e, done in town.execute(tick).items()
+    )
     assert set(known_partitions(town.instance, "elders")) == {ADA, BEN, *keys}
     town.wait(days=1)
     night = town.night()

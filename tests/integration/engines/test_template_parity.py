@@ -90,7 +90,7 @@ def test_no_text_from_outside_becomes_a_turn_or_is_learned(
         (trained,) = programs(tmp_path, "render", str(model), [row], [chat])
     assert trained["same"], (trained["trained"], trained["served"])
     shown = RowRenderer(model).render(row)
-    assert (shown.ids, shown.learned) == (trained["ids"], trained["mask"])
+    assert (shown.ids, shown.loss_mask) == (trained["ids"], trained["mask"])
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     start, end = (tokenizer.token_to_id(mark) for mark in ("<|im_start|>", "<|im_end|>"))
     # system, user, assistant, results, assistant: no turn more than those that were taken
@@ -145,7 +145,7 @@ def test_training_serving_and_report_agree_token_for_token(
         assert rendering["same"], (rendering["trained"], rendering["served"])
         shown = renderer.render(row)
         assert shown.ids == rendering["ids"]
-        assert shown.learned == rendering["mask"], rendering["learned"]
+        assert shown.loss_mask == rendering["mask"], rendering["learned"]
         assert "".join(text for text, _ in shown.runs()) == shown.text
         learned = "".join(text for text, is_learned in shown.runs() if is_learned)
         assert unicodedata.normalize("NFC", learned) == unicodedata.normalize(

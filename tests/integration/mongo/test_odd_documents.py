@@ -325,9 +325,20 @@ def test_an_order_that_nothing_tells_is_said(mongo_db: Db) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["\u200b", "\ufeff\u200d\u2060", "<p><br></p>", "<p>&nbsp;</p>", "<p>\u200b</p>", "\u3164",
-     "<div><br/></div>\n", "\u2800", "&#8203;", "\0", "<img src='data:image/png;base64,AA=='>"],
-)  # fmt: skip
+    [
+        "\u200b",
+        "\ufeff\u200d\u2060",
+        "<p><br></p>",
+        "<p>&nbsp;</p>",
+        "<p>\u200b</p>",
+        "\u3164",
+        "<div><br/></div>\n",
+        "\u2800",
+        "&#8203;",
+        "\0",
+        "<img src='data:image/png;base64,AA=='>",
+    ],
+)
 def test_an_answer_that_shows_nothing_is_empty(mongo_db: Db, text: str) -> None:
     ask(mongo_db, q1="Where?")
     answer(mongo_db, "ann", "q1", text)

@@ -195,7 +195,7 @@ def test_every_tool_of_ours_is_sound_read_only_and_short() -> None:
 
 def test_memory_server_answers_compactly_with_ids(elder: Path) -> None:
     config = stdio("-m", "agent_assets.tool_servers.memory", "--memories", str(elder))
-    found, nothing, one, topics, dated, person = ask(
+    hits, nothing, memory, topics, dated, person = ask(
         config,
         ("search_memories", {"query": "your mother"}),
         ("search_memories", {"query": "your first aeroplane"}),
@@ -205,9 +205,9 @@ def test_memory_server_answers_compactly_with_ids(elder: Path) -> None:
         ("find_by_person", {"name": "abiah"}),
     )
     mother = '[{"id":"f-01","q":"Who was your mother?","text":"Abiah Folger."}]'
-    assert found == person == ToolResult(mother)
+    assert hits == person == ToolResult(mother)
     assert nothing == ToolResult("[]")
-    assert json.loads(one.text)[0]["text"] == MEMORIES[1].answer
+    assert json.loads(memory.text)[0]["text"] == MEMORIES[1].answer
     assert (
         topics.text
         == '[{"count":1,"topic":"family"},{"count":1,"topic":"other"},{"count":1,"topic":"work"}]'
@@ -218,22 +218,22 @@ def test_memory_server_answers_compactly_with_ids(elder: Path) -> None:
 
 
 def test_memory_server_searches_by_meaning_where_the_artifact_has_vectors(elder: Path) -> None:
-    told = [
+    memories = [
         *MEMORIES,
         Memory("f-04", "", "And then. " * 200 + "My sister Jane kept a small grey goat."),
     ]
-    write_memories(elder, ElderProfile("franklin", "Benjamin Franklin"), told)
+    write_memories(elder, ElderProfile("franklin", "Benjamin Franklin"), memories)
     embedding = EmbeddingConfig()
     embedder = open_embedder(embedding)
     assert embedder is not None
-    write_vectors(elder, embed_memories(told, "en", embedder, config=embedding)[0])
+    write_vectors(elder, embed_memories(memories, "en", embedder, config=embedding)[0])
     config = stdio("-m", "agent_assets.tool_servers.memory", "--memories", str(elder))
-    found, nothing = ask(
+    hits, nothing = ask(
         config,
         ("search_memories", {"query": "Which animals did your sister Jane keep?"}),
         ("search_memories", {"query": "Which smartphone do you own?"}),
     )
-    first = json.loads(found.text)[0]
+    first = json.loads(hits.text)[0]
     assert first["id"] == "f-04"
     assert first["text"].startswith("…")
     assert first["text"].endswith("My sister Jane kept a small grey goat.")
@@ -251,8 +251,8 @@ def test_memory_server_says_that_an_artifact_has_no_vectors(elder: Path) -> None
 
 def test_what_a_memory_says_is_data(elder: Path) -> None:
     config = stdio("-m", "agent_assets.tool_servers.memory", "--memories", str(elder))
-    (found,) = ask(config, ("search_memories", {"query": "ignore instructions"}))
-    assert json.loads(found.text) == [{"id": "f-03", "text": MEMORIES[2].answer}]
+    (hits,) = ask(config, ("search_memories", {"query": "ignore instructions"}))
+    assert json.loads(hits.text) == [{"id": "f-03", "text": MEMORIES[2].answer}]
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,13 @@ def test_each_has_enough_turns_of_each_kind_in_each_half(elder: SampleElder) -> 
 
 @pytest.mark.parametrize("elder", ELDERS, ids=lambda elder: elder.profile.elder_id)
 def test_memories_themselves_are_right_answers_and_refusals_are_not(elder: SampleElder) -> None:
-    told, wrong = person(elder), []
-    space = rules_for(told.language).phrases.sentence_space
+    elder_person, wrong = person(elder), []
+    space = rules_for(elder_person.language).phrases.sentence_space
     for turn in turns(elder):
-        evidence = [told.memories[name].answer for name in turn.evidence]
-        refused = judge_turn(turn, REFUSALS[told.language], turn.evidence, told)
+        evidence = [elder_person.memories[name].answer for name in turn.evidence]
+        refused = judge_turn(turn, REFUSALS[elder_person.language], turn.evidence, elder_person)
         assert refused.right is (turn.kind == "never"), (turn.id, refused.why)
         if evidence:
-            quoted = judge_turn(turn, space.join(evidence), turn.evidence, told)
+            quoted = judge_turn(turn, space.join(evidence), turn.evidence, elder_person)
             wrong += [] if quoted.right else [(turn.id, quoted.why)]
     assert wrong == []

@@ -81,10 +81,10 @@ def test_learned_are_the_words_and_calls_of_the_assistant_and_the_end_of_its_tur
         "Ten. 十点。<|im_end|>\n"
     )
     assert "".join(text for text, _ in shown.runs()) == shown.text
-    assert len(shown.ids) == len(shown.learned)
+    assert len(shown.ids) == len(shown.loss_mask)
     # One token a byte, and one for each of the two end tokens: the mask is as long as what is
     # learned.
-    assert sum(shown.learned) == len(learned.replace("<|im_end|>", "|").encode())
+    assert sum(shown.loss_mask) == len(learned.replace("<|im_end|>", "|").encode())
 
 
 def test_the_page_says_what_there_is_and_runs_nothing(tmp_path: Path) -> None:

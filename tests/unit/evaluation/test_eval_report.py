@@ -13,7 +13,7 @@ from agent_assets.evaluation import plots
 from agent_assets.evaluation.bootstrap import Interval
 from agent_assets.evaluation.metrics import ItemResult
 from agent_assets.evaluation.report import (
-    Serving,
+    ServingCost,
     answered_share,
     build_report,
     headline_rows,
@@ -60,7 +60,7 @@ def report_of(
     items: list[EvalItem],
     results: dict[str, list[ItemResult]],
     seconds: float = 9.0,
-    serving: dict[str, Serving] | None = None,
+    serving: dict[str, ServingCost] | None = None,
 ) -> Report:
     return build_report(
         pipeline="elder_companion",
@@ -111,7 +111,7 @@ def test_speed_and_memory_are_told_by_system_and_are_no_content(items: list[Eval
         name: [rollout(each, usage=Usage(10, 3)) for each in items] for name in ("base", "sft")
     }
     plain = report_of(items, results)
-    serving = {"base": Serving(6.0, 300 * 2**20), "sft": Serving(12.0, 200 * 2**20)}
+    serving = {"base": ServingCost(6.0, 300 * 2**20), "sft": ServingCost(12.0, 200 * 2**20)}
     report = report_of(items, results, serving=serving)
     assert report.timings["base"].model_dump() | {
         "item_seconds_median": 0,

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from agent_assets.pipeline.config import PipelineConfig
+from agent_assets.pipeline.exam_source import exam_of, exam_versions, has_exams
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.pipeline.stages.eval_report import config
-from agent_assets.pipeline.stages.exam_source import exam_of, exam_versions, has_source
 
 TURN = '{"kind": "social", "question": "Hi."}\n'
 
@@ -34,6 +34,6 @@ def test_a_changed_exam_has_another_version_and_other_elders_keep_theirs(tmp_pat
 def test_without_a_folder_there_is_no_source_and_the_fingerprint_stays(tmp_path: Path) -> None:
     (tmp_path / "mcp_config.json").write_text('{"mcpServers": {}}', encoding="utf-8")
     with_exams, without = spec(tmp_path, os.fspath(tmp_path)), spec(tmp_path, None)
-    assert has_source(with_exams) and not has_source(without)
+    assert has_exams(with_exams) and not has_exams(without)
     assert exam_of(without, "ada") is None
     assert config(with_exams) == config(without)

@@ -36,8 +36,8 @@ MEMORIES = [
 INDEX = MemoryIndex(MEMORIES, "en")
 
 
-def ids(found: list[Hit] | list[Memory]) -> list[str]:
-    return [(each.memory if isinstance(each, Hit) else each).memory_id for each in found]
+def ids(matches: list[Hit] | list[Memory]) -> list[str]:
+    return [(each.memory if isinstance(each, Hit) else each).memory_id for each in matches]
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_persons_are_found_by_name() -> None:
 @pytest.mark.parametrize("elder", sorted(ELDERS.glob("*.json")), ids=lambda path: path.stem)
 def test_every_memory_of_the_sample_elders_is_found_by_its_question(elder: Path) -> None:
     content = json.loads(elder.read_text(encoding="utf-8"))
-    told = content["memories"]
-    memories = [Memory(item["questionId"], item["question"], item["answer"]) for item in told]
+    answers = content["memories"]
+    memories = [Memory(item["questionId"], item["question"], item["answer"]) for item in answers]
     index = MemoryIndex(memories, content["profile"]["language"])
-    best = {item["questionId"]: ids(index.search(item["question"], limit=1)) for item in told}
+    best = {item["questionId"]: ids(index.search(item["question"], limit=1)) for item in answers}
     assert best == {memory_id: [memory_id] for memory_id in best}
 
 

@@ -197,7 +197,7 @@ def test_best_and_worst_trajectories_are_kept_once_each(tmp_path: Path) -> None:
     ]
     write_outcome(tmp_path, steps)
     lines = (tmp_path / "trajectories.jsonl").read_text(encoding="utf-8").splitlines()
-    kept = [(one["rank"], one["reward"]) for one in map(json.loads, lines)]
+    kept = [(record["rank"], record["reward"]) for record in map(json.loads, lines)]
     assert kept == [
         ("best", 1.0),
         ("best", 0.9),
@@ -217,7 +217,7 @@ def test_best_and_worst_trajectories_are_kept_once_each(tmp_path: Path) -> None:
 def test_records_of_a_step_that_was_not_finished_are_left_out(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         write_step(tmp_path, step(number, [1.0], equal=number - 1))
-    assert [one.numbers["step"] for one in read_steps(tmp_path, last=2)] == [1, 2]
+    assert [record.numbers["step"] for record in read_steps(tmp_path, last=2)] == [1, 2]
     assert zero_variance_share(read_steps(tmp_path, last=3)) == 0.5
     assert zero_variance_share([]) == 1.0
 

@@ -49,8 +49,8 @@ TOLD = item(
 def scored(
     of: EvalItem, calls: Sequence[JsonObject], answer: str, *, result: object = 4512.5
 ) -> Reward:
-    made = rollout(of, calls, answer, tool_result=result)
-    return reward(of, made.messages, "answered", TOOLS, WEIGHTS)
+    answered = rollout(of, calls, answer, tool_result=result)
+    return reward(of, answered.messages, "answered", TOOLS, WEIGHTS)
 
 
 def test_what_is_right_earns_everything() -> None:
@@ -67,9 +67,12 @@ def test_what_is_right_earns_everything() -> None:
     }
     never = scored(UNTOLD, UNTOLD.gold_calls, "I was never told.", result=[])
     assert never.total == 1.0
-    found = [{"id": "m-1", "text": "The blue boat lay at Tuckahoe creek."}]
+    results = [{"id": "m-1", "text": "The blue boat lay at Tuckahoe creek."}]
     recalled = scored(
-        TOLD, [call("get_current_date")], "The blue boat lay at Tuckahoe creek. [m-1]", result=found
+        TOLD,
+        [call("get_current_date")],
+        "The blue boat lay at Tuckahoe creek. [m-1]",
+        result=results,
     )
     assert recalled.total == 1.0 and recalled.components["citation"] == 1.0
 

@@ -14,8 +14,8 @@ DOCUMENT = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 
 
 def connection(*headers: tuple[str, str], method: str = "GET", **more: str) -> HTTPConnection:
-    given = dict(headers) or {"host": "127.0.0.1:3000"}
-    pairs = [*(given | {"host": given.get("host", "127.0.0.1:3000")} | more).items()]
+    sent = dict(headers) or {"host": "127.0.0.1:3000"}
+    pairs = [*(sent | {"host": sent.get("host", "127.0.0.1:3000")} | more).items()]
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in pairs]
     return HTTPConnection({"type": "http", "method": method, "path": "/", "headers": raw})
 

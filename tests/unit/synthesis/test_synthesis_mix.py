@@ -57,7 +57,9 @@ def test_any_shares_are_kept_as_far_as_whole_rows_can(
     config = MixConfig(persona=shares[0], tools=shares[1], abstention=shares[2], general=shares[3])
     kinds: tuple[ItemKind, ...] = ("recall_open", "tool", "abstention")
     every = [
-        one for kind, count in zip(kinds, counts, strict=True) for one in examples(kind, count)
+        example
+        for kind, count in zip(kinds, counts, strict=True)
+        for example in examples(kind, count)
     ]
     mixed = mix_rows(every, GENERAL, config, seed=1)
     size = len(mixed.examples) + len(mixed.general)

@@ -18,12 +18,12 @@ EXAM_FILE = "exam.jsonl"  # the turns that were asked, beside the report
 DEVELOP = "develop"
 
 
-def has_source(pipeline: PipelineSpec) -> bool:
+def has_exams(pipeline: PipelineSpec) -> bool:
     """Whether the pipeline names a folder of exams."""
     return pipeline.config.eval_report.exams is not None
 
 
-def read_source(run: SourceContext) -> Source:
+def read_exam_source(run: SourceContext) -> Source:
     """The text of the exam; no version where there is none, so that nothing becomes stale."""
     path = exam_of(run.pipeline, run.partition)
     if path is None:
@@ -33,7 +33,7 @@ def read_source(run: SourceContext) -> Source:
 
 
 def exam_versions(pipeline: PipelineSpec, partition: str) -> dict[str, str]:
-    """What `read_source` says of the version, without reading a file again that did not change."""
+    """The versions of `read_exam_source`; a file that did not change is not read again."""
     path = exam_of(pipeline, partition)
     if path is None:
         return {}
