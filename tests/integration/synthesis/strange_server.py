@@ -52,15 +52,15 @@ def ticket() -> int:
     return next(ticks)
 
 
-@server.tool
+@server.tool(annotations=READ_ONLY)
 def refuse(level: Annotated[int, Field(ge=1, le=900)]) -> str:
     """Refuse at any level."""
     raise ToolError("not today")
 
 
-@server.tool
+@server.tool(annotations=READ_ONLY)
 def unlock(code: Annotated[str, Field(pattern="^[A-Z]{3}-[0-9]{4}$")]) -> str:
-    """Unlock with a code whose form no sampler can guess."""
+    """Unlock with a code that has a form."""
     return code
 
 
