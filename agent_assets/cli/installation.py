@@ -64,7 +64,7 @@ def seed(elders: tuple[str, ...]) -> None:
 @click.command()
 def doctor() -> None:
     """List what is present, what is missing or open to others, and the command that fixes it."""
-    from agent_assets.cli.doctor import examine
+    from agent_assets.cli.doctor.examine import examine
 
     findings = examine(load_settings())
     for finding in findings:

@@ -8,8 +8,8 @@ from typing import Any
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
 from agent_assets.conversations.row_parts import openai_tools
-from agent_assets.conversations.schema_document import MAX_DEPTH, document_of, required_names
-from agent_assets.conversations.schema_drafts import draft_matters
+from agent_assets.conversations.schemas.document import MAX_DEPTH, document_of, required_names
+from agent_assets.conversations.schemas.drafts import draft_matters
 from agent_assets.conversations.tool_names import is_safe_name
 from agent_assets.errors import ToolServerError
 

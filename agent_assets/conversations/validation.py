@@ -18,7 +18,7 @@ from agent_assets.conversations.messages import (
     ToolCall,
     ToolSchema,
 )
-from agent_assets.conversations.schema_document import document_of
+from agent_assets.conversations.schemas.document import document_of
 
 
 class RejectReason(StrEnum):

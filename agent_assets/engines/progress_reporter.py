@@ -4,7 +4,7 @@ readers.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -59,6 +59,23 @@ class ProgressReporter:
         self._pending = {"stage": stage, **numbers}
         if changed or now - self._shown_at >= self._every:
             self.flush()
+
+    def steps_of(self, stage: str) -> Callable[[int, int], None]:
+        """A function (done, total) that shows the progress of a stage and its time left, from its
+        first call on.
+        """
+        started = 0.0
+
+        def report(done: int, total: int) -> None:
+            nonlocal started
+            started = started or time.monotonic()
+            message: dict[str, object] = {"stage": stage, "step": done, "total_steps": total}
+            if done:
+                left = (time.monotonic() - started) / done * (total - done)
+                message["eta_seconds"] = round(left, 1)
+            self.update(message)
+
+        return report
 
     def flush(self) -> None:
         """Show the last message now, if it was not."""

@@ -246,20 +246,7 @@ class LocalEngines:
         """A function (done, total) that shows the progress of work done in this process, from its
         first call on.
         """
-        reporter = ProgressReporter(context, folder=None)
-        started = 0.0
-
-        def report(done: int, total: int) -> None:
-            nonlocal started
-            started = started or time.monotonic()
-            left = (
-                {"eta_seconds": round((time.monotonic() - started) / done * (total - done), 1)}
-                if done
-                else {}
-            )
-            reporter.update({"stage": stage, "step": done, "total_steps": total, **left})
-
-        return report
+        return ProgressReporter(context, folder=None).steps_of(stage)
 
     def messages(
         self, context: "dg.AssetExecutionContext"

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import dagster as dg
 
-from agent_assets.evaluation.plots import png_markdown
+from agent_assets.evaluation.pages.plots import png_markdown
 from agent_assets.store.artifact_store import Artifact
 
 Metadata: TypeAlias = dict[str, dg.MetadataValue | str | int | float]

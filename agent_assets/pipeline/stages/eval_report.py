@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 
 from agent_assets.evaluation.report_schema import BASE, QUOTE, REPORT_FILE, AskedAs
 from agent_assets.pipeline.artifact_tools import read_artifact_tools
+from agent_assets.pipeline.evaluating.cross_questions import ask_cross_questions
+from agent_assets.pipeline.evaluating.served_answers import (
+    VariantAnswers,
+    answers_version,
+    differences,
+    serve_variants,
+)
+from agent_assets.pipeline.evaluating.variants import adapters_of, content_name
 from agent_assets.pipeline.exam_source import (
     EXAM_FILE,
     exam_items,
@@ -15,14 +23,6 @@ from agent_assets.pipeline.exam_source import (
     read_exam_source,
 )
 from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
-from agent_assets.pipeline.stages.cross_questions import ask_cross_questions
-from agent_assets.pipeline.stages.served_answers import (
-    VariantAnswers,
-    answers_version,
-    differences,
-    serve_variants,
-)
-from agent_assets.pipeline.stages.variants import adapters_of, content_name
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 if TYPE_CHECKING:
@@ -180,9 +180,9 @@ def _write_report(
     items: "Sequence[EvalItem]",
     results: "Mapping[str, list[ItemResult]]",
 ) -> None:
-    from agent_assets.evaluation.plots import before_after
+    from agent_assets.evaluation.pages.plots import before_after
+    from agent_assets.evaluation.pages.report_html import render_report
     from agent_assets.evaluation.report import markdown_summary, speed_summary
-    from agent_assets.evaluation.report_html import render_report
 
     (folder / REPORT_FILE).write_text(report.to_json(), encoding="utf-8")
     data = run.inputs["train_jsonl"].manifest.summary

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from agent_assets.pipeline.evaluating.other_elders import known_others, other_elders
 from agent_assets.pipeline.stage import StageRun
 from agent_assets.pipeline.stages.eval_report import ANSWERS_FILE
-from agent_assets.pipeline.stages.other_elders import known_others, other_elders
 
 if TYPE_CHECKING:
     from agent_assets.evaluation.report_schema import CrossQuestions, Report

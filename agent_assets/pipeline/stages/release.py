@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from agent_assets.conversations.messages import JsonObject, canonical_json
 from agent_assets.errors import ReleaseConflict, ReleaseError
 from agent_assets.evaluation.report_schema import QUOTE
+from agent_assets.pipeline.evaluating.variants import ADAPTERS, content_name
 from agent_assets.pipeline.exam_source import asked_turns, required_groups
 from agent_assets.pipeline.stage import (
     Check,
@@ -28,7 +29,6 @@ from agent_assets.pipeline.stage import (
     StageRun,
 )
 from agent_assets.pipeline.stages.leak_check import has_leaks, leaks_of
-from agent_assets.pipeline.stages.variants import ADAPTERS, content_name
 from agent_assets.release.records import (
     CANDIDATE_FILE,
     ITEMS_FILE,

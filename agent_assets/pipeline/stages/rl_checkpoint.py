@@ -46,7 +46,7 @@ def present(pipeline: PipelineSpec) -> bool:
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Make scenarios, train on them, and draw the reward curve."""
     from agent_assets.conversations.items import write_items
-    from agent_assets.evaluation.plots import reward_curve
+    from agent_assets.evaluation.pages.plots import reward_curve
     from agent_assets.rl.records import write_outcome
     from agent_assets.rl.scenarios.file import summary, write_scenarios
     from agent_assets.rl.scenarios.scenarios import HELDOUT_SCENARIOS_FILE, SCENARIOS_FILE

@@ -24,7 +24,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
 
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Train, and draw the loss curve."""
-    from agent_assets.evaluation.plots import loss_curve
+    from agent_assets.evaluation.pages.plots import loss_curve
 
     settings = run.config.sft_adapter
     engine_run = run.engines.run(

@@ -50,7 +50,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
 
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write train.jsonl, heldout.jsonl, rejects.jsonl and coverage.json."""
-    from agent_assets.evaluation.plots import coverage_bars
+    from agent_assets.evaluation.pages.plots import coverage_bars
 
     by_llm = teacher_identity(run.config.train_jsonl.teacher, run.config.llm) != SCRIPTED
     # Of the scripted teacher, train.jsonl is the trace
@@ -166,7 +166,7 @@ def _write_report(run: StageRun, folder: Path) -> dict[str, object]:
     so, without lengths.
     """
     from agent_assets.conversations.rendered import RowRenderer
-    from agent_assets.evaluation.data_report import data_report, lengths_of, render_rows
+    from agent_assets.evaluation.pages.data_report import data_report, lengths_of, render_rows
 
     rows, rejects = (read_json_lines(folder / name) for name in ("train.jsonl", "rejects.jsonl"))
     model = run.latest("base_model")

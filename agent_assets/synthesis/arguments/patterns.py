@@ -11,7 +11,7 @@ from random import Random
 
 from rstr import Rstr
 
-from agent_assets.conversations.schema_patterns import matches
+from agent_assets.conversations.schemas.patterns import matches
 from agent_assets.synthesis.arguments.pool import CannotSample
 
 _FEW = 8  # repeats of what may repeat without end

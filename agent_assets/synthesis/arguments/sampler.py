@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
-from agent_assets.conversations.schema_document import SchemaDocument, document_of
+from agent_assets.conversations.schemas.document import SchemaDocument, document_of
 from agent_assets.synthesis.arguments.json_schema import (
     Choose,
     date_ranges,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent_assets.automation import sources
-from agent_assets.cli.doctor import examine
+from agent_assets.cli.doctor.examine import examine
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.signatures import recommended_index
 from agent_assets.settings import load_settings

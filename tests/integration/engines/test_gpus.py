@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_assets.cli.doctor import examine
+from agent_assets.cli.doctor.examine import examine
 from agent_assets.engines.devices import gpu
 from agent_assets.engines.devices.gpu import detect_gpus, lease_device
 from agent_assets.errors import ConfigError, EngineMissing

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_assets.cli.doctor_privacy import examine_privacy
+from agent_assets.cli.doctor.privacy import examine_privacy
 from agent_assets.settings import Settings, load_settings
 from support.local_http import LocalHandler, LocalServer
 

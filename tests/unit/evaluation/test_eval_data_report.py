@@ -11,7 +11,13 @@ from agent_assets.conversations.formats import to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolCall, ToolSchema
 from agent_assets.conversations.rendered import RowRenderer
 from agent_assets.engines.chat_templates.choice import chat_template
-from agent_assets.evaluation.data_report import Bar, data_report, histogram, lengths_of, render_rows
+from agent_assets.evaluation.pages.data_report import (
+    Bar,
+    data_report,
+    histogram,
+    lengths_of,
+    render_rows,
+)
 
 TIME = ToolSchema("get_time", "The time.", {"type": "object", "properties": {}})
 ATTACK = "<script>alert(1)</script>"

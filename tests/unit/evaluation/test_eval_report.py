@@ -9,9 +9,10 @@ import pytest
 
 from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import Usage
-from agent_assets.evaluation import plots
 from agent_assets.evaluation.bootstrap import Interval
 from agent_assets.evaluation.metrics import ItemResult
+from agent_assets.evaluation.pages import plots
+from agent_assets.evaluation.pages.report_html import render_report
 from agent_assets.evaluation.report import (
     ServingCost,
     answered_share,
@@ -21,7 +22,6 @@ from agent_assets.evaluation.report import (
     speed_summary,
     speed_totals,
 )
-from agent_assets.evaluation.report_html import render_report
 from agent_assets.evaluation.report_schema import Report, read_report
 from support.evaluation_cases import TOOLS, call, item, rollout
 

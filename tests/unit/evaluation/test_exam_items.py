@@ -7,8 +7,8 @@ from agent_assets.conversations.messages import Message
 from agent_assets.evaluation.conversation import conversation_items
 from agent_assets.evaluation.exam_judge import Person
 from agent_assets.evaluation.metrics import ItemResult
+from agent_assets.evaluation.pages.report_html import render_report
 from agent_assets.evaluation.report import build_report, headline_rows
-from agent_assets.evaluation.report_html import render_report
 
 PERSON = Person("en", {"m1": Memory("m1", "What did you sell?", "I sold candles in Boston.")})
 TURNS = [

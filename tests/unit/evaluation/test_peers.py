@@ -10,9 +10,9 @@ import pytest
 from agent_assets.conversations.items import EvalItem
 from agent_assets.conversations.messages import Message, ToolCall, ToolResult, ToolSchema
 from agent_assets.evaluation.metrics import ItemResult
+from agent_assets.evaluation.pages.report_html import render_report
 from agent_assets.evaluation.peers import with_peers
 from agent_assets.evaluation.report import build_report, markdown_summary
-from agent_assets.evaluation.report_html import render_report
 from agent_assets.evaluation.report_schema import Report, read_report
 from agent_assets.evaluation.runner import run_items
 from agent_assets.evaluation.search_and_quote import SearchAndQuote, can_search

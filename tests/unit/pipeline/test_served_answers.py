@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from agent_assets.pipeline.config import EvalConfig, PipelineConfig
-from agent_assets.pipeline.stage import PipelineSpec
-from agent_assets.pipeline.stages.eval_report import config
-from agent_assets.pipeline.stages.served_answers import (
+from agent_assets.pipeline.evaluating.served_answers import (
     answer_settings,
     context_length,
     differences,
 )
+from agent_assets.pipeline.stage import PipelineSpec
+from agent_assets.pipeline.stages.eval_report import config
 from agent_assets.serving_settings import load_serving
 
 CHAT = load_serving()

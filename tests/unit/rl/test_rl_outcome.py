@@ -8,9 +8,9 @@ import pytest
 
 from agent_assets.conversations.items import EvalItem
 from agent_assets.evaluation.metrics import ItemResult
-from agent_assets.evaluation.plots import reward_curve
+from agent_assets.evaluation.pages.plots import reward_curve
+from agent_assets.evaluation.pages.report_html import render_report
 from agent_assets.evaluation.report import build_report, markdown_summary
-from agent_assets.evaluation.report_html import render_report
 from agent_assets.evaluation.report_schema import Report, RlComparison
 from agent_assets.rl.comparison import compare_rewards
 from agent_assets.rl.config import RewardWeights

@@ -15,7 +15,7 @@ from agent_assets.conversations.messages import Message
 from agent_assets.evaluation import metrics
 from agent_assets.evaluation.bootstrap import Interval
 from agent_assets.evaluation.metrics import ItemResult
-from agent_assets.evaluation.pages import KINDS, TEMPLATES, page_environment, script_hash
+from agent_assets.evaluation.pages.parts import KINDS, TEMPLATES, page_environment, script_hash
 from agent_assets.evaluation.report import HeadlineRow, headline_rows, percent, variant_label
 from agent_assets.evaluation.report_schema import Report
 

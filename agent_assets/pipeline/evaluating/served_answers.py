@@ -17,8 +17,8 @@ from agent_assets.engines.contracts import ADAPTER_CONFIG
 from agent_assets.evaluation.report_schema import BASE, QUOTE
 from agent_assets.pipeline.artifact_tools import read_artifact_tools
 from agent_assets.pipeline.config import EvalConfig
+from agent_assets.pipeline.evaluating.variants import adapters_of, content_name
 from agent_assets.pipeline.stage import StageRun
-from agent_assets.pipeline.stages.variants import adapters_of, content_name
 from agent_assets.serving_settings import AnswerConfig, load_serving
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
 from agent_assets.evaluation.report_schema import BASE, CrossQuestions
+from agent_assets.pipeline.evaluating.other_elders import OtherElder, nearest, other_elders
+from agent_assets.pipeline.evaluating.served_answers import ServedVariants
+from agent_assets.pipeline.evaluating.variants import adapters_of
 from agent_assets.pipeline.stage import StageRun
-from agent_assets.pipeline.stages.other_elders import OtherElder, nearest, other_elders
-from agent_assets.pipeline.stages.served_answers import ServedVariants
-from agent_assets.pipeline.stages.variants import adapters_of
 
 if TYPE_CHECKING:
     from agent_assets.conversations.items import EvalItem

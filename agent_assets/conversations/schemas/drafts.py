@@ -23,7 +23,7 @@ from jsonschema.validators import (
 from jsonschema_specifications import REGISTRY
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.conversations.schema_patterns import is_pattern, matches
+from agent_assets.conversations.schemas.patterns import is_pattern, matches
 
 NEWEST = "2020-12"
 _CLASSES: Mapping[str, type[Validator]] = {

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from agent_assets.cli.doctor_answers import examine_answers
-from agent_assets.cli.doctor_privacy import examine_privacy
+from agent_assets.cli.doctor.answers import examine_answers
+from agent_assets.cli.doctor.privacy import examine_privacy
 from agent_assets.cli.finding import Finding
 from agent_assets.cli.mcp_servers import examine_tools
 from agent_assets.errors import AgentAssetsError

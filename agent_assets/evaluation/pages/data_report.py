@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.conversations.rendered import Rendered, RowRenderer
-from agent_assets.evaluation.pages import KINDS, page_environment
+from agent_assets.evaluation.pages.parts import KINDS, page_environment
 
 SAMPLES_PER_KIND = 6
 _BINS = 24

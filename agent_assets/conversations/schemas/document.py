@@ -15,7 +15,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import specification_with
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.conversations.schema_drafts import (
+from agent_assets.conversations.schemas.drafts import (
     children,
     draft_of,
     meta_validator,

@@ -1,0 +1,1 @@
+"""How a candidate is asked before its release: as it is served, with what other elders know."""
