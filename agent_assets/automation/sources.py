@@ -166,10 +166,10 @@ def read_shared(
     return SharedSources(versions, data, tuple(problems))
 
 
-Known = dict[tuple[str, str], tuple[float, dict[str, str], str | None]]
+_SourcesRead = dict[tuple[str, str], tuple[float, dict[str, str], str | None]]
 
 
-def _load(index: PlanIndex) -> Known:
+def _load(index: PlanIndex) -> _SourcesRead:
     with index.open() as connection:
         rows = connection.execute(
             "SELECT pipeline, stage, read_at, versions, data FROM shared_sources"

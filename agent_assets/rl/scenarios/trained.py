@@ -16,7 +16,7 @@ from agent_assets.synthesis.questions.question import Question
 
 
 @dataclass(frozen=True)
-class Known:
+class UsedInTraining:
     """What training and held-out items already use: texts of questions, and calls with
     arguments.
     """
@@ -26,7 +26,7 @@ class Known:
     heldout_calls: frozenset[str]
 
 
-def read_known(rows_folder: Path) -> Known:
+def read_used_in_training(rows_folder: Path) -> UsedInTraining:
     """What the rows and held-out items of a train_jsonl artifact use."""
     texts: set[str] = set()
     trained: set[str] = set()
@@ -39,14 +39,14 @@ def read_known(rows_folder: Path) -> Known:
     heldout_calls = {
         call_key(call["name"], call["arguments"]) for item in items for call in item.gold_calls
     }
-    return Known(
+    return UsedInTraining(
         frozenset(texts | {item.question for item in items}),
         frozenset(trained),
         frozenset(heldout_calls),
     )
 
 
-def is_fresh(question: Question, known: Known) -> bool:
+def is_fresh(question: Question, known: UsedInTraining) -> bool:
     """Whether none of its calls was trained or is held out."""
     keys = {
         call_key(call["name"], call["arguments"])
@@ -56,7 +56,7 @@ def is_fresh(question: Question, known: Known) -> bool:
     return not keys & (known.trained_calls | known.heldout_calls)
 
 
-def is_held(calls: Iterable[JsonObject], known: Known) -> bool:
+def is_held(calls: Iterable[JsonObject], known: UsedInTraining) -> bool:
     """Whether one of these calls is held out."""
     return any(
         call["arguments"] and call_key(call["name"], call["arguments"]) in known.heldout_calls
