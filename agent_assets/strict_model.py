@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from agent_assets.errors import ConfigError
-from agent_assets.text.language_rules import LANGUAGE_CODE
+from agent_assets.text.languages.rules import LANGUAGE_CODE
 
 LanguageKey = Annotated[str, StringConstraints(pattern=LANGUAGE_CODE)]  # an ISO 639 code
 Model = TypeVar("Model", bound=BaseModel)

@@ -16,7 +16,7 @@ from agent_assets.automation.pipelines import Graph
 from agent_assets.automation.planner import Installation
 from agent_assets.automation.sources import read_shared
 from agent_assets.automation.ticks import night, watch
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.mongo.embedded.mongod import start_mongod
 from agent_assets.mongo.layout import MongoLayout

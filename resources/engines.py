@@ -6,7 +6,7 @@ from typing import Literal
 
 import dagster as dg
 
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from resources.fixed import NO_CONFIG
 
 

@@ -33,7 +33,7 @@ from agent_assets.store.manifest import MANIFEST_FILE
 from agent_assets.store.tombstones import incarnations
 
 if TYPE_CHECKING:
-    from agent_assets.engines.this_machine import LocalEngines
+    from agent_assets.engines.local_engines import LocalEngines
     from agent_assets.mongo.database import MemoryDatabase
 
 
@@ -95,7 +95,7 @@ class Snapshot:
 
 def load_installation(settings: Settings) -> Installation:
     """The installation of these settings."""
-    from agent_assets.engines.this_machine import LocalEngines
+    from agent_assets.engines.local_engines import LocalEngines
     from agent_assets.mongo.database import MemoryDatabase
 
     return Installation(

@@ -19,7 +19,7 @@ from agent_assets.planning.fingerprint import source_version
 from agent_assets.planning.index import PlanIndex
 
 if TYPE_CHECKING:
-    from agent_assets.engines.this_machine import LocalEngines
+    from agent_assets.engines.local_engines import LocalEngines
     from agent_assets.mongo.reader import ElderRecord
 
 _MANY_ANSWERS = 100_000  # fewer are read in a moment without an index

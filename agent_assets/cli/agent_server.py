@@ -75,9 +75,9 @@ def served_adapter(
     """Base URL of a server on which the adapter answers under its data version."""
     from agent_assets.engines.devices.gpu import lease_device
     from agent_assets.engines.launch.process import EngineLimits
+    from agent_assets.engines.local_engines import LocalEngines
     from agent_assets.engines.servers.loaded import ensure_loaded
     from agent_assets.engines.servers.serve import serve_model
-    from agent_assets.engines.this_machine import LocalEngines
     from agent_assets.serving_settings import load_serving
 
     config, inference = pipeline.config.eval_report, load_serving().inference

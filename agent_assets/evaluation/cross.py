@@ -8,7 +8,7 @@ from agent_assets.evaluation.metrics import RECALL_THRESHOLD, ItemResult, score_
 from agent_assets.evaluation.report import variant_label
 from agent_assets.evaluation.report_schema import BASE, CrossQuestions
 from agent_assets.text.answers import recall_share
-from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode
 
 
 def count_cross(

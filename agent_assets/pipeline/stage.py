@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
-    from agent_assets.engines.this_machine import LocalEngines
+    from agent_assets.engines.local_engines import LocalEngines
     from agent_assets.mongo.database import MemoryDatabase
 
 

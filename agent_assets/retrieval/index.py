@@ -20,7 +20,7 @@ from agent_assets.retrieval.lexical import LexicalIndex, Scores, normalise
 from agent_assets.retrieval.told import SHIPPED, Closeness, was_told
 from agent_assets.retrieval.vectors import MemoryVectors
 from agent_assets.text import dates
-from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode
 from agent_assets.text.numbers import ascii_digits
 
 MIN_COVERAGE = 0.4  # share of the query's weight that a memory must hold, where words decide

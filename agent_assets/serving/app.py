@@ -88,7 +88,7 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
 
 
 def _services(settings: Settings, config: ServingConfig) -> Services:
-    from agent_assets.engines.this_machine import LocalEngines
+    from agent_assets.engines.local_engines import LocalEngines
 
     released, seal = Released(open_store(settings)), Seal.of(settings)
     tokens = Tokens(settings.mongodb_uri or "", settings, DATABASE)

@@ -13,7 +13,7 @@ from agent_assets.serving_settings import InferenceConfig
 if TYPE_CHECKING:
     import httpx
 
-    from agent_assets.engines.this_machine import LocalEngines
+    from agent_assets.engines.local_engines import LocalEngines
 
 
 class Inference:

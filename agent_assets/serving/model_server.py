@@ -22,8 +22,8 @@ from agent_assets.serving.adapters import AdapterPool, Busy
 from agent_assets.serving_settings import InferenceConfig
 
 if TYPE_CHECKING:
+    from agent_assets.engines.local_engines import LocalEngines
     from agent_assets.engines.servers.serve import Endpoint
-    from agent_assets.engines.this_machine import LocalEngines
 
 log = logging.getLogger("agent_assets.serving")
 State = Literal["cold", "starting", "ready", "failed"]

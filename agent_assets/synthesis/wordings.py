@@ -42,7 +42,7 @@ from pydantic import Field, ValidationError, model_validator
 from agent_assets.errors import ConfigError
 from agent_assets.strict_model import LanguageKey, StrictModel, validation_problems
 from agent_assets.synthesis.arguments.from_memories import MemorySource
-from agent_assets.text.language_rules import LANGUAGE_CODE, LanguageCode
+from agent_assets.text.languages.rules import LANGUAGE_CODE, LanguageCode
 
 
 class ValueSource(StrictModel):

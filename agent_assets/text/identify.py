@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from agent_assets.text.language_rules import UNKNOWN_LANGUAGE, LanguageCode
-from agent_assets.text.languages.lookup import known_languages, rules_for
+from agent_assets.text.languages.by_code import known_languages, rules_for
+from agent_assets.text.languages.rules import UNKNOWN_LANGUAGE, LanguageCode
 from agent_assets.text.scripts import HANGUL, KANA, LATIN, THAI
 
 MIN_STOP_SHARE = 0.2

@@ -26,7 +26,7 @@ from agent_assets.conversations.memories import (
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.retrieval.index import Hit, MemoryIndex
 from agent_assets.retrieval.stored import open_vectors
-from agent_assets.text.language_rules import UNKNOWN_LANGUAGE
+from agent_assets.text.languages.rules import UNKNOWN_LANGUAGE
 from agent_assets.tool_servers.serving import (
     READ_ONLY,
     add_transport_arguments,

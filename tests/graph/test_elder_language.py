@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from agent_assets.conversations.memories import ElderProfile, Memory
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.reader import ElderRecord
 from resources.store import StoreResource

@@ -16,7 +16,7 @@ import dagster as dg
 from agent_assets.automation.pipelines import Graph
 from agent_assets.automation.planner import Installation
 from agent_assets.conversations.memories import write_memories
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import EngineFailed
 from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.mongo.layout import MongoLayout

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "priority": "",
     "settings": "errors",
     "privacy": "errors settings",
-    "strict_model": "errors text",
+    "strict_model": "errors text.languages",
     "conversations": "conversations.schemas errors",
     "conversations.schemas": "conversations",
     "store": "errors",
@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "serving_settings": "agent strict_model",
     "llm": "agent conversations errors strict_model",
     "retrieval": "conversations errors settings strict_model text text.languages",
-    "tool_servers": "conversations retrieval text",
+    "tool_servers": "conversations retrieval text.languages",
     "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors mongo privacy settings",
     # Programs of other environments, and what starts them.
@@ -57,12 +57,12 @@ MAY_IMPORT = {
     "engines.chat_templates": "errors",
     # Training data.
     "synthesis": "agent conversations errors llm strict_model synthesis.arguments "
-    "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers text",
+    "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers text text.languages",
     "synthesis.arguments": "conversations conversations.schemas text text.languages",
     "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments "
     "synthesis.templates text text.languages",
     "synthesis.rows": "agent conversations errors synthesis synthesis.arguments synthesis.tasks "
-    "text",
+    "text text.languages",
     "synthesis.tasks": "agent conversations errors synthesis synthesis.arguments "
     "synthesis.questions synthesis.templates text text.languages",
     "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows synthesis.tasks "
@@ -121,7 +121,7 @@ KNOW_DAGSTER = {
 KNOW_DAGSTER |= {
     "engines.launch.dagster_messages",
     "engines.launch.launcher",
-    "engines.this_machine",
+    "engines.local_engines",
     "engines.progress_reporter",
 }
 KNOW_DAGSTER |= {

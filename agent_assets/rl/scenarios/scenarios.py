@@ -23,13 +23,7 @@ from agent_assets.conversations.memories import read_memories, read_profile
 from agent_assets.conversations.messages import ToolSchema, canonical_json
 from agent_assets.errors import TrainingDataError
 from agent_assets.rl.config import RlConfig
-from agent_assets.rl.scenarios.trained import (
-    UsedInTraining,
-    call_key,
-    is_fresh,
-    is_held,
-    read_used_in_training,
-)
+from agent_assets.rl.scenarios.trained import UsedInTraining, call_key, is_fresh, is_held
 from agent_assets.synthesis.arguments.pool import CannotSample
 from agent_assets.synthesis.build import heldout_item
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
@@ -79,7 +73,7 @@ async def make_scenarios(
         ToolServerError: a server failed.
     """
     templates = with_values(read_templates(templates_file), read_chained(questions_folder))
-    known = read_used_in_training(rows_folder)
+    known = UsedInTraining.read(rows_folder)
     if memories_folder is None:
         tool_asks = list(_tool_questions(tools, templates, questions, config, known))
         tasks = tool_tasks(tool_asks, templates, tools, system=system_prompt or "")

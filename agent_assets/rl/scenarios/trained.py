@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from agent_assets.conversations.formats import from_swift
 from agent_assets.conversations.items import read_items
@@ -25,25 +26,25 @@ class UsedInTraining:
     trained_calls: frozenset[str]
     heldout_calls: frozenset[str]
 
-
-def read_used_in_training(rows_folder: Path) -> UsedInTraining:
-    """What the rows and held-out items of a train_jsonl artifact use."""
-    texts: set[str] = set()
-    trained: set[str] = set()
-    for row in read_json_lines(rows_folder / TRAIN_FILE):
-        for message in from_swift(row).messages:
-            if message.role == "user":
-                texts.add(message.content)
-            trained |= {call_key(call.name, call.arguments) for call in message.tool_calls}
-    items = read_items(rows_folder / HELDOUT_FILE)
-    heldout_calls = {
-        call_key(call["name"], call["arguments"]) for item in items for call in item.gold_calls
-    }
-    return UsedInTraining(
-        frozenset(texts | {item.question for item in items}),
-        frozenset(trained),
-        frozenset(heldout_calls),
-    )
+    @classmethod
+    def read(cls, rows_folder: Path) -> Self:
+        """What the rows and held-out items of a train_jsonl artifact use."""
+        texts: set[str] = set()
+        trained: set[str] = set()
+        for row in read_json_lines(rows_folder / TRAIN_FILE):
+            for message in from_swift(row).messages:
+                if message.role == "user":
+                    texts.add(message.content)
+                trained |= {call_key(call.name, call.arguments) for call in message.tool_calls}
+        items = read_items(rows_folder / HELDOUT_FILE)
+        heldout_calls = {
+            call_key(call["name"], call["arguments"]) for item in items for call in item.gold_calls
+        }
+        return cls(
+            frozenset(texts | {item.question for item in items}),
+            frozenset(trained),
+            frozenset(heldout_calls),
+        )
 
 
 def is_fresh(question: Question, known: UsedInTraining) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent_assets.conversations.messages import JsonObject, canonical_json
-from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode
 
 Split = Literal["train", "heldout"]
 QuestionKind = Literal["tool", "recall", "template", "abstention", "questionnaire"]

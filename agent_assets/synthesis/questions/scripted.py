@@ -19,7 +19,7 @@ from agent_assets.synthesis.templates.render import (
     tool_templates,
 )
 from agent_assets.synthesis.wordings import LanguageTemplates, TemplatesFile
-from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode
 from agent_assets.text.seeds import in_share, seeded, short_hash
 
 HELDOUT_ARGUMENTS_SHARE = 0.25

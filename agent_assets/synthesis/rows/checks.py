@@ -21,7 +21,7 @@ from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.text.answers import cited_ids, offered_ids, recall_share, says_never_told
 from agent_assets.text.failures import CalledTool, says_failure
 from agent_assets.text.grounding import Evidence, contradictions, not_grounded
-from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode
 from agent_assets.text.numbers import written_numbers
 from agent_assets.text.own_words import memories_in, read_result
 

@@ -6,7 +6,7 @@ from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.synthesis.config import RowsConfig
 from agent_assets.synthesis.wordings import RecallTemplates, TemplatesFile
-from agent_assets.text.language_rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode
 
 
 @dataclass(frozen=True)

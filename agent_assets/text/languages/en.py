@@ -7,7 +7,7 @@ import Stemmer
 
 from agent_assets.text import boundaries
 from agent_assets.text.dates import DateNotation, month_numbers
-from agent_assets.text.language_rules import LanguageCode, Phrases
+from agent_assets.text.languages.rules import LanguageCode, Phrases
 from agent_assets.text.numbers import POINT
 from agent_assets.text.scripts import HAN, HAN_COMPATIBILITY
 

@@ -13,8 +13,8 @@ from functools import cached_property
 import Stemmer
 
 from agent_assets.text.dates import DateNotation
-from agent_assets.text.language_rules import UNKNOWN_LANGUAGE, LanguageCode, Phrases
 from agent_assets.text.languages.en import PHRASES
+from agent_assets.text.languages.rules import UNKNOWN_LANGUAGE, LanguageCode, Phrases
 from agent_assets.text.numbers import COMMA, POINT, NumberNotation, ascii_digits
 from agent_assets.text.quotations import unknown_quotations
 from agent_assets.text.scripts import KHMER, LAO, MYANMAR, THAI

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from agent_assets.text import boundaries
 from agent_assets.text.dates import DateNotation
-from agent_assets.text.language_rules import LanguageCode, Phrases
+from agent_assets.text.languages.rules import LanguageCode, Phrases
 from agent_assets.text.numbers import POINT
 from agent_assets.text.quotations import unknown_quotations
 from agent_assets.text.scripts import HAN, HAN_COMPATIBILITY

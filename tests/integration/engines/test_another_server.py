@@ -15,7 +15,7 @@ from openai import OpenAI
 from agent_assets.conversations.items import EvalItem, write_items
 from agent_assets.conversations.memories import ElderProfile, Memory, write_memories
 from agent_assets.conversations.tools import schema_snapshot
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.evaluation.report_schema import read_report
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import EngineFailed
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec

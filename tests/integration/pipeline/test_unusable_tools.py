@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.pipeline.artifact_tools import read_artifact_tools
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from resources.store import StoreResource

@@ -12,7 +12,7 @@ import pytest
 from agent_assets.automation.pipelines import load_graphs
 from agent_assets.definitions import defs
 from agent_assets.engines.environment import EngineEnv
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.component import AgentPipeline
 from agent_assets.pipeline.config import PipelineConfig

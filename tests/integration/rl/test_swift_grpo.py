@@ -22,7 +22,7 @@ from agent_assets.engines.checkpoints import last_checkpoint_step
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.devices.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import engine_environment, find_engine_env
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import BaseModelError, ConfigError, EngineFailed
 from agent_assets.rl.backends.choice import Trained, train_rl
 from agent_assets.rl.backends.inputs import TrainingInputs

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from agent_assets.text.language_rules import LanguageCode, Phrases
 from agent_assets.text.languages.generic import GenericRules
+from agent_assets.text.languages.rules import LanguageCode, Phrases
 from agent_assets.text.numbers import COMMA
 
 PHRASES = Phrases(

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import ConfigError, LlmModelChanged, LlmSpendCap
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from resources.store import StoreResource

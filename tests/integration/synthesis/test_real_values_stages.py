@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from resources.store import StoreResource
 from support.yaml_pipelines import assets_of, loaded

@@ -13,7 +13,7 @@ from agent_assets.agent.mcp.config import McpConfig, ServerConfig
 from agent_assets.agent.mcp.permissions import ToolPermissions
 from agent_assets.agent.mcp.toolbox import open_toolbox
 from agent_assets.conversations.messages import ToolCall
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import ToolServerError
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_assets.engines.this_machine import LocalEngines
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import BaseModelError
 
 

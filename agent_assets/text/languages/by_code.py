@@ -5,8 +5,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from agent_assets.text import languages
-from agent_assets.text.language_rules import LanguageCode, LanguageRules
 from agent_assets.text.languages.generic import GenericRules
+from agent_assets.text.languages.rules import LanguageCode, LanguageRules
 
 _LONGEST_CODE = 3  # a module with a longer name in that folder is not a language
 
