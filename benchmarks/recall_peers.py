@@ -16,7 +16,7 @@ from agent_assets.conversations.memories import Memory
 from agent_assets.retrieval.embedder import Embedder, Vectors
 from agent_assets.retrieval.index import MemoryIndex
 from agent_assets.retrieval.vectors import MemoryVectors
-from agent_assets.text.languages.by_code import rules_for
+from agent_assets.text.languages.rules import rules_for
 
 Scores = npt.NDArray[np.float64]
 RECIPROCAL_RANK = 60  # the constant of Cormack et al. 2009

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from english_stems import stem
 
 from agent_assets.conversations.memories import Memory
-from agent_assets.text.languages.by_code import readers
 from agent_assets.text.languages.en import SEARCH_RUN, SEARCH_STOP
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, readers
 
 MIN_COVERAGE = 0.4  # share of the query's weight that a memory must hold
 _K1, _B = 1.2, 0.5  # BM25; memories are short, so length counts less than the usual 0.75

@@ -4,7 +4,7 @@ they told).
 
 from agent_assets.conversations.memories import ElderProfile
 from agent_assets.errors import ConfigError
-from agent_assets.text.languages.by_code import rules_for
+from agent_assets.text.languages.rules import rules_for
 
 
 def elder_prompt(profile: ElderProfile, template: str | None = None) -> str:

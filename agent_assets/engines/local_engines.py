@@ -18,8 +18,8 @@ from agent_assets.engines.environment import (
     find_engine_env,
     installed_version,
 )
-from agent_assets.engines.launch.launcher import EngineResult, run_program
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits
+from agent_assets.engines.launch.step_program import EngineResult, run_program
 from agent_assets.engines.progress_reporter import ProgressReporter
 from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.choice import SERVER
@@ -150,8 +150,8 @@ class LocalEngines:
         max_minutes: float,
         max_memory_gb: float,
     ) -> EngineResult[A]:
-        """Run an engine program to its end on a leased device. See `launcher.run_program` for its
-        errors.
+        """Run an engine program to its end on a leased device. For its errors see
+        `step_program.run_program`.
         """
         env = self.environment()
         with self.lease(context) as lease:

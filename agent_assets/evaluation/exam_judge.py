@@ -26,7 +26,7 @@ from agent_assets.conversations.exam import ExamTurn
 from agent_assets.conversations.memories import Memory
 from agent_assets.text.answers import cited_ids, recall_share, says_never_told, states_value
 from agent_assets.text.grounding import Evidence, normal, not_grounded
-from agent_assets.text.languages.by_code import rules_for
+from agent_assets.text.languages.rules import rules_for
 from agent_assets.text.shared_runs import runs_of_words
 
 WORDS, CHARACTERS = 5, 8

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent_assets.conversations.messages import JsonObject, Message, ToolCall, ToolSchema
-from agent_assets.text.languages.by_code import rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, rules_for
 
 SEARCH_TOOL, ARGUMENT = "search_memories", "query"
 MAX_WORDS = 40.0  # a memory that is not longer is quoted whole, as agents learn to tell it

@@ -1,4 +1,7 @@
-"""When a request to a language model is tried again, and when it is not."""
+"""When a request to a language model is tried again, and when it is not.
+
+`llm/client.py` says which statuses and replies are worth another try, `llm/config.py` how long.
+"""
 
 import random
 from email.utils import parsedate_to_datetime

@@ -20,8 +20,13 @@ from agent_assets.mongo.questionnaire import Questionnaire, QuestionText
 from agent_assets.mongo.texts import clean_text
 from agent_assets.mongo.values import dig, id_text, referenced_id, utc_text
 from agent_assets.text.identify import identify_language
-from agent_assets.text.languages.by_code import code_by_alias, rules_for
-from agent_assets.text.languages.rules import LANGUAGE_CODE, UNKNOWN_LANGUAGE, LanguageCode
+from agent_assets.text.languages.rules import (
+    LANGUAGE_CODE,
+    UNKNOWN_LANGUAGE,
+    LanguageCode,
+    code_by_alias,
+    rules_for,
+)
 
 MAX_TRAIT_CHARS = 500  # traits stand in every system prompt
 

@@ -1,4 +1,7 @@
-"""What a stage of a pipeline is: one artifact, what it needs, and the function that makes it."""
+"""What a stage of a pipeline is: one artifact, what it needs, and the function that makes it.
+
+Each lies in `pipeline/stages/`, and `STAGES` of `pipeline/assets.py` lists them.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace

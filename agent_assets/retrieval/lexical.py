@@ -9,8 +9,7 @@ import bm25s
 import numpy as np
 import numpy.typing as npt
 
-from agent_assets.text.languages.by_code import readers
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, readers
 
 Scores = npt.NDArray[np.float32]
 

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from agent_assets.conversations.memories import Memory
 from agent_assets.retrieval.config import EmbeddingConfig
 from agent_assets.retrieval.embedder import Embedder
-from agent_assets.text.languages.by_code import rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, rules_for
 
 VECTORS_FILE = "vectors.npy"
 TEXTS_FILE = "vectors.json"

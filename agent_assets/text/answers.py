@@ -22,8 +22,7 @@ from agent_assets.text.dates import (
     replace_dates,
     without_months_and_days,
 )
-from agent_assets.text.languages.by_code import readers, rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, readers, rules_for
 from agent_assets.text.numbers import ascii_digits, numerals, plain_number, signed_values
 
 

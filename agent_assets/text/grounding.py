@@ -25,8 +25,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agent_assets.text.answers import dates_in, says_never_told, with_iso_dates
-from agent_assets.text.languages.by_code import readers, rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, readers, rules_for
 from agent_assets.text.numbers import ascii_digits, magnitudes, ungrouped
 from agent_assets.text.own_words import read_result, scalars
 

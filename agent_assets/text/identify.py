@@ -11,8 +11,12 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from agent_assets.text.languages.by_code import known_languages, rules_for
-from agent_assets.text.languages.rules import UNKNOWN_LANGUAGE, LanguageCode
+from agent_assets.text.languages.rules import (
+    UNKNOWN_LANGUAGE,
+    LanguageCode,
+    known_languages,
+    rules_for,
+)
 from agent_assets.text.scripts import HANGUL, KANA, LATIN, THAI
 
 MIN_STOP_SHARE = 0.2

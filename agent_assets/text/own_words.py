@@ -9,8 +9,7 @@ from typing import Any
 from agent_assets.conversations.memories import Memory
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.text.dates import is_iso_date
-from agent_assets.text.languages.by_code import rules_for
-from agent_assets.text.languages.rules import LanguageCode, LanguageRules
+from agent_assets.text.languages.rules import LanguageCode, LanguageRules, rules_for
 
 MAX_RESULT_CHARS = 400
 MAX_SCALAR_CHARS = 80

@@ -13,8 +13,8 @@ import dagster as dg
 from agent_assets.engines.contracts import Program, ProgramMessage
 from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.environment import EngineEnv
-from agent_assets.engines.launch.launcher import EngineResult, run_program
 from agent_assets.engines.launch.process import EngineLimits
+from agent_assets.engines.launch.step_program import EngineResult, run_program
 
 # The test programs need no engine library: the core's own Python runs them.
 CORE = EngineEnv(name="core", python=Path(sys.executable))

@@ -120,7 +120,7 @@ KNOW_DAGSTER = {
 }
 KNOW_DAGSTER |= {
     "engines.launch.dagster_messages",
-    "engines.launch.launcher",
+    "engines.launch.step_program",
     "engines.local_engines",
     "engines.progress_reporter",
 }

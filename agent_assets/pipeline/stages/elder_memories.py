@@ -54,7 +54,7 @@ def present(pipeline: PipelineSpec) -> bool:
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write elder.json, memories.jsonl and the vectors of the memories."""
     from agent_assets.conversations.memories import write_memories
-    from agent_assets.text.languages.by_code import known_languages
+    from agent_assets.text.languages.rules import known_languages
 
     record = source.data
     language = record.profile.language

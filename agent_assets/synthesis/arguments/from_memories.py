@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from agent_assets.conversations.memories import Memory
 from agent_assets.text import dates
-from agent_assets.text.languages.by_code import rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, rules_for
 from agent_assets.text.numbers import ascii_digits
 
 MemorySource = Literal["memory_id", "person", "first_year", "last_year", "question"]

@@ -25,8 +25,7 @@ from agent_assets.synthesis.config import QuestionsConfig
 from agent_assets.synthesis.questions.dedup import Distinct, normal_text
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.wordings import RecallTemplates
-from agent_assets.text.languages.by_code import rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, rules_for
 from agent_assets.text.seeds import in_share, short_hash
 
 MAX_CHARS = 400

@@ -28,8 +28,7 @@ from agent_assets.synthesis.questions.scripted import (
 from agent_assets.synthesis.templates.render import memory_sources
 from agent_assets.synthesis.wordings import TemplatesFile, read_templates
 from agent_assets.text.identify import choose_language
-from agent_assets.text.languages.by_code import rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, rules_for
 from agent_assets.text.seeds import in_share, short_hash
 
 

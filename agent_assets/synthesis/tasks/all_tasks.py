@@ -29,8 +29,7 @@ from agent_assets.synthesis.tasks.task import Task
 from agent_assets.synthesis.tasks.tool_use import tool_tasks
 from agent_assets.synthesis.templates.render import memory_sources
 from agent_assets.synthesis.wordings import TemplatesFile
-from agent_assets.text.languages.by_code import known_languages, rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, known_languages, rules_for
 from agent_assets.text.seeds import stable_hash
 
 

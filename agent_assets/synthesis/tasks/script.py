@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.text.languages.by_code import rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, rules_for
 from agent_assets.text.own_words import cite, memories_in, own_words, state_result
 
 Answer = Callable[[Sequence[str]], str]  # results in the order of the calls -> final answer

@@ -16,7 +16,7 @@ from agent_assets.synthesis.wordings import (
     TemplatesFile,
     ToolTemplates,
 )
-from agent_assets.text.languages.by_code import rules_for
+from agent_assets.text.languages.rules import rules_for
 from agent_assets.text.seeds import stable_hash
 
 RESULT = "result"  # the slot of an answer that every tool has

@@ -11,8 +11,7 @@ from agent_assets.agent.loop import StopReason, StopRollout
 from agent_assets.conversations.messages import JsonObject, Message, ToolSchema
 from agent_assets.conversations.reasoning import spoken
 from agent_assets.llm.client import LlmClient
-from agent_assets.text.languages.by_code import rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, rules_for
 
 
 class LlmTeacher:

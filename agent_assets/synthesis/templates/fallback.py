@@ -12,8 +12,7 @@ from agent_assets.synthesis.templates.render import (
     say_value,
     split_templates,
 )
-from agent_assets.text.languages.by_code import rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, rules_for
 from agent_assets.text.seeds import short_hash
 
 MAX_LABEL_WORDS = 4

@@ -19,8 +19,7 @@ from agent_assets.synthesis.wordings import (
     TemplatesFile,
     ToolTemplates,
 )
-from agent_assets.text.languages.by_code import rules_for
-from agent_assets.text.languages.rules import LanguageCode
+from agent_assets.text.languages.rules import LanguageCode, rules_for
 from agent_assets.text.seeds import short_hash, stable_hash
 
 DAY, ARGUMENTS, TASK = "day", "arguments", "task"

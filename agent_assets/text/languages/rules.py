@@ -8,14 +8,19 @@ A language is named by its ISO 639 code. Its rules are the module of that name i
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Protocol
 
+from agent_assets.text import languages
 from agent_assets.text.dates import DateNotation
 from agent_assets.text.numbers import NumberNotation
 
 LanguageCode = str
 LANGUAGE_CODE = r"^[a-z]{2,3}$"  # what a configuration may call a language
 UNKNOWN_LANGUAGE: LanguageCode = "und"  # ISO 639-2 for "undetermined"
+_LONGEST_CODE = 3  # a module with a longer name in that folder is not a language
 
 
 @dataclass(frozen=True)
@@ -149,3 +154,41 @@ class LanguageRules(Protocol):
 
     def people(self, texts: Sequence[str]) -> set[str]:
         """Names that texts introduce by a title or a relation."""
+
+
+@lru_cache(maxsize=1)
+def known_languages() -> tuple[LanguageCode, ...]:
+    """Languages with a module of their own, sorted by code."""
+    names = (module.name for module in iter_modules(languages.__path__))
+    return tuple(sorted(name for name in names if len(name) <= _LONGEST_CODE))
+
+
+@lru_cache(maxsize=256)
+def rules_for(code: LanguageCode) -> LanguageRules:
+    """The rules of a language; generic ones where it has no module."""
+    if code not in known_languages():
+        # By name: those rules import this module.
+        generic: LanguageRules = import_module(f"{languages.__name__}.generic").GenericRules(code)
+        return generic
+    rules: LanguageRules = import_module(f"{languages.__name__}.{code}").RULES
+    return rules
+
+
+@lru_cache(maxsize=256)
+def readers(code: LanguageCode) -> tuple[LanguageRules, ...]:
+    """By whose rules a text of a language is read: its own, then those of the languages it mixes
+    in.
+    """
+    own = rules_for(code)
+    return own, *map(rules_for, own.also_read)
+
+
+@lru_cache(maxsize=1)
+def code_by_alias() -> dict[str, LanguageCode]:
+    """Codes by what databases call languages, in lower case; of languages with a module."""
+    return {alias: code for code in known_languages() for alias in (code, *rules_for(code).aliases)}
+
+
+def phrases_are_its_own(code: LanguageCode) -> bool:
+    """Whether what is said in a language without wordings is said in it, or in another one."""
+    return rules_for(code).phrases.language == code

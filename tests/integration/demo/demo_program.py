@@ -10,7 +10,7 @@ import dagster as dg
 
 import agent_assets.definitions
 from agent_assets.cli.main import main
-from agent_assets.engines.launch.launcher import run_program
+from agent_assets.engines.launch.step_program import run_program
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec, Source, Stage, StageResult, StageRun

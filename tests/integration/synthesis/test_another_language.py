@@ -16,7 +16,7 @@ from agent_assets.mongo.layout import ProfilesLayout
 from agent_assets.text import languages
 from agent_assets.text.answers import says_never_told, states_value
 from agent_assets.text.identify import identify_language
-from agent_assets.text.languages import by_code as lookup
+from agent_assets.text.languages import rules as lookup
 from support.synthesis_runs import DEFS, conversations, elder_folder, make, pipeline_config
 
 OURS = DEFS / "elder_companion" / "wordings.yaml"

@@ -12,7 +12,7 @@ from agent_assets.conversations.exam import KINDS, ExamTurn, read_exam
 from agent_assets.conversations.memories import Memory
 from agent_assets.demo.sample_elders import SampleElder, load_sample_elders
 from agent_assets.evaluation.exam_judge import Person, judge_turn
-from agent_assets.text.languages.by_code import rules_for
+from agent_assets.text.languages.rules import rules_for
 
 FOLDER = Path(agent_assets.demo.__file__).parent / "exams"
 LEAST = {"told": 26, "broad": 8, "follow_up": 10, "compound": 4, "social": 8, "never": 10}

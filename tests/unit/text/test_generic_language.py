@@ -6,7 +6,7 @@ import pytest
 
 from agent_assets.text.answers import dates_in, recall_share, says_never_told, states_value
 from agent_assets.text.grounding import Evidence, contradictions, not_grounded
-from agent_assets.text.languages.by_code import known_languages, rules_for
+from agent_assets.text.languages.rules import known_languages, rules_for
 from agent_assets.text.own_words import own_words
 
 FRENCH = (

@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from agent_assets.engines.environment import EngineEnv, engine_environment, find_engine_env
-from agent_assets.engines.launch.launcher import EngineResult
 from agent_assets.engines.launch.process import EngineLimits
+from agent_assets.engines.launch.step_program import EngineResult
 from agent_assets.errors import (
     AgentAssetsError,
     BaseModelError,

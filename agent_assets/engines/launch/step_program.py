@@ -1,5 +1,5 @@
-"""Runs an engine program to its end: Dagster Pipes in, live progress out, under limits, dying with
-the run.
+"""Runs the engine program of one Dagster step to its end: Pipes in, live progress out, under
+limits, dying with the run. `LocalEngines` calls it; every engine starts in `process.py`.
 """
 
 import errno
