@@ -1,4 +1,9 @@
-"""The chat templates that training and serving share, by name."""
+"""The chat templates that training and serving share, by name.
+
+Another one also needs: its name in `pipeline/config.py`, how ms-swift trains it in
+`engines/programs/swift_template.py`, and the parser of its tool calls in `engines/servers/vllm.py`
+and `agent/tool_call_parser.py`.
+"""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 """Program `swift_sft`: a LoRA adapter from training rows, by ms-swift.
 
 It writes adapter_model.safetensors, adapter_config.json (no machine paths) and loss.jsonl.
+`pipeline/stages/sft_adapter.py` asks for it; `engines/contracts.py` says with what.
 """
 
 import json
