@@ -3,7 +3,7 @@ which limits.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,19 +95,19 @@ class LocalEngines:
         """
         return find_engine_env("cpu" if self.devices() == [CPU] else "gpu", Path(self.environments))
 
-    def expect_device(self, context: "dg.AssetExecutionContext", *, others_follow: bool) -> None:
-        """Before a stage: whether others of its run follow that need the device, too. It is kept
-        from one to the next.
+    def expect_device(
+        self, context: "dg.AssetExecutionContext", stage: str, on_device: Collection[str]
+    ) -> None:
+        """Before a stage: the device is kept from one stage of the run that needs it to the next.
 
         Args:
             context: of the step.
-            others_follow: the device is not given back after this stage.
+            stage: its name.
+            on_device: names of the stages of the run that need the device.
         """
-        if self.run_lease.new:
+        if self.run_lease.begin(stage, on_device):
             note_preparing(context.instance, context.run.run_id)
             RUN_PRIORITY.give_way()
-            self.run_lease.new = False
-        self.run_lease.keep = others_follow
 
     def lease(self, context: "dg.AssetExecutionContext") -> AbstractContextManager[GpuLease]:
         """Hold one device alone during the block; waits for it, and says in the run log and its

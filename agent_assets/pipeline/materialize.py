@@ -144,18 +144,20 @@ def _expect_device(
     stages: Mapping[str, Stage],
     context: dg.AssetExecutionContext,
 ) -> None:
-    """Tell the engines whether stages follow in this run that need the device, so that it is kept
-    for them. A run that needs no device has no turn to wait for.
+    """Tell the engines which stages of this run need the device, so that it is kept for them. A run
+    that needs no device has no turn to wait for.
     """
     selected = context.run.asset_selection
-    names = list(stages)
-    of_run = [name for name in names if selected is None or pipeline.key(name) in selected]
-    behind = [name for name in of_run if names.index(name) > names.index(stage.name)]
+    on_device = [
+        name
+        for name, other in stages.items()
+        if other.gpu and (selected is None or pipeline.key(name) in selected)
+    ]
     engines = context.resources.engines
-    if engines is not None and any(stages[name].gpu for name in [stage.name, *behind]):
-        engines.expect_device(context, others_follow=any(stages[name].gpu for name in behind))
-    elif not any(stages[name].gpu for name in of_run):
+    if not on_device:
         RUN_PRIORITY.take_turn(RUN_NICENESS)
+    elif engines is not None:
+        engines.expect_device(context, stage.name, on_device)
 
 
 def _inputs(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import permutations
 
 import pytest
 
@@ -24,19 +25,27 @@ class Device:
             self.locked = False
 
 
-def test_it_is_taken_once_and_given_back_after_the_last_stage() -> None:
+ON_DEVICE = ("sft_adapter", "merged_model", "eval_report")
+
+
+@pytest.mark.parametrize("order", permutations(ON_DEVICE))
+def test_it_is_taken_once_whatever_the_order_and_given_back_after_the_last_stage(
+    order: tuple[str, ...],
+) -> None:
     device, lease = Device(), RunLease()
-    for others_follow in (True, True, False):
-        lease.keep = others_follow
+    assert lease.begin("train_jsonl", ON_DEVICE)
+    for stage in order:
+        assert not lease.begin(stage, ON_DEVICE)
         with lease.use(device.take):
             assert device.locked
-        assert device.locked is others_follow
+        assert device.locked is (stage != order[-1])
+    assert not lease.begin("release", ON_DEVICE)
     assert device.taken == 1
 
 
 def test_a_stage_that_fails_gives_it_back_at_once() -> None:
     device, lease = Device(), RunLease()
-    lease.keep = True
+    lease.begin("sft_adapter", ON_DEVICE)
     with pytest.raises(KeyboardInterrupt), lease.use(device.take):
         raise KeyboardInterrupt
     assert not device.locked
@@ -44,9 +53,10 @@ def test_a_stage_that_fails_gives_it_back_at_once() -> None:
 
 def test_a_run_that_ends_early_gives_it_back() -> None:
     device, lease = Device(), RunLease()
-    lease.keep = True
+    lease.begin("sft_adapter", ON_DEVICE)
     with lease.use(device.take):
         pass
+    assert device.locked
     lease.give_back()
     lease.give_back()
     assert not device.locked
