@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from agent_assets.errors import StoreFull, StoreReadOnly
+from agent_assets.file_locks import is_locked
 
 
 def file_lock(path: Path) -> FileLock:
@@ -58,17 +59,7 @@ def in_use(folder: Path) -> Iterator[None]:
 
 def is_in_use(folder: Path) -> bool:
     """Whether a process of this machine works in a folder. No clock is asked."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_locked(folder)
 
 
 def sync(path: Path) -> None:

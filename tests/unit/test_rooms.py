@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "resources": "engines mongo store",
     # What everything stands on.
     "errors": "",
+    "file_locks": "",
     "free_ports": "",
     "html_pages": "",
     "dagster_internals": "",
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "strict_model": "errors text.languages",
     "conversations": "conversations.schemas errors",
     "conversations.schemas": "conversations",
-    "store": "errors",
+    "store": "errors file_locks",
     "text": "conversations text.languages",
     "text.languages": "text",
     "planning": "conversations dagster_internals errors store",
@@ -49,7 +50,7 @@ MAY_IMPORT = {
     "mongo.embedded": "errors mongo privacy settings",
     # Programs of other environments, and what starts them.
     "engines": "engines.devices engines.launch engines.servers errors priority runs settings store",
-    "engines.devices": "errors settings",
+    "engines.devices": "errors file_locks settings",
     "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
     "settings",
     "engines.programs": "conversations engines engines.devices engines.chat_templates errors",
@@ -146,6 +147,7 @@ PROGRAMS_MAY_IMPORT = {
     "engines.programs",
     "engines.chat_templates",
     "errors",
+    "file_locks",
     "priority",
     "text",
 }

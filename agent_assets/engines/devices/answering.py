@@ -8,9 +8,10 @@ process that gave it.
 """
 
 import fcntl
-import os
 from pathlib import Path
 from typing import TextIO
+
+from agent_assets.file_locks import is_locked
 
 VARIABLE = "AGENT_ASSETS_ANSWERING"
 
@@ -50,14 +51,4 @@ class AnswerSignal:
 
 def is_answering(file: Path) -> bool:
     """Whether somebody is being answered now."""
-    try:
-        handle = os.open(file, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+    return is_locked(file)
