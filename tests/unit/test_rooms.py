@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "planning": "conversations dagster_internals errors store",
     # The run-time of an agent, and what it asks.
     "agent": "conversations errors text.languages",
-    "agent.mcp": "conversations errors priority strict_model",
+    "agent.mcp": "conversations errors priority settings strict_model",
     "serving_settings": "agent strict_model",
     "llm": "agent conversations errors strict_model",
     "retrieval": "conversations errors settings strict_model text text.languages",

@@ -5,21 +5,22 @@
                     "remote": {"url": "http://host:8000/sse", "transport": "sse", "disabled":
                     false}}}
 
-`${name}` in command, args, env, cwd, url and headers is replaced by the variable of that name.
+`${name}` in command, args, env, cwd, url and headers is replaced by the variable of that name,
+`${env:NAME}` by an environment variable.
 """
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from agent_assets.agent.mcp.variables import Secrets, Variables
 from agent_assets.errors import ConfigError
 from agent_assets.strict_model import StrictModel, validation_problems
 
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_ONE_LINE = {"url", "headers"}
 
 
 class ServerConfig(StrictModel):
@@ -29,10 +30,10 @@ class ServerConfig(StrictModel):
 
     command: str | None = None
     args: list[str] = Field([])
-    env: dict[str, str] = Field({})
+    env: dict[str, str] = Field({}, repr=False)
     cwd: str | None = None
-    url: str | None = None
-    headers: dict[str, str] = Field({})
+    url: str | None = Field(None, repr=False)
+    headers: dict[str, str] = Field({}, repr=False)
     transport: Literal["stdio", "sse", "http", "streamable-http"] | None = None
     type: Literal["stdio", "sse", "http", "streamable-http"] | None = Field(
         None, description="as `transport`"
@@ -70,21 +71,52 @@ class _File(StrictModel):
 
 @dataclass(frozen=True)
 class McpConfig:
-    """The servers to use, by name, in file order; those that are disabled are left out."""
+    """The servers to use, by name, in file order; those that are disabled are left out.
+
+    Args:
+        secrets: what their texts hold of the environment.
+    """
 
     servers: dict[str, ServerConfig]
+    secrets: Secrets = field(default_factory=Secrets)
 
 
-def parse_mcp_config(text: str, variables: Mapping[str, str], *, source: str) -> McpConfig:
+def parse_mcp_config(
+    text: str,
+    variables: Mapping[str, str],
+    *,
+    source: str,
+    environment: Mapping[str, str] | None = None,
+) -> McpConfig:
     """Read the text of an mcp_config.json.
 
     Args:
         text: the JSON.
         variables: values of `${name}`.
         source: the file's name, for errors.
+        environment: values of `${env:NAME}`.
 
     Raises:
-        ConfigError: not JSON, a wrong or unknown key, an unknown variable, or no server enabled.
+        ConfigError: as `read_servers`; an unknown or missing variable, or no server enabled.
+    """
+    servers = read_servers(text, source=source)
+    enabled = {name: server for name, server in servers.items() if not server.disabled}
+    if not enabled:
+        raise ConfigError(
+            f"{source} has no enabled server.", next_step="add one, or set disabled to false."
+        )
+    values = Variables(variables, environment or {})
+    filled = {
+        name: _filled(server, values, f"{source}: {name}") for name, server in enabled.items()
+    }
+    return McpConfig(filled, values.secrets)
+
+
+def read_servers(text: str, *, source: str) -> dict[str, ServerConfig]:
+    """The servers of an mcp_config.json as they are written, disabled ones included.
+
+    Raises:
+        ConfigError: not JSON, or a wrong or unknown key.
     """
     try:
         content = json.loads(text, object_pairs_hook=_no_repeats)
@@ -93,44 +125,24 @@ def parse_mcp_config(text: str, variables: Mapping[str, str], *, source: str) ->
             f"{source} is not JSON: {error}.", next_step="correct the file."
         ) from None
     try:
-        file = _File.model_validate(content)
+        return _File.model_validate(content).mcpServers
     except ValidationError as error:
         problems = "; ".join(validation_problems(error, whole="the file"))
         raise ConfigError(
             f"{source} is wrong: {problems}.", next_step="correct the file."
         ) from None
-    enabled = {name: server for name, server in file.mcpServers.items() if not server.disabled}
-    if not enabled:
-        raise ConfigError(
-            f"{source} has no enabled server.", next_step="add one, or set disabled to false."
-        )
-    return McpConfig(
-        {
-            name: _substitute(server, variables, f"{source}: {name}")
-            for name, server in enabled.items()
-        }
-    )
 
 
-def _substitute(server: ServerConfig, variables: Mapping[str, str], source: str) -> ServerConfig:
-    def fill(value: object) -> Any:
+def _filled(server: ServerConfig, variables: Variables, source: str) -> ServerConfig:
+    def fill(value: object, one_line: bool) -> Any:
         if isinstance(value, str):
-            return _VARIABLE.sub(look_up, value)
+            return variables.filled(value, source, one_line=one_line)
         if isinstance(value, dict):
-            return {key: fill(item) for key, item in value.items()}
-        return [fill(item) for item in value] if isinstance(value, list) else value
-
-    def look_up(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in variables:
-            raise ConfigError(
-                f"{source} uses the unknown variable ${{{name}}}.",
-                next_step=f"use one of {', '.join(sorted(variables)) or '(there are none)'}.",
-            )
-        return variables[name]
+            return {key: fill(item, one_line) for key, item in value.items()}
+        return [fill(item, one_line) for item in value] if isinstance(value, list) else value
 
     return server.model_copy(
-        update={key: fill(value) for key, value in server if key != "description"}
+        update={key: fill(value, key in _ONE_LINE) for key, value in server if key != "description"}
     )
 
 

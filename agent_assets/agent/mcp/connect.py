@@ -21,6 +21,7 @@ from agent_assets.agent.mcp.errors import broken_list, log_path, slow_start, unr
 from agent_assets.agent.mcp.pages import list_pages
 from agent_assets.agent.mcp.session import ToolSession
 from agent_assets.agent.mcp.transports import transport_to
+from agent_assets.agent.mcp.variables import Secrets
 
 # What fastmcp and the MCP SDK let out when a server cannot be reached, dies, or answers outside the
 # protocol.
@@ -36,17 +37,19 @@ SERVER_FAILURES = (
 
 @dataclass(frozen=True)
 class ConnectedServer:
-    """A server that is connected to, and what it lists."""
+    """A server that is connected to, what it lists, and what its answers must not repeat."""
 
     name: str
     client: Client[ClientTransport]
     listed: list[ListedTool]
+    secrets: Secrets
 
 
 async def connect_server(
     stack: AsyncExitStack,
     name: str,
     server: ServerConfig,
+    secrets: Secrets,
     *,
     timeout_s: float,
     log_dir: Path | None,
@@ -58,6 +61,8 @@ async def connect_server(
     """
     # The SDK logs lines it cannot parse word by word, and those may hold memory text.
     logging.getLogger("mcp.client").setLevel(logging.CRITICAL)
+    # It logs each URL, and one may hold a key.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     log = stack.enter_context(_open_log(name, log_dir))
     client = Client(
         transport_to(server, log),
@@ -78,10 +83,10 @@ async def connect_server(
         where = ".".join(str(part) for part in problem["loc"])
         raise broken_list(name, f"{where}: {problem['msg']}") from None
     except (MCPError, *SERVER_FAILURES) as error:
-        raise unreachable(name, server, error, log_dir) from None
+        raise unreachable(name, server, error, log_dir, secrets) from None
     unreadable = client.session.unreadable if isinstance(client.session, ToolSession) else []
     once = dict.fromkeys(unreadable)  # a page may come twice
-    return ConnectedServer(name, client, listed_tools(name, tools, once))
+    return ConnectedServer(name, client, listed_tools(name, tools, once), secrets)
 
 
 async def _close(session: AsyncExitStack) -> None:

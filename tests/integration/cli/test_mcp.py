@@ -153,3 +153,36 @@ def test_doctor_proposes_the_line_that_allows_what_plainly_reads(
         "(to allow what plainly reads, in its defs.yaml: tools: {read_only: [search_notes]})"
     )
     assert not (tmp_path / "calls.log").exists()
+
+
+ECHO = """
+import os, sys
+from fastmcp import FastMCP
+server = FastMCP("echo")
+@server.tool
+def whoami() -> str:
+    return "you are " + os.environ["KEY"]
+server.run(show_banner=False)
+"""
+
+
+def test_a_key_of_the_environment_reaches_the_server_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-0123456789abcdef"
+    servers = {
+        "echo": {"command": "${python}", "args": ["-c", ECHO], "env": {"KEY": "${env:CRM_KEY}"}},
+        "gone": {
+            "url": "http://127.0.0.1:9/${env:CRM_KEY}/mcp",
+            "headers": {"Authorization": "Bearer ${env:CRM_KEY}"},
+        },
+        "typo": {"command": "/nowhere/${env:CRM_KEY}"},
+    }
+    file = tmp_path / "servers.json"
+    file.write_text(json.dumps({"mcpServers": servers}), encoding="utf-8")
+    assert "environment variable CRM_KEY is not set" in str(run("list", "--config", file).exception)
+    monkeypatch.setenv("CRM_KEY", key)
+    assert call(file, "whoami")["text"] == "you are ${env:CRM_KEY}"
+    listed = run("list", "--config", file).output
+    assert "gone  FAILED" in listed and "typo  FAILED" in listed
+    assert key not in listed
