@@ -41,11 +41,13 @@ MAY_IMPORT = {
     "planning": "conversations dagster_internals errors store",
     # The run-time of an agent, and what it asks.
     "agent": "conversations errors text.languages",
-    "agent.mcp": "conversations errors priority settings strict_model",
+    "agent.mcp": "agent.mcp.entries conversations errors priority settings strict_model "
+    "tool_servers",
+    "agent.mcp.entries": "errors strict_model tool_servers",
     "serving_settings": "agent strict_model",
     "llm": "agent conversations errors strict_model",
     "retrieval": "conversations errors settings strict_model text text.languages",
-    "tool_servers": "conversations retrieval text.languages",
+    "tool_servers": "conversations retrieval settings text.languages",
     "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors mongo privacy settings",
     # Programs of other environments, and what starts them.

@@ -1,26 +1,29 @@
-"""`mcp_config.json`: which MCP servers a pipeline uses. The same file works with the MCP inspector.
+"""`mcp_config.json`: which MCP servers a pipeline uses.
 
     {"mcpServers": {"local":  {"command": "${python}", "args": ["-m", "my.server"], "env": {},
                                "transport": "stdio"},
                     "remote": {"url": "http://host:8000/sse", "transport": "sse", "disabled":
-                    false}}}
+                    false},
+                    "api":    {"openapi": "https://host/openapi.json", "include": ["GET *"]}}}
 
-`${name}` in command, args, env, cwd, url and headers is replaced by the variable of that name,
-`${env:NAME}` by an environment variable.
+`${name}` in every text but the description is replaced by the variable of that name, `${env:NAME}`
+by an environment variable. Other MCP clients read the file, too, where it has neither these nor
+HTTP APIs (http_apis.py).
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from agent_assets.agent.mcp.variables import Secrets, Variables
+from agent_assets.agent.mcp.entries.http_apis import API_KEYS, HttpApi
+from agent_assets.agent.mcp.entries.variables import Secrets, Variables
 from agent_assets.errors import ConfigError
 from agent_assets.strict_model import StrictModel, validation_problems
 
-_ONE_LINE = {"url", "headers"}
+_ONE_LINE = {"url", "headers", "openapi"}
 
 
 class ServerConfig(StrictModel):
@@ -65,8 +68,30 @@ class ServerConfig(StrictModel):
         return "http" if transport == "streamable-http" else transport
 
 
+class ApiServer(ServerConfig):
+    """A server of ours that stands for an HTTP API.
+
+    Args:
+        max_tools: more of them are too many for a model to choose from.
+    """
+
+    max_tools: int
+
+
 class _File(StrictModel):
-    mcpServers: dict[str, ServerConfig]  # the key that every MCP client reads
+    mcpServers: dict[str, Any]  # the key that every MCP client reads
+
+
+class _Servers(StrictModel):
+    mcpServers: dict[str, ServerConfig]
+
+
+class _Apis(StrictModel):
+    mcpServers: dict[str, HttpApi]
+
+
+Entry: TypeAlias = ServerConfig | HttpApi
+EntryT = TypeVar("EntryT", ServerConfig, HttpApi)
 
 
 @dataclass(frozen=True)
@@ -97,22 +122,24 @@ def parse_mcp_config(
         environment: values of `${env:NAME}`.
 
     Raises:
-        ConfigError: as `read_servers`; an unknown or missing variable, or no server enabled.
+        ConfigError: as `read_entries`; an unknown or missing variable, or no server enabled.
     """
-    servers = read_servers(text, source=source)
-    enabled = {name: server for name, server in servers.items() if not server.disabled}
+    entries = read_entries(text, source=source)
+    enabled = {name: entry for name, entry in entries.items() if not entry.disabled}
     if not enabled:
         raise ConfigError(
             f"{source} has no enabled server.", next_step="add one, or set disabled to false."
         )
     values = Variables(variables, environment or {})
-    filled = {
-        name: _filled(server, values, f"{source}: {name}") for name, server in enabled.items()
+    filled = {name: _filled(entry, values, f"{source}: {name}") for name, entry in enabled.items()}
+    servers = {
+        name: _served(entry, variables.get("pipeline")) if isinstance(entry, HttpApi) else entry
+        for name, entry in filled.items()
     }
-    return McpConfig(filled, values.secrets)
+    return McpConfig(servers, values.secrets)
 
 
-def read_servers(text: str, *, source: str) -> dict[str, ServerConfig]:
+def read_entries(text: str, *, source: str) -> dict[str, Entry]:
     """The servers of an mcp_config.json as they are written, disabled ones included.
 
     Raises:
@@ -125,7 +152,14 @@ def read_servers(text: str, *, source: str) -> dict[str, ServerConfig]:
             f"{source} is not JSON: {error}.", next_step="correct the file."
         ) from None
     try:
-        return _File.model_validate(content).mcpServers
+        written = _File.model_validate(content).mcpServers
+        apis = {name: entry for name, entry in written.items() if _is_api(entry)}
+        others = {name: entry for name, entry in written.items() if name not in apis}
+        read: dict[str, Entry] = {
+            **_Servers.model_validate({"mcpServers": others}).mcpServers,
+            **_Apis.model_validate({"mcpServers": apis}).mcpServers,
+        }
+        return {name: read[name] for name in written}
     except ValidationError as error:
         problems = "; ".join(validation_problems(error, whole="the file"))
         raise ConfigError(
@@ -133,7 +167,24 @@ def read_servers(text: str, *, source: str) -> dict[str, ServerConfig]:
         ) from None
 
 
-def _filled(server: ServerConfig, variables: Variables, source: str) -> ServerConfig:
+def _is_api(entry: object) -> bool:
+    return isinstance(entry, dict) and not API_KEYS.isdisjoint(entry)
+
+
+def _served(api: HttpApi, folder: str | None) -> ApiServer:
+    """The server that stands for an API; files and modules are looked for in `folder`, where the
+    entry names none.
+    """
+    return ApiServer(
+        command=api.command[0],
+        args=api.command[1:],
+        env=api.env | api.settings.environment(),
+        cwd=api.cwd or folder,
+        max_tools=api.max_tools,
+    )
+
+
+def _filled(entry: EntryT, variables: Variables, source: str) -> EntryT:
     def fill(value: object, one_line: bool) -> Any:
         if isinstance(value, str):
             return variables.filled(value, source, one_line=one_line)
@@ -141,8 +192,8 @@ def _filled(server: ServerConfig, variables: Variables, source: str) -> ServerCo
             return {key: fill(item, one_line) for key, item in value.items()}
         return [fill(item, one_line) for item in value] if isinstance(value, list) else value
 
-    return server.model_copy(
-        update={key: fill(value, key in _ONE_LINE) for key, value in server if key != "description"}
+    return entry.model_copy(
+        update={key: fill(value, key in _ONE_LINE) for key, value in entry if key != "description"}
     )
 
 

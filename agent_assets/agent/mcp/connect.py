@@ -5,6 +5,7 @@ import os
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TextIO
 
 import anyio
@@ -16,12 +17,13 @@ from mcp_types import LoggingMessageNotificationParams
 from pydantic import ValidationError
 
 from agent_assets.agent.mcp.catalog import ListedTool, listed_tools
-from agent_assets.agent.mcp.config import ServerConfig
-from agent_assets.agent.mcp.errors import broken_list, log_path, slow_start, unreachable
+from agent_assets.agent.mcp.config import ApiServer, ServerConfig
+from agent_assets.agent.mcp.entries.variables import Secrets
+from agent_assets.agent.mcp.errors import broken_list, log_path, no_api, slow_start, unreachable
 from agent_assets.agent.mcp.pages import list_pages
 from agent_assets.agent.mcp.session import ToolSession
 from agent_assets.agent.mcp.transports import transport_to
-from agent_assets.agent.mcp.variables import Secrets
+from agent_assets.tool_servers.http_api_settings import problem_in
 
 # What fastmcp and the MCP SDK let out when a server cannot be reached, dies, or answers outside the
 # protocol.
@@ -63,7 +65,9 @@ async def connect_server(
     logging.getLogger("mcp.client").setLevel(logging.CRITICAL)
     # It logs each URL, and one may hold a key.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    log = stack.enter_context(_open_log(name, log_dir))
+    api = isinstance(server, ApiServer)
+    log = stack.enter_context(_open_log(name, log_dir, readable=api))
+    log_start = log.tell()
     client = Client(
         transport_to(server, log),
         timeout=timeout_s,
@@ -83,6 +87,8 @@ async def connect_server(
         where = ".".join(str(part) for part in problem["loc"])
         raise broken_list(name, f"{where}: {problem['msg']}") from None
     except (MCPError, *SERVER_FAILURES) as error:
+        if api and (problem := _problem_in(log, log_start)) is not None:
+            raise no_api(name, secrets.hidden(problem)) from None
         raise unreachable(name, server, error, log_dir, secrets) from None
     unreadable = client.session.unreadable if isinstance(client.session, ToolSession) else []
     once = dict.fromkeys(unreadable)  # a page may come twice
@@ -97,11 +103,17 @@ async def _close(session: AsyncExitStack) -> None:
         await session.aclose()
 
 
-def _open_log(name: str, log_dir: Path | None) -> TextIO:
+def _open_log(name: str, log_dir: Path | None, *, readable: bool) -> TextIO:
     if log_dir is None:
-        return Path(os.devnull).open("a", encoding="utf-8")
+        return TemporaryFile("a+") if readable else Path(os.devnull).open("a", encoding="utf-8")
     log_dir.mkdir(parents=True, exist_ok=True)
-    return log_path(name, log_dir).open("a", encoding="utf-8")
+    return log_path(name, log_dir).open("a+", encoding="utf-8", errors="replace")
+
+
+def _problem_in(log: TextIO, start: int) -> str | None:
+    """What our server of HTTP APIs says of its start in its log."""
+    log.seek(start)
+    return problem_in(log.read())
 
 
 async def _drop_log_message(message: LoggingMessageNotificationParams) -> None:

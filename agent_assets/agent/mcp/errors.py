@@ -12,7 +12,7 @@ from mcp import MCPError
 from mcp_types import CONNECTION_CLOSED
 
 from agent_assets.agent.mcp.config import ServerConfig
-from agent_assets.agent.mcp.variables import Secrets
+from agent_assets.agent.mcp.entries.variables import Secrets
 from agent_assets.errors import ToolServerError
 
 _MOST_NAMED = 10  # tools of a server of which nothing is left
@@ -98,6 +98,24 @@ def unreachable(
         f"The tool server '{name}' did not start ({secrets.hidden(server.command)}): "
         f"{reason}.{log}",
         next_step=f"run its command by hand, and correct '{name}' in mcp_config.json.",
+    )
+
+
+def no_api(name: str, problem: str) -> ToolServerError:
+    """An HTTP API that cannot be made into tools."""
+    return ToolServerError(
+        f"The HTTP API '{name}' cannot be used: {problem}.",
+        next_step=f"correct '{name}' in mcp_config.json, or the API.",
+    )
+
+
+def too_many_tools(name: str, count: int, most: int) -> ToolServerError:
+    """An HTTP API with more operations than a model should choose from."""
+    return ToolServerError(
+        f"The HTTP API '{name}' has {count} operations that would be tools; at most {most} are "
+        "taken, since a model reads all of them with every question.",
+        next_step=f"choose in mcp_config.json with 'include' or 'exclude' of '{name}', or in "
+        "defs.yaml with tools.only (`agent-assets mcp list` lists them), or raise 'max_tools'.",
     )
 
 

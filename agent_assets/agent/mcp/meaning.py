@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from urllib.parse import parse_qsl, urlsplit
 
-from agent_assets.agent.mcp.config import ServerConfig, read_servers
+from agent_assets.agent.mcp.config import Entry, read_entries
+from agent_assets.agent.mcp.entries.http_apis import HttpApi
 from agent_assets.conversations.messages import canonical_json
 from agent_assets.errors import ConfigError
 
@@ -24,22 +25,29 @@ def meaning_hash(content: bytes) -> str:
     be read counts byte by byte: whoever opens its servers says what is wrong.
     """
     try:
-        servers = read_servers(content.decode("utf-8"), source="mcp_config.json")
+        entries = read_entries(content.decode("utf-8"), source="mcp_config.json")
     except (ConfigError, UnicodeDecodeError):
         return _digest(content)
-    meant = {name: _meant(server) for name, server in servers.items() if not server.disabled}
+    meant = {name: _meant(entry) for name, entry in entries.items() if not entry.disabled}
     return _digest(canonical_json(meant).encode())
 
 
-def _meant(server: ServerConfig) -> dict[str, object]:
-    values = {
-        "way": server.way,
-        "command": server.command,
-        "args": server.args,
-        "env": _without_keys(server.env),
-        "cwd": server.cwd,
-        "url": None if server.url is None else _url_without_keys(server.url),
-        "headers": _without_keys({key.lower(): text for key, text in server.headers.items()}),
+def _meant(entry: Entry) -> dict[str, object]:
+    own = (
+        {
+            "openapi": entry.openapi and _url_without_keys(entry.openapi),
+            "fastapi": entry.fastapi,
+            "include": sorted(entry.include),
+            "exclude": sorted(entry.exclude),
+        }
+        if isinstance(entry, HttpApi)
+        else {"way": entry.way, "command": entry.command, "args": entry.args}
+    )
+    values = own | {
+        "env": _without_keys(entry.env),
+        "cwd": entry.cwd,
+        "url": entry.url and _url_without_keys(entry.url),
+        "headers": _without_keys({key.lower(): text for key, text in entry.headers.items()}),
     }
     return {key: value for key, value in values.items() if value}
 

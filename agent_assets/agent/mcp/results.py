@@ -16,7 +16,7 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from agent_assets.agent.mcp.variables import Secrets
+from agent_assets.agent.mcp.entries.variables import Secrets
 from agent_assets.conversations.messages import JsonObject, ToolResult, canonical_json
 
 MAX_RESULT_BYTES = 1_000_000

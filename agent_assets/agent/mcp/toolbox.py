@@ -23,9 +23,9 @@ from pydantic import ValidationError
 
 from agent_assets.agent.mcp.catalog import ListedTool, catalog, used_twice
 from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
-from agent_assets.agent.mcp.config import McpConfig, parse_mcp_config
+from agent_assets.agent.mcp.config import ApiServer, McpConfig, ServerConfig, parse_mcp_config
 from agent_assets.agent.mcp.connect import SERVER_FAILURES, ConnectedServer, connect_server
-from agent_assets.agent.mcp.errors import late, name_clash, nothing_left, stopped
+from agent_assets.agent.mcp.errors import late, name_clash, nothing_left, stopped, too_many_tools
 from agent_assets.agent.mcp.permissions import (
     ANY_CALL,
     SILENT,
@@ -220,6 +220,7 @@ async def open_toolbox(
         )
         for server in servers:
             own = [tool for tool in listed if tool.server == server.name]
+            _check_number(server.name, config.servers[server.name], own)
             if own and not any(tool.usable for tool in own):
                 raise nothing_left(
                     server.name,
@@ -233,6 +234,12 @@ async def open_toolbox(
             first, second = clash
             raise name_clash(second.name, first.server, second.server)
         yield Toolbox(servers, listed, timeout_s, permissions)
+
+
+def _check_number(name: str, server: ServerConfig, tools: Sequence[ListedTool]) -> None:
+    count = sum(tool.usable for tool in tools)
+    if isinstance(server, ApiServer) and count > server.max_tools:
+        raise too_many_tools(name, count, server.max_tools)
 
 
 async def _contents(

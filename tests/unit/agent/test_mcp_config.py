@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from agent_assets.agent.mcp.config import McpConfig, parse_mcp_config
+from agent_assets.agent.mcp.config import ApiServer, McpConfig, parse_mcp_config
 from agent_assets.errors import ConfigError
+from agent_assets.tool_servers.http_api_settings import handed_over
 
 STDIO = {"command": "python", "args": ["-m", "server"], "transport": "stdio"}
 
@@ -89,6 +90,12 @@ def test_a_disabled_server_needs_no_variables() -> None:
             "s uses the unknown variable ${pyton}. Next: use one of python, or ${env:NAME}",
         ),
         ({"s": STDIO | {"disabled": True}}, "has no enabled server"),
+        ({"s": {"openapi": "a.json", "fastapi": "a:app"}}, "either 'openapi' (a document) or"),
+        ({"s": {"fastapi": "a:app", "url": "http://h"}}, "takes no 'url'"),
+        (
+            {"ok": STDIO, "s": {"openapi": "a.json", "includes": ["x"]}},
+            "mcpServers.s: unknown key 'includes': did you mean 'include'?",
+        ),
         ({}, "has no enabled server"),
         ([], "mcpServers"),
     ],
@@ -190,3 +197,29 @@ def test_what_a_server_repeats_of_a_key_is_hidden() -> None:
     assert secrets.hidden(f"no route to localhost with {TOKEN}") == (
         "no route to ${env:HOST} with ${env:KEY}"
     )
+
+
+def test_an_http_api_is_a_server_of_ours_that_is_told_its_keys_in_its_environment() -> None:
+    servers = {
+        "first": STDIO,
+        "crm": {
+            "openapi": "crm.json",
+            "headers": {"Authorization": "Bearer ${env:KEY}"},
+            "include": ["GET *"],
+            "max_tools": 5,
+        },
+    }
+    config = parse_mcp_config(
+        json.dumps({"mcpServers": servers}),
+        {"pipeline": "/defs/shop"},
+        source="mcp_config.json",
+        environment={"KEY": TOKEN},
+    )
+    assert list(config.servers) == ["first", "crm"]
+    crm = config.servers["crm"]
+    assert isinstance(crm, ApiServer)
+    assert (crm.way, crm.cwd, crm.max_tools) == ("stdio", "/defs/shop", 5)
+    assert TOKEN not in " ".join([str(crm.command), *crm.args])
+    told = handed_over(crm.env)
+    assert (told.openapi, told.include) == ("crm.json", ("GET *",))
+    assert told.headers == {"Authorization": f"Bearer {TOKEN}"}

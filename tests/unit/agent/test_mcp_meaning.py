@@ -58,6 +58,17 @@ def test_keys_in_urls_do_not_count() -> None:
     assert meaning(first) != meaning({"s": {"url": "https://ann:one@h/mcp?api_key=1&org=b"}})
 
 
+def test_what_is_taken_of_an_api_counts() -> None:
+    shop = {"openapi": "https://h/openapi.json?token=1", "include": ["b", "a"], "max_tools": 9}
+    first = meaning({"s": shop})
+    assert first == meaning(
+        {"s": {"openapi": "https://h/openapi.json?token=2", "include": ["a", "b"]}}
+    )
+    assert first != meaning({"s": shop | {"include": ["a"]}})
+    assert first != meaning({"s": shop | {"exclude": ["a"]}})
+    assert first != meaning({"s": {"fastapi": "https://h/openapi.json", "include": ["a", "b"]}})
+
+
 def test_a_file_that_cannot_be_read_counts_as_it_is() -> None:
     assert meaning_hash(b"{") != meaning_hash(b"{ ")
     assert meaning_hash(b"\xff") != meaning_hash(b"\xfe")
