@@ -64,8 +64,8 @@ MAY_IMPORT = {
     "synthesis.arguments": "conversations conversations.schemas text text.languages",
     "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments "
     "synthesis.templates text text.languages",
-    "synthesis.rows": "agent conversations errors synthesis synthesis.arguments synthesis.tasks "
-    "text text.languages",
+    "synthesis.rows": "agent conversations errors synthesis synthesis.arguments "
+    "synthesis.questions synthesis.tasks text text.languages",
     "synthesis.tasks": "agent conversations errors synthesis synthesis.arguments "
     "synthesis.questions synthesis.templates text text.languages",
     "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows synthesis.tasks "
@@ -89,10 +89,12 @@ MAY_IMPORT = {
     "planning release serving_settings store",
     "pipeline.stages": "conversations engines engines.chat_templates errors evaluation "
     "evaluation.pages mongo pipeline pipeline.evaluating release retrieval rl rl.backends "
-    "rl.scenarios store synthesis synthesis.questions synthesis.teachers text.languages",
+    "rl.scenarios store synthesis synthesis.questions synthesis.rows synthesis.teachers "
+    "text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
     "pipeline.stages planning release runs settings store strict_model",
+    "data": "conversations errors evaluation planning runs settings store",
     "services": "automation engines.devices errors mongo.embedded free_ports priority privacy runs "
     "serving serving_settings settings",
     "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
@@ -100,7 +102,7 @@ MAY_IMPORT = {
     "release runs serving.routes serving_settings settings store text",
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
-    "cli": "agent agent.mcp automation cli.doctor conversations demo engines engines.devices "
+    "cli": "agent agent.mcp automation cli.doctor conversations data demo engines engines.devices "
     "engines.launch engines.servers errors evaluation mongo pipeline planning privacy release "
     "runs services serving serving.ui serving_settings settings store text",
     "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
@@ -112,6 +114,7 @@ MAY_IMPORT = {
 KNOW_DAGSTER = {
     "automation",
     "cli",
+    "data",
     "dagster_internals",
     "definitions",
     "defs",
