@@ -67,7 +67,7 @@ async def connect_server(
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     api = isinstance(server, ApiServer)
     log = stack.enter_context(_open_log(name, log_dir, readable=api))
-    log_start = log.tell()
+    log_start = log.tell() if api else 0
     client = Client(
         transport_to(server, log),
         timeout=timeout_s,
@@ -105,7 +105,9 @@ async def _close(session: AsyncExitStack) -> None:
 
 def _open_log(name: str, log_dir: Path | None, *, readable: bool) -> TextIO:
     if log_dir is None:
-        return TemporaryFile("a+") if readable else Path(os.devnull).open("a", encoding="utf-8")
+        if readable:
+            return TemporaryFile("a+", encoding="utf-8", errors="replace")
+        return Path(os.devnull).open("a", encoding="utf-8")
     log_dir.mkdir(parents=True, exist_ok=True)
     return log_path(name, log_dir).open("a+", encoding="utf-8", errors="replace")
 
