@@ -14,7 +14,7 @@ HTTP APIs (http_apis.py).
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypeAlias, TypeVar
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -91,7 +91,6 @@ class _Apis(StrictModel):
 
 
 Entry: TypeAlias = ServerConfig | HttpApi
-EntryT = TypeVar("EntryT", ServerConfig, HttpApi)
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ def _served(api: HttpApi, folder: str | None) -> ApiServer:
     )
 
 
-def _filled(entry: EntryT, variables: Variables, source: str) -> EntryT:
+def _filled(entry: Entry, variables: Variables, source: str) -> Entry:
     def fill(value: object, one_line: bool) -> Any:
         if isinstance(value, str):
             return variables.filled(value, source, one_line=one_line)

@@ -87,8 +87,8 @@ async def connect_server(
         where = ".".join(str(part) for part in problem["loc"])
         raise broken_list(name, f"{where}: {problem['msg']}") from None
     except (MCPError, *SERVER_FAILURES) as error:
-        if api and (problem := _problem_in(log, log_start)) is not None:
-            raise no_api(name, secrets.hidden(problem)) from None
+        if api and (said := _problem_in(log, log_start)) is not None:
+            raise no_api(name, secrets.hidden(said)) from None
         raise unreachable(name, server, error, log_dir, secrets) from None
     unreadable = client.session.unreadable if isinstance(client.session, ToolSession) else []
     once = dict.fromkeys(unreadable)  # a page may come twice

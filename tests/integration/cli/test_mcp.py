@@ -186,7 +186,10 @@ def test_http_apis_are_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     key = "sk-0123456789abcdef"
     monkeypatch.setenv("SHOP_KEY", key)
     (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
-    shop = {"fastapi": "shop:app", "headers": {"Authorization": "${env:SHOP_KEY}"}}
+    shop: dict[str, object] = {
+        "fastapi": "shop:app",
+        "headers": {"Authorization": "${env:SHOP_KEY}"},
+    }
     servers = {
         "shop": shop | {"include": ["get_order"]},
         "gone": {"openapi": "http://127.0.0.1:9/openapi.json"},

@@ -63,12 +63,14 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]
         settings = load_settings()
         prepare_dagster_home(settings)
         store = ArtifactStore(settings.store)
-        rows = {
+        rows: dict[str, str | bytes] = {
             "train.jsonl": lines(*ROWS),
             "rejects.jsonl": lines(REJECT),
             "coverage.json": json.dumps(COVERAGE),
         }
-        report = {"report.json": report_json({"base": {"answered": 0.5}, "sft": {"answered": 1.0}})}
+        report: dict[str, str | bytes] = {
+            "report.json": report_json({"base": {"answered": 0.5}, "sft": {"answered": 1.0}})
+        }
         with open_instance(settings) as instance:
             instance.add_dynamic_partitions("elders", ["ann~40example.org"])
             for partition in (None, "ann~40example.org"):

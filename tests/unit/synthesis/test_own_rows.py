@@ -125,7 +125,7 @@ def test_a_good_row_is_executed_and_trained_on_with_the_tools_of_the_server() ->
 
 
 def test_what_cannot_be_trained_on_says_where_it_stands_and_why() -> None:
-    rows = [
+    rows: list[Conversation | OwnRow] = [
         asked("2025-01-07", result="price 8"),
         asked("2025-01-08", tool=OTHER),
         Conversation(told("Hello there?", "Hello.").messages, (OTHER,)),
