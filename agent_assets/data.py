@@ -77,7 +77,7 @@ def load(pipeline: str, asset: str, partition: str | None = None) -> "pd.DataFra
     settings = load_settings()
     key = ArtifactKey(pipeline, asset, as_partition_key(partition) if partition else None)
     with _instance(settings) as instance:
-        artifact = latest_artifact(settings, instance, key)
+        artifact = materialized_artifact(settings, instance, key)
     if artifact is None:
         raise StoreError(f"{key} is not materialized.", next_step="materialize it first.")
     return _ASSETS[asset](artifact.path)
@@ -104,7 +104,7 @@ def table(name: Table, settings: Settings | None = None) -> "pd.DataFrame":
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def latest_artifact(
+def materialized_artifact(
     settings: Settings, instance: "dg.DagsterInstance", key: ArtifactKey
 ) -> Artifact | None:
     """An artifact as it was last materialized; None without one."""
@@ -155,7 +155,7 @@ def _latest(settings: Settings, asset: str) -> Iterator[Artifact]:
     keys = [key for key in artifact_keys(_store(settings)) if key.asset == asset]
     with _instance(settings) as instance:
         for key in keys:
-            artifact = latest_artifact(settings, instance, key)
+            artifact = materialized_artifact(settings, instance, key)
             if artifact is not None:
                 yield artifact
 

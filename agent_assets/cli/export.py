@@ -4,7 +4,7 @@ from typing import TextIO
 
 from agent_assets.conversations.formats import from_swift, to_openai, to_sharegpt, to_swift
 from agent_assets.conversations.messages import canonical_json, read_json_lines
-from agent_assets.data import latest_artifact
+from agent_assets.data import materialized_artifact
 from agent_assets.errors import StoreError
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings
@@ -29,7 +29,7 @@ def export_rows(settings: Settings, agent: str, form: str, output: TextIO) -> in
     key = ArtifactKey(pipeline, ROWS, as_partition_key(elder) or None)
     prepare_dagster_home(settings)
     with open_instance(settings) as instance:
-        artifact = latest_artifact(settings, instance, key)
+        artifact = materialized_artifact(settings, instance, key)
     if artifact is None:
         store = ArtifactStore(settings.store, cache=settings.home / "store-cache")
         keys = [key for key in artifact_keys(store) if key.asset == ROWS]

@@ -61,7 +61,7 @@ def failed(reason: str) -> ToolAnswer:
     return ToolAnswer(ToolResult(reason, is_error=True))
 
 
-def without_secrets(answer: ToolAnswer, secrets: Secrets) -> ToolAnswer:
+def with_keys_hidden(answer: ToolAnswer, secrets: Secrets) -> ToolAnswer:
     """The answer, should its server repeat a key that it was given: answers become rows."""
     if not secrets.names:
         return answer

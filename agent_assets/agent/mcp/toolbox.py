@@ -39,7 +39,7 @@ from agent_assets.agent.mcp.results import (
     not_as_mcp_says,
     not_json,
     read_answer,
-    without_secrets,
+    with_keys_hidden,
 )
 from agent_assets.agent.mcp.session import OddResult
 from agent_assets.conversations.messages import ToolCall, ToolResult
@@ -138,7 +138,7 @@ class Toolbox:
             return failed(f"unknown tool; there are: {', '.join(sorted(self._tools))}")
         if (odd := not_json(call.arguments)) is not None:
             return failed(f"the arguments hold {odd}")
-        return without_secrets(await self._ask(tool, call), self._secrets[tool.server])
+        return with_keys_hidden(await self._ask(tool, call), self._secrets[tool.server])
 
     async def _ask(self, tool: ListedTool, call: ToolCall) -> ToolAnswer:
         server = tool.server
