@@ -91,8 +91,10 @@ MAY_IMPORT = {
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
     "pipeline.stages planning release runs settings store strict_model",
-    "erasure": "automation conversations errors file_locks mongo mongo.embedded planning release "
-    "settings store",
+    "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
+    "store",
+    "erasure.places": "automation conversations erasure errors mongo mongo.embedded planning "
+    "release store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
     "privacy runs serving serving_settings settings",
     "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
