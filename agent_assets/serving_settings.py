@@ -118,6 +118,17 @@ class ServingConfig(StrictModel):
     exports_at_once: int = Field(
         2, ge=1, description="Downloads that one caller may have going on."
     )
+    public_url: Annotated[str, AfterValidator(_origin)] | None = Field(
+        None,
+        description="Where clients reach the API, such as https://agents.example.com: agent cards "
+        "name it. None: as the request for the card named it.",
+    )
+    model_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_.-]{0,32}$",
+        description="Before every `model_name`, such as afs_elder_ for clients of ModelServer; "
+        "callers may write it or leave it out.",
+    )
     max_body_bytes: int = Field(1_000_000, ge=1000)
     connections: ConnectionLimits = ConnectionLimits()
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(

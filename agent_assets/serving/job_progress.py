@@ -12,6 +12,8 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus
 
+from agent_assets.release.records import NOTHING_ANSWERS
+from agent_assets.release.records import STAGE as RELEASE
 from agent_assets.runs.device_queue import (
     WAITING_STAGE,
     DeviceQueue,
@@ -20,6 +22,7 @@ from agent_assets.runs.device_queue import (
     wants_device,
 )
 from agent_assets.runs.run_progress import RunEvents, reported, stage_of, words
+from agent_assets.serving.gate_decision import GateDecision
 
 # Rough seconds of each stage on two CPU cores: they weigh the stages against each other.
 _TYPICAL = {
@@ -42,7 +45,9 @@ class Fold:
     done: set[str] = field(default_factory=set)
     stage: str | None = None
     detail: dict[str, float] = field(default_factory=dict)
-    epochs: float = 0.0
+    epoch: int = 0
+    total_epochs: int = 0
+    gate: GateDecision | None = None
     percent: float = 0.0
     left: float | None = None
     left_at: float = 0.0
@@ -64,6 +69,13 @@ class Fold:
                 self.left = None
                 self._log(at, WAITING_STAGE)
                 return
+            self._count_epochs()
+        elif event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
+            decision = _decision_of(event.step_materialization_data.materialization)
+            if decision is not None:
+                self.gate = decision
+                self._log(at, decision.in_words())
+            return
         elif (
             event.event_type in (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_SKIPPED)
             and (stage := stage_of(event)) is not None
@@ -104,6 +116,13 @@ class Fold:
         shown = None if self.left is None else max(0.0, self.left - (at - self.left_at))
         self.left, self.left_at = left if shown is None else min(left, shown), at
 
+    def _count_epochs(self) -> None:
+        """Later stages have no epochs: the last known ones stay."""
+        if "epoch" in self.detail:
+            self.total_epochs = int(self.detail.get("total_epochs", 0))
+            going_on = int(self.detail["epoch"]) + 1
+            self.epoch = min(going_on, self.total_epochs) if self.total_epochs else going_on
+
     def _log(self, at: float, line: str) -> None:
         self.logs = [*self.logs, f"{time.strftime('%H:%M:%S', time.gmtime(at))} {line}"][-50:]
 
@@ -130,18 +149,28 @@ def job_progress(
         "job_id": job_id,
         "elder_id": elder,
         "status": status,
-        "message": waiting_message(queue, run) if waiting else None,
+        "message": waiting_message(queue, run) if waiting else _end_message(fold, status),
         "progress": 100 if status == "completed" else round(fold.percent, 1),
-        "current_epoch": int(fold.detail.get("epoch", 0)),
-        "total_epochs": int(fold.detail.get("total_epochs", 0)),
+        "current_epoch": fold.epoch,
+        "total_epochs": fold.total_epochs,
         "current_step": int(fold.detail.get("step", 0)),
         "total_steps": int(fold.detail.get("total_steps", 0)),
         "eta": None if left is None else words(left),
         "eta_seconds": None if left is None else round(left),
         "stage": fold.stage,
         "error": {"failed": fold.error or "failed", "cancelled": "cancelled"}.get(status),
+        "gate": None if fold.gate is None else fold.gate.model_dump(),
         "logs": fold.logs,
     }
+
+
+def _end_message(fold: Fold, status: str) -> str | None:
+    """What came of a job that is over."""
+    if status != "completed":
+        return None
+    if fold.gate is not None:
+        return fold.gate.in_words()
+    return "What answers did not change: no new version was judged."
 
 
 def job_status(run: dg.DagsterRun) -> str:
@@ -173,6 +202,21 @@ def waiting_message(queue: DeviceQueue | None, run: dg.DagsterRun) -> str:
 def _time_left_in_queue(queue: DeviceQueue, run: dg.DagsterRun) -> float | None:
     until = queue.seconds_until(run.run_id)
     return None if until is None or queue.seconds_per_run is None else until + queue.seconds_per_run
+
+
+def _decision_of(materialization: dg.AssetMaterialization) -> GateDecision | None:
+    """The decision that a materialization of `release` recorded; None of any other asset."""
+    values = {name: value.value for name, value in materialization.metadata.items()}
+    if materialization.asset_key.path[-1] != RELEASE or "verdict" not in values:
+        return None
+    answers = values.get("answers_now")
+    return GateDecision.model_validate(
+        {
+            "decision": values["verdict"],
+            "reasons": values.get("reasons", []),
+            "answers_now": None if answers == NOTHING_ANSWERS else answers,
+        }
+    )
 
 
 def _message(error: Any) -> str:

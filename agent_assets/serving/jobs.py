@@ -25,7 +25,15 @@ from agent_assets.serving.job_progress import (
     waiting_message,
     waits_for_device,
 )
-from agent_assets.serving.runs import elder_or_pipeline, open_runs, open_runs_of
+from agent_assets.serving.runs import (
+    JOB_TAG,
+    elder_or_pipeline,
+    job_id_of,
+    latest_run_of,
+    open_runs,
+    open_runs_of,
+    run_of_job,
+)
 from agent_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +41,6 @@ if TYPE_CHECKING:
 
     from agent_assets.automation.planner import Installation, Snapshot
 
-JOB_TAG = "agent_assets/job"
 _SHARED_AGE_SECONDS = 900.0
 _CANCEL_SECONDS, _BETWEEN_SECONDS = 2.0, 0.2
 # progress is asked for every second; reading a long queue takes longer than reading one run
@@ -95,8 +102,9 @@ class Jobs:
         """
         with self._starting:  # two requests at once start one job
             for run in open_runs_of(self.instance, elder):
-                job = run.tags.get(JOB_TAG) or run.run_id
-                return _reply(job, elder, "A training of this elder is going on already.")
+                return _reply(
+                    job_id_of(run), elder, "A training of this elder is going on already."
+                )
             with self._installation() as installation:
                 pipeline, partition, assets, tags = self._stale(
                     installation, elder, everything=everything
@@ -123,14 +131,13 @@ class Jobs:
         return job_progress(self.instance, run, job, elder, self.queue())
 
     def latest(self, elder: str) -> dict[str, Any] | None:
-        """Progress of the latest job of an elder, None if there never was one."""
-        from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
-
-        for tags in ({ELDER_TAG: elder}, {PIPELINE_TAG: elder}):
-            for run in self._records({JOB_TAG: None} | tags, limit=20):
-                if elder_or_pipeline(run) == elder and JOB_TAG in run.tags:
-                    return job_progress(self.instance, run, run.tags[JOB_TAG], elder, self.queue())
-        return None
+        """Progress of the latest job of an elder, None if there never was one. A run that the
+        sensor, the night or a person in the Dagster UI started is a job, too.
+        """
+        run = latest_run_of(self.instance, elder)
+        if run is None:
+            return None
+        return job_progress(self.instance, run, job_id_of(run), elder, self.queue())
 
     def active(self, elder: str | None = None) -> tuple[int, list[dict[str, Any]]]:
         """How many jobs wait or go on, of one elder or of all, and the first of them: those that go
@@ -144,7 +151,7 @@ class Jobs:
         queue = self.queue()
         return total, [
             {
-                "job_id": run.tags.get(JOB_TAG) or run.run_id,
+                "job_id": job_id_of(run),
                 "elder_id": elder_or_pipeline(run),
                 "status": job_status(run),
                 "message": waiting_message(queue, run) if waits_for_device(run) else None,
@@ -296,22 +303,13 @@ class Jobs:
                 next_step="look at the code location in the Dagster UI.",
             )
 
-    def _records(self, tags: dict[str, Any], *, limit: int) -> "list[dg.DagsterRun]":
-        import dagster as dg
-
-        known = {name: value for name, value in tags.items() if value is not None}
-        return list(self.instance.get_runs(filters=dg.RunsFilter(tags=known), limit=limit))
-
     def _find(self, job: str) -> "dg.DagsterRun":
         if len(job) > 200 or "\0" in job:
             raise JobUnknown
-        runs = self._records({JOB_TAG: job}, limit=1)
-        if not runs and len(job) == 36:
-            run = self.instance.get_run_by_id(job)
-            runs = [run] if run is not None else []
-        if not runs:
+        run = run_of_job(self.instance, job)
+        if run is None:
             raise JobUnknown
-        return runs[0]
+        return run
 
 
 def _reply(job: str | None, elder: str, message: str) -> dict[str, Any]:

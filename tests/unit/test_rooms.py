@@ -95,8 +95,9 @@ MAY_IMPORT = {
     "serving serving_settings settings",
     "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
     "engines.launch engines.servers errors free_ports html_pages mongo pipeline planning privacy "
-    "release runs serving.routes serving_settings settings store text",
-    "serving.routes": "conversations errors release runs serving store",
+    "release runs serving.a2a serving.routes serving_settings settings store text",
+    "serving.routes": "conversations errors release runs serving serving.a2a store",
+    "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
     "cli": "agent agent.mcp automation cli.doctor conversations demo engines engines.devices "
     "engines.launch engines.servers errors evaluation mongo pipeline planning privacy release "

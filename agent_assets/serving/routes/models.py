@@ -42,13 +42,15 @@ async def models(
         agents = [
             agent
             for agent in serving.released.agents()
-            if caller.may_see(agent[1]) and not (filter_afs_only and agent[0] == agent[1])
+            if serving.may_ask(caller, agent) and not (filter_afs_only and agent[0] == agent[1])
         ]
         page = [
             (agent[1], serving.released.entry(agent)) for agent in agents[offset : offset + limit]
         ]
         entries = [
-            ModelEntry(name=entry.name, id=name, size=entry.bytes, modified=entry.at)
+            ModelEntry(
+                name=serving.released.shown(entry), id=name, size=entry.bytes, modified=entry.at
+            )
             for name, entry in page
             if entry is not None
         ]
@@ -176,7 +178,8 @@ def _details(serving: Services, released: ReleasedAgent) -> ModelDetails:
         "versions": [entry.model_dump(mode="json", include=_SHOWN) for entry in ledger.history],
         "verdicts": [verdict.model_dump(mode="json") for verdict in ledger.verdicts[-5:]],
     }
-    return ModelDetails(name=released.entry.name, elder_id=released.id, details=details)
+    name = serving.released.shown(released.entry)
+    return ModelDetails(name=name, elder_id=released.id, details=details)
 
 
 _SHOWN = {"version", "name", "action", "at", "author", "reason"}

@@ -20,7 +20,7 @@ from agent_assets.free_ports import free_port
 from agent_assets.planning.history import ELDER_TAG
 from agent_assets.services import running_services
 from agent_assets.serving.job_progress import Fold, job_progress
-from agent_assets.serving.jobs import JOB_TAG
+from agent_assets.serving.runs import JOB_TAG
 from agent_assets.settings import load_settings
 from support.waiting import wait_for
 
@@ -39,6 +39,7 @@ def test_progress_is_read_from_the_run_and_the_time_left_only_shrinks(tmp_path: 
                     "total_steps": 10,
                     "eta_seconds": eta,
                     "epoch": 1.2,
+                    "total_epochs": 3,
                 }
             )
             now = context.instance.get_run_by_id(
@@ -52,10 +53,12 @@ def test_progress_is_read_from_the_run_and_the_time_left_only_shrinks(tmp_path: 
                 progress["current_step"],
                 progress["total_steps"],
                 progress["current_epoch"],
+                progress["total_epochs"],
             ) == (
                 step,
                 10,
-                1,
+                2,
+                3,
             )
 
     with dg.DagsterInstance.ephemeral() as instance:

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
+from agent_assets.pipeline.metadata import plain_metadata
 from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
 from agent_assets.serving import runs
 from agent_assets.serving.dagster_web import DagsterWeb
@@ -77,3 +78,40 @@ def test_all_jobs_are_counted_and_those_that_go_on_are_listed_first(
     assert (listed[0]["elder_id"], listed[0]["status"]) == ("ada", "training")
     total, own = jobs.active("elder-0")
     assert (total, [job["elder_id"] for job in own]) == (1, ["elder-0"])
+
+
+def test_a_run_that_others_started_is_a_job_in_every_route(instance: dg.DagsterInstance) -> None:
+    jobs = _Jobs(instance)
+    (listed,) = jobs.active("ada")[1]
+    latest = jobs.latest("ada")
+    assert latest is not None and latest["job_id"] == listed["job_id"]
+    by_id = jobs.progress(listed["job_id"], lambda elder: elder == "ada")
+    assert (by_id["elder_id"], by_id["status"]) == ("ada", "training")
+    assert jobs.owner(listed["job_id"]) == "ada"
+    again = jobs.start("ada", everything=False)
+    assert again["job_id"] == listed["job_id"]
+    assert jobs.latest("nobody") is None
+
+
+@dg.asset(key=["toy", "release"])
+def judged() -> dg.MaterializeResult[object]:
+    metadata = {"verdict": "HOLD", "reasons": ["It remembers 0 of 20"], "answers_now": "nothing"}
+    return dg.MaterializeResult(metadata=plain_metadata(metadata))
+
+
+def test_a_completed_job_says_what_the_gate_decided() -> None:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        tags = {ELDER_TAG: "ada"}
+        for asset in (judged, something):
+            dg.materialize([asset], instance=ephemeral, tags=tags)
+            latest = _Jobs(ephemeral).latest("ada")
+            assert latest is not None and latest["status"] == "completed"
+            if asset is judged:
+                assert latest["gate"] == {
+                    "decision": "HOLD",
+                    "reasons": ["It remembers 0 of 20"],
+                    "answers_now": None,
+                }
+                assert "held back the new version: It remembers" in latest["message"]
+                assert latest["message"].endswith("Nobody answers yet.")
+        assert latest["gate"] is None and "did not change" in latest["message"]

@@ -1,0 +1,51 @@
+"""What is kept of A2A in the memory of the process: tasks by owner, and what was said in a context.
+
+Both are bounded, the oldest go first, and nothing of it is written anywhere.
+"""
+
+from collections import OrderedDict
+
+from a2a.server.context import ServerCallContext
+from a2a.server.tasks.inmemory_task_store import InMemoryTaskStore
+from a2a.types.a2a_pb2 import Task
+
+from agent_assets.conversations.messages import Message
+
+_TASKS, _CONTEXTS = 1000, 1000
+Context = tuple[str, str, str]  # caller, agent, id of the context
+
+
+class BoundedTasks(InMemoryTaskStore):
+    """Tasks of each caller, who sees no others. The oldest are forgotten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: OrderedDict[str, ServerCallContext] = OrderedDict()
+
+    async def save(self, task: Task, context: ServerCallContext) -> None:
+        """Keep a task, and forget the oldest of too many."""
+        await super().save(task, context)
+        self._kept.setdefault(task.id, context)
+        while len(self._kept) > _TASKS:
+            oldest, owner = self._kept.popitem(last=False)
+            await self.delete(oldest, owner)
+
+
+class Conversations:
+    """What was said in each context: a message with a known context id goes on from there."""
+
+    def __init__(self, most_messages: int) -> None:
+        self._most = most_messages
+        self._said: OrderedDict[Context, tuple[Message, ...]] = OrderedDict()
+
+    def before(self, context: Context) -> tuple[Message, ...]:
+        """What was said so far."""
+        return self._said.get(context, ())
+
+    def add(self, context: Context, question: str, answer: str) -> None:
+        """Keep a question and its answer."""
+        said = (*self.before(context), Message("user", question), Message("assistant", answer))
+        self._said[context] = said[-self._most :] if self._most else ()
+        self._said.move_to_end(context)
+        while len(self._said) > _CONTEXTS:
+            self._said.popitem(last=False)
