@@ -129,6 +129,9 @@ class ServingConfig(StrictModel):
         description="Before every `model_name`, such as afs_elder_ for clients of ModelServer; "
         "callers may write it or leave it out.",
     )
+    rows_seconds: float = Field(
+        120.0, gt=0, description="Longest wait of `/export-jsonl` for rows that are made for it."
+    )
     max_body_bytes: int = Field(1_000_000, ge=1000)
     connections: ConnectionLimits = ConnectionLimits()
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(

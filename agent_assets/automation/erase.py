@@ -27,6 +27,7 @@ from agent_assets.store.erasable_data import (
     erase_locations,
 )
 from agent_assets.store.partition_keys import as_partition_key
+from agent_assets.store.retrains import forget_retrains
 from agent_assets.store.tombstones import bury
 
 _ELSEWHERE = "Not here to erase: MongoDB, traces that were sent to W&B, exported files, backups."
@@ -108,6 +109,7 @@ def _erase(
     if elder in known_partitions(instance, PARTITIONS):
         instance.delete_dynamic_partition(PARTITIONS, elder)
     elder_releases.erase_releases(store, elder)
+    forget_retrains(store, elder)
     erase_locations(store, elder_data_locations(store, logs, elder))
     for graph in installation.graphs:
         if graph.spec.partitioned:

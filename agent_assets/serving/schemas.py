@@ -48,7 +48,9 @@ class TrainStart(_Request):
         "长辈", max_length=200, description="Kept for older clients; the name comes from MongoDB."
     )
     force_retrain: bool = Field(
-        False, description="Go through all assets; what is fresh is still reused."
+        False,
+        description="Train again although nothing changed, with another seed; what depends on no "
+        "chance is still reused.",
     )
 
 

@@ -129,6 +129,7 @@ KNOW_DAGSTER |= {
 KNOW_DAGSTER |= {
     "planning.history",
     "serving.jobs",
+    "serving.job_assets",
     "serving.job_progress",
     "serving.runs",
     "serving.ui",

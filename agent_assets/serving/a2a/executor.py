@@ -80,7 +80,7 @@ class AgentAnswers(AgentExecutor):
             await _whole(updates, answer)
         self._services.count(answer)
         self._conversations.add(said_in, question, answer.text)
-        await updates.complete()
+        await updates.update_status(TaskState.TASK_STATE_COMPLETED, metadata=_about(answer))
 
     def _agent(self, context: RequestContext, caller: Caller) -> ReleasedAgent:
         """Who is asked: the agent of the address or of the metadata, else the caller's elder.
@@ -152,16 +152,19 @@ async def _piece(updates: TaskUpdater, text: str, *, append: bool) -> None:
 
 async def _whole(updates: TaskUpdater, answer: Answer) -> None:
     """The answer, in place of what was shown of it, with what it rests on."""
-    about = {
-        "model_name": answer.model,
-        "memory_ids": list(answer.memory_ids),
-        "stop_reason": answer.stop_reason,
-    }
     await updates.add_artifact(
         [new_text_part(answer.text)],
         artifact_id=_ARTIFACT,
         name=_ARTIFACT,
-        metadata=about,
+        metadata=_about(answer),
         append=False,
         last_chunk=True,
     )
+
+
+def _about(answer: Answer) -> dict[str, Any]:
+    return {
+        "model_name": answer.model,
+        "memory_ids": list(answer.memory_ids),
+        "stop_reason": answer.stop_reason,
+    }

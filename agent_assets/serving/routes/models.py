@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from agent_assets.errors import ReleaseError
@@ -14,6 +14,7 @@ from agent_assets.release.pointer import drop, move, read_ledger
 from agent_assets.serving.context import AdminDep, CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.released import ReleasedAgent
 from agent_assets.serving.routes.strict_json import StrictJsonRoute
+from agent_assets.serving.rows_on_demand import rows_of
 from agent_assets.serving.schemas import (
     CopyRequest,
     Done,
@@ -23,6 +24,7 @@ from agent_assets.serving.schemas import (
     ModelList,
 )
 from agent_assets.store.artifact_store import Artifact
+from agent_assets.store.partition_keys import as_partition_key
 
 router = APIRouter(tags=["models"], route_class=StrictJsonRoute)
 _CHUNK = 1 << 20
@@ -141,11 +143,21 @@ async def export(
 
 
 @router.get("/export-jsonl/{elder_id}", response_model=ExportedRows)
-async def export_jsonl(elder_id: str, serving: ServicesDep, caller: WriterDep) -> ExportedRows:
-    """Where the training rows of the version that answers are."""
-    released = await run_in_threadpool(serving.find, caller, elder_id)
-    rows = await run_in_threadpool(serving.released.part, released, "rows")
-    return ExportedRows(success=True, elder_id=elder_id, jsonl_path=str(rows.path / "train.jsonl"))
+async def export_jsonl(
+    elder_id: str,
+    request: Request,
+    serving: ServicesDep,
+    caller: WriterDep,
+    download: Annotated[bool, Query(description="Send the file itself.")] = False,
+) -> ExportedRows | FileResponse:
+    """The training rows of an elder with answers, made now if need be; trained or not."""
+    if download and not serving.exports.take(request, caller.id):
+        raise HTTPException(429)
+    rows = await rows_of(serving, caller, as_partition_key(elder_id))
+    path = rows.path / "train.jsonl"
+    if download:
+        return FileResponse(path, media_type="application/jsonl", filename=f"{elder_id}.jsonl")
+    return ExportedRows(success=True, elder_id=elder_id, jsonl_path=str(path))
 
 
 def _details(serving: Services, released: ReleasedAgent) -> ModelDetails:

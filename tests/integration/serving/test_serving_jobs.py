@@ -2,6 +2,7 @@
 restart.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -138,10 +139,18 @@ def _start_a_job_that_fails(up: httpx.Client) -> tuple[str, object]:
     assert up.get("/models").json() == {"total": 0, "models": []}
     nobody = up.post("/train/start", json={"elder_id": "nobody"})
     assert nobody.status_code == 404 and "no elder of this id" in nobody.json()["detail"]
-    first = up.post("/train/start", json={"elder_id": "shen-fu"})
-    assert first.status_code == 409 and "never built" in first.json()["detail"]
-    started = up.post("/train/start", json={"elder_id": "energy_expert"}).json()
-    assert started["success"] and started["job_id"].startswith("energy_expert_"), started
+    rows = up.get("/export-jsonl/shen-fu", params={"download": 1})  # made for it, by a job
+    assert rows.status_code == 200, rows.text
+    assert all(json.loads(line)["messages"] for line in rows.text.splitlines())
+    made = up.get("/train/progress/elder/shen-fu").json()
+    assert (made["status"], made["gate"]) == ("completed", None), made
+    assert "did not change" in made["message"]
+    where = up.get("/export-jsonl/shen-fu").json()
+    assert Path(where["jsonl_path"]).read_text(encoding="utf-8") == rows.text
+    # The first training of a new installation makes what all elders share in the same job
+    started = up.post("/train/start", json={"elder_id": "shen-fu"}).json()
+    assert started["success"] and started["job_id"].startswith("shen-fu_"), started
+    assert "base_model" in started["message"] and "release" in started["message"]
     job = started["job_id"]
     active = up.get("/jobs/active").json()
     assert active["total"] == 0 or active["jobs"][0]["job_id"] == job
@@ -150,8 +159,8 @@ def _start_a_job_that_fails(up: httpx.Client) -> tuple[str, object]:
     assert "engine environment" in progress["error"], progress
     text = up.get(f"/train/progress/{job}/events").text
     assert text.startswith("event: progress") and '"status": "failed"' in text
-    assert up.get("/train/progress/elder/energy_expert").json()["job_id"] == job
-    assert up.get("/train/progress/elder/shen-fu").json()["status"] == "no_training"
+    assert up.get("/train/progress/elder/shen-fu").json()["job_id"] == job
+    assert up.get("/train/progress/elder/ben").json()["status"] == "no_training"
     assert up.post(f"/train/cancel/{job}").json()["success"]
     for hostile in ("nothing_1", "..%2F..%2Fetc", "%27%20or%201%3D1", "%24ne", "a%00b"):
         tried = (up.get(f"/train/progress/{hostile}"), up.post(f"/train/cancel/{hostile}"))

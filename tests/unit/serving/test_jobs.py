@@ -10,8 +10,11 @@ from dagster import DagsterRunStatus
 
 from agent_assets.pipeline.metadata import plain_metadata
 from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
+from agent_assets.runs.stage_seconds import StageSeconds
 from agent_assets.serving import runs
 from agent_assets.serving.dagster_web import DagsterWeb
+from agent_assets.serving.job_assets import JobAssets, Wish
+from agent_assets.serving.job_progress import Fold
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.seals import Seal
 from agent_assets.settings import load_settings
@@ -52,20 +55,20 @@ class _Jobs(Jobs):
     def _installation(self) -> Iterator[Any]:
         yield None
 
-    def _stale(self, installation: Any, elder: str, *, everything: bool) -> Any:
-        return "elder_companion", elder, ["sft_adapter"], {}
+    def _planned(self, installation: Any, elder: str, wish: Wish) -> JobAssets:
+        return JobAssets("elder_companion", elder, ["sft_adapter"])
 
-    def _launch(self, pipeline: str, partition: str | None, assets: Any, tags: Any) -> None:
-        self.launched.append(partition)
+    def _launch(self, planned: JobAssets, tags: dict[str, str]) -> None:
+        self.launched.append(planned.partition)
 
 
 def test_a_training_that_goes_on_is_not_started_twice_however_many_runs_wait(
     instance: dg.DagsterInstance,
 ) -> None:
     jobs = _Jobs(instance)
-    assert "going on already" in jobs.start("ada", everything=False)["message"]
-    assert "going on already" in jobs.start("elder-0", everything=False)["message"]
-    assert "started" in jobs.start("eve", everything=False)["message"]
+    assert "going on already" in jobs.start("ada")["message"]
+    assert "going on already" in jobs.start("elder-0")["message"]
+    assert "started" in jobs.start("eve")["message"]
     assert jobs.launched == ["eve"]
 
 
@@ -88,9 +91,32 @@ def test_a_run_that_others_started_is_a_job_in_every_route(instance: dg.DagsterI
     by_id = jobs.progress(listed["job_id"], lambda elder: elder == "ada")
     assert (by_id["elder_id"], by_id["status"]) == ("ada", "training")
     assert jobs.owner(listed["job_id"]) == "ada"
-    again = jobs.start("ada", everything=False)
+    again = jobs.start("ada")
     assert again["job_id"] == listed["job_id"]
     assert jobs.latest("nobody") is None
+
+
+def test_the_time_left_is_learned_from_earlier_builds_on_this_device() -> None:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        for device, seconds, outcome in (
+            ("gpu", 1.0, "built"),
+            ("cpu", 100.0, "built"),
+            ("cpu", 300.0, "built"),
+            ("cpu", 0.0, "reused"),
+        ):
+            metadata = {"device": device, "seconds": seconds, "outcome": outcome}
+            ephemeral.report_runless_asset_event(
+                dg.AssetMaterialization(["toy", "sft_adapter"], metadata=metadata)
+            )
+        keys = [dg.AssetKey(["toy", name]) for name in ("sft_adapter", "eval_report")]
+        usual = StageSeconds().of(ephemeral, keys)
+    assert usual == {"sft_adapter": 200.0}
+    known = Fold(["sft_adapter"], usual, stage="sft_adapter", detail={"step": 1, "total_steps": 4})
+    known.estimate(1000.0)
+    assert known.time_left(1000.0) == 150.0
+    unknown = Fold(["sft_adapter", "eval_report"], usual, stage="sft_adapter")
+    unknown.estimate(1000.0)
+    assert unknown.time_left(1000.0) is None  # nobody knows how long the evaluation takes
 
 
 @dg.asset(key=["toy", "release"])
