@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "text.languages": "text",
     "planning": "conversations dagster_internals errors store",
     # The run-time of an agent, and what it asks.
-    "agent": "conversations errors text.languages",
+    "agent": "conversations errors text text.languages",
     "agent.mcp": "conversations errors priority strict_model",
     "serving_settings": "agent strict_model",
     "llm": "agent conversations errors strict_model",
