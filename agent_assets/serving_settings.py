@@ -118,6 +118,11 @@ class ServingConfig(StrictModel):
     exports_at_once: int = Field(
         2, ge=1, description="Downloads that one caller may have going on."
     )
+    trace_chats: list[str] = Field(
+        default_factory=list,
+        description="Agents or pipelines whose answers are traced on this machine, with what was "
+        "said; none by default. `erase` removes an elder's traces.",
+    )
     public_url: Annotated[str, AfterValidator(_origin)] | None = Field(
         None,
         description="Where clients reach the API, such as https://agents.example.com: agent cards "

@@ -105,7 +105,9 @@ def _services(settings: Settings, config: ServingConfig) -> Services:
         config=config,
         released=released,
         inference=inference,
-        answering=Answering(released, inference, config.answers, pipeline_of, logs),
+        answering=Answering(
+            released, inference, config.answers, pipeline_of, logs, config.trace_chats
+        ),
         jobs=jobs,
         tokens=tokens,
         door=Door(tokens, seal),
