@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SHARED_AGE_SECONDS = 900.0
 ROWS = ("elder_memories", "train_jsonl")
+ROWS_TAG = "agent_assets/rows"  # of runs that make rows and train nothing
 Wish = Literal["stale", "everything", "anew", "rows"]  # anew: trained again with another seed
 
 
@@ -80,7 +81,7 @@ def assets_of_job(
         own = [name for name in ROWS if name in graph.stages]
         needed = {above for name in own for above in ancestors(graph.stages[name], graph.stages)}
         shared = [name for name in pending if name in needed]
-        return JobAssets(graph.name, partition, [*shared, *own], tags)
+        return JobAssets(graph.name, partition, [*shared, *own], tags | {ROWS_TAG: "true"})
     own = [s.name for s in graph.stages.values() if graph.partitioned(s) or partition is None]
     note = _trained_anew(installation, graph, partition) if wish == "anew" else ""
     return JobAssets(graph.name, partition, [*shared, *own], tags, note)

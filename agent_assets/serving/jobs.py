@@ -20,7 +20,7 @@ from agent_assets.serving.dagster_web import (
     DagsterWeb,
     launch_variables,
 )
-from agent_assets.serving.job_assets import JobAssets, Wish, assets_of_job, fresh_rows
+from agent_assets.serving.job_assets import ROWS_TAG, JobAssets, Wish, assets_of_job, fresh_rows
 from agent_assets.serving.job_progress import (
     job_progress,
     job_status,
@@ -92,6 +92,8 @@ class Jobs:
         """
         with self._starting:  # two requests at once start one job
             for run in open_runs_of(self.instance, elder):
+                if ROWS_TAG in run.tags and wish != "rows":
+                    continue  # it trains nothing; what it makes is reused
                 return _reply(
                     job_id_of(run), elder, "A training of this elder is going on already."
                 )

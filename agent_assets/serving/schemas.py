@@ -20,8 +20,9 @@ ElderId = Annotated[
 NewId = Annotated[
     str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", examples=["shen-fu-2"])
 ]
+MAX_TEXT_CHARS = 20_000
 Text = Annotated[
-    str, Field(min_length=1, max_length=20_000, pattern=r"\S", description="Not blank.")
+    str, Field(min_length=1, max_length=MAX_TEXT_CHARS, pattern=r"\S", description="Not blank.")
 ]
 
 
@@ -121,7 +122,7 @@ class HistoryMessage(_Request):
     """
 
     role: Literal["user", "assistant", "system"]
-    content: str = Field("", max_length=20_000)
+    content: str = Field("", max_length=MAX_TEXT_CHARS)
 
 
 class ChatRequest(_Request):

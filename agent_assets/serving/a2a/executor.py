@@ -19,6 +19,7 @@ from agent_assets.serving.a2a.memory import Conversations
 from agent_assets.serving.answering import Answer
 from agent_assets.serving.context import Services
 from agent_assets.serving.released import ReleasedAgent
+from agent_assets.serving.schemas import MAX_TEXT_CHARS
 from agent_assets.serving.tokens import Caller
 
 CALLER = "caller"  # in the state of a call
@@ -64,6 +65,8 @@ class AgentAnswers(AgentExecutor):
         question = context.get_user_input()
         if not question.strip():
             raise ServingError("The message has no text.", next_step="send a part of text.")
+        if len(question) > MAX_TEXT_CHARS:
+            raise ServingError("The message is too long.", next_step="send a shorter one.")
         # A task goes on when its request has ended: the places of requests do not count it
         most = self._services.config.answers_at_once
         if caller.scope == "elder" and self._going_on[caller.id] > most:

@@ -11,7 +11,7 @@ from a2a.types.a2a_pb2 import Task
 
 from agent_assets.conversations.messages import Message
 
-_TASKS, _CONTEXTS = 1000, 1000
+_TASKS, _CONTEXTS = 1000, 250
 Context = tuple[str, str, str]  # caller, agent, id of the context
 
 
