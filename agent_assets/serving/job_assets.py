@@ -74,7 +74,7 @@ def assets_of_job(
         )
         if run is None:
             return JobAssets(graph.name, partition)
-        own = run.assets if shared else run.own_assets or run.assets
+        own = list(run.assets if shared else run.own_assets or run.assets)
         wanted = {} if shared else {WANTED_TAG: run.target_digest}
         return JobAssets(graph.name, partition, [*shared, *own], tags | wanted)
     if wish == "rows":

@@ -31,7 +31,11 @@ def uses_own_tools(request: CompletionRequest, released: ReleasedAgent) -> bool:
 def as_conversation(request: CompletionRequest) -> tuple[str, list[Message]]:
     """The question, and what was said before it."""
     *before, last = request.messages
-    history = [Message(entry.role, _text(entry)) for entry in before if _text(entry).strip()]
+    history = [
+        Message("user" if entry.role == "user" else "assistant", _text(entry))
+        for entry in before
+        if _text(entry).strip()
+    ]
     return _text(last), history
 
 

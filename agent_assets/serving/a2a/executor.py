@@ -10,8 +10,7 @@ from a2a.helpers.proto_helpers import new_task_from_user_message, new_text_part
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.tasks import TaskUpdater
-from a2a.types.a2a_pb2 import TaskState
-from google.protobuf.json_format import MessageToDict
+from a2a.types.a2a_pb2 import Message, TaskState
 
 from agent_assets.errors import AgentAssetsError, ServingError
 from agent_assets.serving.a2a.cards import AGENT_ID
@@ -92,9 +91,8 @@ class AgentAnswers(AgentExecutor):
             NotReleased: there is none that the caller may ask.
         """
         state = context.call_context.state
-        named = state.get(AGENT_ID) or MessageToDict(context.message.metadata).get(AGENT_ID)
-        agent = named or caller.elder
-        if not isinstance(agent, str):
+        agent = state.get(AGENT_ID) or _named(context.message) or caller.elder
+        if not agent:
             raise ServingError(
                 "The message does not say who is asked.",
                 next_step=f"name an agent as `{AGENT_ID}` in its metadata.",
@@ -145,6 +143,13 @@ class AgentAnswers(AgentExecutor):
             task.cancel()
             with suppress(asyncio.CancelledError, AgentAssetsError):
                 await task
+
+
+def _named(message: Message | None) -> str | None:
+    """The agent that the metadata of a message name."""
+    if message is None or AGENT_ID not in message.metadata.fields:
+        return None
+    return message.metadata.fields[AGENT_ID].string_value
 
 
 async def _piece(updates: TaskUpdater, text: str, *, append: bool) -> None:

@@ -43,11 +43,13 @@ class _CallContexts(DefaultServerCallContextBuilder):
     def build(self, request: Request) -> ServerCallContext:
         context = super().build(request)
         context.user = _A2aUser(request.state.caller)
-        context.state |= {
-            CALLER: request.state.caller,
-            AGENT_ID: request.path_params.get(AGENT_ID),
-            _BASE_URL: request.state.base_url,
-        }
+        context.state.update(
+            {
+                CALLER: request.state.caller,
+                AGENT_ID: request.path_params.get(AGENT_ID),
+                _BASE_URL: request.state.base_url,
+            }
+        )
         context.state.pop("auth", None)
         return context
 

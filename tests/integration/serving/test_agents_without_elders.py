@@ -60,9 +60,10 @@ def test_openais_client_gets_its_own_tools_unless_it_brings_some(expert: World) 
             whole = client.chat.completions.create(model=EXPERT, messages=question)
             assert whole.choices[0].message.content == "Today."
     expert.model.call("weather", city="Ulm")
-    tool = {"name": "weather", "parameters": {"type": "object", "properties": {}}}
     own = client.chat.completions.create(
-        model=EXPERT, messages=question, tools=[{"type": "function", "function": tool}]
+        model=EXPERT,
+        messages=question,
+        tools=[{"type": "function", "function": {"name": "weather", "parameters": {}}}],
     )
     calls = own.choices[0].message.tool_calls
     assert calls is not None and calls[0].id

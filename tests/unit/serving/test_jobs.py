@@ -104,9 +104,9 @@ def test_the_time_left_is_learned_from_earlier_builds_on_this_device() -> None:
             ("cpu", 300.0, "built"),
             ("cpu", 0.0, "reused"),
         ):
-            metadata = {"device": device, "seconds": seconds, "outcome": outcome}
+            figures = {"device": device, "seconds": seconds, "outcome": outcome}
             ephemeral.report_runless_asset_event(
-                dg.AssetMaterialization(["toy", "sft_adapter"], metadata=metadata)
+                dg.AssetMaterialization(["toy", "sft_adapter"], metadata=plain_metadata(figures))
             )
         keys = [dg.AssetKey(["toy", name]) for name in ("sft_adapter", "eval_report")]
         usual = StageSeconds().of(ephemeral, keys)
@@ -140,4 +140,6 @@ def test_a_completed_job_says_what_the_gate_decided() -> None:
                 }
                 assert "held back the new version: It remembers" in latest["message"]
                 assert latest["message"].endswith("Nobody answers yet.")
-        assert latest["gate"] is None and "did not change" in latest["message"]
+        assert (
+            latest is not None and latest["gate"] is None and "did not change" in latest["message"]
+        )
