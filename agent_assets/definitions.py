@@ -6,11 +6,12 @@ No resource has a configuration schema: who launches a run cannot change where i
 executes, and no secret is in what Dagster records of a run (resources/fixed.py).
 """
 
+import multiprocessing
 from pathlib import Path
 
 import dagster as dg
 
-from agent_assets.priority import RUN_PRIORITY
+from agent_assets.priority import RUN_PRIORITY, start_children_lowest
 from agent_assets.privacy import be_private
 from agent_assets.settings import load_settings
 from resources.engines import EnginesResource
@@ -23,9 +24,11 @@ from resources.values import ValuesResource
 def defs() -> dg.Definitions:
     """Assets and jobs from `defs/`, resources from the environment variables."""
     be_private()  # runs are children of whatever loads this, which need not be a command of ours
-    # In a run's own process this comes first: its imports take seconds of a core, too.
-    RUN_PRIORITY.give_way()
     settings = load_settings()
+    if multiprocessing.parent_process() is None:
+        start_children_lowest(settings.home / "run")
+    else:
+        RUN_PRIORITY.give_way()
     resources = {
         "store": StoreResource(root=settings.store, cache=str(settings.home / "store-cache")),
         "mongo": MongoResource(uri=settings.mongodb_uri or "", database=settings.mongodb_database),

@@ -9,8 +9,8 @@ shared_assets_s       seconds to make what all elders share, once per installati
 quiet_cpu_share       CPU seconds per second of `up` with its MongoDB when nothing happens
 waiting_cpu_share     CPU seconds per second of a run that is prepared and waits for the device
 op_pool_cpu_share     the same of a run that waits for Dagster's own pool of steps (`granularity: op`): the peer
-slowdown              steps per second of a training with three runs behind it, by those of the same training before
-                      they were requested. The next of them is prepared on the same cores meanwhile, and then waits.
+slowdown              steps per second of a training with three runs behind it, from their request on, by those of the
+                      same training before. The next of them is prepared on the same cores meanwhile.
 cancel_s              the longest time from POST /train/cancel to the end of a run: queued, prepared, training
 elders, elders_per_hour
 device_busy_share     time for which a run held the device, by the wall time of the backfill from its request
@@ -223,7 +223,7 @@ def backfill_figures(
     waiting = until(lambda: _run_where(installation, elders, _prepared), 180)
     share = cpu_share(watch_seconds, process_of(waiting))
     last = installation.runs(elders)[elders[-1]]
-    until(lambda: _half_trained(instance, last), LIMIT_SECONDS * len(elders))
+    until(lambda: _trained_a_third(instance, last), LIMIT_SECONDS * len(elders))
     requested = _reports(instance, last)[-1].at
     for elder in later:
         installation.request(elder)
@@ -250,9 +250,9 @@ def backfill_figures(
     return figures, alone
 
 
-def _half_trained(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+def _trained_a_third(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     reports = _reports(instance, run)
-    return bool(reports) and reports[-1].step >= reports[-1].steps / 2
+    return bool(reports) and reports[-1].step >= reports[-1].steps / 3
 
 
 def _run_where(

@@ -91,6 +91,7 @@ def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Instal
     for name in ("dagster.yaml", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, tree)
     shutil.rmtree(tree / "agent_assets/defs/energy_expert")
+    _report_often(tree / "agent_assets/engines/progress_reporter.py")
     model = make_tiny_model(folder / "model", find_engine_env("cpu"))
     _configure(tree / "agent_assets/defs" / PIPELINE / "defs.yaml", model, epochs)
     quiet = folder / "automation.yaml"
@@ -142,6 +143,14 @@ def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Instal
             finally:
                 up.send_signal(signal.SIGINT)
                 up.wait(60)
+
+
+def _report_often(reporter: Path) -> None:
+    """A training of a minute has too few reports otherwise to tell its pace in parts of it."""
+    usual, often = "_EVERY_SECONDS = 10.0", "_EVERY_SECONDS = 2.0"
+    code = reporter.read_text(encoding="utf-8")
+    assert usual in code
+    reporter.write_text(code.replace(usual, often), encoding="utf-8")
 
 
 def _configure(path: Path, model: Path, epochs: float) -> None:

@@ -1,4 +1,4 @@
-"""What is stale, and making it fresh; removing what is old, or whose elder is gone."""
+"""What is stale, and making it fresh; removing what is old."""
 
 import sys
 
@@ -85,22 +85,8 @@ def prune(dry_run: bool) -> None:
     sys.exit(prune_store(load_settings(), dry_run=dry_run))
 
 
-@click.command()
-@click.argument("elder")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
-@click.option("--yes", "confirmed", is_flag=True, help="Do not ask.")
-def erase(elder: str, dry_run: bool, confirmed: bool) -> None:
-    """Remove everything made from ELDER: artifacts, releases, traces, answers of teachers, logs.
-
-    The memories have to be deleted in MongoDB first: this reads them, and never writes there.
-    """
-    from agent_assets.automation.erase import erase_elder
-
-    sys.exit(erase_elder(load_settings(), elder, dry_run=dry_run, confirmed=confirmed))
-
-
 def _keys(elders: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(as_partition_key(elder) for elder in elders)
 
 
-COMMANDS = (plan, refresh, backfill, prune, erase)
+COMMANDS = (plan, refresh, backfill, prune)

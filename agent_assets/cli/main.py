@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from agent_assets.cli import agents, automation, installation, mcp, releases, serving
+from agent_assets.cli import agents, automation, erasure, installation, mcp, releases, serving
 from agent_assets.errors import AgentAssetsError
 from agent_assets.privacy import be_private
 
@@ -18,7 +18,7 @@ def commands() -> None:
     be_private()
 
 
-for group in (installation, serving, automation, agents, mcp, releases):
+for group in (installation, serving, automation, erasure, agents, mcp, releases):
     for command in group.COMMANDS:
         commands.add_command(command)
 

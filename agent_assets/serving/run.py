@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import uvicorn
 
+from agent_assets.erasure.forgetting import finished_erasures
 from agent_assets.errors import ConfigError
 from agent_assets.free_ports import port_free
 from agent_assets.runs.installation import mongodb
@@ -58,6 +59,8 @@ def serve_api(settings: Settings, *, host: str, port: int) -> int:
                     f"{host} can be reached from other machines, and nobody would need a token.",
                     next_step="make one first: `agent-assets token create --admin`.",
                 )
+        for line in finished_erasures(settings):
+            log.warning(line)
         config = load_serving()
         uvicorn.run(create_app(settings, config), host=host, port=port, **server_settings(config))
     return 0

@@ -61,10 +61,16 @@ def count_retrain(store: ArtifactStore, pipeline: str, agent: str) -> int:
         return times[agent]
 
 
+def retrained_in(store: ArtifactStore, agent: str) -> list[str]:
+    """Pipelines in which an agent was trained anew, sorted."""
+    paths = store.filesystem.glob(f"{store.root}/{_FOLDER}/*.json")
+    pipelines = sorted(str(path).rsplit("/", 1)[-1].removesuffix(".json") for path in paths)
+    return [pipeline for pipeline in pipelines if agent in retrains(store, pipeline)]
+
+
 def forget_retrains(store: ArtifactStore, agent: str) -> None:
     """Remove an agent from the records of all pipelines."""
-    for path in store.filesystem.glob(f"{store.root}/{_FOLDER}/*.json"):
-        pipeline = str(path).rsplit("/", 1)[-1].removesuffix(".json")
+    for pipeline in retrained_in(store, agent):
         with _lock(store, pipeline):
             times = retrains(store, pipeline)
             if times.pop(agent, None) is not None:

@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "retrieval": "conversations errors settings strict_model text text.languages",
     "tool_servers": "conversations retrieval text.languages",
     "mongo": "conversations errors store strict_model text text.languages",
-    "mongo.embedded": "errors mongo privacy settings",
+    "mongo.embedded": "errors file_locks mongo privacy settings",
     # Programs of other environments, and what starts them.
     "engines": "engines.devices engines.launch engines.servers errors priority runs settings store",
     "engines.devices": "errors file_locks settings",
@@ -91,17 +91,20 @@ MAY_IMPORT = {
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
     "pipeline.stages planning release runs settings store strict_model",
-    "services": "automation engines.devices errors mongo.embedded free_ports priority privacy runs "
-    "serving serving_settings settings",
+    "erasure": "automation conversations errors file_locks mongo mongo.embedded planning release "
+    "settings store",
+    "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
+    "privacy runs serving serving_settings settings",
     "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
+    "erasure "
     "engines.launch engines.servers errors free_ports html_pages mongo pipeline planning privacy "
     "release runs serving.a2a serving.routes serving_settings settings store text",
-    "serving.routes": "conversations errors release runs serving serving.a2a store",
+    "serving.routes": "conversations erasure errors release runs serving serving.a2a store",
     "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
     "cli": "agent agent.mcp automation cli.doctor conversations demo engines engines.devices "
-    "engines.launch engines.servers errors evaluation mongo pipeline planning privacy release "
-    "runs services serving serving.ui serving_settings settings store text",
+    "engines.launch engines.servers erasure errors evaluation mongo pipeline planning privacy "
+    "release runs services serving serving.ui serving_settings settings store text",
     "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
     "mongo.embedded planning privacy release runs serving serving_settings settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
@@ -115,6 +118,7 @@ KNOW_DAGSTER = {
     "definitions",
     "defs",
     "demo",
+    "erasure",
     "pipeline",
     "pipeline.stages",
     "resources",

@@ -14,7 +14,7 @@ from a2a.types.a2a_pb2 import Message, TaskState
 
 from agent_assets.errors import AgentAssetsError, ServingError
 from agent_assets.serving.a2a.cards import AGENT_ID
-from agent_assets.serving.a2a.memory import Conversations
+from agent_assets.serving.a2a.memory import BoundedTasks, Conversations
 from agent_assets.serving.answering import Answer
 from agent_assets.serving.context import Services
 from agent_assets.serving.released import ReleasedAgent
@@ -30,10 +30,14 @@ _DONE = object()
 class AgentAnswers(AgentExecutor):
     """Lets agents answer A2A messages."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, services: Services, tasks: BoundedTasks) -> None:
+        self._services, self._tasks = services, tasks
         self._conversations = Conversations(services.config.answers.max_history)
         self._going_on: Counter[str] = Counter()
+
+    async def forget(self, agent: str) -> int:
+        """Drop what is kept of an agent; returns how much it was."""
+        return self._conversations.forget(agent) + await self._tasks.forget(agent)
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
         """Answer one message; what fails is told in the task."""
@@ -73,6 +77,7 @@ class AgentAnswers(AgentExecutor):
                 f"{most} answers are going on for this token.", next_step="wait for one of them."
             )
         released = await asyncio.to_thread(self._agent, context, caller)
+        self._tasks.is_for(updates.task_id, released.id)
         said_in = (caller.id, released.id, str(context.context_id))
         before = self._conversations.before(said_in)
         if context.call_context.state.get("method") in _STREAMS:

@@ -21,14 +21,30 @@ class BoundedTasks(InMemoryTaskStore):
     def __init__(self) -> None:
         super().__init__()
         self._kept: OrderedDict[str, ServerCallContext] = OrderedDict()
+        self._agents: dict[str, str] = {}  # of tasks, as far as somebody was found to ask
+
+    def is_for(self, task_id: str, agent: str) -> None:
+        """Note who is asked."""
+        self._agents[task_id] = agent
+
+    async def forget(self, agent: str) -> int:
+        """Drop the tasks of an agent; returns how many they were."""
+        tasks = [task for task, asked in self._agents.items() if asked == agent]
+        for task in tasks:
+            await self._drop(task, self._kept.pop(task, None))
+        return len(tasks)
 
     async def save(self, task: Task, context: ServerCallContext) -> None:
         """Keep a task, and forget the oldest of too many."""
         await super().save(task, context)
         self._kept.setdefault(task.id, context)
         while len(self._kept) > _TASKS:
-            oldest, owner = self._kept.popitem(last=False)
-            await self.delete(oldest, owner)
+            await self._drop(*self._kept.popitem(last=False))
+
+    async def _drop(self, task_id: str, owner: ServerCallContext | None) -> None:
+        self._agents.pop(task_id, None)
+        if owner is not None:
+            await self.delete(task_id, owner)
 
 
 class Conversations:
@@ -41,6 +57,13 @@ class Conversations:
     def before(self, context: Context) -> tuple[Message, ...]:
         """What was said so far."""
         return self._said.get(context, ())
+
+    def forget(self, agent: str) -> int:
+        """Drop what was said to an agent; returns in how many contexts."""
+        contexts = [context for context in self._said if context[1] == agent]
+        for context in contexts:
+            del self._said[context]
+        return len(contexts)
 
     def add(self, context: Context, question: str, answer: str) -> None:
         """Keep a question and its answer."""

@@ -62,9 +62,11 @@ class A2aServer:
         logging.getLogger("a2a").setLevel(logging.CRITICAL + 1)
         self._services = services
         card = public_card("")
+        tasks = BoundedTasks()
+        self._answers = AgentAnswers(services, tasks)
         handler = DefaultRequestHandlerV2(
-            AgentAnswers(services),
-            BoundedTasks(),
+            self._answers,
+            tasks,
             card,
             extended_agent_card=card,
             extended_card_modifier=self._extended,
@@ -72,6 +74,10 @@ class A2aServer:
         self._dispatcher = JsonRpcDispatcher(
             handler, context_builder=_CallContexts(), enable_v0_3_compat=True
         )
+
+    async def forget(self, agent: str) -> int:
+        """Drop tasks and conversations of an agent; returns how much it was."""
+        return await self._answers.forget(agent)
 
     def base_url(self, request: Request) -> str:
         """Where clients reach the API."""
