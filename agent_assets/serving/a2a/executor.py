@@ -154,7 +154,8 @@ def _named(message: Message | None) -> str | None:
     """The agent that the metadata of a message name."""
     if message is None or AGENT_ID not in message.metadata.fields:
         return None
-    return message.metadata.fields[AGENT_ID].string_value
+    named: str = message.metadata.fields[AGENT_ID].string_value
+    return named
 
 
 async def _piece(updates: TaskUpdater, text: str, *, append: bool) -> None:
