@@ -19,22 +19,43 @@ _SHOWN = 10  # of a place's items
 @click.option(
     "--source", is_flag=True, help="Also delete answers, profile and questions in MongoDB."
 )
+@click.option("--memory", metavar="ID", help="Forget this one memory, as in `m-06664caa`.")
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="With --memory: make the elder's artifacts again without it, and release what passes.",
+)
 @click.option("--why", default="", help="For the receipt. Name nobody in it.")
 @click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
 @click.option("--yes", "confirmed", is_flag=True, help="Do not ask.")
-def erase(elder: str, source: bool, why: str, dry_run: bool, confirmed: bool) -> None:
+def erase(
+    elder: str,
+    memory: str | None,
+    rebuild: bool,
+    source: bool,
+    why: str,
+    dry_run: bool,
+    confirmed: bool,
+) -> None:
     """Forget ELDER: everything made from their memories goes, from every place, with a receipt.
 
     Without --source the memories have to be deleted in MongoDB first. An erasure that was
     interrupted is finished by the next `erase`, `up` or `serve`.
+
+    With --memory, versions that hold it go, and the elder does not answer until a version without
+    it is released: at the next refresh, or with --rebuild at once.
     """
+    if rebuild and memory is None:
+        raise click.UsageError("--rebuild goes with --memory.")
+    from agent_assets.automation.commands import Scope, run_plan
     from agent_assets.erasure import forgetting
     from agent_assets.erasure.request import ErasureRequest
 
     settings = load_settings()
     for line in forgetting.finished_erasures(settings):
         click.echo(line)
-    request = ErasureRequest(elder=as_partition_key(elder), who=this_user(), why=why, source=source)
+    key, what = as_partition_key(elder), elder if memory is None else f"{memory} of {elder}"
+    request = ErasureRequest(elder=key, memory=memory, who=this_user(), why=why, source=source)
 
     def confirm(overview: "Overview") -> bool:
         _show(overview)
@@ -47,10 +68,12 @@ def erase(elder: str, source: bool, why: str, dry_run: bool, confirmed: bool) ->
 
     receipt = forgetting.erase_subject(settings, request, confirm)
     if receipt is not None:
-        click.echo(f"{elder} is erased: receipt {receipt.number}, {receipt.hash[:16]}.")
+        click.echo(f"{what} is erased: receipt {receipt.number}, {receipt.hash[:16]}.")
         click.echo("Not here to erase:")
         for sentence in receipt.out_of_reach:
             click.echo(f"  {sentence}")
+        if rebuild:
+            sys.exit(run_plan(settings, Scope(elders=(key,)), dry_run=False))
 
 
 @click.group()

@@ -8,6 +8,7 @@ import click
 
 from agent_assets.cli import agents, automation, erasure, installation, mcp, releases, serving
 from agent_assets.errors import AgentAssetsError
+from agent_assets.no_telemetry import send_nothing
 from agent_assets.privacy import be_private
 
 
@@ -16,6 +17,7 @@ from agent_assets.privacy import be_private
 def commands() -> None:
     """Train, evaluate and serve agents from people's memories and MCP tools."""
     be_private()
+    send_nothing()
 
 
 for group in (installation, serving, automation, erasure, agents, mcp, releases):

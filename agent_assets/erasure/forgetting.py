@@ -7,14 +7,20 @@ from dataclasses import dataclass
 import dagster as dg
 
 from agent_assets.automation.commands import opened
+from agent_assets.erasure.all_places import (
+    ELDER_PLACES,
+    KEPT_OF_ELDER,
+    KEPT_OF_MEMORY,
+    MEMORY_PLACES,
+)
 from agent_assets.erasure.erase import Checkpoint, forget
 from agent_assets.erasure.journal import ErasureJournal, Progress
 from agent_assets.erasure.place import Item, Place, Scene
-from agent_assets.erasure.places import ELDER_PLACES, KEPT_OF_ELDER
 from agent_assets.erasure.receipts import Receipt
 from agent_assets.erasure.request import ErasureRequest
 from agent_assets.errors import AgentAssetsError, ErasureError, UnknownSubject
-from agent_assets.mongo.layout import check_elder_id
+from agent_assets.mongo.layout import MongoLayout, check_elder_id
+from agent_assets.mongo.memory_documents import memory_documents
 from agent_assets.planning.elders import UNUSABLE, ElderSource
 from agent_assets.planning.history import active_runs
 from agent_assets.settings import Settings
@@ -50,7 +56,8 @@ def erase_subject(settings: Settings, request: ErasureRequest, confirm: Confirm)
     check_elder_id(request.elder, "string")
     with _scenes(settings) as scene_of:
         scene = scene_of(request)
-        overview = _overview(scene, ELDER_PLACES)
+        places = ELDER_PLACES if request.memory is None else MEMORY_PLACES
+        overview = _overview(scene, places)
         _check_subject(scene, overview)
         if not confirm(overview):
             return None
@@ -93,8 +100,12 @@ def _forget(
 ) -> Receipt:
     # The tombstone first: from here on the elder does not answer, and nothing there counts as
     # fresh.
-    bury(scene.installation.store, progress.request.elder)
-    return forget(scene, ELDER_PLACES, progress=progress, kept=KEPT_OF_ELDER, checkpoint=checkpoint)
+    if progress.request.memory is None:
+        bury(scene.installation.store, progress.request.elder)
+        places, kept = ELDER_PLACES, KEPT_OF_ELDER
+    else:
+        places, kept = MEMORY_PLACES, KEPT_OF_MEMORY
+    return forget(scene, places, progress=progress, kept=kept, checkpoint=checkpoint)
 
 
 @contextmanager
@@ -117,7 +128,13 @@ def _check_subject(scene: Scene, overview: Overview) -> None:
     name = scene.request.names[-1]
     if scene.request.elder in {graph.name for graph in scene.installation.graphs}:
         raise UnknownSubject(f"'{name}' is a pipeline, not an elder.", next_step="name an elder.")
-    if overview.empty:
+    if scene.request.memory is not None:
+        if not (_holders_of_memory(scene) or overview.items["artifacts"]):
+            raise UnknownSubject(
+                f"There is no memory '{scene.request.memory}' of '{name}'.",
+                next_step="see the ids in memories.jsonl of elder_memories, or in an answer.",
+            )
+    elif overview.empty:
         raise UnknownSubject(
             f"There is no data of an elder '{name}'.",
             next_step="see `agent-assets plan --all` for who is known.",
@@ -125,16 +142,20 @@ def _check_subject(scene: Scene, overview: Overview) -> None:
 
 
 def _check_nobody_needs_it(scene: Scene) -> None:
-    elder = scene.request.elder
-    holders = [
-        graph.name
-        for graph in scene.installation.graphs
-        if graph.spec.partitioned and _has_memories(scene.installation.elder_source(graph), elder)
-    ]
+    elder, memory = scene.request.elder, scene.request.memory
+    if memory is None:
+        what = f"memories of '{elder}'"
+        holders = [
+            graph.name
+            for graph in scene.installation.graphs
+            if graph.spec.partitioned
+            and _has_memories(scene.installation.elder_source(graph), elder)
+        ]
+    else:
+        what, holders = f"the memory '{memory}' of '{elder}'", _holders_of_memory(scene)
     if holders and not scene.request.source:
         raise ErasureError(
-            f"MongoDB still has memories of '{elder}' ({', '.join(holders)}): all of it would "
-            "be made again.",
+            f"MongoDB still has {what} ({', '.join(holders)}): all of it would be made again.",
             next_step="delete the elder's answers in MongoDB first, or let --source delete them.",
         )
     check_no_run(scene.instance, elder)
@@ -147,6 +168,21 @@ def check_no_run(instance: dg.DagsterInstance, elder: str) -> None:
             f"A run of '{elder}' is going on.",
             next_step="terminate it in the UI, or wait for its end.",
         )
+
+
+def _holders_of_memory(scene: Scene) -> list[str]:
+    """Pipelines for which MongoDB has the memory of a request."""
+    return [
+        graph.name
+        for graph in scene.installation.graphs
+        if graph.spec.partitioned
+        and scene.request.memory
+        in memory_documents(
+            scene.installation.mongo.db,
+            MongoLayout.model_validate(graph.spec.config.elder_memories.layout),
+            scene.request.elder,
+        )
+    ]
 
 
 def _has_memories(source: ElderSource, elder: str) -> bool:

@@ -69,12 +69,13 @@ def serve_api(settings: Settings, *, host: str, port: int) -> int:
 def server_settings(config: ServingConfig) -> dict[str, Any]:
     """What uvicorn is told besides where it listens."""
     return {
-        "http": connections_within(config.connections),
+        "http": connections_within(config.connections, config.proxies),
         "h11_max_incomplete_event_size": config.connections.header_bytes,
         "ws": "none",
         "log_config": None,
         "access_log": False,
         # Whose a connection is decides who is let in: no header of a proxy may say something else.
+        # The limits by address read those of our own proxies (proxies.py).
         "proxy_headers": False,
         "server_header": False,
         "timeout_graceful_shutdown": _DRAIN_SECONDS,

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import cast
 
 from agent_assets.erasure.erase import forget
-from agent_assets.erasure.files import file_items, remove_paths
 from agent_assets.erasure.journal import ErasureJournal, Progress
 from agent_assets.erasure.place import Item, Place, Scene
+from agent_assets.erasure.places.files import file_items, remove_paths
 from agent_assets.erasure.receipts import Receipt
 from agent_assets.erasure.request import ErasureRequest
 from agent_assets.settings import load_settings

@@ -20,13 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MAY_IMPORT = {
     # The code location: alone in knowing the Dagster resources.
-    "definitions": "priority privacy resources settings",
+    "definitions": "no_telemetry priority privacy resources settings",
     "defs": "automation settings",
     "resources": "engines mongo store",
     # What everything stands on.
     "errors": "",
     "file_locks": "",
     "free_ports": "",
+    "no_telemetry": "",
     "html_pages": "",
     "dagster_internals": "",
     "priority": "",
@@ -40,16 +41,17 @@ MAY_IMPORT = {
     "text.languages": "text",
     "planning": "conversations dagster_internals errors store",
     # The run-time of an agent, and what it asks.
-    "agent": "conversations errors text text.languages",
+    "agent": "conversations errors no_telemetry text text.languages",
     "agent.mcp": "conversations errors priority strict_model",
     "serving_settings": "agent strict_model",
     "llm": "agent conversations errors strict_model",
     "retrieval": "conversations errors settings strict_model text text.languages",
-    "tool_servers": "conversations retrieval text.languages",
+    "tool_servers": "conversations retrieval settings text.languages",
     "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors file_locks mongo privacy settings",
     # Programs of other environments, and what starts them.
-    "engines": "engines.devices engines.launch engines.servers errors priority runs settings store",
+    "engines": "engines.devices engines.launch engines.servers errors no_telemetry priority runs "
+    "settings store",
     "engines.devices": "errors file_locks settings",
     "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
     "settings",
@@ -72,12 +74,12 @@ MAY_IMPORT = {
     # Judging, learning, releasing.
     "evaluation": "agent conversations errors serving_settings text text.languages",
     "evaluation.pages": "conversations evaluation html_pages",
-    "rl.backends": "agent conversations engines engines.launch engines.servers errors rl "
-    "rl.scenarios settings store",
+    "rl.backends": "agent conversations engines engines.launch engines.servers errors no_telemetry "
+    "rl rl.scenarios settings store",
     "rl.scenarios": "agent conversations errors rl synthesis synthesis.arguments "
     "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers text",
-    "rl": "agent conversations engines engines.servers errors evaluation llm rl.scenarios settings "
-    "strict_model text",
+    "rl": "agent conversations engines engines.servers errors evaluation llm no_telemetry "
+    "rl.scenarios settings strict_model text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
     "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation "
@@ -91,8 +93,10 @@ MAY_IMPORT = {
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
     "pipeline.stages planning release runs settings store strict_model",
-    "erasure": "automation conversations errors file_locks mongo mongo.embedded planning release "
-    "settings store",
+    "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
+    "store",
+    "erasure.places": "automation conversations erasure errors mongo mongo.embedded planning "
+    "release store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
     "privacy runs serving serving_settings settings",
     "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
@@ -103,8 +107,8 @@ MAY_IMPORT = {
     "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
     "cli": "agent agent.mcp automation cli.doctor conversations demo engines engines.devices "
-    "engines.launch engines.servers erasure errors evaluation mongo pipeline planning privacy "
-    "release runs services serving serving.ui serving_settings settings store text",
+    "engines.launch engines.servers erasure errors evaluation mongo no_telemetry pipeline planning "
+    "privacy release runs services serving serving.ui serving_settings settings store text",
     "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
     "mongo.embedded planning privacy release runs serving serving_settings settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",

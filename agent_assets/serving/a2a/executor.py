@@ -66,6 +66,10 @@ class AgentAnswers(AgentExecutor):
 
     async def _answer(self, context: RequestContext, caller: Caller, updates: TaskUpdater) -> None:
         question = context.get_user_input()
+        if context.message is not None and any(
+            not part.HasField("text") for part in context.message.parts
+        ):
+            raise ServingError("Only text is read.", next_step="send parts of text alone.")
         if not question.strip():
             raise ServingError("The message has no text.", next_step="send a part of text.")
         if len(question) > MAX_TEXT_CHARS:

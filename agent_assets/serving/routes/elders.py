@@ -21,6 +21,9 @@ async def erase_elder(
     source: Annotated[
         bool, Query(description="Also delete answers, profile and questions in MongoDB.")
     ] = False,
+    memory: Annotated[
+        str | None, Query(max_length=40, description="Forget this one memory of the elder alone.")
+    ] = None,
     why: Annotated[
         str, Query(max_length=500, description="For the receipt. Name nobody in it.")
     ] = "",
@@ -29,12 +32,15 @@ async def erase_elder(
     reply, which is the receipt.
 
     Without `source` the memories have to be deleted in MongoDB first. An erasure that was
-    interrupted is finished when the API, or the installation, starts again.
+    interrupted is finished when the API, or the installation, starts again. After `memory` the
+    elder answers again when a version without it is released: by the night, or POST /train/start.
     """
     from agent_assets.erasure.forgetting import erase_subject
     from agent_assets.erasure.request import ErasureRequest
 
-    request = ErasureRequest(elder=elder_id, who=f"token {caller.id}", why=why, source=source)
+    request = ErasureRequest(
+        elder=elder_id, memory=memory, who=f"token {caller.id}", why=why, source=source
+    )
     receipt = await run_in_threadpool(
         erase_subject, serving.settings, request, lambda overview: True
     )

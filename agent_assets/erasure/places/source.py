@@ -45,7 +45,7 @@ class SourceDocuments:
         if scene.request.memory is None:
             yield _ELSEWHERE
         yield _QUESTIONS
-        if not scene.request.source:
+        if not scene.request.source and scene.request.memory is None:
             yield "profile and questions of the elder in MongoDB: --source was not given"
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
-from agent_assets.erasure.files import file_items, remove_paths
 from agent_assets.erasure.place import Item, Scene
+from agent_assets.erasure.places.files import file_items, remove_paths
 from agent_assets.release.elder_releases import agents_of_elder, erase_releases
 from agent_assets.release.pointer import CURRENT, DROPPED, pointer_path
 from agent_assets.store.artifact_store import CORRUPT, STAGING

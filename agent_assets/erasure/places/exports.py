@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agent_assets.conversations.memories import MEMORIES_FILE
-from agent_assets.erasure.files import file_items, naming, remove_paths
 from agent_assets.erasure.place import Item, Scene
+from agent_assets.erasure.places.files import file_items, naming, remove_paths
 from agent_assets.store.artifact_store import ArtifactKey
 
 # What the installation keeps below its home; other places look after these.
@@ -66,7 +66,8 @@ class Exports:
         files = [path for path in _files(scene) if path.stat().st_size]
         whole = scene.request.memory is None
         named = [naming(scene.request.names)] if whole else []
-        patterns = [*named, *map(re.compile, map(re.escape, _words(scene) if files else []))]
+        words = _in_files(memory_words(scene)) if files else []
+        patterns = [*named, *map(re.compile, map(re.escape, words))]
         hits = []
         for path in files:
             content = path.read_bytes()
@@ -86,16 +87,21 @@ def _below(scene: Scene) -> list[Path]:
     return [path for top in tops for path in [top, *sorted(top.rglob("*"))]]
 
 
-def _words(scene: Scene) -> list[bytes]:
-    """What the elder told, by sentence, as it stands in files: plain, and escaped in JSON."""
+def memory_words(scene: Scene) -> list[str]:
+    """What the elder told (or the one memory of a request), by sentence, where a sentence is long
+    enough to be nobody else's.
+    """
     words = set()
     for memory in _memories(scene):
         if scene.request.memory in (None, memory.get("memory_id")):
             answer = str(memory.get("answer", ""))
             words |= {answer, *_SENTENCE.split(answer)}
-    long = {text for text in words if len(text) >= _SHORTEST_WORDS}
-    forms = {form for text in long for form in (text, json.dumps(text)[1:-1])}
-    return sorted(form.encode() for form in forms)
+    return sorted(text for text in words if len(text) >= _SHORTEST_WORDS)
+
+
+def _in_files(words: list[str]) -> list[bytes]:
+    """Texts as they stand in files: plain, and escaped in JSON."""
+    return sorted({form.encode() for text in words for form in (text, json.dumps(text)[1:-1])})
 
 
 def _memories(scene: Scene) -> Iterator[dict[str, object]]:

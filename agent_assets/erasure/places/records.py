@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from agent_assets.automation.elders import PARTITIONS
 from agent_assets.erasure.place import Item, Scene
-from agent_assets.erasure.sqlite_files import compact
+from agent_assets.erasure.places.sqlite_files import compact
 from agent_assets.planning.history import known_partitions
 
 # Table: the column that names the elder, and one that says what the row is about.

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import sqlalchemy as db
 
-from agent_assets.erasure.files import file_items, remove_paths
 from agent_assets.erasure.place import Item, Scene
-from agent_assets.erasure.sqlite_files import compact
+from agent_assets.erasure.places.files import file_items, remove_paths
+from agent_assets.erasure.places.sqlite_files import compact
 from agent_assets.planning.history import ELDER_TAG
 
 _PARTITION_TAGS = (ELDER_TAG, "dagster/partition")

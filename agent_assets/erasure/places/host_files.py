@@ -7,8 +7,14 @@ from pathlib import Path
 
 import psutil
 
-from agent_assets.erasure.files import file_items, mask_file, match_spans, naming, remove_paths
 from agent_assets.erasure.place import Item, Scene
+from agent_assets.erasure.places.files import (
+    file_items,
+    mask_file,
+    match_spans,
+    naming,
+    remove_paths,
+)
 from agent_assets.store.disk import is_in_use
 
 SCRATCH_PREFIX = "engine-"
