@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "text.languages": "text",
     "planning": "conversations dagster_internals errors store",
     # The run-time of an agent, and what it asks.
-    "agent": "conversations errors no_telemetry text.languages",
+    "agent": "conversations errors no_telemetry text text.languages",
     "agent.mcp": "agent.mcp.entries conversations errors priority settings strict_model "
     "tool_servers",
     "agent.mcp.entries": "errors strict_model tool_servers",
@@ -99,15 +99,16 @@ MAY_IMPORT = {
     "data": "conversations errors evaluation planning runs settings store",
     "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
     "store",
-    "erasure.places": "automation conversations erasure errors mongo mongo.embedded planning "
+    "erasure.places": "agent automation conversations erasure errors mongo mongo.embedded planning "
     "release store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
     "privacy runs serving serving_settings settings",
     "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
     "erasure "
     "engines.launch engines.servers errors free_ports html_pages mongo pipeline planning privacy "
-    "release runs serving.routes serving_settings settings store text",
-    "serving.routes": "conversations erasure errors release runs serving store",
+    "release runs serving.a2a serving.routes serving_settings settings store text",
+    "serving.routes": "conversations erasure errors release runs serving serving.a2a store",
+    "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
     "cli": "agent agent.mcp automation cli.doctor conversations data demo engines engines.devices "
     "engines.launch engines.servers erasure errors evaluation mongo no_telemetry pipeline planning "
@@ -141,11 +142,12 @@ KNOW_DAGSTER |= {
 KNOW_DAGSTER |= {
     "planning.history",
     "serving.jobs",
+    "serving.job_assets",
     "serving.job_progress",
     "serving.runs",
     "serving.ui",
 }
-KNOW_WEAVE = {"agent.weave_tracing"}
+KNOW_WEAVE = {"agent.weave_erasure", "agent.weave_tracing"}
 # What runs in an engine environment, with the libraries that are there.
 IN_ENGINES = ("engines.programs", "engines.launch.supervisor", "engines.servers.vllm_cpu")
 CONTRACTS = {
