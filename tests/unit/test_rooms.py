@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MAY_IMPORT = {
     # The code location: alone in knowing the Dagster resources.
-    "definitions": "no_telemetry priority privacy resources settings",
+    "definitions": "no_telemetry parent_death priority privacy resources settings",
     "defs": "automation settings",
     "resources": "engines mongo store",
     # What everything stands on.
@@ -30,10 +30,12 @@ MAY_IMPORT = {
     "no_telemetry": "",
     "html_pages": "",
     "dagster_internals": "",
+    "parent_death": "",
     "priority": "",
     "settings": "errors",
     "privacy": "errors settings",
     "strict_model": "errors text.languages",
+    "up_locks": "errors privacy settings",
     "conversations": "conversations.schemas errors",
     "conversations.schemas": "conversations",
     "store": "errors file_locks",
@@ -102,7 +104,7 @@ MAY_IMPORT = {
     "erasure.places": "agent automation conversations erasure errors mongo mongo.embedded planning "
     "release store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
-    "privacy runs serving serving_settings settings",
+    "privacy runs serving serving_settings settings up_locks",
     "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
     "erasure "
     "engines.launch engines.servers errors free_ports html_pages mongo pipeline planning privacy "
