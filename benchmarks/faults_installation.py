@@ -14,17 +14,12 @@ from typing import Any
 import dagster as dg
 import httpx
 import psutil
-from backfill_installation import (
-    copy_code,
-    environment_of,
-    seed,
-    until,
-)
+from backfill_installation import copy_code, environment_of, seed, until
 
 from agent_assets.dagster_internals import NOT_FINISHED_STATUSES
 from agent_assets.engines.environment import find_engine_env
 from agent_assets.free_ports import free_port
-from agent_assets.mongo.embedded.mongod import start_mongod
+from agent_assets.mongo.embedded.mongod import find_mongod, start_mongod
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import load_settings
 from support.tiny_model import make_tool_model
@@ -126,7 +121,12 @@ class FaultyInstallation:
         self._clock = self.folder / "clock"
         if faketime is not None:
             self.set_clock("+0")
+            # Under libfaketime mongod does not end; of its user's clock it sees nothing.
+            mongod = self.folder / "mongod"
+            mongod.write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {find_mongod()} "$@"\n', "utf-8")
+            mongod.chmod(0o700)
             self.environment |= {
+                "MONGOD_BIN": str(mongod),
                 "LD_PRELOAD": str(faketime),
                 "FAKETIME_TIMESTAMP_FILE": str(self._clock),
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -141,7 +141,7 @@ class FaultyInstallation:
         self.client: subprocess.Popen[bytes] | None = None
 
     def set_clock(self, offset: str) -> None:
-        """Move the clock of all processes of ours that run now and later, but for engines."""
+        """Move the clock of all processes of ours, but for engines and mongod."""
         self._clock.write_text(f"{offset}\n", encoding="ascii")
 
     def start(self) -> float:
