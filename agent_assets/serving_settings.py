@@ -43,6 +43,12 @@ class InferenceConfig(StrictModel):
         16, ge=8, le=512, description="Highest LoRA rank; every slot takes the memory of this rank."
     )
     max_model_len: int = Field(2048, ge=256, description="Context length in tokens.")
+    tool_call_parser: str | None = Field(
+        None,
+        min_length=1,
+        description="vLLM's parser of tool calls (`--tool-call-parser`), in evaluation and "
+        "reinforcement learning, too; None takes the one that fits the chat template.",
+    )
     max_concurrency: int = Field(
         16, ge=1, description="Answers worked on at once; the others wait."
     )

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What tests need of other people's programs, in .venvs/test-*: clients of the API, loaders of exported rows.
+# What tests need of other people's programs, in .venvs/test-*: clients of the API, loaders of exported rows, chat
+# templates.
 # Costs nothing when nothing changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -53,7 +54,18 @@ loaders() {
   note $folder "$file"
 }
 
+templates() {
+  local folder=.venvs/test-templates file=$requirements/test-templates.txt
+  made $folder "$file" && return
+  echo "test: chat templates of models in $folder"
+  rm -rf $folder
+  # shellcheck disable=SC2086
+  .venv/bin/python -m pip $install --no-deps --target $folder -r "$file"
+  note $folder "$file"
+}
+
 clients
 clients_node
 inspector
 loaders
+templates

@@ -17,7 +17,7 @@ from agent_assets.agent.loop import (
     ToolCaller,
     run_agent,
 )
-from agent_assets.conversations.messages import Message, ToolSchema
+from agent_assets.conversations.messages import JsonObject, Message, ToolSchema
 
 if TYPE_CHECKING:
     import httpx
@@ -66,6 +66,7 @@ def answering_model(
     max_retries: int = 2,
     api_key: str = "local",
     http_client: "httpx.AsyncClient | None" = None,
+    extra_body: JsonObject | None = None,
 ) -> OpenAIChatModel:
     """The model as agents answer with it: the most likely answer, of at most `max_tokens` a turn.
 
@@ -75,6 +76,7 @@ def answering_model(
         timeout_s: longest wait for one turn.
         max_retries: how often what failed on the way is tried again.
         http_client: connections shared with others; None makes some.
+        extra_body: further fields of every request.
     """
     return OpenAIChatModel(
         base_url=base_url,
@@ -85,4 +87,5 @@ def answering_model(
         timeout_s=timeout_s,
         max_retries=max_retries,
         http_client=http_client,
+        extra_body=extra_body,
     )

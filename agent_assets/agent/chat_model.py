@@ -19,7 +19,7 @@ from agent_assets.conversations.reasoning import (
     without_reasoning,
 )
 from agent_assets.conversations.row_parts import openai_message
-from agent_assets.conversations.tools import strict_openai_tools
+from agent_assets.conversations.strict_tools import strict_openai_tools
 
 if TYPE_CHECKING:
     import httpx
@@ -40,6 +40,7 @@ class OpenAIChatModel:
         timeout_s: longest wait for one answer.
         max_retries: how often connection errors, 429 and 5xx are tried again, with growing pauses.
         http_client: connections shared with others, which are not closed here; None makes some.
+        extra_body: further fields of every request, for servers that know them.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class OpenAIChatModel:
         timeout_s: float = 120.0,
         max_retries: int = 2,
         http_client: "httpx.AsyncClient | None" = None,
+        extra_body: JsonObject | None = None,
     ) -> None:
         self._shared = http_client is not None
         self._client = AsyncOpenAI(
@@ -68,6 +70,7 @@ class OpenAIChatModel:
             "temperature": temperature,
             "max_tokens": max_tokens,
             "seed": seed,
+            **({} if extra_body is None else {"extra_body": extra_body}),
         }
 
     async def __aenter__(self) -> Self:

@@ -108,6 +108,7 @@ def served_adapter(
             max_lora_rank=inference.max_rank,
             failed_logs=failed_logs,
             gpu_memory_utilization=config.gpu_memory_share,
+            tool_call_parser=inference.tool_call_parser,
         ) as server,
     ):
         ensure_loaded(engines.server, server.base_url, adapter.manifest.data_version, adapter.path)

@@ -21,15 +21,17 @@ from agent_assets.conversations.messages import (
 
 # ChatML, Llama 3, Phi, Qwen (`<|im_end|>`), and DeepSeek, whose bars are of full width.
 _TURNS = r"<[|｜][^<>|｜\n]{1,64}[|｜]>"
-# Begin and end of texts and turns of Llama 2, Mistral and Gemma; files and notebooks of SmolLM2.
+# Begin and end of texts, turns and calls of Llama 2, Mistral and Gemma; files and notebooks of
+# SmolLM2.
 _WORDS = (
     r"</?s>|<(?:bos|eos|pad|unk|mask|start_of_turn|end_of_turn|endoftext)>"
-    r"|<</?SYS>>|\[/?(?:INST|AVAILABLE_TOOLS|TOOL_RESULTS|SYSTEM_PROMPT)\]|\[TOOL_CALLS\]"
+    r"|<</?SYS>>|\[/?(?:INST|AVAILABLE_TOOLS|TOOL_RESULTS|SYSTEM_PROMPT|MODEL_SETTINGS)\]"
+    r"|\[(?:TOOL_CALLS|TOOL_CONTENT|CALL_ID|ARGS)\]|<\|[a-z_]{1,32}>|<[a-z_]{1,32}\|>"
     r"|<(?:repo_name|reponame|file_sep|filename|gh_stars|issue_start|issue_comment|issue_closed"
     r"|jupyter_(?:start|text|code|output|script)|empty_output)>"
 )
-# What our own template writes around calls and results. A model writes these itself.
-_CALLS = r"</?(?:tool_call|tool_response|tools|think)>"
+# What templates write around calls, results and thoughts. A model writes these itself.
+_CALLS = r"</?(?:tool_call|tool_response|tools|think)>|\[/?THINK\]"
 _TOKENS = re.compile(f"{_TURNS}|{_WORDS}", re.IGNORECASE)
 _FROM_OUTSIDE = re.compile(f"{_TURNS}|{_WORDS}|{_CALLS}", re.IGNORECASE)
 

@@ -1,15 +1,13 @@
-"""Tool schemas: are they sound, what a canonical snapshot of them looks like, and how a model
-server wants them.
-"""
+"""Tool schemas: are they sound, and what a canonical snapshot of them looks like."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
-from agent_assets.conversations.row_parts import openai_tools
-from agent_assets.conversations.schemas.document import MAX_DEPTH, document_of, required_names
+from agent_assets.conversations.schemas.document import MAX_DEPTH, document_of
 from agent_assets.conversations.schemas.drafts import draft_matters
+from agent_assets.conversations.strict_tools import DATA_KEYWORDS, parameter_order
 from agent_assets.conversations.tool_names import is_safe_name
 from agent_assets.errors import ToolServerError
 
@@ -17,44 +15,10 @@ _NOISE = frozenset({"title", "$schema"})
 _MAPS_OF_SCHEMAS = frozenset(
     {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 )
-_DATA = frozenset(
-    {"default", "const", "enum", "examples", "example"}
-)  # values, not schemas: kept as they are
-
 _TOLD = frozenset({"default", "examples", "example"})  # said to readers, judged by nobody
 # Keywords whose true or false is a schema; `additionalProperties: false` is what everybody writes.
 _SCHEMAS = frozenset(
     {"items", "prefixItems", "contains", "allOf", "anyOf", "oneOf", "not", "if", "then", "else"}
-)
-
-# What OpenAI takes in the schema of a strict tool; it refuses the whole request for anything else.
-_STRICT_KEYWORDS = frozenset(
-    {
-        "type",
-        "properties",
-        "required",
-        "additionalProperties",
-        "items",
-        "enum",
-        "const",
-        "description",
-        "title",
-        "anyOf",
-        "$ref",
-        "$defs",
-        "pattern",
-        "format",
-        "minimum",
-        "maximum",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
-        "multipleOf",
-        "minItems",
-        "maxItems",
-    }
-)
-_STRICT_FORMATS = frozenset(
-    {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 )
 
 
@@ -132,18 +96,6 @@ def read_snapshot(text: str) -> list[ToolSchema]:
     return sorted(tools, key=lambda tool: tool.name)
 
 
-def parameter_order(schema: JsonObject) -> list[str]:
-    """Names of an object's properties as models read and write them: required ones as listed, then
-    the others by name.
-
-    A model decides on an optional argument when it has written the required ones. Snapshots sort
-    properties, so their own order says nothing.
-    """
-    properties = schema.get("properties", {})
-    required = [name for name in dict.fromkeys(required_names(schema)) if name in properties]
-    return required + sorted(set(properties) - set(required))
-
-
 def in_parameter_order(arguments: JsonObject, schema: JsonObject) -> JsonObject:
     """Arguments of a call, nested objects too, in `parameter_order`; names the schema has not come
     last, sorted.
@@ -166,42 +118,6 @@ def argument_schemas(tool: ToolSchema) -> dict[str, Any]:
 def required_arguments(tool: ToolSchema) -> frozenset[str]:
     """Names of the arguments that every call of a tool has."""
     return document_of(tool.parameters).required
-
-
-def strict_openai_tools(tools: Sequence[ToolSchema]) -> list[JsonObject]:
-    """As `openai_tools`, closed to unknown arguments, properties in `parameter_order`, `strict`
-    where schemas allow it.
-
-    A server that decodes strictly makes the model write arguments in the order of the properties:
-    in another order than the trained one, right calls come out wrong. Strict decoding wants every
-    argument required and knows few keywords; a tool with an optional argument or another keyword is
-    sent without `strict`, because changing its schema would show another tool than the trained one.
-    """
-    entries = openai_tools(tools)
-    for entry in entries:
-        function = entry["function"]
-        function["parameters"] = {
-            "additionalProperties": False,
-            **_properties_in_order(function["parameters"]),
-        }
-        if _fits_strict(function["parameters"]):
-            function["strict"] = True
-    return entries
-
-
-def _properties_in_order(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_properties_in_order(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    ordered = {
-        key: value if key in _DATA else _properties_in_order(value) for key, value in schema.items()
-    }
-    if isinstance(ordered.get("properties"), dict):
-        ordered["properties"] = {
-            name: ordered["properties"][name] for name in parameter_order(ordered)
-        }
-    return ordered
 
 
 def _ordered(value: object, schema: Any, root: JsonObject) -> Any:
@@ -227,7 +143,7 @@ def _normalise(schema: JsonObject) -> JsonObject:
             continue
         if key in _MAPS_OF_SCHEMAS and isinstance(value, dict):
             clean[key] = {name: _normalise_schema(item) for name, item in value.items()}
-        elif key in _DATA:
+        elif key in DATA_KEYWORDS:
             clean[key] = value
         elif key in _SCHEMAS:
             clean[key] = _normalise_schema(value)
@@ -257,28 +173,3 @@ def _is_json(value: object) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _fits_strict(schema: Any) -> bool:
-    """Whether every object in the schema is closed and requires all of its properties, and no
-    keyword is refused.
-    """
-    if not isinstance(schema, dict):
-        return schema is not True
-    if (
-        not _STRICT_KEYWORDS.issuperset(schema)
-        or schema.get("format", "date") not in _STRICT_FORMATS
-    ):
-        return False
-    properties = schema.get("properties", {})
-    if schema.get("type") == "object":
-        closed = schema.get("additionalProperties") is False
-        if not closed or set(required_names(schema)) != set(properties):
-            return False
-    inner = [
-        *properties.values(),
-        *schema.get("$defs", {}).values(),
-        *schema.get("anyOf", ()),
-        schema.get("items"),
-    ]
-    return all(map(_fits_strict, [*inner, schema.get("additionalProperties")]))

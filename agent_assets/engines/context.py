@@ -23,6 +23,7 @@ class EngineContext:
         failed_logs: folder that keeps the log of a failed server.
         server: what serves models on it.
         another: leases a second GPU; None where there is none.
+        tool_call_parser: what reads tool calls; None takes the one that fits the chat template.
     """
 
     env: EngineEnv
@@ -32,3 +33,4 @@ class EngineContext:
     failed_logs: Path
     server: InferenceServer = SERVER
     another: Callable[[], AbstractContextManager[GpuLease]] | None = None
+    tool_call_parser: str | None = None

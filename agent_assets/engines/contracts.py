@@ -82,23 +82,32 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class BaseModelParams:
-    """`source` is `pypi:<package with one GGUF file>` or a folder with a model; `sha256` its
-    expected hash.
+    """Where a base model comes from, and how it speaks.
+
+    Args:
+        source: `pypi:<package with one GGUF file>`, or a folder with a model.
+        chat_template: name of one of ours, or `native`, the one that the model came with.
+        sha256: expected hash of the source.
+        thinking: whether a model that can do either thinks first; of `native` alone.
     """
 
     source: str
     chat_template: str
     out_dir: Path
     sha256: str | None = None
+    thinking: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaseModelResult(Facts, ProgramMessage):
-    """`parameters` counts weights; `files` are the names written."""
+    """`parameters` counts weights; `files` are the names written; `padding` is the token that
+    stands in where the tokenizer named none.
+    """
 
     parameters: int
     files: list[str]
     weights_loaded: WeightsLoaded
+    padding: str | None = None
 
 
 # -- swift_sft: a LoRA adapter from training rows

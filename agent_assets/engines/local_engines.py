@@ -188,6 +188,8 @@ class LocalEngines:
         max_minutes: float,
         max_memory_gb: float,
         gpu_memory_utilization: float,
+        tool_call_parser: str | None = None,
+        templates_of_requests: bool = False,
     ) -> Iterator[dict[str, Endpoint]]:
         """Serve a base model and adapters of it on one leased device during the block, as the HTTP
         API does: adapters are loaded while a server runs, and answer under their names.
@@ -203,6 +205,7 @@ class LocalEngines:
             concurrency: sequences worked on at once for each model that a server holds.
             max_minutes, max_memory_gb: limits of each server. See `serve_model` for the errors.
             gpu_memory_utilization: share of a GPU's memory, for each server.
+            tool_call_parser, templates_of_requests: see `ServedModel`.
 
         Raises:
             EngineFailed: a server refused an adapter.
@@ -227,6 +230,8 @@ class LocalEngines:
                         share=len(servers),
                         gpu_memory_utilization=gpu_memory_utilization,
                         niceness=BACKGROUND_NICENESS,
+                        tool_call_parser=tool_call_parser,
+                        templates_of_requests=templates_of_requests,
                     )
                 )
                 for name, adapters in servers.items()
@@ -263,6 +268,7 @@ class LocalEngines:
         max_memory_gb: float,
         work_dir: Path,
         failed_logs: Path,
+        tool_call_parser: str | None = None,
     ) -> EngineContext:
         """What engines need that a stage runs side by side under one lease."""
         limits = _limits(max_minutes, max_memory_gb)
@@ -283,6 +289,7 @@ class LocalEngines:
             failed_logs,
             server=self.server,
             another=another if others else None,
+            tool_call_parser=tool_call_parser,
         )
 
     def device_name(self) -> str:

@@ -8,7 +8,7 @@ default, and none changes its meaning.
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -167,12 +167,15 @@ class AskedAs(_Record):
             uses.
         settings: limits of one answer.
         differs: those of them that are not those of `/chat`, and what it has.
+        base_speaks: `own` where the base model was asked by the chat template that it came with,
+            and the agents by ours; else they speak alike.
     """
 
     server: str
     names: dict[Variant, str]
     settings: dict[str, object]
     differs: dict[str, int]
+    base_speaks: Literal["alike", "own"] = "alike"
 
 
 class Report(_Record):

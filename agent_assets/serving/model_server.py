@@ -228,6 +228,7 @@ class ModelServer:
                     gpu_memory_utilization=self._config.gpu_memory_share,
                     compiled=env.name == "gpu",
                     wait=False,
+                    tool_call_parser=self._config.tool_call_parser,
                 )
             )
             return self._endpoint

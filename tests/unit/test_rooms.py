@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "settings",
     "engines.programs": "conversations engines engines.devices engines.chat_templates errors",
     "engines.servers": "engines engines.devices engines.launch errors",
-    "engines.chat_templates": "errors",
+    "engines.chat_templates": "conversations errors",
     # Training data.
     "synthesis": "agent conversations errors llm strict_model synthesis.arguments "
     "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers text text.languages",

@@ -22,6 +22,7 @@ from agent_assets.conversations.schemas.drafts import (
     subschemas,
     validator_class,
 )
+from agent_assets.conversations.strict_tools import required_names
 
 MAX_DEPTH = 64  # of JSON in JSON; what is nested deeper ends in a RecursionError somewhere
 _MAX_MESSAGE = 300
@@ -207,14 +208,6 @@ class SchemaDocument:
         if isinstance(schema.get("$ref"), str):
             inner.append(self.referenced(schema["$ref"]))
         return inner
-
-
-def required_names(schema: JsonObject) -> list[str]:
-    """What an object's schema requires, as it lists it; nothing of draft 3, where `required` is a
-    flag.
-    """
-    required = schema.get("required")
-    return required if isinstance(required, list) else []
 
 
 def document_of(schema: JsonObject) -> SchemaDocument:

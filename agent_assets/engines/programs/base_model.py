@@ -1,5 +1,5 @@
-"""Program `base_model`: source weights to a folder with safetensors, tokenizer and our chat
-template.
+"""Program `base_model`: source weights to a folder with safetensors, tokenizer and chat template:
+ours, or the one that the model came with.
 """
 
 import os
@@ -7,8 +7,15 @@ import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agent_assets.engines.chat_templates.choice import TEMPLATE_FILE, chat_template
+from agent_assets.engines.chat_templates.choice import (
+    HERMES,
+    NATIVE,
+    OWN_TEMPLATE_FILE,
+    TEMPLATE_FILE,
+    chat_template,
+)
 from agent_assets.engines.contracts import (
     BASE_MODEL,
     PACKAGE_PREFIX,
@@ -16,6 +23,7 @@ from agent_assets.engines.contracts import (
     BaseModelResult,
     WeightsLoaded,
 )
+from agent_assets.engines.programs.native_tokenizer import own_template, save_native
 from agent_assets.engines.programs.runtime import (
     ReportMessage,
     facts,
@@ -26,16 +34,18 @@ from agent_assets.engines.programs.runtime import (
 )
 from agent_assets.errors import BaseModelError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 def prepare(params: BaseModelParams, report: ReportMessage) -> BaseModelResult:
     """Make the base model folder. The same source gives the same bytes.
 
     Raises:
-        BaseModelError: the source is missing, changed, or no causal language model our template can
-            speak to.
+        BaseModelError: the source is missing, changed, or no causal language model that agents can
+            speak by.
     """
     source, out_dir = params.source, params.out_dir
-    template = chat_template(params.chat_template)
     out_dir.mkdir(parents=True, exist_ok=True)
     from_package = source.startswith(PACKAGE_PREFIX)
     report_progress(report, "hash", total_steps=3)
@@ -47,12 +57,23 @@ def prepare(params: BaseModelParams, report: ReportMessage) -> BaseModelResult:
     report_progress(report, "convert" if from_package else "copy", step=1, total_steps=3)
     loaded = _convert_gguf(weights, out_dir) if from_package else _copy_model(weights, out_dir)
     report_progress(report, "tokenizer", step=2, total_steps=3)
-    _save_tokenizer(weights, out_dir, template, from_package=from_package)
+    tokenizer = _read_tokenizer(weights, from_package=from_package)
+    name, padding = HERMES if params.chat_template == NATIVE else params.chat_template, None
+    # A model that was exported from here came with our template: it keeps that.
+    exported = tokenizer.chat_template == chat_template(name) and not params.thinking
+    if params.chat_template == NATIVE and not exported:
+        padding = save_native(tokenizer, loaded.name, out_dir, thinking=params.thinking)
+    else:
+        own = None if exported or from_package else own_template(tokenizer, loaded.name, out_dir)
+        _save_with_our_template(tokenizer, loaded.name, out_dir, chat_template(name))
+        if own is not None:
+            (out_dir / OWN_TEMPLATE_FILE).write_text(own, encoding="utf-8")
     report_progress(report, "done", step=3, total_steps=3)
     return BaseModelResult(
         parameters=loaded.parameters,
         files=sorted(path.name for path in out_dir.iterdir() if path.is_file()),
         weights_loaded=WeightsLoaded(loaded.name, digest, loaded.dtype, loaded.quantization),
+        padding=padding,
         **facts("torch", "transformers", "safetensors"),
     )
 
@@ -183,11 +204,16 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _save_tokenizer(weights: Path, out_dir: Path, template: str, *, from_package: bool) -> None:
+def _read_tokenizer(weights: Path, *, from_package: bool) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     folder, gguf = (weights.parent, {"gguf_file": weights.name}) if from_package else (weights, {})
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), **gguf)
+    return AutoTokenizer.from_pretrained(str(folder), **gguf)
+
+
+def _save_with_our_template(
+    tokenizer: "PreTrainedTokenizerBase", name: str, out_dir: Path, template: str
+) -> None:
     # Training adds what the tokenizer adds to a text, serving does not: only a tokenizer that adds
     # nothing gives both the same tokens. And generation ends at <|im_end|>, which has to be one
     # token for that.
@@ -195,12 +221,12 @@ def _save_tokenizer(weights: Path, out_dir: Path, template: str, *, from_package
         tokenizer("a", add_special_tokens=False)["input_ids"]
     ):
         raise BaseModelError(
-            f"The tokenizer of {weights.stem} adds tokens of its own around a text.",
+            f"The tokenizer of {name} adds tokens of its own around a text.",
             next_step="Use a ChatML model, such as SmolLM2 or Qwen.",
         )
     if len(tokenizer("<|im_start|><|im_end|>")["input_ids"]) != 2:
         raise BaseModelError(
-            f"The tokenizer of {weights.stem} has no ChatML tokens <|im_start|> and <|im_end|>.",
+            f"The tokenizer of {name} has no ChatML tokens <|im_start|> and <|im_end|>.",
             next_step="Use a ChatML model, such as SmolLM2 or Qwen.",
         )
     tokenizer.chat_template = template

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from agent_assets.engines.chat_templates.choice import TEMPLATE_FILE, chat_template
+from agent_assets.engines.chat_templates.choice import TEMPLATE_FILE
 from agent_assets.engines.contracts import (
     ADAPTER_CONFIG,
     SWIFT_MERGE,
@@ -69,7 +69,7 @@ def merge(params: MergeParams, report: ReportMessage) -> MergeResult:
 
     model_dir, adapter_dir, out_dir = params.model_dir, params.adapter_dir, params.out_dir
     started = time.monotonic()
-    check_template(model_dir)
+    template = check_template(model_dir)
     report_progress(report, "load", total_steps=4)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(str(model_dir))
@@ -94,7 +94,7 @@ def merge(params: MergeParams, report: ReportMessage) -> MergeResult:
         tensor.data = tensor.data.to(types.get(name, tensor.dtype))
     merged.save_pretrained(str(out_dir))
     tokenizer.save_pretrained(str(out_dir))
-    (out_dir / TEMPLATE_FILE).write_text(chat_template(), encoding="utf-8")
+    (out_dir / TEMPLATE_FILE).write_text(template, encoding="utf-8")
     rounded = {name: value.cpu() for name, value in merged.state_dict().items()}
     del adapted, merged, base
     report_progress(report, "compare", step=3, total_steps=4)

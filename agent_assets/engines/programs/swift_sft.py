@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import read_json_lines
+from agent_assets.conversations.rendered import RowRenderer
+from agent_assets.conversations.template_environment import is_native
 from agent_assets.engines.contracts import ADAPTER_CONFIG, SWIFT_SFT, SftParams, SftResult
 from agent_assets.engines.programs.runtime import (
     ReportMessage,
@@ -39,7 +41,7 @@ def train_sft(params: SftParams, report: ReportMessage) -> SftResult:
         EngineFailed: the loss is NaN or infinite.
     """
     model_dir, out_dir = params.model_dir, params.out_dir
-    check_template(model_dir)
+    native = is_native(check_template(model_dir))
     rows = read_json_lines(params.train_file)
     out_dir.mkdir(parents=True, exist_ok=True)
     clock = [time.monotonic()]
@@ -52,7 +54,7 @@ def train_sft(params: SftParams, report: ReportMessage) -> SftResult:
     weights = loaded_weights(model_dir, pipeline.model)
     clock.append(time.monotonic())
     report_progress(report, "encode")
-    too_long = pipeline.encode(rows)
+    too_long = pipeline.encode(rows, RowRenderer(model_dir) if native else None)
     if not pipeline.encoded:
         raise TrainingDataError(
             f"None of the {len(rows)} training rows fits into {params.max_length} tokens.",

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from agent_assets.conversations.messages import JsonObject
+from agent_assets.conversations.template_environment import is_native
 from agent_assets.engines.chat_templates.choice import HERMES, TEMPLATE_FILE, chat_template
 from agent_assets.errors import BaseModelError
 
@@ -14,18 +15,20 @@ AGENT_TEMPLATE = "agent_assets"
 _SYSTEM_START, _SYSTEM_END = "<|im_start|>system\n", "<|im_end|>\n"
 
 
-def check_template(model_dir: Path) -> None:
-    """Refuse a base model whose chat template is not the one training renders.
+def check_template(model_dir: Path) -> str:
+    """The base model's chat template, ours or its own; any other is refused.
 
     Raises:
         BaseModelError: the template is missing or another.
     """
     path = model_dir / TEMPLATE_FILE
-    if not path.is_file() or path.read_text(encoding="utf-8") != chat_template(HERMES):
+    template = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if template != chat_template(HERMES) and not is_native(template):
         raise BaseModelError(
             f"The base model has no {TEMPLATE_FILE}, or one that this version does not train for.",
             next_step="Materialize base_model again.",
         )
+    return template
 
 
 def register_agent_template() -> str:

@@ -18,6 +18,8 @@ from swift.trainers import Seq2SeqTrainer
 from transformers import TrainerControl, TrainerState
 
 from agent_assets.conversations.messages import JsonObject
+from agent_assets.conversations.rendered import RowRenderer
+from agent_assets.conversations.template_environment import Rendered
 from agent_assets.engines.checkpoints import checkpoint_folder, last_checkpoint_step
 from agent_assets.engines.contracts import SftParams
 from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
@@ -26,6 +28,8 @@ from agent_assets.engines.programs.runtime import ReportMessage, report_progress
 from agent_assets.engines.programs.shared_cores import SharedCores
 from agent_assets.engines.programs.swift_arguments import common_arguments
 from agent_assets.errors import EngineFailed
+
+_IGNORED = -100  # label of a token that the loss does not count
 
 
 def sft_arguments(params: SftParams, *, agent_template: str, scratch: Path) -> SftArguments:
@@ -104,18 +108,39 @@ class Sft(SwiftSft):  # type: ignore[misc]
     tokens = 0
     speed = 0.0  # tokens a second
 
-    def encode(self, rows: list[JsonObject]) -> int:
-        """Encode the rows by the template; returns how many are too long. Those are left out, never
-        cut.
+    def encode(self, rows: list[JsonObject], renderer: RowRenderer | None = None) -> int:
+        """Encode the rows; returns how many are too long. Those are left out, never cut.
+
+        Args:
+            renderer: of a base model with its own chat template. ms-swift would render by a
+                template of its own, so it is handed token ids; None lets it render by ours.
         """
         self.encoded = []
         too_long = 0
         for row in rows:
             try:
-                self.encoded.append(self.template.encode(row))
+                self.encoded += (
+                    [self.template.encode(row)]
+                    if renderer is None
+                    else self._encode(renderer.sequences(row))
+                )
             except MaxLengthError:
                 too_long += 1
         return too_long
+
+    def _encode(self, sequences: list[Rendered]) -> list[JsonObject]:
+        if any(len(sequence.ids) > self.template.max_length for sequence in sequences):
+            raise MaxLengthError
+        return [
+            {
+                "input_ids": sequence.ids,
+                "labels": [
+                    token if learned else _IGNORED
+                    for token, learned in zip(sequence.ids, sequence.loss_mask, strict=True)
+                ],
+            }
+            for sequence in sequences
+        ]
 
     def fit(self, report: ReportMessage, loss_file: Path) -> "CountingTrainer":
         """Train; returns the trainer. The loss of every step goes to `loss_file`."""

@@ -28,6 +28,9 @@ class ServedModel:
         compiled: compile the model first: a slower start for faster answers.
         gpu_memory_utilization: share of the whole memory of the GPU. A CPU has no use for it.
         share: how many servers share the cores of this machine.
+        tool_call_parser: what reads its tool calls; None takes the one that fits its template.
+        templates_of_requests: requests may bring a chat template, which is a program. Never where
+            strangers ask.
     """
 
     folder: Path
@@ -40,6 +43,8 @@ class ServedModel:
     compiled: bool = False
     gpu_memory_utilization: float = 0.85
     share: int = 1
+    tool_call_parser: str | None = None
+    templates_of_requests: bool = False
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,8 @@ def serve_model(
     share: int = 1,
     gpu_memory_utilization: float = 0.85,
     niceness: int = 0,
+    tool_call_parser: str | None = None,
+    templates_of_requests: bool = False,
 ) -> Iterator[Endpoint]:
     """Serve the model in `model_dir` during the block. Its chat template is the folder's
     `chat_template.jinja`.
@@ -100,7 +102,7 @@ def serve_model(
         log_dir: made if missing; holds server.log.
         limits: of the block as a whole; when one is passed the server is ended and requests fail.
         adapters, max_loras, max_lora_rank, max_model_len, max_concurrency, gpu_memory_utilization,
-            share: see `ServedModel`.
+            share, tool_call_parser, templates_of_requests: see `ServedModel`.
         compiled: serving does on a GPU; evaluation and RL do not: their servers live for minutes.
         lease: device to serve on, held by the server too.
         port: loopback port; None takes a free one.
@@ -127,6 +129,8 @@ def serve_model(
         compiled=compiled,
         gpu_memory_utilization=gpu_memory_utilization,
         share=share,
+        tool_call_parser=tool_call_parser,
+        templates_of_requests=templates_of_requests,
     )
     with _reserved_port(port) as reserved:
         command = server.command(env, model, host=_HOST, port=reserved)

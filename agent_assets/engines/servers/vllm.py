@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from agent_assets.conversations.template_environment import is_native
+from agent_assets.engines.chat_templates.parsers import OURS, required_tool_call_parser
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.servers.base import ServedModel, ServerCommand
 from agent_assets.errors import EngineFailed
@@ -49,7 +51,7 @@ class Vllm:
                 "--max-num-seqs",
                 str(model.max_concurrency),
             ),
-            *_tool_arguments(model.folder),
+            *_tool_arguments(model),
             *_adapter_arguments(model),
             *([] if model.compiled else ["--enforce-eager"]),
         ]
@@ -74,10 +76,18 @@ class Vllm:
         _post(base_url, "unload_lora_adapter", {"lora_name": name})
 
 
-def _tool_arguments(model_dir: Path) -> list[str]:
-    template = model_dir / "chat_template.jinja"
-    chosen = ["--chat-template", str(template)] if template.is_file() else []
-    return [*chosen, "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+def _tool_arguments(model: ServedModel) -> list[str]:
+    path = model.folder / "chat_template.jinja"
+    template = path.read_text(encoding="utf-8") if path.is_file() else ""
+    chosen = ["--chat-template", str(path)] if path.is_file() else []
+    parser = model.tool_call_parser or OURS
+    if is_native(template):
+        parser = model.tool_call_parser or required_tool_call_parser(template)
+        # Text is handed over as text, as training hands it over: some templates, asked for parts,
+        # write them otherwise.
+        chosen += ["--chat-template-content-format", "string"]
+    chosen += ["--trust-request-chat-template"] if model.templates_of_requests else []
+    return [*chosen, "--enable-auto-tool-choice", "--tool-call-parser", parser]
 
 
 def _adapter_arguments(model: ServedModel) -> list[str]:

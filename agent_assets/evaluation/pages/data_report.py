@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.conversations.rendered import Rendered, RowRenderer
+from agent_assets.conversations.rendered import RowRenderer
+from agent_assets.conversations.template_environment import Rendered
 from agent_assets.evaluation.frames import counts, rows_frame
 from agent_assets.evaluation.pages.parts import KINDS, page_environment
 
@@ -40,8 +41,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens per row, prompt and tool list included; `learned` is how many of all tokens the loss
-    counts.
+    """Tokens per row, prompt and tool list included, of what a row teaches in several texts (see
+    `RowRenderer.sequences`) per text; `learned` is how many of all tokens the loss counts.
     """
 
     counts: list[int]
@@ -58,14 +59,15 @@ class Lengths:
         }
 
 
-def render_rows(rows: Sequence[JsonObject], renderer: RowRenderer) -> list[Rendered]:
+def render_rows(rows: Sequence[JsonObject], renderer: RowRenderer) -> list[list[Rendered]]:
     """Every row as the model reads it."""
-    return [renderer.render(row) for row in rows]
+    return [renderer.sequences(row) for row in rows]
 
 
-def lengths_of(rendered: Sequence[Rendered]) -> Lengths:
+def lengths_of(rendered: Sequence[Sequence[Rendered]]) -> Lengths:
     """How long the rows are."""
-    return Lengths([len(row.ids) for row in rendered], sum(sum(row.loss_mask) for row in rendered))
+    texts = [text for row in rendered for text in row]
+    return Lengths([len(text.ids) for text in texts], sum(sum(text.loss_mask) for text in texts))
 
 
 def data_report(
@@ -73,7 +75,7 @@ def data_report(
     rows: Sequence[JsonObject],
     rejects: Sequence[JsonObject],
     coverage: JsonObject,
-    rendered: Sequence[Rendered],
+    rendered: Sequence[Sequence[Rendered]],
     *,
     model: str,
     max_length: int,
@@ -139,22 +141,22 @@ def histogram(counts: Sequence[int]) -> list[Bar]:
     ]
 
 
-def _samples(rows: Sequence[JsonObject], rendered: Sequence[Rendered]) -> list[Sample]:
+def _samples(rows: Sequence[JsonObject], rendered: Sequence[Sequence[Rendered]]) -> list[Sample]:
     """The first rows of each kind."""
     shown: Counter[str] = Counter()
     samples = []
-    for row, text in zip(rows, rendered, strict=bool(rendered)):
+    for row, texts in zip(rows, rendered, strict=bool(rendered)):
         shown[row["kind"]] += 1
         if shown[row["kind"]] <= SAMPLES_PER_KIND:
-            learned = sum(text.loss_mask)
+            learned = sum(sum(text.loss_mask) for text in texts)
             samples.append(
                 Sample(
                     row["id"],
                     row["kind"],
-                    len(text.ids),
+                    sum(len(text.ids) for text in texts),
                     learned,
                     row["sources"],
-                    list(text.runs()),
+                    [run for text in texts for run in text.runs()],
                 )
             )
     return samples

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent_assets.conversations.messages import JsonObject
+from agent_assets.engines.chat_templates.choice import OWN_TEMPLATE_FILE
 from agent_assets.engines.contracts import ADAPTER_CONFIG
 from agent_assets.evaluation.report_schema import BASE, QUOTE
 from agent_assets.pipeline.artifact_tools import read_artifact_tools
@@ -65,11 +67,26 @@ def context_length(settings: EvalConfig) -> int:
     return settings.max_model_len or load_serving().inference.max_model_len
 
 
+def served_tool_call_parser() -> str | None:
+    """The parser of tool calls that serving is told to use; None where the template decides."""
+    return load_serving().inference.tool_call_parser
+
+
+def own_template(run: StageRun) -> str | None:
+    """The chat template that the base model came with, where agents speak by ours: the untrained
+    model is asked by it, because a form that it never saw would flatter every gain.
+    """
+    path = run.path("base_model") / OWN_TEMPLATE_FILE
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
 def answers_version(settings: EvalConfig) -> dict[str, object]:
     """What a fingerprint holds of how answers are made."""
+    parser = served_tool_call_parser()
     return {
         **answer_settings(settings).fingerprint_settings(),
         "max_model_len": context_length(settings),
+        **({} if parser is None else {"tool_call_parser": parser}),
     }
 
 
@@ -152,6 +169,10 @@ class ServedVariants:
         most = self._answers.max_tokens
         return min(most, self._run.config.eval_report.base_max_tokens) if variant == BASE else most
 
+    def _template_of(self, variant: str) -> JsonObject | None:
+        template = own_template(self._run) if variant == BASE else None
+        return None if template is None else {"chat_template": template}
+
     @asynccontextmanager
     async def _model(self, variant: str) -> "AsyncIterator[ChatModel]":
         from agent_assets.agent.answer_turn import answering_model
@@ -168,6 +189,7 @@ class ServedVariants:
             served.model,
             max_tokens=self._max_tokens(variant),
             timeout_s=self._answers.seconds,
+            extra_body=self._template_of(variant),
         ) as model:
             yield model
 
@@ -201,6 +223,8 @@ def serve_variants(run: StageRun, folder: Path) -> Iterator[ServedVariants]:
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
         gpu_memory_utilization=settings.gpu_memory_share,
+        tool_call_parser=served_tool_call_parser(),
+        templates_of_requests=own_template(run) is not None,
     ) as endpoints:
         base = endpoints[BASE]
         trained = {

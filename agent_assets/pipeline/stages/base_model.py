@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from agent_assets.engines.chat_templates.choice import chat_template
+from agent_assets.conversations.template_environment import is_native
+from agent_assets.engines.chat_templates.choice import NATIVE, TEMPLATE_FILE, chat_template
+from agent_assets.engines.chat_templates.native import ADAPTATION_VERSION
+from agent_assets.engines.chat_templates.parsers import tool_call_parser
 from agent_assets.engines.contracts import BASE_MODEL, PACKAGE_PREFIX, BaseModelParams
 from agent_assets.pipeline.stage import (
     Check,
@@ -22,11 +25,21 @@ from agent_assets.store.manifest import CheckEntry, EngineEntry
 
 
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
-    """What the base model depends on: its source, and the text of its chat template."""
+    """What the base model depends on: its source, and the text of its chat template, which is
+    part of the source where the model came with it.
+    """
     settings = pipeline.config.base_model
-    template = chat_template(settings.chat_template)
-    return settings.fingerprint_settings() | {
-        "template_sha256": hashlib.sha256(template.encode()).hexdigest()
+    where_from = {"source": settings.source, "sha256": settings.sha256}
+    if settings.template == NATIVE:
+        return where_from | {
+            "chat_template": NATIVE,
+            "thinking": settings.thinking,
+            "adapted": ADAPTATION_VERSION,
+        }
+    template = chat_template(settings.template)
+    return where_from | {
+        "chat_template": settings.template,
+        "template_sha256": hashlib.sha256(template.encode()).hexdigest(),
     }
 
 
@@ -56,7 +69,8 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         BaseModelParams(
             source=source_location(run.pipeline),
             sha256=settings.sha256,
-            chat_template=settings.chat_template,
+            chat_template=settings.template,
+            thinking=settings.thinking,
             out_dir=folder,
         ),
         work_dir=folder / "logs",
@@ -71,12 +85,27 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         and (folder / "chat_template.jinja").is_file()
     )
     return StageResult(
-        summary={"parameters": engine_run.result.parameters, "weight_files": len(weights)},
+        summary={
+            "parameters": engine_run.result.parameters,
+            "weight_files": len(weights),
+            **(_speech(folder) if settings.template == NATIVE else {}),
+        },
         checks=[CheckEntry(name="weights_complete", passed=complete)],
         engine=EngineEntry(name="base_model", versions=engine_run.result.versions),
         weights_loaded=asdict(engine_run.result.weights_loaded),
         version_suffixes=(".safetensors", ".jinja"),
     )
+
+
+def _speech(folder: Path) -> dict[str, str]:
+    """How a model speaks by its own template."""
+    template = (folder / TEMPLATE_FILE).read_text(encoding="utf-8")
+    parser = tool_call_parser(template)
+    return {
+        "chat_template": "native" if is_native(template) else "compact",
+        "tool_call_parser": parser
+        or "unknown: name one of vLLM's in inference.tool_call_parser of defs/serving.yaml",
+    }
 
 
 STAGE = Stage(

@@ -13,6 +13,7 @@ from agent_assets.pipeline.evaluating.served_answers import (
     VariantAnswers,
     answers_version,
     differences,
+    own_template,
     serve_variants,
 )
 from agent_assets.pipeline.evaluating.variants import adapters_of, content_name
@@ -144,11 +145,13 @@ def _report(
         },
         serving=answered.serving,
     )
+    own = {} if own_template(run) is None else {"base_speaks": "own"}
     answering = AskedAs(
         server=run.engines.server.name,
         names={variant: content_name(run, adapter) for variant, adapter in adapters.items()},
         settings={**answers_version(settings), "base_max_tokens": settings.base_max_tokens},
         differs=differences(settings),
+        **own,
     )
     return report.model_copy(update={"answering": answering})
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.contracts import ADAPTER_FILES
 from agent_assets.pipeline.artifact_tools import read_artifact_tools
+from agent_assets.pipeline.evaluating.served_answers import served_tool_call_parser
 from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,
@@ -35,6 +36,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
         "system_prompt": pipeline.config.system_prompt,
         "wordings_sha256": pipeline.hash_of(pipeline.config.questions.wordings),
         "mcp_config": pipeline.tool_servers.version,
+        **({"tool_call_parser": parser} if (parser := served_tool_call_parser()) else {}),
     }
 
 
@@ -131,7 +133,12 @@ async def _train(run: StageRun, work: Path) -> "tuple[Trained, list[Scenario], l
                     run.path("base_model"), run.path("sft_adapter"), scenarios, tools, toolbox
                 ),
                 context=run.engines.engine_context(
-                    lease, run.config.rl.max_minutes, run.config.rl.max_memory_gb, work, run.logs
+                    lease,
+                    run.config.rl.max_minutes,
+                    run.config.rl.max_memory_gb,
+                    work,
+                    run.logs,
+                    tool_call_parser=served_tool_call_parser(),
                 ),
                 work=work,
                 report=run.engines.messages(run.context),

@@ -123,6 +123,7 @@ class EngineBackend:
                 failed_logs=context.failed_logs,
                 gpu_memory_utilization=settings.server_memory_share,
                 niceness=BACKGROUND_NICENESS,
+                tool_call_parser=context.tool_call_parser,
             )
         )
         self.loaded = loaded_of(await trainer.ready())

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 
 from agent_assets.agent.loop import ERROR_PREFIX
 from agent_assets.conversations.messages import JsonObject, ToolSchema, canonical_json
-from agent_assets.conversations.tools import parameter_order
+from agent_assets.conversations.strict_tools import parameter_order
 from agent_assets.conversations.validation import Rejection, RejectReason
 from agent_assets.synthesis.arguments.json_schema import resolve
 from agent_assets.synthesis.rows.example import Example

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent_assets.conversations.formats import to_openai, to_swift
-from agent_assets.conversations.tools import strict_openai_tools
+from agent_assets.conversations.strict_tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.programs.runtime import sha256_file
 from support.engine_programs import Programs, conversations

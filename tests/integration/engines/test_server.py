@@ -15,7 +15,7 @@ from openai import OpenAI, omit
 
 from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.rendered import RowRenderer
-from agent_assets.conversations.tools import strict_openai_tools
+from agent_assets.conversations.strict_tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.servers.choice import SERVER
@@ -111,7 +111,8 @@ def assert_it_renders_what_is_trained(endpoint: Endpoint, model_dir: Path) -> No
             "tools": strict_openai_tools(case.tools) or None,
             "add_generation_prompt": False,
         }
-        trained = renderer.render(to_swift(case)).ids
+        (text,) = renderer.sequences(to_swift(case))
+        trained = text.ids
         if len(trained) < 512:
             reply = httpx.post(
                 f"{endpoint.base_url.removesuffix('/v1')}/tokenize", json=body, timeout=60

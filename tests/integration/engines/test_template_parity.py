@@ -20,7 +20,7 @@ from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.markers import conversation_without_markers, plain_text
 from agent_assets.conversations.messages import Conversation, Message, ToolCall
 from agent_assets.conversations.rendered import RowRenderer
-from agent_assets.conversations.tools import strict_openai_tools
+from agent_assets.conversations.strict_tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
 from support.engine_programs import Programs, conversations
 from support.qwen_tokenizer import ADDED, VOCABULARY, qwen_model, qwen_tokenizer
@@ -89,7 +89,7 @@ def test_no_text_from_outside_becomes_a_turn_or_is_learned(
     with Programs(engine_env, tmp_path / "programs.log") as programs:
         (trained,) = programs(tmp_path, "render", str(model), [row], [chat])
     assert trained["same"], (trained["trained"], trained["served"])
-    shown = RowRenderer(model).render(row)
+    (shown,) = RowRenderer(model).sequences(row)
     assert (shown.ids, shown.loss_mask) == (trained["ids"], trained["mask"])
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     start, end = (tokenizer.token_to_id(mark) for mark in ("<|im_start|>", "<|im_end|>"))
@@ -143,7 +143,7 @@ def test_training_serving_and_report_agree_token_for_token(
     renderer = RowRenderer(model)
     for rendering, row in zip(renderings, rows, strict=True):
         assert rendering["same"], (rendering["trained"], rendering["served"])
-        shown = renderer.render(row)
+        (shown,) = renderer.sequences(row)
         assert shown.ids == rendering["ids"]
         assert shown.loss_mask == rendering["mask"], rendering["learned"]
         assert "".join(text for text, _ in shown.runs()) == shown.text

@@ -9,6 +9,7 @@ from difflib import unified_diff
 import pytest
 
 from agent_assets.conversations.messages import JsonObject, ToolSchema
+from agent_assets.conversations.strict_tools import strict_openai_tools
 from agent_assets.conversations.tools import (
     check_schema,
     in_parameter_order,
@@ -16,7 +17,6 @@ from agent_assets.conversations.tools import (
     read_snapshot,
     referenced,
     schema_snapshot,
-    strict_openai_tools,
 )
 from agent_assets.errors import ToolServerError
 

@@ -80,7 +80,7 @@ def page(folder: Path, rows: list[dict[str, Any]], *, max_length: int = 2048) ->
 def test_learned_are_the_words_and_calls_of_the_assistant_and_the_end_of_its_turns(
     tmp_path: Path,
 ) -> None:
-    shown = renderer(tmp_path).render(row())
+    (shown,) = renderer(tmp_path).sequences(row())
     learned = "".join(text for text, is_learned in shown.runs() if is_learned)
     assert learned == (
         'Let me look.\n<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call><|im_end|>\n'
