@@ -179,4 +179,4 @@ def _stop_ids(model_dir: Path, tokenizer: "Tokenizer", special: dict[str, str]) 
         if (model_dir / name).is_file():
             value = json.loads((model_dir / name).read_text(encoding="utf-8")).get("eos_token_id")
             stops |= set(value if isinstance(value, list) else [value])
-    return frozenset(stops - {None})
+    return frozenset(token for token in stops if token is not None)

@@ -10,6 +10,7 @@ random.
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def _mistral(version: str) -> str:
     from mistral_common.integrations.chat_templates.chat_templates import generate_chat_template
     from mistral_common.tokens.tokenizers.base import TokenizerVersion
 
-    return generate_chat_template(
+    template: str = generate_chat_template(
         spm=False,
         tokenizer_version=TokenizerVersion[version],
         image_support=False,
@@ -93,6 +94,7 @@ def _mistral(version: str) -> str:
         reasoning_effort_values=None,
         reasoning_effort_default=None,
     )
+    return template
 
 
 def _smollm2() -> str:
@@ -195,7 +197,7 @@ class Server:
         request = ChatCompletionRequest.model_validate({"model": "m", **body})
         tools = None if not request.tools else [tool.model_dump() for tool in request.tools]
         conversation, _, _ = parse_chat_messages(request.messages, self.config, "string")
-        return safe_apply_chat_template(
+        ids: list[int] = safe_apply_chat_template(
             self.config,
             self.tokenizer,
             conversation,
@@ -204,6 +206,7 @@ class Server:
             add_generation_prompt=True,
             **(request.chat_template_kwargs or {}),
         )
+        return ids
 
     def calls(self, parser: str, text: str, body: dict[str, Any]) -> list[list[Any]]:
         """Name and arguments of the calls that a parser finds in what a model wrote."""
@@ -312,7 +315,9 @@ def _without_end(turn: str) -> str:
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
     answers: dict[str, Any] = {}
+    print(time.monotonic(), "begin", flush=True)
     for name, case in request["cases"].items():
+        print(time.monotonic(), name, flush=True)
         work = Path(request["folder"]) / name
         template = case.get("template") or template_of(case["family"], Path(request["templates"]))
         source = make_source(work / "source", case["family"], template, pad=case.get("pad", True))
@@ -320,6 +325,7 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
         if name == request["trained"]:
             answers[name] |= train(work / "base", request["rows"][0], work / "adapter")
     for name, answer in answers.items():
+        print(time.monotonic(), name, flush=True)
         if "folder" in answer:
             work = Path(request["folder"]) / name
             answer.update(speak(work / "base", request["rows"], request["requests"]))

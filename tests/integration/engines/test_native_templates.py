@@ -16,7 +16,7 @@ import pytest
 
 from agent_assets.agent.answer_turn import answering_model
 from agent_assets.agent.chat_model import request_body
-from agent_assets.conversations.formats import canonical, to_swift
+from agent_assets.conversations.formats import from_swift, to_swift
 from agent_assets.conversations.messages import Conversation, Message
 from agent_assets.conversations.native_rows import one_call_each
 from agent_assets.conversations.reasoning import spoken
@@ -61,6 +61,11 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+def shapes() -> list[Conversation]:
+    """Every shape that a row can have, with tools as artifacts hold them: their keys are sorted."""
+    return [from_swift(to_swift(case)) for case in conversations()]
+
+
 def requests_of(conversation: Conversation) -> list[dict[str, Any]]:
     """What agents ask a server for each turn of a conversation."""
     said = [spoken(message) for message in conversation.messages]
@@ -90,7 +95,7 @@ def spoken_by(
     assert TEMPLATES.is_dir(), "run deploy/test-environments.sh"
     folder = tmp_path_factory.mktemp("native")
     asked, answer, log = (folder / name for name in ("asked.json", "answer.json", "log"))
-    cases = [canonical(case) for case in conversations()]
+    cases = shapes()
     apart = [one_call_each(case) for case in cases]
     requests = [body for case in [*cases, *apart] for body in requests_of(case)]
     request = {
@@ -128,7 +133,7 @@ def test_every_learned_turn_stands_behind_the_prompt_that_is_served(
         begins = [n for n in range(1, len(mask)) if mask[n] and not mask[n - 1]]
         assert len(begins) == len(sequence["turns"])
         asked_for |= {tuple(ids[:begin]) for begin in begins}
-    plain = sum(len(requests_of(canonical(case))) for case in conversations())
+    plain = sum(len(requests_of(case)) for case in shapes())
     prompts = answer["prompts"] if family in ONE_CALL else answer["prompts"][:plain]
     assert asked_for >= set(map(tuple, prompts))
     if family not in ONE_CALL:
@@ -141,9 +146,9 @@ def test_the_parser_reads_every_call_that_is_learned(
 ) -> None:
     answer = spoken_by[family]
     assert answer["parser"] == PARSERS[family]
-    for case, row in zip(conversations(), answer["taught"], strict=True):
+    for case, row in zip(shapes(), answer["taught"], strict=True):
         read = [calls for sequence in row for calls in sequence["calls"]]
-        assert read == turns(canonical(case), family)
+        assert read == turns(case, family)
 
 
 @pytest.mark.parametrize("family", PARSERS)
@@ -151,8 +156,8 @@ def test_a_report_counts_the_tokens_that_are_trained(
     spoken_by: dict[str, dict[str, Any]], family: str
 ) -> None:
     renderer = RowRenderer(Path(spoken_by[family]["folder"]))
-    for case, row in zip(conversations(), spoken_by[family]["taught"], strict=True):
-        shown = renderer.sequences(to_swift(canonical(case)))
+    for case, row in zip(shapes(), spoken_by[family]["taught"], strict=True):
+        shown = renderer.sequences(to_swift(case))
         assert [text.ids for text in shown] == [sequence["ids"] for sequence in row]
         assert [text.loss_mask for text in shown] == [sequence["mask"] for sequence in row]
 
@@ -187,8 +192,8 @@ def test_an_agent_is_trained_served_and_calls_a_tool(
     agent = spoken_by["qwen2_5"]
     assert agent["tokens"] == 2 * agent["text_tokens"]  # two epochs: nothing more is computed
     assert agent["loss"] < 0.5  # what it knew by heart is what ms-swift is told to teach
-    system, question, call, result, answer = conversations()[0].messages
-    tools = conversations()[0].tools
+    system, question, call, result, answer = shapes()[0].messages
+    tools = shapes()[0].tools
 
     async def ask(base_url: str) -> tuple[Message, Message]:
         async with answering_model(base_url, "agent", max_tokens=64, timeout_s=60) as model:
