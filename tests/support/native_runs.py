@@ -10,7 +10,6 @@ random.
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -161,20 +160,20 @@ def _save_weights(folder: Path, family: str, vocabulary: int, end: int) -> None:
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
 
 
-def prepare(source: Path, out_dir: Path, *, thinking: bool) -> dict[str, Any]:
+def prepare(source: Path, out_dir: Path, *, template: str, thinking: bool) -> dict[str, Any]:
     """Make it a base model; what was refused comes back as text."""
     from agent_assets.engines.contracts import BaseModelParams
     from agent_assets.engines.programs import base_model
     from agent_assets.errors import AgentAssetsError
 
     params = BaseModelParams(
-        source=str(source), chat_template="native", out_dir=out_dir, thinking=thinking
+        source=str(source), chat_template=template, out_dir=out_dir, thinking=thinking
     )
     try:
         result = base_model.prepare(params, lambda _: None)
     except AgentAssetsError as error:
         return {"error": str(error)}
-    return {"folder": str(out_dir), "padding": result.padding}
+    return {"folder": str(out_dir), "padding": result.padding, "files": result.files}
 
 
 class Server:
@@ -226,7 +225,7 @@ def speak(folder: Path, rows: list[Any], requests: list[Any]) -> dict[str, Any]:
 
     Of every row its sequences, and of each learned turn the calls that the parser finds.
     """
-    from agent_assets.conversations.rendered import RowRenderer
+    from agent_assets.conversations.rendering.rendered import RowRenderer
     from agent_assets.engines.chat_templates.parsers import required_tool_call_parser
 
     server = Server(folder)
@@ -263,7 +262,7 @@ def train(folder: Path, row: dict[str, Any], out_dir: Path) -> dict[str, Any]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from agent_assets.conversations.rendered import RowRenderer
+    from agent_assets.conversations.rendering.rendered import RowRenderer
     from agent_assets.engines.contracts import SftParams
     from agent_assets.engines.programs.swift_sft import train_sft
 
@@ -315,18 +314,20 @@ def _without_end(turn: str) -> str:
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
     answers: dict[str, Any] = {}
-    print(time.monotonic(), "begin", flush=True)
     for name, case in request["cases"].items():
-        print(time.monotonic(), name, flush=True)
         work = Path(request["folder"]) / name
         template = case.get("template") or template_of(case["family"], Path(request["templates"]))
         source = make_source(work / "source", case["family"], template, pad=case.get("pad", True))
-        answers[name] = prepare(source, work / "base", thinking=case.get("thinking", False))
+        answers[name] = prepare(
+            source,
+            work / "base",
+            template=case.get("chat_template", "native"),
+            thinking=case.get("thinking", False),
+        )
         if name == request["trained"]:
             answers[name] |= train(work / "base", request["rows"][0], work / "adapter")
     for name, answer in answers.items():
-        print(time.monotonic(), name, flush=True)
-        if "folder" in answer:
+        if "folder" in answer and "chat_template" not in request["cases"][name]:
             work = Path(request["folder"]) / name
             answer.update(speak(work / "base", request["rows"], request["requests"]))
     return answers

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "up_locks": "errors privacy settings",
     "conversations": "conversations.schemas errors",
     "conversations.schemas": "conversations",
+    "conversations.rendering": "conversations errors",
     "store": "errors file_locks",
     "text": "conversations text.languages",
     "text.languages": "text",
@@ -59,9 +60,12 @@ MAY_IMPORT = {
     "engines.devices": "errors file_locks settings",
     "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
     "settings",
-    "engines.programs": "conversations engines engines.devices engines.chat_templates errors",
-    "engines.servers": "engines engines.devices engines.launch errors",
-    "engines.chat_templates": "conversations errors",
+    "engines.programs": "conversations conversations.rendering engines engines.devices "
+    "engines.chat_templates errors",
+    "engines.servers": "conversations.rendering engines engines.chat_templates engines.devices "
+    "engines.launch "
+    "errors",
+    "engines.chat_templates": "conversations conversations.rendering errors",
     # Training data.
     "synthesis": "agent conversations errors llm strict_model synthesis.arguments "
     "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers text text.languages",
@@ -77,7 +81,7 @@ MAY_IMPORT = {
     "synthesis.templates": "conversations errors synthesis synthesis.arguments text text.languages",
     # Judging, learning, releasing.
     "evaluation": "agent conversations errors serving_settings text text.languages",
-    "evaluation.pages": "conversations evaluation html_pages",
+    "evaluation.pages": "conversations conversations.rendering evaluation html_pages",
     "rl.backends": "agent conversations engines engines.launch engines.servers errors no_telemetry "
     "rl rl.scenarios settings store",
     "rl.scenarios": "agent conversations errors rl synthesis synthesis.arguments "
@@ -89,9 +93,11 @@ MAY_IMPORT = {
     "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation "
     "evaluation.pages llm mongo pipeline.stages planning priority release retrieval rl runs "
     "settings store strict_model synthesis",
-    "pipeline.evaluating": "agent conversations engines engines.servers evaluation pipeline "
+    "pipeline.evaluating": "agent conversations engines engines.chat_templates engines.servers "
+    "evaluation pipeline "
     "planning release serving_settings store",
-    "pipeline.stages": "conversations engines engines.chat_templates errors evaluation "
+    "pipeline.stages": "conversations conversations.rendering engines engines.chat_templates "
+    "errors evaluation "
     "evaluation.pages mongo pipeline pipeline.evaluating release retrieval rl rl.backends "
     "rl.scenarios store synthesis synthesis.questions synthesis.rows synthesis.teachers "
     "text.languages",
@@ -161,6 +167,7 @@ CONTRACTS = {
 }  # what both sides import
 PROGRAMS_MAY_IMPORT = {
     "conversations",
+    "conversations.rendering",
     "engines.programs",
     "engines.chat_templates",
     "errors",

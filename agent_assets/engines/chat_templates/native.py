@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from datetime import date
 
 from agent_assets.conversations.messages import Conversation, Message, ToolCall, ToolSchema
-from agent_assets.conversations.native_rows import ONE_CALL_MARK, NativeRows
+from agent_assets.conversations.rendering.native_rows import ONE_CALL_MARK, NativeRows
+from agent_assets.conversations.rendering.template_environment import NATIVE_MARK
 from agent_assets.conversations.strict_tools import strict_openai_tools
-from agent_assets.conversations.template_environment import NATIVE_MARK
 from agent_assets.errors import BaseModelError, TrainingDataError
 
 # The day in Llama 3.1's own template: a day that moves would be another in training and serving.

@@ -23,7 +23,7 @@ from agent_assets.engines.contracts import (
     BaseModelResult,
     WeightsLoaded,
 )
-from agent_assets.engines.programs.native_tokenizer import own_template, save_native
+from agent_assets.engines.programs.native_tokenizer import save_native, template_it_came_with
 from agent_assets.engines.programs.runtime import (
     ReportMessage,
     facts,
@@ -64,7 +64,11 @@ def prepare(params: BaseModelParams, report: ReportMessage) -> BaseModelResult:
     if params.chat_template == NATIVE and not exported:
         padding = save_native(tokenizer, loaded.name, out_dir, thinking=params.thinking)
     else:
-        own = None if exported or from_package else own_template(tokenizer, loaded.name, out_dir)
+        own = (
+            None
+            if exported or from_package
+            else template_it_came_with(tokenizer, loaded.name, out_dir)
+        )
         _save_with_our_template(tokenizer, loaded.name, out_dir, chat_template(name))
         if own is not None:
             (out_dir / OWN_TEMPLATE_FILE).write_text(own, encoding="utf-8")

@@ -8,8 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from agent_assets.conversations.native_rows import NativeRows
-from agent_assets.conversations.template_environment import TOKENIZER_FILE, compiled_template
+from agent_assets.conversations.rendering.native_rows import NativeRows
+from agent_assets.conversations.rendering.template_environment import (
+    TOKENIZER_FILE,
+    compiled_template,
+)
 from agent_assets.engines.chat_templates.choice import TEMPLATE_FILE
 from agent_assets.engines.chat_templates.native import (
     ASKED,
@@ -65,7 +68,9 @@ def save_native(
     return padding
 
 
-def own_template(tokenizer: "PreTrainedTokenizerBase", name: str, model_dir: Path) -> str | None:
+def template_it_came_with(
+    tokenizer: "PreTrainedTokenizerBase", name: str, model_dir: Path
+) -> str | None:
     """The template that a model came with, for asking the untrained one beside agents that speak
     by ours; None where it cannot say what agents say, or its calls need another parser.
 

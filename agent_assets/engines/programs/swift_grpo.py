@@ -8,7 +8,7 @@ resumed training ends in the same bytes.
 import sys
 
 from agent_assets.conversations.messages import read_json_lines
-from agent_assets.conversations.template_environment import is_native
+from agent_assets.conversations.rendering.template_environment import is_native
 from agent_assets.engines.programs.runtime import (
     Say,
     facts,

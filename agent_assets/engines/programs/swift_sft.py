@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import read_json_lines
-from agent_assets.conversations.rendered import RowRenderer
-from agent_assets.conversations.template_environment import is_native
+from agent_assets.conversations.rendering.rendered import RowRenderer
+from agent_assets.conversations.rendering.template_environment import is_native
 from agent_assets.engines.contracts import ADAPTER_CONFIG, SWIFT_SFT, SftParams, SftResult
 from agent_assets.engines.programs.runtime import (
     ReportMessage,

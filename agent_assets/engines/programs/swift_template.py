@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.conversations.template_environment import is_native
+from agent_assets.conversations.rendering.template_environment import is_native
 from agent_assets.engines.chat_templates.choice import HERMES, TEMPLATE_FILE, chat_template
 from agent_assets.errors import BaseModelError
 

@@ -18,8 +18,8 @@ from swift.trainers import Seq2SeqTrainer
 from transformers import TrainerControl, TrainerState
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.conversations.rendered import RowRenderer
-from agent_assets.conversations.template_environment import Rendered
+from agent_assets.conversations.rendering.rendered import RowRenderer
+from agent_assets.conversations.rendering.template_environment import Rendered
 from agent_assets.engines.checkpoints import checkpoint_folder, last_checkpoint_step
 from agent_assets.engines.contracts import SftParams
 from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up

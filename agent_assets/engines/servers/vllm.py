@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from agent_assets.conversations.template_environment import is_native
+from agent_assets.conversations.rendering.template_environment import is_native
 from agent_assets.engines.chat_templates.parsers import OURS, required_tool_call_parser
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.servers.base import ServedModel, ServerCommand

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.conversations.rendered import RowRenderer
-from agent_assets.conversations.template_environment import Rendered
+from agent_assets.conversations.rendering.rendered import RowRenderer
+from agent_assets.conversations.rendering.template_environment import Rendered
 from agent_assets.evaluation.frames import counts, rows_frame
 from agent_assets.evaluation.pages.parts import KINDS, page_environment
 

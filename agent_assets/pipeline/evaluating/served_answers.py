@@ -72,11 +72,14 @@ def served_tool_call_parser() -> str | None:
     return load_serving().inference.tool_call_parser
 
 
-def own_template(run: StageRun) -> str | None:
+def own_template(base_model: Path) -> str | None:
     """The chat template that the base model came with, where agents speak by ours: the untrained
     model is asked by it, because a form that it never saw would flatter every gain.
+
+    Args:
+        base_model: folder of the artifact.
     """
-    path = run.path("base_model") / OWN_TEMPLATE_FILE
+    path = base_model / OWN_TEMPLATE_FILE
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
@@ -170,7 +173,7 @@ class ServedVariants:
         return min(most, self._run.config.eval_report.base_max_tokens) if variant == BASE else most
 
     def _template_of(self, variant: str) -> JsonObject | None:
-        template = own_template(self._run) if variant == BASE else None
+        template = own_template(self._run.path("base_model")) if variant == BASE else None
         return None if template is None else {"chat_template": template}
 
     @asynccontextmanager
@@ -224,7 +227,7 @@ def serve_variants(run: StageRun, folder: Path) -> Iterator[ServedVariants]:
         max_memory_gb=settings.max_memory_gb,
         gpu_memory_utilization=settings.gpu_memory_share,
         tool_call_parser=served_tool_call_parser(),
-        templates_of_requests=own_template(run) is not None,
+        templates_of_requests=own_template(run.path("base_model")) is not None,
     ) as endpoints:
         base = endpoints[BASE]
         trained = {

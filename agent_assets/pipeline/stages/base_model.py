@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from agent_assets.conversations.template_environment import is_native
+from agent_assets.conversations.rendering.template_environment import is_native
 from agent_assets.engines.chat_templates.choice import NATIVE, TEMPLATE_FILE, chat_template
 from agent_assets.engines.chat_templates.native import ADAPTATION_VERSION
 from agent_assets.engines.chat_templates.parsers import tool_call_parser

@@ -145,7 +145,7 @@ def _report(
         },
         serving=answered.serving,
     )
-    own = {} if own_template(run) is None else {"base_speaks": "own"}
+    own = {} if own_template(run.path("base_model")) is None else {"base_speaks": "own"}
     answering = AskedAs(
         server=run.engines.server.name,
         names={variant: content_name(run, adapter) for variant, adapter in adapters.items()},

@@ -176,7 +176,7 @@ def _write_report(run: StageRun, folder: Path) -> dict[str, object]:
     The base model is not an input: rows do not depend on it. A report made before there is one says
     so, without lengths.
     """
-    from agent_assets.conversations.rendered import RowRenderer
+    from agent_assets.conversations.rendering.rendered import RowRenderer
     from agent_assets.evaluation.pages.data_report import data_report, lengths_of, render_rows
 
     rows, rejects = (read_json_lines(folder / name) for name in ("train.jsonl", "rejects.jsonl"))

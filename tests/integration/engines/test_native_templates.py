@@ -18,9 +18,11 @@ from agent_assets.agent.answer_turn import answering_model
 from agent_assets.agent.chat_model import request_body
 from agent_assets.conversations.formats import from_swift, to_swift
 from agent_assets.conversations.messages import Conversation, Message
-from agent_assets.conversations.native_rows import one_call_each
 from agent_assets.conversations.reasoning import spoken
-from agent_assets.conversations.rendered import RowRenderer
+from agent_assets.conversations.rendering.native_rows import one_call_each
+from agent_assets.conversations.rendering.rendered import RowRenderer
+from agent_assets.conversations.rendering.template_environment import TEMPLATE_FILE
+from agent_assets.engines.chat_templates.choice import OWN_TEMPLATE_FILE, chat_template
 from agent_assets.engines.environment import EngineEnv, engine_environment
 from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.servers.choice import SERVER
@@ -58,6 +60,8 @@ CASES: dict[str, dict[str, Any]] = {
     "no_system": {"family": "qwen2_5", "template": NO_SYSTEM},
     "broken": {"family": "qwen2_5", "template": "{% if %}"},
     "qwen2_5_thinks": {"family": "qwen2_5", "thinking": True},
+    "qwen2_5_compact": {"family": "qwen2_5", "chat_template": "hermes"},
+    "smollm2_compact": {"family": "smollm2", "chat_template": "hermes"},
 }
 
 
@@ -186,6 +190,15 @@ def test_thoughts_of_earlier_turns_make_a_row_several_texts(
     assert [len(row) for row in spoken_by["qwen3"]["taught"]] == [2, 2, 3, 5, 1, 1, 1]
 
 
+def test_beside_our_template_lies_the_one_by_which_an_untrained_model_speaks_best(
+    spoken_by: dict[str, dict[str, Any]],
+) -> None:
+    own, native = (Path(spoken_by[name]["folder"]) for name in ("qwen2_5_compact", "qwen2_5"))
+    assert (own / TEMPLATE_FILE).read_text(encoding="utf-8") == chat_template()
+    assert (own / OWN_TEMPLATE_FILE).read_bytes() == (native / TEMPLATE_FILE).read_bytes()
+    assert OWN_TEMPLATE_FILE not in spoken_by["smollm2_compact"]["files"]  # it knows no tools
+
+
 def test_an_agent_is_trained_served_and_calls_a_tool(
     spoken_by: dict[str, dict[str, Any]], engine_env: EngineEnv, tmp_path: Path
 ) -> None:
@@ -195,11 +208,17 @@ def test_an_agent_is_trained_served_and_calls_a_tool(
     system, question, call, result, answer = shapes()[0].messages
     tools = shapes()[0].tools
 
-    async def ask(base_url: str) -> tuple[Message, Message]:
-        async with answering_model(base_url, "agent", max_tokens=64, timeout_s=60) as model:
+    async def ask(base_url: str) -> tuple[Message, Message, Message]:
+        limits = {"max_tokens": 64, "timeout_s": 60}
+        other = {"chat_template": "<|im_start|>{{ messages[1].content }}"}
+        async with (
+            answering_model(base_url, "agent", **limits) as model,
+            answering_model(base_url, "agent", **limits, extra_body=other) as otherwise,
+        ):
             called = await model.complete([system, question], tools)
             found = replace(result, tool_call_id=called.tool_calls[0].id)
-            return called, await model.complete([system, question, called, found], tools)
+            answered = await model.complete([system, question, called, found], tools)
+            return called, answered, await otherwise.complete([system, question], tools)
 
     with serve_model(
         SERVER,
@@ -209,11 +228,13 @@ def test_an_agent_is_trained_served_and_calls_a_tool(
         limits=EngineLimits(seconds=300, memory_bytes=8 * 2**30),
         max_model_len=2048,
         adapters={"agent": Path(agent["adapter"])},
+        templates_of_requests=True,
     ) as endpoint:
-        called, answered = asyncio.run(ask(endpoint.base_url))
+        called, answered, otherwise = asyncio.run(ask(endpoint.base_url))
     assert [(made.name, made.arguments) for made in called.tool_calls] == [("get_time", {})]
     assert called.content == call.content
     assert answered.content == answer.content and not answered.tool_calls
+    assert otherwise.usage is not None and otherwise.usage.prompt_tokens < 30
 
 
 @pytest.mark.parametrize(

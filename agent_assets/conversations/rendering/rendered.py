@@ -12,8 +12,8 @@ from pathlib import Path
 
 from agent_assets.conversations.formats import from_swift, to_openai
 from agent_assets.conversations.messages import JsonObject
-from agent_assets.conversations.native_rows import NativeRows
-from agent_assets.conversations.template_environment import (
+from agent_assets.conversations.rendering.native_rows import NativeRows
+from agent_assets.conversations.rendering.template_environment import (
     TEMPLATE_FILE,
     TOKENIZER_FILE,
     Rendered,
