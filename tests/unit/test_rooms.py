@@ -82,8 +82,8 @@ MAY_IMPORT = {
     # Judging, learning, releasing.
     "evaluation": "agent conversations errors serving_settings text text.languages",
     "evaluation.pages": "conversations conversations.rendering evaluation html_pages",
-    "rl.backends": "agent conversations engines engines.launch engines.servers errors no_telemetry "
-    "rl rl.scenarios settings store",
+    "rl.backends": "agent conversations conversations.rendering engines engines.chat_templates "
+    "engines.launch engines.servers errors no_telemetry rl rl.scenarios settings store",
     "rl.scenarios": "agent conversations errors rl synthesis synthesis.arguments "
     "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers text",
     "rl": "agent conversations engines engines.servers errors evaluation llm no_telemetry "

@@ -8,7 +8,6 @@ resumed training ends in the same bytes.
 import sys
 
 from agent_assets.conversations.messages import read_json_lines
-from agent_assets.conversations.rendering.template_environment import is_native
 from agent_assets.engines.programs.runtime import (
     Say,
     facts,
@@ -21,7 +20,6 @@ from agent_assets.engines.programs.swift_merge import check_base
 from agent_assets.engines.programs.swift_sft import save_adapter
 from agent_assets.engines.programs.swift_template import check_template, register_agent_template
 from agent_assets.engines.rl_contracts import SWIFT_GRPO, GrpoParams, GrpoReady, GrpoResult
-from agent_assets.errors import BaseModelError
 
 
 def train_grpo(params: GrpoParams, say: Say) -> None:
@@ -33,11 +31,7 @@ def train_grpo(params: GrpoParams, say: Say) -> None:
         EngineFailed: the loss is NaN or infinite, or rollouts could not go on.
     """
     rows = read_json_lines(params.rows_file)
-    if is_native(check_template(params.model_dir)):
-        raise BaseModelError(
-            "ms-swift's GRPO samples by our chat template, and the base model has its own.",
-            next_step="Set `rl.engine: art`, which samples as the model is served.",
-        )
+    check_template(params.model_dir)
     sha256 = weights_sha256(params.model_dir)
     check_base(params.adapter_dir, sha256)
     if not params.vllm and params.rollout_server is None:

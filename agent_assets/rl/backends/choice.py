@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject
+from agent_assets.conversations.rendering.template_environment import TEMPLATE_FILE, is_native
+from agent_assets.engines.chat_templates.parsers import OURS, tool_call_parser
 from agent_assets.engines.context import EngineContext
 from agent_assets.errors import ConfigError
 from agent_assets.rl.backends.art_local import enforce_limits, internal_config, open_local_backend
@@ -58,6 +60,7 @@ async def train_rl(
     Raises:
         AgentAssetsError: an engine, the judge or too many tool servers failed.
     """
+    check_sampled_as_served(config, inputs.model_dir, context.tool_call_parser)
     judge = (
         None if config.judge is None else Judge(config.judge, config.rewards, cache=work / "judge")
     )
@@ -99,6 +102,32 @@ async def train_rl(
     return _trained(
         outcome, replace(backend.loaded, versions=versions), backend.peak_memory_bytes, judge
     )
+
+
+def check_sampled_as_served(config: RlConfig, model_dir: Path, parser: str | None) -> None:
+    """Refuse an engine that would sample otherwise than the model is served.
+
+    Args:
+        parser: the parser of tool calls that serving is told to use.
+
+    Raises:
+        ConfigError: it renders by templates of its own, or reads calls by another parser.
+    """
+    path = model_dir / TEMPLATE_FILE
+    template = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if not is_native(template):
+        return
+    if config.engine == "swift_grpo":
+        raise ConfigError(
+            "rl.engine swift_grpo samples by our chat template, and the base model has its own.",
+            next_step="set rl.engine to art, which samples from vLLM as the model is served.",
+        )
+    if config.backend == "local" and (parser or tool_call_parser(template)) != OURS:
+        raise ConfigError(
+            f"ART's LocalBackend reads tool calls by vLLM's parser {OURS}, and the base model's "
+            "chat template needs another.",
+            next_step="leave rl.backend out.",
+        )
 
 
 def _trained(

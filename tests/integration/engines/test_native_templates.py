@@ -9,6 +9,7 @@ import asyncio
 import json
 import subprocess
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,12 +210,9 @@ def test_an_agent_is_trained_served_and_calls_a_tool(
     tools = shapes()[0].tools
 
     async def ask(base_url: str) -> tuple[Message, Message, Message]:
-        limits = {"max_tokens": 64, "timeout_s": 60}
+        agent_model = partial(answering_model, base_url, "agent", max_tokens=64, timeout_s=60)
         other = {"chat_template": "<|im_start|>{{ messages[1].content }}"}
-        async with (
-            answering_model(base_url, "agent", **limits) as model,
-            answering_model(base_url, "agent", **limits, extra_body=other) as otherwise,
-        ):
+        async with agent_model() as model, agent_model(extra_body=other) as otherwise:
             called = await model.complete([system, question], tools)
             found = replace(result, tool_call_id=called.tool_calls[0].id)
             answered = await model.complete([system, question, called, found], tools)

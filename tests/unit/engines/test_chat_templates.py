@@ -15,10 +15,12 @@ from agent_assets.engines.chat_templates.parsers import tool_call_parser
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.servers.base import ServedModel
 from agent_assets.engines.servers.vllm import Vllm
-from agent_assets.errors import BaseModelError
+from agent_assets.errors import BaseModelError, ConfigError
 from agent_assets.pipeline.config import BaseModelConfig, PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.pipeline.stages.base_model import config
+from agent_assets.rl.backends.choice import check_sampled_as_served
+from agent_assets.rl.config import RlConfig
 
 
 @pytest.mark.parametrize(
@@ -147,3 +149,18 @@ def test_a_server_reads_calls_as_the_template_writes_them(tmp_path: Path) -> Non
     assert parser_of(ours) == "hermes" and "--chat-template-content-format" not in ours
     with pytest.raises(BaseModelError, match="No parser is known"):
         arguments(tmp_path, adapted_template("{{ messages }}", thinking=False))
+
+
+def test_reinforcement_learning_samples_as_the_model_is_served(tmp_path: Path) -> None:
+    def refused(template: str, **settings: str) -> str:
+        (tmp_path / "chat_template.jinja").write_text(template, encoding="utf-8")
+        try:
+            check_sampled_as_served(RlConfig.model_validate(settings), tmp_path, None)
+        except ConfigError as error:
+            return error.message
+        return ""
+
+    native = adapted_template("[TOOL_CALLS]", thinking=False)
+    assert not refused(native) and not refused(chat_template(), engine="swift_grpo")
+    assert "samples by our chat template" in refused(native, engine="swift_grpo")
+    assert "by vLLM's parser hermes" in refused(native, backend="local")
