@@ -88,7 +88,8 @@ def main() -> int:
     if "--write" in sys.argv:
         CLI_PAGE.write_text(cli_reference(), encoding="utf-8")
         return 0
-    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    top = [ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")]
+    pages = [*top, *sorted((ROOT / "docs").glob("*.md"))]
     problems = [problem for page in pages for problem in broken_links(page) + missing_targets(page)]
     problems += missing_rooms(ROOT / "README.md")
     if not CLI_PAGE.is_file() or CLI_PAGE.read_text(encoding="utf-8") != cli_reference():

@@ -19,6 +19,7 @@ import fsspec
 from pydantic import ValidationError
 
 from agent_assets.errors import CorruptArtifact, StoreError
+from agent_assets.pickled_weights import NEXT_STEP, pickled_files
 from agent_assets.store.disk import disk_errors, file_lock, in_use, sync
 from agent_assets.store.manifest import MANIFEST_FILE, Manifest, file_names, hash_file, list_files
 
@@ -221,7 +222,15 @@ class ArtifactStore:
     def commit(self, key: ArtifactKey, staging: Path, manifest: Manifest) -> Artifact:
         """Make a staged folder the artifact of `manifest.fingerprint`. Atomic: readers see all of
         it or nothing.
+
+        Raises:
+            StoreError: it holds a pickle: an artifact is data, and data runs nothing.
         """
+        if pickled := pickled_files(staging):
+            raise StoreError(
+                f"{key} holds {pickled[0]}, a pickle, which can run programs when it is read.",
+                next_step=NEXT_STEP,
+            )
         with disk_errors(self._workspace):
             (staging / MANIFEST_FILE).write_text(
                 manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"

@@ -29,13 +29,14 @@ MAY_IMPORT = {
     "free_ports": "",
     "html_pages": "",
     "dagster_internals": "",
+    "pickled_weights": "",
     "priority": "",
     "settings": "errors",
     "privacy": "errors settings",
     "strict_model": "errors text.languages",
     "conversations": "conversations.schemas errors",
     "conversations.schemas": "conversations",
-    "store": "errors file_locks",
+    "store": "errors file_locks pickled_weights",
     "text": "conversations text.languages",
     "text.languages": "text",
     "planning": "conversations dagster_internals errors store",
@@ -49,11 +50,13 @@ MAY_IMPORT = {
     "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors mongo privacy settings",
     # Programs of other environments, and what starts them.
-    "engines": "engines.devices engines.launch engines.servers errors priority runs settings store",
+    "engines": "engines.devices engines.launch engines.servers errors pickled_weights priority "
+    "runs settings store",
     "engines.devices": "errors file_locks settings",
     "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
     "settings",
-    "engines.programs": "conversations engines engines.devices engines.chat_templates errors",
+    "engines.programs": "conversations engines engines.devices engines.chat_templates errors "
+    "pickled_weights",
     "engines.servers": "engines engines.devices engines.launch errors",
     "engines.chat_templates": "errors",
     # Training data.
@@ -148,6 +151,7 @@ PROGRAMS_MAY_IMPORT = {
     "engines.chat_templates",
     "errors",
     "file_locks",
+    "pickled_weights",
     "priority",
     "text",
 }
