@@ -7,14 +7,16 @@ from agent_assets.release.pointer import (
     CURRENT,
     DROPPED,
     Agent,
-    pointer_files,
+    all_agents,
     pointer_path,
     read_ledger,
     release_lock,
     update_ledger,
 )
+from agent_assets.release.pointer_history import KIND, POINTER, forget_agent
 from agent_assets.release.records import Ledger
-from agent_assets.store.artifact_store import ArtifactStore
+from agent_assets.store.artifact_store import CORRUPT, ArtifactStore
+from agent_assets.store.chained_history import history_path
 
 
 def erase_releases(store: ArtifactStore, elder: str) -> int:
@@ -26,6 +28,7 @@ def erase_releases(store: ArtifactStore, elder: str) -> int:
     for agent, goes in agents.items():
         if goes:
             with release_lock(store, agent):
+                forget_agent(store, agent)  # first: a lost pointer is read from its history
                 for state in (CURRENT, DROPPED):
                     if store.filesystem.exists(pointer_path(store, agent, state)):
                         store.filesystem.rm_file(pointer_path(store, agent, state))
@@ -34,6 +37,7 @@ def erase_releases(store: ArtifactStore, elder: str) -> int:
                 entry.name for entry in read_ledger(store, agent).history if entry.elder == elder
             }
             update_ledger(store, agent, partial(_without, elder=elder, names=theirs))
+    _forget_set_aside(store, elder)
     return len(agents)
 
 
@@ -41,13 +45,8 @@ def agents_of_elder(store: ArtifactStore, elder: str) -> dict[Agent, bool]:
     """The elder's own agents and their copies, sorted; False for who was a copy once and is not any
     more.
     """
-    known = {
-        (path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json"))
-        for state in (CURRENT, DROPPED)
-        for path in pointer_files(store, f"{state}/*/*.json")
-    }
     agents = {}
-    for agent in sorted(known):
+    for agent in all_agents(store):
         try:
             ledger = read_ledger(store, agent)
         except ReleaseError:
@@ -64,8 +63,16 @@ def agents_of_elder(store: ArtifactStore, elder: str) -> dict[Agent, bool]:
 
 def _names(store: ArtifactStore, agent: Agent, elder: str) -> bool:
     paths = [pointer_path(store, agent, state) for state in (CURRENT, DROPPED)]
+    paths.append(history_path(store, KIND, *agent))
     contents = [store.filesystem.cat_file(path) for path in paths if store.filesystem.exists(path)]
     return any(elder.encode() in content for content in contents)
+
+
+def _forget_set_aside(store: ArtifactStore, elder: str) -> None:
+    """Remove damaged records that were set aside and name the elder."""
+    for path in store.filesystem.glob(f"{store.root}/{CORRUPT}/*/{POINTER}/*/*"):
+        if elder.encode() in store.filesystem.cat_file(path):
+            store.filesystem.rm_file(path)
 
 
 def _without(ledger: Ledger, *, elder: str, names: set[str]) -> Ledger:

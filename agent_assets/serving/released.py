@@ -7,7 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_assets.errors import BaseModelError, ReleaseError, ServingError, StoreError
+from agent_assets.errors import (
+    BaseModelError,
+    CorruptArtifact,
+    ReleaseError,
+    ServingError,
+    StoreError,
+)
 from agent_assets.release.pointer import (
     Agent,
     current_entry,
@@ -56,7 +62,8 @@ class Released:
 
     def __init__(self, store: ArtifactStore) -> None:
         self.store = store
-        self.damaged: set[Agent] = set()  # seen since the start
+        self._unreadable: set[Agent] = set()  # pointers, seen since the start
+        self._corrupt: set[Agent] = set()  # release artifacts, the same
         self._verified: set[str] = set()
         self._listed: tuple[dict[str, int], list[Agent]] = {}, []
 
@@ -80,15 +87,20 @@ class Released:
         try:
             entry = current_entry(self.store, agent)
         except (ReleaseError, StoreError) as error:
-            if agent not in self.damaged:
+            if agent not in self._unreadable:
                 log.error(
                     "release cannot be read",
                     extra={"fields": {"agent": "/".join(agent), "error": type(error).__name__}},
                 )
-            self.damaged.add(agent)
+            self._unreadable.add(agent)
             return None
-        self.damaged.discard(agent)
+        self._unreadable.discard(agent)
         return entry
+
+    @property
+    def damaged(self) -> set[Agent]:
+        """Agents that cannot answer because a file of theirs is damaged, as far as it was seen."""
+        return self._unreadable | self._corrupt
 
     def find(self, name: str, may_see: Callable[[str], bool]) -> ReleasedAgent:
         """The agent of an id (elder, pipeline), or of the content name that answers now.
@@ -110,12 +122,22 @@ class Released:
                 entry = current_entry(self.store, (pipeline, key))
                 if entry is None or name not in (agent_id, entry.name):
                     continue
-                artifact = self.store.find(release_key(pipeline, entry.elder), entry.version)
-                if artifact is not None:
-                    return ReleasedAgent(
-                        (pipeline, key), entry, read_candidate(artifact.path), artifact
-                    )
+                released = self._released((pipeline, key), entry)
+                if released is not None:
+                    return released
         raise NotReleased
+
+    def _released(self, agent: Agent, entry: Entry) -> ReleasedAgent | None:
+        try:
+            artifact = self.store.find(release_key(agent[0], entry.elder), entry.version)
+            if artifact is None:
+                return None
+            released = ReleasedAgent(agent, entry, read_candidate(artifact.path), artifact)
+        except CorruptArtifact:
+            self._corrupt.add(agent)
+            raise
+        self._corrupt.discard(agent)
+        return released
 
     def part(self, released: ReleasedAgent, role: str) -> Artifact:
         """One artifact of a release, compared with its manifest the first time.

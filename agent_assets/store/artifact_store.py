@@ -168,8 +168,9 @@ class ArtifactStore:
                 continue  # its own pipeline reports and rebuilds it; here it is as good as absent
             final = self._workspace / key.folder / fingerprint
             partial = self.temporary_folder(key) / f"adopt-{uuid.uuid4().hex}"
-            shutil.copytree(other.path, partial, copy_function=os.link)
-            (partial / MANIFEST_FILE).unlink()
+            with disk_errors(self._workspace):
+                shutil.copytree(other.path, partial, copy_function=os.link)
+                (partial / MANIFEST_FILE).unlink()
             manifest = other.manifest.model_copy(update={"pipeline": key.pipeline})
             return (
                 self.commit(key, partial, manifest)
@@ -274,8 +275,9 @@ class ArtifactStore:
         target = (
             self._workspace / CORRUPT / f"{folder.relative_to(self._workspace)}-{time.time_ns()}"
         )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(target)
+        with disk_errors(self._workspace):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(target)
         return target
 
     def _download(self, key: ArtifactKey, fingerprint: str, remote: str) -> Path:

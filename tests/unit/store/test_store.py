@@ -226,6 +226,6 @@ def test_a_killed_builder_frees_the_turn(tmp_path: Path) -> None:
 def test_no_artifact_holds_a_pickle(tmp_path: Path) -> None:
     """Servers would load it: vLLM takes adapter_model.bin where it finds no safetensors."""
     store = ArtifactStore(str(tmp_path))
-    with pytest.raises(StoreError, match="adapter_model.bin, a pickle"):
+    with pytest.raises(StoreError, match=r"adapter_model\.bin, a pickle"):
         add_artifact(store, KEY, FINGERPRINT, {"adapter_model.bin": b"\x80\x02."})
     assert store.versions(KEY) == []
