@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAY_IMPORT = {
     # The code location: alone in knowing the Dagster resources.
     "definitions": "priority privacy resources settings",
-    "defs": "automation settings",
+    "defs": "alerts automation release settings",
     "resources": "engines mongo store",
     # What everything stands on.
     "errors": "",
@@ -92,8 +92,9 @@ MAY_IMPORT = {
     "evaluation.pages mongo pipeline pipeline.evaluating release retrieval rl rl.backends "
     "rl.scenarios store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
-    "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
-    "pipeline.stages planning release runs settings store strict_model",
+    "alerts": "errors release settings store strict_model",
+    "automation": "alerts conversations dagster_internals definitions engines errors mongo "
+    "pipeline pipeline.stages planning release runs settings store strict_model",
     "services": "automation engines.devices errors mongo.embedded free_ports priority privacy runs "
     "serving serving_settings settings",
     "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
@@ -129,6 +130,7 @@ KNOW_DAGSTER |= {
     "engines.progress_reporter",
 }
 KNOW_DAGSTER |= {
+    "alerts.dagster_events",
     "planning.history",
     "serving.jobs",
     "serving.job_progress",
