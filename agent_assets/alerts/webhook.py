@@ -34,7 +34,7 @@ def deliver(outbox: Outbox, config: AlertsConfig, secret: str | None, *, now: fl
         if config.url is None:
             outbox.lost(waiting)
             continue
-        refused, problem = _send(config.url, waiting, secret, config.timeout_s)
+        refused, problem = post(config.url, waiting, secret, config.timeout_s)
         if problem is None:
             outbox.sent(waiting)
             taken += 1
@@ -53,10 +53,12 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
     return f"sha256={digest.hexdigest()}"
 
 
-def _send(
+def post(
     url: str, waiting: Waiting, secret: str | None, timeout_s: float
 ) -> tuple[bool, str | None]:
-    """Whether the webhook refused it for good, and what went wrong; None when it was taken."""
+    """Send an alert once. Whether the webhook refused it for good, and what went wrong; None when
+    it was taken.
+    """
     body, timestamp = waiting.content.encode(), str(int(time.time()))
     headers = {"Content-Type": "application/json", TIMESTAMP: timestamp, ID: waiting.id}
     if secret is not None:

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from agent_assets.cli import agents, automation, installation, mcp, releases, serving
+from agent_assets.cli import agents, automation, backup, installation, mcp, releases, serving
 from agent_assets.errors import AgentAssetsError
 from agent_assets.privacy import be_private
 from agent_assets.store.disk import disk_failure
@@ -20,7 +20,7 @@ def commands() -> None:
     be_private()
 
 
-for group in (installation, serving, automation, agents, mcp, releases):
+for group in (installation, serving, automation, agents, mcp, releases, backup):
     for command in group.COMMANDS:
         commands.add_command(command)
 

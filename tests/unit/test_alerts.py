@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 
 from agent_assets.alerts import watch
 from agent_assets.alerts.config import AlertsConfig, Event
@@ -17,6 +18,8 @@ from agent_assets.alerts.outbox import Outbox
 from agent_assets.alerts.watch import look
 from agent_assets.alerts.webhook import ID, SIGNATURE, TIMESTAMP, deliver
 from agent_assets.automation.config import AutomationConfig
+from agent_assets.cli.main import commands
+from agent_assets.errors import ConfigError
 from agent_assets.release.pointer import CURRENT, pointer_path
 from agent_assets.settings import Settings, load_settings
 from agent_assets.store.artifact_store import ArtifactStore
@@ -231,3 +234,28 @@ def test_a_damaged_outbox_is_set_aside(home: Path, outbox: Outbox) -> None:
     for ending in ("-wal", "-shm"):
         outbox.path.with_name(outbox.path.name + ending).unlink(missing_ok=True)
     assert Outbox(home).waiting() == 0
+
+
+def test_the_command_tells_and_tests(home: Path, webhook: Webhook, tmp_path: Path) -> None:
+    settings = tmp_path / "automation.yaml"
+
+    def run(*arguments: str) -> tuple[int, str]:
+        environment = {
+            "AGENT_ASSETS_HOME": str(home),
+            "AGENT_ASSETS_AUTOMATION": str(settings),
+            "OUR_SECRET": "s3cret",
+        }
+        done = CliRunner().invoke(commands, ["alerts", *arguments], env=environment)
+        problem = str(done.exception) if isinstance(done.exception, ConfigError) else ""
+        return done.exit_code, done.output + problem
+
+    settings.write_text("{}", encoding="utf-8")
+    assert run() == (0, "0 wait; they go nowhere: alerts.url is not set\n")
+    assert "There is no webhook" in run("--test")[1]
+    url = f"http://127.0.0.1:{webhook.server_port}/hook"
+    settings.write_text(f"alerts: {{url: '{url}', secret_env: OUR_SECRET}}", encoding="utf-8")
+    notice(Outbox(home))
+    assert run("--test") == (0, "the webhook took it\n") and SIGNATURE in webhook.got[0][0]
+    assert "1 noticed, 0 sent, 0 lost" in run()[1] and "webhook, signed" in run()[1]
+    webhook.statuses.append(403)
+    assert run("--test")[0] == 1 and Outbox(home).waiting() == 1

@@ -92,19 +92,20 @@ MAY_IMPORT = {
     "evaluation.pages mongo pipeline pipeline.evaluating release retrieval rl rl.backends "
     "rl.scenarios store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
+    "backup": "errors mongo.embedded privacy settings store",
     "alerts": "errors release settings store strict_model",
     "automation": "alerts conversations dagster_internals definitions engines errors mongo "
     "pipeline pipeline.stages planning release runs settings store strict_model",
     "services": "automation engines.devices errors mongo.embedded free_ports priority privacy runs "
     "serving serving_settings settings",
-    "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
-    "engines.launch engines.servers errors free_ports html_pages mongo pipeline planning privacy "
-    "release runs serving.routes serving_settings settings store text",
+    "serving": "agent agent.mcp alerts automation backup conversations dagster_internals engines "
+    "engines.devices engines.launch engines.servers errors free_ports html_pages mongo "
+    "pipeline planning privacy release runs serving.routes serving_settings settings store text",
     "serving.routes": "conversations errors release runs serving store",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
-    "cli": "agent agent.mcp automation cli.doctor conversations demo engines engines.devices "
-    "engines.launch engines.servers errors evaluation mongo pipeline planning privacy release "
-    "runs services serving serving.ui serving_settings settings store text",
+    "cli": "agent agent.mcp alerts automation backup cli.doctor conversations demo engines "
+    "engines.devices engines.launch engines.servers errors evaluation mongo pipeline planning "
+    "privacy release runs services serving serving.ui serving_settings settings store text",
     "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
     "mongo.embedded planning privacy release runs serving serving_settings settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
