@@ -23,6 +23,7 @@ from agent_assets.store.damage import files_below, set_file_aside
 
 KIND, POINTER = "releases", "release_pointer"
 _ALL = "all"
+_MOST_LINES = 200  # then a history begins anew with all of the ledger: each change reads it
 VERDICTS = 20  # of the latest candidates, in a ledger
 
 Agent = tuple[str, str]  # pipeline, and the elder (the pipeline's own name in an unpartitioned one)
@@ -47,11 +48,12 @@ def record_change(store: ArtifactStore, agent: Agent, before: Ledger, after: Led
     path = history_path(store, KIND, *agent)
     try:
         known = ledger_from_history(store, agent)
+        long = len(read_history(store, path)) >= _MOST_LINES
     except StoreError:  # the pointer could be read: it is what counts
         set_file_aside(store, path, agent[0], POINTER, agent[1])
-        known = None
+        known, long = None, False
     change = _added(before, after)
-    if change is None or known != before:
+    if change is None or known != before or long:
         begin_history(store, agent, after)
     else:
         add_change(store, path, change)

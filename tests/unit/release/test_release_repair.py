@@ -286,3 +286,13 @@ def test_a_full_disk_is_a_line_for_who_types(
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert ended.value.code == 1 and "No space left" in capsys.readouterr().err
+
+
+def test_a_history_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent_assets.release.pointer_history._MOST_LINES", 5)
+    store = ArtifactStore(str(tmp_path))
+    release(store, A)
+    for number in range(12):
+        note_verdict(store, ADA, verdict(f"{number:032x}"))
+        assert len(read(store, HISTORY).splitlines()) <= 5
+        assert repair_store(store) == []
