@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent_assets.alerts.config import AlertsConfig, Event
@@ -70,7 +71,7 @@ def notice(
     config: AlertsConfig,
     event: Event,
     key: str,
-    content: dict[str, object],
+    content: Mapping[str, object],
     *,
     now: float,
 ) -> None:

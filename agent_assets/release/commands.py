@@ -6,7 +6,6 @@ import click
 
 from agent_assets.errors import ReleaseError
 from agent_assets.release.pointer import (
-    Agent,
     current_entry,
     damaged_releases,
     known_agents,
@@ -15,7 +14,7 @@ from agent_assets.release.pointer import (
     release_key,
     released_agents,
 )
-from agent_assets.release.records import Entry, Ledger, read_candidate
+from agent_assets.release.records import Agent, Entry, Ledger, read_candidate
 from agent_assets.release.repair import repair_store
 from agent_assets.release.rollback import roll_back_release
 from agent_assets.settings import Settings, this_user

@@ -6,7 +6,6 @@ from agent_assets.errors import ReleaseError
 from agent_assets.release.pointer import (
     CURRENT,
     DROPPED,
-    Agent,
     all_agents,
     pointer_path,
     read_ledger,
@@ -14,7 +13,7 @@ from agent_assets.release.pointer import (
     update_ledger,
 )
 from agent_assets.release.pointer_history import KIND, POINTER, forget_agent
-from agent_assets.release.records import Ledger
+from agent_assets.release.records import Agent, Ledger
 from agent_assets.store.artifact_store import CORRUPT, ArtifactStore
 from agent_assets.store.chained_history import history_path
 

@@ -18,13 +18,20 @@ from pydantic import ValidationError
 from agent_assets.errors import ReleaseConflict, ReleaseError, StoreError
 from agent_assets.release.pointer_history import (
     VERDICTS,
-    Agent,
     agents_below,
     agents_with_history,
     ledger_from_history,
     record_change,
 )
-from agent_assets.release.records import STAGE, Action, Entry, Ledger, Verdict, read_candidate
+from agent_assets.release.records import (
+    STAGE,
+    Action,
+    Agent,
+    Entry,
+    Ledger,
+    Verdict,
+    read_candidate,
+)
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.disk import disk_errors, file_lock
 from agent_assets.store.partition_keys import as_partition_key

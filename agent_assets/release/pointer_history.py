@@ -8,7 +8,7 @@ erasure removes from a ledger must not stay in its history.
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent_assets.errors import StoreError
-from agent_assets.release.records import Entry, Ledger, Verdict
+from agent_assets.release.records import Agent, Entry, Ledger, Verdict
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.chained_history import (
     ENDING,
@@ -25,8 +25,6 @@ KIND, POINTER = "releases", "release_pointer"
 _ALL = "all"
 _MOST_LINES = 200  # then a history begins anew with all of the ledger: each change reads it
 VERDICTS = 20  # of the latest candidates, in a ledger
-
-Agent = tuple[str, str]  # pipeline, and the elder (the pipeline's own name in an unpartitioned one)
 
 
 class _Change(BaseModel):

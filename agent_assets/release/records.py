@@ -15,6 +15,7 @@ CANDIDATE_FILE = "candidate.json"
 ITEMS_FILE = "items.json"
 STAGE = "release"
 
+Agent = tuple[str, str]  # pipeline, and the elder (the pipeline's own name in an unpartitioned one)
 Action = Literal["promote", "override", "rollback", "copy", "drop"]
 
 

@@ -6,7 +6,6 @@ from agent_assets.errors import StoreError
 from agent_assets.release.pointer import (
     CURRENT,
     DROPPED,
-    Agent,
     all_agents,
     pointer_path,
     read_pointer,
@@ -19,6 +18,7 @@ from agent_assets.release.pointer_history import (
     begin_history,
     ledger_from_history,
 )
+from agent_assets.release.records import Agent
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.chained_history import history_path
 from agent_assets.store.damage import Repair, set_file_aside

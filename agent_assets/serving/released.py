@@ -15,13 +15,12 @@ from agent_assets.errors import (
     StoreError,
 )
 from agent_assets.release.pointer import (
-    Agent,
     current_entry,
     release_key,
     released_agents,
     released_folders,
 )
-from agent_assets.release.records import Candidate, Entry, read_candidate
+from agent_assets.release.records import Agent, Candidate, Entry, read_candidate
 from agent_assets.store.artifact_store import Artifact, ArtifactStore
 from agent_assets.store.partition_keys import as_partition_key, elder_id_of_key
 

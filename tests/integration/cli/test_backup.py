@@ -68,7 +68,7 @@ def replies(client: Any, token: str) -> list[bytes]:
     models = client.get("/models", headers=who)
     files = client.get("/models/ada/export", headers=who)
     assert models.status_code == files.status_code == 200
-    return [chat.json()["reply"].encode(), models.content, files.content]
+    return [chat.json()["response"].encode(), models.content, files.content]
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 by `repair`; nothing that was erased or dropped comes back.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -242,11 +243,12 @@ def test_a_full_disk_says_so_whatever_was_to_be_written(
 
     monkeypatch.setattr(small_files, "sync", no_space)
     monkeypatch.setattr("os.fsync", no_space)
-    for write_something in (
+    writers: list[Callable[[], object]] = [
         lambda: drop(store, ADA, author="eve", reason=""),
         lambda: bury(store, "eve"),
         lambda: revive(store, "bob"),
-    ):
+    ]
+    for write_something in writers:
         with pytest.raises(StoreFull, match="No space left"):
             write_something()
     monkeypatch.undo()
