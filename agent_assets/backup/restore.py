@@ -12,7 +12,7 @@ from agent_assets.settings import Settings
 from agent_assets.store.disk import disk_errors
 
 
-def restore(settings: Settings, source: Path) -> BackupRecord:
+def restore_backup(settings: Settings, source: Path) -> BackupRecord:
     """Make home and store from a backup. Both must be empty or not there.
 
     Raises:

@@ -34,11 +34,10 @@ def restore(folder: Path) -> None:
     """Make an installation from the backup in FOLDER. The home (and the store) must be empty or
     not there; every file is compared with its hash first.
     """
-    from agent_assets.backup.restore import restore as make
     from agent_assets.backup.restore import saved_automation
 
     settings = load_settings()
-    record = make(settings, folder)
+    record = restore_backup(settings, folder)
     click.echo(
         f"restored: {len(record.files)} files of {record.at} (version {record.version}) "
         f"to {settings.home}"

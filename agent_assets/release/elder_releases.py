@@ -12,10 +12,9 @@ from agent_assets.release.pointer import (
     release_lock,
     update_ledger,
 )
-from agent_assets.release.pointer_history import KIND, POINTER, forget_agent
+from agent_assets.release.pointer_history import POINTER, forget_agent, history_file
 from agent_assets.release.records import Agent, Ledger
 from agent_assets.store.artifact_store import CORRUPT, ArtifactStore
-from agent_assets.store.chained_history import history_path
 
 
 def erase_releases(store: ArtifactStore, elder: str) -> int:
@@ -62,7 +61,7 @@ def agents_of_elder(store: ArtifactStore, elder: str) -> dict[Agent, bool]:
 
 def _names(store: ArtifactStore, agent: Agent, elder: str) -> bool:
     paths = [pointer_path(store, agent, state) for state in (CURRENT, DROPPED)]
-    paths.append(history_path(store, KIND, *agent))
+    paths.append(history_file(store, agent))
     contents = [store.filesystem.cat_file(path) for path in paths if store.filesystem.exists(path)]
     return any(elder.encode() in content for content in contents)
 

@@ -12,16 +12,15 @@ from agent_assets.release.records import Agent, Entry, Ledger, Verdict
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.chained_history import (
     ENDING,
-    FOLDER,
     add_change,
     begin_anew,
     forget_history,
-    history_path,
     read_history,
 )
 from agent_assets.store.damage import files_below, set_file_aside
 
-KIND, POINTER = "releases", "release_pointer"
+POINTER = "release_pointer"
+_FOLDER = ".releases/history"
 _ALL = "all"
 _MOST_LINES = 200  # then a history begins anew with all of the ledger: each change reads it
 VERDICTS = 20  # of the latest candidates, in a ledger
@@ -43,7 +42,7 @@ def record_change(store: ArtifactStore, agent: Agent, before: Ledger, after: Led
     Raises:
         StoreFull: no space is left; nothing was changed.
     """
-    path = history_path(store, KIND, *agent)
+    path = history_file(store, agent)
     try:
         known = ledger_from_history(store, agent)
         long = len(read_history(store, path)) >= _MOST_LINES
@@ -59,7 +58,7 @@ def record_change(store: ArtifactStore, agent: Agent, before: Ledger, after: Led
 
 def begin_history(store: ArtifactStore, agent: Agent, ledger: Ledger) -> None:
     """Let a history begin with this ledger; what it had before is forgotten."""
-    path = history_path(store, KIND, *agent)
+    path = history_file(store, agent)
     begin_anew(store, path, {_ALL: ledger.model_dump(mode="json")})
 
 
@@ -71,7 +70,7 @@ def ledger_from_history(store: ArtifactStore, agent: Agent) -> Ledger | None:
     """
     ledger: Ledger | None = None
     try:
-        for change in read_history(store, history_path(store, KIND, *agent)):
+        for change in read_history(store, history_file(store, agent)):
             ledger = _with(ledger or Ledger(pipeline=agent[0], agent=agent[1]), change)
     except ValidationError as error:
         raise StoreError(
@@ -84,7 +83,7 @@ def ledger_from_history(store: ArtifactStore, agent: Agent) -> Ledger | None:
 
 def agents_with_history(store: ArtifactStore) -> list[Agent]:
     """Every agent that has or had a release and a history of it, sorted; nothing is opened."""
-    return agents_below(store, f"{FOLDER}/{KIND}", ENDING)
+    return agents_below(store, _FOLDER, ENDING)
 
 
 def agents_below(store: ArtifactStore, folder: str, ending: str) -> list[Agent]:
@@ -103,9 +102,14 @@ def agents_below(store: ArtifactStore, folder: str, ending: str) -> list[Agent]:
     ]
 
 
+def history_file(store: ArtifactStore, agent: Agent) -> str:
+    """Where the history of an agent lies."""
+    return f"{store.root}/{_FOLDER}/{agent[0]}/{agent[1]}{ENDING}"
+
+
 def forget_agent(store: ArtifactStore, agent: Agent) -> None:
     """Remove the history of an agent."""
-    forget_history(store, history_path(store, KIND, *agent))
+    forget_history(store, history_file(store, agent))
 
 
 def _added(before: Ledger, after: Ledger) -> dict[str, object] | None:

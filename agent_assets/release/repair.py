@@ -13,14 +13,13 @@ from agent_assets.release.pointer import (
     write_pointer,
 )
 from agent_assets.release.pointer_history import (
-    KIND,
     POINTER,
     begin_history,
+    history_file,
     ledger_from_history,
 )
 from agent_assets.release.records import Agent
 from agent_assets.store.artifact_store import ArtifactStore
-from agent_assets.store.chained_history import history_path
 from agent_assets.store.damage import Repair, set_file_aside
 from agent_assets.store.tombstones import repair_tombstones
 
@@ -59,7 +58,7 @@ def _repair(store: ArtifactStore, agent: Agent) -> list[Repair]:
         if ledger is None:
             return [Repair(what, False, error.message)]
         recorded = None
-        set_file_aside(store, history_path(store, KIND, *agent), agent[0], POINTER, agent[1])
+        set_file_aside(store, history_file(store, agent), agent[0], POINTER, agent[1])
     if ledger is not None:
         if ledger == recorded:
             return []

@@ -18,7 +18,6 @@ from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.disk import disk_errors, sync
 from agent_assets.store.small_files import replace_file
 
-FOLDER = ".history"
 ENDING = ".jsonl"
 
 
@@ -27,11 +26,6 @@ class _Line:
     text: bytes  # without its line break
     sha256: str
     content: dict[str, object]
-
-
-def history_path(store: ArtifactStore, kind: str, *names: str) -> str:
-    """Where the history of a file lies: `kind` is what the file is, `names` tell which one."""
-    return f"{store.root}/{FOLDER}/{'/'.join((kind, *names))}{ENDING}"
 
 
 def read_history(store: ArtifactStore, path: str) -> list[dict[str, object]]:

@@ -3,28 +3,20 @@ inherits nothing.
 
 `<root>/.tombstones/<elder>.json` holds the incarnation: how often an elder of this id was removed.
 It enters every fingerprint, so no artifact of an earlier incarnation can be taken for one of the
-present. A tombstone that is lost or damaged is read from its history: one that was forgotten would
-bring back what was erased.
+present. A tombstone that is lost or damaged is read from its history beside it
+(`<elder>.jsonl`): one that was forgotten would bring back what was erased.
 """
 
 from pydantic import BaseModel, ValidationError
 
 from agent_assets.errors import StoreError
 from agent_assets.store.artifact_store import ArtifactStore
-from agent_assets.store.chained_history import (
-    ENDING,
-    FOLDER,
-    add_change,
-    begin_anew,
-    history_path,
-    read_history,
-)
+from agent_assets.store.chained_history import ENDING, add_change, begin_anew, read_history
 from agent_assets.store.damage import Repair, files_below, set_file_aside
 from agent_assets.store.small_files import replace_file
 
 UNREADABLE = -1  # the incarnation of an elder whose tombstone is damaged: no artifact has it
 _FOLDER = ".tombstones"
-_KIND = "tombstones"
 
 
 class _Tombstone(BaseModel):
@@ -51,7 +43,7 @@ def incarnations(store: ArtifactStore) -> dict[str, int]:
     # all at once: an object store reads them concurrently
     contents = store.filesystem.cat(list(files.values())) if files else {}
     known = {elder: _parsed(contents[path]) for elder, path in files.items()}
-    for elder in files_below(store, f"{FOLDER}/{_KIND}", ENDING):
+    for elder in files_below(store, _FOLDER, ENDING):
         known.setdefault(elder, None)
     return {
         elder: _from_history_or_unreadable(store, elder) if stone is None else stone.generation
@@ -86,7 +78,7 @@ def repair_tombstones(store: ArtifactStore) -> list[Repair]:
     from their tombstones. Says of each what was done.
     """
     files = files_below(store, _FOLDER, ".json")
-    histories = files_below(store, f"{FOLDER}/{_KIND}", ENDING)
+    histories = files_below(store, _FOLDER, ENDING)
     return [
         done
         for elder in sorted(files.keys() | histories.keys())
@@ -106,7 +98,7 @@ def _repair(store: ArtifactStore, elder: str, file: str | None, log: str | None)
     if stone is not None and stone == recorded:
         return None
     if stone is not None:  # a home of an earlier version, or a history that was set aside
-        begin_anew(store, history_path(store, _KIND, elder), stone.model_dump())
+        begin_anew(store, _history(store, elder), stone.model_dump())
         return Repair(f"history of the tombstone of {elder}", True, "begun anew")
     if recorded is None:
         return Repair(f"tombstone of {elder}", False, "it is damaged, and has no history")
@@ -124,7 +116,7 @@ def _parsed(text: bytes) -> _Tombstone | None:
 
 
 def _from_history(store: ArtifactStore, elder: str) -> _Tombstone | None:
-    changes = read_history(store, history_path(store, _KIND, elder))
+    changes = read_history(store, _history(store, elder))
     return _Tombstone.model_validate(changes[-1]) if changes else None
 
 
@@ -163,7 +155,7 @@ def _read(store: ArtifactStore, elder: str) -> _Tombstone:
 
 
 def _write(store: ArtifactStore, elder: str, before: _Tombstone, after: _Tombstone) -> None:
-    log = history_path(store, _KIND, elder)
+    log = _history(store, elder)
     try:
         behind = read_history(store, log)[-1:] not in ([], [before.model_dump()])
     except StoreError:  # the tombstone itself could be read, or nobody would be here
@@ -178,3 +170,7 @@ def _write(store: ArtifactStore, elder: str, before: _Tombstone, after: _Tombsto
 
 def _path(store: ArtifactStore, elder: str) -> str:
     return f"{store.root}/{_FOLDER}/{elder}.json"
+
+
+def _history(store: ArtifactStore, elder: str) -> str:
+    return f"{store.root}/{_FOLDER}/{elder}{ENDING}"

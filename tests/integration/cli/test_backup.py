@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent_assets.alerts.config import Event
 from agent_assets.alerts.outbox import Outbox
 from agent_assets.automation.elders import PARTITIONS
-from agent_assets.backup.restore import restore
+from agent_assets.backup.restore import restore_backup
 from agent_assets.backup.save import back_up
 from agent_assets.errors import ConfigError, StoreError
 from agent_assets.release.commands import open_store
@@ -109,7 +109,7 @@ def test_a_restored_installation_answers_byte_for_byte(
             tokens.close()
         assert_metrics(metrics)
         monkeypatch.setenv("AGENT_ASSETS_HOME", str(after.home))
-        restore(after, saved)
+        restore_backup(after, saved)
         assert (after.home.stat().st_mode & 0o777, saved.stat().st_mode & 0o777) == (0o700, 0o700)
         assert files_of(after.home / "store") == files_of(saved / "store")
         server.loaded.clear()
@@ -124,7 +124,7 @@ def test_a_restored_installation_answers_byte_for_byte(
     assert incarnations(open_store(after)) == {"eve": 1} and repair_store(open_store(after)) == []
     assert Outbox(after.home).waiting() == 1
     with pytest.raises(ConfigError, match="is not empty"):
-        restore(after, saved)
+        restore_backup(after, saved)
     assert_damage_is_refused(at(tmp_path / "third"), saved)
 
 
@@ -149,13 +149,13 @@ def assert_damage_is_refused(settings: Settings, saved: Path) -> None:
     content = file.read_bytes()
     file.write_bytes(content[:-1] + b" ")
     with pytest.raises(StoreError, match="is not what was saved"):
-        restore(settings, saved)
+        restore_backup(settings, saved)
     file.unlink()
     with pytest.raises(StoreError, match="missing"):
-        restore(settings, saved)
+        restore_backup(settings, saved)
     (saved / "backup.json").unlink()
     with pytest.raises(ConfigError, match="no complete backup"):
-        restore(settings, saved)
+        restore_backup(settings, saved)
     assert not settings.home.exists()
 
 

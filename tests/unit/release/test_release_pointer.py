@@ -316,7 +316,7 @@ def test_a_damaged_tombstone_is_one_elders_trouble(store: ArtifactStore) -> None
         bury(store, elder)
         revive(store, elder)
     store.filesystem.pipe_file(f"{store.root}/.tombstones/ada.json", b"{")
-    store.filesystem.rm_file(f"{store.root}/.history/tombstones/ada.jsonl")
+    store.filesystem.rm_file(f"{store.root}/.tombstones/ada.jsonl")
     assert incarnations(store) == {"ada": UNREADABLE, "eve": 1}
     with pytest.raises(StoreError, match="ada was removed before cannot be read"):
         incarnation_of(store, "ada")

@@ -39,8 +39,8 @@ from support.release_cases import add_release, release
 ADA = ("elder_companion", "ada")
 BOB = ("elder_companion", "bob")
 A, B, C = "a" * 32, "b" * 32, "c" * 32
-HISTORY = ".history/releases/elder_companion/ada.jsonl"
-STONE, STONE_HISTORY = ".tombstones/ada.json", ".history/tombstones/ada.jsonl"
+HISTORY = ".releases/history/elder_companion/ada.jsonl"
+STONE, STONE_HISTORY = ".tombstones/ada.json", ".tombstones/ada.jsonl"
 
 
 @pytest.fixture(params=["disk", "object store"])
@@ -186,7 +186,8 @@ def test_a_tombstone_that_is_lost_with_its_history_damaged_is_unreadable(
 def test_a_home_of_the_version_before_gets_its_histories(store: ArtifactStore) -> None:
     release(store, A)
     bury(store, "bob")
-    store.filesystem.rm(f"{store.root}/.history", recursive=True)
+    store.filesystem.rm(f"{store.root}/.releases/history", recursive=True)
+    store.filesystem.rm_file(f"{store.root}/.tombstones/bob.jsonl")
     done = repair_store(store)
     assert [repair.how for repair in done] == ["begun anew"] * 2 and repair_store(store) == []
     store.filesystem.rm_file(pointer_path(store, ADA, CURRENT))
@@ -207,7 +208,7 @@ def test_an_erasure_leaves_no_line_of_a_history(store: ArtifactStore) -> None:
     store.filesystem.pipe_file(path, store.filesystem.cat_file(path)[:-60])
     repair_store(store)
     assert erase_releases(store, "ada") == 2
-    for folder in (".releases", ".history/releases", ".corrupt"):
+    for folder in (".releases", ".corrupt"):
         for file in store.filesystem.find(f"{store.root}/{folder}"):
             assert b'"ada"' not in store.filesystem.cat_file(file), file
     assert read_ledger(store, ADA).history == ()
