@@ -34,7 +34,7 @@ def restore(folder: Path) -> None:
     """Make an installation from the backup in FOLDER. The home (and the store) must be empty or
     not there; every file is compared with its hash first.
     """
-    from agent_assets.backup.restore import saved_automation
+    from agent_assets.backup.restore import restore_backup, saved_automation
 
     settings = load_settings()
     record = restore_backup(settings, folder)
