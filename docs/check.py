@@ -19,7 +19,8 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _ROOM = re.compile(
     r"^\| `((?:agent_assets|resources|tests|docs|deploy|benchmarks)[\w/.]*)` \|", re.MULTILINE
 )
-_COMMAND = re.compile(r"(?:^|`|&& |then )agent-assets ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+_CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+_COMMAND = re.compile(r"(?:^|`|&& )agent-assets ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
 _MAKE_TARGET = re.compile(r"`make (\w+)`")
 
 
@@ -87,7 +88,8 @@ def missing_targets(page: Path) -> list[str]:
 def missing_commands(page: Path) -> list[str]:
     """Commands a page names that are none."""
     missing = []
-    for name, below in _COMMAND.findall(page.read_text(encoding="utf-8")):
+    code = "\n".join(_CODE.findall(page.read_text(encoding="utf-8")))
+    for name, below in _COMMAND.findall(code):
         command = commands.commands.get(name)
         inner = getattr(command, "commands", None)
         if command is None or (below and inner is not None and below not in inner):
