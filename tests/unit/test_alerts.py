@@ -76,6 +76,13 @@ def notice(outbox: Outbox, key: str = "k", now: float = 0.0) -> bool:
     return outbox.notice(Event.TEST, key, content, now=now, send=True)
 
 
+def words(body: bytes) -> str:
+    """All that an alert says; ids are hex digits, and may spell a name."""
+    content = json.loads(body)
+    run = content.pop("run_id", "no run")
+    return json.dumps(content | {"id": ""}).replace(run, "")
+
+
 def test_an_alert_is_signed_and_sent_once(outbox: Outbox, webhook: Webhook) -> None:
     assert notice(outbox)
     assert deliver(outbox, config(webhook), "s3cret", now=0.0) == 1
@@ -159,7 +166,7 @@ def test_damage_is_told_without_names(outbox: Outbox, webhook: Webhook, home: Pa
         look(outbox, quiet, settings_of(home), store, now=now)
     assert deliver(outbox, quiet, None, now=3.0) == 1
     ((_, body),) = webhook.got
-    assert json.loads(body)["count"] == 1 and b"ada" not in body
+    assert json.loads(body)["count"] == 1 and "ada" not in words(body)
 
 
 def test_failed_runs_and_held_candidates_are_told(
@@ -202,8 +209,8 @@ def test_failed_runs_and_held_candidates_are_told(
     assert outbox.counts() == {("candidate_held", "noticed"): 2, ("run_failed", "noticed"): 1}
     assert deliver(outbox, config(webhook), None, now=0.0) == 3
     for _, body in webhook.got:
-        for word in (b"ada", b"bob", b"cleo", b"fails"):
-            assert word not in body
+        for word in ("ada", "bob", "cleo", "fails"):
+            assert word not in words(body)
     assert json.loads(webhook.got[-1][1])["run_id"] == runs[0].run_id
 
 
