@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from agent_assets.no_telemetry import send_nothing
 from agent_assets.priority import RUN_PRIORITY, start_children_lowest
 from agent_assets.privacy import be_private
 from agent_assets.settings import load_settings
@@ -23,7 +24,9 @@ from resources.values import ValuesResource
 @dg.definitions
 def defs() -> dg.Definitions:
     """Assets and jobs from `defs/`, resources from the environment variables."""
-    be_private()  # runs are children of whatever loads this, which need not be a command of ours
+    # Runs are children of whatever loads this, which need not be a command of ours.
+    be_private()
+    send_nothing()
     settings = load_settings()
     if multiprocessing.parent_process() is None:
         start_children_lowest(settings.home / "run")

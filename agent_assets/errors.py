@@ -20,6 +20,9 @@ AgentAssetsError
 │   └── StoreReadOnly        the store may not be written to
 ├── ReleaseError             a release cannot be made, moved or read
 │   └── ReleaseConflict      somebody else moved it at the same time
+├── ErasureError             an elder or a memory cannot be erased now
+│   └── UnknownSubject       nothing is known of whom, or what, is to be erased
+├── ReceiptError             receipts of erasures cannot be read, or their chain is broken
 ├── ServingError             the HTTP API cannot start or cannot answer
 └── EngineError              a training, merging or inference program
     ├── EngineMissing        its environment is not installed
@@ -127,6 +130,18 @@ class ReleaseError(AgentAssetsError):
 
 class ReleaseConflict(ReleaseError):
     """Somebody else moved the release at the same time; nothing was changed."""
+
+
+class ErasureError(AgentAssetsError):
+    """An elder or a memory cannot be erased now; nothing was changed, or the next start goes on."""
+
+
+class UnknownSubject(ErasureError):
+    """Nothing is known of the elder, or of the memory, that is to be erased."""
+
+
+class ReceiptError(AgentAssetsError):
+    """The receipts of erasures cannot be read, or their chain is broken."""
 
 
 class ServingError(AgentAssetsError):

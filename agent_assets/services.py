@@ -19,9 +19,10 @@ import yaml
 from filelock import FileLock, Timeout
 
 from agent_assets.engines.devices.gpu import detect_gpus
+from agent_assets.erasure.forgetting import finished_erasures
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.free_ports import port_free
-from agent_assets.mongo.embedded.mongod import port_of_earlier_version, running_mongod
+from agent_assets.mongo.embedded.mongod import port_of_earlier_version, restarting, running_mongod
 from agent_assets.priority import RUN_NICENESS
 from agent_assets.privacy import close_home, make_home, socket_folder
 from agent_assets.runs.installation import mongodb
@@ -126,6 +127,8 @@ def running_services(
             _say_closed(what)
         with open_instance(settings) as instance:
             release_abandoned_runs(instance, code_server_gone=True)
+        for line in finished_erasures(load_settings(environment)):
+            click.echo(line)
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         # Who reaches a code server executes what he likes: it listens on a socket that others
@@ -251,20 +254,28 @@ def _listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bo
 
 
 def _watch(services: list[Service], settings: Settings) -> int:
-    running = None if settings.mongodb_uri else running_mongod(settings.mongo_data)
-    mongod = None if running is None else psutil.Process(running.pid)
+    mongod = _mongod(settings)
     while True:
         ended = [
             (f"The {service.name}", service.log)
             for service in services
             if service.process.poll() is not None
         ]
-        if mongod is not None and _gone(mongod):
-            ended.append(("MongoDB", settings.mongo_data / "mongod.log"))
+        if mongod is not None and _gone(mongod) and not restarting(settings.mongo_data):
+            # an erasure may have rewritten it, and started another
+            mongod = _mongod(settings) or mongod
+            if _gone(mongod):
+                ended.append(("MongoDB", settings.mongo_data / "mongod.log"))
         for name, log in ended[:1]:
             click.echo(f"{name} ended on its own; stopping the rest. Its log: {log}", err=True)
             return 1
         time.sleep(_WATCH_SECONDS)
+
+
+def _mongod(settings: Settings) -> psutil.Process | None:
+    """The embedded mongod; None where MongoDB is another's, or where there is none."""
+    running = None if settings.mongodb_uri else running_mongod(settings.mongo_data)
+    return None if running is None else psutil.Process(running.pid)
 
 
 def _gone(process: psutil.Process) -> bool:

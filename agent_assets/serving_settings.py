@@ -4,6 +4,7 @@ Evaluation reads them, too: what is judged is what answers.
 """
 
 import re
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from pydantic import AfterValidator, Field
 
 from agent_assets.agent.loop import Limits
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel, read_yaml
+
+Network = IPv4Network | IPv6Network
 
 FILE = Path(__file__).resolve().parent / "defs" / "serving.yaml"
 
@@ -120,6 +123,11 @@ class ServingConfig(StrictModel):
     )
     max_body_bytes: int = Field(1_000_000, ge=1000)
     connections: ConnectionLimits = ConnectionLimits()
+    proxies: list[Network] = Field(
+        default_factory=list,
+        description="Proxies in front, such as 127.0.0.1 or 10.0.0.0/8: `X-Forwarded-For` is read "
+        "where one of them passes a request on, for the limits by address. None by default.",
+    )
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(
         default_factory=list,
         description="Web pages that may call, such as https://app.example.com; none by default.",

@@ -21,6 +21,7 @@ Engine programs read their own, in environments that do not hold this module's l
 | (named by `rl.judge.api_key_env`) | key of the judge of reinforcement learning | |
 | AGENT_ASSETS_ALERT_SECRET | signs alerts (`alerts.secret_env` of automation.yaml may name another) | |
 | AGENT_ASSETS_EMBEDDING_API_KEY | key of a server that embeds memories (`elder_memories.embedding`) | |
+| AGENT_ASSETS_TOOL_TOKEN | token that our MCP servers ask for over sse and http; the memory server wants one there | |
 | TRACES | `local` keeps traces on this machine; `wandb` sends them, with the elders' words, to W&B | `local` |
 | WANDB_API_KEY | key of W&B, for `TRACES=wandb`; weave itself reads it. Alone it sends nothing | |
 | WANDB_PROJECT | `project` or `entity/project` of traces at W&B | `agent-assets` |

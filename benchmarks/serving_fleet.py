@@ -24,12 +24,12 @@ def release_elders(store: ArtifactStore, models: Path, elders: int) -> list[str]
     """Release elders on one base, each with an adapter and memories of their own; returns their
     content names.
     """
-    base = _commit(store, ArtifactKey(PIPELINE, "base_model"), models / "base")
+    base = commit(store, ArtifactKey(PIPELINE, "base_model"), models / "base")
     names = []
     for number in range(elders):
         elder = f"elder-{number:02d}"
         inputs = {"base_model": base.manifest.data_version}
-        adapter = _commit(
+        adapter = commit(
             store,
             ArtifactKey(PIPELINE, "sft_adapter", elder),
             models / f"adapter-{number:02d}",
@@ -47,27 +47,38 @@ def release_elders(store: ArtifactStore, models: Path, elders: int) -> list[str]
         ]
         write_memories(memory_folder, ElderProfile(elder, elder), memories)
         roles = {"base": base, "adapter": adapter}
-        roles["memories"] = _commit(
+        roles["memories"] = commit(
             store, ArtifactKey(PIPELINE, "elder_memories", elder), memory_folder
         )
-        names.append(_release(store, elder, roles, models.parent / "candidates" / elder))
+        names.append(release_elder(store, elder, roles, models.parent / "candidates" / elder))
     return names
 
 
-def _release(store: ArtifactStore, elder: str, roles: dict[str, Artifact], folder: Path) -> str:
+def release_elder(
+    store: ArtifactStore,
+    elder: str,
+    roles: dict[str, Artifact],
+    folder: Path,
+    prompt: str = SYSTEM,
+) -> str:
+    """Release an elder with these parts; returns its content name.
+
+    Args:
+        folder: for the candidate, made here.
+    """
     name = f"{elder}-{roles['adapter'].manifest.data_version[:8]}"
     candidate = Candidate(
         pipeline=PIPELINE,
         partition=elder,
         name=name,
         variant="sft",
-        system_prompt=SYSTEM,
+        system_prompt=prompt,
         scores={},
         parts={role: Part.of(artifact) for role, artifact in roles.items()},
     )
     folder.mkdir(parents=True)
     (folder / CANDIDATE_FILE).write_text(candidate.model_dump_json(), encoding="utf-8")
-    release = _commit(store, release_key(PIPELINE, elder), folder)
+    release = commit(store, release_key(PIPELINE, elder), folder)
     move(
         store,
         (PIPELINE, elder),
@@ -82,7 +93,8 @@ def _release(store: ArtifactStore, elder: str, roles: dict[str, Artifact], folde
     return name
 
 
-def _commit(store: ArtifactStore, key: ArtifactKey, source: Path, **more: Any) -> Artifact:
+def commit(store: ArtifactStore, key: ArtifactKey, source: Path, **more: Any) -> Artifact:
+    """A copy of a folder as an artifact; `more` goes into its manifest."""
     fingerprint = content_version(hash_files(source))[:32]
     with store.staging(key, fingerprint) as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True)

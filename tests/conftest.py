@@ -4,7 +4,12 @@ import os
 
 import pytest
 
-pytest_plugins = ["support.mongo_fixtures", "support.engine_fixtures", "support.postgres_fixtures"]
+pytest_plugins = [
+    "support.outside",
+    "support.mongo_fixtures",
+    "support.engine_fixtures",
+    "support.postgres_fixtures",
+]
 
 # A key in the environment of whoever runs the tests must not make them ask a paid language model.
 for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TEACHER_MODEL"):

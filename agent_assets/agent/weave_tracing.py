@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from agent_assets.agent.trace_store import TraceServer
 from agent_assets.agent.tracing import Span, SpanKind, use_tracer
+from agent_assets.no_telemetry import send_nothing
 
 if TYPE_CHECKING:
     from weave.trace.weave_client import WeaveClient
 
 LOCAL_ENTITY = "local"
-# weave reports its own errors to its makers, prints links, and looks for git and pip: none of that
-# belongs here. It would keep what it cannot send in files of the working directory, and what it
-# read in a cache: what people said.
+# weave prints links, and looks for git and pip: none of that belongs here. It would keep what it
+# cannot send in files of the working directory, and what it read in a cache: what people said.
 _QUIET = {
-    "WANDB_ERROR_REPORTING": "false",
     "WEAVE_PRINT_CALL_LINK": "false",
     "WEAVE_CAPTURE_CODE": "false",
     "WEAVE_IMPLICITLY_PATCH_INTEGRATIONS": "false",
@@ -66,6 +65,7 @@ class WeaveTracing:
             report: told once, at the end, when spans were lost.
         """
         figures = TraceFigures()
+        send_nothing()
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         server = None if self.wandb_project else TraceServer(path)
@@ -103,8 +103,10 @@ class WeaveTracing:
             set_weave_client_global(client)
             return client
         import weave
-        from weave.trace import weave_init
+        from weave.trace import init_message, weave_init
 
+        # It would ask PyPI for a newer version each time.
+        init_message._print_version_check = lambda: None
         # It would send every OpenTelemetry span of this process to W&B from here on, also those of
         # other libraries, which carry no elder to find them by.
         weave_init._setup_conversation_tracing = lambda *_: None

@@ -1,4 +1,4 @@
-"""What is stale, and making it fresh; removing what is old, or whose elder is gone."""
+"""What is stale, and making it fresh; removing what is old."""
 
 import sys
 
@@ -86,20 +86,6 @@ def prune(dry_run: bool) -> None:
 
 
 @click.command()
-@click.argument("elder")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
-@click.option("--yes", "confirmed", is_flag=True, help="Do not ask.")
-def erase(elder: str, dry_run: bool, confirmed: bool) -> None:
-    """Remove everything made from ELDER: artifacts, releases, traces, answers of teachers, logs.
-
-    The memories have to be deleted in MongoDB first: this reads them, and never writes there.
-    """
-    from agent_assets.automation.erase import erase_elder
-
-    sys.exit(erase_elder(load_settings(), elder, dry_run=dry_run, confirmed=confirmed))
-
-
-@click.command()
 @click.option("--test", "test", is_flag=True, help="Send a test alert now.")
 def alerts(test: bool) -> None:
     """Say what was noticed and sent, and what waits. Exit code 1 when a test alert is not taken."""
@@ -115,4 +101,4 @@ def _keys(elders: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(as_partition_key(elder) for elder in elders)
 
 
-COMMANDS = (plan, refresh, backfill, prune, alerts, erase)
+COMMANDS = (plan, refresh, backfill, prune, alerts)

@@ -26,6 +26,7 @@ def export_rows(settings: Settings, agent: str, form: str, output: TextIO) -> in
 
     Raises:
         StoreError: that agent has no training rows.
+        CorruptArtifact: they were damaged.
     """
     pipeline, _, elder = agent.partition("/")
     key = ArtifactKey(pipeline, ROWS, as_partition_key(elder) or None)
@@ -45,6 +46,7 @@ def export_rows(settings: Settings, agent: str, form: str, output: TextIO) -> in
             if agents
             else f"materialize {key} first, or run `make demo`.",
         )
+    store.verify(artifact)  # half of them would pass for all
     count = 0
     for row in read_json_lines(artifact.path / "train.jsonl"):
         output.write(canonical_json(CONVERTERS[form](from_swift(row))) + "\n")

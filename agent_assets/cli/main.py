@@ -7,8 +7,18 @@ from typing import NoReturn
 
 import click
 
-from agent_assets.cli import agents, automation, backup, installation, mcp, releases, serving
+from agent_assets.cli import (
+    agents,
+    automation,
+    backup,
+    erasure,
+    installation,
+    mcp,
+    releases,
+    serving,
+)
 from agent_assets.errors import AgentAssetsError
+from agent_assets.no_telemetry import send_nothing
 from agent_assets.privacy import be_private
 from agent_assets.store.disk import disk_failure
 
@@ -18,9 +28,10 @@ from agent_assets.store.disk import disk_failure
 def commands() -> None:
     """Train, evaluate and serve agents from people's memories and MCP tools."""
     be_private()
+    send_nothing()
 
 
-for group in (installation, serving, automation, agents, mcp, releases, backup):
+for group in (installation, serving, automation, erasure, agents, mcp, releases, backup):
     for command in group.COMMANDS:
         commands.add_command(command)
 

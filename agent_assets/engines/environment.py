@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.errors import EngineMissing
+from agent_assets.no_telemetry import NO_TELEMETRY
 from agent_assets.settings import REPOSITORY, load_settings, whole_environment
 
 ENGINE_NAMES = ("cpu", "gpu")
@@ -46,13 +47,11 @@ _PASSED_PREFIXES = (
     "VLLM_",
     "XDG_",
 )
+_SECRET_SUFFIXES = ("_TOKEN", "_KEY")  # of hubs and servers: engines ask none
 
 _ENGINE_SETTINGS = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONHASHSEED": "0",
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
 
@@ -120,18 +119,20 @@ def engine_environment(
     search_path: Path = REPOSITORY,
     source: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Environment variables of an engine process: the harmless part of `source`, our settings, then
-    `extra`.
+    """Environment variables of an engine process: the harmless part of `source`, what keeps its
+    libraries from asking anybody, our settings, then `extra`.
 
     Modules are found in `search_path` and in this repository.
     """
     passed = {
         name: value
         for name, value in (whole_environment() if source is None else source).items()
-        if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+        if name in _PASSED
+        or (name.startswith(_PASSED_PREFIXES) and not name.endswith(_SECRET_SUFFIXES))
     }
     return (
         passed
+        | dict(NO_TELEMETRY)
         | _ENGINE_SETTINGS
         | {"PYTHONPATH": f"{search_path}{os.pathsep}{REPOSITORY}"}
         | dict(extra)

@@ -97,6 +97,23 @@ def make_memories(
     return tuple(sorted(memories, key=lambda memory: memory.memory_id)), skipped
 
 
+def documents_by_memory(
+    elder_id: str,
+    documents: Iterable[Mapping[str, object]],
+    layout: AnswersLayout,
+    questionnaire: Questionnaire,
+) -> dict[str, list[Mapping[str, object]]]:
+    """The documents that stand behind each memory id: those that a later one supersedes, and those
+    that cannot be used, included.
+    """
+    candidates: dict[tuple[str, str], list[_Candidate]] = {}
+    for document in documents:
+        candidate = _candidate(document, layout, questionnaire)
+        candidates.setdefault(candidate[:2], []).append(candidate)
+    ids = memory_ids(elder_id, candidates)
+    return {ids[key]: [rival.document for rival in rivals] for key, rivals in candidates.items()}
+
+
 def question_memory_ids(elder_id: str, question_id: str, answered_by: str) -> tuple[str, str]:
     """Under which ids an answer to a question may be known: the usual one, and the longer one."""
     digest = _digest(elder_id, (question_id, answered_by))

@@ -13,6 +13,7 @@ from agent_assets.mongo.retry import Document, connect
 from agent_assets.mongo.signatures import ElderIds, Signature, elder_signatures, list_elder_ids
 
 _OPENING = Lock()  # two threads must not open two clients
+OWN_DATABASE = "agent_assets"  # what the platform itself keeps beside the elders' answers
 
 
 @dataclass

@@ -5,7 +5,6 @@ The same loop drives our own backend and ART's LocalBackend. It stops early, wit
 the groups teach nothing, and goes on from the last checkpoint when a run before was killed.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from agent_assets.agent.chat_model import request_body
 from agent_assets.agent.loop import ToolCaller
 from agent_assets.conversations.messages import JsonObject, Message, ToolSchema
 from agent_assets.engines.rl_contracts import GrpoReady, TrainerReady
+from agent_assets.no_telemetry import send_nothing
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.early_stopping import no_signal, progress_message, reached, verdict
 from agent_assets.rl.judge import Judge
@@ -123,9 +123,7 @@ async def learn(
     Raises:
         EngineError: server or trainer failed, or too many rollouts met a broken tool server.
     """
-    os.environ.setdefault(
-        "LITELLM_LOCAL_MODEL_COST_MAP", "True"
-    )  # otherwise importing art fetches a price list
+    send_nothing()  # importing art fetches a list of prices where nothing forbids it
     import art
 
     class Model(art.TrainableModel[RlConfig]):

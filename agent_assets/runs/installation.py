@@ -24,12 +24,13 @@ def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
         "DAGSTER_HOME": str(settings.dagster_home),
         "AGENT_ASSETS_HOME": str(settings.home),
         "AGENT_ASSETS_STORE": settings.store,
+        "MONGODB_DATABASE": settings.mongodb_database,
     }
     if settings.mongodb_uri:
         from agent_assets.mongo.retry import ping
 
         ping(settings.mongodb_uri)
-        yield environment
+        yield environment | {"MONGODB_URI": settings.mongodb_uri}
         return
     with start_mongod(settings.mongo_data) as mongod:
         yield environment | {"MONGODB_URI": mongod.uri}

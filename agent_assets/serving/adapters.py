@@ -5,7 +5,7 @@ that is answering.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -63,6 +63,26 @@ class AdapterPool:
         async with self._changing:
             if slot := dict(self._slots.idle()).get(name):
                 await self._give_up(name, slot)
+
+    async def expel(self, name: str, *, within: float, unload: bool) -> None:
+        """Let an adapter go for good: when nobody is answered with it any more, or after `within`
+        seconds.
+
+        Args:
+            unload: tell the server, too; one that is not running holds nothing.
+        """
+        deadline = asyncio.get_running_loop().time() + within
+        while (slot := dict(self._slots.items()).get(name)) is not None:
+            left = deadline - asyncio.get_running_loop().time()
+            if slot.in_flight == 0 or left <= 0:
+                async with self._changing:
+                    self._slots.remove(name, slot)
+                    if unload:
+                        await self._unload(name)
+                return
+            self._freed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._freed.wait(), left)
 
     async def restore(self) -> None:
         """Load everything again, into a server that started anew. What it does not take loses its

@@ -21,10 +21,11 @@ from agent_assets.serving.guard import Guard, Metrics, Places, RateLimit
 from agent_assets.serving.health import HealthProbe
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.jobs import Jobs
+from agent_assets.serving.letting_go import LettingGo
 from agent_assets.serving.operations import Operations
 from agent_assets.serving.problems import add_handlers
 from agent_assets.serving.released import Released
-from agent_assets.serving.routes import chat, login, models, openai, status, training
+from agent_assets.serving.routes import chat, elders, login, models, openai, status, training
 from agent_assets.serving.schemas import Problem
 from agent_assets.serving.seals import Seal
 from agent_assets.serving.tokens import DATABASE, Tokens
@@ -48,7 +49,16 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
         warming = (
             asyncio.create_task(services.answering.warm_up()) if config.inference.warm_up else None
         )
+        letting_go = LettingGo(
+            settings.home,
+            services.inference,
+            services.answering.sessions,
+            wait_s=config.answers.seconds,
+        )
+        heeding = asyncio.create_task(letting_go.watch())
         yield
+        heeding.cancel()
+        await asyncio.gather(heeding, return_exceptions=True)
         if warming is not None:
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
@@ -69,7 +79,7 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
     )
     app.state.services = services
     add_handlers(app)
-    for routes in (status, login, chat, openai, training, models):
+    for routes in (status, login, chat, openai, training, models, elders):
         app.include_router(routes.router)
     if config.cors_origins:
         app.add_middleware(

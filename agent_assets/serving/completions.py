@@ -3,12 +3,13 @@
 Clients send what their other servers know. What changes an answer of ours is passed on; the rest
 (`store`, `metadata`, `service_tier`, `user`, ...) is passed over, never an error. Fields with which
 a caller could run a template of their own in the model server, or reach into its caches, are among
-the rest.
+the rest. Parts of a message that are no text are refused: the model server would fetch what their
+URLs name, from this machine, or unpack what they hold.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from agent_assets.conversations.markers import described_without_markers, entry_without_markers
 from agent_assets.conversations.messages import JsonObject
@@ -16,6 +17,14 @@ from agent_assets.store.partition_keys import MAX_KEY_CHARS
 
 MOST_CHOICES = 8
 _INT64 = 2**63 - 1
+# Parts of a message that are text, and the field that has it.
+_TEXT_FIELDS = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "refusal": "refusal",
+    "thinking": "thinking",
+}
 
 
 def _negative_is_unlimited(value: object) -> object:
@@ -36,6 +45,13 @@ class CompletionMessage(BaseModel):
     model_config = ConfigDict(extra="allow")
     role: Literal["system", "user", "assistant", "tool", "developer"]
     content: str | list[dict[str, Any]] | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _text_alone(
+        cls, content: str | list[dict[str, Any]] | None
+    ) -> str | list[dict[str, Any]] | None:
+        return [_text_part(part) for part in content] if isinstance(content, list) else content
 
 
 class CompletionRequest(BaseModel):
@@ -102,6 +118,24 @@ class CompletionRequest(BaseModel):
         if not self.tools:
             absent += ["tools", "tool_choice", "parallel_tool_calls"]
         return {name: value for name, value in body.items() if name not in absent}
+
+
+def _text_part(part: JsonObject) -> JsonObject:
+    """A part of a message, its text and nothing else: the model server looks for URLs beside it,
+    too.
+
+    Raises:
+        ValueError: it is a picture, a sound, a file, or has no text.
+    """
+    kind = part.get("type")
+    field = _TEXT_FIELDS.get(kind) if isinstance(kind, str) else None
+    if field is None:
+        raise ValueError(
+            "agents read text alone, and nothing is fetched from a URL: send parts of type `text`"
+        )
+    if not isinstance(part.get(field), str):
+        raise ValueError(f"a part of type `{kind}` has its text in `{field}`")
+    return {"type": "text", "text": part[field]}
 
 
 def _message(message: JsonObject) -> JsonObject:

@@ -7,12 +7,14 @@ an answer. It waits forever for a request that never ends, and for a client that
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from agent_assets.serving_settings import ConnectionLimits
+from agent_assets.serving.proxies import is_proxy
+from agent_assets.serving_settings import ConnectionLimits, Network
 
 log = logging.getLogger("agent_assets.serving")
 _REQUEST, _RESPONSE, _STALLED, _CLOSING = "request", "response", "stalled", "closing"
@@ -22,6 +24,7 @@ class BoundedConnection(H11Protocol):
     """A connection of uvicorn's within limits; see `connections_within`."""
 
     limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+    proxies: ClassVar[tuple[Network, ...]] = ()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it, and wait for its first request."""
@@ -97,7 +100,10 @@ class BoundedConnection(H11Protocol):
         same = [
             other for other in others if other.client is not None and other.client[0] == address
         ]
-        return _below(same, self.limits.per_address) and _below(others, self.limits.connections)
+        of_proxy = address is not None and is_proxy(address, self.proxies)
+        return (of_proxy or _below(same, self.limits.per_address)) and _below(
+            others, self.limits.connections
+        )
 
     def _refuse(self, status: HTTPStatus, text: str) -> None:
         head = (
@@ -143,6 +149,11 @@ def _below(connections: list[BoundedConnection], limit: int) -> bool:
     return True
 
 
-def connections_within(limits: ConnectionLimits) -> type[BoundedConnection]:
-    """The connections of one listener, for uvicorn's `http`."""
-    return type("BoundedConnection", (BoundedConnection,), {"limits": limits})
+def connections_within(
+    limits: ConnectionLimits, proxies: Sequence[Network] = ()
+) -> type[BoundedConnection]:
+    """The connections of one listener, for uvicorn's `http`. A proxy of ours may have as many as
+    all of them: it stands for many addresses.
+    """
+    own = {"limits": limits, "proxies": tuple(proxies)}
+    return type("BoundedConnection", (BoundedConnection,), own)

@@ -14,6 +14,7 @@ from agent_assets.serving.guard import Metrics, Places, RateLimit
 from agent_assets.serving.health import HealthProbe
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.jobs import Jobs
+from agent_assets.serving.proxies import client_address
 from agent_assets.serving.released import Released, ReleasedAgent
 from agent_assets.serving.tokens import Caller, Denied, Forbidden, Tokens
 from agent_assets.serving_settings import ServingConfig
@@ -67,7 +68,7 @@ async def known_caller(
         Denied: without a valid token.
     """
     serving = services(request)
-    address = request.client.host if request.client is not None else "unknown"
+    address = client_address(request, serving.config.proxies)
     try:
         caller = await run_in_threadpool(serving.door.caller, request)
     except Denied:

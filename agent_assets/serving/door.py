@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 
 from agent_assets.serving.browsers import is_own_page
 from agent_assets.serving.neighbours import is_loopback, owner
+from agent_assets.serving.proxies import is_passed_on
 from agent_assets.serving.seals import Seal, is_ticket
 from agent_assets.serving.tokens import LOCAL, SERVICE, Caller, Denied, Tokens
 
@@ -62,12 +63,14 @@ class Door:
         return self._local(connection)
 
     def _local(self, connection: HTTPConnection) -> Caller:
-        """Who asks before there are tokens."""
-        if _peer(connection) == f"u{os.getuid()}":
+        """Who asks before there are tokens. A proxy of the same user, such as a tunnel, would make
+        everybody behind it that user.
+        """
+        if not is_passed_on(connection) and _peer(connection) == f"u{os.getuid()}":
             return LOCAL
         raise Denied(
             "Before there are tokens, only the user who runs this installation is let in, from the "
-            "same machine.",
+            "same machine and not through a proxy.",
             next_step="that user makes one with `agent-assets token create`.",
         )
 

@@ -116,6 +116,10 @@ class ModelServer:
             self._answering.end()
             self._users -= 1
 
+    async def let_go(self, name: str, within: float) -> None:
+        """Unload the adapter of an elder who is erased; see `AdapterPool.expel`."""
+        await self.pool.expel(name, within=within, unload=self._alive())
+
     async def ensure(self) -> None:
         """Start the server unless it runs; after a crash start it again with the adapters it had.
 

@@ -16,12 +16,14 @@ from agent_assets.errors import (
     BaseModelError,
     ConfigError,
     EngineError,
+    ErasureError,
     MongoUnavailable,
     ReleaseConflict,
     ReleaseError,
     ServingError,
     StoreError,
     ToolServerError,
+    UnknownSubject,
 )
 from agent_assets.serving.adapters import Busy
 from agent_assets.serving.answering import ModelUnavailable, TooLong
@@ -48,6 +50,8 @@ _STATUS: tuple[tuple[type[AgentAssetsError], int], ...] = (
     (JobUnknown, 404),
     (NoSuchElder, 404),
     (TooLong, 422),
+    (UnknownSubject, 404),
+    (ErasureError, 409),
     (ReleaseConflict, 409),
     (DagsterUnavailable, 503),
     (ModelUnavailable, 503),

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import uvicorn
 
+from agent_assets.erasure.forgetting import finished_erasures
 from agent_assets.errors import ConfigError
 from agent_assets.free_ports import port_free
 from agent_assets.runs.installation import mongodb
@@ -58,6 +59,8 @@ def serve_api(settings: Settings, *, host: str, port: int) -> int:
                     f"{host} can be reached from other machines, and nobody would need a token.",
                     next_step="make one first: `agent-assets token create --admin`.",
                 )
+        for line in finished_erasures(settings):
+            log.warning(line)
         config = load_serving()
         uvicorn.run(create_app(settings, config), host=host, port=port, **server_settings(config))
     return 0
@@ -66,12 +69,13 @@ def serve_api(settings: Settings, *, host: str, port: int) -> int:
 def server_settings(config: ServingConfig) -> dict[str, Any]:
     """What uvicorn is told besides where it listens."""
     return {
-        "http": connections_within(config.connections),
+        "http": connections_within(config.connections, config.proxies),
         "h11_max_incomplete_event_size": config.connections.header_bytes,
         "ws": "none",
         "log_config": None,
         "access_log": False,
         # Whose a connection is decides who is let in: no header of a proxy may say something else.
+        # The limits by address read those of our own proxies (proxies.py).
         "proxy_headers": False,
         "server_header": False,
         "timeout_graceful_shutdown": _DRAIN_SECONDS,

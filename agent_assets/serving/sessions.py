@@ -4,7 +4,7 @@ idlest closed first.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,7 +61,11 @@ class ToolSessions:
 
     async def close(self) -> None:
         """Close all of them."""
-        tasks = [self._close(name, kept) for name, kept in self._sessions.items()]
+        await self.end(self.names)
+
+    async def end(self, names: Collection[str]) -> None:
+        """Close those of these names, and wait until they are gone."""
+        tasks = [self._close(name, kept) for name, kept in self._sessions.items() if name in names]
         await asyncio.gather(*filter(None, tasks), return_exceptions=True)
 
     def _begin(self, name: str, open_servers: Open) -> Kept[_Session]:

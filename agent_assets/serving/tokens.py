@@ -26,12 +26,13 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from agent_assets.errors import AgentAssetsError, MongoUnavailable, ServingError
+from agent_assets.mongo.database import OWN_DATABASE
 from agent_assets.mongo.retry import connect
 from agent_assets.privacy import private_folder
 from agent_assets.serving.seals import Seal
 from agent_assets.settings import Settings
 
-DATABASE = "agent_assets"
+DATABASE = OWN_DATABASE
 Scope = Literal["admin", "elder", "read"]
 Record = dict[str, Any]
 Result = TypeVar("Result")

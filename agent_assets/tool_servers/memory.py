@@ -3,7 +3,7 @@ not by a tool.
 
 Run: python -m agent_assets.tool_servers.memory --memories FOLDER [--transport stdio|sse|http]
 [--port N] FOLDER is an elder_memories artifact; "-" serves no memories, for a snapshot of the
-tools.
+tools. Over sse and http it wants a token (AGENT_ASSETS_TOOL_TOKEN).
 """
 
 import argparse
@@ -137,7 +137,7 @@ def main() -> None:
                     f"error: {folder} has no {name}; give the folder of an elder_memories artifact."
                 )
         memories, index = open_index(folder)
-    run_server(memory_server(memories, index), arguments)
+    run_server(memory_server(memories, index), arguments, private=True)
 
 
 if __name__ == "__main__":

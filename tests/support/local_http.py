@@ -81,3 +81,22 @@ class LocalServer(ThreadingHTTPServer):
         """Everything but a lost client is shown."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
+
+
+class CountingServer(LocalServer):
+    """Counts who asks it for anything: what stands behind a URL that nobody may fetch."""
+
+    def __init__(self) -> None:
+        super().__init__(_Counted)
+        self.hits = 0
+
+
+class _Counted(LocalHandler):
+    server: CountingServer
+
+    def do_GET(self) -> None:
+        """Count, and answer something that is no picture."""
+        self.server.hits += 1
+        self.reply(200, {"type": "object"})
+
+    do_HEAD = do_POST = do_GET

@@ -36,6 +36,7 @@ def add_release(
     *,
     parts: dict[str, Part] | None = None,
     items: Items | None = None,
+    inputs: dict[str, str] | None = None,
     **changes: Any,
 ) -> Artifact:
     """Commit a release artifact; it is not released yet."""
@@ -51,6 +52,7 @@ def add_release(
         key,
         version,
         files,
+        inputs=inputs or {},
         summary={"adapter_bytes": 1234, "name": content.name},
         checks=checks,
     )

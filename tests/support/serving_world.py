@@ -141,7 +141,7 @@ class ScriptedModel:
     def text(self, content: str) -> None:
         self.answers.append({"role": "assistant", "content": content})
 
-    def call(self, name: str, **arguments: Any) -> None:
+    def call(self, name: str, /, **arguments: Any) -> None:
         function = {"name": name, "arguments": json.dumps(arguments)}
         calls = [{"id": f"c{len(self.answers)}", "type": "function", "function": function}]
         self.answers.append({"role": "assistant", "content": None, "tool_calls": calls})

@@ -20,13 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MAY_IMPORT = {
     # The code location: alone in knowing the Dagster resources.
-    "definitions": "priority privacy resources settings",
+    "definitions": "no_telemetry priority privacy resources settings",
     "defs": "alerts automation release settings",
     "resources": "engines mongo store",
     # What everything stands on.
     "errors": "",
     "file_locks": "",
     "free_ports": "",
+    "no_telemetry": "",
     "html_pages": "",
     "dagster_internals": "",
     "pickled_weights": "",
@@ -41,17 +42,17 @@ MAY_IMPORT = {
     "text.languages": "text",
     "planning": "conversations dagster_internals errors store",
     # The run-time of an agent, and what it asks.
-    "agent": "conversations errors text.languages",
+    "agent": "conversations errors no_telemetry text.languages",
     "agent.mcp": "conversations errors priority strict_model",
     "serving_settings": "agent strict_model",
     "llm": "agent conversations errors strict_model",
     "retrieval": "conversations errors settings strict_model text text.languages",
-    "tool_servers": "conversations retrieval text.languages",
+    "tool_servers": "conversations retrieval settings text.languages",
     "mongo": "conversations errors store strict_model text text.languages",
-    "mongo.embedded": "errors mongo privacy settings",
+    "mongo.embedded": "errors file_locks mongo privacy settings",
     # Programs of other environments, and what starts them.
-    "engines": "engines.devices engines.launch engines.servers errors pickled_weights priority "
-    "runs settings store",
+    "engines": "engines.devices engines.launch engines.servers errors no_telemetry "
+    "pickled_weights priority runs settings store",
     "engines.devices": "errors file_locks settings",
     "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
     "settings",
@@ -75,14 +76,16 @@ MAY_IMPORT = {
     # Judging, learning, releasing.
     "evaluation": "agent conversations errors serving_settings text text.languages",
     "evaluation.pages": "conversations evaluation html_pages",
-    "rl.backends": "agent conversations engines engines.launch engines.servers errors rl "
-    "rl.scenarios settings store",
+    "rl.backends": "agent conversations engines engines.launch engines.servers errors no_telemetry "
+    "rl rl.scenarios settings store",
     "rl.scenarios": "agent conversations errors rl synthesis synthesis.arguments "
     "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers text",
-    "rl": "agent conversations engines engines.servers errors evaluation llm rl.scenarios settings "
-    "strict_model text",
+    "rl": "agent conversations engines engines.servers errors evaluation llm no_telemetry "
+    "rl.scenarios settings strict_model text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
+    "alerts": "errors release settings store strict_model",
+    "backup": "errors mongo.embedded privacy settings store",
     "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation "
     "evaluation.pages llm mongo pipeline.stages planning priority release retrieval rl runs "
     "settings store strict_model synthesis",
@@ -92,20 +95,24 @@ MAY_IMPORT = {
     "evaluation.pages mongo pipeline pipeline.evaluating release retrieval rl rl.backends "
     "rl.scenarios store synthesis synthesis.questions synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
-    "backup": "errors mongo.embedded privacy settings store",
-    "alerts": "errors release settings store strict_model",
     "automation": "alerts conversations dagster_internals definitions engines errors mongo "
     "pipeline pipeline.stages planning release runs settings store strict_model",
-    "services": "automation engines.devices errors mongo.embedded free_ports priority privacy runs "
-    "serving serving_settings settings",
-    "serving": "agent agent.mcp alerts automation backup conversations dagster_internals engines "
-    "engines.devices engines.launch engines.servers errors free_ports html_pages mongo "
-    "pipeline planning privacy release runs serving.routes serving_settings settings store text",
-    "serving.routes": "conversations errors release runs serving store",
+    "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
+    "store",
+    "erasure.places": "automation conversations erasure errors mongo mongo.embedded planning "
+    "release store",
+    "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
+    "privacy runs serving serving_settings settings",
+    "serving": "agent agent.mcp alerts automation backup conversations dagster_internals "
+    "engines engines.devices engines.launch engines.servers erasure errors free_ports "
+    "html_pages mongo pipeline planning privacy release runs serving.routes "
+    "serving_settings settings store text",
+    "serving.routes": "conversations erasure errors release runs serving store",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
     "cli": "agent agent.mcp alerts automation backup cli.doctor conversations demo engines "
-    "engines.devices engines.launch engines.servers errors evaluation mongo pipeline planning "
-    "privacy release runs services serving serving.ui serving_settings settings store text",
+    "engines.devices engines.launch engines.servers erasure errors evaluation mongo "
+    "no_telemetry pipeline planning privacy release runs services serving serving.ui "
+    "serving_settings settings store text",
     "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
     "mongo.embedded planning privacy release runs serving serving_settings settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
@@ -119,6 +126,7 @@ KNOW_DAGSTER = {
     "definitions",
     "defs",
     "demo",
+    "erasure",
     "pipeline",
     "pipeline.stages",
     "resources",

@@ -20,6 +20,7 @@ Standard library only: it runs in every environment.
 
 import argparse
 import ctypes
+import fcntl
 import os
 import resource
 import signal
@@ -89,7 +90,13 @@ def _lower_priority(niceness: int) -> None:
 def _scratch() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as folder:
         os.environ["TMPDIR"] = folder
-        yield
+        # whoever looks for folders of supervisors that were killed leaves one that is locked
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
 
 def _start(command: list[str], mask: set[int] | set[signal.Signals]) -> int:

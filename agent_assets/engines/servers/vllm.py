@@ -99,7 +99,7 @@ def _adapter_arguments(model: ServedModel) -> list[str]:
 
 def _variables(model: ServedModel, *, gpu: bool) -> dict[str, str]:
     # ms-swift registers a vLLM plugin that imports torchvision, which is not there.
-    common = {"VLLM_PLUGINS": "none", "VLLM_NO_USAGE_STATS": "1"}
+    common = {"VLLM_PLUGINS": "none"}
     if model.max_loras:
         common["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
     if gpu:

@@ -19,11 +19,25 @@ from pathlib import Path
 from typing import Self, TextIO
 
 import psutil
+from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from agent_assets.errors import ConfigError, MongoUnavailable
-from agent_assets.mongo.embedded.access import Access
+from agent_assets.file_locks import is_locked
+from agent_assets.mongo.embedded.access import USER, Access
+from agent_assets.mongo.embedded.locks import lock, locked
 from agent_assets.mongo.embedded.process import spawn, wait_until_writable
+from agent_assets.mongo.embedded.rewrite import (
+    copy_all,
+    copy_keys,
+    finish_rewrite,
+    new_folder,
+    no_writes,
+    succeed,
+    take_over,
+    write_mark,
+)
+from agent_assets.mongo.retry import Document
 from agent_assets.privacy import private_folder
 from agent_assets.settings import mongod_program
 
@@ -53,10 +67,10 @@ class MongodHandle:
         if self.use is None or self.use.closed:
             return
         deadline = time.monotonic() + _STOP_SECONDS
-        with self.use as lock:
-            fcntl.flock(lock, fcntl.LOCK_UN)
-            while not _locked(lock, fcntl.LOCK_EX):
-                if _locked(lock, fcntl.LOCK_SH):
+        with self.use as file:
+            fcntl.flock(file, fcntl.LOCK_UN)
+            while not locked(file, fcntl.LOCK_EX):
+                if locked(file, fcntl.LOCK_SH):
                     return  # others use it
                 if time.monotonic() > deadline:
                     raise self._stuck()
@@ -140,18 +154,65 @@ def start_mongod(
         MongoUnavailable: it ended while starting, or did not take writes in time.
     """
     data_dir = private_folder(data_dir.resolve())
-    private_folder(data_dir / "db")
-    with _lock(data_dir / "start.lock", fcntl.LOCK_EX, timeout_s):
-        use = _lock(data_dir / "users.lock", fcntl.LOCK_SH, timeout_s)
+    with lock(data_dir / "start.lock", fcntl.LOCK_EX, timeout_s):
+        use = lock(data_dir / "users.lock", fcntl.LOCK_SH, timeout_s)
         try:
             running = running_mongod(data_dir)
             if running is not None:
                 return replace(running, use=use)
             _refuse_open_one(data_dir)
+            finish_rewrite(data_dir)
             return _start(data_dir, binary or find_mongod(), timeout_s, use)
         except BaseException:  # also on Ctrl-C
             use.close()
             raise
+
+
+def rewrite_mongod(data_dir: Path, *, mark: str, timeout_s: float = 600.0) -> int:
+    """Let a new database with the same documents take the place of the present one, whoever uses
+    it, so that no byte of a deleted document stays; see `rewrite`. Returns how many documents.
+
+    Args:
+        mark: `rewritten_for` says it from then on.
+
+    Raises:
+        MongoUnavailable: it does not start again, or has users of its own.
+    """
+    data_dir = data_dir.resolve()
+    with (
+        lock(data_dir / "start.lock", fcntl.LOCK_EX, timeout_s),
+        lock(data_dir / "users.lock", fcntl.LOCK_SH, timeout_s) as use,
+    ):
+        present = running_mongod(data_dir)
+        if present is None:
+            finish_rewrite(data_dir)
+            present = _start(data_dir, find_mongod(), timeout_s, use)
+        with Access.of(data_dir).client() as source, no_writes(source, USER):
+            copied = _fill_new_one(source, data_dir)
+            write_mark(data_dir, mark)
+            present.stop()
+        take_over(data_dir)
+        _start(data_dir, find_mongod(), timeout_s, use)
+    return copied
+
+
+def restarting(data_dir: Path) -> bool:
+    """Whether a process starts or rewrites the mongod of a folder now."""
+    return is_locked(data_dir / "start.lock")
+
+
+def _fill_new_one(source: MongoClient[Document], data_dir: Path) -> int:
+    """A folder with the same documents, and the same secrets, beside the present one."""
+    folder = new_folder(data_dir)
+    with start_mongod(folder), Access.of(folder).client() as target:
+        with (
+            Access.of(data_dir).system_client() as old,
+            Access.of(folder).system_client() as new,
+        ):
+            copy_keys(old, new)
+            copied = copy_all(source, target)
+            succeed(old, new)
+        return copied
 
 
 def running_mongod(data_dir: Path) -> MongodHandle | None:
@@ -205,6 +266,7 @@ def _refuse_open_one(data_dir: Path) -> None:
 
 def _start(data_dir: Path, binary: Path, timeout_s: float, use: TextIO) -> MongodHandle:
     access = Access.of(data_dir)
+    private_folder(data_dir / "db")
     access.socket.unlink(missing_ok=True)  # of one that was killed
     keeper = spawn(data_dir, binary, access, users=data_dir / "users.lock")
     try:
@@ -227,35 +289,6 @@ def _mongod_of_wheel() -> Path | None:
         return None
     binary = Path(package.origin).parent / "bin" / "mongod"
     return binary if binary.is_file() and os.access(binary, os.X_OK) else None
-
-
-def _lock(path: Path, kind: int, timeout_s: float) -> TextIO:
-    """Open and lock a file; closing it, or the end of the process, frees the lock.
-
-    Raises:
-        MongoUnavailable: others held it for `timeout_s`.
-    """
-    deadline = time.monotonic() + timeout_s
-    lock = path.open("w", encoding="utf-8")
-    while not _locked(lock, kind):
-        if time.monotonic() > deadline:
-            lock.close()
-            raise MongoUnavailable(
-                f"Another process has been starting or stopping mongod on {path.parent} for "
-                f"{timeout_s:g} s.",
-                next_step="end that process, or wait for it.",
-            )
-        time.sleep(_POLL_SECONDS)
-    return lock
-
-
-def _locked(lock: TextIO, kind: int) -> bool:
-    """Try to lock an open file, without waiting."""
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _state(data_dir: Path) -> dict[str, int] | None:

@@ -21,7 +21,6 @@ traps:
 import asyncio
 import json
 import math
-import os
 import shutil
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -34,6 +33,7 @@ from agent_assets.engines.contracts import ADAPTER_CONFIG, ADAPTER_FILES
 from agent_assets.engines.servers.base import InferenceServer
 from agent_assets.engines.servers.vllm import Vllm
 from agent_assets.errors import BaseModelError, EngineFailed, EngineMissing, EngineTimeout
+from agent_assets.no_telemetry import send_nothing
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.train_loop import Loaded
 from agent_assets.settings import ART_RUNTIME, art_runtime, set_environment
@@ -124,7 +124,7 @@ def open_local_backend(
             "docs/rl.md), or leave "
             "rl.backend out.",
         )
-    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+    send_nothing()
     try:
         from art.local import LocalBackend
     except ImportError as error:

@@ -1,8 +1,5 @@
 """Released agents: list, look at, delete, copy, export."""
 
-import tarfile
-from collections.abc import Iterator
-from io import BytesIO
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -11,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from agent_assets.errors import ReleaseError
 from agent_assets.release.pointer import drop, move, read_ledger
+from agent_assets.serving.archive import archive, archive_size
 from agent_assets.serving.context import AdminDep, CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.released import ReleasedAgent
 from agent_assets.serving.routes.strict_json import StrictJsonRoute
@@ -22,10 +20,8 @@ from agent_assets.serving.schemas import (
     ModelEntry,
     ModelList,
 )
-from agent_assets.store.artifact_store import Artifact
 
 router = APIRouter(tags=["models"], route_class=StrictJsonRoute)
-_CHUNK = 1 << 20
 
 
 @router.get("/models", response_model=ModelList)
@@ -134,8 +130,11 @@ async def export(
         raise HTTPException(429)
     artifact = await run_in_threadpool(serving.released.part, released, form)
     name = f"{released.entry.name}-{form}.tar"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_tar(artifact), media_type="application/x-tar", headers=headers)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Content-Length": str(archive_size(artifact)),
+    }
+    return StreamingResponse(archive(artifact), media_type="application/x-tar", headers=headers)
 
 
 @router.get("/export-jsonl/{elder_id}", response_model=ExportedRows)
@@ -180,28 +179,3 @@ def _details(serving: Services, released: ReleasedAgent) -> ModelDetails:
 
 
 _SHOWN = {"version", "name", "action", "at", "author", "reason"}
-
-
-def _tar(artifact: Artifact) -> Iterator[bytes]:
-    """A tar of an artifact's files, made while it is sent: it may be larger than memory, or than
-    what the disk has left.
-    """
-    size = 0
-    for part in _tar_members(artifact):
-        size += len(part)
-        yield part
-    end = 2 * tarfile.BLOCKSIZE
-    yield bytes(end + -(size + end) % tarfile.RECORDSIZE)
-
-
-def _tar_members(artifact: Artifact) -> Iterator[bytes]:
-    with tarfile.open(fileobj=BytesIO(), mode="w") as headers:
-        for name in sorted(artifact.manifest.files):
-            if name.startswith(("logs/", "plots/")):
-                continue
-            with (artifact.path / name).open("rb") as file:
-                header = headers.gettarinfo(arcname=name, fileobj=file)
-                yield header.tobuf()
-                while chunk := file.read(_CHUNK):
-                    yield chunk
-            yield bytes(-header.size % tarfile.BLOCKSIZE)

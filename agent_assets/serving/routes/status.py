@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
 
 from agent_assets.serving.context import OperatorDep, ServicesDep
+from agent_assets.serving.proxies import client_address
 
 router = APIRouter(tags=["status"])
 
@@ -26,7 +27,7 @@ async def health(request: Request, serving: ServicesDep, response: Response) -> 
 
     The model server is `cold` until somebody asks an agent: that is healthy.
     """
-    address = request.client.host if request.client is not None else "unknown"
+    address = client_address(request, serving.config.proxies)
     if not serving.limit.take(f"health {address}"):
         raise HTTPException(429)
     states = await serving.health.states()

@@ -1,15 +1,18 @@
 """`agent-assets erase`: an elder is gone everywhere, and nobody else loses anything."""
 
-import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from agent_assets.automation import erase
 from agent_assets.automation.commands import Scope, run_plan
 from agent_assets.cli.main import commands
-from agent_assets.errors import ConfigError, MemoryDataError
+from agent_assets.erasure import forgetting
+from agent_assets.erasure.forgetting import finished_erasures
+from agent_assets.erasure.journal import ErasureJournal, Progress
+from agent_assets.erasure.receipts import ReceiptChain
+from agent_assets.erasure.request import ErasureRequest
+from agent_assets.errors import AgentAssetsError
 from agent_assets.planning.history import known_partitions
 from agent_assets.release.pointer import current_entry, move, released_agents
 from agent_assets.runs.instance import open_instance
@@ -40,14 +43,21 @@ def naming(folder: Path, elder: str) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if elder in path.parts or path.stem == elder)
 
 
-def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
-    commanded: Town, capsys: pytest.CaptureFixture[str]
-) -> None:
+def erase(*arguments: str, answer: str = "") -> tuple[int, str]:
+    """Exit code and output of `agent-assets erase`."""
+    result = CliRunner().invoke(commands, ["erase", *arguments], input=answer)
+    error = result.exception
+    return (
+        result.exit_code,
+        f"{result.output}{error if isinstance(error, AgentAssetsError) else ''}",
+    )
+
+
+def test_an_elder_whose_memories_are_gone_is_erased_everywhere(commanded: Town) -> None:
     logs = lived(commanded)
     others = elder_data_locations(commanded.store, logs, BEN)
     commanded.db.answers.delete_many({"elderId": ADA})
-    with pytest.raises(ConfigError, match="'fleet' is a pipeline, not an elder"):
-        erase.erase_elder(load_settings(), "fleet", dry_run=False, confirmed=True)
+    assert "'fleet' is a pipeline, not an elder" in erase("fleet", "--yes")[1]
     twin = {
         "version": VERSION[ADA],
         "name": f"{ADA}-1",
@@ -56,25 +66,23 @@ def test_an_elder_whose_memories_are_gone_is_erased_everywhere(
         "elder": ADA,
     }
     move(commanded.store, ("fleet", "twin"), expected=None, action="copy", **twin)  # type: ignore[arg-type]
-    assert erase.erase_elder(load_settings(), ADA, dry_run=True, confirmed=False) == 0
-    output = capsys.readouterr().out
-    assert "2 releases" in output and f"release of fleet/{ADA}\nrelease of fleet/twin\n" in output
+    code, output = erase(ADA, "--dry-run")
+    assert code == 0 and "releases: 2 (" in output
+    assert f"current release of fleet/{ADA}\n  current release of fleet/twin\n" in output
     assert current_entry(commanded.store, ("fleet", ADA)) is not None
-    assert erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True) == 0
-    out = capsys.readouterr().out
-    assert f"{ADA} is erased." in out and "2 releases" in out
+    code, output = erase(ADA, "--yes", "--why", "asked for")
+    assert code == 0 and f"{ADA} is erased: receipt 1, " in output
+    assert "MongoDB is not this installation's own" in output
     assert released_agents(commanded.store) == [("fleet", BEN)]
     with open_instance(load_settings()) as instance:
         assert known_partitions(instance, "elders") == [BEN]
-    left = [
-        path
-        for path in naming(commanded.folder, ADA)
-        if not {".tombstones", ".locks"} & set(path.parts)
-    ]
+    left = [path for path in naming(commanded.folder, ADA) if ".tombstones" not in path.parts]
     assert left == []
     assert elder_data_locations(commanded.store, logs, BEN) == others
-    with pytest.raises(ConfigError, match="There is no data"):
-        erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
+    code, output = erase(ADA, "--yes")
+    assert code == 1 and "There is no data" in output
+    (receipt,) = ReceiptChain(load_settings().home).all()
+    assert receipt.places["releases"].count == 2 and receipt.is_of(ADA)
     assert run_plan(load_settings(), Scope(), dry_run=False) == 0
     assert commanded.world.built.count(("sft_adapter", ADA)) == 1  # not made again
 
@@ -83,7 +91,7 @@ def test_who_comes_back_after_it_inherits_nothing(commanded: Town) -> None:
     lived(commanded)
     answers = list(commanded.db.answers.find({"elderId": ADA}))
     commanded.db.answers.delete_many({"elderId": ADA})
-    erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
+    assert erase(ADA, "--yes")[0] == 0
     commanded.db.answers.insert_many(answers)
     commanded.world.built.clear()
     run_plan(load_settings(), Scope(), dry_run=False)
@@ -94,30 +102,40 @@ def test_who_comes_back_after_it_inherits_nothing(commanded: Town) -> None:
     assert current_entry(commanded.store, ("fleet", ADA)) is None
 
 
-def test_memories_still_there_or_a_no_erase_nothing(
-    commanded: Town, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memories_still_there_or_a_no_erase_nothing(commanded: Town) -> None:
     logs = lived(commanded)
     before = elder_data_locations(commanded.store, logs, ADA)
-    with pytest.raises(ConfigError, match="MongoDB still has memories") as refused:
-        erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
-    assert "delete the elder's answers" in str(refused.value.next_step)
+    code, output = erase(ADA, "--yes")
+    assert code == 1 and "MongoDB still has memories" in output
+    assert "delete the elder's answers" in output
     commanded.db.answers.delete_many({"elderId": ADA})
-    result = CliRunner().invoke(commands, ["erase", ADA], input="n\n")
-    assert result.exit_code == 1 and "nothing brings it back" in result.output
+    code, output = erase(ADA, answer="n\n")
+    assert code == 1 and "nothing brings it back" in output
     assert elder_data_locations(commanded.store, logs, ADA) == before
+
+
+def test_what_was_interrupted_is_finished_by_the_next_start(commanded: Town) -> None:
+    release(commanded.store, VERSION[ADA], pipeline="fleet", partition=ADA, name=f"{ADA}-1")
+    settings = load_settings()
+    request = ErasureRequest(elder=ADA, who="eve", source=True)
+    ErasureJournal(settings.home).write(Progress(request=request))  # killed before the first place
+    (line,) = finished_erasures(settings)
+    assert line == "An erasure that was interrupted is finished: receipt 1."
+    assert commanded.db.answers.count_documents({"elderId": ADA}) == 0
+    assert commanded.db.answers.count_documents({"elderId": BEN}) > 0
+    left = [path for path in naming(commanded.folder, ADA) if ".tombstones" not in path.parts]
+    assert left == [] and finished_erasures(settings) == []
 
 
 @pytest.mark.parametrize("name", ["_", "*", "..", "a/b"])
 def test_what_is_no_elder_is_refused(commanded: Town, name: str) -> None:
     """As ids, they are those of elders of whom there is no data."""
-    with pytest.raises(ConfigError, match=f"There is no data of an elder '{re.escape(name)}'"):
-        erase.erase_elder(load_settings(), name, dry_run=False, confirmed=True)
+    code, output = erase("--yes", "--", name)
+    assert code == 1 and f"There is no data of an elder '{name}'" in output
 
 
 def test_what_nobody_can_be_called_is_refused(commanded: Town) -> None:
-    with pytest.raises(MemoryDataError):
-        erase.erase_elder(load_settings(), "", dry_run=False, confirmed=True)
+    assert "cannot be used" in erase("", "--yes")[1]
 
 
 def test_a_run_going_on_is_waited_for(commanded: Town, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +145,5 @@ def test_a_run_going_on_is_waited_for(commanded: Town, monkeypatch: pytest.Monke
     class Run:
         partition = ADA
 
-    monkeypatch.setattr(erase, "active_runs", lambda instance: [Run()])
-    with pytest.raises(ConfigError, match="A run of"):
-        erase.erase_elder(load_settings(), ADA, dry_run=False, confirmed=True)
+    monkeypatch.setattr(forgetting, "active_runs", lambda instance: [Run()])
+    assert "A run of" in erase(ADA, "--yes")[1]

@@ -13,6 +13,7 @@ from agent_assets.cli.main import commands
 from agent_assets.release.pointer import CURRENT, pointer_path
 from agent_assets.release.pointer_history import forget_agent
 from agent_assets.serving import commands as serving_commands
+from agent_assets.serving_settings import ServingConfig
 from agent_assets.store.tombstones import bury
 from support.serving_world import (
     PIPELINE,
@@ -259,3 +260,23 @@ def test_a_damaged_pointer_leaves_lists_and_other_agents_alone(world: World) -> 
     assert str(path) in problem(world.client.get("/models/ben"), 409)["next_step"]
     health = world.client.get("/health")
     assert (health.status_code, health.json()["damaged_releases"]) == (200, 1)
+
+
+def test_before_there_are_tokens_nobody_comes_in_through_a_proxy(world: World) -> None:
+    """A tunnel that runs as our user looks like our user; what it passes on says so."""
+    for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"):
+        reply = world.client.get("/models", headers={name: "203.0.113.9"})
+        assert "not through a proxy" in problem(reply, 401)["detail"], name
+    assert world.client.get("/models").status_code == 200
+
+
+def test_the_limit_by_address_reads_what_our_own_proxies_say(world: World) -> None:
+    given = world.services.config.model_dump(mode="json") | {"requests_per_minute": 3}
+    for proxies, expected in (([], {429}), (["127.0.0.1"], {200})):
+        config = ServingConfig.model_validate(given | {"proxies": proxies})
+        with running_api(world.settings, config) as (client, _):
+            statuses = [
+                client.get("/health", headers={"X-Forwarded-For": f"203.0.113.{n}"}).status_code
+                for n in range(8)
+            ]
+        assert set(statuses[3:]) == expected, proxies

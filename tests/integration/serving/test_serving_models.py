@@ -2,8 +2,15 @@
 
 import io
 import tarfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import httpx
+import pytest
+
+from agent_assets.store.artifact_store import Artifact
 from agent_assets.store.tombstones import bury
 from support.serving_world import MERGED, PIPELINE, World, problem
 
@@ -45,3 +52,31 @@ def test_a_damaged_merged_model_is_not_exported(world: World) -> None:
     damaged = world.client.get("/models/ada/export", params={"form": "merged"})
     assert "differs from its manifest" in problem(damaged, 503)["detail"]
     assert world.client.get("/models/ada/export").status_code == 200
+
+
+def test_an_export_that_loses_a_file_fails_on_the_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was whole when the download began: what came is less than was announced."""
+    folder = next(Path(world.store.root).glob(f"{PIPELINE}/merged_model/ada/*"))
+    lost = folder / "tokenizer.json"
+    whole = lost.read_bytes()
+    found = world.services.released.part
+
+    def found_and_then(change: Callable[[], object]) -> Callable[..., Artifact]:
+        def part(*arguments: Any) -> Artifact:
+            artifact: Artifact = found(*arguments)
+            change()
+            return artifact
+
+        return part
+
+    for change in (lost.unlink, partial(lost.write_bytes, b"[]"), partial(lost.write_bytes, b"")):
+        monkeypatch.setattr(world.services.released, "part", found_and_then(change))
+        with pytest.raises(httpx.RemoteProtocolError):
+            world.client.get("/models/ada/export", params={"form": "merged"})
+        lost.write_bytes(whole)
+    monkeypatch.undo()
+    again = world.client.get("/models/ada/export", params={"form": "merged"})
+    assert again.status_code == 200
+    assert int(again.headers["content-length"]) == len(again.content)

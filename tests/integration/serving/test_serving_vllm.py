@@ -19,6 +19,7 @@ from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import Settings, load_settings
 from agent_assets.store.artifact_store import ArtifactStore
 from support.command_line import agent_assets
+from support.local_http import CountingServer
 from support.serving_world import add_agent, running_api
 from support.tiny_model import make_tiny_adapter, make_tiny_model
 from support.waiting import wait_for
@@ -146,6 +147,35 @@ def test_routes_that_load_adapters_are_not_reachable(world: World) -> None:
             world.client.post(f"/v1/{route}", json={"lora_name": "x", "lora_path": "/"}).status_code
             == 404
         )
+
+
+def test_what_a_schema_refers_to_is_not_fetched(world: World) -> None:
+    """Schemas of callers reach the model server, and may name others by a URL."""
+    with CountingServer().running() as bait:
+        schema = {"type": "object", "properties": {"a": {"$ref": f"{bait.url}/a.json"}}}
+        function = {"name": "look", "parameters": schema}
+        for fields in (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "a", "schema": schema},
+                }
+            },
+            {
+                "tools": [{"type": "function", "function": function}],
+                "tool_choice": {"type": "function", "function": {"name": "look"}},
+            },
+        ):
+            body = {
+                "model": "ada",
+                "messages": [{"role": "user", "content": "Hello"}],
+                "max_tokens": 8,
+                **fields,
+            }
+            status = world.client.post("/v1/chat/completions", json=body).status_code
+            assert status in {200, 400}, fields
+        assert bait.hits == 0
+    assert _status(world, "ada") == 200
 
 
 def test_after_a_crash_under_load_the_adapters_are_back(world: World) -> None:

@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,7 @@ from agent_assets.errors import ToolServerError
 from agent_assets.retrieval.config import EmbeddingConfig
 from agent_assets.retrieval.embedding import open_embedder
 from agent_assets.retrieval.vectors import embed_memories, write_vectors
+from support.listening_server import listening_server
 
 ENERGY = ["-m", "agent_assets.tool_servers.energy", "--today", "2025-04-22", "--now", "09:30:00"]
 DEFS = Path(__file__).resolve().parents[3] / "agent_assets" / "defs"
@@ -70,28 +69,9 @@ def elder(tmp_path: Path) -> Path:
 @contextmanager
 def listening(transport: str) -> Iterator[tuple[McpConfig, subprocess.Popen[bytes]]]:
     """The energy server behind a port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, *ENERGY, "--transport", transport, "--port", str(port)]
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        path = "sse" if transport == "sse" else "mcp"
-        server = {"url": f"http://127.0.0.1:{port}/{path}", "transport": transport}
+    with listening_server(ENERGY, transport) as (url, process):
+        server = {"url": url, "transport": transport}
         yield McpConfig({"energy": ServerConfig.model_validate(server)}), process
-    finally:
-        process.kill()
-        process.wait()
 
 
 CALLS: list[tuple[str, dict[str, Any]]] = [

@@ -1,0 +1,1 @@
+"""The places, one module each, and what they share."""
