@@ -113,6 +113,18 @@ class WeaveTracing:
         return weave.init(str(self.wandb_project))
 
 
+@contextmanager
+def connected(project: str) -> Iterator["WeaveClient"]:
+    """A client of W&B for something else than tracing; closed at the end of the block."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    client = WeaveTracing(project)._client(Path(), None)
+    try:
+        yield client
+    finally:
+        _close(client, [], within=0.0)  # nothing waits to be sent
+
+
 class WeaveTracer:
     """Spans as weave calls."""
 

@@ -25,6 +25,7 @@ from agent_assets.erasure.places.store_places import (
     Locks,
     Releases,
 )
+from agent_assets.erasure.places.wandb_calls import WandbCalls
 
 ELDER_PLACES: tuple[Place, ...] = (
     Partition(),
@@ -42,6 +43,7 @@ ELDER_PLACES: tuple[Place, ...] = (
     History(),
     Scratch(),
     ElderTokens(),
+    WandbCalls(),
     MongoFiles(),
     ServiceLogs(),
 )
@@ -58,6 +60,7 @@ MEMORY_PLACES: tuple[Place, ...] = (
     AGENT_LOGS,
     MemoryVersions(),
     Scratch(),
+    WandbCalls(),
     MongoFiles(),
 )
 

@@ -31,9 +31,10 @@ class _Handler(LocalHandler):
         self.do_POST()
 
     def do_POST(self) -> None:
-        self.reply(*self._answer(self.body()))
+        status, content = self._answer(self.body())
+        self.reply(status, content)
 
-    def _answer(self, body: bytes) -> tuple[int, dict[str, Any]]:
+    def _answer(self, body: bytes) -> tuple[int, dict[str, Any] | bytes]:
         scheme, _, credential = self.headers.get("Authorization", "").partition(" ")
         if scheme != "Basic" or b64decode(credential) != f"api:{KEY}".encode():
             return 401, {"error": "not you"}
@@ -48,10 +49,26 @@ class _Handler(LocalHandler):
                 "min_required_weave_python_version": "0.1.0",
                 "trace_server_version": "999.0.0",
             }
-        if self.path.endswith("/calls/complete"):
-            self.server.calls += json.loads(body)["batch"]
-            return 200, {}
+        if "/calls/" in self.path:
+            return 200, self._calls(json.loads(body))
         return 200, {"digest": "d" * 43}
+
+    def _calls(self, request: dict[str, Any]) -> dict[str, Any] | bytes:
+        if self.path.endswith("/calls/complete"):
+            self.server.calls += request["batch"]
+        elif self.path.endswith("/calls/stream_query"):
+            return self._calls_of(request["query"])
+        elif self.path.endswith("/calls/delete"):
+            gone = request["call_ids"]
+            self.server.calls = [call for call in self.server.calls if call["id"] not in gone]
+        return {}
+
+    def _calls_of(self, query: dict[str, Any]) -> bytes:
+        """Those whose field has a value, a line each."""
+        field, value = query["$expr"]["$eq"]
+        name = field["$getField"].removeprefix("attributes.")
+        calls = [c for c in self.server.calls if c["attributes"][name] == value["$literal"]]
+        return "".join(json.dumps(call) + "\n" for call in calls).encode()
 
 
 @contextmanager

@@ -99,7 +99,7 @@ MAY_IMPORT = {
     "pipeline pipeline.stages planning release runs settings store strict_model",
     "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
     "store",
-    "erasure.places": "automation conversations erasure errors mongo mongo.embedded planning "
+    "erasure.places": "agent automation conversations erasure errors mongo mongo.embedded planning "
     "release store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
     "privacy runs serving serving_settings settings",
@@ -146,7 +146,7 @@ KNOW_DAGSTER |= {
     "serving.runs",
     "serving.ui",
 }
-KNOW_WEAVE = {"agent.weave_tracing"}
+KNOW_WEAVE = {"agent.weave_erasure", "agent.weave_tracing"}
 # What runs in an engine environment, with the libraries that are there.
 IN_ENGINES = ("engines.programs", "engines.launch.supervisor", "engines.servers.vllm_cpu")
 CONTRACTS = {

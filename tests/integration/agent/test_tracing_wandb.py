@@ -11,7 +11,9 @@ import pytest
 
 from agent_assets.agent import weave_tracing
 from agent_assets.agent.tracing import span
+from agent_assets.agent.weave_erasure import delete_traced_calls, traced_calls
 from agent_assets.agent.weave_tracing import TraceFigures, WeaveTracing
+from agent_assets.errors import ErasureError
 from support.wandb_server import wandb_server
 
 ATTRIBUTES = {"pipeline": "p", "elder": "ada", "run_id": "run-1"}
@@ -86,3 +88,21 @@ def test_what_wandb_does_not_take_is_counted_and_kept_nowhere(
         and "四川" not in reports[0]
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_calls_of_an_erased_elder_are_deleted_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with wandb_server(monkeypatch) as server:
+        work(tmp_path, [])
+        monkeypatch.setitem(ATTRIBUTES, "elder", "ben")
+        work(tmp_path, [])
+        assert traced_calls("town/agents", "eve") == []
+        calls = traced_calls("town/agents", "ada")
+        assert len(calls) == 3
+        delete_traced_calls("town/agents", calls)
+        assert {call["attributes"]["elder"] for call in server.calls} == {"ben"}
+        assert traced_calls("town/agents", "ada") == []
+        monkeypatch.setenv("WANDB_API_KEY", "z" * 40)
+        with pytest.raises(ErasureError, match="W&B does not let traces"):
+            traced_calls("town/agents", "ben")

@@ -187,7 +187,11 @@ def check_receipt(home: Home, receipt: Receipt) -> None:
     chain = ReceiptChain(home.folder)
     assert chain.all() == [receipt] and chain.problems() == [] and receipt.is_of(ELDER)
     assert receipt.why == "asked for" and receipt.who.startswith("token ")
-    empty = {"rows of the plan's index", "temporary folders of killed programs"}
+    empty = {
+        "rows of the plan's index",
+        "temporary folders of killed programs",
+        "traces at W&B",
+    }
     held = {name for name, found in receipt.places.items() if found.count}
     assert receipt.places.keys() - empty <= held
     assert any("backups" in sentence for sentence in receipt.out_of_reach)
