@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from agent_assets.no_telemetry import send_nothing
+from agent_assets.parent_death import end_with_parent
 from agent_assets.priority import RUN_PRIORITY, start_children_lowest
 from agent_assets.privacy import be_private
 from agent_assets.settings import load_settings
@@ -31,6 +32,7 @@ def defs() -> dg.Definitions:
     if multiprocessing.parent_process() is None:
         start_children_lowest(settings.home / "run")
     else:
+        end_with_parent()
         RUN_PRIORITY.give_way()
     resources = {
         "store": StoreResource(root=settings.store, cache=str(settings.home / "store-cache")),

@@ -48,6 +48,8 @@ NO_TELEMETRY: Mapping[str, str] = MappingProxyType(
         # importing it fetches a list of prices
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "LITELLM_TELEMETRY": "False",
+        # a2a-sdk opens spans around requests, which would carry what people say
+        "OTEL_INSTRUMENTATION_A2A_SDK_ENABLED": "false",
         # looks for newer versions
         "FASTMCP_CHECK_FOR_UPDATES": "off",
         "NO_ALBUMENTATIONS_UPDATE": "1",

@@ -11,24 +11,26 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 import psutil
 import yaml
-from filelock import FileLock, Timeout
 
 from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.erasure.forgetting import finished_erasures
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.free_ports import port_free
-from agent_assets.mongo.embedded.mongod import port_of_earlier_version, restarting, running_mongod
+from agent_assets.mongo.embedded.mongod import port_of_earlier_version, restarting, started_pid
 from agent_assets.priority import RUN_NICENESS
-from agent_assets.privacy import close_home, make_home, socket_folder
+from agent_assets.privacy import close_home, socket_folder
+from agent_assets.runs.code_server import CodeServer, gone
 from agent_assets.runs.installation import mongodb
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.settings import REPOSITORY, Settings, load_settings
+from agent_assets.up_locks import alone, no_earlier_services
 
 CODE_LOCATION = "agent_assets.definitions"
 _STOP_SECONDS = 20.0
@@ -62,13 +64,7 @@ def run_services(settings: Settings, *, port: int, api_port: int) -> int:
             f"{len(closed)} files and folders of the home that others could reach, such as "
             f"{closed[0]}"
         )
-    with _alone(settings):
-        for number, option in ((port, "--port"), (api_port, "--api-port")):
-            if not port_free(number):
-                raise ConfigError(
-                    f"Port {number} is taken.",
-                    next_step=f"stop what uses it, or choose another with {option}.",
-                )
+    with alone(settings):
         return _run(settings, port=port, api_port=api_port)
 
 
@@ -113,7 +109,30 @@ def running_services(
 
     With an `api_port` the HTTP API starts as well; nobody waits for it, and its model server starts
     when first asked.
+
+    Raises:
+        ConfigError: a port is taken, there is no MongoDB to run, or services of an earlier `up` do
+            not end.
     """
+    with no_earlier_services(settings, click.echo) as lock:
+        _check_ports(port, api_port)
+        with _services_on(settings, lock, port=port, api_port=api_port) as services:
+            yield services
+
+
+def _check_ports(port: int, api_port: int | None) -> None:
+    for number, option in ((port, "--port"), (api_port, "--api-port")):
+        if number is not None and not port_free(number):
+            raise ConfigError(
+                f"Port {number} is taken.",
+                next_step=f"stop what uses it, or choose another with {option}.",
+            )
+
+
+@contextlib.contextmanager
+def _services_on(
+    settings: Settings, lock: int, *, port: int, api_port: int | None
+) -> Iterator[list[Service]]:
     from agent_assets.serving.earlier_versions import close_what_earlier_versions_left
 
     open_port = None if settings.mongodb_uri else port_of_earlier_version(settings.mongo_data)
@@ -127,6 +146,7 @@ def running_services(
             _say_closed(what)
         with open_instance(settings) as instance:
             release_abandoned_runs(instance, code_server_gone=True)
+            heartbeat = heartbeat_at(instance)
         for line in finished_erasures(load_settings(environment)):
             click.echo(line)
         logs = settings.home / "logs"
@@ -151,45 +171,24 @@ def running_services(
                 "--socket",
                 str(socket_path),
             ]
-            services.append(_start("code server", code, environment, logs, niceness=RUN_NICENESS))
+            start = partial(_start, logs=logs, lock=lock)
+            services.append(start("code server", code, environment, niceness=RUN_NICENESS))
             _wait_until(services[-1], lambda: _listens(socket.AF_UNIX, str(socket_path)))
-            services.append(
-                _start("webserver", ["agent-assets", "ui", "--port", str(port)], environment, logs)
-            )
+            ui = ["agent-assets", "ui", "--port", str(port)]
+            services.append(start("webserver", ui, environment))
             daemon = ["dagster-daemon", "run", "-w", str(workspace)]
-            started = time.time()
-            services.append(_start("daemon", daemon, environment, logs, niceness=_DAEMON_NICENESS))
+            services.append(start("daemon", daemon, environment, niceness=_DAEMON_NICENESS))
             runner = services[-1]
             if api_port is not None:
                 reach = environment | {"AGENT_ASSETS_DAGSTER_URL": f"http://127.0.0.1:{port}"}
-                services.append(
-                    _start("api", ["agent-assets", "serve", "--port", str(api_port)], reach, logs)
-                )
+                serve = ["agent-assets", "serve", "--port", str(api_port)]
+                services.append(start("api", serve, reach))
             _wait_until(services[1], lambda: _listens(socket.AF_INET, ("127.0.0.1", port)))
-            _wait_for_daemon(runner, settings, started)
+            _wait_for_daemon(runner, settings, heartbeat)
             yield services
         finally:
             _stop(services)
             workspace.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """One set of services per home: a second would share the daemon's storage, and take the
-    workspace along.
-    """
-    make_home(settings)
-    file = settings.home / "up.lock"  # names the process that holds it
-    try:
-        held = FileLock(file, fallback_to_soft=False).acquire(blocking=False)
-    except Timeout:
-        raise ConfigError(
-            f"This installation is up already (process {file.read_text() or 'unknown'}).",
-            next_step="use that one, or set AGENT_ASSETS_HOME to another folder.",
-        ) from None
-    with held:
-        file.write_text(str(os.getpid()), encoding="ascii")
-        yield
 
 
 def _say_closed(what: str) -> None:
@@ -202,7 +201,13 @@ def _devices(settings: Settings) -> int:
 
 
 def _start(
-    name: str, command: list[str], environment: Mapping[str, str], logs: Path, *, niceness: int = 0
+    name: str,
+    command: list[str],
+    environment: Mapping[str, str],
+    *,
+    logs: Path,
+    lock: int,
+    niceness: int = 0,
 ) -> Service:
     log = logs / f"{name.replace(' ', '-')}.log"
     program = Path(sys.executable).parent / command[0]
@@ -211,6 +216,9 @@ def _start(
         sys.executable,
         "-m",
         "agent_assets.engines.launch.supervisor",
+        # Said, not asked for: it may start after this process was killed.
+        "--parent",
+        str(os.getpid()),
         "--nice",
         str(niceness),
     ]
@@ -223,17 +231,21 @@ def _start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=(lock,),
         )
     click.echo(f"starting {name} (log {log})")
     return Service(name, process, log)
 
 
-def _wait_for_daemon(service: Service, settings: Settings, since: float) -> None:
+def _wait_for_daemon(service: Service, settings: Settings, before: float) -> None:
     """Until the daemon says that it takes runs from the queue: before that, `refresh` would run in
     its own terminal.
+
+    Args:
+        before: when a daemon last said so. Any other time will do: a clock can be set back.
     """
     with open_instance(settings) as instance:
-        _wait_until(service, lambda: heartbeat_at(instance) >= since)
+        _wait_until(service, lambda: heartbeat_at(instance) != before)
 
 
 def _wait_until(service: Service, ready: Callable[[], bool]) -> None:
@@ -254,33 +266,35 @@ def _listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bo
 
 
 def _watch(services: list[Service], settings: Settings) -> int:
-    mongod = _mongod(settings)
+    code_server = CodeServer(services[0].process.pid)
     while True:
         ended = [
             (f"The {service.name}", service.log)
             for service in services
             if service.process.poll() is not None
         ]
-        if mongod is not None and _gone(mongod) and not restarting(settings.mongo_data):
-            # an erasure may have rewritten it, and started another
-            mongod = _mongod(settings) or mongod
-            if _gone(mongod):
-                ended.append(("MongoDB", settings.mongo_data / "mongod.log"))
+        if not code_server.executes():
+            ended.append(("The process of the code server that executes code", services[0].log))
+        if _mongod_ended(settings):
+            ended.append(("MongoDB", settings.mongo_data / "mongod.log"))
         for name, log in ended[:1]:
             click.echo(f"{name} ended on its own; stopping the rest. Its log: {log}", err=True)
             return 1
         time.sleep(_WATCH_SECONDS)
 
 
-def _mongod(settings: Settings) -> psutil.Process | None:
-    """The embedded mongod; None where MongoDB is another's, or where there is none."""
-    running = None if settings.mongodb_uri else running_mongod(settings.mongo_data)
-    return None if running is None else psutil.Process(running.pid)
+def _mongod_ended(settings: Settings) -> bool:
+    """Whether the embedded MongoDB has ended, also before anybody looked."""
+    folder = settings.mongo_data
+    if settings.mongodb_uri or not _has_ended(started_pid(folder)):
+        return False
+    # An erasure may have rewritten it, and started another.
+    return not restarting(folder) and _has_ended(started_pid(folder))
 
 
-def _gone(process: psutil.Process) -> bool:
+def _has_ended(pid: int | None) -> bool:
     try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        return pid is None or gone(psutil.Process(pid))
     except psutil.NoSuchProcess:
         return True
 

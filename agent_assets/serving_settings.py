@@ -121,6 +121,25 @@ class ServingConfig(StrictModel):
     exports_at_once: int = Field(
         2, ge=1, description="Downloads that one caller may have going on."
     )
+    trace_chats: list[str] = Field(
+        default_factory=list,
+        description="Agents or pipelines whose answers are traced on this machine, with what was "
+        "said; none by default. `erase` removes an elder's traces.",
+    )
+    public_url: Annotated[str, AfterValidator(_origin)] | None = Field(
+        None,
+        description="Where clients reach the API, such as https://agents.example.com: agent cards "
+        "name it. None: as the request for the card named it.",
+    )
+    model_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_.-]{0,32}$",
+        description="Before every `model_name`, such as afs_elder_ for clients of ModelServer; "
+        "callers may write it or leave it out.",
+    )
+    rows_seconds: float = Field(
+        120.0, gt=0, description="Longest wait of `/export-jsonl` for rows that are made for it."
+    )
     max_body_bytes: int = Field(1_000_000, ge=1000)
     connections: ConnectionLimits = ConnectionLimits()
     proxies: list[Network] = Field(

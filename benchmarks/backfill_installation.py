@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,33 +85,15 @@ class Installation:
 @contextmanager
 def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Installation]:
     """Copy the code, make the tiny pipeline and its elders, start `up`."""
-    tree = folder / "tree"
-    for name in ("agent_assets", "resources", "deploy"):
-        shutil.copytree(REPOSITORY / name, tree / name)
-    for name in ("dagster.yaml", "pyproject.toml"):
-        shutil.copy(REPOSITORY / name, tree)
-    shutil.rmtree(tree / "agent_assets/defs/energy_expert")
-    _report_often(tree / "agent_assets/engines/progress_reporter.py")
     model = make_tiny_model(folder / "model", find_engine_env("cpu"))
-    _configure(tree / "agent_assets/defs" / PIPELINE / "defs.yaml", model, epochs)
-    quiet = folder / "automation.yaml"
-    quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
-    ports = {"--port": free_port(), "--api-port": free_port()}
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("MONGO", "DAGSTER"))
-    }
-    environment |= {
-        "PYTHONPATH": str(tree),
-        "AGENT_ASSETS_HOME": str(folder / "home"),
-        "AGENT_ASSETS_ENGINES": str(load_settings().engines),
-        "AGENT_ASSETS_AUTOMATION": str(quiet),
-        "AGENT_ASSETS_DEVICE": "cpu",
-    }
+    training = {"epochs": epochs, "batch_size": 1, "learning_rate": 1e-3, "precision": "fp32"}
+    tree = copy_code(folder, model, {"sft_adapter": training})
+    _report_often(tree / "agent_assets/engines/progress_reporter.py")
+    environment = environment_of(folder / "home", tree)
     settings = load_settings(environment)
+    ports = {"--port": free_port(), "--api-port": free_port()}
     with start_mongod(settings.mongo_data) as mongod:
-        _seed(mongod.uri, settings.mongodb_database, elders)
+        seed(mongod.uri, settings.mongodb_database, elders)
         prepare_dagster_home(settings)
         with open_instance(settings) as instance, (folder / "up.log").open("wb") as log:
             code = "from agent_assets.cli.main import main; main()"
@@ -153,24 +135,51 @@ def _report_often(reporter: Path) -> None:
     reporter.write_text(code.replace(usual, often), encoding="utf-8")
 
 
-def _configure(path: Path, model: Path, epochs: float) -> None:
+def copy_code(folder: Path, model: Path, attributes: Mapping[str, Mapping[str, Any]]) -> Path:
+    """A copy of the code below `folder`, whose one pipeline trains this model.
+
+    Args:
+        attributes: settings of its stages, in place of those of the sample pipeline.
+    """
+    tree = folder / "tree"
+    for name in ("agent_assets", "resources", "deploy"):
+        shutil.copytree(REPOSITORY / name, tree / name)
+    for name in ("dagster.yaml", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, tree)
+    shutil.rmtree(tree / "agent_assets/defs/energy_expert")
+    path = tree / "agent_assets/defs" / PIPELINE / "defs.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    attributes = content["attributes"]
-    attributes["base_model"] = {"source": str(model)}
-    attributes["sft_adapter"] = {
-        "epochs": epochs,
-        "batch_size": 1,
-        "learning_rate": 1e-3,
-        "precision": "fp32",
-    }
-    attributes["eval_report"] = {"max_turns": 2, "max_tokens": 16}
     # Random weights that learned for seconds know nothing, and are to answer all the same.
     no_floors = dict.fromkeys(FloorsConfig.model_fields, 0.0)
-    attributes["release"] = {"floors": no_floors, "power": 0.0, "required": []}
+    content["attributes"] |= {
+        "base_model": {"source": str(model)},
+        "eval_report": {"max_turns": 2, "max_tokens": 16},
+        "release": {"floors": no_floors, "power": 0.0, "required": []},
+        **attributes,
+    }
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return tree
 
 
-def _seed(uri: str, database: str, elders: list[str]) -> None:
+def environment_of(home: Path, tree: Path) -> dict[str, str]:
+    """The variables of an installation that does nothing by itself."""
+    quiet = tree / "automation.yaml"
+    quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MONGO", "DAGSTER"))
+    }
+    return environment | {
+        "PYTHONPATH": str(tree),
+        "AGENT_ASSETS_HOME": str(home),
+        "AGENT_ASSETS_ENGINES": str(load_settings().engines),
+        "AGENT_ASSETS_AUTOMATION": str(quiet),
+        "AGENT_ASSETS_DEVICE": "cpu",
+    }
+
+
+def seed(uri: str, database: str, elders: list[str]) -> None:
     """Elders who all told the same: trainings of equal size."""
     (sample,) = load_sample_elders(["benjamin-franklin"])
     people = [replace(sample, profile=replace(sample.profile, elder_id=elder)) for elder in elders]

@@ -21,7 +21,6 @@ from agent_assets.pipeline.stages.eval_report import STAGE as REPORT
 from agent_assets.planning.asset_partitions import Plan
 from agent_assets.planning.describe import Describer
 from agent_assets.planning.elders import Elders, ElderSource, check_elders
-from agent_assets.planning.facts import SourceVersions
 from agent_assets.planning.fingerprint import source_version
 from agent_assets.planning.history import DagsterLog, known_partitions
 from agent_assets.planning.index import PlanIndex
@@ -32,6 +31,7 @@ from agent_assets.release.records import STAGE as RELEASE
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import UNPARTITIONED, ArtifactStore
 from agent_assets.store.manifest import MANIFEST_FILE
+from agent_assets.store.retrains import as_inputs, retrains
 from agent_assets.store.tombstones import incarnations
 
 if TYPE_CHECKING:
@@ -146,7 +146,11 @@ def current_plan(
     plan = make_plan(
         facts,
         latest,
-        {graph.name: _versions(graph, elders.get(graph.name), shared) for graph in graphs},
+        {
+            graph.name: _versions(graph, elders.get(graph.name), shared)
+            | retrain_sources(graph, installation.store)
+            for graph in graphs
+        },
         inputs_of=lambda ids: read_inputs(index, ids),
         incarnations=incarnations(installation.store),
         present=presence(installation.store, listing=options.full),
@@ -248,7 +252,9 @@ def _settled(elders: Elders, now: float, options: Options) -> list[str]:
     ]
 
 
-def _versions(graph: Graph, elders: Elders | None, shared: SharedSources) -> SourceVersions:
+def _versions(
+    graph: Graph, elders: Elders | None, shared: SharedSources
+) -> dict[tuple[str, str | None], Mapping[str, str]]:
     versions: dict[tuple[str, str | None], Mapping[str, str]] = {}
     for (pipeline, stage), digests in shared.versions.items():
         if pipeline == graph.name:
@@ -266,6 +272,19 @@ def _versions(graph: Graph, elders: Elders | None, shared: SharedSources) -> Sou
                 for elder in elders.digests
             }
     return versions
+
+
+def retrain_sources(
+    graph: Graph, store: ArtifactStore
+) -> dict[tuple[str, str | None], Mapping[str, str]]:
+    """What a person asked to be trained anew, for the stages that draw at random."""
+    times = retrains(store, graph.name)
+    return {
+        (stage.name, agent if graph.partitioned(stage) else None): as_inputs(times, agent)
+        for stage in graph.stages.values()
+        if stage.draws
+        for agent in times
+    }
 
 
 class _Clock:

@@ -208,6 +208,11 @@ class PipelineConfig(StrictModel):
     system_prompt: str | None = Field(
         None, description="System prompt of an unpartitioned pipeline's agent."
     )
+    asked_with: Literal["any_token", "admin_token"] = Field(
+        "any_token",
+        description="Who may ask the agent of an unpartitioned pipeline over HTTP. An elder's "
+        "agent is asked with that elder's token or an admin's.",
+    )
     base_model: BaseModelConfig = BaseModelConfig()
     tools: ToolsConfig = ToolsConfig()
     llm: LlmConfig = LlmConfig()

@@ -11,6 +11,7 @@ from agent_assets.pipeline.stage import PipelineSpec, Stage
 from agent_assets.planning.fingerprint import fingerprint
 from agent_assets.planning.history import Recorded, latest_materialization
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+from agent_assets.store.retrains import retrain_inputs
 
 
 def nothing_follows(
@@ -57,7 +58,7 @@ def nothing_follows(
             asset=other.name,
             partition=states.partition_of(other),
             code_version=other.code_version,
-            inputs=known,
+            inputs=known | (retrain_inputs(store, key) if other.draws else {}),
             config=other.config(pipeline),
             incarnation=incarnation,
         )

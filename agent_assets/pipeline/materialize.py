@@ -30,6 +30,7 @@ from agent_assets.runs.orphans import process_tag
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.erasable_data import llm_folder, trace_file
+from agent_assets.store.retrains import retrain_inputs
 from agent_assets.store.tombstones import incarnation_of
 
 GPU_TAG = "agent_assets/gpu"
@@ -79,6 +80,8 @@ def materialize_stage(
     versions = {name: artifact.manifest.data_version for name, artifact in run.inputs.items()}
     versions |= {name: source_version(digest) for name, digest in source.versions.items()}
     key = ArtifactKey(pipeline.config.name, stage.name, partition)
+    if stage.draws:
+        versions |= retrain_inputs(store, key)
     digest = fingerprint(
         asset=stage.name,
         partition=partition,

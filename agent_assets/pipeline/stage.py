@@ -269,6 +269,7 @@ class Stage:
         present: whether the pipeline has this stage at all.
         partitioned: one artifact per elder in a partitioned pipeline.
         gpu: runs in the `gpu` pool, on a GPU when there is one.
+        draws: what is made depends on a seed, so that a person can ask for another one.
         on_materialized: acts on the artifact every time it is materialized, built or reused; its
             checks are `post_build_checks`.
     """
@@ -286,6 +287,7 @@ class Stage:
     checks: tuple[Check, ...] = ()
     partitioned: bool = True
     gpu: bool = False
+    draws: bool = False
     on_materialized: Callable[[StageRun, Artifact], PostBuildResult] | None = None
     post_build_checks: tuple[Check, ...] = ()
 

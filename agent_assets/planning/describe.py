@@ -21,6 +21,7 @@ from agent_assets.planning.asset_partitions import AssetPartition, Cause, CauseK
 from agent_assets.planning.changes import memory_changes, tool_changes
 from agent_assets.planning.explain import config_changes
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
+from agent_assets.store.retrains import RETRAIN
 
 MEMORIES = "elder_memories"
 TOOLS = "mcp_tool_schema"
@@ -31,6 +32,7 @@ _PLAIN = {
     "weights": "base model weights changed",
     "base_model": "base model changed",
     "mongodb": "memories changed",
+    RETRAIN: "a person asked to train it anew",
 }
 
 # An elder's memories as they are now: (elder, profile, memories).

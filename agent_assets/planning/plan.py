@@ -216,8 +216,7 @@ class _PipelinePlan:
                     [],
                 )  # nothing to compare with before the parent is built: an upstream cause
             current[name] = version
-        if stage.reads_source:
-            current |= self.sources.get(key) or self._assumed.get(key, NO_INPUTS)
+        current |= self.sources.get(key) or self._assumed.get(key, NO_INPUTS)
         causes: list[Cause] = []
         if (
             self._templates[stage.name].fingerprint(partition, current, incarnation)
@@ -295,7 +294,7 @@ class _PipelinePlan:
         sources = {
             stage.name: dict(self.sources.get((stage.name, partition)) or {})
             for stage in stages
-            if stage.reads_source
+            if stage.reads_source or (stage.name, partition) in self.sources
         }
         target = {
             "stages": {stage.name: self._versions[stage.name] for stage in stages},

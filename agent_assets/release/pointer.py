@@ -112,7 +112,16 @@ def released_agents(store: ArtifactStore) -> list[Agent]:
 
 def released_folders(store: ArtifactStore) -> list[str]:
     """For each pipeline that ever released, the folder with the pointers of its agents."""
-    folder = f"{store.root}/{FOLDER}/{CURRENT}"
+    return _folders(store, CURRENT)
+
+
+def judged_folders(store: ArtifactStore) -> list[str]:
+    """The same of agents without a release: none was let through, or it was dropped."""
+    return _folders(store, DROPPED)
+
+
+def _folders(store: ArtifactStore, state: str) -> list[str]:
+    folder = f"{store.root}/{FOLDER}/{state}"
     store.filesystem.invalidate_cache(folder)
     if not store.filesystem.exists(folder):
         return []

@@ -14,6 +14,7 @@ from agent_assets.store.artifact_store import Artifact, ArtifactKey
 CANDIDATE_FILE = "candidate.json"
 ITEMS_FILE = "items.json"
 STAGE = "release"
+NOTHING_ANSWERS = "nothing"  # in what is shown of a verdict: the agent has no release
 
 Agent = tuple[str, str]  # pipeline, and the elder (the pipeline's own name in an unpartitioned one)
 Action = Literal["promote", "override", "rollback", "copy", "drop"]

@@ -15,6 +15,10 @@ import dagster as dg
 from agent_assets.dagster_internals import GRPC_INFO_TAG, IN_PROGRESS_RUN_STATUSES
 
 PROCESS_TAG = "agent_assets/process"
+_GONE = "The process of this run is gone: it was killed. Start the run again."
+_NEVER_QUEUED = "Who asked for this run was killed before it was in the queue. Start it again."
+# The daemon itself goes on with the requests of a sensor, of a backfill, and of a run tried again.
+_RESUMED_TAGS = ("dagster/run_key", "dagster/backfill", "dagster/parent_run_id")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -38,6 +42,8 @@ def release_abandoned_runs(
         code_server_gone: no code server of this installation runs: a run that one was starting, and
             that has not said yet which process it is, has none.
     """
+    if code_server_gone:
+        _end_those_never_queued(instance)
     abandoned = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
         tag = run.tags.get(PROCESS_TAG, "")
@@ -45,14 +51,35 @@ def release_abandoned_runs(
         host, _, owner = (
             tag.removesuffix(f"/{run.run_id}").rpartition("/") if known else ("", "", "")
         )
-        lost = code_server_gone and not known and GRPC_INFO_TAG in run.tags
+        lost = code_server_gone and not known and _by_code_server(instance, run)
         if lost or (host == socket.gethostname() and not _alive(owner)):
-            instance.report_run_failed(
-                run, "The process of this run is gone: it was killed. Start the run again."
-            )
+            if run.status is dg.DagsterRunStatus.CANCELING:  # a failure would be tried again
+                instance.report_run_canceled(run, _GONE)
+            else:
+                instance.report_run_failed(run, _GONE)
             abandoned.append(run.run_id)
     _free_pools_of_ended_runs(instance)
     return abandoned
+
+
+def _by_code_server(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a code server started a run, or was about to be asked to: the daemon calls a run
+    started before it asks.
+    """
+    starting = run.status is dg.DagsterRunStatus.STARTING
+    return GRPC_INFO_TAG in run.tags or (
+        starting and isinstance(instance.run_launcher, dg.DefaultRunLauncher)
+    )
+
+
+def _end_those_never_queued(instance: dg.DagsterInstance) -> None:
+    """A run is made, and then put into the queue. One that stays between the two counts as going
+    on, and nobody could ask for its elder.
+    """
+    filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED])
+    for run in instance.get_runs(filters=filters):
+        if not any(tag in run.tags for tag in (PROCESS_TAG, *_RESUMED_TAGS)):
+            instance.report_run_failed(run, _NEVER_QUEUED)
 
 
 def _free_pools_of_ended_runs(instance: dg.DagsterInstance) -> None:

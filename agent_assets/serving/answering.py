@@ -8,7 +8,7 @@ conversation begins.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,9 @@ from agent_assets.agent.answer_turn import (
     recent_messages,
 )
 from agent_assets.agent.chat_model import OpenAIChatModel
+from agent_assets.agent.chat_trace import ChatTrace
 from agent_assets.agent.loop import Rollout, StopReason
+from agent_assets.agent.tracing import use_tracer
 from agent_assets.conversations.messages import Message, ToolSchema
 from agent_assets.errors import AgentAssetsError, EngineFailed, ServingError, ToolServerError
 from agent_assets.serving.inference import Inference
@@ -38,7 +40,7 @@ from agent_assets.serving.model_server import Served
 from agent_assets.serving.released import Released, ReleasedAgent
 from agent_assets.serving.sessions import ToolSessions, WatchedTools
 from agent_assets.serving_settings import AnswerConfig
-from agent_assets.store.erasable_data import agent_logs
+from agent_assets.store.erasable_data import agent_logs, trace_file
 from agent_assets.text.answers import cited_ids, final_answer, offered_ids
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ class Answering:
     Args:
         pipeline_of: the pipeline (its tools and their configuration) by name.
         logs: folder of logs; what tool servers write lies below it, by agent.
+        traced: agents and pipelines whose answers are traced.
     """
 
     def __init__(
@@ -99,7 +102,9 @@ class Answering:
         config: AnswerConfig,
         pipeline_of: Callable[[str], "PipelineSpec"],
         logs: Path,
+        traced: Collection[str] = (),
     ) -> None:
+        self._traced = frozenset(traced)
         self._released, self._inference, self._config = released, inference, config
         self._pipeline_of, self._logs = pipeline_of, logs
         self.sessions = ToolSessions(config.tool_sessions)
@@ -142,6 +147,26 @@ class Answering:
             ToolServerError: the agent's tools do not answer.
             TooLong: the message does not fit.
         """
+        if not {released.id, released.agent[0]} & self._traced:
+            return await self._answer(released, message, history, emit)
+        pipeline, elder = released.agent[0], released.candidate.partition
+        trace = ChatTrace({"pipeline": pipeline, "elder": elder or "", "run_id": "chat"})
+        try:
+            with use_tracer(trace):
+                return await self._answer(released, message, history, emit)
+        finally:
+            path = trace_file(self._released.store, pipeline, elder)
+            lost = await asyncio.shield(asyncio.to_thread(trace.write, path))
+            if lost:
+                log.error("trace is not complete", extra={"fields": {"lost": lost}})
+
+    async def _answer(
+        self,
+        released: ReleasedAgent,
+        message: str,
+        history: Sequence[Message],
+        emit: Emit | None,
+    ) -> Answer:
         recent = recent_messages(history, self._config.max_history)
         emitted = False
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from agent_assets.release.commands import open_store
+from agent_assets.serving.a2a.server import A2aServer
 from agent_assets.serving.answering import Answering
 from agent_assets.serving.browsers import Pages
 from agent_assets.serving.context import Services
@@ -25,7 +26,16 @@ from agent_assets.serving.letting_go import LettingGo
 from agent_assets.serving.operations import Operations
 from agent_assets.serving.problems import add_handlers
 from agent_assets.serving.released import Released
-from agent_assets.serving.routes import chat, elders, login, models, openai, status, training
+from agent_assets.serving.routes import (
+    a2a,
+    chat,
+    elders,
+    login,
+    models,
+    openai,
+    status,
+    training,
+)
 from agent_assets.serving.schemas import Problem
 from agent_assets.serving.seals import Seal
 from agent_assets.serving.tokens import DATABASE, Tokens
@@ -54,6 +64,7 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
             services.inference,
             services.answering.sessions,
             wait_s=config.answers.seconds,
+            forget=app.state.a2a.forget,
         )
         heeding = asyncio.create_task(letting_go.watch())
         yield
@@ -78,8 +89,9 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.services = services
+    app.state.a2a = A2aServer(services)
     add_handlers(app)
-    for routes in (status, login, chat, openai, training, models, elders):
+    for routes in (status, login, chat, openai, a2a, training, models, elders):
         app.include_router(routes.router)
     if config.cors_origins:
         app.add_middleware(
@@ -101,7 +113,7 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
 def _services(settings: Settings, config: ServingConfig) -> Services:
     from agent_assets.engines.local_engines import LocalEngines
 
-    released, seal = Released(open_store(settings)), Seal.of(settings)
+    released, seal = Released(open_store(settings), config.model_prefix), Seal.of(settings)
     tokens = Tokens(settings.mongodb_uri or "", settings, DATABASE)
     engines = LocalEngines(
         environments=str(settings.engines), device=settings.device, home=str(settings.home)
@@ -116,7 +128,9 @@ def _services(settings: Settings, config: ServingConfig) -> Services:
         config=config,
         released=released,
         inference=inference,
-        answering=Answering(released, inference, config.answers, pipeline_of, logs),
+        answering=Answering(
+            released, inference, config.answers, pipeline_of, logs, config.trace_chats
+        ),
         jobs=jobs,
         tokens=tokens,
         door=Door(tokens, seal),
@@ -125,6 +139,7 @@ def _services(settings: Settings, config: ServingConfig) -> Services:
         places=Places(config.answers_at_once),
         exports=Places(config.exports_at_once),
         health=health,
+        open_to_all=open_to_all,
     )
 
 
@@ -142,6 +157,16 @@ def pipeline_of(name: str) -> "PipelineSpec":
             f"The pipeline {name} is not defined any more.", next_step="restore its defs.yaml."
         )
     return pipeline
+
+
+def open_to_all(name: str) -> bool:
+    """Whether every token may ask the agent of a pipeline without elders."""
+    pipeline = _pipelines().get(name)
+    return (
+        pipeline is not None
+        and not pipeline.partitioned
+        and pipeline.config.asked_with == "any_token"
+    )
 
 
 @cache

@@ -1,5 +1,6 @@
 """What routes work with, and who asks them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -8,7 +9,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from agent_assets.serving.answering import Answering
+from agent_assets.release.pointer import Agent
+from agent_assets.serving.answering import Answer, Answering
 from agent_assets.serving.door import Door
 from agent_assets.serving.guard import Metrics, Places, RateLimit
 from agent_assets.serving.health import HealthProbe
@@ -38,14 +40,35 @@ class Services:
     places: Places
     exports: Places
     health: HealthProbe
+    open_to_all: Callable[[str], bool]  # whether every token may ask the agent of a pipeline
 
     def find(self, caller: Caller, name: str) -> ReleasedAgent:
         """A released agent this caller may know of.
 
         Raises:
             NotReleased: there is none, or it is another elder's: both look the same.
+            HeldBack: the gate let no version of it answer.
         """
-        return self.released.find(name, caller.may_see)
+        return self.released.find(name, lambda agent: caller.may_see(agent[1]))
+
+    def find_to_ask(self, caller: Caller, name: str) -> ReleasedAgent:
+        """A released agent this caller may ask: also one without an elder, which knows nothing of
+        anybody.
+
+        Raises:
+            NotReleased: there is none, or it is not for this caller: both look the same.
+            HeldBack: the gate let no version of it answer.
+        """
+        return self.released.find(name, lambda agent: self.may_ask(caller, agent))
+
+    def count(self, answer: Answer) -> None:
+        """Count an answer in the metrics."""
+        self.metrics.answers.labels(answer.stop_reason).inc()
+        self.metrics.tool_calls.inc(answer.tool_calls)
+
+    def may_ask(self, caller: Caller, agent: Agent) -> bool:
+        """Whether a caller may ask an agent."""
+        return caller.may_see(agent[1]) or (agent[0] == agent[1] and self.open_to_all(agent[0]))
 
 
 # For the OpenAPI document and its page; the door reads the header itself.

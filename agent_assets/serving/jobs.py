@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from dagster import DagsterRunStatus
 
 from agent_assets.errors import ServingError
 from agent_assets.runs.device_queue import DeviceQueue, read_queue
+from agent_assets.runs.stage_seconds import StageSeconds
 from agent_assets.serving.dagster_web import (
     LAUNCH,
     TERMINATE,
@@ -19,22 +20,30 @@ from agent_assets.serving.dagster_web import (
     DagsterWeb,
     launch_variables,
 )
+from agent_assets.serving.job_assets import ROWS_TAG, JobAssets, Wish, assets_of_job, fresh_rows
 from agent_assets.serving.job_progress import (
     job_progress,
     job_status,
     waiting_message,
     waits_for_device,
 )
-from agent_assets.serving.runs import elder_or_pipeline, open_runs, open_runs_of
+from agent_assets.serving.runs import (
+    JOB_TAG,
+    elder_or_pipeline,
+    job_id_of,
+    latest_run_of,
+    open_runs,
+    open_runs_of,
+    run_of_job,
+)
 from agent_assets.settings import Settings
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from agent_assets.automation.planner import Installation, Snapshot
+    from agent_assets.automation.planner import Installation
+    from agent_assets.store.artifact_store import Artifact
 
-JOB_TAG = "agent_assets/job"
-_SHARED_AGE_SECONDS = 900.0
 _CANCEL_SECONDS, _BETWEEN_SECONDS = 2.0, 0.2
 # progress is asked for every second; reading a long queue takes longer than reading one run
 _QUEUE_SECONDS = 5.0
@@ -46,18 +55,6 @@ class JobUnknown(ServingError):
     def __init__(self) -> None:
         super().__init__(
             "There is no job of this id.", next_step="GET /jobs/active lists those going on."
-        )
-
-
-class NoSuchElder(ServingError):
-    """Nobody to train: unknown, without a usable answer, or not the caller's business. All look the
-    same.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(
-            "There is no elder of this id with a usable answer in MongoDB.",
-            next_step="check the id, or let the elder answer a question first.",
         )
 
 
@@ -75,19 +72,19 @@ class Jobs:
         # full of them.
         self._turn = anyio.CapacityLimiter(1)
         self._instance: dg.DagsterInstance | None = None
+        self._stage_seconds = StageSeconds()
         self._queue: tuple[float, DeviceQueue] | None = None
 
-    async def start_in_turn(self, elder: str, *, everything: bool) -> dict[str, Any]:
+    async def start_in_turn(self, elder: str, wish: Wish = "stale") -> dict[str, Any]:
         """`start`, from an event loop."""
-        return await anyio.to_thread.run_sync(
-            partial(self.start, elder, everything=everything), limiter=self._turn
-        )
+        return await anyio.to_thread.run_sync(partial(self.start, elder, wish), limiter=self._turn)
 
-    def start(self, elder: str, *, everything: bool) -> dict[str, Any]:
+    def start(self, elder: str, wish: Wish = "stale") -> dict[str, Any]:
         """Start what is stale of one elder, or of a pipeline without elders.
 
         Args:
-            everything: materialize all assets of the elder; what is fresh is reused by the store.
+            wish: `anew` trains with another seed although nothing changed, `rows` makes only the
+                rows.
 
         Raises:
             NoSuchElder: nobody of that id is in MongoDB.
@@ -95,17 +92,28 @@ class Jobs:
         """
         with self._starting:  # two requests at once start one job
             for run in open_runs_of(self.instance, elder):
-                job = run.tags.get(JOB_TAG) or run.run_id
-                return _reply(job, elder, "A training of this elder is going on already.")
-            with self._installation() as installation:
-                pipeline, partition, assets, tags = self._stale(
-                    installation, elder, everything=everything
+                if ROWS_TAG in run.tags and wish != "rows":
+                    continue  # it trains nothing; what it makes is reused
+                return _reply(
+                    job_id_of(run), elder, "A training of this elder is going on already."
                 )
-            if not assets:
+            with self._installation() as installation:
+                planned = self._planned(installation, elder, wish)
+            if not planned.assets:
                 return _reply(None, elder, "Nothing is stale: the agent knows everything there is.")
             job = f"{elder}_{int(time.time())}"
-            self._launch(pipeline, partition, assets, tags | {JOB_TAG: job})
-            return _reply(job, elder, f"Training started: {', '.join(assets)}.")
+            self._launch(planned, planned.tags | {JOB_TAG: job})
+            started = f"Training started: {', '.join(planned.assets)}. {planned.note}"
+            return _reply(job, elder, started.rstrip())
+
+    def fresh_rows(self, elder: str) -> "Artifact | None":
+        """The training rows from what an elder has told by now; None where they have to be made.
+
+        Raises:
+            NoSuchElder: nobody of that id is in MongoDB.
+        """
+        with self._installation() as installation:
+            return fresh_rows(installation, self.instance, elder)
 
     def progress(self, job: str, may_see: Callable[[str], bool]) -> dict[str, Any]:
         """Progress of a job.
@@ -120,17 +128,21 @@ class Jobs:
         elder = elder_or_pipeline(run)
         if not may_see(elder):
             raise JobUnknown
-        return job_progress(self.instance, run, job, elder, self.queue())
+        return self._progress_of(run, job)
 
     def latest(self, elder: str) -> dict[str, Any] | None:
-        """Progress of the latest job of an elder, None if there never was one."""
-        from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG
+        """Progress of the latest job of an elder, None if there never was one. A run that the
+        sensor, the night or a person in the Dagster UI started is a job, too.
+        """
+        run = latest_run_of(self.instance, elder)
+        if run is None:
+            return None
+        return self._progress_of(run, job_id_of(run))
 
-        for tags in ({ELDER_TAG: elder}, {PIPELINE_TAG: elder}):
-            for run in self._records({JOB_TAG: None} | tags, limit=20):
-                if elder_or_pipeline(run) == elder and JOB_TAG in run.tags:
-                    return job_progress(self.instance, run, run.tags[JOB_TAG], elder, self.queue())
-        return None
+    def _progress_of(self, run: "dg.DagsterRun", job: str) -> dict[str, Any]:
+        usual = self._stage_seconds.of(self.instance, run.asset_selection or ())
+        elder = elder_or_pipeline(run)
+        return job_progress(self.instance, run, job, elder, self.queue(), usual)
 
     def active(self, elder: str | None = None) -> tuple[int, list[dict[str, Any]]]:
         """How many jobs wait or go on, of one elder or of all, and the first of them: those that go
@@ -144,7 +156,7 @@ class Jobs:
         queue = self.queue()
         return total, [
             {
-                "job_id": run.tags.get(JOB_TAG) or run.run_id,
+                "job_id": job_id_of(run),
                 "elder_id": elder_or_pipeline(run),
                 "status": job_status(run),
                 "message": waiting_message(queue, run) if waits_for_device(run) else None,
@@ -223,95 +235,27 @@ class Jobs:
         finally:
             installation.mongo.close()
 
-    def _stale(
-        self, installation: "Installation", elder: str, *, everything: bool
-    ) -> tuple[str, str | None, list[str], dict[str, str]]:
-        """Pipeline, partition, assets to make and tags of the run."""
-        from agent_assets.automation.elders import PARTITIONS, add_elders
-        from agent_assets.automation.planner import Options, current_plan
-        from agent_assets.planning.history import (
-            ELDER_TAG,
-            PIPELINE_TAG,
-            WANTED_TAG,
-            known_partitions,
-        )
+    def _planned(self, installation: "Installation", elder: str, wish: Wish) -> JobAssets:
+        return assets_of_job(installation, self.instance, elder, wish)
 
-        options = Options(shared_max_age_s=_SHARED_AGE_SECONDS, elders=(elder,))
-        snapshot = current_plan(installation, self.instance, now=time.time(), options=options)
-        pipeline, partition = self._whose(installation, snapshot, elder)
-        graph = next(graph for graph in installation.graphs if graph.name == pipeline)
-        runs = [
-            run
-            for run in snapshot.plan.runs
-            if run.pipeline == pipeline and run.partition == partition
-        ]
-        if partition is not None:
-            add_elders(
-                installation,
-                self.instance,
-                {partition} - set(known_partitions(self.instance, PARTITIONS)),
-            )
-        tags = {PIPELINE_TAG: pipeline} | ({ELDER_TAG: partition} if partition is not None else {})
-        if everything:
-            own = [
-                s.name for s in graph.stages.values() if graph.partitioned(s) or partition is None
-            ]
-            return pipeline, partition, own, tags
-        shared = [
-            run for run in snapshot.plan.runs if run.pipeline == pipeline and run.partition is None
-        ]
-        missing = partition is not None and any(run.new for run in shared)
-        if not runs:
-            return pipeline, partition, [], tags
-        if missing:
-            raise ServingError(
-                f"The shared assets of {pipeline} were never built.",
-                next_step=f"materialize {', '.join(shared[0].assets)} of {pipeline} first, or "
-                "wait for the night.",
-            )
-        assets = list(runs[0].own_assets or runs[0].assets)
-        return pipeline, partition, assets, tags | {WANTED_TAG: runs[0].target_digest}
-
-    def _whose(
-        self, installation: "Installation", snapshot: "Snapshot", elder: str
-    ) -> tuple[str, str | None]:
-        for graph in installation.graphs:
-            if not graph.spec.partitioned and graph.name == elder:
-                return graph.name, None
-        for name, elders in sorted(snapshot.elders.items()):
-            if elder in elders.digests:
-                return name, elder
-        if snapshot.problems and not snapshot.elders:
-            raise ServingError(snapshot.problems[0], next_step="check MongoDB.")
-        raise NoSuchElder
-
-    def _launch(
-        self, pipeline: str, partition: str | None, assets: Sequence[str], tags: dict[str, str]
-    ) -> None:
-        all_tags = tags | ({"dagster/partition": partition} if partition is not None else {})
-        answer = self.web.ask(LAUNCH, launch_variables(pipeline, assets, all_tags))["launchRun"]
+    def _launch(self, planned: JobAssets, tags: dict[str, str]) -> None:
+        if planned.partition is not None:
+            tags |= {"dagster/partition": planned.partition}
+        variables = launch_variables(planned.pipeline, planned.assets, tags)
+        answer = self.web.ask(LAUNCH, variables)["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
             raise DagsterUnavailable(
                 f"Dagster refused to start the run ({answer['__typename']}).",
                 next_step="look at the code location in the Dagster UI.",
             )
 
-    def _records(self, tags: dict[str, Any], *, limit: int) -> "list[dg.DagsterRun]":
-        import dagster as dg
-
-        known = {name: value for name, value in tags.items() if value is not None}
-        return list(self.instance.get_runs(filters=dg.RunsFilter(tags=known), limit=limit))
-
     def _find(self, job: str) -> "dg.DagsterRun":
         if len(job) > 200 or "\0" in job:
             raise JobUnknown
-        runs = self._records({JOB_TAG: job}, limit=1)
-        if not runs and len(job) == 36:
-            run = self.instance.get_run_by_id(job)
-            runs = [run] if run is not None else []
-        if not runs:
+        run = run_of_job(self.instance, job)
+        if run is None:
             raise JobUnknown
-        return runs[0]
+        return run
 
 
 def _reply(job: str | None, elder: str, message: str) -> dict[str, Any]:

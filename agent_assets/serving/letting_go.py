@@ -4,6 +4,7 @@ home.
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from agent_assets.erasure.notices import Announced, Notice, announced
@@ -18,11 +19,19 @@ class LettingGo:
 
     Args:
         wait_s: longest wait for an answer that is being given.
+        forget: drops what else is kept in memory of an elder; returns how much it was.
     """
 
     def __init__(
-        self, home: Path, inference: Inference, sessions: ToolSessions, *, wait_s: float
+        self,
+        home: Path,
+        inference: Inference,
+        sessions: ToolSessions,
+        *,
+        wait_s: float,
+        forget: Callable[[str], Awaitable[int]],
     ) -> None:
+        self._forget = forget
         self._home, self._inference, self._sessions = home, inference, sessions
         self._wait_s = wait_s
 
@@ -43,9 +52,11 @@ class LettingGo:
         server = self._inference.current
         loaded = [] if server is None else list(filter(adapter_of.fullmatch, server.pool.loaded))
         opened = [name for name in self._sessions.names if name.split("/")[1] == notice.elder]
+        kept = 0
         if notice.let_go:
             for name in loaded:
                 assert server is not None
                 await server.let_go(name, self._wait_s)
             await self._sessions.end(opened)
-        return len(loaded) + len(opened)
+            kept = await self._forget(notice.elder)
+        return len(loaded) + len(opened) + kept

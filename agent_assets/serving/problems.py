@@ -28,7 +28,8 @@ from agent_assets.errors import (
 from agent_assets.serving.adapters import Busy
 from agent_assets.serving.answering import ModelUnavailable, TooLong
 from agent_assets.serving.dagster_web import DagsterUnavailable
-from agent_assets.serving.jobs import JobUnknown, NoSuchElder
+from agent_assets.serving.job_assets import NoSuchElder, RowsNotReady
+from agent_assets.serving.jobs import JobUnknown
 from agent_assets.serving.openai_errors import (
     is_openai,
     not_there,
@@ -49,6 +50,7 @@ _STATUS: tuple[tuple[type[AgentAssetsError], int], ...] = (
     (NotReleased, 404),
     (JobUnknown, 404),
     (NoSuchElder, 404),
+    (RowsNotReady, 503),
     (TooLong, 422),
     (UnknownSubject, 404),
     (ErasureError, 409),

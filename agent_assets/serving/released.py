@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +16,17 @@ from agent_assets.errors import (
 )
 from agent_assets.release.pointer import (
     current_entry,
+    judged_folders,
+    read_ledger,
     release_key,
     released_agents,
     released_folders,
 )
 from agent_assets.release.records import Agent, Candidate, Entry, read_candidate
+from agent_assets.serving.gate_decision import Decision, held_back
 from agent_assets.store.artifact_store import Artifact, ArtifactStore
 from agent_assets.store.partition_keys import as_partition_key, elder_id_of_key
+from agent_assets.store.tombstones import is_buried
 
 log = logging.getLogger("agent_assets.serving")
 _CONTENT_NAME = re.compile(r"(.+)-[0-9a-f]{8}")
@@ -38,6 +42,17 @@ class NotReleased(ServingError):
         super().__init__(
             "There is no released agent of this id.",
             next_step="GET /models lists the agents you may ask.",
+        )
+
+
+class HeldBack(ServingError):
+    """There is an agent of this id, and the gate let no version of it answer so far."""
+
+    def __init__(self, decision: Decision, reasons: Sequence[str]) -> None:
+        super().__init__(
+            f"{held_back(decision, reasons)} Nobody answers yet.",
+            next_step="train again when the elder told more, or read the answers and let a person "
+            "promote it: `agent-assets promote`.",
         )
 
 
@@ -57,10 +72,14 @@ class ReleasedAgent:
 
 
 class Released:
-    """Looks agents up in one store."""
+    """Looks agents up in one store.
 
-    def __init__(self, store: ArtifactStore) -> None:
-        self.store = store
+    Args:
+        prefix: of the names under which models are shown; callers may write it or not.
+    """
+
+    def __init__(self, store: ArtifactStore, prefix: str = "") -> None:
+        self.store, self.prefix = store, prefix
         self._unreadable: set[Agent] = set()  # pointers, seen since the start
         self._corrupt: set[Agent] = set()  # release artifacts, the same
         self._verified: set[str] = set()
@@ -101,32 +120,47 @@ class Released:
         """Agents that cannot answer because a file of theirs is damaged, as far as it was seen."""
         return self._unreadable | self._corrupt
 
-    def find(self, name: str, may_see: Callable[[str], bool]) -> ReleasedAgent:
-        """The agent of an id (elder, pipeline), or of the content name that answers now.
+    def find(self, name: str, may_see: Callable[[Agent], bool]) -> ReleasedAgent:
+        """The agent of an id (elder, pipeline), or of the content name that answers now; with or
+        without the prefix of model names.
 
         Args:
-            may_see: whether the caller may know of an agent of this id. Nothing is read of any
-                other: what is hidden must not differ from what is not there, in time or when its
-                files are damaged.
+            may_see: whether the caller may know of an agent. Nothing is read of any other: what is
+                hidden must not differ from what is not there, in time or when its files are
+                damaged.
 
         Raises:
             NotReleased: there is none that the caller may know of.
+            HeldBack: there is one, and no version of it may answer.
         """
-        matched = _CONTENT_NAME.fullmatch(name)
-        for agent_id in (name, matched[1] if matched else None):
-            key = None if agent_id is None else as_partition_key(agent_id)
-            if key is None or elder_id_of_key(key) is None or not may_see(key):
-                continue
-            for pipeline in self._pipelines():
-                entry = current_entry(self.store, (pipeline, key))
-                if entry is None or name not in (agent_id, entry.name):
-                    continue
-                released = self._released((pipeline, key), entry)
-                if released is not None:
-                    return released
+        names = dict.fromkeys((name, name.removeprefix(self.prefix)))
+        for written in names:
+            matched = _CONTENT_NAME.fullmatch(written)
+            for agent_id in (written, matched[1] if matched else None):
+                for agent in self._agents_called(agent_id, released_folders(self.store), may_see):
+                    released = self._answering(agent, written, agent_id)
+                    if released is not None:
+                        return released
+        for written in names:
+            self._tell_if_held(written, may_see)
         raise NotReleased
 
-    def _released(self, agent: Agent, entry: Entry) -> ReleasedAgent | None:
+    def _agents_called(
+        self, agent_id: str | None, folders: Sequence[str], may_see: Callable[[Agent], bool]
+    ) -> Iterator[Agent]:
+        """The agents of an id that the caller may know of, whether they are released or not."""
+        key = None if agent_id is None else as_partition_key(agent_id)
+        if key is None or elder_id_of_key(key) is None:
+            return
+        for folder in sorted(folders):
+            agent = (folder.rsplit("/", 1)[-1], key)
+            if may_see(agent):
+                yield agent
+
+    def _answering(self, agent: Agent, name: str, agent_id: str | None) -> ReleasedAgent | None:
+        entry = current_entry(self.store, agent)
+        if entry is None or name not in (agent_id, entry.name):
+            return None
         try:
             artifact = self.store.find(release_key(agent[0], entry.elder), entry.version)
             if artifact is None:
@@ -137,6 +171,16 @@ class Released:
             raise
         self._corrupt.discard(agent)
         return released
+
+    def _tell_if_held(self, agent_id: str, may_see: Callable[[Agent], bool]) -> None:
+        """An agent that a person took out of service, or whose elder was removed, is not held."""
+        for agent in self._agents_called(agent_id, judged_folders(self.store), may_see):
+            ledger = read_ledger(self.store, agent)
+            dropped = bool(ledger.history) and ledger.history[-1].action == "drop"
+            if ledger.current is None and ledger.verdicts and not dropped:
+                if is_buried(self.store, agent[1]):
+                    return
+                raise HeldBack(ledger.verdicts[-1].decision, ledger.verdicts[-1].reasons)
 
     def part(self, released: ReleasedAgent, role: str) -> Artifact:
         """One artifact of a release, compared with its manifest the first time.
@@ -175,8 +219,9 @@ class Released:
             )
         return adapter.path, base.path, base.manifest.data_version
 
-    def _pipelines(self) -> list[str]:
-        return sorted(folder.rsplit("/", 1)[-1] for folder in released_folders(self.store))
+    def shown(self, entry: Entry) -> str:
+        """The name of a model as callers see it."""
+        return f"{self.prefix}{entry.name}"
 
     def _changed_at(self) -> dict[str, int]:
         """When a file last came to or went from each folder of pointers, in ns; empty where folders

@@ -1,9 +1,10 @@
 """What the API takes and gives, as types: the OpenAPI document is made from them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from agent_assets.serving.gate_decision import GateDecision
 from agent_assets.store.partition_keys import MAX_KEY_CHARS, as_partition_key
 
 ElderId = Annotated[
@@ -19,8 +20,9 @@ ElderId = Annotated[
 NewId = Annotated[
     str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", examples=["shen-fu-2"])
 ]
+MAX_TEXT_CHARS = 20_000
 Text = Annotated[
-    str, Field(min_length=1, max_length=20_000, pattern=r"\S", description="Not blank.")
+    str, Field(min_length=1, max_length=MAX_TEXT_CHARS, pattern=r"\S", description="Not blank.")
 ]
 
 
@@ -47,7 +49,9 @@ class TrainStart(_Request):
         "长辈", max_length=200, description="Kept for older clients; the name comes from MongoDB."
     )
     force_retrain: bool = Field(
-        False, description="Go through all assets; what is fresh is still reused."
+        False,
+        description="Train again although nothing changed, with another seed; what depends on no "
+        "chance is still reused.",
     )
 
 
@@ -62,7 +66,8 @@ class TrainStarted(BaseModel):
 
 class JobProgress(BaseModel):
     """How far a job is. `eta` counts those before it in the queue; once the job has the device it
-    never grows. It is null when nothing can be said. `message` says for what a job waits.
+    never grows. It is null when nothing can be said. `message` says for what a job waits, and
+    what came of one that is completed; `gate` is what decided whether its version answers.
     """
 
     job_id: str
@@ -78,6 +83,7 @@ class JobProgress(BaseModel):
     eta_seconds: int | None
     stage: str | None
     error: str | None
+    gate: GateDecision | None
     logs: list[str]
 
 
@@ -116,19 +122,37 @@ class HistoryMessage(_Request):
     """
 
     role: Literal["user", "assistant", "system"]
-    content: str = Field("", max_length=20_000)
+    content: str = Field("", max_length=MAX_TEXT_CHARS)
 
 
 class ChatRequest(_Request):
-    """A message to an agent."""
+    """A message to an agent: of an elder, or of a pipeline without elders."""
 
-    elder_id: ElderId
+    elder_id: ElderId | None = None
+    agent_id: ElderId | None = Field(
+        None, description="The same as elder_id; also for an agent that is nobody's, by its name."
+    )
     message: Text
     conversation_history: list[HistoryMessage] = Field(default_factory=list, max_length=1000)
 
+    @model_validator(mode="after")
+    def _one_agent(self) -> Self:
+        if (self.elder_id or self.agent_id) is None:
+            raise ValueError("say who is asked: elder_id or agent_id")
+        if self.elder_id and self.agent_id and self.elder_id != self.agent_id:
+            raise ValueError("elder_id and agent_id name two agents: send one of them")
+        return self
+
+    @property
+    def agent(self) -> str:
+        """Who is asked."""
+        return self.elder_id or self.agent_id or ""
+
 
 class ChatReply(BaseModel):
-    """What the agent said; `memory_ids` are the memories it cites and was given by its tools."""
+    """What the agent said; `elder_id` is the id of who was asked, `memory_ids` are the memories it
+    cites and was given by its tools.
+    """
 
     elder_id: str
     message: str

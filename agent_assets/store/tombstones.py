@@ -35,6 +35,15 @@ def incarnation_of(store: ArtifactStore, elder: str | None) -> int:
     return 0 if elder is None else _read(store, elder).generation
 
 
+def is_buried(store: ArtifactStore, elder: str) -> bool:
+    """Whether an elder was removed and is not there again.
+
+    Raises:
+        StoreError: the tombstone is damaged.
+    """
+    return _read(store, elder).buried
+
+
 def incarnations(store: ArtifactStore) -> dict[str, int]:
     """Incarnation of every elder who was ever removed; `UNREADABLE` where the tombstone is
     damaged with its history, so that one damaged file costs one elder.

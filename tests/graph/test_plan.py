@@ -11,6 +11,7 @@ import pytest
 from agent_assets.planning.asset_partitions import CauseKind, FanOut, Status
 from agent_assets.planning.facts import Materialization
 from agent_assets.planning.history import DagsterLog
+from agent_assets.store.retrains import count_retrain
 from agent_assets.store.tombstones import bury, revive
 from support.fleet import NAMES, SHARED, Fleet, asset_partitions, causes, materialized
 
@@ -74,6 +75,24 @@ def test_edit_then_revert_builds_nothing(fleet: Fleet) -> None:
     assert ("elder_memories", "ada") in asset_partitions(fleet.plan())
     fleet.refresh()
     assert fleet.world.built == [] and fleet.plan().asset_partitions == ()
+
+
+def test_who_is_to_be_trained_anew_is_trained_once_and_nobody_else(fleet: Fleet) -> None:
+    fleet.refresh()
+    count_retrain(fleet.store, "fleet", "ada")
+    plan = fleet.plan()
+    assert asset_partitions(plan) == {
+        (name, "ada") for name in ("sft_adapter", "merged_model", "eval_report")
+    }
+    assert causes(plan)["sft_adapter", "ada"] == ["retrain changed"]
+    fleet.world.built.clear()
+    fleet.refresh()
+    assert ("sft_adapter", "ada") in fleet.world.built
+    assert fleet.plan().asset_partitions == ()
+    fleet.world.memories["ada"] += "!"  # a touch does not bring back what was before
+    (run,) = fleet.plan().runs
+    assert materialized(fleet.start(run), "ada") == {("elder_memories", "ada")}
+    assert fleet.plan().asset_partitions == ()
 
 
 def test_changing_the_evaluation_never_retrains(fleet: Fleet) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from agent_assets.automation.pipelines import Graph
-from agent_assets.automation.planner import Installation
+from agent_assets.automation.planner import Installation, retrain_sources
 from agent_assets.conversations.memories import write_memories
 from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import EngineFailed
@@ -136,7 +136,7 @@ class Fleet:
         return make_plan(
             [facts],
             read_latest(DagsterLog(self.instance), self.index, [facts]),
-            {"fleet": self.sources()},
+            {"fleet": {**self.sources(), **retrain_sources(self.graph(), self.store)}},
             inputs_of=lambda ids: read_inputs(self.index, ids),
             incarnations=incarnations(self.store),
             present=self.present,
@@ -243,6 +243,7 @@ def _stage(name: str, world: World) -> Stage:
         checks=(Check("sound", "is sound"),),
         partitioned=name not in SHARED,
         gpu=name in ("sft_adapter", "merged_model", "eval_report"),
+        draws=name == "sft_adapter",
     )
 
 

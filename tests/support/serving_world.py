@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from support.local_http import LocalHandler, LocalServer
 from support.release_cases import release
 from support.waiting import wait_for
 
-PIPELINE = "elder_companion"
+PIPELINE, EXPERT = "elder_companion", "energy_expert"
 BASE = "ba5e" * 8
 CANDLES = "I sold candles in Boston."
 SECRET = "The river took my brother, and I never told the priest."
@@ -79,6 +80,23 @@ def add_agent(
         store, version, parts=parts, name=name, partition=elder, system_prompt=f"You are {elder}."
     )
     return name
+
+
+def add_expert(store: ArtifactStore, number: int) -> None:
+    """Release the agent of the pipeline without elders."""
+    version, key = f"{number:08x}" + "0" * 24, partial(ArtifactKey, EXPERT)
+    base = add_artifact(store, key("base_model"), BASE, _files(None))
+    inputs = {"base_model": base.manifest.data_version}
+    adapter = add_artifact(store, key("sft_adapter"), version, _files(None), inputs=inputs)
+    release(
+        store,
+        version,
+        parts={"base": Part.of(base), "adapter": Part.of(adapter)},
+        name=f"{EXPERT}-{number:08x}",
+        pipeline=EXPERT,
+        partition=None,
+        system_prompt="You are a natural gas expert.",
+    )
 
 
 def correct_memory(store: ArtifactStore, elder: str, version: str, memory: str) -> None:

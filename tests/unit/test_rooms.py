@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MAY_IMPORT = {
     # The code location: alone in knowing the Dagster resources.
-    "definitions": "no_telemetry priority privacy resources settings",
+    "definitions": "no_telemetry parent_death priority privacy resources settings",
     "defs": "alerts automation release settings",
     "resources": "engines mongo store",
     # What everything stands on.
@@ -30,11 +30,12 @@ MAY_IMPORT = {
     "no_telemetry": "",
     "html_pages": "",
     "dagster_internals": "",
-    "pickled_weights": "",
+    "parent_death": "",
     "priority": "",
     "settings": "errors",
     "privacy": "errors settings",
     "strict_model": "errors text.languages",
+    "up_locks": "errors privacy settings",
     "conversations": "conversations.schemas errors",
     "conversations.schemas": "conversations",
     "store": "errors file_locks pickled_weights",
@@ -42,7 +43,7 @@ MAY_IMPORT = {
     "text.languages": "text",
     "planning": "conversations dagster_internals errors store",
     # The run-time of an agent, and what it asks.
-    "agent": "conversations errors no_telemetry text.languages",
+    "agent": "conversations errors no_telemetry text text.languages",
     "agent.mcp": "conversations errors priority strict_model",
     "serving_settings": "agent strict_model",
     "llm": "agent conversations errors strict_model",
@@ -56,8 +57,8 @@ MAY_IMPORT = {
     "engines.devices": "errors file_locks settings",
     "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
     "settings",
-    "engines.programs": "conversations engines engines.devices engines.chat_templates errors "
-    "pickled_weights",
+    "engines.programs": "conversations engines engines.chat_templates engines.devices "
+    "errors pickled_weights",
     "engines.servers": "engines engines.devices engines.launch errors",
     "engines.chat_templates": "errors",
     # Training data.
@@ -84,8 +85,9 @@ MAY_IMPORT = {
     "rl.scenarios settings strict_model text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
-    "alerts": "errors release settings store strict_model",
     "backup": "errors mongo.embedded privacy settings store",
+    "alerts": "errors release settings store strict_model",
+    "pickled_weights": "",
     "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation "
     "evaluation.pages llm mongo pipeline.stages planning priority release retrieval rl runs "
     "settings store strict_model synthesis",
@@ -102,12 +104,13 @@ MAY_IMPORT = {
     "erasure.places": "agent automation conversations erasure errors mongo mongo.embedded planning "
     "release store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
-    "privacy runs serving serving_settings settings",
+    "privacy runs serving serving_settings settings up_locks",
     "serving": "agent agent.mcp alerts automation backup conversations dagster_internals "
     "engines engines.devices engines.launch engines.servers erasure errors free_ports "
-    "html_pages mongo pipeline planning privacy release runs serving.routes "
+    "html_pages mongo pipeline planning privacy release runs serving.a2a serving.routes "
     "serving_settings settings store text",
-    "serving.routes": "conversations erasure errors release runs serving store",
+    "serving.routes": "conversations erasure errors release runs serving serving.a2a store",
+    "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
     "cli": "agent agent.mcp alerts automation backup cli.doctor conversations demo engines "
     "engines.devices engines.launch engines.servers erasure errors evaluation mongo "
@@ -142,6 +145,7 @@ KNOW_DAGSTER |= {
     "alerts.dagster_events",
     "planning.history",
     "serving.jobs",
+    "serving.job_assets",
     "serving.job_progress",
     "serving.runs",
     "serving.ui",

@@ -206,4 +206,5 @@ class Watcher(LossCallback):
             eta_seconds=round(seconds / done * (state.max_steps - state.global_step), 1),
             tokens_per_s=round((self.trainer.tokens - self.first_token) / seconds, 1),
             epoch=round(state.epoch or 0.0, 3),
+            total_epochs=state.num_train_epochs,
         )

@@ -17,6 +17,7 @@ from agent_assets.store.erasable_data import (
     elder_data_locations,
     erase_locations,
 )
+from agent_assets.store.retrains import forget_retrains, retrained_in
 
 _OF_A_REMOTE_STORE = (
     "copies of the remote store on other machines (each has a cache of its own), and versions that "
@@ -76,7 +77,7 @@ AGENT_LOGS = StoreFiles("logs of the elder's programs", lambda top: top == "logs
 
 
 class Releases:
-    """Pointers, verdicts and copies."""
+    """Pointers, verdicts and copies, and how often the elder was trained anew."""
 
     name = "releases"
 
@@ -90,11 +91,14 @@ class Releases:
                 if store.filesystem.exists(path):
                     content = store.filesystem.cat_file(path)
                     items.append(Item(f"{state} release of {'/'.join(agent)}", len(content)))
+        for pipeline in retrained_in(store, scene.request.elder):
+            items.append(Item(f"number of trainings of {pipeline}", len(scene.request.elder)))
         return items
 
     def remove(self, scene: Scene) -> None:
         """Remove them; of who once was a copy and is released now, only that goes."""
         erase_releases(scene.installation.store, scene.request.elder)
+        forget_retrains(scene.installation.store, scene.request.elder)
 
     def out_of_reach(self, scene: Scene) -> Iterable[str]:
         """Nothing."""

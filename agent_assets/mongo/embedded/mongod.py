@@ -231,6 +231,14 @@ def running_mongod(data_dir: Path) -> MongodHandle | None:
     return MongodHandle(access.uri, state["pid"], started=False)
 
 
+def started_pid(data_dir: Path) -> int | None:
+    """Process id of the mongod that was started on `data_dir` last, whether it still runs or not;
+    None if none was.
+    """
+    state = _state(data_dir)
+    return None if state is None else state["pid"]
+
+
 def open_mongod(data_dir: Path) -> int | None:
     """Process id of a mongod of an earlier version that runs on `data_dir`: it listens on a port,
     and lets anybody of this machine in. None if there is none.

@@ -32,6 +32,7 @@ from agent_assets.pipeline.stages.leak_check import has_leaks, leaks_of
 from agent_assets.release.records import (
     CANDIDATE_FILE,
     ITEMS_FILE,
+    NOTHING_ANSWERS,
     Candidate,
     Items,
     Ledger,
@@ -244,7 +245,7 @@ def _shown(
         metadata={
             "verdict": decision,
             "reasons": list(reasons),
-            "answers_now": answers or "nothing",
+            "answers_now": answers or NOTHING_ANSWERS,
             **against,
             **numbers,
         },

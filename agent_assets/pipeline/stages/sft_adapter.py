@@ -8,7 +8,9 @@ from pathlib import Path
 
 from agent_assets.engines.contracts import ADAPTER_FILES, SWIFT_SFT, SftParams
 from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
+from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry, EngineEntry
+from agent_assets.store.retrains import RETRAIN, retrain_inputs
 
 LOSS_FILE = "loss.jsonl"
 
@@ -27,6 +29,10 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.evaluation.pages.plots import loss_curve
 
     settings = run.config.sft_adapter
+    store: ArtifactStore = run.context.resources.store
+    key = ArtifactKey(run.config.name, STAGE.name, run.partition)
+    # Asked to train anew although nothing changed, it draws otherwise
+    seed = settings.seed + int(retrain_inputs(store, key).get(RETRAIN, "0"))
     engine_run = run.engines.run(
         run.context,
         SWIFT_SFT,
@@ -34,7 +40,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             model_dir=run.path("base_model"),
             train_file=run.path("train_jsonl") / "train.jsonl",
             out_dir=folder,
-            seed=settings.seed,
+            seed=seed,
             epochs=settings.epochs,
             learning_rate=settings.learning_rate,
             lora_rank=settings.lora_rank,
@@ -64,6 +70,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             "rows": engine_run.result.rows,
             "rows_too_long": engine_run.result.rows_too_long,
             "steps": len(curve),
+            "seed": seed,
             "loss_first": losses[0],
             "loss_last": losses[-1],
             "tokens": engine_run.result.tokens,
@@ -131,4 +138,5 @@ STAGE = Stage(
         ),
     ),
     gpu=True,
+    draws=True,
 )

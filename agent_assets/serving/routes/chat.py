@@ -25,7 +25,7 @@ _DONE = object()
 @router.post("/chat", response_model=ChatReply)
 async def chat(request: ChatRequest, serving: ServicesDep, caller: WriterDep) -> ChatReply:
     """Ask an agent: it answers as itself, looks its memories up, and names those it rests on."""
-    released = await asyncio.to_thread(serving.find, caller, request.elder_id)
+    released = await asyncio.to_thread(serving.find_to_ask, caller, request.agent)
     answer = await serving.answering.answer(released, request.message, _history(request))
     return _reply(serving, request, answer)
 
@@ -38,7 +38,7 @@ async def chat_stream(
     """As `/chat`, as server-sent events: `text_chunk`, `tool_call`, `tool_response`, then `result`
     or `error`.
     """
-    released = await asyncio.to_thread(serving.find, caller, request.elder_id)
+    released = await asyncio.to_thread(serving.find_to_ask, caller, request.agent)
     return EventSourceResponse(_events(serving, released, request))
 
 
@@ -85,13 +85,12 @@ def _history(request: ChatRequest) -> list[Message]:
 
 
 def _reply(serving: Services, request: ChatRequest, answer: Answer) -> ChatReply:
-    serving.metrics.answers.labels(answer.stop_reason).inc()
-    serving.metrics.tool_calls.inc(answer.tool_calls)
+    serving.count(answer)
     return ChatReply(
-        elder_id=request.elder_id,
+        elder_id=request.agent,
         message=request.message,
         response=answer.text,
-        model_name=answer.model,
+        model_name=f"{serving.released.prefix}{answer.model}",
         memory_ids=list(answer.memory_ids),
         stop_reason=answer.stop_reason,
     )

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from agent_assets.errors import ReleaseError
@@ -12,6 +12,7 @@ from agent_assets.serving.archive import archive, archive_size
 from agent_assets.serving.context import AdminDep, CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.released import ReleasedAgent
 from agent_assets.serving.routes.strict_json import StrictJsonRoute
+from agent_assets.serving.rows_on_demand import rows_of
 from agent_assets.serving.schemas import (
     CopyRequest,
     Done,
@@ -20,6 +21,7 @@ from agent_assets.serving.schemas import (
     ModelEntry,
     ModelList,
 )
+from agent_assets.store.partition_keys import as_partition_key
 
 router = APIRouter(tags=["models"], route_class=StrictJsonRoute)
 
@@ -38,13 +40,15 @@ async def models(
         agents = [
             agent
             for agent in serving.released.agents()
-            if caller.may_see(agent[1]) and not (filter_afs_only and agent[0] == agent[1])
+            if serving.may_ask(caller, agent) and not (filter_afs_only and agent[0] == agent[1])
         ]
         page = [
             (agent[1], serving.released.entry(agent)) for agent in agents[offset : offset + limit]
         ]
         entries = [
-            ModelEntry(name=entry.name, id=name, size=entry.bytes, modified=entry.at)
+            ModelEntry(
+                name=serving.released.shown(entry), id=name, size=entry.bytes, modified=entry.at
+            )
             for name, entry in page
             if entry is not None
         ]
@@ -138,11 +142,21 @@ async def export(
 
 
 @router.get("/export-jsonl/{elder_id}", response_model=ExportedRows)
-async def export_jsonl(elder_id: str, serving: ServicesDep, caller: WriterDep) -> ExportedRows:
-    """Where the training rows of the version that answers are."""
-    released = await run_in_threadpool(serving.find, caller, elder_id)
-    rows = await run_in_threadpool(serving.released.part, released, "rows")
-    return ExportedRows(success=True, elder_id=elder_id, jsonl_path=str(rows.path / "train.jsonl"))
+async def export_jsonl(
+    elder_id: str,
+    request: Request,
+    serving: ServicesDep,
+    caller: WriterDep,
+    download: Annotated[bool, Query(description="Send the file itself.")] = False,
+) -> ExportedRows | FileResponse:
+    """The training rows of an elder with answers, made now if need be; trained or not."""
+    if download and not serving.exports.take(request, caller.id):
+        raise HTTPException(429)
+    rows = await rows_of(serving, caller, as_partition_key(elder_id))
+    path = rows.path / "train.jsonl"
+    if download:
+        return FileResponse(path, media_type="application/jsonl", filename=f"{elder_id}.jsonl")
+    return ExportedRows(success=True, elder_id=elder_id, jsonl_path=str(path))
 
 
 def _details(serving: Services, released: ReleasedAgent) -> ModelDetails:
@@ -175,7 +189,8 @@ def _details(serving: Services, released: ReleasedAgent) -> ModelDetails:
         "versions": [entry.model_dump(mode="json", include=_SHOWN) for entry in ledger.history],
         "verdicts": [verdict.model_dump(mode="json") for verdict in ledger.verdicts[-5:]],
     }
-    return ModelDetails(name=released.entry.name, elder_id=released.id, details=details)
+    name = serving.released.shown(released.entry)
+    return ModelDetails(name=name, elder_id=released.id, details=details)
 
 
 _SHOWN = {"version", "name", "action", "at", "author", "reason"}

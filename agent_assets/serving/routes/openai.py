@@ -19,6 +19,12 @@ from agent_assets.serving.answering import ModelUnavailable
 from agent_assets.serving.completions import CompletionRequest
 from agent_assets.serving.context import CallerDep, Services, ServicesDep, WriterDep
 from agent_assets.serving.openai_errors import PREFIX, openai_error
+from agent_assets.serving.own_tools import (
+    as_conversation,
+    completion,
+    completion_chunks,
+    uses_own_tools,
+)
 from agent_assets.serving.released import ReleasedAgent
 from agent_assets.serving.routes.strict_json import StrictJsonRoute
 
@@ -31,7 +37,7 @@ async def openai_models(serving: ServicesDep, caller: CallerDep) -> dict[str, An
     """Released agents in OpenAI's form, the first thousand."""
 
     def read() -> list[dict[str, Any]]:
-        agents = [agent for agent in serving.released.agents() if caller.may_see(agent[1])]
+        agents = [agent for agent in serving.released.agents() if serving.may_ask(caller, agent)]
         entries = [(agent[1], serving.released.entry(agent)) for agent in agents[:1000]]
         return [_model(name, entry) for name, entry in entries if entry is not None]
 
@@ -41,7 +47,7 @@ async def openai_models(serving: ServicesDep, caller: CallerDep) -> dict[str, An
 @router.get("/models/{model}")
 async def openai_model(model: str, serving: ServicesDep, caller: CallerDep) -> dict[str, Any]:
     """One released agent in OpenAI's form."""
-    released = await asyncio.to_thread(serving.find, caller, model)
+    released = await asyncio.to_thread(serving.find_to_ask, caller, model)
     return _model(model, released.entry)
 
 
@@ -52,15 +58,30 @@ async def completions(
     """The model behind an agent, with the caller's own messages and tools; streams when asked to.
 
     Without a system message the agent's own stands first. Tools are the caller's: the agent's
-    memories are not looked up here, `/chat` does that.
+    memories are not looked up here, `/chat` does that. An agent without an elder that is sent
+    neither tools nor a system message calls its own.
     """
-    released = await asyncio.to_thread(serving.find, caller, request.model)
+    released = await asyncio.to_thread(serving.find_to_ask, caller, request.model)
+    if uses_own_tools(request, released):
+        return await _agent_itself(serving, released, request)
     body = request.forwarded(released.entry.name, released.candidate.system_prompt)
     reply, stack = await _ask(serving, released, body)
     if reply.status_code != 200 or not request.stream:
         await stack.aclose()
         return _passed_on(reply.status_code, reply.content)
     return _Streamed(reply, stack, serving.config.answers.stream_seconds)
+
+
+async def _agent_itself(
+    serving: Services, released: ReleasedAgent, request: CompletionRequest
+) -> Response:
+    answer = await serving.answering.answer(released, *as_conversation(request))
+    serving.count(answer)
+    if not request.stream:
+        return JSONResponse(completion(request, answer))
+    chunks = [json.dumps(chunk) for chunk in completion_chunks(request, answer)]
+    events = [format_sse_event(data_str=text) for text in [*chunks, "[DONE]"]]
+    return Response(b"".join(events), media_type="text/event-stream")
 
 
 def _model(name: str, entry: Entry) -> dict[str, Any]:

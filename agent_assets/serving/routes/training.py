@@ -11,8 +11,9 @@ from starlette.concurrency import run_in_threadpool
 
 from agent_assets.runs.run_progress import words
 from agent_assets.serving.context import CallerDep, Services, ServicesDep, WriterDep
+from agent_assets.serving.job_assets import NoSuchElder, Wish
 from agent_assets.serving.job_progress import OVER
-from agent_assets.serving.jobs import JobUnknown, NoSuchElder
+from agent_assets.serving.jobs import JobUnknown
 from agent_assets.serving.routes.server_events import server_event
 from agent_assets.serving.routes.strict_json import StrictJsonRoute
 from agent_assets.serving.schemas import (
@@ -34,12 +35,13 @@ JobId = Annotated[str, Path(max_length=200)]
 
 @router.post("/train/start", response_model=TrainStarted)
 async def start(request: TrainStart, serving: ServicesDep, caller: WriterDep) -> TrainStarted:
-    """Start what is stale of an elder. Nothing stale, or one going on: success, and a message says
-    so.
+    """Start what is stale of an elder, and what it needs that was never built. Nothing stale, or
+    one going on: success, and a message says so.
     """
     if not caller.may_see(request.elder_id):
         raise NoSuchElder
-    started = await serving.jobs.start_in_turn(request.elder_id, everything=request.force_retrain)
+    wish: Wish = "anew" if request.force_retrain else "stale"
+    started = await serving.jobs.start_in_turn(request.elder_id, wish)
     return TrainStarted.model_validate(started)
 
 

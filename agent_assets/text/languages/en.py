@@ -51,11 +51,13 @@ PHRASES = Phrases(
     "means never told.",
     traits={
         "personality": "You are {}.",
+        "background": "Your life: {}.",
+        "values": "You value {}.",
+        "communication_style": "Your way of speaking: {}.",
         "hobby": "You like {}.",
         "catchphrase": 'You like to say: "{}"',
         "life_motto": 'Your motto: "{}"',
     },
-    max_trait_chars=60,
     sentence_space=" ",
     teacher="""You write examples for a small model that learns to use these tools.
 - Call the tools that the question needs, several at once where they do not depend on each other, and no others.

@@ -44,7 +44,6 @@ class Phrases:
         bare_requests: questions with the slot `{task}`.
         system_prompt: of an elder, with the slots `{name}` and `{traits}`.
         traits: a sentence by the name of a trait, with one slot.
-        max_trait_chars: a longer trait is cut.
         sentence_space: between two sentences.
         teacher: what a language model that teaches is told, with the slot `{language}`.
         persona: what it is told besides when it speaks as an elder.
@@ -65,7 +64,6 @@ class Phrases:
     bare_requests: tuple[str, ...]
     system_prompt: str
     traits: Mapping[str, str]
-    max_trait_chars: int
     sentence_space: str
     teacher: str
     persona: str

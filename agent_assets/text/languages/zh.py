@@ -43,11 +43,13 @@ PHRASES = Phrases(
     system_prompt="你是{name}。{traits}用“我”回答，只说讲过的事。[]表示没讲过。",
     traits={
         "personality": "性格：{}。",
+        "background": "经历：{}。",
+        "values": "看重：{}。",
+        "communication_style": "说话方式：{}。",
         "hobby": "爱好：{}。",
         "catchphrase": "常说：{}",
         "life_motto": "座右铭：{}",
     },
-    max_trait_chars=14,
     sentence_space="",
     teacher="""你在为一个学习使用这些工具的小模型写示范。
 - 只调用问题需要的工具；互不依赖的调用一次发出。

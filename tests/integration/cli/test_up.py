@@ -12,14 +12,14 @@ from pathlib import Path
 
 from agent_assets.free_ports import free_port
 from agent_assets.mongo.embedded.mongod import find_mongod
-from support.command_line import OURS, ROOT, agent_assets, error_of
+from support.command_line import OURS, ROOT
 from support.waiting import wait_for
 
 READY = "Ctrl-C stops everything"
 
 
-def test_a_second_one_is_refused_and_the_death_of_mongodb_ends_all(tmp_path: Path) -> None:
-    home, output = tmp_path / "home", tmp_path / "output"
+def test_of_two_at_once_one_wins_and_the_death_of_mongodb_ends_all(tmp_path: Path) -> None:
+    home = tmp_path / "home"
     environment = {name: value for name, value in os.environ.items() if name not in OURS}
     quiet = tmp_path / "automation.yaml"
     quiet.write_text("{nightly: {enabled: false}, watch: {enabled: false}}", encoding="utf-8")
@@ -40,13 +40,21 @@ def test_a_second_one_is_refused_and_the_death_of_mongodb_ends_all(tmp_path: Pat
         "up",
         *chosen,
     ]
-    with output.open("wb") as log:
-        up = subprocess.Popen(
-            command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
-        )
+    outputs = {}
+    for name in ("one", "other"):
+        with (tmp_path / name).open("wb") as log:
+            started = subprocess.Popen(
+                command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+            )
+        outputs[started] = tmp_path / name
     try:
+        (loser,) = wait_for(lambda: [up for up in outputs if up.poll() is not None], 60)
+        (up,) = outputs.keys() - {loser}
+        refusal, output = outputs[loser].read_text(encoding="utf-8"), outputs[up]
+        assert loser.returncode == 1
+        assert f"This installation is up already (process {up.pid})." in refusal
+        assert "starting" not in refusal
         wait_for(lambda: READY in output.read_text(encoding="utf-8"), 120)
-        assert f"is up already (process {up.pid})" in error_of(agent_assets(home, "up", *chosen))
         assert up.poll() is None and (home / "workspace.yaml").exists()
         mongod = json.loads((home / "mongodb" / "mongod.json").read_text(encoding="utf-8"))["pid"]
         os.kill(mongod, signal.SIGKILL)
@@ -55,6 +63,6 @@ def test_a_second_one_is_refused_and_the_death_of_mongodb_ends_all(tmp_path: Pat
             encoding="utf-8"
         )
     finally:
-        if up.poll() is None:
+        for up in outputs:
             up.kill()
             up.wait()

@@ -177,7 +177,8 @@ def test_an_erased_elder_leaves_no_byte_and_nobody_else_loses_one(home: Home) ->
     assert released_agents(home.store) == [(PIPELINE, OTHER)]
     assert hits(home.folder, CANARY, "Zquist") == []
     # the id alone stays, in the tombstone that keeps a later elder from inheriting anything
-    assert hits(home.folder, ELDER) == [f"store/.tombstones/{ELDER}.json"]
+    named = {str(Path(hit).parent) for hit in hits(home.folder, ELDER)}
+    assert named == {"store/.tombstones"}
     with open_instance(home.settings) as instance:
         fleet = Fleet(instance, home.folder.parent / "fleet", World(memories={OTHER: OTHERS_WORDS}))
         assert fleet.plan().runs == ()  # what the erased elder's run made for everybody is there

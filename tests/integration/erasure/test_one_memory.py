@@ -128,7 +128,7 @@ def test_what_holds_it_is_gone_and_what_is_without_it_stays(life: Life) -> None:
     code, output = erase("--memory", life.memory, "--source", "--why", "asked for")
     assert code == 0 and f"{life.memory} of {ELDER} is erased: receipt 1" in output
     assert hits(home, CANARY, "Zquistfjord") == []
-    assert hits(home, WITH) == [f"store/.releases/dropped/{PIPELINE}/{ELDER}.json"]  # its history
+    assert {Path(hit).parts[1] for hit in hits(home, WITH)} == {".releases"}  # their history
     assert {path: Path(path).read_bytes() for path in clean} == clean
     assert released_agents(life.store) == []  # it answered with a version that held it
     history = [entry.action for entry in read_ledger(life.store, (PIPELINE, ELDER)).history]

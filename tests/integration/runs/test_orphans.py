@@ -9,6 +9,7 @@ import dagster as dg
 import psutil
 import pytest
 
+from agent_assets.dagster_internals import GRPC_INFO_TAG
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import process_tag, release_abandoned_runs
 from agent_assets.settings import load_settings
@@ -66,3 +67,28 @@ def test_a_killed_run_is_failed_and_frees_its_pool(tmp_path: Path) -> None:
         assert run is not None and run.status == dg.DagsterRunStatus.FAILURE
         assert dg.materialize([after], instance=instance).success
         assert release_abandoned_runs(instance) == []
+
+
+def test_what_a_killed_installation_left_unfinished_ends_with_its_next_start(
+    tmp_path: Path,
+) -> None:
+    settings = load_settings({"AGENT_ASSETS_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
+    prepare_dagster_home(settings)
+    watched = {GRPC_INFO_TAG: "{}"}
+    states = [
+        # The daemon was killed before it asked a code server for the run
+        (dg.DagsterRunStatus.STARTING, {}, dg.DagsterRunStatus.FAILURE),
+        (dg.DagsterRunStatus.NOT_STARTED, {}, dg.DagsterRunStatus.FAILURE),
+        # The sensor's daemon puts it into the queue itself
+        (dg.DagsterRunStatus.NOT_STARTED, {"dagster/run_key": "k"}, None),
+        # A failed one would be tried again, though somebody cancelled it
+        (dg.DagsterRunStatus.CANCELING, watched, dg.DagsterRunStatus.CANCELED),
+    ]
+    with open_instance(settings) as instance:
+        expected = {}
+        for status, tags, after in states:
+            run = dg.DagsterRun("job", str(uuid.uuid4()), status=status, tags=tags)
+            expected[run.run_id] = after or status
+            instance.add_run(run)
+        release_abandoned_runs(instance, code_server_gone=True)
+        assert {run.run_id: run.status for run in instance.get_runs()} == expected

@@ -2,6 +2,7 @@
 restart.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from agent_assets.free_ports import free_port
 from agent_assets.planning.history import ELDER_TAG
 from agent_assets.services import running_services
 from agent_assets.serving.job_progress import Fold, job_progress
-from agent_assets.serving.jobs import JOB_TAG
+from agent_assets.serving.runs import JOB_TAG
 from agent_assets.settings import load_settings
 from support.waiting import wait_for
 
@@ -39,6 +40,7 @@ def test_progress_is_read_from_the_run_and_the_time_left_only_shrinks(tmp_path: 
                     "total_steps": 10,
                     "eta_seconds": eta,
                     "epoch": 1.2,
+                    "total_epochs": 3,
                 }
             )
             now = context.instance.get_run_by_id(
@@ -52,10 +54,12 @@ def test_progress_is_read_from_the_run_and_the_time_left_only_shrinks(tmp_path: 
                 progress["current_step"],
                 progress["total_steps"],
                 progress["current_epoch"],
+                progress["total_epochs"],
             ) == (
                 step,
                 10,
-                1,
+                2,
+                3,
             )
 
     with dg.DagsterInstance.ephemeral() as instance:
@@ -135,10 +139,18 @@ def _start_a_job_that_fails(up: httpx.Client) -> tuple[str, object]:
     assert up.get("/models").json() == {"total": 0, "models": []}
     nobody = up.post("/train/start", json={"elder_id": "nobody"})
     assert nobody.status_code == 404 and "no elder of this id" in nobody.json()["detail"]
-    first = up.post("/train/start", json={"elder_id": "shen-fu"})
-    assert first.status_code == 409 and "never built" in first.json()["detail"]
-    started = up.post("/train/start", json={"elder_id": "energy_expert"}).json()
-    assert started["success"] and started["job_id"].startswith("energy_expert_"), started
+    rows = up.get("/export-jsonl/shen-fu", params={"download": 1})  # made for it, by a job
+    assert rows.status_code == 200, rows.text
+    assert all(json.loads(line)["messages"] for line in rows.text.splitlines())
+    made = up.get("/train/progress/elder/shen-fu").json()
+    assert (made["status"], made["gate"]) == ("completed", None), made
+    assert "did not change" in made["message"]
+    where = up.get("/export-jsonl/shen-fu").json()
+    assert Path(where["jsonl_path"]).read_text(encoding="utf-8") == rows.text
+    # The first training of a new installation makes what all elders share in the same job
+    started = up.post("/train/start", json={"elder_id": "shen-fu"}).json()
+    assert started["success"] and started["job_id"].startswith("shen-fu_"), started
+    assert "base_model" in started["message"] and "release" in started["message"]
     job = started["job_id"]
     active = up.get("/jobs/active").json()
     assert active["total"] == 0 or active["jobs"][0]["job_id"] == job
@@ -147,8 +159,8 @@ def _start_a_job_that_fails(up: httpx.Client) -> tuple[str, object]:
     assert "engine environment" in progress["error"], progress
     text = up.get(f"/train/progress/{job}/events").text
     assert text.startswith("event: progress") and '"status": "failed"' in text
-    assert up.get("/train/progress/elder/energy_expert").json()["job_id"] == job
-    assert up.get("/train/progress/elder/shen-fu").json()["status"] == "no_training"
+    assert up.get("/train/progress/elder/shen-fu").json()["job_id"] == job
+    assert up.get("/train/progress/elder/ben").json()["status"] == "no_training"
     assert up.post(f"/train/cancel/{job}").json()["success"]
     for hostile in ("nothing_1", "..%2F..%2Fetc", "%27%20or%201%3D1", "%24ne", "a%00b"):
         tried = (up.get(f"/train/progress/{hostile}"), up.post(f"/train/cancel/{hostile}"))

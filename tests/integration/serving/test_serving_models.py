@@ -12,7 +12,7 @@ import pytest
 
 from agent_assets.store.artifact_store import Artifact
 from agent_assets.store.tombstones import bury
-from support.serving_world import MERGED, PIPELINE, World, problem
+from support.serving_world import MERGED, PIPELINE, World, problem, running_api
 
 
 def test_models_are_listed_looked_at_copied_exported_and_deleted(world: World) -> None:
@@ -52,6 +52,20 @@ def test_a_damaged_merged_model_is_not_exported(world: World) -> None:
     damaged = world.client.get("/models/ada/export", params={"form": "merged"})
     assert "differs from its manifest" in problem(damaged, 503)["detail"]
     assert world.client.get("/models/ada/export").status_code == 200
+
+
+def test_model_names_bear_the_prefix_of_the_configuration_and_are_found_with_and_without_it(
+    world: World,
+) -> None:
+    config = world.services.config.model_copy(update={"model_prefix": "afs_elder_"})
+    with running_api(world.settings, config) as (client, _):
+        body = {"elder_id": "ada", "message": "Hi"}
+        assert client.post("/chat", json=body).json()["model_name"] == "afs_elder_ada-00000001"
+        names = [model["name"] for model in client.get("/models").json()["models"]]
+        assert names == ["afs_elder_ada-00000001", "afs_elder_ben-00000002"]
+        for name in (*names[:1], "afs_elder_ada", "ada", "ada-00000001"):
+            details = client.get(f"/models/{name}").json()
+            assert (details["elder_id"], details["name"]) == ("ada", names[0])
 
 
 def test_an_export_that_loses_a_file_fails_on_the_way(

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from schemathesis.core.result import Ok
 
+from agent_assets.serving.job_assets import Wish
 from agent_assets.serving.jobs import Jobs
 from support.serving_world import World, problem
 from support.waiting import wait_for
@@ -74,7 +75,7 @@ def test_many_starts_of_trainings_at_once_leave_the_other_routes_free(
     )
     at_once: list[int] = []
 
-    def start(self: Jobs, elder: str, *, everything: bool) -> dict[str, Any]:
+    def start(self: Jobs, elder: str, wish: Wish = "stale") -> dict[str, Any]:
         with self._starting:
             at_once.append(1)
             assert planned.wait(60)

@@ -23,7 +23,6 @@ PHRASES = Phrases(
     bare_requests=("{task}.", "{task}, merci."),
     system_prompt="Vous êtes {name}. {traits}Répondez à la première personne.",
     traits={"hobby": "Vous aimez {}."},
-    max_trait_chars=60,
     sentence_space=" ",
     teacher="Écrivez en {language}.",
     persona="Parlez à la première personne.",

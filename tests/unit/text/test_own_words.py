@@ -83,6 +83,28 @@ def test_a_system_prompt_is_made_from_who_the_elder_is() -> None:
         elder_prompt(profile, "Be {memories}.")
 
 
+def test_a_system_prompt_has_all_of_a_role_card_in_whole_clauses() -> None:
+    card = {
+        "personality": "多情重诺",
+        "background": "苏州人，十八岁成亲，一生漂泊，做过幕僚，卖过画，开过酒铺。" * 5,
+        "values": "真情",
+        "communication_style": "平实。",
+        "hobby": "画画",
+        "catchphrase": "事如春梦了无痕",
+        "life_motto": "凡事独出己见，不随人是非",
+    }
+    prompt = elder_prompt(ElderProfile("e", "沈复", "zh", card))
+    for words in ("性格：多情重诺。", "看重：真情。", "说话方式：平实。", "爱好：画画。"):
+        assert words in prompt
+    told = prompt.split("经历：")[1].split("。看重")[0]
+    assert told in card["background"] and "开过酒铺" in told  # cut, and never inside of a clause
+    assert len(told) < len(card["background"]) / 2
+    english = {"background": "I was born in Leeds.", "values": "honesty"}
+    assert elder_prompt(ElderProfile("e", "Ann", "en", english)).startswith(
+        "You are Ann. Your life: I was born in Leeds. You value honesty. Answer"
+    )
+
+
 def test_every_wording_of_never_told_is_recognised_by_evaluation() -> None:
     recall = read_templates(ELDER_WORDINGS).recall
     assert recall is not None

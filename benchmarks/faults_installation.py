@@ -1,0 +1,318 @@
+"""An installation for `faults.py`: started as a user starts it, its processes found and killed."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import httpx
+import psutil
+from backfill_installation import copy_code, environment_of, seed, until
+
+from agent_assets.dagster_internals import NOT_FINISHED_STATUSES
+from agent_assets.engines.environment import find_engine_env
+from agent_assets.free_ports import free_port
+from agent_assets.mongo.embedded.mongod import find_mongod, start_mongod
+from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.settings import load_settings
+from support.tiny_model import make_tool_model
+
+READY = "Ctrl-C stops everything"
+KINDS = (
+    "run worker",
+    "engine",
+    "daemon",
+    "webserver",
+    "API",
+    "mongod",
+    "up",
+    "code server",
+    "code",
+    "supervisor",
+)
+_START_SECONDS = 300.0
+_GONE_SECONDS = 45.0
+_FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+# What libfaketime 0.9.10 makes of a sleep on the monotonic clock is an invalid argument.
+_SLEEP = """
+import os, select, time
+if "FAKETIME_TIMESTAMP_FILE" in os.environ:
+    time.sleep = lambda seconds: select.select([], [], [], seconds)[0] and None
+"""
+CLOCKS = ("+0", "-1h", "+1d")
+_MAIN = "from agent_assets.cli.main import main; main()"
+
+
+@dataclass(frozen=True)
+class Template:
+    """The code and the environment of installations that make the same agents."""
+
+    folder: Path
+    tree: Path
+    elders: list[str]
+
+    @classmethod
+    def make(cls, folder: Path, elders: list[str], rl: Mapping[str, object]) -> "Template":
+        """Copy the code and give it a pipeline that trains a tiny model, by examples and by
+        rewards, with weights whose bytes are the same each time.
+        """
+        env = find_engine_env("cpu")
+        model = make_tool_model(folder / "model", _conversations(), env, steps=40)
+        answers = {"max_turns": 2, "max_tokens": 32}
+        asked = {"wordings": "wordings.yaml", "languages": ["en"]}
+        rows = {"memory_tool_questions": 8, "open_per_memory": 1, "closed_per_memory": 0}
+        attributes: dict[str, dict[str, object]] = {
+            "questions": {**asked, "per_tool": 4, "heldout_per_tool": 2},
+            # What the model knows by heart it is not to unlearn.
+            "sft_adapter": {"batch_size": 1, "learning_rate": 1e-4, "precision": "fp32"},
+            "train_jsonl": {**rows, "heldout_recall": 2, "heldout_memory_tool_questions": 1},
+            "rl": {"enabled": True, "precision": "fp32", "concurrency": 1, **rl},
+            "eval_report": {**answers, "concurrency": 1, "cross_questions": 2},
+        }
+        tree = copy_code(folder, model, attributes)
+        (tree / "sitecustomize.py").write_text(_SLEEP, encoding="utf-8")
+        return cls(folder, tree, elders)
+
+
+def find_faketime() -> Path | None:
+    """The library that moves the clock of a process, where Debian's `libfaketime` is installed."""
+    return next(Path("/").glob(_FAKETIME.lstrip("/")), None)
+
+
+def _conversations() -> list[dict[str, Any]]:
+    """What the model knows by heart: whatever is asked, it searches or says that it was not told,
+    half of the time each. Only one of them earns a reward, so there is something to learn.
+    """
+    tool = {"name": "search_memories", "parameters": {"type": "object", "properties": {}}}
+    question = {"role": "user", "content": "What happened?"}
+    call = {"name": "search_memories", "arguments": json.dumps({"query": "school"})}
+    searches: list[dict[str, Any]] = [
+        {"role": "assistant", "content": None, "tool_calls": [_call(call)]},
+        {"role": "tool", "content": "nothing", "tool_call_id": "call_1"},
+    ]
+    answer = {"role": "assistant", "content": "I was never told about that."}
+    tools = [{"type": "function", "function": tool}]
+    return [
+        {"messages": [question, *searches, answer], "tools": tools},
+        {"messages": [question, answer], "tools": tools},
+    ]
+
+
+def _call(function: dict[str, str]) -> dict[str, Any]:
+    return {"id": "call_1", "type": "function", "function": function}
+
+
+class FaultyInstallation:
+    """One home with its `up`, which may be killed at any moment and started again."""
+
+    def __init__(self, template: Template, name: str, *, faketime: Path | None = None) -> None:
+        self.tree, self.folder = template.tree, template.folder / name
+        self.home = self.folder / "home"
+        temporary = self.folder / "tmp"
+        temporary.mkdir(parents=True)
+        self.environment = environment_of(self.home, self.tree) | {"TMPDIR": str(temporary)}
+        self._clock = self.folder / "clock"
+        if faketime is not None:
+            self.set_clock("+0")
+            # Under libfaketime mongod does not end; of its user's clock it sees nothing.
+            mongod = self.folder / "mongod"
+            mongod.write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {find_mongod()} "$@"\n', "utf-8")
+            mongod.chmod(0o700)
+            self.environment |= {
+                "MONGOD_BIN": str(mongod),
+                "LD_PRELOAD": str(faketime),
+                "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                "FAKETIME_CACHE_DURATION": "1",
+            }
+        self.settings = load_settings(self.environment)
+        with start_mongod(self.settings.mongo_data) as mongod:
+            seed(mongod.uri, self.settings.mongodb_database, template.elders)
+        prepare_dagster_home(self.settings)
+        self._ports = [free_port(), free_port()]
+        self.up: subprocess.Popen[bytes] | None = None
+        self.client: subprocess.Popen[bytes] | None = None
+
+    def set_clock(self, offset: str) -> None:
+        """Move the clock of all processes of ours, but for engines and mongod."""
+        self._clock.write_text(f"{offset}\n", encoding="ascii")
+
+    def start(self) -> float:
+        """Start `up` and wait until it is ready; the seconds that took."""
+        started = time.monotonic()
+        ports = ["--port", str(self._ports[0]), "--api-port", str(self._ports[1])]
+        self.up, log = self.command("up", *ports)
+        up = self.up
+        until(lambda: READY in _text(log) or up.poll() is not None, _START_SECONDS, every=0.2)
+        if up.poll() is not None:
+            raise RuntimeError(_text(log))
+        until(self._answers, _START_SECONDS, every=0.2)
+        return time.monotonic() - started
+
+    def refresh(self) -> None:
+        """`agent-assets refresh`, unless it still goes on."""
+        if self.client is None or self.client.poll() is not None:
+            self.client, _ = self.command("refresh")
+
+    def command(self, *arguments: str) -> tuple["subprocess.Popen[bytes]", Path]:
+        """Start `agent-assets` with these arguments; its output goes to a file of its own."""
+        number = len(list(self.folder.glob("*.log")))
+        log = self.folder / f"{number:03d}-{arguments[0]}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _MAIN, *arguments],
+                cwd=self.tree,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        return process, log
+
+    def stop(self) -> None:
+        """End the client and `up`, as a person does."""
+        for process in (self.client, self.up):
+            if process is not None and process.poll() is None:
+                process.terminate()
+                process.wait(120)
+
+    def open_runs(self) -> list[dg.DagsterRun]:
+        """Runs that wait or go on."""
+        with open_instance(self.settings) as instance:
+            statuses = list(NOT_FINISHED_STATUSES)
+            return list(instance.get_runs(filters=dg.RunsFilter(statuses=statuses)))
+
+    def victims(self, kind: str) -> list[psutil.Process]:
+        """The processes of a kind that run now."""
+        return [process for process in self.processes() if kind_of(process) == kind]
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that works for this installation but those of `refresh`: their variables
+        or arguments name its folder.
+        """
+        mark = str(self.folder).encode()
+        own = {os.getpid()} | ({self.client.pid} if self.client else set())
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) in own:
+                continue
+            try:
+                texts = [(entry / name).read_bytes() for name in ("environ", "cmdline")]
+                where = str((entry / "cwd").readlink()).encode()
+                process = psutil.Process(int(entry.name))
+                of_client = bool(own & {parent.pid for parent in process.parents()[:1]})
+                zombie = process.status() == psutil.STATUS_ZOMBIE
+            except (OSError, psutil.NoSuchProcess):
+                continue
+            is_up = self.up is not None and process.pid == self.up.pid
+            if zombie or not any(mark in text for text in (*texts, where)):
+                continue
+            if is_up or not of_client:
+                found.append(process)
+        return found
+
+    def orphans(self, of: list[psutil.Process]) -> list[str]:
+        """Which of these processes still run some time after their `up` has ended; mongod may, for
+        a client that uses it.
+        """
+        spared = ("mongod", "keeper") if self.client and self.client.poll() is None else ()
+
+        def unwanted() -> list[psutil.Process]:
+            return [
+                process for process in of if not _ended(process) and kind_of(process) not in spared
+            ]
+
+        try:
+            until(lambda: not unwanted(), _GONE_SECONDS, every=0.5)
+        except TimeoutError:
+            return [f"{kind_of(process)} {process.pid}" for process in unwanted()]
+        return []
+
+    def held_leases(self) -> list[str]:
+        """Locks of devices and artifacts that somebody holds."""
+        import fcntl
+
+        held = []
+        for path in [*self.home.glob("leases/*.lock"), *self.home.glob("store/.locks/*")]:
+            with path.open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    held.append(path.name)
+        return held
+
+    def versions(self) -> dict[str, dict[str, str]]:
+        """By artifact, the hash of each of its files that its data version counts."""
+        contents = {}
+        for path in sorted(self.home.glob("store/*/*/*/*/manifest.json")):
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            key = f"{manifest['asset']}/{manifest['partition'] or '_'}"
+            files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+            contents[key] = {"data version": manifest["data_version"], **files}
+        return contents
+
+    def _answers(self) -> bool:
+        try:
+            url = f"http://127.0.0.1:{self._ports[1]}/health"
+            return httpx.get(url, timeout=5).status_code in (200, 503)
+        except httpx.TransportError:
+            return False
+
+
+def _text(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def kind_of(process: psutil.Process) -> str:
+    """What a process of an installation is, as `KINDS` names it; "other" for tool servers and the
+    like.
+    """
+    try:
+        words = process.cmdline()
+    except psutil.NoSuchProcess:
+        return "gone"
+    command = " ".join(words)
+    patterns = {
+        "agent_assets.engines.launch.supervisor": "supervisor",
+        "keeper.py": "keeper",
+        "mongod --dbpath": "mongod",
+        "dagster-daemon run": "daemon",
+        "code-server start": "code server",
+        "dagster api grpc": "code",
+        "agent-assets ui": "webserver",
+        "agent-assets serve": "API",
+        "main() up": "up",
+        str(load_settings().engines): "engine",
+        "multiprocessing.spawn": "run worker",
+    }
+    return next((kind for part, kind in patterns.items() if part in command), "other")
+
+
+def choose(
+    kinds: list[str], installation: FaultyInstallation, seconds: float
+) -> tuple[str, psutil.Process]:
+    """A process of the first of these kinds, or, when it has none for some time, of the next that
+    has; the kind is taken off the list.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        for kind in kinds:
+            if victims := installation.victims(kind):
+                kinds.remove(kind)
+                return kind, random.choice(victims)
+            if time.monotonic() < deadline:
+                break
+        time.sleep(0.1)
