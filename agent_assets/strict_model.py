@@ -43,6 +43,16 @@ class NotInFingerprint:
 NOT_IN_FINGERPRINT = NotInFingerprint()
 
 
+@dataclass(frozen=True)
+class InFingerprintIfSet:
+    """Marks a field that came later: with its default it stays out, so that what was made before
+    is what it was.
+    """
+
+
+IN_FINGERPRINT_IF_SET = InFingerprintIfSet()
+
+
 class StrictModel(BaseModel):
     """Base of every configuration model. Instances are frozen: configuration is an input, never
     state.
@@ -78,7 +88,10 @@ class StrictModel(BaseModel):
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             marks = [mark for mark in field.metadata if isinstance(mark, NotInFingerprint)]
-            if any(mark.leaves_out_of(self) for mark in marks):
+            unset = IN_FINGERPRINT_IF_SET in field.metadata and value == field.get_default(
+                call_default_factory=True, validated_data={}
+            )
+            if unset or any(mark.leaves_out_of(self) for mark in marks):
                 left_out[name] = True
             elif isinstance(value, StrictModel) and (inner := value._left_out()):
                 left_out[name] = inner

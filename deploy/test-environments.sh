@@ -33,6 +33,16 @@ clients_node() {
   note $folder $from/package.json $from/package-lock.json
 }
 
+inspector() {
+  local folder=.venvs/test-inspector from=$requirements/test-inspector
+  made $folder $from/package.json $from/package-lock.json && return
+  echo "test: the MCP inspector in $folder (half a minute)"
+  mkdir -p $folder
+  cp $from/package.json $from/package-lock.json $folder/
+  npm ci --prefix $folder --silent --no-audit --no-fund
+  note $folder $from/package.json $from/package-lock.json
+}
+
 loaders() {
   local folder=.venvs/test-loaders file=$requirements/test-loaders.lock
   made $folder "$file" && return
@@ -45,4 +55,5 @@ loaders() {
 
 clients
 clients_node
+inspector
 loaders

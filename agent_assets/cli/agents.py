@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TextIO, TypeVar
+from typing import TYPE_CHECKING, Literal, TextIO, TypeVar
 
 import click
 
 from agent_assets.settings import load_settings
+
+if TYPE_CHECKING:
+    from agent_assets.data import Table
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -109,4 +112,22 @@ def traces(trace_id: str | None, elder: str | None, pipeline: str | None, limit:
     show_traces(load_settings(), trace_id, elder=elder, pipeline=pipeline, limit=limit)
 
 
-COMMANDS = (ask, exam, export_training_rows, traces)
+@click.command("data")
+@click.argument("table", type=click.Choice(["rows", "rejects", "coverage", "scores"]))
+@click.argument("where", required=False)
+@click.option(
+    "--to",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the table to this .parquet, .csv or .jsonl file.",
+)
+def show_data(table: "Table", where: str | None, file: Path | None) -> None:
+    """Show a TABLE of all agents: training rows, rejects with their reasons, coverage by tool, or
+    scores. WHERE is a query of pandas: "pipeline == 'energy_expert' and calls > 1".
+    """
+    from agent_assets.cli.data import show_table
+
+    show_table(load_settings(), table, where, file)
+
+
+COMMANDS = (ask, exam, export_training_rows, show_data, traces)

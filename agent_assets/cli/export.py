@@ -2,12 +2,10 @@
 
 from typing import TextIO
 
-import dagster as dg
-
 from agent_assets.conversations.formats import from_swift, to_openai, to_sharegpt, to_swift
 from agent_assets.conversations.messages import canonical_json, read_json_lines
+from agent_assets.data import materialized_artifact
 from agent_assets.errors import StoreError
-from agent_assets.planning.history import latest_materialization
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
@@ -32,10 +30,9 @@ def export_rows(settings: Settings, agent: str, form: str, output: TextIO) -> in
     key = ArtifactKey(pipeline, ROWS, as_partition_key(elder) or None)
     prepare_dagster_home(settings)
     with open_instance(settings) as instance:
-        recorded = latest_materialization(instance, dg.AssetKey([pipeline, ROWS]), key.partition)
-    store = ArtifactStore(settings.store, cache=settings.home / "store-cache")
-    artifact = None if recorded is None else store.find(key, recorded.fingerprint)
+        artifact = materialized_artifact(settings, instance, key)
     if artifact is None:
+        store = ArtifactStore(settings.store, cache=settings.home / "store-cache")
         keys = [key for key in artifact_keys(store) if key.asset == ROWS]
         agents = ", ".join(
             f"{key.pipeline}/{key.partition}" if key.partition else key.pipeline for key in keys

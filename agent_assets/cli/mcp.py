@@ -73,6 +73,19 @@ def call_tool(file: Path, tool: str, arguments: str, *, as_json: bool, timeout_s
     sys.exit(0 if answered else 1)
 
 
+@mcp.command("inspect", context_settings={"ignore_unknown_options": True})
+@_CONFIG
+@click.argument("name")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def inspect_server(file: Path, name: str, options: tuple[str, ...]) -> None:
+    """Open the server NAME in the MCP inspector, with its variables filled in. OPTIONS are the
+    inspector's: `--cli --method tools/list` prints its tools. Needs Node.js.
+    """
+    from agent_assets.cli.inspector import run_inspector
+
+    sys.exit(run_inspector(file, name, options))
+
+
 @click.command()
 @click.option("--pipeline", "pipelines", multiple=True, help="Only this pipeline (repeatable).")
 def tools(pipelines: tuple[str, ...]) -> None:

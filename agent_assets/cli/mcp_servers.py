@@ -27,7 +27,7 @@ async def list_servers(file: Path, timeout_s: float) -> JsonObject:
     """
     from agent_assets.agent.mcp.survey import survey
 
-    surveyed = await survey(_config(file), timeout_s=timeout_s)
+    surveyed = await survey(config_of(file), timeout_s=timeout_s)
     return {
         "tools": [
             {
@@ -78,7 +78,7 @@ async def call_by_name(
     from agent_assets.agent.mcp.survey import open_whatever_works
 
     arguments = _arguments(text)
-    async with open_whatever_works(_config(file), timeout_s=timeout_s) as (surveyed, box):
+    async with open_whatever_works(config_of(file), timeout_s=timeout_s) as (surveyed, box):
         tool = _tool(surveyed, name)
         began, answered = time.monotonic(), True
         answer: ToolAnswer
@@ -194,7 +194,12 @@ def _arguments(text: str) -> JsonObject:
     return arguments
 
 
-def _config(file: Path) -> "McpConfig":
+def config_of(file: Path) -> "McpConfig":
+    """An mcp_config.json with its variables filled in, for nobody's memories.
+
+    Raises:
+        ConfigError: the file cannot be read or is wrong.
+    """
     from agent_assets.agent.mcp.servers import NO_MEMORIES
     from agent_assets.agent.mcp.toolbox import load_mcp_config
 

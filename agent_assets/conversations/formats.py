@@ -130,6 +130,19 @@ def from_sharegpt(row: JsonObject) -> Conversation:
     return _unflatten(system + from_sharegpt_turns(turns), read_tools(row.get("tools") or []))
 
 
+def read_row(row: JsonObject) -> Conversation:
+    """The conversation of a row in whichever of the three formats it is.
+
+    Raises:
+        TrainingDataError: it is in none of them.
+    """
+    if "conversations" in row:
+        return from_sharegpt(row)
+    if any("tool_calls" in message for message in entries(row, "messages")):
+        return from_openai(row)
+    return from_swift(row)
+
+
 def to_openai(conversation: Conversation) -> JsonObject:
     """An OpenAI chat row. Content is null for an assistant message that only calls.
 

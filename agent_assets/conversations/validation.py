@@ -42,6 +42,7 @@ class RejectReason(StrEnum):
     TOO_LONG = "too_long"  # more characters than fit the model
     # a call id used twice; of rows: the same question or calls as another row
     DUPLICATE = "duplicate"
+    NOT_A_ROW = "not_a_row"  # of rows of one's own: neither a row format nor the named columns
     # What only synthesis can see.
     OBSERVATION_IS_ERROR = "observation_is_error"  # the tool answered with an error
     OBSERVATION_DIFFERS = "observation_differs"  # calling again gave another result

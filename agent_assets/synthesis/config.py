@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from agent_assets.llm.config import TeacherChoice
 from agent_assets.strict_model import (
+    IN_FINGERPRINT_IF_SET,
     NOT_IN_FINGERPRINT,
     LanguageKey,
     NotInFingerprint,
@@ -131,8 +132,35 @@ class MixConfig(StrictModel):
         return {name: getattr(self, name) for name in ("persona", "tools", "abstention", "general")}
 
 
+class ColumnsConfig(StrictModel):
+    """Which columns of a table hold what."""
+
+    question: str = Field(description="Column with the question.")
+    answer: str = Field(description="Column with the answer to learn.")
+    system: str | None = Field(None, description="Column with the system prompt, if there is one.")
+
+
 class RowsConfig(StrictModel):
-    """How questions become rows."""
+    """How questions become rows, and rows of your own."""
+
+    sources: Annotated[list[str], IN_FINGERPRINT_IF_SET] = Field(
+        [],
+        description="Files of rows of your own beside defs.yaml: JSONL in any of the three row "
+        "formats, and with `columns` tables (CSV, TSV, Parquet, JSONL).",
+    )
+    columns: Annotated[ColumnsConfig | None, IN_FINGERPRINT_IF_SET] = Field(
+        None, description="Columns of those tables, as in {question: q, answer: a}."
+    )
+    made_rows: Annotated[bool, IN_FINGERPRINT_IF_SET] = Field(
+        True, description="Whether the teacher makes rows; false trains on `sources` alone."
+    )
+    sources_heldout_share: Annotated[float, IN_FINGERPRINT_IF_SET] = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the rows of `sources` that are held out, by the hash of their calls: "
+        "of those with one question and calls.",
+    )
 
     # Who teaches in the end enters fingerprints instead (`teacher_identity`).
     teacher: Annotated[TeacherChoice, NOT_IN_FINGERPRINT] = Field(
@@ -238,3 +266,11 @@ class RowsConfig(StrictModel):
         40, ge=5, description="Most words in which a memory is told (doubled for Chinese)."
     )
     seed: int = 42
+
+    @model_validator(mode="after")
+    def _there_are_rows(self) -> Self:
+        if not self.sources and not self.made_rows:
+            raise ValueError("made_rows is false, and there are no sources: name files in sources")
+        if self.mix is not None and not self.made_rows:
+            raise ValueError("a mix is one of made rows, and made_rows is false: leave mix out")
+        return self

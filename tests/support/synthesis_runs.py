@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def make(
     questions: dict[str, Any] | None = None,
     rows: dict[str, Any] | None = None,
     teacher: ChatModel | None = None,
+    sources: Sequence[Path] = (),
 ) -> Made:
     """Questions and rows in `folder`."""
     questions_folder, rows_folder = folder / "questions", folder / "rows"
@@ -83,6 +85,7 @@ def make(
                 system_prompt=None if memories else "Use the tools.",
                 templates_file=templates_file,
                 teacher=teacher,
+                sources=sources,
             )
             return summary, toolbox.tools
 

@@ -44,7 +44,9 @@ MAY_IMPORT = {
     "planning": "conversations dagster_internals errors store",
     # The run-time of an agent, and what it asks.
     "agent": "conversations errors no_telemetry text text.languages",
-    "agent.mcp": "conversations errors priority strict_model",
+    "agent.mcp": "agent.mcp.entries conversations errors priority settings strict_model "
+    "tool_servers",
+    "agent.mcp.entries": "errors strict_model tool_servers",
     "serving_settings": "agent strict_model",
     "llm": "agent conversations errors strict_model",
     "retrieval": "conversations errors settings strict_model text text.languages",
@@ -67,8 +69,8 @@ MAY_IMPORT = {
     "synthesis.arguments": "conversations conversations.schemas text text.languages",
     "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments "
     "synthesis.templates text text.languages",
-    "synthesis.rows": "agent conversations errors synthesis synthesis.arguments synthesis.tasks "
-    "text text.languages",
+    "synthesis.rows": "agent conversations errors synthesis synthesis.arguments "
+    "synthesis.questions synthesis.tasks text text.languages",
     "synthesis.tasks": "agent conversations errors synthesis synthesis.arguments "
     "synthesis.questions synthesis.templates text text.languages",
     "synthesis.teachers": "agent conversations errors llm synthesis synthesis.rows synthesis.tasks "
@@ -85,9 +87,9 @@ MAY_IMPORT = {
     "rl.scenarios settings strict_model text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
-    "backup": "errors mongo.embedded privacy settings store",
-    "alerts": "errors release settings store strict_model",
     "pickled_weights": "",
+    "alerts": "errors release settings store strict_model",
+    "backup": "errors mongo.embedded privacy settings store",
     "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation "
     "evaluation.pages llm mongo pipeline.stages planning priority release retrieval rl runs "
     "settings store strict_model synthesis",
@@ -95,10 +97,12 @@ MAY_IMPORT = {
     "planning release serving_settings store",
     "pipeline.stages": "conversations engines engines.chat_templates errors evaluation "
     "evaluation.pages mongo pipeline pipeline.evaluating release retrieval rl rl.backends "
-    "rl.scenarios store synthesis synthesis.questions synthesis.teachers text.languages",
+    "rl.scenarios store synthesis synthesis.questions synthesis.rows synthesis.teachers "
+    "text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "alerts conversations dagster_internals definitions engines errors mongo "
     "pipeline pipeline.stages planning release runs settings store strict_model",
+    "data": "conversations errors evaluation planning runs settings store",
     "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
     "store",
     "erasure.places": "agent automation conversations erasure errors mongo mongo.embedded planning "
@@ -112,8 +116,8 @@ MAY_IMPORT = {
     "serving.routes": "conversations erasure errors release runs serving serving.a2a store",
     "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
-    "cli": "agent agent.mcp alerts automation backup cli.doctor conversations demo engines "
-    "engines.devices engines.launch engines.servers erasure errors evaluation mongo "
+    "cli": "agent agent.mcp alerts automation backup cli.doctor conversations data demo "
+    "engines engines.devices engines.launch engines.servers erasure errors evaluation mongo "
     "no_telemetry pipeline planning privacy release runs services serving serving.ui "
     "serving_settings settings store text",
     "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
@@ -125,6 +129,7 @@ MAY_IMPORT = {
 KNOW_DAGSTER = {
     "automation",
     "cli",
+    "data",
     "dagster_internals",
     "definitions",
     "defs",

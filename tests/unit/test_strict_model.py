@@ -8,7 +8,13 @@ import pytest
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.rl.config import RlConfig
-from agent_assets.strict_model import NOT_IN_FINGERPRINT, NotInFingerprint, StrictModel, read_yaml
+from agent_assets.strict_model import (
+    IN_FINGERPRINT_IF_SET,
+    NOT_IN_FINGERPRINT,
+    NotInFingerprint,
+    StrictModel,
+    read_yaml,
+)
 
 
 class Inner(StrictModel):
@@ -18,6 +24,7 @@ class Inner(StrictModel):
 
 class Outer(StrictModel):
     kind: str = "a"
+    later: Annotated[list[str], IN_FINGERPRINT_IF_SET] = []  # noqa: RUF012 (pydantic copies it)
     width: Annotated[int, NotInFingerprint(unless=("kind", "b"))] = 1
     inner: Inner = Inner()
 
@@ -29,6 +36,7 @@ def test_marked_fields_stay_out_also_of_models_inside() -> None:
         "width": 1,
         "inner": {"rate": 0.5},
     }
+    assert Outer(later=["x"]).fingerprint_settings()["later"] == ["x"]
 
 
 def test_limits_of_a_run_rebuild_nothing_and_hyper_parameters_do() -> None:

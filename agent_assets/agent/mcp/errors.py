@@ -12,6 +12,7 @@ from mcp import MCPError
 from mcp_types import CONNECTION_CLOSED
 
 from agent_assets.agent.mcp.config import ServerConfig
+from agent_assets.agent.mcp.entries.variables import Secrets
 from agent_assets.errors import ToolServerError
 
 _MOST_NAMED = 10  # tools of a server of which nothing is left
@@ -80,20 +81,41 @@ def nothing_left(
 
 
 def unreachable(
-    name: str, server: ServerConfig, error: Exception, log_dir: Path | None
+    name: str, server: ServerConfig, error: Exception, log_dir: Path | None, secrets: Secrets
 ) -> ToolServerError:
     """A server that does not start, does not answer at its url, or ends before it listed its
     tools.
     """
+    reason = _first_line(error, secrets)
     if server.command is None:
+        place = secrets.hidden(_place(server))
         return ToolServerError(
-            f"The tool server '{name}' cannot be used ({_place(server)}): {_first_line(error)}.",
+            f"The tool server '{name}' cannot be used ({place}): {reason}.",
             next_step="start it, or correct its url in mcp_config.json.",
         )
     log = "" if log_dir is None else f" Its standard error is in {log_path(name, log_dir)}."
     return ToolServerError(
-        f"The tool server '{name}' did not start ({server.command}): {_first_line(error)}.{log}",
+        f"The tool server '{name}' did not start ({secrets.hidden(server.command)}): "
+        f"{reason}.{log}",
         next_step=f"run its command by hand, and correct '{name}' in mcp_config.json.",
+    )
+
+
+def no_api(name: str, problem: str) -> ToolServerError:
+    """An HTTP API that cannot be made into tools."""
+    return ToolServerError(
+        f"The HTTP API '{name}' cannot be used: {problem}.",
+        next_step=f"correct '{name}' in mcp_config.json, or the API.",
+    )
+
+
+def too_many_tools(name: str, count: int, most: int) -> ToolServerError:
+    """An HTTP API with more operations than a model should choose from."""
+    return ToolServerError(
+        f"The HTTP API '{name}' has {count} operations that would be tools; at most {most} are "
+        "taken, since a model reads all of them with every question.",
+        next_step=f"choose in mcp_config.json with 'include' or 'exclude' of '{name}', or in "
+        "defs.yaml with tools.only (`agent-assets mcp list` lists them), or raise 'max_tools'.",
     )
 
 
@@ -111,13 +133,12 @@ def _place(server: ServerConfig) -> str:
     return f"{url.scheme}://{url.host}{'' if url.port is None else f':{url.port}'}{url.path}"
 
 
-def _first_line(error: Exception) -> str:
-    """Why a connection failed, without urls. No tool has been called by then, so no memory text can
-    be in it.
+def _first_line(error: Exception, secrets: Secrets) -> str:
+    """Why a connection failed, without urls and keys. No tool has been called by then, so no
+    memory text can be in it.
     """
     if isinstance(error, MCPError) and error.code == CONNECTION_CLOSED:
         return "it ended at once"
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(
-        r"https?://[^ ]+", "its url", lines[0].removeprefix("Client failed to connect: ")
-    )[:300]
+    line = lines[0].removeprefix("Client failed to connect: ")
+    return re.sub(r"https?://[^ ]+", "its url", secrets.hidden(line))[:300]

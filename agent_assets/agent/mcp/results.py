@@ -4,7 +4,7 @@ promise is an error of that call, with the reason.
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcp_types import (
     CallToolResult,
@@ -16,6 +16,7 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
+from agent_assets.agent.mcp.entries.variables import Secrets
 from agent_assets.conversations.messages import JsonObject, ToolResult, canonical_json
 
 MAX_RESULT_BYTES = 1_000_000
@@ -58,6 +59,19 @@ def not_as_mcp_says(error: ValidationError) -> ToolAnswer:
 def failed(reason: str) -> ToolAnswer:
     """An error that a model can read."""
     return ToolAnswer(ToolResult(reason, is_error=True))
+
+
+def with_keys_hidden(answer: ToolAnswer, secrets: Secrets) -> ToolAnswer:
+    """The answer, should its server repeat a key that it was given: answers become rows."""
+    if not secrets.names:
+        return answer
+    result, structured = answer.result, answer.structured
+    return ToolAnswer(
+        replace(result, text=secrets.hidden_in_answer(result.text)),
+        None
+        if structured is None
+        else {key: secrets.hidden_in_answer(value) for key, value in structured.items()},
+    )
 
 
 def not_json(value: object, path: str = "$", depth: int = 0) -> str | None:

@@ -4,11 +4,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
+from agent_assets.agent.mcp.meaning import meaning_hash
 from agent_assets.agent.mcp.permissions import ANY_CALL, ToolPermissions
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ class ToolServers:
 
     @property
     def version(self) -> str:
-        """Hash of mcp_config.json: another server, or other arguments of one, may answer
-        differently.
+        """Hash of what mcp_config.json means: another server, or other arguments of one, may
+        answer differently.
         """
-        return sha256(self.config_file.read_bytes()).hexdigest()[:32]
+        return meaning_hash(self.config_file.read_bytes())
 
     @asynccontextmanager
     async def open(

@@ -52,7 +52,9 @@ async def open_whatever_works(
         for name, server in config.servers.items():
             try:
                 servers.append(
-                    await connect_server(stack, name, server, timeout_s=timeout_s, log_dir=log_dir)
+                    await connect_server(
+                        stack, name, server, config.secrets, timeout_s=timeout_s, log_dir=log_dir
+                    )
                 )
             except ToolServerError as error:
                 failures[name] = error.message

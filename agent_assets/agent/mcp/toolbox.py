@@ -23,9 +23,9 @@ from pydantic import ValidationError
 
 from agent_assets.agent.mcp.catalog import ListedTool, catalog, used_twice
 from agent_assets.agent.mcp.choice import EVERY_TOOL, ToolChoice
-from agent_assets.agent.mcp.config import McpConfig, parse_mcp_config
+from agent_assets.agent.mcp.config import ApiServer, McpConfig, ServerConfig, parse_mcp_config
 from agent_assets.agent.mcp.connect import SERVER_FAILURES, ConnectedServer, connect_server
-from agent_assets.agent.mcp.errors import late, name_clash, nothing_left, stopped
+from agent_assets.agent.mcp.errors import late, name_clash, nothing_left, stopped, too_many_tools
 from agent_assets.agent.mcp.permissions import (
     ANY_CALL,
     SILENT,
@@ -39,10 +39,12 @@ from agent_assets.agent.mcp.results import (
     not_as_mcp_says,
     not_json,
     read_answer,
+    with_keys_hidden,
 )
 from agent_assets.agent.mcp.session import OddResult
 from agent_assets.conversations.messages import ToolCall, ToolResult
 from agent_assets.errors import ConfigError
+from agent_assets.settings import whole_environment
 
 # beyond the request's own timeout, for a connection that hangs instead of timing out
 _CALL_GRACE_S = 5.0
@@ -68,6 +70,7 @@ class Toolbox:
         self.listed = list(listed)
         self._timeout_s = timeout_s
         self._clients = {server.name: server.client for server in servers}
+        self._secrets = {server.name: server.secrets for server in servers}
         usable = sorted((tool for tool in listed if tool.usable), key=lambda tool: tool.alias)
         self._tools = {tool.alias: tool for tool in usable}
         self.tools = [tool.schema for tool in usable if tool.schema is not None]
@@ -135,6 +138,9 @@ class Toolbox:
             return failed(f"unknown tool; there are: {', '.join(sorted(self._tools))}")
         if (odd := not_json(call.arguments)) is not None:
             return failed(f"the arguments hold {odd}")
+        return with_keys_hidden(await self._ask(tool, call), self._secrets[tool.server])
+
+    async def _ask(self, tool: ListedTool, call: ToolCall) -> ToolAnswer:
         server = tool.server
         client = self._clients[server]
         try:
@@ -162,11 +168,12 @@ class Toolbox:
 
 
 def load_mcp_config(path: Path, variables: Mapping[str, str]) -> McpConfig:
-    """Read an `mcp_config.json`; `${name}` in it stands for `variables[name]`.
+    """Read an `mcp_config.json`; `${name}` in it stands for `variables[name]`, `${env:NAME}` for
+    an environment variable.
 
     Raises:
-        ConfigError: the file is missing, not JSON, has a wrong key or an unknown variable, or
-            enables no server.
+        ConfigError: the file is missing, not JSON, has a wrong key or a variable that is not
+            there, or enables no server.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -174,7 +181,7 @@ def load_mcp_config(path: Path, variables: Mapping[str, str]) -> McpConfig:
         raise ConfigError(
             f"{path} cannot be read: {error}.", next_step="create it, or correct tools.mcp_config."
         ) from None
-    return parse_mcp_config(text, variables, source=str(path))
+    return parse_mcp_config(text, variables, source=str(path), environment=whole_environment())
 
 
 @asynccontextmanager
@@ -203,7 +210,9 @@ async def open_toolbox(
     """
     async with AsyncExitStack() as stack:
         servers = [
-            await connect_server(stack, name, server, timeout_s=timeout_s, log_dir=log_dir)
+            await connect_server(
+                stack, name, server, config.secrets, timeout_s=timeout_s, log_dir=log_dir
+            )
             for name, server in config.servers.items()
         ]
         listed = catalog(
@@ -211,6 +220,7 @@ async def open_toolbox(
         )
         for server in servers:
             own = [tool for tool in listed if tool.server == server.name]
+            _check_number(server.name, config.servers[server.name], own)
             if own and not any(tool.usable for tool in own):
                 raise nothing_left(
                     server.name,
@@ -224,6 +234,12 @@ async def open_toolbox(
             first, second = clash
             raise name_clash(second.name, first.server, second.server)
         yield Toolbox(servers, listed, timeout_s, permissions)
+
+
+def _check_number(name: str, server: ServerConfig, tools: Sequence[ListedTool]) -> None:
+    count = sum(tool.usable for tool in tools)
+    if isinstance(server, ApiServer) and count > server.max_tools:
+        raise too_many_tools(name, count, server.max_tools)
 
 
 async def _contents(

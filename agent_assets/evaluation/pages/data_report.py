@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.conversations.rendered import Rendered, RowRenderer
+from agent_assets.evaluation.frames import counts, rows_frame
 from agent_assets.evaluation.pages.parts import KINDS, page_environment
 
 SAMPLES_PER_KIND = 6
@@ -114,7 +115,7 @@ def data_report(
                 {KINDS.get(kind, kind): count for kind, count in coverage["by_kind"].items()}
             ),
             languages=_bars(coverage["by_language"]),
-            memories=_bars(Counter(source for row in rows for source in row["sources"])),
+            memories=_bars(counts(rows_frame(rows)["sources"])),
             samples=_samples(rows, rendered),
         )
     )

@@ -20,6 +20,7 @@ KINDS = {
     "recall_closed": "Recall without tools",
     "abstention": "Never told",
     "conversation": "Conversation",
+    "own": "Own rows",
 }
 TEMPLATES = Path(__file__).parent / "templates"
 

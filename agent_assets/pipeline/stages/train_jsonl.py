@@ -1,5 +1,5 @@
 """Stage `train_jsonl`: rows to train on and items to be judged by, every one executed on the real
-servers.
+servers; rows of one's own where their tools only read.
 """
 
 import asyncio
@@ -45,7 +45,17 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
         "wordings_sha256": pipeline.hash_of(pipeline.config.questions.wordings),
         "mcp_config": pipeline.tool_servers.version,
         **({"read_only": read_only} if (read_only := pipeline.config.tools.read_only) else {}),
+        **_own_files(pipeline),
     }
+
+
+def _own_files(pipeline: PipelineSpec) -> dict[str, object]:
+    """What the files of `sources` hold, by name."""
+    from agent_assets.synthesis.rows.own_files import own_rows_version
+
+    names = pipeline.config.train_jsonl.sources
+    versions = {name: own_rows_version(pipeline.file(name)) for name in names}
+    return {"source_files": versions} if versions else {}
 
 
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
@@ -130,6 +140,7 @@ async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> 
             templates_file=run.pipeline.path_of(run.config.questions.wordings),
             llm=llm,
             general=run.pipeline.path_of(general),
+            sources=[run.pipeline.file(name) for name in settings.sources],
         )
 
 

@@ -25,7 +25,6 @@ from agent_assets.errors import TrainingDataError
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.scenarios.trained import UsedInTraining, call_key, is_fresh, is_held
 from agent_assets.synthesis.arguments.pool import CannotSample
-from agent_assets.synthesis.build import heldout_item
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
 from agent_assets.synthesis.questions.chained import read_chained, with_values
 from agent_assets.synthesis.questions.difficulty import call_difficulty
@@ -34,6 +33,7 @@ from agent_assets.synthesis.questions.scripted import tool_questions
 from agent_assets.synthesis.rows.checks import Rules
 from agent_assets.synthesis.rows.example import run_task
 from agent_assets.synthesis.rows.failing_tools import reject_failures
+from agent_assets.synthesis.rows.heldout import heldout_item
 from agent_assets.synthesis.tasks.all_tasks import elder_tasks
 from agent_assets.synthesis.tasks.task import Task, Tools
 from agent_assets.synthesis.tasks.tool_use import tool_tasks

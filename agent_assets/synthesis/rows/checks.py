@@ -58,23 +58,28 @@ def rejections(task: Task, rollout: Rollout, rules: Rules) -> list[Rejection]:
     messages = tuple(map(spoken, rollout.messages))
     results = [message.content for message in messages if message.role == "tool"]
     calls = [call for message in messages for call in message.tool_calls]
-    errors = max(rollout.tool_errors, _failures(calls, messages))
+    errors = max(rollout.tool_errors, failing_results(calls, messages))
     if errors:
         return [Rejection(RejectReason.OBSERVATION_IS_ERROR, f"{errors} of {len(results)} results")]
     reasons = _wrong_calls(task, calls, rules) + _wrong_results(task, messages, results)
     reasons += validate_conversation(
         Conversation(messages, task.tools), max_chars=8 * rules.max_tokens
     )
-    size = approximate_tokens(rollout.messages)
-    if size > rules.max_tokens:
-        reasons.append(
-            Rejection(RejectReason.TOO_LONG, f"about {size} tokens, {rules.max_tokens} allowed")
-        )
-    reasons += _banned(rollout.messages, rules.banned)
+    reasons += size_and_bans(rollout.messages, rules)
     if task.tools:
         reasons += _wrong_answer(task, messages, results, rules)
     else:
         reasons += _invented_numbers(task, messages[-1].content)
+    return reasons
+
+
+def size_and_bans(messages: Sequence[Message], rules: Rules) -> list[Rejection]:
+    """Whether messages are too long, and which banned patterns occur in them."""
+    size = approximate_tokens(messages)
+    reasons = _banned(messages, rules.banned)
+    if size > rules.max_tokens:
+        detail = f"about {size} tokens, {rules.max_tokens} allowed"
+        reasons.insert(0, Rejection(RejectReason.TOO_LONG, detail))
     return reasons
 
 
@@ -117,7 +122,7 @@ def approximate_tokens(messages: Sequence[Message]) -> int:
     )
 
 
-def _failures(calls: Sequence[ToolCall], messages: Sequence[Message]) -> int:
+def failing_results(calls: Sequence[ToolCall], messages: Sequence[Message]) -> int:
     """How many results are errors that their server sent as answers, as many do: `Database error:
     ...`.
     """

@@ -58,7 +58,9 @@ async def run_task(
     rollout = await run_agent(teacher, toolbox, messages, task.tools, limits)
     reasons = rejections(task, rollout, rules)
     return Example(
-        task, _in_order(rollout.messages[len(first) :], task.tools), tuple(dict.fromkeys(reasons))
+        task,
+        in_tool_order(rollout.messages[len(first) :], task.tools),
+        tuple(dict.fromkeys(reasons)),
     )
 
 
@@ -83,7 +85,7 @@ def told_example(task: Task, rules: Rules) -> Example:
     return Example(task, example, tuple(dict.fromkeys(rejections(task, rollout, rules))))
 
 
-def _in_order(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> tuple[Message, ...]:
+def in_tool_order(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> tuple[Message, ...]:
     """The messages with the arguments of calls as the tools list them: one order for a model to
     learn.
     """

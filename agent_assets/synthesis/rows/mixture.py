@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from agent_assets.conversations.formats import from_openai, from_sharegpt, from_swift, to_swift
+from agent_assets.conversations.formats import read_row, to_swift
 from agent_assets.conversations.markers import conversation_without_markers
 from agent_assets.conversations.messages import Conversation, JsonObject, Message
 from agent_assets.errors import ConfigError, TrainingDataError
@@ -129,13 +129,7 @@ def _read(path: Path) -> list[Conversation]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-            if "conversations" in row:
-                conversations.append(from_sharegpt(row))
-            elif any("tool_calls" in message for message in row["messages"]):
-                conversations.append(from_openai(row))
-            else:
-                conversations.append(from_swift(row))
+            conversations.append(read_row(json.loads(line)))
         except (ValueError, KeyError, TypeError, TrainingDataError) as error:
             raise ConfigError(
                 f"Line {number} of {path.name} is not a training row ({type(error).__name__}).",

@@ -3,12 +3,15 @@ examples shares.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
 from agent_assets.conversations.items import ItemKind
 from agent_assets.conversations.messages import ToolCall, ToolResult, ToolSchema
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.tasks.script import Script
+
+OWN: Final = "own"  # a row of somebody's own: no teacher was asked
+TaskKind: TypeAlias = ItemKind | Literal["own"]
 
 
 class Tools(Protocol):
@@ -37,7 +40,7 @@ class Task:
     """
 
     question: Question
-    kind: ItemKind
+    kind: TaskKind
     system: str
     tools: tuple[ToolSchema, ...]
     script: Script

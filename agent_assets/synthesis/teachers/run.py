@@ -81,7 +81,7 @@ async def teach(
     first, repeated = _first_asked(tasks)
     forbidden = forbidden_tools(toolbox, config)
     safe = SafeTools(toolbox, forbidden)
-    rules = _rules(config, by_script=llm is None)
+    rules = rules_of(config, by_script=llm is None)
     known = {
         id(task): told_example(task, rules) for task in first if not task.tools and teacher is None
     }
@@ -192,7 +192,12 @@ async def _again(
         raise
 
 
-def _rules(config: RowsConfig, *, by_script: bool) -> Rules:
+def rules_of(config: RowsConfig, *, by_script: bool) -> Rules:
+    """What examples are held to.
+
+    Raises:
+        ConfigError: a banned pattern is no regular expression.
+    """
     try:
         banned = tuple(re.compile(pattern) for pattern in config.banned)
     except re.error as error:

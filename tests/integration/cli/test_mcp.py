@@ -1,5 +1,6 @@
 """`agent-assets mcp list` and `mcp call` on real servers, some of which are broken."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from agent_assets.agent.mcp.config import parse_mcp_config
+from agent_assets.agent.mcp.toolbox import open_toolbox
 from agent_assets.automation.pipelines import Graph
 from agent_assets.cli.main import commands
 from agent_assets.cli.mcp_servers import examine_tools
-from agent_assets.errors import ConfigError
+from agent_assets.errors import ConfigError, ToolServerError
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
 
@@ -153,3 +156,94 @@ def test_doctor_proposes_the_line_that_allows_what_plainly_reads(
         "(to allow what plainly reads, in its defs.yaml: tools: {read_only: [search_notes]})"
     )
     assert not (tmp_path / "calls.log").exists()
+
+
+SHOP = """
+from contextlib import asynccontextmanager
+from fastapi import FastAPI, Header
+
+print("this must not end in the protocol")
+orders: dict[int, str] = {}
+
+@asynccontextmanager
+async def stocked(app):
+    orders[1] = "tea"
+    yield
+
+app = FastAPI(lifespan=stocked)
+
+@app.get("/orders/{number}", operation_id="get_order")
+def get_order(number: int, authorization: str = Header("", include_in_schema=False)) -> dict:
+    print("nor this")
+    return {"item": orders[number], "key": authorization}
+
+for place in range(600):
+    app.get(f"/places/{place}", operation_id=f"get_place_{place}")(lambda: "here")
+"""
+
+
+def test_http_apis_are_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-0123456789abcdef"
+    monkeypatch.setenv("SHOP_KEY", key)
+    (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
+    shop: dict[str, object] = {
+        "fastapi": "shop:app",
+        "headers": {"Authorization": "${env:SHOP_KEY}"},
+    }
+    servers = {
+        "shop": shop | {"include": ["get_order"]},
+        "gone": {"openapi": "http://127.0.0.1:9/openapi.json"},
+    }
+    file = tmp_path / "servers.json"
+    file.write_text(json.dumps({"mcpServers": servers}), encoding="utf-8")
+    answer = call(file, "get_order", '{"number": 1}')
+    assert answer["structured"] == {"item": "tea", "key": "${env:SHOP_KEY}"}
+    assert call(file, "get_order", '{"number": 2}')["is_error"]  # status 500
+    assert "gone  FAILED: The HTTP API 'gone' cannot be used: its OpenAPI document cannot be " in (
+        run("list", "--config", file).output
+    )
+
+    async def opened(entry: dict[str, object]) -> list[str]:
+        text = json.dumps({"mcpServers": {"shop": entry}})
+        variables = {"pipeline": str(tmp_path)}
+        config = parse_mcp_config(text, variables, source="f", environment={"SHOP_KEY": key})
+        async with open_toolbox(config) as toolbox:
+            return [tool.name for tool in toolbox.tools]
+
+    with pytest.raises(ToolServerError, match="601 operations") as raised:
+        asyncio.run(opened(shop))
+    assert "choose in mcp_config.json with 'include'" in str(raised.value)
+    assert len(asyncio.run(opened(shop | {"include": ["/places/1?"]}))) == 10
+
+
+ECHO = """
+import os, sys
+from fastmcp import FastMCP
+server = FastMCP("echo")
+@server.tool
+def whoami() -> str:
+    return "you are " + os.environ["KEY"]
+server.run(show_banner=False)
+"""
+
+
+def test_a_key_of_the_environment_reaches_the_server_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-0123456789abcdef"
+    servers = {
+        "echo": {"command": "${python}", "args": ["-c", ECHO], "env": {"KEY": "${env:CRM_KEY}"}},
+        "gone": {
+            "url": "http://127.0.0.1:9/${env:CRM_KEY}/mcp",
+            "headers": {"Authorization": "Bearer ${env:CRM_KEY}"},
+        },
+        "typo": {"command": "/nowhere/${env:CRM_KEY}"},
+    }
+    file = tmp_path / "servers.json"
+    file.write_text(json.dumps({"mcpServers": servers}), encoding="utf-8")
+    assert "environment variable CRM_KEY is not set" in str(run("list", "--config", file).exception)
+    monkeypatch.setenv("CRM_KEY", key)
+    assert call(file, "whoami")["text"] == "you are ${env:CRM_KEY}"
+    listed = run("list", "--config", file).output
+    assert "gone  FAILED" in listed and "typo  FAILED" in listed
+    assert key not in listed

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent_assets.agent.mcp.toolbox import open_toolbox
+from agent_assets.conversations.formats import to_openai, to_sharegpt, to_swift
 from agent_assets.conversations.messages import Message, ToolCall, ToolSchema, canonical_json
 from agent_assets.errors import TrainingDataError
 from agent_assets.text.answers import states_value
@@ -197,3 +198,26 @@ def test_rejects_are_json_lines(tmp_path: Path) -> None:
     rows = make(tmp_path, script_config(STRANGE), templates_file=None)
     for line in (rows.folder / "rejects.jsonl").read_text("utf-8").splitlines():
         assert json.loads(line)["split"] in {"train", "heldout"}
+
+
+def test_own_rows_instead_of_made_ones(energy: Made, tmp_path: Path) -> None:
+    """Rows that were exported in three formats come back: once each, executed again."""
+    rows = conversations(energy)[:12]
+    wrong = json.dumps(to_swift(rows[0])).replace("2025", "2024").replace("What", "Tell me what")
+    files = []
+    for name, convert in (("s", to_swift), ("o", to_openai), ("g", to_sharegpt)):
+        files.append(tmp_path / f"{name}.jsonl")
+        lines = [json.dumps(convert(row), ensure_ascii=False) for row in rows]
+        files[-1].write_text("\n".join([*lines, wrong]), encoding="utf-8")
+    own = make(
+        tmp_path / "made",
+        pipeline_config("energy_expert"),
+        templates_file=WORDINGS,
+        rows={"sources": ["s", "o", "g"], "made_rows": False, "sources_heldout_share": 0.0},
+        sources=files,
+    )
+    assert own.summary["rows_by_kind"] == {"own": 12}
+    key = lambda row: canonical_json(to_swift(row))  # noqa: E731
+    assert sorted(map(key, conversations(own))) == sorted(map(key, rows))
+    assert own.summary["rejected_by_reason"]["duplicate"] >= 24
+    assert sum(own.coverage["calls_by_tool"].values()) > 12
