@@ -18,12 +18,13 @@ test: setup ## all tests
 	@deploy/test-environments.sh
 	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-check: ## lint, format, types, docs
+check: ## lint, format, types, docs, bill of materials, known holes
 	@deploy/setup.sh core
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/python docs/check.py
+	@deploy/audit.sh
 
 format: ## rewrite the code the way `check` wants it
 	.venv/bin/ruff check --fix .

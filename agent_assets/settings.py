@@ -19,6 +19,7 @@ Engine programs read their own, in environments that do not hold this module's l
 | OPENAI_BASE_URL | its OpenAI-compatible endpoint: vLLM, Ollama, a gateway | `https://api.openai.com/v1` |
 | TEACHER_MODEL | its name | |
 | (named by `rl.judge.api_key_env`) | key of the judge of reinforcement learning | |
+| AGENT_ASSETS_ALERT_SECRET | signs alerts (`alerts.secret_env` of automation.yaml may name another) | |
 | AGENT_ASSETS_EMBEDDING_API_KEY | key of a server that embeds memories (`elder_memories.embedding`) | |
 | AGENT_ASSETS_TOOL_TOKEN | token that our MCP servers ask for over sse and http; the memory server wants one there | |
 | TRACES | `local` keeps traces on this machine; `wandb` sends them, with the elders' words, to W&B | `local` |

@@ -17,11 +17,13 @@ to those callers that were no 200.
 import asyncio
 import itertools
 import json
+import logging
 import multiprocessing
 import shutil
 import sys
 import tempfile
 import time
+import traceback
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -72,9 +74,20 @@ class StubModel(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+class StubServer(ThreadingHTTPServer):
+    """A client that hangs up, as a caller at its end does, is no error of it."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Everything but a lost client is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            traceback.print_exc()
+
+
 def serve_stub(port: int) -> None:
     """The model server."""
-    ThreadingHTTPServer((HOST, port), StubModel).serve_forever()
+    StubServer((HOST, port), StubModel).serve_forever()
 
 
 def serve_api(settings: Settings, model_port: int, port: int) -> None:
@@ -82,6 +95,7 @@ def serve_api(settings: Settings, model_port: int, port: int) -> None:
     config = ServingConfig.model_validate(
         {"inference": {"url": f"http://{HOST}:{model_port}/v1"}, "requests_per_minute": 100_000}
     )
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a line for each attack
     app = create_app(settings, config)
     uvicorn.run(app, host=HOST, port=port, **server_settings(config))
 

@@ -31,6 +31,8 @@ from agent_assets.planning.history import FINGERPRINT_TAG, INPUT_TAG, DagsterLog
 from agent_assets.planning.index import PlanIndex
 from agent_assets.planning.plan import make_plan
 from agent_assets.planning.recorded import read_inputs, read_latest
+from agent_assets.release.pointer import CURRENT, agent_of, pointer_path
+from agent_assets.release.records import STAGE
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 
 PIPELINE = "elder_companion"
@@ -104,6 +106,10 @@ class Fleet:
                 artifact = self.folder / "store" / key.folder / fingerprint
                 artifact.mkdir(parents=True)
                 (artifact / "manifest.json").touch()
+                if stage.name == STAGE:  # a release has a pointer; only its name is looked at
+                    pointer = Path(pointer_path(self.store, agent_of(PIPELINE, elder), CURRENT))
+                    pointer.parent.mkdir(parents=True, exist_ok=True)
+                    pointer.touch()
             self._insert(dg.AssetKey([PIPELINE, stage.name]), rows)
 
     def _insert(

@@ -23,44 +23,52 @@ command -v "$python" >/dev/null || die "$python is not installed. Install Python
 stamp() { { "$python" --version; cat "$@"; echo "${TORCH_ARGS:-}"; pwd; } | sha256sum | cut -c1-16; }
 fresh() { [ -f "$1/.made-from" ] && [ "$(cat "$1/.made-from")" = "$2" ]; }
 
-# venv DIR: an environment with a recent pip, kept when its interpreter still works.
+# install DIR ARGUMENT...: with the pip of an environment, only files whose hashes the locks name. A package that
+# comes as source is built with what is there, so nothing else is fetched.
+install() {
+  "$1/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation "${@:2}"
+}
+
+# venv DIR: an environment with the locked installers, kept when its interpreter still works.
 venv() {
   "$1/bin/python" -c '' 2>/dev/null || { rm -rf "$1"; "$python" -m venv "$1"; }
-  "$1/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25'
+  install "$1" -r "$requirements/installers.lock"
 }
 
 core() {
-  local want; want=$(stamp pyproject.toml "$requirements/core.lock")
+  local want; want=$(stamp pyproject.toml "$requirements/installers.lock" "$requirements/core.lock")
   fresh .venv "$want" && return
   echo "setup: core environment in .venv (about 2 minutes)"
   venv .venv
-  .venv/bin/pip install --quiet --disable-pip-version-check -c "$requirements/core.lock" -e '.[embedded,dev]'
+  install .venv -r "$requirements/core.lock"
+  .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
   echo "$want" > .venv/.made-from
 }
 
 engine_cpu() {
-  local want; want=$(stamp "$requirements/engine-cpu.txt" "$requirements/engine-cpu.lock" "$requirements/engine-cpu-nodeps.txt")
+  local locks=("$requirements"/engine-cpu-torch.lock "$requirements"/engine-cpu.lock "$requirements"/engine-cpu-nodeps.lock) want
+  want=$(stamp "$requirements/installers.lock" "${locks[@]}")
   fresh .venvs/cpu "$want" && return
   echo "setup: engine environment in .venvs/cpu (about 3 minutes, 4 GB)"
   mkdir -p .venvs
   venv .venvs/cpu
-  local pip=".venvs/cpu/bin/pip install --quiet --disable-pip-version-check"
   # shellcheck disable=SC2086
-  $pip ${TORCH_ARGS:-} "$(grep '^torch==' "$requirements/engine-cpu.txt")"
-  $pip -c "$requirements/engine-cpu.lock" -r "$requirements/engine-cpu.txt"
-  $pip --no-deps -r "$requirements/engine-cpu-nodeps.txt"
+  install .venvs/cpu --no-deps ${TORCH_ARGS:-} -r "${locks[0]}" ||
+    die "The CPU build of torch, with the hash of ${locks[0]}, is not in your package index. Name the index of the CPU builds: TORCH_ARGS=\"--index-url ...\" make setup."
+  install .venvs/cpu -r "${locks[1]}"
+  install .venvs/cpu --no-deps -r "${locks[2]}"
   echo "$want" > .venvs/cpu/.made-from
 }
 
 engine_gpu() {
   local gpu_python=${PYTHON_GPU:-python3.12} want
-  want=$(stamp "$requirements/engine-gpu.txt")
+  want=$(stamp "$requirements/installers.lock" "$requirements/engine-gpu.lock")
   fresh .venvs/gpu "$want" && return
   command -v "$gpu_python" >/dev/null || die "$gpu_python is not installed; the GPU engines need Python 3.12. Set PYTHON_GPU."
   echo "setup: engine environment in .venvs/gpu (about 10 minutes)"
   mkdir -p .venvs
   python=$gpu_python venv .venvs/gpu
-  .venvs/gpu/bin/pip install --quiet --disable-pip-version-check -r "$requirements/engine-gpu.txt"
+  install .venvs/gpu -r "$requirements/engine-gpu.lock"
   echo "$want" > .venvs/gpu/.made-from
 }
 

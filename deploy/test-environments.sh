@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3.11}
 requirements=deploy/requirements
-install="install --quiet --disable-pip-version-check"
+install="install --quiet --disable-pip-version-check --require-hashes"
 
 # made DIR FILE...: whether a folder was made from these files; and notes that it was.
 stamp() { { "$python" --version; cat "$@"; pwd; } | sha256sum | cut -c1-16; }
@@ -15,7 +15,7 @@ made() { [ "$(cat "$1/.made-from" 2>/dev/null)" = "$(stamp "${@:2}")" ]; }
 note() { stamp "${@:2}" > "$1/.made-from"; }
 
 clients() {
-  local folder=.venvs/test-clients file=$requirements/test-clients.txt
+  local folder=.venvs/test-clients file=$requirements/test-clients.lock
   made $folder "$file" && return
   echo "test: clients of the API in $folder (about a minute)"
   "$python" -m venv --clear $folder
@@ -45,7 +45,7 @@ inspector() {
 }
 
 loaders() {
-  local folder=.venvs/test-loaders file=$requirements/test-loaders.txt
+  local folder=.venvs/test-loaders file=$requirements/test-loaders.lock
   made $folder "$file" && return
   echo "test: loaders of exported rows in $folder"
   rm -rf $folder

@@ -19,6 +19,8 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _ROOM = re.compile(
     r"^\| `((?:agent_assets|resources|tests|docs|deploy|benchmarks)[\w/.]*)` \|", re.MULTILINE
 )
+_CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+_COMMAND = re.compile(r"(?:^|`|&& )agent-assets ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
 _MAKE_TARGET = re.compile(r"`make (\w+)`")
 
 
@@ -83,13 +85,27 @@ def missing_targets(page: Path) -> list[str]:
     ]
 
 
+def missing_commands(page: Path) -> list[str]:
+    """Commands a page names that are none."""
+    missing = []
+    code = "\n".join(_CODE.findall(page.read_text(encoding="utf-8")))
+    for name, below in _COMMAND.findall(code):
+        command = commands.commands.get(name)
+        inner = getattr(command, "commands", None)
+        if command is None or (below and inner is not None and below not in inner):
+            missing.append(f"{page.relative_to(ROOT)}: agent-assets {name} {below}".rstrip())
+    return missing
+
+
 def main() -> int:
     """Check everything, or write the command reference."""
     if "--write" in sys.argv:
         CLI_PAGE.write_text(cli_reference(), encoding="utf-8")
         return 0
-    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    top = [ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")]
+    pages = [*top, *sorted((ROOT / "docs").glob("*.md"))]
     problems = [problem for page in pages for problem in broken_links(page) + missing_targets(page)]
+    problems += [problem for page in pages for problem in missing_commands(page)]
     problems += missing_rooms(ROOT / "README.md")
     if not CLI_PAGE.is_file() or CLI_PAGE.read_text(encoding="utf-8") != cli_reference():
         problems.append("docs/cli.md is out of date: python docs/check.py --write")

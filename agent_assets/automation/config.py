@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
+from agent_assets.alerts.config import AlertsConfig
 from agent_assets.dagster_internals import is_valid_cron_string
 from agent_assets.errors import ConfigError
 from agent_assets.settings import load_settings
@@ -116,6 +117,7 @@ class AutomationConfig(StrictModel):
     removed_elders: RemovalConfig = RemovalConfig()
     runs: RunConfig = RunConfig()
     retention: RetentionConfig = RetentionConfig()
+    alerts: AlertsConfig = AlertsConfig()
 
 
 def load_automation(path: Path | None = None) -> AutomationConfig:

@@ -26,6 +26,8 @@ from agent_assets.planning.history import DagsterLog, known_partitions
 from agent_assets.planning.index import PlanIndex
 from agent_assets.planning.plan import Present, make_plan
 from agent_assets.planning.recorded import read_inputs, read_latest
+from agent_assets.release.pointer import agent_of, all_agents
+from agent_assets.release.records import STAGE as RELEASE
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import UNPARTITIONED, ArtifactStore
 from agent_assets.store.manifest import MANIFEST_FILE
@@ -182,13 +184,15 @@ def with_words(installation: Installation, snapshot: Snapshot, *, limit: int = 2
 
 
 def presence(store: ArtifactStore, *, listing: bool) -> Present | None:
-    """Whether an artifact is there. A remote store is only asked when it may be listed as a
-    whole.
+    """Whether an artifact is there, and of a release its pointer, too: one that is lost with its
+    history has to be judged again. A remote store is only asked when it may be listed as a whole.
     """
     if store.local:
-        root = store.root
+        root, known = store.root, set(all_agents(store))
 
         def on_disk(pipeline: str, asset: str, partition: str | None, fingerprint: str) -> bool:
+            if asset == RELEASE and agent_of(pipeline, partition) not in known:
+                return False
             folder = f"{root}/{pipeline}/{asset}/{partition or UNPARTITIONED}/{fingerprint}"
             return os.path.exists(f"{folder}/{MANIFEST_FILE}")  # noqa: PTH110  # 50,000 times: a Path costs four times more
 

@@ -10,7 +10,7 @@ from agent_assets.automation.planner import Installation, load_installation
 from agent_assets.pipeline.assets import ELDERS
 from agent_assets.planning.history import DagsterLog, active_runs, known_partitions
 from agent_assets.planning.recorded import read_latest
-from agent_assets.release.pointer import released_fingerprints
+from agent_assets.release.kept_versions import released_fingerprints
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactKey
@@ -23,12 +23,19 @@ def prune_store(settings: Settings, *, dry_run: bool) -> int:
     prepare_dagster_home(settings)
     installation = load_installation(settings)
     with open_instance(settings) as instance:
+        released = released_fingerprints(installation.store)
+        busy = {run.partition for run in active_runs(instance)}
+        if released.unknown:
+            names = ", ".join(sorted(released.unknown))
+            click.echo(f"a release cannot be read, so all of it stays: {names}", err=True)
+            unpartitioned = {graph.name for graph in installation.graphs}
+            busy |= {None if name in unpartitioned else name for name in released.unknown}
         pruning = plan_pruning(
             installation.store,
             keep_versions=retention.keep_versions,
             temporary_s=retention.temporary_hours * 3600,
-            protected=protected_versions(installation, instance),
-            busy={run.partition for run in active_runs(instance)},
+            protected=versions_in_use(installation, instance) | released.references,
+            busy=busy,
         )
     for line in _lines(pruning, dry_run):
         click.echo(line)
@@ -37,14 +44,8 @@ def prune_store(settings: Settings, *, dry_run: bool) -> int:
     return 0
 
 
-def protected_versions(installation: Installation, instance: dg.DagsterInstance) -> set[Reference]:
-    """Versions that stay whatever their age: those the latest materializations name, and those that
-    are released.
-    """
-    return _in_use(installation, instance) | released_fingerprints(installation.store)
-
-
-def _in_use(installation: Installation, instance: dg.DagsterInstance) -> set[Reference]:
+def versions_in_use(installation: Installation, instance: dg.DagsterInstance) -> set[Reference]:
+    """Versions that the latest materializations name: they stay whatever their age."""
     elders = known_partitions(instance, str(ELDERS.name))
     facts = [graph.facts(elders) for graph in installation.graphs]
     latest = read_latest(DagsterLog(instance), installation.index, facts)

@@ -2,6 +2,7 @@
 start, say why.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,11 +30,13 @@ from agent_assets.planning.history import (
     started_keys,
 )
 from agent_assets.planning.requests import AgentPartition, Request, choose_requests
+from agent_assets.release.repair import repair_store
 from agent_assets.runs.device_queue import announce
 from agent_assets.runs.orphans import release_abandoned_runs
 
 GPU_TAG = "agent_assets/gpu"
 CAUSE_TAG = "agent_assets/cause"
+log = logging.getLogger("agent_assets.automation")
 _WORDS = 20  # elders whose memories a tick compares to explain itself
 
 
@@ -59,6 +62,8 @@ def night(
     again.
     """
     options = Options(full=True, shared_max_age_s=0.0, elders_budget_s=config.watch.read_seconds)
+    for repair in repair_store(installation.store):
+        log.warning("%s: %s", repair.what, repair.how)
     cap = config.nightly.max_runs_per_tick
     return _tick(installation, instance, config, at.timestamp(), options, cap, new_round=date)
 

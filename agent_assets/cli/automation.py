@@ -85,8 +85,20 @@ def prune(dry_run: bool) -> None:
     sys.exit(prune_store(load_settings(), dry_run=dry_run))
 
 
+@click.command()
+@click.option("--test", "test", is_flag=True, help="Send a test alert now.")
+def alerts(test: bool) -> None:
+    """Say what was noticed and sent, and what waits. Exit code 1 when a test alert is not taken."""
+    from agent_assets.alerts.commands import send_test, show_alerts
+    from agent_assets.automation.config import load_automation
+
+    settings = load_settings()
+    config = load_automation(settings.automation).alerts
+    sys.exit(send_test(settings, config) if test else show_alerts(settings, config))
+
+
 def _keys(elders: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(as_partition_key(elder) for elder in elders)
 
 
-COMMANDS = (plan, refresh, backfill, prune)
+COMMANDS = (plan, refresh, backfill, prune, alerts)

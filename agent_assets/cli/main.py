@@ -3,13 +3,24 @@ does the work.
 """
 
 import sys
+from typing import NoReturn
 
 import click
 
-from agent_assets.cli import agents, automation, erasure, installation, mcp, releases, serving
+from agent_assets.cli import (
+    agents,
+    automation,
+    backup,
+    erasure,
+    installation,
+    mcp,
+    releases,
+    serving,
+)
 from agent_assets.errors import AgentAssetsError
 from agent_assets.no_telemetry import send_nothing
 from agent_assets.privacy import be_private
+from agent_assets.store.disk import disk_failure
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,7 +31,7 @@ def commands() -> None:
     send_nothing()
 
 
-for group in (installation, serving, automation, erasure, agents, mcp, releases):
+for group in (installation, serving, automation, erasure, agents, mcp, releases, backup):
     for command in group.COMMANDS:
         commands.add_command(command)
 
@@ -32,7 +43,16 @@ def main() -> None:
     try:
         commands()
     except AgentAssetsError as error:
-        click.echo(f"error: {error.message}", err=True)
-        if error.next_step:
-            click.echo(f"next:  {error.next_step}", err=True)
-        sys.exit(1)
+        _fail(error)
+    except OSError as error:
+        known = disk_failure(error)
+        if known is None:
+            raise
+        _fail(known)
+
+
+def _fail(error: AgentAssetsError) -> NoReturn:
+    click.echo(f"error: {error.message}", err=True)
+    if error.next_step:
+        click.echo(f"next:  {error.next_step}", err=True)
+    sys.exit(1)

@@ -53,4 +53,14 @@ def promote(agent: str, version: str, author: str | None, reason: str) -> None:
     sys.exit(promote_version(load_settings(), agent, version, author=author, reason=reason))
 
 
-COMMANDS = (releases, rollback, promote)
+@click.command()
+def repair() -> None:
+    """Write lost or damaged release pointers and tombstones anew from their histories; what is
+    damaged is set aside. Each night does the same. Exit code 1 when something stays damaged.
+    """
+    from agent_assets.release.commands import repair_installation
+
+    sys.exit(repair_installation(load_settings()))
+
+
+COMMANDS = (releases, rollback, promote, repair)

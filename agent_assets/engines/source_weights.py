@@ -6,6 +6,7 @@ from pathlib import Path
 from agent_assets.engines.contracts import PACKAGE_PREFIX
 from agent_assets.engines.environment import EngineEnv, site_packages
 from agent_assets.errors import BaseModelError
+from agent_assets.pickled_weights import NEXT_STEP, pickled_files
 from agent_assets.store.manifest import content_version, hash_file, hash_files
 
 
@@ -17,7 +18,7 @@ def source_weights_hash(source: str, environment: Callable[[], EngineEnv]) -> st
         environment: looked for only where the weights come in a package.
 
     Raises:
-        BaseModelError: there are none.
+        BaseModelError: there are none, or pickles lie among them.
     """
     if source.startswith(PACKAGE_PREFIX):
         package = source.removeprefix(PACKAGE_PREFIX).replace("-", "_")
@@ -29,6 +30,12 @@ def source_weights_hash(source: str, environment: Callable[[], EngineEnv]) -> st
             next_step="run `make setup`.",
         )
     folder = Path(source)
+    if folder.is_dir() and (pickled := pickled_files(folder)):
+        raise BaseModelError(
+            f"The base model folder {folder} holds pickles, which can run programs when they are "
+            f"read: {', '.join(pickled[:3])}.",
+            next_step=NEXT_STEP,
+        )
     if not any(folder.glob("*.safetensors")):
         raise BaseModelError(
             f"There are no safetensors in the base model folder {folder}.",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent_assets.conversations.set_aside import SetAside
-from agent_assets.planning.index import PlanIndex
+from agent_assets.planning.index import PlanIndex, counts_in_row
 
 UNUSABLE = ""  # digest of an elder without one usable answer
 _BATCH = 200
@@ -268,8 +268,8 @@ def _load(connection: sqlite3.Connection, scope: str) -> dict[str, _State]:
             digest,
             moved_at,
             gone_since,
-            digest is not None,
-            json.loads(skipped),
+            digest is not None and counts_in_row(skipped) is not None,
+            counts_in_row(skipped) or {},
         )
         for elder, change_token, checksum, digest, moved_at, gone_since, skipped in rows
     }

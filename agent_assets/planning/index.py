@@ -2,13 +2,17 @@
 what changed.
 
 Everything in it can be read again from Dagster and the sources: losing the file costs time, never
-correctness. It holds ids, hashes and counts, no memory text.
+correctness. A damaged file is set aside and made anew. It holds ids, hashes and counts, no memory
+text.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from agent_assets.store.sqlite_file import SqliteDamaged, transaction
 
 FILE = "index.sqlite"
 
@@ -41,7 +45,6 @@ CREATE TABLE IF NOT EXISTS requests (
 ) WITHOUT ROWID;
 """
 _VERSION = 3
-_WAIT_SECONDS = 60.0
 
 
 class PlanIndex:
@@ -52,6 +55,12 @@ class PlanIndex:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
+        try:
+            self._prepare()
+        except SqliteDamaged:
+            self._prepare()
+
+    def _prepare(self) -> None:
         with self.open() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version not in (0, _VERSION):  # made by another release: start anew
@@ -66,22 +75,15 @@ class PlanIndex:
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose statements take effect together at the end of the block, or not at
-        all.
+        """A connection for one transaction, as `transaction` has it."""
+        with transaction(self.path) as connection:
+            yield connection
 
-        Blocks take turns across processes: one that reads first and writes later never works on old
-        rows.
-        """
-        connection = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
+
+def counts_in_row(text: str) -> dict[str, int] | None:
+    """Counts by name as a row keeps them; None where the row is damaged: then it is read again."""
+    try:
+        counts: dict[str, int] = json.loads(text)
+    except ValueError:
+        return None
+    return counts

@@ -237,7 +237,7 @@ class _PipelinePlan:
             self.pipeline.name, stage.name, partition, recorded.fingerprint
         ):
             return Status.MISSING, [
-                Cause(CauseKind.MISSING, None, "its artifact is not in the store any more")
+                Cause(CauseKind.MISSING, None, "its artifact, or a release's pointer, is lost")
             ]
         return Status.STALE, causes
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from agent_assets.planning.facts import Latest, Materialization, PipelineFacts
@@ -66,10 +67,9 @@ def read_inputs(index: PlanIndex, storage_ids: Iterable[int]) -> dict[int, dict[
             chunk = ids[start : start + 10_000]
             marks = ",".join("?" * len(chunk))
             query = f"SELECT storage_id, inputs FROM materializations WHERE storage_id IN ({marks})"
-            inputs |= {
-                storage_id: json.loads(text)
-                for storage_id, text in connection.execute(query, chunk)
-            }
+            for storage_id, text in connection.execute(query, chunk):
+                with suppress(ValueError):  # a damaged row explains nothing, and stops nothing
+                    inputs[storage_id] = json.loads(text)
     return inputs
 
 

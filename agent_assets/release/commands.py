@@ -6,7 +6,6 @@ import click
 
 from agent_assets.errors import ReleaseError
 from agent_assets.release.pointer import (
-    Agent,
     current_entry,
     damaged_releases,
     known_agents,
@@ -15,7 +14,8 @@ from agent_assets.release.pointer import (
     release_key,
     released_agents,
 )
-from agent_assets.release.records import Entry, Ledger, read_candidate
+from agent_assets.release.records import Agent, Entry, Ledger, read_candidate
+from agent_assets.release.repair import repair_store
 from agent_assets.release.rollback import roll_back_release
 from agent_assets.settings import Settings, this_user
 from agent_assets.store.artifact_store import ArtifactStore
@@ -112,6 +112,20 @@ def promote_version(
     assert moved.current is not None
     click.echo(f"{agent[0]}/{agent[1]} answers with {moved.current.name} from now on")
     return 0
+
+
+def repair_installation(settings: Settings) -> int:
+    """Repair what can be, and say what was done and what stays damaged."""
+    repairs = repair_store(open_store(settings))
+    for repair in repairs:
+        click.echo(f"{'repaired' if repair.done else 'DAMAGED ':<8} {repair.what}: {repair.how}")
+    left = sum(not repair.done for repair in repairs)
+    click.echo(
+        f"{len(repairs) - left} repaired, {left} stay damaged"
+        if repairs
+        else "Every release pointer and tombstone is whole."
+    )
+    return 1 if left else 0
 
 
 def find_agent(store: ArtifactStore, name: str) -> Agent:

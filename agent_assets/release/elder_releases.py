@@ -6,15 +6,15 @@ from agent_assets.errors import ReleaseError
 from agent_assets.release.pointer import (
     CURRENT,
     DROPPED,
-    Agent,
-    pointer_files,
+    all_agents,
     pointer_path,
     read_ledger,
     release_lock,
     update_ledger,
 )
-from agent_assets.release.records import Ledger
-from agent_assets.store.artifact_store import ArtifactStore
+from agent_assets.release.pointer_history import POINTER, forget_agent, history_file
+from agent_assets.release.records import Agent, Ledger
+from agent_assets.store.artifact_store import CORRUPT, ArtifactStore
 
 
 def erase_releases(store: ArtifactStore, elder: str) -> int:
@@ -26,6 +26,7 @@ def erase_releases(store: ArtifactStore, elder: str) -> int:
     for agent, goes in agents.items():
         if goes:
             with release_lock(store, agent):
+                forget_agent(store, agent)  # first: a lost pointer is read from its history
                 for state in (CURRENT, DROPPED):
                     if store.filesystem.exists(pointer_path(store, agent, state)):
                         store.filesystem.rm_file(pointer_path(store, agent, state))
@@ -34,6 +35,7 @@ def erase_releases(store: ArtifactStore, elder: str) -> int:
                 entry.name for entry in read_ledger(store, agent).history if entry.elder == elder
             }
             update_ledger(store, agent, partial(_without, elder=elder, names=theirs))
+    _forget_set_aside(store, elder)
     return len(agents)
 
 
@@ -41,13 +43,8 @@ def agents_of_elder(store: ArtifactStore, elder: str) -> dict[Agent, bool]:
     """The elder's own agents and their copies, sorted; False for who was a copy once and is not any
     more.
     """
-    known = {
-        (path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json"))
-        for state in (CURRENT, DROPPED)
-        for path in pointer_files(store, f"{state}/*/*.json")
-    }
     agents = {}
-    for agent in sorted(known):
+    for agent in all_agents(store):
         try:
             ledger = read_ledger(store, agent)
         except ReleaseError:
@@ -64,8 +61,16 @@ def agents_of_elder(store: ArtifactStore, elder: str) -> dict[Agent, bool]:
 
 def _names(store: ArtifactStore, agent: Agent, elder: str) -> bool:
     paths = [pointer_path(store, agent, state) for state in (CURRENT, DROPPED)]
+    paths.append(history_file(store, agent))
     contents = [store.filesystem.cat_file(path) for path in paths if store.filesystem.exists(path)]
     return any(elder.encode() in content for content in contents)
+
+
+def _forget_set_aside(store: ArtifactStore, elder: str) -> None:
+    """Remove damaged records that were set aside and name the elder."""
+    for path in store.filesystem.glob(f"{store.root}/{CORRUPT}/*/{POINTER}/*/*"):
+        if elder.encode() in store.filesystem.cat_file(path):
+            store.filesystem.rm_file(path)
 
 
 def _without(ledger: Ledger, *, elder: str, names: set[str]) -> Ledger:

@@ -4,29 +4,42 @@ its history.
 `<root>/.releases/current/<pipeline>/<agent>.json` is there exactly while the agent has a release: a
 listing of one folder is the list of all released agents, whatever their number. A dropped one lies
 below `.releases/dropped`. Writers take turns under a file lock and say what they believe is
-current; one that is wrong about it changes nothing.
+current; one that is wrong about it changes nothing. A pointer that is lost or damaged is read from
+its history (`pointer_history.py`) until `repair.py` has written it anew.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from filelock import FileLock
 from pydantic import ValidationError
 
 from agent_assets.errors import ReleaseConflict, ReleaseError, StoreError
-from agent_assets.release.records import STAGE, Action, Entry, Ledger, Verdict, read_candidate
+from agent_assets.release.pointer_history import (
+    VERDICTS,
+    agents_below,
+    agents_with_history,
+    ledger_from_history,
+    record_change,
+)
+from agent_assets.release.records import (
+    STAGE,
+    Action,
+    Agent,
+    Entry,
+    Ledger,
+    Verdict,
+    read_candidate,
+)
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
-from agent_assets.store.disk import file_lock
+from agent_assets.store.disk import disk_errors, file_lock
 from agent_assets.store.partition_keys import as_partition_key
 from agent_assets.store.small_files import replace_file
 from agent_assets.store.tombstones import incarnation_of
 
 FOLDER = ".releases"
 CURRENT, DROPPED = "current", "dropped"
-_VERDICTS = 20
-
-Agent = tuple[str, str]  # pipeline, and the elder (the pipeline's own name in an unpartitioned one)
 
 
 def agent_of(pipeline: str, partition: str | None) -> Agent:
@@ -43,23 +56,40 @@ def read_ledger(store: ArtifactStore, agent: Agent) -> Ledger:
     """Everything known about the release of an agent; an empty ledger when it never had one.
 
     Raises:
-        ReleaseError: the file cannot be read.
+        ReleaseError: neither the file nor its history can be read.
+    """
+    ledger, problem = read_pointer(store, agent)
+    if ledger is not None:
+        return ledger
+    try:
+        ledger = ledger_from_history(store, agent)
+    except StoreError as error:
+        problem = f"{problem or 'It is gone.'} {error.message}"
+    if ledger is None and problem is None:
+        return Ledger(pipeline=agent[0], agent=agent[1])
+    if ledger is None:
+        path = pointer_path(store, agent, CURRENT)
+        raise ReleaseError(
+            f"The release pointer of {agent[0]}/{agent[1]} cannot be read. {problem}",
+            next_step=f"restore {path} from a backup, or remove it, and its history with it, and "
+            "release again.",
+        )
+    return ledger
+
+
+def read_pointer(store: ArtifactStore, agent: Agent) -> tuple[Ledger | None, str | None]:
+    """The ledger as its file has it, and why it could not be read; None and None where there is no
+    file.
     """
     for state in (CURRENT, DROPPED):
+        path = pointer_path(store, agent, state)
         try:
-            content = store.filesystem.cat_file(pointer_path(store, agent, state))
+            return Ledger.model_validate_json(store.filesystem.cat_file(path)), None
         except FileNotFoundError:
             continue
-        try:
-            return Ledger.model_validate_json(content)
         except ValidationError as error:
-            raise ReleaseError(
-                f"The release pointer of {agent[0]}/{agent[1]} cannot be read "
-                f"({error.error_count()} problems).",
-                next_step=f"restore {pointer_path(store, agent, state)} from a backup, or remove "
-                "it and release again.",
-            ) from error
-    return Ledger(pipeline=agent[0], agent=agent[1])
+            return None, f"{path} has {error.error_count()} problems."
+    return None, None
 
 
 def current_entry(store: ArtifactStore, agent: Agent) -> Entry | None:
@@ -77,14 +107,7 @@ def current_entry(store: ArtifactStore, agent: Agent) -> Entry | None:
 
 def released_agents(store: ArtifactStore) -> list[Agent]:
     """Every agent with a release, sorted. One listing per pipeline: nothing is opened."""
-    agents = []
-    for pipeline in released_folders(store):
-        store.filesystem.invalidate_cache(pipeline)
-        name = pipeline.rsplit("/", 1)[-1]
-        for path in store.filesystem.ls(pipeline, detail=False):
-            if str(path).endswith(".json"):
-                agents.append((name, str(path).rsplit("/", 1)[-1].removesuffix(".json")))
-    return sorted(agents)
+    return agents_below(store, f"{FOLDER}/{CURRENT}", ".json")
 
 
 def released_folders(store: ArtifactStore) -> list[str]:
@@ -106,14 +129,27 @@ def _folders(store: ArtifactStore, state: str) -> list[str]:
 
 
 def damaged_releases(store: ArtifactStore) -> dict[Agent, str]:
-    """Agents whose pointer, or whose elder's tombstone, cannot be read, and why. Opens them all."""
+    """Agents whose pointer is lost or, as their elder's tombstone may be, damaged, and what to do.
+    Opens them all.
+    """
     problems = {}
-    for agent in released_agents(store):
+    for agent in all_agents(store):
         try:
             current_entry(store, agent)
+            if read_pointer(store, agent)[0] is None:
+                problems[agent] = (
+                    "The release pointer is lost or damaged, and read from its history. Next: "
+                    "`agent-assets repair` writes it anew."
+                )
         except (ReleaseError, StoreError) as error:
             problems[agent] = f"{error.message} Next: {error.next_step}"
     return problems
+
+
+def all_agents(store: ArtifactStore) -> list[Agent]:
+    """Every agent that has or had a release, sorted, those included whose pointer is lost."""
+    dropped = agents_below(store, f"{FOLDER}/{DROPPED}", ".json")
+    return sorted({*released_agents(store), *dropped, *agents_with_history(store)})
 
 
 def known_agents(store: ArtifactStore, name: str) -> list[Agent]:
@@ -122,15 +158,11 @@ def known_agents(store: ArtifactStore, name: str) -> list[Agent]:
     """
     pipeline, slash, elder = name.partition("/")
     whose = as_partition_key(elder or pipeline)
-    pattern = f"{pipeline}/{whose}" if slash else f"*/{whose}"
-    paths = [
-        path
-        for state in (CURRENT, DROPPED)
-        for path in pointer_files(store, f"{state}/{pattern}.json")
+    return [
+        agent
+        for agent in all_agents(store)
+        if agent[1] == whose and (not slash or agent[0] == pipeline)
     ]
-    return sorted(
-        {(path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")) for path in paths}
-    )
 
 
 def move(
@@ -224,42 +256,9 @@ def note_verdict(store: ArtifactStore, agent: Agent, verdict: Verdict) -> None:
     def changed(ledger: Ledger) -> Ledger:
         if ledger.verdicts[-1:] == (verdict,):
             return ledger
-        return ledger.model_copy(update={"verdicts": (*ledger.verdicts, verdict)[-_VERDICTS:]})
+        return ledger.model_copy(update={"verdicts": (*ledger.verdicts, verdict)[-VERDICTS:]})
 
     update_ledger(store, agent, changed)
-
-
-def released_fingerprints(store: ArtifactStore, *, keep: int = 5) -> set[tuple[ArtifactKey, str]]:
-    """What must stay: artifacts of what answers now and of the last `keep` releases before it.
-
-    Raises:
-        ReleaseError: a pointer cannot be read; then nothing should be removed.
-    """
-    references: set[tuple[ArtifactKey, str]] = set()
-    for path in [
-        *pointer_files(store, f"{CURRENT}/*/*.json"),
-        *pointer_files(store, f"{DROPPED}/*/*.json"),
-    ]:
-        pipeline, agent = path.split("/")[-2], path.rsplit("/", 1)[-1].removesuffix(".json")
-        ledger = read_ledger(store, (pipeline, agent))
-        entries: dict[str, Entry] = (
-            {} if ledger.current is None else {ledger.current.version: ledger.current}
-        )
-        for entry in reversed(ledger.history):
-            if entry.version and len(entries) <= keep:
-                entries.setdefault(entry.version, entry)
-        for entry in entries.values():
-            references |= _artifacts(store, pipeline, entry)
-    return references
-
-
-def _artifacts(store: ArtifactStore, pipeline: str, entry: Entry) -> set[tuple[ArtifactKey, str]]:
-    key = release_key(pipeline, entry.elder)
-    artifact = store.find(key, entry.version)
-    if artifact is None:
-        return set()
-    parts = read_candidate(artifact.path).parts.values()
-    return {(key, entry.version), *((part.key(pipeline), part.fingerprint) for part in parts)}
 
 
 def update_ledger(store: ArtifactStore, agent: Agent, change: Callable[[Ledger], Ledger]) -> Ledger:
@@ -268,26 +267,33 @@ def update_ledger(store: ArtifactStore, agent: Agent, change: Callable[[Ledger],
         before = read_ledger(store, agent)
         after = change(before)
         if after != before:
-            state, other = (DROPPED, CURRENT) if after.current is None else (CURRENT, DROPPED)
-            content = json.dumps(after.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
-            replace_file(store, pointer_path(store, agent, state), content.encode())
-            if store.filesystem.exists(pointer_path(store, agent, other)):
-                store.filesystem.rm_file(pointer_path(store, agent, other))
+            record_change(store, agent, before, after)
+            write_pointer(store, agent, after)
         return after
 
 
-def release_lock(store: ArtifactStore, agent: Agent) -> FileLock:
-    """Who changes the release of an agent holds it."""
+def write_pointer(store: ArtifactStore, agent: Agent, ledger: Ledger) -> None:
+    """Let the file of an agent hold this ledger; for who holds the lock."""
+    state, other = (DROPPED, CURRENT) if ledger.current is None else (CURRENT, DROPPED)
+    content = json.dumps(ledger.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
+    replace_file(store, pointer_path(store, agent, state), content.encode())
+    if store.filesystem.exists(pointer_path(store, agent, other)):
+        store.filesystem.rm_file(pointer_path(store, agent, other))
+
+
+@contextmanager
+def release_lock(store: ArtifactStore, agent: Agent) -> Iterator[None]:
+    """Who changes the release of an agent holds it.
+
+    Raises:
+        StoreReadOnly: this process may not write to the store.
+    """
     path = store.workspace / ".locks" / f"release__{agent[0]}__{agent[1]}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return file_lock(path)
-
-
-def pointer_files(store: ArtifactStore, pattern: str) -> list[str]:
-    """Paths below the folder of releases, sorted."""
-    folder = f"{store.root}/{FOLDER}"
-    store.filesystem.invalidate_cache(folder)
-    return sorted(str(path) for path in store.filesystem.glob(f"{folder}/{pattern}"))
+    with disk_errors(store.workspace):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = file_lock(path).acquire()
+    with held:
+        yield
 
 
 def pointer_path(store: ArtifactStore, agent: Agent, state: str) -> str:

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent_assets.errors import CorruptArtifact
 from agent_assets.store.artifact_store import Artifact, ArtifactKey
 
 CANDIDATE_FILE = "candidate.json"
@@ -15,6 +16,7 @@ ITEMS_FILE = "items.json"
 STAGE = "release"
 NOTHING_ANSWERS = "nothing"  # in what is shown of a verdict: the agent has no release
 
+Agent = tuple[str, str]  # pipeline, and the elder (the pipeline's own name in an unpartitioned one)
 Action = Literal["promote", "override", "rollback", "copy", "drop"]
 
 
@@ -139,11 +141,32 @@ class Ledger(_Record):
 
 
 def read_candidate(folder: Path) -> Candidate:
-    """Read `candidate.json` of a release artifact."""
-    return Candidate.model_validate_json((folder / CANDIDATE_FILE).read_bytes())
+    """Read `candidate.json` of a release artifact.
+
+    Raises:
+        CorruptArtifact: it is gone, or is no candidate.
+    """
+    try:
+        return Candidate.model_validate_json((folder / CANDIDATE_FILE).read_bytes())
+    except (FileNotFoundError, ValidationError) as error:
+        raise _damaged(folder, CANDIDATE_FILE) from error
 
 
 def read_release_items(folder: Path) -> Items:
-    """Read `items.json` of a release artifact."""
-    items: Items = json.loads((folder / ITEMS_FILE).read_text(encoding="utf-8"))
+    """Read `items.json` of a release artifact.
+
+    Raises:
+        CorruptArtifact: it is gone, or is no JSON.
+    """
+    try:
+        items: Items = json.loads((folder / ITEMS_FILE).read_bytes())
+    except (FileNotFoundError, ValueError) as error:
+        raise _damaged(folder, ITEMS_FILE) from error
     return items
+
+
+def _damaged(folder: Path, name: str) -> CorruptArtifact:
+    return CorruptArtifact(
+        f"{name} of the release artifact {folder.parent.name}/{folder.name} cannot be read.",
+        next_step="materialize `release` again: it is rebuilt, and the damaged copy set aside.",
+    )

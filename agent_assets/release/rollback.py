@@ -1,8 +1,8 @@
 """Letting an earlier release answer again."""
 
 from agent_assets.errors import ReleaseError
-from agent_assets.release.pointer import Agent, move, read_ledger, version_of
-from agent_assets.release.records import Entry, Ledger
+from agent_assets.release.pointer import move, read_ledger, version_of
+from agent_assets.release.records import Agent, Entry, Ledger
 from agent_assets.store.artifact_store import ArtifactStore
 
 

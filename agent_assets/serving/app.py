@@ -23,6 +23,7 @@ from agent_assets.serving.health import HealthProbe
 from agent_assets.serving.inference import Inference
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.letting_go import LettingGo
+from agent_assets.serving.operations import Operations
 from agent_assets.serving.problems import add_handlers
 from agent_assets.serving.released import Released
 from agent_assets.serving.routes import (
@@ -120,6 +121,8 @@ def _services(settings: Settings, config: ServingConfig) -> Services:
     logs = settings.home / "logs"
     inference = Inference(engines, config.inference, logs)
     jobs = Jobs(settings, DagsterWeb(settings.dagster_url, seal))
+    health, metrics = HealthProbe(released.store, tokens.ping, jobs.web.ping), Metrics()
+    metrics.registry.register(Operations(settings, released, lambda: health.last))
     return Services(
         settings=settings,
         config=config,
@@ -131,11 +134,11 @@ def _services(settings: Settings, config: ServingConfig) -> Services:
         jobs=jobs,
         tokens=tokens,
         door=Door(tokens, seal),
-        metrics=Metrics(),
+        metrics=metrics,
         limit=RateLimit(config.requests_per_minute),
         places=Places(config.answers_at_once),
         exports=Places(config.exports_at_once),
-        health=HealthProbe(released.store, tokens.ping, jobs.web.ping),
+        health=health,
         open_to_all=open_to_all,
     )
 

@@ -37,6 +37,11 @@ class HealthProbe:
                 self._asked_at = time.monotonic()
         return self._states
 
+    @property
+    def last(self) -> dict[str, str]:
+        """The states as they were last asked for; none before the first time."""
+        return self._states
+
 
 async def _probe(work: Callable[[], object]) -> str:
     try:

@@ -39,6 +39,7 @@ from agent_assets.serving.openai_errors import (
 )
 from agent_assets.serving.released import NotReleased
 from agent_assets.serving.tokens import Denied, Forbidden
+from agent_assets.store.disk import disk_failure
 
 log = logging.getLogger("agent_assets.serving")
 
@@ -158,6 +159,14 @@ def add_handlers(app: FastAPI) -> None:
             request, error.status_code, http.HTTPStatus(error.status_code).phrase + ".", next_step
         )
 
+    async def disk(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, OSError)
+        known = disk_failure(error)
+        if known is None:
+            raise error
+        return await ours(request, known)
+
     app.add_exception_handler(AgentAssetsError, ours)
+    app.add_exception_handler(OSError, disk)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, other)

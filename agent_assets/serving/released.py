@@ -7,9 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_assets.errors import BaseModelError, ReleaseError, ServingError, StoreError
+from agent_assets.errors import (
+    BaseModelError,
+    CorruptArtifact,
+    ReleaseError,
+    ServingError,
+    StoreError,
+)
 from agent_assets.release.pointer import (
-    Agent,
     current_entry,
     judged_folders,
     read_ledger,
@@ -17,7 +22,7 @@ from agent_assets.release.pointer import (
     released_agents,
     released_folders,
 )
-from agent_assets.release.records import Candidate, Entry, read_candidate
+from agent_assets.release.records import Agent, Candidate, Entry, read_candidate
 from agent_assets.serving.gate_decision import Decision, held_back
 from agent_assets.store.artifact_store import Artifact, ArtifactStore
 from agent_assets.store.partition_keys import as_partition_key, elder_id_of_key
@@ -75,7 +80,8 @@ class Released:
 
     def __init__(self, store: ArtifactStore, prefix: str = "") -> None:
         self.store, self.prefix = store, prefix
-        self.damaged: set[Agent] = set()  # seen since the start
+        self._unreadable: set[Agent] = set()  # pointers, seen since the start
+        self._corrupt: set[Agent] = set()  # release artifacts, the same
         self._verified: set[str] = set()
         self._listed: tuple[dict[str, int], list[Agent]] = {}, []
 
@@ -99,15 +105,20 @@ class Released:
         try:
             entry = current_entry(self.store, agent)
         except (ReleaseError, StoreError) as error:
-            if agent not in self.damaged:
+            if agent not in self._unreadable:
                 log.error(
                     "release cannot be read",
                     extra={"fields": {"agent": "/".join(agent), "error": type(error).__name__}},
                 )
-            self.damaged.add(agent)
+            self._unreadable.add(agent)
             return None
-        self.damaged.discard(agent)
+        self._unreadable.discard(agent)
         return entry
+
+    @property
+    def damaged(self) -> set[Agent]:
+        """Agents that cannot answer because a file of theirs is damaged, as far as it was seen."""
+        return self._unreadable | self._corrupt
 
     def find(self, name: str, may_see: Callable[[Agent], bool]) -> ReleasedAgent:
         """The agent of an id (elder, pipeline), or of the content name that answers now; with or
@@ -150,10 +161,16 @@ class Released:
         entry = current_entry(self.store, agent)
         if entry is None or name not in (agent_id, entry.name):
             return None
-        artifact = self.store.find(release_key(agent[0], entry.elder), entry.version)
-        if artifact is None:
-            return None
-        return ReleasedAgent(agent, entry, read_candidate(artifact.path), artifact)
+        try:
+            artifact = self.store.find(release_key(agent[0], entry.elder), entry.version)
+            if artifact is None:
+                return None
+            released = ReleasedAgent(agent, entry, read_candidate(artifact.path), artifact)
+        except CorruptArtifact:
+            self._corrupt.add(agent)
+            raise
+        self._corrupt.discard(agent)
+        return released
 
     def _tell_if_held(self, agent_id: str, may_see: Callable[[Agent], bool]) -> None:
         """An agent that a person took out of service, or whose elder was removed, is not held."""

@@ -19,6 +19,7 @@ import fsspec
 from pydantic import ValidationError
 
 from agent_assets.errors import CorruptArtifact, StoreError
+from agent_assets.pickled_weights import NEXT_STEP, pickled_files
 from agent_assets.store.disk import disk_errors, file_lock, in_use, sync
 from agent_assets.store.manifest import MANIFEST_FILE, Manifest, file_names, hash_file, list_files
 
@@ -167,8 +168,9 @@ class ArtifactStore:
                 continue  # its own pipeline reports and rebuilds it; here it is as good as absent
             final = self._workspace / key.folder / fingerprint
             partial = self.temporary_folder(key) / f"adopt-{uuid.uuid4().hex}"
-            shutil.copytree(other.path, partial, copy_function=os.link)
-            (partial / MANIFEST_FILE).unlink()
+            with disk_errors(self._workspace):
+                shutil.copytree(other.path, partial, copy_function=os.link)
+                (partial / MANIFEST_FILE).unlink()
             manifest = other.manifest.model_copy(update={"pipeline": key.pipeline})
             return (
                 self.commit(key, partial, manifest)
@@ -221,7 +223,15 @@ class ArtifactStore:
     def commit(self, key: ArtifactKey, staging: Path, manifest: Manifest) -> Artifact:
         """Make a staged folder the artifact of `manifest.fingerprint`. Atomic: readers see all of
         it or nothing.
+
+        Raises:
+            StoreError: it holds a pickle: an artifact is data, and data runs nothing.
         """
+        if pickled := pickled_files(staging):
+            raise StoreError(
+                f"{key} holds {pickled[0]}, a pickle, which can run programs when it is read.",
+                next_step=NEXT_STEP,
+            )
         with disk_errors(self._workspace):
             (staging / MANIFEST_FILE).write_text(
                 manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
@@ -265,8 +275,9 @@ class ArtifactStore:
         target = (
             self._workspace / CORRUPT / f"{folder.relative_to(self._workspace)}-{time.time_ns()}"
         )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(target)
+        with disk_errors(self._workspace):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(target)
         return target
 
     def _download(self, key: ArtifactKey, fingerprint: str, remote: str) -> Path:

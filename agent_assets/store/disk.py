@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from agent_assets.errors import StoreFull, StoreReadOnly
+from agent_assets.errors import StoreError, StoreFull, StoreReadOnly
 from agent_assets.file_locks import is_locked
 
 
@@ -31,19 +31,36 @@ def disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(
-                f"No space left for the artifact store at {folder}.",
-                next_step="free space or point AGENT_ASSETS_STORE elsewhere, then materialize "
-                "again; finished artifacts are kept.",
-            ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise StoreReadOnly(
-                f"The artifact store at {folder} cannot be written to ({error.strerror}).",
-                next_step="mount it writable, or give this user the right to write there; "
-                "`agent-assets doctor` looks again. Nothing was changed.",
-            ) from error
-        raise
+        known = as_store_error(error, folder)
+        if known is None:
+            raise
+        raise known from error
+
+
+def as_store_error(error: OSError, folder: Path) -> StoreError | None:
+    """The error of a full disk, or of one that may not be written to; None for any other."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(
+            f"No space left for the artifact store at {folder}.",
+            next_step="free space or point AGENT_ASSETS_STORE elsewhere, then materialize "
+            "again; finished artifacts are kept.",
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return StoreReadOnly(
+            f"The artifact store at {folder} cannot be written to ({error.strerror}).",
+            next_step="mount it writable, or give this user the right to write there; "
+            "`agent-assets doctor` looks again. Nothing was changed.",
+        )
+    return None
+
+
+def disk_failure(error: OSError) -> StoreError | None:
+    """For whoever is called last: the error of a disk that is full or mounted read-only, wherever
+    it was met; None for any other.
+    """
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return None
+    return as_store_error(error, Path(error.filename or "the home"))
 
 
 @contextmanager

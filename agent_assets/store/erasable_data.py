@@ -29,6 +29,7 @@ from agent_assets.store.artifact_store import (
     ArtifactKey,
     ArtifactStore,
 )
+from agent_assets.store.disk import disk_errors
 
 TRACES, LLM_ANSWERS = ".traces", ".llm"
 _AGENTS = "agents"
@@ -82,11 +83,12 @@ def elder_data_locations(store: ArtifactStore, logs: Path, partition: str) -> El
 
 def erase_locations(store: ArtifactStore, places: ElderDataLocations) -> None:
     """Remove everything at these places; a place that is gone already is skipped."""
-    for path in places.local:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    with disk_errors(store.workspace):
+        for path in places.local:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     for folder in places.remote:
         if store.filesystem.exists(folder):
             store.filesystem.rm(folder, recursive=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
-from agent_assets.store.disk import is_in_use
+from agent_assets.store.disk import disk_errors, is_in_use
 from agent_assets.store.erasable_data import (
     Version,
     artifact_keys,
@@ -80,12 +80,13 @@ def apply_pruning(store: ArtifactStore, pruning: Pruning) -> int:
     """Remove what was chosen; returns how many. A version disappears in one step: no reader finds
     half of it.
     """
-    for version in pruning.versions:
-        with store.lock(version.key, version.fingerprint):
-            _remove_version(store, version)
-    for folder in pruning.folders:
-        if folder.exists() and not is_in_use(folder):
-            shutil.rmtree(folder)
+    with disk_errors(store.workspace):
+        for version in pruning.versions:
+            with store.lock(version.key, version.fingerprint):
+                _remove_version(store, version)
+        for folder in pruning.folders:
+            if folder.exists() and not is_in_use(folder):
+                shutil.rmtree(folder)
     return len(pruning.versions) + len(pruning.folders)
 
 

@@ -159,7 +159,7 @@ def test_a_wiped_store_is_rebuilt(fleet: Fleet) -> None:
     assert {entry.status for entry in plan.asset_partitions} == {Status.MISSING} and len(
         plan.asset_partitions
     ) == 13
-    assert causes(plan)["base_model", None] == ["its artifact is not in the store any more"]
+    assert causes(plan)["base_model", None] == ["its artifact, or a release's pointer, is lost"]
     fleet.refresh()
     assert fleet.plan().asset_partitions == ()
 

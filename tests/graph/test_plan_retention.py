@@ -13,7 +13,8 @@ import pytest
 
 from agent_assets.planning.history import DagsterLog
 from agent_assets.planning.recorded import read_latest
-from agent_assets.release.pointer import move, release_key, released_fingerprints
+from agent_assets.release.kept_versions import released_fingerprints
+from agent_assets.release.pointer import move, release_key
 from agent_assets.release.records import CANDIDATE_FILE, Candidate, Part
 from agent_assets.store.artifact_store import ArtifactKey
 from agent_assets.store.erasable_data import versions
@@ -47,7 +48,7 @@ def chosen(fleet: Fleet, keep: int = 1, **more: Any) -> Pruning:
         (ArtifactKey(pipeline, asset, partition), materialization.fingerprint)
         for (pipeline, asset), by_partition in latest.items()
         for partition, materialization in by_partition.items()
-    } | released_fingerprints(fleet.store)
+    } | released_fingerprints(fleet.store).references
     return plan_pruning(
         fleet.store, keep_versions=keep, temporary_s=3600, protected=protected, **more
     )

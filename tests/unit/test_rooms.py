@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAY_IMPORT = {
     # The code location: alone in knowing the Dagster resources.
     "definitions": "no_telemetry parent_death priority privacy resources settings",
-    "defs": "automation settings",
+    "defs": "alerts automation release settings",
     "resources": "engines mongo store",
     # What everything stands on.
     "errors": "",
@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "conversations": "conversations.schemas errors",
     "conversations.schemas": "conversations",
     "conversations.rendering": "conversations errors",
-    "store": "errors file_locks",
+    "store": "errors file_locks pickled_weights",
     "text": "conversations text.languages",
     "text.languages": "text",
     "planning": "conversations dagster_internals errors store",
@@ -55,16 +55,15 @@ MAY_IMPORT = {
     "mongo": "conversations errors store strict_model text text.languages",
     "mongo.embedded": "errors file_locks mongo privacy settings",
     # Programs of other environments, and what starts them.
-    "engines": "engines.devices engines.launch engines.servers errors no_telemetry priority runs "
-    "settings store",
+    "engines": "engines.devices engines.launch engines.servers errors no_telemetry "
+    "pickled_weights priority runs settings store",
     "engines.devices": "errors file_locks settings",
     "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
     "settings",
     "engines.programs": "conversations conversations.rendering engines engines.devices "
-    "engines.chat_templates errors",
+    "engines.chat_templates errors pickled_weights",
     "engines.servers": "conversations.rendering engines engines.chat_templates engines.devices "
-    "engines.launch "
-    "errors",
+    "engines.launch errors",
     "engines.chat_templates": "conversations conversations.rendering errors",
     # Training data.
     "synthesis": "agent conversations errors llm strict_model synthesis.arguments "
@@ -90,6 +89,9 @@ MAY_IMPORT = {
     "rl.scenarios settings strict_model text",
     "release": "errors evaluation settings store strict_model text",
     # The graph, and what runs it.
+    "pickled_weights": "",
+    "alerts": "errors release settings store strict_model",
+    "backup": "errors mongo.embedded privacy settings store",
     "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation "
     "evaluation.pages llm mongo pipeline.stages planning priority release retrieval rl runs "
     "settings store strict_model synthesis",
@@ -102,8 +104,8 @@ MAY_IMPORT = {
     "rl.scenarios store synthesis synthesis.questions synthesis.rows synthesis.teachers "
     "text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
-    "automation": "conversations dagster_internals definitions engines errors mongo pipeline "
-    "pipeline.stages planning release runs settings store strict_model",
+    "automation": "alerts conversations dagster_internals definitions engines errors mongo "
+    "pipeline pipeline.stages planning release runs settings store strict_model",
     "data": "conversations errors evaluation planning runs settings store",
     "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
     "store",
@@ -111,16 +113,17 @@ MAY_IMPORT = {
     "release store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
     "privacy runs serving serving_settings settings up_locks",
-    "serving": "agent agent.mcp automation conversations dagster_internals engines engines.devices "
-    "erasure "
-    "engines.launch engines.servers errors free_ports html_pages mongo pipeline planning privacy "
-    "release runs serving.a2a serving.routes serving_settings settings store text",
+    "serving": "agent agent.mcp alerts automation backup conversations dagster_internals "
+    "engines engines.devices engines.launch engines.servers erasure errors free_ports "
+    "html_pages mongo pipeline planning privacy release runs serving.a2a serving.routes "
+    "serving_settings settings store text",
     "serving.routes": "conversations erasure errors release runs serving serving.a2a store",
     "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
-    "cli": "agent agent.mcp automation cli.doctor conversations data demo engines engines.devices "
-    "engines.launch engines.servers erasure errors evaluation mongo no_telemetry pipeline planning "
-    "privacy release runs services serving serving.ui serving_settings settings store text",
+    "cli": "agent agent.mcp alerts automation backup cli.doctor conversations data demo "
+    "engines engines.devices engines.launch engines.servers erasure errors evaluation mongo "
+    "no_telemetry pipeline planning privacy release runs services serving serving.ui "
+    "serving_settings settings store text",
     "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
     "mongo.embedded planning privacy release runs serving serving_settings settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
@@ -148,6 +151,7 @@ KNOW_DAGSTER |= {
     "engines.progress_reporter",
 }
 KNOW_DAGSTER |= {
+    "alerts.dagster_events",
     "planning.history",
     "serving.jobs",
     "serving.job_assets",
@@ -172,6 +176,7 @@ PROGRAMS_MAY_IMPORT = {
     "engines.chat_templates",
     "errors",
     "file_locks",
+    "pickled_weights",
     "priority",
     "text",
 }

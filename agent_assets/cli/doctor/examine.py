@@ -120,17 +120,23 @@ def _other_files(settings: Settings) -> Iterator[Finding]:
 
 
 def _damaged(settings: Settings) -> Iterator[Finding]:
-    """Releases that nobody can ask for, because a file of theirs is damaged."""
+    """Releases of which a file is lost or damaged, and what was set aside."""
     from agent_assets.release.commands import open_store
     from agent_assets.release.pointer import damaged_releases
+    from agent_assets.store.damage import files_set_aside
 
     try:
-        damaged = damaged_releases(open_store(settings))
+        store = open_store(settings)
+        damaged, aside = damaged_releases(store), files_set_aside(store, settings.home / "plan")
     except (AgentAssetsError, OSError):
         return  # the finding about the store says it
     for agent, why in damaged.items():
         problem, _, next_step = why.partition(" Next: ")
         yield Finding(f"release {'/'.join(agent)}", False, problem, next_step)
+    if aside:
+        shown = ", ".join(aside[:3])
+        detail = f"{len(aside)} damaged files and artifacts were set aside: {shown}"
+        yield Finding("damaged", True, detail)
 
 
 def _home(settings: Settings) -> Finding:

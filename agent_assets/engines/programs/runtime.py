@@ -17,6 +17,7 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.engines.codec import decode, encode
 from agent_assets.engines.contracts import Program, ProgramMessage, ReportedError, WeightsLoaded
 from agent_assets.errors import AgentAssetsError, BaseModelError
+from agent_assets.pickled_weights import NEXT_STEP, pickled_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -121,8 +122,14 @@ def weights_sha256(folder: Path) -> str:
     and hashes.
 
     Raises:
-        BaseModelError: the folder is missing or holds no safetensors.
+        BaseModelError: the folder is missing, holds no safetensors, or holds pickles, too.
     """
+    if folder.is_dir() and (pickled := pickled_files(folder)):
+        raise BaseModelError(
+            f"{folder} holds pickles, which can run programs when they are read: "
+            f"{', '.join(pickled[:3])}.",
+            next_step=NEXT_STEP,
+        )
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise BaseModelError(

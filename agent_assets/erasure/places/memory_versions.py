@@ -13,8 +13,8 @@ from agent_assets.conversations.memories import MEMORIES_FILE, read_memories
 from agent_assets.erasure.place import Scene
 from agent_assets.errors import CorruptArtifact
 from agent_assets.release.elder_releases import agents_of_elder
-from agent_assets.release.pointer import Agent, read_ledger
-from agent_assets.release.records import STAGE
+from agent_assets.release.pointer import read_ledger
+from agent_assets.release.records import STAGE, Agent
 from agent_assets.store.artifact_store import Artifact, ArtifactKey
 from agent_assets.store.erasable_data import Version, versions
 

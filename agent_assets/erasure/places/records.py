@@ -61,7 +61,10 @@ class PlanRows:
                 connection.execute(
                     f"DELETE FROM {table} WHERE {column} = ?", (scene.request.elder,)
                 )
-        compact(scene.installation.index.path)
+        path = scene.installation.index.path
+        compact(path)
+        for damaged in path.parent.glob(f"{path.name}.damaged-*"):
+            damaged.unlink()  # it was set aside, and nobody can remove one row of it
 
     def out_of_reach(self, scene: Scene) -> Iterable[str]:
         """Nothing."""

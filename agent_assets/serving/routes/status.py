@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.concurrency import run_in_threadpool
 
 from agent_assets.serving.context import OperatorDep, ServicesDep
 from agent_assets.serving.proxies import client_address
@@ -64,4 +65,6 @@ async def metrics(serving: ServicesDep, caller: OperatorDep) -> Response:
     if server is not None:
         serving.metrics.loaded.set(len(server.pool.loaded))
         serving.metrics.restarts.set(server.restarts)
-    return Response(generate_latest(serving.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    await serving.health.states()
+    content = await run_in_threadpool(generate_latest, serving.metrics.registry)
+    return Response(content, media_type=CONTENT_TYPE_LATEST)

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from agent_assets.cli.main import commands
 from agent_assets.release.pointer import CURRENT, pointer_path
+from agent_assets.release.pointer_history import forget_agent
 from agent_assets.serving import commands as serving_commands
 from agent_assets.serving_settings import ServingConfig
 from agent_assets.store.tombstones import bury
@@ -249,6 +250,8 @@ def test_a_damaged_release_of_another_elder_looks_like_none(world: World) -> Non
 def test_a_damaged_pointer_leaves_lists_and_other_agents_alone(world: World) -> None:
     path = Path(pointer_path(world.store, (PIPELINE, "ben"), CURRENT))
     path.write_bytes(path.read_bytes()[:50])
+    assert world.client.get("/models/ben").status_code == 200  # from its history
+    forget_agent(world.store, (PIPELINE, "ben"))
     assert world.client.get("/health").json()["damaged_releases"] == 0  # nobody looked yet
     listed = world.client.get("/models").json()
     assert [model["id"] for model in listed["models"]] == ["ada"]

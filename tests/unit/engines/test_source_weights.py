@@ -1,10 +1,12 @@
 """Base weights as the pipeline looks at them before anything is converted."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 
 from agent_assets.engines.local_engines import LocalEngines
+from agent_assets.engines.programs.runtime import weights_sha256
 from agent_assets.errors import BaseModelError
 
 
@@ -45,3 +47,19 @@ def test_absent_weights_are_named(engines: LocalEngines, source: str, says: str,
     with pytest.raises(BaseModelError, match=says) as error:
         engines.source_weights_hash(source)
     assert fix in str(error.value.next_step)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "consolidated.00.pth", "MODEL.PT"])
+def test_a_pickle_is_refused_even_beside_safetensors(
+    engines: LocalEngines, tmp_path: Path, name: str
+) -> None:
+    """Reading it would run what its author put into it."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"one")
+    (folder / name).write_bytes(pickle.dumps(print))
+    with pytest.raises(BaseModelError, match=f"pickles, .*: {name}") as error:
+        engines.source_weights_hash(str(folder))
+    assert "safetensors" in str(error.value.next_step)
+    with pytest.raises(BaseModelError, match=f"pickles, .*: {name}"):
+        weights_sha256(folder)

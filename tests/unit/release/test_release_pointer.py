@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from agent_assets.cli.main import commands
 from agent_assets.errors import ReleaseConflict, ReleaseError, StoreError
 from agent_assets.release.elder_releases import agents_of_elder, erase_releases
+from agent_assets.release.kept_versions import released_fingerprints
 from agent_assets.release.pointer import (
     CURRENT,
     current_entry,
@@ -24,8 +25,8 @@ from agent_assets.release.pointer import (
     pointer_path,
     read_ledger,
     released_agents,
-    released_fingerprints,
 )
+from agent_assets.release.pointer_history import forget_agent
 from agent_assets.release.records import Verdict
 from agent_assets.release.rollback import roll_back_release, rolled_back
 from agent_assets.store.artifact_store import ArtifactStore
@@ -205,13 +206,17 @@ def test_current_and_recent_releases_keep_their_artifacts(store: ArtifactStore) 
     release(store, A)
     release(store, B, expected=A)
     release(store, C, expected=B)
-    assert {fingerprint for _, fingerprint in released_fingerprints(store, keep=1)} == {C, B}
+    assert {fingerprint for _, fingerprint in released_fingerprints(store, keep=1).references} == {
+        C,
+        B,
+    }
 
 
 def test_a_pointer_that_cannot_be_read_is_an_error_with_its_path(store: ArtifactStore) -> None:
     release(store, A)
     path = Path(store.root) / ".releases/current/elder_companion/ada.json"
     path.write_text("{", encoding="utf-8")
+    forget_agent(store, ADA)
     with pytest.raises(ReleaseError) as caught:
         current_entry(store, ADA)
     assert str(path) in str(caught.value.next_step)
@@ -284,6 +289,7 @@ def test_a_damaged_pointer_is_one_elders_trouble(store: ArtifactStore) -> None:
     bob = add_bob(store)
     path = pointer_path(store, bob, CURRENT)
     store.filesystem.pipe_file(path, store.filesystem.cat_file(path)[:40])
+    forget_agent(store, bob)
     (why,) = damaged_releases(store).values()
     assert "bob cannot be read" in why and f"restore {path}" in why
     code, output = run(store, "releases")
@@ -298,6 +304,7 @@ def test_a_damaged_record_of_somebody_else_goes_with_the_elder_it_names(
     store: ArtifactStore,
 ) -> None:
     bob = add_bob(store)
+    forget_agent(store, bob)
     store.filesystem.pipe_file(pointer_path(store, bob, CURRENT), b'{"elder": "ada", "vers')
     assert agents_of_elder(store, "ada") == {bob: True}
 
@@ -309,6 +316,7 @@ def test_a_damaged_tombstone_is_one_elders_trouble(store: ArtifactStore) -> None
         bury(store, elder)
         revive(store, elder)
     store.filesystem.pipe_file(f"{store.root}/.tombstones/ada.json", b"{")
+    store.filesystem.rm_file(f"{store.root}/.tombstones/ada.jsonl")
     assert incarnations(store) == {"ada": UNREADABLE, "eve": 1}
     with pytest.raises(StoreError, match="ada was removed before cannot be read"):
         incarnation_of(store, "ada")

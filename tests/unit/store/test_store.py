@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_assets.errors import CorruptArtifact, StoreFull, StoreReadOnly
+from agent_assets.errors import CorruptArtifact, StoreError, StoreFull, StoreReadOnly
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.erasable_data import temporary_folders
 from agent_assets.store.retention import Pruning, apply_pruning, plan_pruning
@@ -221,3 +221,11 @@ def test_a_killed_builder_frees_the_turn(tmp_path: Path) -> None:
     holder.kill()
     holder.wait()
     assert build(ArtifactStore(str(tmp_path))).path.is_dir()
+
+
+def test_no_artifact_holds_a_pickle(tmp_path: Path) -> None:
+    """Servers would load it: vLLM takes adapter_model.bin where it finds no safetensors."""
+    store = ArtifactStore(str(tmp_path))
+    with pytest.raises(StoreError, match=r"adapter_model\.bin, a pickle"):
+        add_artifact(store, KEY, FINGERPRINT, {"adapter_model.bin": b"\x80\x02."})
+    assert store.versions(KEY) == []

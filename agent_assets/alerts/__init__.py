@@ -1,0 +1,1 @@
+"""What an operator should know at once: noticed, counted, sent to a webhook. Never about whom."""

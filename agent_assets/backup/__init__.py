@@ -1,0 +1,1 @@
+"""Saving an installation to a folder, and making one from it."""
