@@ -52,9 +52,11 @@ def erase(
     from agent_assets.erasure.request import ErasureRequest
 
     settings = load_settings()
-    for line in forgetting.finished_erasures(settings):
-        click.echo(line)
     key, what = as_partition_key(elder), elder if memory is None else f"{memory} of {elder}"
+    for finished in forgetting.finish_pending(settings):
+        click.echo(f"An erasure that was interrupted is finished: receipt {finished.number}.")
+        if finished.is_of(key, memory):
+            return
     request = ErasureRequest(elder=key, memory=memory, who=this_user(), why=why, source=source)
 
     def confirm(overview: "Overview") -> bool:
