@@ -92,9 +92,8 @@ def alerts(test: bool) -> None:
     from agent_assets.alerts.commands import send_test, show_alerts
     from agent_assets.automation.config import load_automation
 
-    settings = load_settings()
-    config = load_automation(settings.automation).alerts
-    sys.exit(send_test(settings, config) if test else show_alerts(settings, config))
+    work = send_test if test else show_alerts
+    sys.exit(work(load_settings(), load_automation().alerts))
 
 
 def _keys(elders: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,16 +7,8 @@ from typing import NoReturn
 
 import click
 
-from agent_assets.cli import (
-    agents,
-    automation,
-    backup,
-    erasure,
-    installation,
-    mcp,
-    releases,
-    serving,
-)
+from agent_assets.backup import commands as backup
+from agent_assets.cli import agents, automation, erasure, installation, mcp, releases, serving
 from agent_assets.errors import AgentAssetsError
 from agent_assets.no_telemetry import send_nothing
 from agent_assets.privacy import be_private

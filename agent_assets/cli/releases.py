@@ -55,9 +55,7 @@ def promote(agent: str, version: str, author: str | None, reason: str) -> None:
 
 @click.command()
 def repair() -> None:
-    """Write lost or damaged release pointers and tombstones anew from their histories; what is
-    damaged is set aside. Each night does the same. Exit code 1 when something stays damaged.
-    """
+    """Write lost or damaged release pointers and tombstones anew, as each night does."""
     from agent_assets.release.commands import repair_installation
 
     sys.exit(repair_installation(load_settings()))
