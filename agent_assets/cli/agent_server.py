@@ -1,7 +1,4 @@
-"""The agent's own trained model, served as the API would: the base model, and the adapter by name.
-
-For `ask` and `exam` where no API answers.
-"""
+"""The agent's own trained model, served as the API would, for `ask` and `exam` where none answers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,9 +97,7 @@ def served_adapter(
             model_dir=base.path,
             log_dir=Path(logs),
             lease=lease,
-            limits=EngineLimits(
-                seconds=60 * config.max_minutes, memory_bytes=int(config.max_memory_gb * 2**30)
-            ),
+            limits=EngineLimits(60 * config.max_minutes, int(config.max_memory_gb * 2**30)),
             max_model_len=inference.max_model_len,
             max_loras=1,
             max_lora_rank=inference.max_rank,
