@@ -1,4 +1,4 @@
-"""The agent's own trained model, served as the API would, for `ask` and `exam` where none answers."""
+"""The agent's own trained model, served as by the API: for `ask` and `exam` where none answers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
