@@ -13,7 +13,7 @@ import dagster as dg
 
 from agent_assets.no_telemetry import send_nothing
 from agent_assets.parent_death import end_with_parent
-from agent_assets.priority import RUN_PRIORITY, start_children_lowest
+from agent_assets.priority import RUN_PRIORITY
 from agent_assets.privacy import be_private
 from agent_assets.settings import load_settings
 from resources.engines import EnginesResource
@@ -28,12 +28,11 @@ def defs() -> dg.Definitions:
     # Runs are children of whatever loads this, which need not be a command of ours.
     be_private()
     send_nothing()
-    settings = load_settings()
-    if multiprocessing.parent_process() is None:
-        start_children_lowest(settings.home / "run")
-    else:
+    if multiprocessing.parent_process() is not None:
         end_with_parent()
+        # In a run's own process this comes first: its imports take seconds of a core, too.
         RUN_PRIORITY.give_way()
+    settings = load_settings()
     resources = {
         "store": StoreResource(root=settings.store, cache=str(settings.home / "store-cache")),
         "mongo": MongoResource(uri=settings.mongodb_uri or "", database=settings.mongodb_database),

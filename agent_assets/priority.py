@@ -10,10 +10,7 @@ keeps the niceness it has.
 import multiprocessing
 import os
 import resource
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,33 +31,6 @@ def set_session_niceness(niceness: int) -> None:
     if _SESSION.exists():
         with suppress(OSError):
             _SESSION.write_text(str(niceness), encoding="ascii")
-
-
-def start_children_lowest(folder: Path) -> None:
-    """Let the processes that `multiprocessing` starts from this one give way from their first
-    instruction on: a run's process imports for seconds before any code of ours executes.
-
-    Args:
-        folder: for the program that starts the interpreter; made if it does not exist.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    setsid = shutil.which("setsid")
-    if not _SESSION.exists() or setsid is None:
-        return
-    lower = f'echo {LOWEST} 2>/dev/null >{_SESSION}; exec "$0" "$@"'
-    start = [setsid, "/bin/sh", "-c", lower, sys.executable]
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    program = folder / "python-lowest"
-    new = program.with_name(f"{program.name}.{os.getpid()}")
-    new.write_text(f'#!/bin/sh\nexec {shlex.join(start)} "$@"\n', encoding="utf-8")
-    new.chmod(0o700)
-    new.replace(program)
-    # A home on a file system that executes nothing must not stop every run.
-    tried = subprocess.run([program, "-c", ""], check=False, capture_output=True)
-    if tried.returncode == 0:
-        multiprocessing.set_executable(str(program))
 
 
 class RunPriority:

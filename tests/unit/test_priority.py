@@ -1,7 +1,6 @@
 """Who goes first on the cores, read back from the kernel."""
 
 import multiprocessing
-import multiprocessing.spawn
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_assets.priority import LOWEST, RunPriority, start_children_lowest
+from agent_assets.priority import LOWEST, RunPriority
 
 SESSION = Path("/proc/self/autogroup")
 BY_SESSION = pytest.mark.skipif(
@@ -54,26 +53,6 @@ def test_a_run_that_prepares_goes_last_with_its_tool_servers_and_comes_back() ->
     process.start()
     assert here.recv() == (True, LOWEST, str(LOWEST))
     assert here.recv() == (True, 5, "0")
-    process.join()
-    assert process.exitcode == 0
-
-
-def _say_session(answer: Connection) -> None:
-    answer.send((os.getsid(0) == os.getpid(), session_niceness(), sys.executable))
-
-
-@BY_SESSION
-def test_processes_of_runs_give_way_before_they_import_anything(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    python = multiprocessing.spawn.get_executable()
-    try:
-        start_children_lowest(tmp_path / "run")
-        process = context.Process(target=_say_session, args=(there,))
-        process.start()
-    finally:
-        multiprocessing.set_executable(os.fsdecode(python))
-    assert here.recv() == (True, LOWEST, sys.executable)
     process.join()
     assert process.exitcode == 0
 
