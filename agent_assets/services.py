@@ -141,6 +141,8 @@ def _services_on(
             _say_closed(
                 f"MongoDB, which listened on port {open_port} and let everybody of this machine in"
             )
+        if api_port is not None:
+            environment.setdefault("AGENT_ASSETS_API_URL", f"http://127.0.0.1:{api_port}")
         prepare_dagster_home(settings, devices=_devices(settings))
         for what in close_what_earlier_versions_left(load_settings(environment)):
             _say_closed(what)

@@ -6,7 +6,7 @@ Evaluation reads them, too: what is judged is what answers.
 import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -118,6 +118,11 @@ class ServingConfig(StrictModel):
 
     inference: InferenceConfig = InferenceConfig()
     answers: AnswerConfig = AnswerConfig()
+    edit_memories: Literal["embedded", "always", "never"] = Field(
+        "embedded",
+        description="Whether the web app may add, correct and withdraw memories in the elders' own "
+        "collection: only in the embedded MongoDB, in any, or not at all.",
+    )
     requests_per_minute: int = Field(
         120, ge=1, description="By token, or by address where there are no tokens."
     )

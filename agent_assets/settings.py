@@ -13,6 +13,7 @@ Engine programs read their own, in environments that do not hold this module's l
 | MONGOD_BIN | the mongod that the embedded MongoDB runs | one on PATH, or the one in the `embedded` extra |
 | DAGSTER_POSTGRES_URL | PostgreSQL for Dagster's history; Dagster itself reads it, too | SQLite in the home |
 | AGENT_ASSETS_DAGSTER_URL | Dagster's web server, which the HTTP API starts runs with | `http://127.0.0.1:3000` |
+| AGENT_ASSETS_API_URL | the HTTP API, where the Dagster UI's links to reports lead | `http://127.0.0.1:8000` |
 | AGENT_ASSETS_SECRET | seals tokens and log-ins; the same on all hosts that share a MongoDB | a file in the home |
 | MONGODB_DATABASE | database with the elders' answers | `afs` |
 | OPENAI_API_KEY | lets a language model write training data (any text where the endpoint wants no key) | |
@@ -84,6 +85,7 @@ class Settings:
     dagster_url: str = Field(
         default="http://127.0.0.1:3000", validation_alias="AGENT_ASSETS_DAGSTER_URL"
     )
+    api_url: str = Field(default="http://127.0.0.1:8000", validation_alias="AGENT_ASSETS_API_URL")
     traces: Literal["local", "wandb"] = Field(default="local", validation_alias="TRACES")
     wandb_project: str | None = Field(default=None, validation_alias="WANDB_PROJECT")
     secret: str | None = Field(default=None, validation_alias="AGENT_ASSETS_SECRET", repr=False)

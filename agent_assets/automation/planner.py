@@ -18,6 +18,7 @@ from agent_assets.pipeline.assets import ELDERS
 from agent_assets.pipeline.exam_source import exam_versions, has_exams
 from agent_assets.pipeline.stages.elder_memories import STAGE as MEMORIES
 from agent_assets.pipeline.stages.eval_report import STAGE as REPORT
+from agent_assets.pipeline.stages.train_jsonl import STAGE as ROWS
 from agent_assets.planning.asset_partitions import Plan
 from agent_assets.planning.describe import Describer
 from agent_assets.planning.elders import Elders, ElderSource, check_elders
@@ -28,6 +29,7 @@ from agent_assets.planning.plan import Present, make_plan
 from agent_assets.planning.recorded import read_inputs, read_latest
 from agent_assets.release.pointer import agent_of, all_agents
 from agent_assets.release.records import STAGE as RELEASE
+from agent_assets.reviews.decisions import decision_versions
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import UNPARTITIONED, ArtifactStore
 from agent_assets.store.manifest import MANIFEST_FILE
@@ -128,6 +130,7 @@ def current_plan(
     ]
     partitions = known_partitions(instance, str(ELDERS.name))
     elders, problems = _elders(installation, graphs, partitions, now, options)
+    reviews = decision_versions(installation.mongo.db) if elders else {}
     clock.lap("elders")
     shared = read_shared(
         graphs,
@@ -147,7 +150,7 @@ def current_plan(
         facts,
         latest,
         {
-            graph.name: _versions(graph, elders.get(graph.name), shared)
+            graph.name: _versions(graph, elders.get(graph.name), shared, reviews)
             | retrain_sources(graph, installation.store)
             for graph in graphs
         },
@@ -253,7 +256,7 @@ def _settled(elders: Elders, now: float, options: Options) -> list[str]:
 
 
 def _versions(
-    graph: Graph, elders: Elders | None, shared: SharedSources
+    graph: Graph, elders: Elders | None, shared: SharedSources, reviews: Mapping[str, str]
 ) -> dict[tuple[str, str | None], Mapping[str, str]]:
     versions: dict[tuple[str, str | None], Mapping[str, str]] = {}
     for (pipeline, stage), digests in shared.versions.items():
@@ -262,6 +265,12 @@ def _versions(
     if elders is not None:
         versions |= {
             (MEMORIES.name, elder): {"mongodb": digest} for elder, digest in elders.digests.items()
+        }
+        versions |= {
+            (ROWS.name, elder): {"reviews": source_version(reviews[elder])}
+            if elder in reviews
+            else {}
+            for elder in elders.digests
         }
         if has_exams(graph.spec):
             versions |= {

@@ -111,6 +111,12 @@ class MongoElders:
             self._layout, elders, max_answer_chars=self._max_answer_chars
         )
 
+    def names(self) -> dict[str, str]:
+        """What the elders are called, of those whose profile says so."""
+        from agent_assets.mongo.names import elder_names
+
+        return elder_names(self._mongo.db, self._layout)
+
 
 @dataclass(frozen=True)
 class SharedSources:

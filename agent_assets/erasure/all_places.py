@@ -14,6 +14,7 @@ from agent_assets.erasure.places.host_files import Scratch, ServiceLogs
 from agent_assets.erasure.places.memory_places import MemoryReleases, MemoryTraces, MemoryVersions
 from agent_assets.erasure.places.mongo_files import MongoFiles
 from agent_assets.erasure.places.records import Partition, PlanRows
+from agent_assets.erasure.places.reviews import ReviewDocuments
 from agent_assets.erasure.places.servers import Servers
 from agent_assets.erasure.places.source import ElderTokens, SourceDocuments
 from agent_assets.erasure.places.store_places import (
@@ -44,6 +45,7 @@ ELDER_PLACES: tuple[Place, ...] = (
     Scratch(),
     ElderTokens(),
     WandbCalls(),
+    ReviewDocuments(),
     MongoFiles(),
     ServiceLogs(),
 )
@@ -61,6 +63,7 @@ MEMORY_PLACES: tuple[Place, ...] = (
     MemoryVersions(),
     Scratch(),
     WandbCalls(),
+    ReviewDocuments(),
     MongoFiles(),
 )
 

@@ -103,15 +103,20 @@ def documents_by_memory(
     layout: AnswersLayout,
     questionnaire: Questionnaire,
 ) -> dict[str, list[Mapping[str, object]]]:
-    """The documents that stand behind each memory id: those that a later one supersedes, and those
-    that cannot be used, included.
+    """The documents that stand behind each memory id, the one that counts first: those that it
+    supersedes, and those that cannot be used, included.
     """
     candidates: dict[tuple[str, str], list[_Candidate]] = {}
     for document in documents:
         candidate = _candidate(document, layout, questionnaire)
         candidates.setdefault(candidate[:2], []).append(candidate)
     ids = memory_ids(elder_id, candidates)
-    return {ids[key]: [rival.document for rival in rivals] for key, rivals in candidates.items()}
+    found = {}
+    for key, rivals in candidates.items():
+        latest = _latest(rivals, layout, Skipped()) if len(rivals) > 1 else rivals[0]
+        others = [rival.document for rival in rivals if rival is not latest]
+        found[ids[key]] = [latest.document, *others]
+    return found
 
 
 def question_memory_ids(elder_id: str, question_id: str, answered_by: str) -> tuple[str, str]:

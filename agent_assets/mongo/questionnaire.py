@@ -55,6 +55,14 @@ class Questionnaire:
             return (id_text(inner) or fallback_id), question
         return (question_id if inner is reference else id_text(inner)), QuestionText("")
 
+    def stored(self, question_id: str) -> object:
+        """The id of a question as the collection stores it.
+
+        Raises:
+            KeyError: there is no such question.
+        """
+        return self._stored[question_id]
+
     def _known_id(self, stored: object) -> str | None:
         question_id = id_text(stored)
         if question_id in self.by_id:

@@ -6,7 +6,9 @@ from typing import TypeAlias
 import dagster as dg
 
 from agent_assets.evaluation.pages.plots import png_markdown
+from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import Artifact
+from agent_assets.store.web_addresses import file_address
 
 Metadata: TypeAlias = dict[str, dg.MetadataValue | str | int | float]
 
@@ -46,9 +48,8 @@ def artifact_metadata(artifact: Artifact, *, reused: bool, why: str) -> Metadata
         elif name.startswith("plots/") and name.endswith(".md"):
             metadata[path.stem] = dg.MetadataValue.md(path.read_text(encoding="utf-8"))
         elif name == "report.html":
-            metadata["report"] = (
-                dg.MetadataValue.url(path.as_uri()) if path.is_absolute() else str(path)
-            )
+            address = file_address(artifact.key, manifest.fingerprint, name)
+            metadata["report"] = dg.MetadataValue.url(load_settings().api_url + address)
     return metadata
 
 

@@ -20,11 +20,13 @@ from agent_assets.errors import CorruptArtifact
 from agent_assets.planning.asset_partitions import AssetPartition, Cause, CauseKind, Plan
 from agent_assets.planning.changes import memory_changes, tool_changes
 from agent_assets.planning.explain import config_changes
+from agent_assets.reviews.decisions import decisions_changed
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from agent_assets.store.retrains import RETRAIN
 
 MEMORIES = "elder_memories"
 TOOLS = "mcp_tool_schema"
+REVIEWS = "reviews"
 SNAPSHOT_FILE = "tool_schema.json"
 _LONGEST = 120
 _HASH = re.compile(r"\S+ (?:[0-9a-f]{32,}|None) -> (?:[0-9a-f]{32,}|None)")
@@ -96,6 +98,8 @@ class _Descriptions:
             words = self._memories.get((entry.pipeline, str(entry.partition)))
         elif cause.kind is CauseKind.DATA and cause.input == MEMORIES:
             words = self._rebuilt_memories(entry, cause)
+        elif cause.kind is CauseKind.DATA and cause.input == REVIEWS:
+            words = f"because of {decisions_changed(cause.old, cause.new)}"
         if words is None and cause.kind is CauseKind.DATA:
             words = _PLAIN.get(cause.input or "")
         return cause if words is None else replace(cause, detail=words)

@@ -39,6 +39,7 @@ from agent_assets.serving.routes import (
 from agent_assets.serving.schemas import Problem
 from agent_assets.serving.seals import Seal
 from agent_assets.serving.tokens import DATABASE, Tokens
+from agent_assets.serving.webapp.site import add_web_app
 from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import Settings, load_settings
 
@@ -75,6 +76,7 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
             await asyncio.gather(warming, return_exceptions=True)
         await services.answering.sessions.close()
         await services.inference.close()
+        await asyncio.to_thread(web.close)
         services.jobs.close()
         services.tokens.close()
 
@@ -93,6 +95,7 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
     add_handlers(app)
     for routes in (status, login, chat, openai, a2a, training, models, elders):
         app.include_router(routes.router)
+    web = add_web_app(app, services, database=DATABASE)
     if config.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -7,7 +7,6 @@ import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
@@ -15,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from agent_assets.html_pages import html_environment
 from agent_assets.serving.door import LOGIN_SECONDS, Door
+from agent_assets.serving.forms import local_path, read_form
 from agent_assets.serving.tokens import Caller, Denied
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LOGIN, LOGOUT = "/login", "/logout"
 _TEMPLATES = Path(__file__).parent / "templates"
-_LONGEST_FORM = 8192  # bytes
+LONGEST_FORM = 8192  # bytes
 _ROLES = {
     "admin": "may do everything",
     "read": "may look, and change nothing",
@@ -40,19 +40,24 @@ async def login_page(request: Request, door: Door, *, home: str) -> Response:
         caller = await run_in_threadpool(door.caller, request)
     except Denied:
         caller = None
-    return _page(_local_path(request.query_params.get("next"), home), caller=caller)
+    return _page(_target(request.query_params.get("next"), home), caller=caller)
 
 
 async def log_in(request: Request, door: Door, *, home: str) -> Response:
     """POST /login: a cookie for a token, and the page that was asked for."""
-    form = await _form(request)
+    form = await read_form(request, longest=LONGEST_FORM)
     if form is None:
         return _page(home, wrong="That is too much for a token.", status=413)
-    target = _local_path(form.get("next"), home)
+    target = _target(form.get("next"), home)
     try:
         ticket = await run_in_threadpool(door.log_in, form.get("token", "").strip(), request)
     except Denied:
         return _page(target, wrong="This token is not valid, or not any more.", status=401)
+    return logged_in(request, door, ticket, target)
+
+
+def logged_in(request: Request, door: Door, ticket: str, target: str) -> Response:
+    """The page that was asked for, with the log-in in a cookie."""
     response = RedirectResponse(target, status_code=303)
     response.set_cookie(
         door.cookie,
@@ -68,7 +73,12 @@ async def log_in(request: Request, door: Door, *, home: str) -> Response:
 
 async def log_out(request: Request, door: Door) -> Response:
     """POST /logout."""
-    response = RedirectResponse(LOGIN, status_code=303)
+    return logged_out(door, LOGIN)
+
+
+def logged_out(door: Door, target: str) -> Response:
+    """A page without a log-in: the cookie is gone."""
+    response = RedirectResponse(target, status_code=303)
     response.delete_cookie(door.cookie, httponly=True, samesite="strict")
     return response
 
@@ -81,7 +91,7 @@ def ask_to_log_in(request: HTTPConnection) -> Response:
     # A link from another site comes without our cookie (SameSite): loaded once more by this page,
     # it has it.
     reload = request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}
-    return _page(_local_path(request.url.path + query, "/"), status=401, reload=reload)
+    return _page(_target(request.url.path + query, "/"), status=401, reload=reload)
 
 
 def wants_page(connection: HTTPConnection) -> bool:
@@ -119,24 +129,10 @@ def _page(target: str, *, status: int = 200, caller: Caller | None = None, **mor
     return HTMLResponse(_template().render(values), status, headers)
 
 
-async def _form(request: Request) -> dict[str, str] | None:
-    """The fields of a form, None when it is too long."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _LONGEST_FORM:
-            return None
-    fields = parse_qs(body.decode("utf-8", "replace"))
-    return {name: values[0] for name, values in fields.items()}
-
-
-def _local_path(path: str | None, otherwise: str) -> str:
-    """Where to go on: a path of this server, never another one's (`//evil.example`,
-    `/\\evil.example`).
-    """
-    if not path or not path.startswith("/") or path[1:2] in {"/", "\\"} or not path.isprintable():
-        return otherwise
-    return otherwise if path.partition("?")[0] in {LOGIN, LOGOUT} else path
+def _target(path: str | None, otherwise: str) -> str:
+    """Where a log-in leads: not to a log-in."""
+    target = local_path(path, otherwise)
+    return otherwise if target.partition("?")[0] in {LOGIN, LOGOUT} else target
 
 
 @cache

@@ -27,10 +27,12 @@ from agent_assets.conversations.messages import (
     write_json_lines,
 )
 from agent_assets.errors import TrainingDataError
+from agent_assets.reviews.decisions import Decisions
 from agent_assets.synthesis.config import RowsConfig
 from agent_assets.synthesis.counts import count
 from agent_assets.synthesis.questions.question import Split, read_questions, read_uncovered
 from agent_assets.synthesis.rows.coverage import coverage
+from agent_assets.synthesis.rows.decided import NO_DECISIONS, reviewed
 from agent_assets.synthesis.rows.example import Example
 from agent_assets.synthesis.rows.failing_tools import tools_in_need
 from agent_assets.synthesis.rows.heldout import heldout_item, without_trained_calls
@@ -67,6 +69,7 @@ async def make_rows(
     llm: LlmTeaching | None = None,
     general: Path | None = None,
     sources: Sequence[Path] = (),
+    decisions: Decisions = NO_DECISIONS,
 ) -> JsonObject:
     """Write the four files into `folder`; returns counts without any text.
 
@@ -78,6 +81,7 @@ async def make_rows(
         llm: a language model that teaches instead.
         general: file with the general rows of the mix; None takes ours.
         sources: the files of `config.sources`.
+        decisions: what reviewers decided, by content id.
 
     Raises:
         ConfigError: a file of `sources` cannot be read.
@@ -112,6 +116,7 @@ async def make_rows(
         )
     if llm is not None:
         examples = without_trained_calls(examples)
+    examples = [reviewed(example, decisions) for example in examples]
     own = await own_examples(
         read_own_rows(sources, config.columns),
         examples,
@@ -152,15 +157,7 @@ async def make_rows(
     write_json_lines(folder / REJECTS_FILE, map(_reject, rejected))
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / COVERAGE_FILE).write_text(text + "\n", encoding="utf-8")
-    mix = (
-        {}
-        if config.mix is None
-        else {
-            "mix": {part: round(share, 4) for part, share in mixed.shares.items()},
-            "mix_left_out": dict(mixed.left_out),
-            "mix_farthest": round(mixed.farthest(config.mix), 4),
-        }
-    )
+    mix = {} if config.mix is None else mixed.summary(config.mix)
     return {
         "rows": len(rows),
         "approximate_tokens": sum(example.tokens for example in train),

@@ -42,7 +42,8 @@ MAY_IMPORT = {
     "store": "errors file_locks pickled_weights",
     "text": "conversations text.languages",
     "text.languages": "text",
-    "planning": "conversations dagster_internals errors store",
+    "reviews": "conversations errors mongo",
+    "planning": "conversations dagster_internals errors reviews store",
     # The run-time of an agent, and what it asks.
     "agent": "conversations errors no_telemetry text text.languages",
     "agent.mcp": "agent.mcp.entries conversations errors priority settings strict_model "
@@ -53,6 +54,7 @@ MAY_IMPORT = {
     "retrieval": "conversations errors settings strict_model text text.languages",
     "tool_servers": "conversations retrieval settings text.languages",
     "mongo": "conversations errors store strict_model text text.languages",
+    "mongo.editing": "errors mongo",
     "mongo.embedded": "errors file_locks mongo privacy settings",
     # Programs of other environments, and what starts them.
     "engines": "engines.devices engines.launch engines.servers errors no_telemetry "
@@ -66,12 +68,12 @@ MAY_IMPORT = {
     "engines.launch errors",
     "engines.chat_templates": "conversations conversations.rendering errors",
     # Training data.
-    "synthesis": "agent conversations errors llm strict_model synthesis.arguments "
+    "synthesis": "agent conversations errors llm reviews strict_model synthesis.arguments "
     "synthesis.questions synthesis.rows synthesis.tasks synthesis.teachers text text.languages",
     "synthesis.arguments": "conversations conversations.schemas text text.languages",
     "synthesis.questions": "agent conversations errors llm synthesis synthesis.arguments "
     "synthesis.templates text text.languages",
-    "synthesis.rows": "agent conversations errors synthesis synthesis.arguments "
+    "synthesis.rows": "agent conversations errors reviews synthesis synthesis.arguments "
     "synthesis.questions synthesis.tasks text text.languages",
     "synthesis.tasks": "agent conversations errors synthesis synthesis.arguments "
     "synthesis.questions synthesis.templates text text.languages",
@@ -99,24 +101,25 @@ MAY_IMPORT = {
     "evaluation pipeline "
     "planning release serving_settings store",
     "pipeline.stages": "conversations conversations.rendering engines engines.chat_templates "
-    "errors evaluation "
-    "evaluation.pages mongo pipeline pipeline.evaluating release retrieval rl rl.backends "
-    "rl.scenarios store synthesis synthesis.questions synthesis.rows synthesis.teachers "
-    "text.languages",
+    "errors evaluation evaluation.pages mongo pipeline pipeline.evaluating release retrieval "
+    "reviews rl rl.backends rl.scenarios store synthesis synthesis.questions synthesis.rows "
+    "synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "alerts conversations dagster_internals definitions engines errors mongo "
-    "pipeline pipeline.stages planning release runs settings store strict_model",
+    "pipeline pipeline.stages planning release reviews runs settings store strict_model",
     "data": "conversations errors evaluation planning runs settings store",
     "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
     "store",
     "erasure.places": "agent automation conversations erasure errors mongo mongo.embedded planning "
-    "release store",
+    "release reviews store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
     "privacy runs serving serving_settings settings up_locks",
     "serving": "agent agent.mcp alerts automation backup conversations dagster_internals "
     "engines engines.devices engines.launch engines.servers erasure errors free_ports "
     "html_pages mongo pipeline planning privacy release runs serving.a2a serving.routes "
-    "serving_settings settings store text",
+    "serving.webapp serving_settings settings store text",
+    "serving.webapp": "automation conversations errors html_pages mongo mongo.editing planning "
+    "release reviews serving serving.routes settings store text",
     "serving.routes": "conversations erasure errors release runs serving serving.a2a store",
     "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
@@ -158,6 +161,7 @@ KNOW_DAGSTER |= {
     "serving.job_progress",
     "serving.runs",
     "serving.ui",
+    "serving.webapp.rows",
 }
 KNOW_WEAVE = {"agent.weave_erasure", "agent.weave_tracing"}
 # What runs in an engine environment, with the libraries that are there.

@@ -17,6 +17,7 @@ from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,
     Source,
+    SourceContext,
     Stage,
     StageResult,
     StageRun,
@@ -26,6 +27,7 @@ from agent_assets.pipeline.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.store.manifest import CheckEntry
 
 if TYPE_CHECKING:
+    from agent_assets.reviews.decisions import Decisions
     from agent_assets.synthesis.teachers.run import LlmTeaching
 
 # of dying tool servers in one materialization, with a language model as the teacher
@@ -58,6 +60,21 @@ def _own_files(pipeline: PipelineSpec) -> dict[str, object]:
     return {"source_files": versions} if versions else {}
 
 
+def read_source(run: SourceContext) -> Source:
+    """What reviewers decided about turns of this elder; no version where they did not, so that
+    nothing becomes stale.
+    """
+    from agent_assets.reviews.decisions import decisions_of, decisions_version
+
+    decisions = decisions_of(run.mongo.db, run.partition or run.config.name)
+    return Source({"reviews": decisions_version(decisions)} if decisions else {}, decisions)
+
+
+def has_reviews(pipeline: PipelineSpec) -> bool:
+    """Elders' rows are reviewed by their families; of others nobody needs MongoDB."""
+    return pipeline.partitioned
+
+
 def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     """Write train.jsonl, heldout.jsonl, rejects.jsonl and coverage.json."""
     from agent_assets.evaluation.pages.plots import coverage_bars
@@ -65,7 +82,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     by_llm = teacher_identity(run.config.train_jsonl.teacher, run.config.llm) != SCRIPTED
     # Of the scripted teacher, train.jsonl is the trace
     with run.traced() if by_llm else nullcontext():
-        summary = asyncio.run(_synthesize(run, folder))
+        summary = asyncio.run(_synthesize(run, source.data or {}, folder))
     summary |= _write_report(run, folder)
     (folder / "plots").mkdir()
     (folder / "plots" / "coverage.png").write_bytes(coverage_bars(summary["calls_by_tool"]))
@@ -88,7 +105,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     )
 
 
-async def _synthesize(run: StageRun, folder: Path) -> JsonObject:
+async def _synthesize(run: StageRun, decisions: "Decisions", folder: Path) -> JsonObject:
     """Rows by the teacher of this pipeline. Only a language model's work is kept across restarts:
     it was paid for.
     """
@@ -98,7 +115,7 @@ async def _synthesize(run: StageRun, folder: Path) -> JsonObject:
     teacher = dict(teacher_identity(run.config.train_jsonl.teacher, run.config.llm))
     client = llm_client(run, run.config.train_jsonl.teacher)
     if client is None:
-        return await _make_rows(run, folder, None) | {"teacher": teacher}
+        return await _make_rows(run, decisions, folder, None) | {"teacher": teacher}
     work = resume_folder(folder)
     work.mkdir(exist_ok=True)
     resumed = 0
@@ -107,7 +124,7 @@ async def _synthesize(run: StageRun, folder: Path) -> JsonObject:
             journal = Journal(work / "journal.jsonl")
             resumed = resumed if restarts else len(journal)
             try:
-                summary = await _make_rows(run, folder, LlmTeaching(client, journal))
+                summary = await _make_rows(run, decisions, folder, LlmTeaching(client, journal))
                 break
             except ToolServerError as error:
                 if restarts == TOOL_RESTARTS:
@@ -123,7 +140,9 @@ async def _synthesize(run: StageRun, folder: Path) -> JsonObject:
     }
 
 
-async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> JsonObject:
+async def _make_rows(
+    run: StageRun, decisions: "Decisions", folder: Path, llm: "LlmTeaching | None"
+) -> JsonObject:
     from agent_assets.synthesis.build import make_rows
 
     settings = run.config.train_jsonl
@@ -141,6 +160,7 @@ async def _make_rows(run: StageRun, folder: Path, llm: "LlmTeaching | None") -> 
             llm=llm,
             general=run.pipeline.path_of(general),
             sources=[run.pipeline.file(name) for name in settings.sources],
+            decisions=decisions,
         )
 
 
@@ -209,6 +229,8 @@ STAGE = Stage(
     code_version="10",
     config=config,
     build=build,
+    read_source=read_source,
+    has_source=has_reviews,
     checks=(
         Check("rows_valid", "There are rows, and every one of them passed validation."),
         Check("coverage", "Every tool that can be asked about has enough calls.", blocking=False),

@@ -1,8 +1,6 @@
 """Talking to agents: `/chat` with their own tools."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -10,16 +8,13 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 
 from agent_assets.conversations.messages import Message
-from agent_assets.errors import AgentAssetsError
 from agent_assets.serving.answering import Answer
 from agent_assets.serving.context import Services, ServicesDep, WriterDep
-from agent_assets.serving.released import ReleasedAgent
-from agent_assets.serving.routes.server_events import server_event
 from agent_assets.serving.routes.strict_json import StrictJsonRoute
 from agent_assets.serving.schemas import ChatReply, ChatRequest
+from agent_assets.serving.streaming import answer_events
 
 router = APIRouter(tags=["chat"], route_class=StrictJsonRoute)
-_DONE = object()
 
 
 @router.post("/chat", response_model=ChatReply)
@@ -39,41 +34,14 @@ async def chat_stream(
     or `error`.
     """
     released = await asyncio.to_thread(serving.find_to_ask, caller, request.agent)
-    return EventSourceResponse(_events(serving, released, request))
 
+    async def result_of(answer: Answer) -> dict[str, Any]:
+        return _reply(serving, request, answer).model_dump()
 
-async def _events(
-    serving: Services, released: ReleasedAgent, request: ChatRequest
-) -> AsyncIterator[bytes]:
-    queue: asyncio.Queue[Any] = asyncio.Queue()
-
-    async def work() -> None:
-        try:
-            answer = await serving.answering.answer(
-                released,
-                request.message,
-                _history(request),
-                lambda kind, content: queue.put_nowait((kind, content)),
-            )
-            queue.put_nowait(("result", _reply(serving, request, answer).model_dump()))
-        except AgentAssetsError as error:
-            queue.put_nowait(("error", {"detail": error.message, "next_step": error.next_step}))
-        finally:
-            queue.put_nowait(_DONE)
-
-    task = asyncio.create_task(work())
-    try:
-        while (event := await queue.get()) is not _DONE:
-            yield server_event(*event)
-        await asyncio.wait({task})
-        if task.cancelled() or task.exception() is not None:
-            yield server_event(
-                "error", {"detail": "The answer failed.", "next_step": "read the log of the API."}
-            )
-    finally:  # also when the client goes away: nobody is left to read the answer
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    events = answer_events(
+        serving.answering, released, request.message, _history(request), result_of
+    )
+    return EventSourceResponse(events)
 
 
 def _history(request: ChatRequest) -> list[Message]:

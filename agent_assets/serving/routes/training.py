@@ -14,7 +14,6 @@ from agent_assets.serving.context import CallerDep, Services, ServicesDep, Write
 from agent_assets.serving.job_assets import NoSuchElder, Wish
 from agent_assets.serving.job_progress import OVER
 from agent_assets.serving.jobs import JobUnknown
-from agent_assets.serving.routes.server_events import server_event
 from agent_assets.serving.routes.strict_json import StrictJsonRoute
 from agent_assets.serving.schemas import (
     ActiveJob,
@@ -25,6 +24,7 @@ from agent_assets.serving.schemas import (
     TrainStart,
     TrainStarted,
 )
+from agent_assets.serving.streaming import server_event
 from agent_assets.serving.tokens import Caller
 from agent_assets.store.partition_keys import as_partition_key
 

@@ -46,6 +46,14 @@ class Mixed:
         """Largest distance from a configured share."""
         return max(abs(self.shares[part] - share) for part, share in config.shares().items())
 
+    def summary(self, config: MixConfig) -> JsonObject:
+        """What the summary of the rows says of the mix."""
+        return {
+            "mix": {part: round(share, 4) for part, share in self.shares.items()},
+            "mix_left_out": dict(self.left_out),
+            "mix_farthest": round(self.farthest(config), 4),
+        }
+
 
 def mix_rows(
     examples: Sequence[Example], general: Sequence[JsonObject], config: MixConfig, *, seed: int
