@@ -63,7 +63,7 @@ async def refresh(
     await checked_form(request, caller)
     if not caller.may_see(agent_id):
         raise NoSuchElder
-    started = await serving.jobs.start_in_turn(agent_id, everything=False)
+    started = await serving.jobs.start_in_turn(agent_id)
     web.look.changed()
     return back_to(HOME, notice="started" if started["job_id"] else "fresh")
 
