@@ -172,7 +172,8 @@ def test_every_page_runs_no_script_but_ours(web: World) -> None:
 
 
 def test_who_is_not_there_is_a_page_that_says_so(web: World) -> None:
-    reply = web.client.get("/app/chat/nobody", headers={"accept-language": "zh"})
+    address = f"{web.client.base_url}/app/chat/nobody"
+    reply = httpx.get(address, headers={"accept-language": "zh"})
     assert reply.status_code == 404 and "这里什么也没有" in reply.text
 
 
