@@ -16,7 +16,7 @@ from agent_assets.release.records import Ledger, Verdict
 from agent_assets.serving.context import Services
 from agent_assets.serving.jobs import JobUnknown
 from agent_assets.serving.tokens import Caller
-from agent_assets.serving.webapp.overview import AgentKey, Overview
+from agent_assets.serving.webapp.overview import AgentKey, LastPlan
 
 Show = Literal["all", "answers", "learns", "stale"]
 State = Literal["answers", "held", "stopped", "unchecked", "never", "damaged"]
@@ -60,9 +60,9 @@ class AgentPage:
 class AgentList:
     """The agents that a caller may know of, with what is going on now. It blocks."""
 
-    def __init__(self, serving: Services, caller: Caller, overview: Overview | None) -> None:
+    def __init__(self, serving: Services, caller: Caller, overview: LastPlan | None) -> None:
         self._serving, self._caller = serving, caller
-        self._overview = overview or Overview(at=0.0)
+        self._overview = overview or LastPlan(at=0.0)
         self._jobs = {job["elder_id"]: job for job in serving.jobs.active(caller.elder)[1]}
         released = serving.released.agents()
         self._released = {(name, pipeline) for pipeline, name in released if caller.may_see(name)}

@@ -74,12 +74,12 @@ def memory_card(memory: Memory, profile: ElderProfile, words: Words) -> dict[str
         "id": memory.memory_id,
         "asked": words("memory.asked", question=memory.question) if memory.question else "",
         "answer": memory.answer,
-        "told_by": told_by(memory, profile.name, words),
+        "told_by": words_of_teller(memory, profile.name, words),
         "date": words.date(memory.created_at) or words("memory.no_date"),
     }
 
 
-def told_by(memory: Memory, name: str, words: Words) -> str:
+def words_of_teller(memory: Memory, name: str, words: Words) -> str:
     """Who told a memory, as the source says."""
     key = f"memory.{memory.relationship}"
     return words(key if words.has(key) else "memory.someone", name=name)

@@ -56,7 +56,7 @@ async def home(
 
 
 @router.post("/app/agents/{agent_id}/refresh")
-async def refresh(
+async def learn_now(
     agent_id: str, request: Request, serving: ServicesDep, caller: WriterDep, web: WebAppDep
 ) -> Response:
     """Start what is stale of one agent."""
@@ -69,7 +69,7 @@ async def refresh(
 
 
 @router.post("/app/jobs/{job_id}/cancel")
-async def cancel(
+async def stop_learning(
     job_id: str, request: Request, serving: ServicesDep, caller: WriterDep
 ) -> Response:
     """End a training. What is finished stays."""

@@ -73,7 +73,7 @@ async def memories(
 
 
 @router.post("/app/memories/{agent_id}")
-async def change(
+async def change_memory(
     agent_id: str, request: Request, serving: ServicesDep, caller: WriterDep, web: WebAppDep
 ) -> Response:
     """Add, correct or withdraw one memory."""

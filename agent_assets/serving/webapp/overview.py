@@ -18,7 +18,7 @@ _DESCRIBED = 100  # stale elders whose memories are compared one by one
 
 
 @dataclass(frozen=True)
-class Overview:
+class LastPlan:
     """The last look.
 
     Args:
@@ -47,12 +47,12 @@ class LastLook:
 
     def __init__(self, installation: OpenInstallation, jobs: Jobs) -> None:
         self._installation, self._jobs = installation, jobs
-        self._overview: Overview | None = None
+        self._overview: LastPlan | None = None
         self._looking = threading.Lock()
         self._stale = False
         self._closed = False
 
-    def latest(self) -> Overview | None:
+    def latest(self) -> LastPlan | None:
         """What the last look found, None before the first; a new one begins when that is old."""
         last = self._overview
         if last is None or self._stale or time.time() - last.at > _OLD_SECONDS:
@@ -84,14 +84,14 @@ class LastLook:
         try:
             self._overview = self._read()
         except AgentAssetsError as error:
-            before = self._overview or Overview(at=0.0)
-            self._overview = Overview(
+            before = self._overview or LastPlan(at=0.0)
+            self._overview = LastPlan(
                 time.time(), before.agents, before.stale, before.never, problems=(error.message,)
             )
         finally:
             self._looking.release()
 
-    def _read(self) -> Overview:
+    def _read(self) -> LastPlan:
         from agent_assets.automation.planner import (
             Options,
             current_plan,
@@ -117,7 +117,7 @@ class LastLook:
 
 def overview_of(
     plan: Plan, names: Mapping[AgentKey, str], problems: tuple[str, ...], at: float
-) -> Overview:
+) -> LastPlan:
     """A plan as the pages need it; an agent without a name is called by its id."""
     causes: dict[AgentKey, dict[str, Cause]] = {}
     shared: dict[str, dict[str, Cause]] = {}
@@ -131,7 +131,7 @@ def overview_of(
         causes.setdefault(agent, {}).update({cause.detail: cause for cause in own})
     never = {(run.partition or run.pipeline, run.pipeline) for run in plan.runs if run.new}
     ordered = sorted(names, key=lambda agent: ((names[agent] or agent[0]).casefold(), agent))
-    return Overview(
+    return LastPlan(
         at=at,
         agents={agent: names[agent] or agent[0] for agent in ordered},
         stale={agent: tuple(found.values()) for agent, found in causes.items()},

@@ -15,7 +15,7 @@ from agent_assets.serving.webapp.causes import causes_in_words
 from agent_assets.serving.webapp.rendering import PageRoute, back_to, checked_form, page
 from agent_assets.serving.webapp.state import WebAppDep
 from agent_assets.serving.webapp.verdicts import reasons_in_words, share_in_words
-from agent_assets.serving.webapp.versions import REPORT, Version, versions_of
+from agent_assets.serving.webapp.versions import REPORT, AgentVersion, versions_of
 from agent_assets.serving.webapp.words import words_for
 from agent_assets.store.artifact_store import UNPARTITIONED, ArtifactKey
 from agent_assets.store.partition_keys import elder_id_of_key
@@ -43,7 +43,7 @@ _PICTURES = ("plots/loss.png", "plots/reward.png", "plots/coverage.png", "plots/
 @dataclass(frozen=True)
 class _AgentPage:
     agent: AgentState
-    versions: list[Version]
+    versions: list[AgentVersion]
 
 
 @router.get("/app/agents/{agent_id}")
@@ -84,7 +84,7 @@ async def agent(
 
 
 @router.post("/app/agents/{agent_id}/rollback")
-async def rollback(
+async def bring_back(
     agent_id: str, request: Request, serving: ServicesDep, caller: AdminDep
 ) -> Response:
     """Let an earlier version answer again, at once."""

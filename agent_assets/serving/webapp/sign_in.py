@@ -27,7 +27,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 @router.get(LOG_IN)
-async def form(request: Request, serving: ServicesDep) -> Response:
+async def log_in_form(request: Request, serving: ServicesDep) -> Response:
     """The form; who is let in already goes on to the page that was asked for."""
     target = _target(request.query_params.get("next"))
     try:
@@ -41,7 +41,7 @@ async def form(request: Request, serving: ServicesDep) -> Response:
 
 
 @router.post(LOG_IN)
-async def enter(request: Request, serving: ServicesDep) -> Response:
+async def log_in_by_form(request: Request, serving: ServicesDep) -> Response:
     """A cookie for a token."""
     fields = await read_form(request, longest=LONGEST_FORM)
     if fields is None:
@@ -59,7 +59,7 @@ async def enter(request: Request, serving: ServicesDep) -> Response:
 
 
 @router.post(LOG_OUT)
-async def leave(request: Request, serving: ServicesDep, caller: CallerDep) -> Response:
+async def log_out_by_form(request: Request, serving: ServicesDep, caller: CallerDep) -> Response:
     """The cookie is gone."""
     await checked_form(request, caller)
     return logged_out(serving.door, LOG_IN)

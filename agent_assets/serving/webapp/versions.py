@@ -16,7 +16,7 @@ _CURVES = ("loss", "reward")  # pictures of the adapter
 
 
 @dataclass(frozen=True)
-class Version:
+class AgentVersion:
     """One version that was made.
 
     Args:
@@ -38,7 +38,7 @@ class Version:
     can_return: bool
 
 
-def versions_of(store: ArtifactStore, agent: Agent) -> list[Version]:
+def versions_of(store: ArtifactStore, agent: Agent) -> list[AgentVersion]:
     """The latest versions, the newest first: those that answered, and those that were only
     judged. It blocks.
     """
@@ -55,7 +55,7 @@ def versions_of(store: ArtifactStore, agent: Agent) -> list[Version]:
     return [_version(store, agent, ledger, version) for version in newest]
 
 
-def _version(store: ArtifactStore, agent: Agent, ledger: Ledger, version: str) -> Version:
+def _version(store: ArtifactStore, agent: Agent, ledger: Ledger, version: str) -> AgentVersion:
     moves = [entry for entry in ledger.history if entry.version == version]
     verdicts = [verdict for verdict in ledger.verdicts if verdict.candidate == version]
     entry, verdict = (moves[-1] if moves else None), (verdicts[-1] if verdicts else None)
@@ -64,7 +64,7 @@ def _version(store: ArtifactStore, agent: Agent, ledger: Ledger, version: str) -
     candidate = None if artifact is None else read_candidate(artifact.path)
     answers = version == version_of(ledger.current)
     returnable = any(move.action in ("promote", "override", "copy") for move in moves)
-    return Version(
+    return AgentVersion(
         version=version,
         name=entry.name if entry is not None else candidate.name if candidate else version[:8],
         answers=answers,
