@@ -122,11 +122,11 @@ class FaultyInstallation:
         if faketime is not None:
             self.set_clock("+0")
             # Under libfaketime mongod does not end; of its user's clock it sees nothing.
-            mongod = self.folder / "mongod"
-            mongod.write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {find_mongod()} "$@"\n', "utf-8")
-            mongod.chmod(0o700)
+            unfaked = self.folder / "mongod"
+            unfaked.write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {find_mongod()} "$@"\n', "utf-8")
+            unfaked.chmod(0o700)
             self.environment |= {
-                "MONGOD_BIN": str(mongod),
+                "MONGOD_BIN": str(unfaked),
                 "LD_PRELOAD": str(faketime),
                 "FAKETIME_TIMESTAMP_FILE": str(self._clock),
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",

@@ -9,7 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from agent_assets.release.pointer import Agent
+from agent_assets.release.records import Agent
 from agent_assets.serving.answering import Answer, Answering
 from agent_assets.serving.door import Door
 from agent_assets.serving.guard import Metrics, Places, RateLimit

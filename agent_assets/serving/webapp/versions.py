@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent_assets.release.pointer import Agent, read_ledger, release_key, version_of
-from agent_assets.release.records import Candidate, Entry, Ledger, Verdict, read_candidate
+from agent_assets.release.pointer import read_ledger, release_key, version_of
+from agent_assets.release.records import Agent, Candidate, Entry, Ledger, Verdict, read_candidate
 from agent_assets.store.artifact_store import Artifact, ArtifactStore
 from agent_assets.store.web_addresses import file_address
 

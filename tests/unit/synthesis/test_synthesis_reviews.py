@@ -5,10 +5,10 @@ words.
 from agent_assets.conversations.messages import Message
 from agent_assets.conversations.validation import RejectReason
 from agent_assets.reviews.decisions import content_id
-from agent_assets.synthesis.build import heldout_item
 from agent_assets.synthesis.questions.question import Question
 from agent_assets.synthesis.rows.decided import reviewed
 from agent_assets.synthesis.rows.example import Example
+from agent_assets.synthesis.rows.heldout import heldout_item
 from agent_assets.synthesis.tasks.script import Script, fixed_answer
 from agent_assets.synthesis.tasks.task import Task
 
