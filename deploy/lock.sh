@@ -56,4 +56,5 @@ lock engine-cpu-nodeps $requirements/engine-cpu-nodeps.txt --python-version 3.11
 lock engine-gpu $requirements/engine-gpu.txt --python-version 3.12
 lock test-clients $requirements/test-clients.txt --python-version 3.11
 lock test-loaders $requirements/test-loaders.txt --python-version 3.11 --no-deps
+lock test-templates $requirements/test-templates.txt --python-version 3.11 --no-deps
 lock audit $requirements/audit.txt --python-version 3.11

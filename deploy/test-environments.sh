@@ -56,7 +56,7 @@ loaders() {
 }
 
 templates() {
-  local folder=.venvs/test-templates file=$requirements/test-templates.txt
+  local folder=.venvs/test-templates file=$requirements/test-templates.lock
   made $folder "$file" && return
   echo "test: chat templates of models in $folder"
   rm -rf $folder

@@ -10,6 +10,7 @@ from agent_assets.alerts.outbox import NOTICED, Outbox
 from agent_assets.alerts.watch import free_bytes
 from agent_assets.backup.record import last_backup
 from agent_assets.errors import StoreError
+from agent_assets.release.pointer import released_agents
 from agent_assets.serving.released import Released
 from agent_assets.settings import Settings
 from agent_assets.store.damage import files_set_aside
@@ -57,7 +58,7 @@ class Operations(Collector):
         yield GaugeMetricFamily(
             "agent_assets_released_agents",
             "Agents with a release.",
-            value=len(self._released.agents()),
+            value=len(released_agents(self._released.store)),
         )
         yield GaugeMetricFamily(
             "agent_assets_damaged_releases",
