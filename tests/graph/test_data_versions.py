@@ -6,11 +6,13 @@ chain (tests/integration/pipeline).
 """
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+from pymongo.database import Database
 
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.engines.local_engines import LocalEngines
@@ -49,11 +51,15 @@ SERVERS = {
         }
     }
 }
+Document = dict[str, Any]
 STAGES = ("mcp_tool_schema", "questions", "elder_memories", "train_jsonl")
 
 
+@dataclass(frozen=True)
 class OneElder:
-    """A database with one elder."""
+    """A database with one elder, and a real one beside it for what people said of answers."""
+
+    db: Database[Document]
 
     def read_elder(
         self, elder_id: str, layout: MongoLayout, *, max_answer_chars: int
@@ -66,7 +72,7 @@ class OneElder:
         )
 
 
-def make_rows(folder: Path) -> dict[str, Made]:
+def make_rows(folder: Path, database: Database[Document]) -> dict[str, Made]:
     attributes = {
         "name": "elder",
         "partitions": "elders",
@@ -93,7 +99,7 @@ def make_rows(folder: Path) -> dict[str, Made]:
             selection=[dg.AssetKey(["elder", name]) for name in STAGES],
             resources={
                 "store": StoreResource(root=str(folder / "store"), cache=str(folder)),
-                "mongo": dg.ResourceDefinition.hardcoded_resource(OneElder()),
+                "mongo": dg.ResourceDefinition.hardcoded_resource(OneElder(database)),
                 "engines": LocalEngines(environments=str(folder), device="cpu", home=str(folder)),
             },
         )
@@ -102,10 +108,10 @@ def make_rows(folder: Path) -> dict[str, Made]:
 
 
 def test_stages_without_an_engine_make_what_they_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mongo_db: Database[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    check_recorded("elder", make_rows(tmp_path))
+    check_recorded("elder", make_rows(tmp_path, mongo_db))
 
 
 def made(**changed: Made) -> dict[str, Made]:
