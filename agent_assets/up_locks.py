@@ -55,6 +55,7 @@ def no_earlier_services(settings: Settings, report: Callable[[str], None]) -> It
     Raises:
         ConfigError: they still run after a minute.
     """
+    make_home(settings)
     file = settings.home / "services.lock"
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
