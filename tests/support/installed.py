@@ -5,7 +5,7 @@ them up.
 import http.client
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,15 @@ class Installation:
         return [
             process for parent in started for process in (parent, *parent.children(recursive=True))
         ]
+
+    @property
+    def command_lines(self) -> list[str]:
+        """Of these processes. One that has ended, and that nobody has waited for, has none."""
+        lines = []
+        for process in self.processes:
+            with suppress(psutil.NoSuchProcess):
+                lines.append(" ".join(process.cmdline()))
+        return lines
 
 
 @contextmanager

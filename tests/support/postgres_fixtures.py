@@ -7,10 +7,12 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as db
 
 from agent_assets.free_ports import free_port
 
@@ -21,9 +23,20 @@ def _programs() -> Path | None:
     return next((place for place in reversed(places) if (place / "initdb").exists()), None)
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
     """URL of an empty database."""
+    name = f"test_{uuid.uuid4().hex}"
+    engine = db.create_engine(f"{postgres_server}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(db.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{postgres_server}/{name}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a server, without a database."""
     programs = _programs()
     if programs is None:
         pytest.skip("no PostgreSQL server programs (apt-get install postgresql)")
@@ -48,7 +61,7 @@ def postgres_url() -> Iterator[str]:
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
     run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
     try:
-        yield f"postgresql+psycopg2://dagster@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://dagster@127.0.0.1:{port}"
     finally:
         run("pg_ctl", "-m", "immediate", "stop")
         shutil.rmtree(folder)

@@ -135,9 +135,9 @@ class EngineProcess:
     @property
     def _pause(self) -> float:
         """Seconds between two measurements: shorter at first, so that a short program is measured
-        at all.
+        at all. They grow with the time of the last one: with the time now they would never be over.
         """
-        return min(_MEASURE_SECONDS, max(0.1, self.seconds))
+        return min(_MEASURE_SECONDS, max(0.1, self._measured - self.started))
 
     @property
     def ended(self) -> bool:

@@ -20,6 +20,7 @@ from agent_assets.mongo.database import MemoryDatabase
 from agent_assets.mongo.embedded.mongod import start_mongod
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.release.pointer import released_agents
+from agent_assets.reviews.store import ChatMark, Reviews
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.serving.tokens import Tokens
 from agent_assets.serving_settings import ServingConfig
@@ -67,6 +68,11 @@ class Home:
         tokens = Tokens(str(self.settings.mongodb_uri), self.settings)
         tokens.create("elder", elder=ELDER, name=f"daughter of {ELDER}")
         tokens.close()
+        reviews = Reviews(str(self.settings.mongodb_uri), self.settings.mongodb_database)
+        for elder, words in ((ELDER, CANARY), (OTHER, OTHERS_WORDS)):
+            mark = ChatMark(elder, "version", words, words, (), "wrong", "", words, "token")
+            reviews.note_mark(mark)
+        reviews.close()
 
     def _tell(self) -> None:
         db = self.mongo.db

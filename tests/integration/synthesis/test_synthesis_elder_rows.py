@@ -103,7 +103,7 @@ def test_held_out_texts_are_never_trained(elder: Made) -> None:
 def test_answers_fit_in_a_breath(elder: Made) -> None:
     for item in elder.items:
         assert len(item.gold_answer) < 420
-    assert len(elder.items[0].system) < 330
+    assert len(elder.items[0].system) < 420  # all that the profile has, in full
 
 
 def test_reruns_give_the_same_bytes_and_summaries_hold_no_memory(tmp_path: Path) -> None:
