@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from agent_assets.release.commands import open_store
 from agent_assets.serving.a2a.server import A2aServer
@@ -90,6 +93,7 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
         # Spans would carry what people say.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    _write_document_once(app)
     app.state.services = services
     app.state.a2a = A2aServer(services)
     add_handlers(app)
@@ -111,6 +115,21 @@ def create_app(settings: Settings, config: ServingConfig) -> FastAPI:
         max_body_bytes=config.max_body_bytes,
     )
     return app
+
+
+def _write_document_once(app: FastAPI) -> None:
+    """FastAPI writes its OpenAPI document for every request, which takes milliseconds of the one
+    thread that answers everybody: who asks for it again and again would hold them up.
+    """
+
+    @cache
+    def document() -> bytes:
+        return bytes(JSONResponse(app.openapi()).body)
+
+    async def openapi(request: Request) -> Response:
+        return Response(document(), media_type="application/json")
+
+    app.router.routes.insert(0, Route("/openapi.json", openapi, include_in_schema=False))
 
 
 def _services(settings: Settings, config: ServingConfig) -> Services:

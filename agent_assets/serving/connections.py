@@ -6,6 +6,7 @@ an answer. It waits forever for a request that never ends, and for a client that
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -17,6 +18,9 @@ from agent_assets.serving.proxies import is_proxy
 from agent_assets.serving_settings import ConnectionLimits, Network
 
 log = logging.getLogger("agent_assets.serving")
+# What the kernel keeps for a client that does not read. It would let that grow to megabytes, which
+# is so many answers made for nobody.
+_SEND_BYTES = 128 * 1024
 _REQUEST, _RESPONSE, _STALLED, _CLOSING = "request", "response", "stalled", "closing"
 
 
@@ -31,6 +35,9 @@ class BoundedConnection(H11Protocol):
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._waiting_since: float | None = time.monotonic()
         super().connection_made(transport)
+        peer = transport.get_extra_info("socket")
+        if peer is not None:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
         if not self._has_place():
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections; try again later.")
             return
