@@ -24,49 +24,31 @@ clients() {
   note $folder "$file"
 }
 
-clients_node() {
-  local folder=.venvs/test-clients-node from=$requirements/test-clients-node
-  made $folder $from/package.json $from/package-lock.json && return
-  echo "test: Vercel's AI SDK in $folder"
-  mkdir -p $folder
-  cp $from/package.json $from/package-lock.json $folder/
-  npm ci --prefix $folder --silent --no-audit --no-fund
-  note $folder $from/package.json $from/package-lock.json
+# node_packages NAME WHAT COMMAND
+node_packages() {
+  local folder=.venvs/$1 from=$requirements/$1
+  made "$folder" "$from/package.json" "$from/package-lock.json" && return
+  echo "test: $2 in $folder"
+  mkdir -p "$folder"
+  cp "$from/package.json" "$from/package-lock.json" "$folder/"
+  npm "$3" --prefix "$folder" --silent --no-audit --no-fund
+  note "$folder" "$from/package.json" "$from/package-lock.json"
 }
 
-inspector() {
-  local folder=.venvs/test-inspector from=$requirements/test-inspector
-  made $folder $from/package.json $from/package-lock.json && return
-  echo "test: the MCP inspector in $folder (half a minute)"
-  mkdir -p $folder
-  cp $from/package.json $from/package-lock.json $folder/
-  # Not `npm ci`: not every registry has an optional package for Windows which the lock then lacks.
-  npm install --prefix $folder --silent --no-audit --no-fund
-  note $folder $from/package.json $from/package-lock.json
-}
-
-loaders() {
-  local folder=.venvs/test-loaders file=$requirements/test-loaders.lock
-  made $folder "$file" && return
-  echo "test: loaders of exported rows in $folder"
-  rm -rf $folder
+# wheels NAME WHAT: in a folder that no environment has on its path
+wheels() {
+  local folder=.venvs/$1 file=$requirements/$1.lock
+  made "$folder" "$file" && return
+  echo "test: $2 in $folder"
+  rm -rf "$folder"
   # shellcheck disable=SC2086
-  .venv/bin/python -m pip $install --no-deps --target $folder -r "$file"
-  note $folder "$file"
-}
-
-templates() {
-  local folder=.venvs/test-templates file=$requirements/test-templates.lock
-  made $folder "$file" && return
-  echo "test: chat templates of models in $folder"
-  rm -rf $folder
-  # shellcheck disable=SC2086
-  .venv/bin/python -m pip $install --no-deps --target $folder -r "$file"
-  note $folder "$file"
+  .venv/bin/python -m pip $install --no-deps --target "$folder" -r "$file"
+  note "$folder" "$file"
 }
 
 clients
-clients_node
-inspector
-loaders
-templates
+node_packages test-clients-node "Vercel's AI SDK" ci
+# Not `npm ci`: not every registry has an optional package for Windows, which the lock then lacks.
+node_packages test-inspector "the MCP inspector (half a minute)" install
+wheels test-loaders "loaders of exported rows"
+wheels test-templates "chat templates of models"
