@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -21,7 +22,27 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(autouse=True)
-def no_instance_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment_as_before() -> Iterator[None]:
+    """A test that leaves variables of an installation behind fails itself, not one of those after
+    it.
+    """
+    before = installation_variables()
+    yield
+    after = installation_variables()
+    if after != before:
+        for name in after.keys() | before.keys():
+            os.environ.pop(name, None)
+        os.environ.update(before)
+        pytest.fail(f"left in the environment: {sorted(after.items() ^ before.items())}")
+
+
+def installation_variables() -> dict[str, str]:
+    ours = ("AGENT_ASSETS_", "MONGODB_", "DAGSTER_HOME")
+    return {name: value for name, value in os.environ.items() if name.startswith(ours)}
+
+
+@pytest.fixture(autouse=True)
+def no_instance_left(environment_as_before: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dagster keeps the storage of the instance that was opened last, also when it is gone, and
     loads by it.
 

@@ -1,7 +1,6 @@
 """`agent-assets serve`: the API on one address, with its log on standard output."""
 
 import logging
-import os
 import signal
 import sys
 from typing import Any, TextIO
@@ -11,7 +10,7 @@ import uvicorn
 from agent_assets.erasure.forgetting import finished_erasures
 from agent_assets.errors import ConfigError
 from agent_assets.free_ports import port_free
-from agent_assets.runs.installation import mongodb
+from agent_assets.runs.installation import mongodb_environment
 from agent_assets.serving.app import create_app
 from agent_assets.serving.connections import connections_within
 from agent_assets.serving.earlier_versions import seal_older_tokens
@@ -19,7 +18,7 @@ from agent_assets.serving.guard import JsonLines
 from agent_assets.serving.neighbours import is_loopback
 from agent_assets.serving.tokens import DATABASE, Tokens
 from agent_assets.serving_settings import ServingConfig, load_serving
-from agent_assets.settings import Settings, load_settings
+from agent_assets.settings import Settings
 
 _DRAIN_SECONDS = 30
 log = logging.getLogger("agent_assets.serving")
@@ -41,15 +40,13 @@ def serve_api(settings: Settings, *, host: str, port: int) -> int:
     # here be closed, whatever the signal.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    with mongodb(settings) as environment:
-        os.environ.update(environment)
-        settings = load_settings()
-        if ids := seal_older_tokens(settings):  # `up` has done it already
+    with mongodb_environment(settings) as opened:
+        if ids := seal_older_tokens(opened):  # `up` has done it already
             log.warning(
                 "tokens of an earlier version are sealed now", extra={"fields": {"tokens": ids}}
             )
         if not (host == "localhost" or is_loopback(host)):
-            tokens = Tokens(settings.mongodb_uri or "", settings, DATABASE)
+            tokens = Tokens(opened.mongodb_uri or "", opened, DATABASE)
             try:
                 allowed = tokens.any()
             finally:
@@ -59,10 +56,10 @@ def serve_api(settings: Settings, *, host: str, port: int) -> int:
                     f"{host} can be reached from other machines, and nobody would need a token.",
                     next_step="make one first: `agent-assets token create --admin`.",
                 )
-        for line in finished_erasures(settings):
+        for line in finished_erasures(opened):
             log.warning(line)
         config = load_serving()
-        uvicorn.run(create_app(settings, config), host=host, port=port, **server_settings(config))
+        uvicorn.run(create_app(opened, config), host=host, port=port, **server_settings(config))
     return 0
 
 
