@@ -1,7 +1,7 @@
 """What a backfill of elders costs: the real graph, daemon and queue as `agent-assets up` has them, a tiny model.
 
-python benchmarks/backfill.py [--quick]    about 18 minutes; --quick under four, with two elders instead of eight and
-                                            without the figures of /chat
+python benchmarks/backfill.py [--quick]    about 19 minutes; --quick under four, with two elders instead of eight and
+                                            without the figures of /chat and of Dagster's own pool
 
 Needs the CPU engine environment (`make setup`) and a machine that does nothing else. The installation is one in use:
 what all elders share (base model, tools, questions) is there. The last line is one JSON object:
@@ -9,8 +9,8 @@ shared_assets_s       seconds to make what all elders share, once per installati
 quiet_cpu_share       CPU seconds per second of `up` with its MongoDB when nothing happens
 waiting_cpu_share     CPU seconds per second of a run that is prepared and waits for the device
 op_pool_cpu_share     the same of a run that waits for Dagster's own pool of steps (`granularity: op`): the peer
-slowdown              steps per second of a training with three runs behind it, from their request on, by those of the
-                      same training before. The next of them is prepared on the same cores meanwhile.
+slowdown              steps per second of a training while three runs wait behind it, one of them prepared, by those
+                      of the same training before; preparing_slowdown while that one is prepared on the same cores
 cancel_s              the longest time from POST /train/cancel to the end of a run: queued, prepared, training
 elders, elders_per_hour
 device_busy_share     time for which a run held the device, by the wall time of the backfill from its request
@@ -203,56 +203,69 @@ def chat_figures(
 
 
 def backfill_figures(
-    installation: Installation, elders: list[str], later: list[str], watch_seconds: float
-) -> tuple[dict[str, Any], float]:
+    installation: Installation, elders: list[str], watch_seconds: float
+) -> dict[str, Any]:
     """All elders, from the request to the last release.
 
     Args:
         elders: who is released.
-        later: three more. The API is asked for them in the middle of the last training. The
-            first of them is cancelled while it works, the second while it waits with everything
-            prepared, and the third in the queue.
         watch_seconds: how long the CPU of a run that waits is measured.
-
-    Returns:
-        The figures, and the steps per second of a training with nothing behind it.
     """
-    instance = installation.instance
     started = time.time()
     following = installation.backfill(elders)
     waiting = until(lambda: _run_where(installation, elders, _prepared), 180)
     share = cpu_share(watch_seconds, process_of(waiting))
-    last = installation.runs(elders)[elders[-1]]
-    until(lambda: _trained_a_third(instance, last), LIMIT_SECONDS * len(elders))
-    requested = _reports(instance, last)[-1].at
-    for elder in later:
-        installation.request(elder)
-    until(lambda: _stage_done(instance, last, "sft_adapter"), LIMIT_SECONDS)
-    alone = steps_per_second(instance, last, until=requested)
-    behind = steps_per_second(instance, last, since=requested)
-    until(lambda: following.poll() is not None, LIMIT_SECONDS)
-    cancel = {}
-    working = until(lambda: _run_where(installation, later, holds_device), 180)
-    prepared = until(lambda: _run_where(installation, later, _prepared), 180)
-    queued = installation.runs(later)[later[-1]]
-    for state, run in {"queued": queued, "prepared": prepared, "working": working}.items():
-        cancel[state] = cancel_seconds(installation, run)
-    print(f"cancelled: {cancel}")
+    until(lambda: following.poll() is not None, LIMIT_SECONDS * len(elders))
     runs = installation.runs(elders)
     figures = _throughput(installation, [runs[elder] for elder in elders], started)
-    paces = [round(steps_per_second(instance, runs[elder]), 2) for elder in elders]
-    print(f"steps per second: {paces}; the last {alone:.2f} alone, {behind:.2f} with three behind")
-    figures |= {
-        "waiting_cpu_share": share,
-        "slowdown": round(behind / alone, 3),
+    return figures | {"waiting_cpu_share": share}
+
+
+def training_figures(
+    installation: Installation, talker: str, later: list[str], watch_seconds: float
+) -> tuple[dict[str, Any], float]:
+    """A long training: alone, while the next run is prepared, and while all behind it wait.
+
+    Args:
+        talker: whose training it is.
+        later: three who are asked for when it has gone on alone for a while. The first of them is
+            cancelled while it waits with everything prepared, the others in the queue.
+        watch_seconds: how long each of the three times has to be, at least.
+
+    Returns:
+        The figures, and the steps per second of the training alone.
+    """
+    instance = installation.instance
+    installation.request(talker)
+    training = until(lambda: _run_where(installation, [talker], holds_device), 180)
+    first = until(lambda: _reports(instance, training), 180)[0].at
+    until(lambda: _reports(instance, training)[-1].at - first > watch_seconds, 180)
+    requested = _reports(instance, training)[-1].at
+    for elder in later:
+        installation.request(elder)
+    prepared = until(lambda: _run_where(installation, later, _prepared), 180)
+    waiting = time.time()
+    until(lambda: _reports(instance, training)[-1].at - waiting > watch_seconds, 180)
+    assert not _stage_done(instance, training, "sft_adapter")
+    paces = {
+        "alone": steps_per_second(instance, training, until=requested),
+        "preparing": steps_per_second(instance, training, since=requested, until=waiting),
+        "waiting": steps_per_second(instance, training, since=waiting),
+    }
+    print(f"steps per second: {paces}")
+    queued = installation.runs(later)[later[-1]]
+    cancel = {
+        state: cancel_seconds(installation, run)
+        for state, run in {"queued": queued, "prepared": prepared, "working": training}.items()
+    }
+    print(f"cancelled: {cancel}")
+    cancel_seconds(installation, installation.runs(later)[later[1]])
+    figures = {
+        "slowdown": round(paces["waiting"] / paces["alone"], 3),
+        "preparing_slowdown": round(paces["preparing"] / paces["alone"], 3),
         "cancel_s": round(max(cancel.values()), 2),
     }
-    return figures, alone
-
-
-def _trained_a_third(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    reports = _reports(instance, run)
-    return bool(reports) and reports[-1].step >= reports[-1].steps / 3
+    return figures, paces["alone"]
 
 
 def _run_where(
@@ -284,23 +297,28 @@ def _throughput(
 def main() -> None:
     """Measure and print."""
     quick = is_quick(__doc__, "two elders and short trainings")
-    number, epochs, seconds = (2, 4.0, 15.0) if quick else (8, 6.0, 60.0)
+    number, epochs, seconds = (2, 3.0, 8.0) if quick else (8, 6.0, 60.0)
     # In the order of their names they are in the queue.
     elders, later = [f"elder-{n:02d}" for n in range(number)], [f"later-{n}" for n in range(3)]
+    talker = "later"
     figures: dict[str, Any] = {"benchmark": "backfill", "quick": quick, **machine()}
     folder = Path(tempfile.mkdtemp(prefix="backfill-"))
     try:
-        figures["op_pool_cpu_share"] = op_pool_share(folder, seconds / 3)
-        with installed(folder, [*elders, *later], epochs) as installation:
+        if not quick:
+            figures["op_pool_cpu_share"] = op_pool_share(folder, seconds / 3)
+        with installed(folder, [*elders, *later], epochs, talker=talker) as installation:
             time.sleep(8)  # imports, first ticks
             figures["quiet_cpu_share"] = cpu_share(seconds, installation.up, installation.mongod)
             figures["shared_assets_s"] = make_shared_assets(installation)
             print(json.dumps(figures), flush=True)
-            measured, alone = backfill_figures(installation, elders, later, seconds / 3)
+            figures |= backfill_figures(installation, elders, seconds / 2 if quick else seconds / 3)
+            print(json.dumps(figures), flush=True)
+            watch = 8.0 if quick else 15.0
+            measured, alone = training_figures(installation, talker, later, watch)
             figures |= measured
             if not quick:
                 print(json.dumps(figures), flush=True)
-                figures |= chat_figures(installation, elders[0], later[:1], alone, 5 * seconds)
+                figures |= chat_figures(installation, elders[0], [talker], alone, 5 * seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(figures))

@@ -19,7 +19,7 @@ import httpx
 import psutil
 import yaml
 
-from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.demo.sample_elders import SampleElder, load_sample_elders, seed_elders
 from agent_assets.engines.environment import find_engine_env
 from agent_assets.free_ports import free_port
 from agent_assets.mongo.embedded.mongod import start_mongod
@@ -35,6 +35,7 @@ from support.tiny_model import make_tiny_model
 PIPELINE = "elder_companion"
 SHARED = ("base_model", "mcp_tool_schema", "questions")
 LIMIT_SECONDS = 1800.0
+_MORE_STORIES = 6
 
 
 @dataclass
@@ -83,8 +84,10 @@ class Installation:
 
 
 @contextmanager
-def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Installation]:
-    """Copy the code, make the tiny pipeline and its elders, start `up`."""
+def installed(
+    folder: Path, elders: list[str], epochs: float, *, talker: str | None = None
+) -> Iterator[Installation]:
+    """Copy the code, make the tiny pipeline and its elders (see `seed`), start `up`."""
     model = make_tiny_model(folder / "model", find_engine_env("cpu"))
     training = {"epochs": epochs, "batch_size": 1, "learning_rate": 1e-3, "precision": "fp32"}
     tree = copy_code(folder, model, {"sft_adapter": training})
@@ -93,7 +96,7 @@ def installed(folder: Path, elders: list[str], epochs: float) -> Iterator[Instal
     settings = load_settings(environment)
     ports = {"--port": free_port(), "--api-port": free_port()}
     with start_mongod(settings.mongo_data) as mongod:
-        seed(mongod.uri, settings.mongodb_database, elders)
+        seed(mongod.uri, settings.mongodb_database, elders, talker=talker)
         prepare_dagster_home(settings)
         with open_instance(settings) as instance, (folder / "up.log").open("wb") as log:
             code = "from agent_assets.cli.main import main; main()"
@@ -179,12 +182,26 @@ def environment_of(home: Path, tree: Path) -> dict[str, str]:
     }
 
 
-def seed(uri: str, database: str, elders: list[str]) -> None:
-    """Elders who all told the same: trainings of equal size."""
+def seed(uri: str, database: str, elders: list[str], *, talker: str | None = None) -> None:
+    """Elders who all told the same: trainings of equal size. `talker` told as many memories at
+    greater length, whose training takes several times as long.
+    """
     (sample,) = load_sample_elders(["benjamin-franklin"])
     people = [replace(sample, profile=replace(sample.profile, elder_id=elder)) for elder in elders]
+    if talker is not None:
+        people.append(_at_length(talker, sample))
     with connect(uri) as client:
         seed_elders(client[database], MongoLayout.service(), people)
+
+
+def _at_length(elder: str, sample: SampleElder) -> SampleElder:
+    (other,) = load_sample_elders(["frederick-douglass"])
+    stories = [memory.answer for memory in other.memories]
+    memories = tuple(
+        replace(memory, answer=" ".join([memory.answer, *stories[place : place + _MORE_STORIES]]))
+        for place, memory in enumerate(sample.memories)
+    )
+    return replace(sample, profile=replace(sample.profile, elder_id=elder), memories=memories)
 
 
 def _answers(api: httpx.Client) -> bool:

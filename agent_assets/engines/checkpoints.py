@@ -3,8 +3,11 @@ last.
 """
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
+
+_SEAL = "complete"
 
 
 def last_checkpoint_step(folder: Path) -> int:
@@ -19,3 +22,31 @@ def last_checkpoint_step(folder: Path) -> int:
 def checkpoint_folder(folder: Path, step: int) -> Path:
     """Where the checkpoint of a step lies."""
     return folder / f"checkpoint-{step}"
+
+
+def seal_checkpoint(checkpoint: Path) -> None:
+    """Have all of a checkpoint on the disk, then say so in it: a machine that goes down leaves
+    files of which the end is missing.
+    """
+    for path in sorted(checkpoint.rglob("*")):
+        if path.is_file():
+            _sync(path)
+    (checkpoint / _SEAL).touch()
+    _sync(checkpoint)
+    _sync(checkpoint.parent)
+
+
+def last_sealed_step(folder: Path) -> int:
+    """Step of the last checkpoint of a folder that is known to be on the disk; 0 when there is
+    none.
+    """
+    seals = folder.glob(f"checkpoint-*/{_SEAL}")
+    return max((int(seal.parent.name.removeprefix("checkpoint-")) for seal in seals), default=0)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -122,8 +122,8 @@ class SftParams:
         max_length: tokens of a row; longer ones are left out and counted.
         micro_batch: rows computed at once; `batch_size` rows make one step in any case. None
             chooses by device.
-        checkpoint_dir: where checkpoints go, one every `save_steps`; training goes on from the last
-            one there.
+        checkpoint_dir: where checkpoints go; training goes on from the last one there.
+        checkpoint_seconds: the least time from one checkpoint to the next.
     """
 
     model_dir: Path
@@ -143,7 +143,7 @@ class SftParams:
     loss_scale: str = "hermes"
     micro_batch: int | None = None
     checkpoint_dir: Path | None = None
-    save_steps: int = 50
+    checkpoint_seconds: float = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)

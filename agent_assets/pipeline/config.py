@@ -143,6 +143,12 @@ class SftConfig(StrictModel):
     max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(
         64.0, gt=0, description="Resident memory limit of the training program."
     )
+    checkpoint_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(
+        5.0,
+        ge=0,
+        description="The least time from one checkpoint to the next; a training that was killed "
+        "goes on from the last one. 0 writes one at every step.",
+    )
 
 
 class MergeConfig(StrictModel):

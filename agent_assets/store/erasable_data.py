@@ -3,7 +3,7 @@
 | below the store | what |
 |---|---|
 | `<pipeline>/<asset>/<elder>` | artifacts; of a remote store also their copies in the cache, and half-done downloads |
-| `.staging/<pipeline>/<elder>` | builds under way and their resume folders: journals, rollouts, checkpoints of RL |
+| `.staging/<pipeline>/<elder>` | builds under way and their resume folders: journals, rollouts, checkpoints |
 | `.corrupt/<pipeline>/<asset>/<elder>` | damaged versions that were set aside |
 | `.traces/<pipeline>/<elder>.sqlite` | what was traced |
 | `.llm/<pipeline>/<elder>` | answers of language models |

@@ -61,7 +61,8 @@ def train_sft(params: SftParams, report: ReportMessage) -> SftResult:
             next_step="Raise `sft_adapter.max_length`, or make the rows shorter.",
         )
     clock.append(time.monotonic())
-    trainer = pipeline.fit(report, out_dir / LOSS_FILE)
+    checkpoint_seconds = params.checkpoint_seconds if params.checkpoint_dir else None
+    trainer = pipeline.fit(report, out_dir / LOSS_FILE, checkpoint_seconds)
     clock.append(time.monotonic())
     report_progress(
         report, "save", step=trainer.state.global_step, total_steps=trainer.state.max_steps

@@ -15,12 +15,16 @@ from swift import SftArguments
 from swift.pipelines.train.sft import SwiftSft
 from swift.template import MaxLengthError
 from swift.trainers import Seq2SeqTrainer
-from transformers import TrainerControl, TrainerState
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.conversations.rendering.rendered import RowRenderer
 from agent_assets.conversations.rendering.template_environment import Rendered
-from agent_assets.engines.checkpoints import checkpoint_folder, last_checkpoint_step
+from agent_assets.engines.checkpoints import (
+    checkpoint_folder,
+    last_sealed_step,
+    seal_checkpoint,
+)
 from agent_assets.engines.contracts import SftParams
 from agent_assets.engines.programs.cpu_kernels import keep_memory, speed_up
 from agent_assets.engines.programs.loss_callback import LossCallback
@@ -63,15 +67,14 @@ def sft_arguments(params: SftParams, *, agent_template: str, scratch: Path) -> S
         gradient_accumulation_steps=max(1, params.batch_size // micro_batch) * params.grad_accum,
         use_logits_to_keep=True,
         output_dir=str(params.checkpoint_dir or scratch),
-        save_strategy="steps" if params.checkpoint_dir else "no",
-        save_steps=params.save_steps,
-        save_total_limit=1,
+        save_strategy="no",  # the watcher saves, by time
+        save_total_limit=2,  # the one before stays until the last one is on the disk
         resume_from_checkpoint=_last_checkpoint(params.checkpoint_dir),
     )
 
 
 def _last_checkpoint(folder: Path | None) -> str | None:
-    step = 0 if folder is None else last_checkpoint_step(folder)
+    step = 0 if folder is None else last_sealed_step(folder)
     return None if folder is None or not step else str(checkpoint_folder(folder, step))
 
 
@@ -142,8 +145,16 @@ class Sft(SwiftSft):  # type: ignore[misc]
             for sequence in sequences
         ]
 
-    def fit(self, report: ReportMessage, loss_file: Path) -> "CountingTrainer":
-        """Train; returns the trainer. The loss of every step goes to `loss_file`."""
+    def fit(
+        self, report: ReportMessage, loss_file: Path, checkpoint_seconds: float | None
+    ) -> "CountingTrainer":
+        """Train; returns the trainer.
+
+        Args:
+            report: is told about every step.
+            loss_file: gets the loss of every step.
+            checkpoint_seconds: the least time from one checkpoint to the next; None writes none.
+        """
         self.kernels = []
         model = self.prepare_model(
             self.args, self.model, template=self.template, train_dataset=self.encoded
@@ -157,7 +168,7 @@ class Sft(SwiftSft):  # type: ignore[misc]
             template=self.template,
             train_dataset=self.encoded,
         )
-        watcher = Watcher(trainer, report, loss_file)
+        watcher = Watcher(trainer, report, loss_file, checkpoint_seconds)
         trainer.add_callback(watcher)
         trainer.train(self.args.resume_from_checkpoint)
         self.history, self.tokens = watcher.history, trainer.tokens
@@ -187,12 +198,21 @@ class CountingTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
 
 class Watcher(LossCallback):
-    """Reports each step, writes the loss file, and stops when the loss is NaN or infinite."""
+    """Reports each step, writes the loss file, asks for checkpoints, and stops when the loss is NaN
+    or infinite.
+    """
 
-    def __init__(self, trainer: CountingTrainer, report: ReportMessage, loss_file: Path) -> None:
+    def __init__(
+        self,
+        trainer: CountingTrainer,
+        report: ReportMessage,
+        loss_file: Path,
+        checkpoint_seconds: float | None,
+    ) -> None:
         self.trainer, self.report, self.loss_file = trainer, report, loss_file
+        self.checkpoint_seconds = checkpoint_seconds
         self.history: list[LossPoint] = []
-        self.started = time.monotonic()
+        self.started = self.saved = time.monotonic()
         self.first_step = self.first_token = 0
 
     def on_train_begin(
@@ -201,10 +221,28 @@ class Watcher(LossCallback):
         """Take over the history of a resumed training."""
         self.history = [LossPoint.of(logged) for logged in state.log_history if "loss" in logged]
         self.trainer.tokens = self.first_token = self.history[-1].tokens if self.history else 0
-        self.started, self.first_step = time.monotonic(), state.global_step
+        self.started = self.saved = time.monotonic()
+        self.first_step = state.global_step
         self.loss_file.write_text(
             "".join(json.dumps(asdict(entry)) + "\n" for entry in self.history), encoding="utf-8"
         )
+
+    def on_step_end(
+        self, _: object, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Ask for a checkpoint when the last one is old enough; behind the last step, none is."""
+        due = (
+            self.checkpoint_seconds is not None
+            and time.monotonic() - self.saved >= self.checkpoint_seconds
+        )
+        control.should_save = due and state.global_step < state.max_steps
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """The checkpoint is written: have it on the disk."""
+        seal_checkpoint(checkpoint_folder(Path(args.output_dir), state.global_step))
+        self.saved = time.monotonic()
 
     def on_loss(self, state: TrainerState, logs: dict[str, float]) -> None:
         """Report one step."""

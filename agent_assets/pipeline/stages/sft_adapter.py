@@ -2,12 +2,23 @@
 
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from agent_assets.engines.checkpoints import last_sealed_step
 from agent_assets.engines.contracts import ADAPTER_FILES, SWIFT_SFT, SftParams
-from agent_assets.pipeline.stage import Check, PipelineSpec, Source, Stage, StageResult, StageRun
+from agent_assets.errors import EngineFailed
+from agent_assets.pipeline.stage import (
+    Check,
+    PipelineSpec,
+    Source,
+    Stage,
+    StageResult,
+    StageRun,
+    resume_folder,
+)
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 from agent_assets.store.retrains import RETRAIN, retrain_inputs
@@ -29,34 +40,27 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
     from agent_assets.evaluation.pages.plots import loss_curve
 
     settings = run.config.sft_adapter
-    store: ArtifactStore = run.context.resources.store
-    key = ArtifactKey(run.config.name, STAGE.name, run.partition)
-    # Asked to train anew although nothing changed, it draws otherwise
-    seed = settings.seed + int(retrain_inputs(store, key).get(RETRAIN, "0"))
-    engine_run = run.engines.run(
-        run.context,
-        SWIFT_SFT,
-        SftParams(
-            model_dir=run.path("base_model"),
-            train_file=run.path("train_jsonl") / "train.jsonl",
-            out_dir=folder,
-            seed=seed,
-            epochs=settings.epochs,
-            learning_rate=settings.learning_rate,
-            lora_rank=settings.lora_rank,
-            lora_alpha=settings.lora_alpha,
-            lora_dropout=settings.lora_dropout,
-            batch_size=settings.batch_size,
-            grad_accum=settings.grad_accum,
-            max_length=settings.max_length,
-            warmup_ratio=settings.warmup_ratio,
-            precision=settings.precision,
-        ),
-        work_dir=folder / "logs",
-        failed_logs=run.logs,
-        max_minutes=settings.max_minutes,
-        max_memory_gb=settings.max_memory_gb,
-    )
+    checkpoints = resume_folder(folder)
+    if step := last_sealed_step(checkpoints):
+        run.context.log.info(
+            "An earlier run was interrupted; training goes on behind step %d", step
+        )
+    try:
+        engine_run = run.engines.run(
+            run.context,
+            SWIFT_SFT,
+            _params(run, folder, checkpoints),
+            work_dir=folder / "logs",
+            failed_logs=run.logs,
+            max_minutes=settings.max_minutes,
+            max_memory_gb=settings.max_memory_gb,
+        )
+    except EngineFailed:
+        if step and last_sealed_step(checkpoints) == step:
+            run.context.log.warning("No step came behind this checkpoint: the next run begins anew")
+            shutil.rmtree(checkpoints)
+        raise
+    shutil.rmtree(checkpoints, ignore_errors=True)
     curve = [
         json.loads(line) for line in (folder / LOSS_FILE).read_text(encoding="utf-8").splitlines()
     ]
@@ -70,7 +74,7 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
             "rows": engine_run.result.rows,
             "rows_too_long": engine_run.result.rows_too_long,
             "steps": len(curve),
-            "seed": seed,
+            "seed": _seed(run),
             "loss_first": losses[0],
             "loss_last": losses[-1],
             "tokens": engine_run.result.tokens,
@@ -88,6 +92,35 @@ def build(run: StageRun, source: Source, folder: Path) -> StageResult:
         weights_loaded=asdict(engine_run.result.weights_loaded),
         version_suffixes=(".safetensors",),
     )
+
+
+def _params(run: StageRun, folder: Path, checkpoints: Path) -> SftParams:
+    settings = run.config.sft_adapter
+    return SftParams(
+        model_dir=run.path("base_model"),
+        train_file=run.path("train_jsonl") / "train.jsonl",
+        out_dir=folder,
+        seed=_seed(run),
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        lora_rank=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        batch_size=settings.batch_size,
+        grad_accum=settings.grad_accum,
+        max_length=settings.max_length,
+        warmup_ratio=settings.warmup_ratio,
+        precision=settings.precision,
+        checkpoint_dir=checkpoints,
+        checkpoint_seconds=60 * settings.checkpoint_minutes,
+    )
+
+
+def _seed(run: StageRun) -> int:
+    """Asked to train anew although nothing changed, it draws otherwise."""
+    store: ArtifactStore = run.context.resources.store
+    key = ArtifactKey(run.config.name, STAGE.name, run.partition)
+    return run.config.sft_adapter.seed + int(retrain_inputs(store, key).get(RETRAIN, "0"))
 
 
 def loss_check(losses: list[float]) -> CheckEntry:

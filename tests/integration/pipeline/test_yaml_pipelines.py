@@ -3,14 +3,19 @@ tags.
 """
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 import pytest
 
 from agent_assets.automation.pipelines import load_graphs
 from agent_assets.definitions import defs
+from agent_assets.engines.checkpoints import last_sealed_step
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import ConfigError
@@ -22,6 +27,7 @@ from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from resources.engines import EnginesResource
 from resources.store import StoreResource
 from support.recorded_versions import check_recorded, made_in
+from support.waiting import wait_for
 from support.yaml_pipelines import assets_of, loaded
 
 ENERGY = {
@@ -127,6 +133,28 @@ def test_gpu_stages_carry_pool_tags_and_kubernetes_limits() -> None:
     assert light.partitions_def is not None and light.get_asset_spec().owners == ["team:agents"]
 
 
+def sealed(store: Path) -> list[int]:
+    """Steps of the checkpoints in the store that are complete."""
+    folders = store.rglob("sft_adapter-*-resume")
+    return [step for folder in folders if (step := last_sealed_step(folder))]
+
+
+@contextmanager
+def killed_after_a_checkpoint(store: Path) -> Iterator[None]:
+    """The training that runs meanwhile is killed behind its second step."""
+
+    def kill() -> None:
+        wait_for(lambda: max(sealed(store), default=0) >= 2, 180)
+        for process in psutil.Process().children(recursive=True):
+            if "swift_sft" in " ".join(process.cmdline()):
+                process.kill()
+
+    with ThreadPoolExecutor() as threads:
+        killing = threads.submit(kill)
+        yield
+        killing.result()
+
+
 @pytest.mark.engine
 def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
     tmp_path: Path, engine_env: EngineEnv, tiny_model: Path
@@ -145,7 +173,12 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
             "unseen_share": 0.5,
         },
         "train_jsonl": {"exchanges_per_row": 2},
-        "sft_adapter": {"epochs": 8, "learning_rate": 5e-3, "precision": "fp32"},
+        "sft_adapter": {
+            "epochs": 8,
+            "learning_rate": 5e-3,
+            "precision": "fp32",
+            "checkpoint_minutes": 0,
+        },
         "eval_report": {"max_turns": 2, "max_tokens": 16},
         # Random weights earn nothing, whatever they say: the run stops, says so, and the graph goes
         # on.
@@ -170,8 +203,24 @@ def test_a_chain_trains_merges_and_evaluates_a_tiny_model(
                 home=str(tmp_path),
             ),
         }
+        adapter = dg.AssetSelection.keys("tiny_expert/sft_adapter").upstream()
+        with killed_after_a_checkpoint(store):
+            broken = dg.materialize(
+                assets,
+                instance=instance,
+                resources=resources,
+                selection=adapter,
+                raise_on_error=False,
+            )
+        assert not broken.success and sealed(store)
         result = dg.materialize(assets, instance=instance, resources=resources)
-        assert result.success
+        assert result.success and not sealed(store)
+        (went_on,) = [
+            entry.user_message
+            for entry in instance.all_logs(result.run_id)
+            if "training goes on behind step" in entry.user_message
+        ]
+        assert int(went_on.rsplit(" ", 1)[1]) >= 2
         observations = [
             event for event in result.all_events if event.event_type_value == "ASSET_OBSERVATION"
         ]
