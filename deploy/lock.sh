@@ -54,7 +54,9 @@ lock engine-cpu $requirements/engine-cpu.txt --python-version 3.11 --universal -
   --find-links "$download" --constraint "$download/cpu.txt"
 lock engine-cpu-nodeps $requirements/engine-cpu-nodeps.txt --python-version 3.11 --no-deps
 lock engine-gpu $requirements/engine-gpu.txt --python-version 3.12
+lock export $requirements/export.txt --python-version 3.11 --no-deps
 lock test-clients $requirements/test-clients.txt --python-version 3.11
 lock test-loaders $requirements/test-loaders.txt --python-version 3.11 --no-deps
 lock test-templates $requirements/test-templates.txt --python-version 3.11 --no-deps
+lock test-llama $requirements/test-llama.txt --python-version 3.11 --no-deps
 lock audit $requirements/audit.txt --python-version 3.11

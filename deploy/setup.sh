@@ -3,6 +3,7 @@
 #
 #   deploy/setup.sh            core and the engine environment for this machine (gpu when it has one, else cpu)
 #   deploy/setup.sh core       core only
+#   deploy/setup.sh export     core, engines, and what writes GGUF files (`agent-assets export-model`; 50 MB more)
 #
 # AGENT_ASSETS_DEVICE  cpu or gpu: that engine environment, whatever this machine has
 # PYTHON               the Python 3.11 to use (default python3.11)
@@ -72,11 +73,23 @@ engine_gpu() {
   echo "$want" > .venvs/gpu/.made-from
 }
 
+# A folder of packages, not an environment: its program runs in that of the engines.
+export_tools() {
+  local engine=.venvs/$1 lock=$requirements/export.lock want
+  want=$(stamp "$requirements/installers.lock" "$lock" "$engine/.made-from")
+  fresh .venvs/export "$want" && return
+  echo "setup: the converter to GGUF in .venvs/export (a few seconds)"
+  rm -rf .venvs/export
+  install "$engine" --no-deps --target .venvs/export -r "$lock"
+  echo "$want" > .venvs/export/.made-from
+}
+
 core
 [ "${1:-all}" = core ] && exit
 case "${AGENT_ASSETS_DEVICE:-auto}" in
-  cpu) engine_cpu ;;
-  gpu) engine_gpu ;;
-  auto) if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then engine_gpu; else engine_cpu; fi ;;
+  cpu | gpu) device=$AGENT_ASSETS_DEVICE ;;
+  auto) device=cpu; if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then device=gpu; fi ;;
   *) die "AGENT_ASSETS_DEVICE is '$AGENT_ASSETS_DEVICE'. Set it to auto, cpu or gpu, or unset it." ;;
 esac
+"engine_$device"
+if [ "${1:-all}" = export ]; then export_tools "$device"; fi

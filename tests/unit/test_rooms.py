@@ -95,15 +95,18 @@ MAY_IMPORT = {
     "alerts": "errors release settings store strict_model",
     "backup": "errors mongo.embedded privacy settings store",
     "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation "
-    "evaluation.pages llm mongo pipeline.stages planning priority release retrieval rl runs "
-    "settings store strict_model synthesis",
+    "evaluation.pages export llm mongo pipeline.exporting pipeline.stages planning priority "
+    "release retrieval rl runs settings store strict_model synthesis",
     "pipeline.evaluating": "agent conversations engines engines.chat_templates engines.servers "
     "evaluation pipeline "
     "planning release serving_settings store",
+    "pipeline.exporting": "engines export pipeline pipeline.evaluating release store",
     "pipeline.stages": "conversations conversations.rendering engines engines.chat_templates "
-    "errors evaluation evaluation.pages mongo pipeline pipeline.evaluating release retrieval "
-    "reviews rl rl.backends rl.scenarios store synthesis synthesis.questions synthesis.rows "
-    "synthesis.teachers text.languages",
+    "errors evaluation evaluation.pages mongo pipeline pipeline.evaluating release "
+    "retrieval reviews rl rl.backends rl.scenarios store synthesis synthesis.questions "
+    "synthesis.rows synthesis.teachers text.languages",
+    "export": "engines errors export.ollama release settings store strict_model",
+    "export.ollama": "conversations conversations.rendering errors export serving_settings",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "alerts conversations dagster_internals definitions engines errors mongo "
     "pipeline pipeline.stages planning release reviews runs settings store strict_model",
@@ -124,8 +127,8 @@ MAY_IMPORT = {
     "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
     "cli": "agent agent.mcp alerts automation backup cli.doctor conversations data demo "
-    "engines engines.devices engines.launch engines.servers erasure errors evaluation mongo "
-    "no_telemetry pipeline planning privacy release runs services serving serving.ui "
+    "engines engines.devices engines.launch engines.servers erasure errors evaluation export "
+    "mongo no_telemetry pipeline planning privacy release runs services serving serving.ui "
     "serving_settings settings store text",
     "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
     "mongo.embedded planning privacy release runs serving serving_settings settings store",
@@ -171,6 +174,7 @@ CONTRACTS = {
     "engines.codec",
     "engines.contracts",
     "engines.devices.answering",
+    "engines.export_contracts",
     "engines.rl_contracts",
 }  # what both sides import
 PROGRAMS_MAY_IMPORT = {

@@ -21,6 +21,7 @@ from agent_assets.engines.rl_contracts import (
     TrainerParams,
     TrainerReady,
 )
+from agent_assets.settings import REPOSITORY
 
 P = TypeVar("P")
 A = TypeVar("A", bound=ProgramMessage)
@@ -32,6 +33,7 @@ class ResidentProgram(Generic[P, R]):
 
     Args:
         environment: further variables of its process.
+        search_path: where further packages are found.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class ResidentProgram(Generic[P, R]):
         limits: EngineLimits,
         lease: GpuLease | None,
         environment: Mapping[str, str] = MappingProxyType({}),
+        search_path: Path = REPOSITORY,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._program = program
@@ -57,6 +60,7 @@ class ResidentProgram(Generic[P, R]):
             limits=limits,
             lease=lease,
             environment={**environment, **pipes},
+            search_path=search_path,
             niceness=BACKGROUND_NICENESS,
         )
         self._ready: R | None = None
