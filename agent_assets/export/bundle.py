@@ -19,8 +19,13 @@ from agent_assets.export.manifest import (
     manifest_of,
     read_manifest,
 )
-from agent_assets.export.model_folder import new_folder, scratch_folder
-from agent_assets.export.released import ReleasedModel, default_folder, find_released
+from agent_assets.export.places import (
+    default_folder,
+    import_folder,
+    new_folder,
+    scratch_folder,
+)
+from agent_assets.export.released import ReleasedModel, find_released
 from agent_assets.export.signatures import is_signed_by, read_private_key, read_public_key
 from agent_assets.export.sizes import check_room, copy_room
 from agent_assets.settings import Settings
@@ -114,7 +119,7 @@ def import_bundle(
             ):
                 raise _wrong(bundle.name, "was not signed with that key, or was changed since")
             _check_names(archive, manifest, bundle.name)
-            target = out or settings.home / "exports" / "imported" / manifest.name
+            target = out or import_folder(settings.home, manifest.name)
             with new_folder(target) as folder:
                 check_room(folder, sum(entry.bytes for entry in manifest.files.values()))
                 for name, expected in manifest.files.items():

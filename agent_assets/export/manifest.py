@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from agent_assets.errors import ExportError
 from agent_assets.export.released import ReleasedModel
@@ -48,6 +48,14 @@ class ExportManifest(BaseModel):
     quantization: str | None = None
     verification: Verification | None = None
     files: dict[str, FileEntry]
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name_of_one_folder(cls, name: str) -> str:
+        # An imported one becomes the name of a folder.
+        if name != Path(name).name or name in {".", ".."} or "\0" in name:
+            raise ValueError("is no name")
+        return name
 
 
 def manifest_of(

@@ -1,9 +1,7 @@
 """`agent-assets export-model`: the released model of an agent as a folder for other programs."""
 
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +20,11 @@ from agent_assets.export.manifest import (
     manifest_of,
 )
 from agent_assets.export.ollama.modelfile import write_modelfile
-from agent_assets.export.released import ReleasedModel, default_folder, find_released
+from agent_assets.export.places import default_folder, new_folder
+from agent_assets.export.released import ReleasedModel, find_released
 from agent_assets.export.sizes import check_room, copy_room, gguf_room
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactStore
-from agent_assets.store.disk import disk_errors
 
 GGUF_FILE = "model.gguf"
 _MINUTES, _MEMORY_GB = 240.0, 256.0
@@ -85,49 +83,6 @@ def export_model(
         )
         (folder / EXPORT_FILE).write_bytes(manifest_bytes(manifest))
     return target, verification
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes `target` when the block ends well, and goes when not.
-
-    Raises:
-        ExportError: `target` is there already.
-    """
-    with scratch_folder(target) as partial:
-        yield partial
-        partial.rename(target)
-
-
-@contextmanager
-def scratch_folder(target: Path) -> Iterator[Path]:
-    """A folder beside `target` to make it in, which goes when the block ends.
-
-    Raises:
-        ExportError: `target` is there already.
-    """
-    refuse_existing(target)
-    with disk_errors(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            yield partial
-        finally:
-            if partial.exists():
-                shutil.rmtree(partial)
-
-
-def refuse_existing(target: Path) -> None:
-    """See that nothing is overwritten.
-
-    Raises:
-        ExportError: there is something.
-    """
-    if target.exists() or target.is_symlink():
-        raise ExportError(
-            f"{target} is there already.",
-            next_step="remove it, or name another place with --out.",
-        )
 
 
 def _copy(released: ReleasedModel, form: Form, folder: Path) -> None:

@@ -1,7 +1,6 @@
 """The released model of an agent: what answers now, and the artifacts that it is made of."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from agent_assets.errors import ReleaseError
 from agent_assets.release.commands import find_agent
@@ -78,8 +77,3 @@ def find_released(store: ArtifactStore, name: str) -> ReleasedModel:
             next_step=f"`agent-assets releases {agent[1]}` says what the gate decided and why.",
         )
     return ReleasedModel(store, agent, entry, read_candidate(artifact.path))
-
-
-def default_folder(home: Path, released: ReleasedModel) -> Path:
-    """Where exports of an agent lie in the home, where an erasure finds them."""
-    return home / "exports" / released.agent[0] / released.agent[1]

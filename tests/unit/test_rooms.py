@@ -108,13 +108,13 @@ MAY_IMPORT = {
     "export": "engines errors export.ollama release settings store strict_model",
     "export.ollama": "conversations conversations.rendering errors export serving_settings",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
-    "automation": "alerts conversations dagster_internals definitions engines errors mongo "
+    "automation": "alerts conversations dagster_internals definitions engines errors export mongo "
     "pipeline pipeline.stages planning release reviews runs settings store strict_model",
     "data": "conversations errors evaluation planning runs settings store",
     "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
     "store",
-    "erasure.places": "agent automation conversations erasure errors mongo mongo.embedded planning "
-    "release reviews store",
+    "erasure.places": "agent automation conversations erasure errors export mongo mongo.embedded "
+    "planning release reviews store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
     "privacy runs serving serving_settings settings up_locks",
     "serving": "agent agent.mcp alerts automation backup conversations dagster_internals "

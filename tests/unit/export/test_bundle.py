@@ -84,6 +84,10 @@ def another_hash(files: Files) -> None:
     files["../../owned"] = files["system_prompt.txt"]
 
 
+def named(files: Files, name: str) -> None:
+    files["export.json"] = json.dumps(json.loads(files["export.json"]) | {"name": name}).encode()
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -101,6 +105,8 @@ def another_hash(files: Files) -> None:
         (another_hash, "leads out of its folder"),
         (lambda f: f.pop("export.json"), "has no export.json"),
         (lambda f: f.update({"export.json": b"[]"}), "is no manifest of an export"),
+        (lambda f: named(f, "../../out"), "is no manifest of an export"),
+        (lambda f: named(f, ".."), "is no manifest of an export"),
     ],
 )
 def test_a_bundle_that_was_changed_is_refused(
