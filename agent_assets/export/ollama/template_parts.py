@@ -115,7 +115,7 @@ def template_parts(rows: NativeRows, tools: Sequence[JsonObject]) -> TemplatePar
             for messages in _CONVERSATIONS
             for with_tools in (True, False)
         )
-    except (TemplateError, ValueError) as error:
+    except (TemplateError, TypeError, ValueError) as error:
         raise _refused() from error
     if wrong:
         raise _refused()

@@ -1,6 +1,11 @@
 """Modelfiles: the template is cut from what the model's own template writes, or refused."""
 
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +16,7 @@ from agent_assets.engines.chat_templates.choice import HERMES, chat_template
 from agent_assets.errors import ExportError
 from agent_assets.export.ollama.modelfile import go_template, modelfile
 from agent_assets.export.ollama.template_parts import template_parts
+from agent_assets.settings import REPOSITORY
 
 TOOLS = strict_openai_tools(
     [
@@ -58,11 +64,87 @@ def test_the_parts_of_our_template_write_what_the_template_writes(model_folder: 
     parts = template_parts(rows, TOOLS)
     for tools in (True, False):
         expected = rows.text(CONVERSATION, TOOLS if tools else (), prompt=True)
-        expected = expected.replace(
-            '{"province": "Anhui", "days": 2}', '{"province":"Anhui","days":2}'
+        assert parts.render(CONVERSATION, tools=tools) == without_blanks(expected)
+
+
+RENDER = """
+import json, sys
+from pathlib import Path
+from go_template import render
+for values in json.loads(sys.argv[2]):
+    print(json.dumps(render(Path(sys.argv[1]), values).decode()))
+"""
+
+
+def by_go(template: Path, cases: Sequence[dict[str, Any]]) -> list[str]:
+    """What Go's text/template writes, given what Ollama gives it (template/template.go)."""
+    done = subprocess.run(
+        [sys.executable, "-c", RENDER, str(template), json.dumps(cases)],
+        env={"PYTHONPATH": str(REPOSITORY / ".venvs" / "test-go-template")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def as_ollama_gives_it(messages: Sequence[Message], *, tools: bool) -> dict[str, Any]:
+    """Arguments print themselves as JSON without blanks; the system prompt stands twice."""
+    return {
+        "System": "".join(message.content for message in messages if message.role == "system"),
+        "Tools": TOOLS if tools else [],
+        "Messages": [
+            {
+                "Role": message.role,
+                "Content": message.content,
+                "ToolCalls": [
+                    {
+                        "Function": {
+                            "Name": call.name,
+                            "Arguments": json.dumps(
+                                call.arguments, ensure_ascii=False, separators=(",", ":")
+                            ),
+                        }
+                    }
+                    for call in message.tool_calls
+                ],
+            }
+            for message in messages
+        ],
+    }
+
+
+def test_go_writes_the_prompts_that_the_model_was_trained_on(model_folder: Path) -> None:
+    """Braces that open an action in Go, Chinese, several calls and results, with and without a
+    system prompt and tools.
+    """
+    rows = NativeRows(model_folder)
+    parts = template_parts(rows, TOOLS)
+    file = model_folder / "template.go.txt"
+    file.write_text(go_template(parts), encoding="utf-8")
+    asked = [
+        (messages, tools)
+        for end in (1, 2, 5, 6, 7)
+        for messages in (CONVERSATION[:end], CONVERSATION[1:end])
+        for tools in (True, False)
+        if messages and messages[-1].role != "system"
+    ]
+    written = by_go(file, [as_ollama_gives_it(said, tools=tools) for said, tools in asked])
+    for (messages, tools), text in zip(asked, written, strict=True):
+        assert text == parts.render(messages, tools=tools)
+        expected = rows.text(messages, TOOLS if tools else (), prompt=True)
+        assert text == without_blanks(expected)
+
+
+def without_blanks(text: str) -> str:
+    for call in CONVERSATION[2].tool_calls:
+        written = json.dumps(call.arguments, ensure_ascii=False)
+        text = text.replace(
+            written, json.dumps(call.arguments, ensure_ascii=False, separators=(",", ":"))
         )
-        expected = expected.replace('{"province": "江苏"}', '{"province":"江苏"}')
-        assert parts.render(CONVERSATION, tools=tools) == expected
+    return text
 
 
 def test_a_template_that_writes_earlier_turns_otherwise_is_refused(model_folder: Path) -> None:
