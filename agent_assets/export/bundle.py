@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from agent_assets.engines.contracts import ADAPTER_FILES
 from agent_assets.errors import ExportError
 from agent_assets.export.manifest import (
     EXPORT_FILE,
@@ -69,13 +70,16 @@ def export_bundle(settings: Settings, agent: str, *, out: Path | None, key: Path
 
 
 def _collect(released: ReleasedModel, folder: Path) -> None:
-    report, adapter = released.part("report"), released.part("adapter")
-    check_room(folder.parent, 2 * copy_room(report.path, adapter.path))
-    own = shutil.ignore_patterns("manifest.json", "logs", "answers*", "plots")
-    shutil.copytree(adapter.path, folder / "adapter", ignore=own)
-    shutil.copytree(report.path, folder / "report", ignore=own)
-    schema = released.part("tools").path / "tool_schema.json"
-    shutil.copyfile(schema, folder / "tool_schema.json")
+    report, adapter = released.part("report").path, released.part("adapter").path
+    check_room(folder.parent, 2 * copy_room(report, adapter))
+    for source, place, names in (
+        (adapter, "adapter", ADAPTER_FILES),
+        (report, "report", ("report.json", "report.html")),
+        (released.part("tools").path, ".", ("tool_schema.json",)),
+    ):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.copyfile(source / name, folder / place / name)
     prompt = released.candidate.system_prompt
     (folder / "system_prompt.txt").write_text(prompt, encoding="utf-8")
 

@@ -6,16 +6,32 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from agent_assets.engines.environment import EngineEnv, engine_environment
 from agent_assets.errors import BaseModelError, ExportError
 from agent_assets.export.model_folder import ExportRequest, export_model
+from agent_assets.export.released import find_released
+from agent_assets.pipeline.assets import build_asset, pipeline_stages
+from agent_assets.pipeline.config import PipelineConfig
+from agent_assets.pipeline.exporting import exported_model
+from agent_assets.pipeline.stage import (
+    PipelineSpec,
+    Source,
+    Stage,
+    StageResult,
+    StageRun,
+    present_stages,
+)
+from agent_assets.release.records import CANDIDATE_FILE
 from agent_assets.settings import REPOSITORY
-from support.export_world import PROMPT, ExportWorld, make_export_world
+from resources.engines import EnginesResource
+from resources.store import StoreResource
+from support.export_world import ELDER, PIPELINE, PROMPT, ExportWorld, make_export_world
 
 pytestmark = pytest.mark.engine
 
@@ -54,8 +70,8 @@ print("ANSWER", json.dumps(tokenizer.decode(said, skip_special_tokens=True)))
 
 
 @pytest.fixture(scope="module")
-def world(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExportWorld]:
-    yield make_export_world(tmp_path_factory.mktemp("export") / "home", tiny_model)
+def world(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportWorld:
+    return make_export_world(tmp_path_factory.mktemp("export") / "home", tiny_model)
 
 
 def answer(python: Path, program: str, model: Path, search_path: Path | None = None) -> str:
@@ -72,18 +88,80 @@ def answer(python: Path, program: str, model: Path, search_path: Path | None = N
     return str(json.loads(lines[0].removeprefix("ANSWER ")))
 
 
-def test_llama_cpp_answers_from_the_file_as_the_weights_do(
-    world: ExportWorld, engine_env: EngineEnv, tiny_model: Path
+def pipeline(**settings: object) -> PipelineSpec:
+    given = {"name": PIPELINE, "partitions": "elders", "exported_model": settings}
+    return PipelineSpec(PipelineConfig.model_validate(given), REPOSITORY)
+
+
+def test_the_asset_is_off_by_default() -> None:
+    assert "exported_model" not in pipeline_stages(pipeline())
+    assert "exported_model" in pipeline_stages(pipeline(enabled=True))
+
+
+def materialized(world: ExportWorld) -> dg.ExecuteInProcessResult:
+    """`exported_model` of the released weights, in Dagster; what comes before costs nothing."""
+    spec = pipeline(enabled=True, quantization="f16")
+
+    def merge(run: StageRun, source: Source, folder: Path) -> StageResult:
+        merged = find_released(world.store, ELDER).part("merged").path
+        for file in merged.iterdir():
+            if file.name != "manifest.json":
+                shutil.copyfile(file, folder / file.name)
+        return StageResult(summary={})
+
+    def judge(run: StageRun, source: Source, folder: Path) -> StageResult:
+        text = find_released(world.store, ELDER).candidate.model_dump_json()
+        (folder / CANDIDATE_FILE).write_text(text, encoding="utf-8")
+        return StageResult(summary={})
+
+    before = [
+        Stage(
+            name=name,
+            description="",
+            deps=(),
+            kinds=frozenset(),
+            code_version="1",
+            config=lambda _: {},
+            build=build,
+        )
+        for name, build in (("merged_model", merge), ("release", judge))
+    ]
+    stages = present_stages([*before, exported_model.STAGE], spec)
+    resources: dict[str, object] = {
+        "store": StoreResource(root=world.settings.store, cache=str(world.home)),
+        "mongo": dg.ResourceDefinition.none_resource(),
+        "engines": EnginesResource(
+            environments=str(world.settings.engines), device="cpu", home=str(world.home)
+        ),
+    }
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("elders", [ELDER])
+        return dg.materialize(
+            [build_asset(stage, spec, stages) for stage in stages.values()],
+            instance=instance,
+            partition_key=ELDER,
+            resources=resources,
+        )
+
+
+def test_llama_cpp_answers_from_the_file_of_the_asset_as_the_weights_do(
+    world: ExportWorld, engine_env: EngineEnv, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """The server applies the template in the file: the prompt is the one that was trained."""
-    folder, verification = export_model(
-        world.settings, ExportRequest("ada", "ollama", quantization="f16"), print
-    )
+    """Its server applies the template in the file, so the prompt is the one that was trained."""
+    result = materialized(world)
+    (check,) = result.get_asset_check_evaluations()
+    assert (check.check_name, check.passed, check.blocking) == ("verified", True, True)
+
+    # The file of the asset is handed out: nothing is converted again.
+    nothing_installed = replace(world.settings, engines=tmp_path / "none")
+    request = ExportRequest(ELDER, "ollama", quantization="f16")
+    folder, verification = export_model(nothing_installed, request, print)
+
     assert verification is not None
     assert verification.reference_token_agreement == 1.0
     assert verification.token_agreement >= 0.99
     assert {path.name for path in folder.iterdir()} == {"Modelfile", "export.json", "model.gguf"}
-    assert "SYSTEM " in (folder / "Modelfile").read_text(encoding="utf-8")
+    assert PROMPT in (folder / "Modelfile").read_text(encoding="utf-8")
     # The file itself names the elder: an erasure finds it wherever it lies in the home.
     assert b"ada-11111111" in (folder / "model.gguf").read_bytes()
     server = REPOSITORY / ".venvs" / "test-llama"
