@@ -30,7 +30,7 @@ _KEY = click.Path(dir_okay=False, path_type=Path)
     "--min-agreement",
     type=click.FloatRange(0, 1, min_open=True),
     help="Least share of tokens for which a GGUF file has to agree with the weights. Default: 0.99 "
-    "for f16, 0.95 for q8_0, 0.8 for q4_k_m.",
+    "for f16, 0.9 for q8_0, 0.8 for q4_k_m.",
 )
 @click.option(
     "--bundle",

@@ -9,9 +9,9 @@ from agent_assets.engines.export_contracts import FileAgreement, Quantization
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
 
 # Least share of positions with the same most likely token as the weights have in float32. Of the
-# shipped model's own weights llama.cpp finds all in f16, nearly all in q8_0 and nine tenths in
-# q4_k_m; a small model loses more by four bits than a large one.
-THRESHOLDS: Mapping[Quantization, float] = {"f16": 0.99, "q8_0": 0.95, "q4_k_m": 0.8}
+# shipped model's own weights (135 million, untrained) llama.cpp finds 100% in f16, 95.3% in q8_0 and
+# 88.7% in q4_k_m; a larger model, and one that is sure of what it learned, loses less.
+THRESHOLDS: Mapping[Quantization, float] = {"f16": 0.99, "q8_0": 0.9, "q4_k_m": 0.8}
 # The converter and llama.cpp's arithmetic alone, without quantizing: anything less is a mistake.
 REFERENCE_THRESHOLD = 0.99
 
@@ -33,7 +33,7 @@ class ExportConfig(StrictModel):
         le=1,
         description="Least share of tokens on fixed prompts for which llama.cpp, reading the "
         "file, finds the same one most likely as the weights in float32; below it the file is not "
-        "verified. None: 0.99 for f16, 0.95 for q8_0, 0.8 for q4_k_m.",
+        "verified. None: 0.99 for f16, 0.9 for q8_0, 0.8 for q4_k_m.",
     )
     max_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(60.0, gt=0)
     max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(64.0, gt=0)

@@ -4,10 +4,16 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from agent_assets.engines.contracts import ADAPTER_FILES
 from agent_assets.engines.environment import find_export_tools
-from agent_assets.engines.export_contracts import GGUF_EXPORT, GgufParams, Quantization
+from agent_assets.engines.export_contracts import (
+    GGUF_EXPORT,
+    GgufParams,
+    GgufResult,
+    Quantization,
+)
 from agent_assets.engines.for_person import run_for_person
 from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import ExportError
@@ -25,9 +31,11 @@ from agent_assets.export.released import ReleasedModel, find_released
 from agent_assets.export.sizes import check_room, copy_room, gguf_room
 from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import ArtifactStore
+from agent_assets.store.erasable_data import agent_logs
 
 GGUF_FILE = "model.gguf"
 _MINUTES, _MEMORY_GB = 240.0, 256.0
+_FIGURES = ("token_agreement", "answer_agreement", "reference_token_agreement")
 # What an artifact has for the installation alone.
 _OWN = shutil.ignore_patterns("manifest.json", "logs", "plots", "own_chat_template.txt")
 
@@ -103,43 +111,15 @@ def _write_gguf(
     folder: Path,
     report: Callable[[str], None],
 ) -> Verification:
+    """Write model.gguf: the file of the asset where it is of these weights, else a new one."""
     threshold = request.min_token_agreement or THRESHOLDS[request.quantization]
     stored = released.gguf(request.quantization)
     if stored is not None and stored.manifest.summary["token_agreement"] >= threshold:
         check_room(folder, copy_room(stored.path))
         shutil.copyfile(stored.path / GGUF_FILE, folder / GGUF_FILE)
-        summary = stored.manifest.summary
-        return Verification(
-            token_agreement=summary["token_agreement"],
-            answer_agreement=summary["answer_agreement"],
-            reference_token_agreement=summary["reference_token_agreement"],
-            min_token_agreement=threshold,
-        )
-    tools = find_export_tools(settings.engines)
-    merged = released.part("merged")
-    check_room(folder, gguf_room(merged.path, request.quantization))
-    engines = LocalEngines(
-        environments=str(settings.engines), device=settings.device, home=str(settings.home)
-    )
-    work = folder / ".work"
-    result = run_for_person(
-        engines,
-        GGUF_EXPORT,
-        GgufParams(
-            model_dir=merged.path,
-            out_file=folder / GGUF_FILE,
-            work_dir=work,
-            name=released.candidate.name,
-            quantization=request.quantization,
-            system_prompt=released.candidate.system_prompt,
-        ),
-        work_dir=work,
-        max_minutes=_MINUTES,
-        max_memory_gb=_MEMORY_GB,
-        report=report,
-        search_path=tools,
-    )
-    shutil.rmtree(work)
+        figures = {name: stored.manifest.summary[name] for name in _FIGURES}
+        return Verification(**figures, min_token_agreement=threshold)
+    result = _convert(settings, released, request.quantization, folder, report)
     if problems := why_not_verified(result.agreement, result.reference, threshold):
         raise ExportError(
             f"The {request.quantization} file of {released.title} is not verified, and was "
@@ -153,3 +133,41 @@ def _write_gguf(
         reference_token_agreement=result.reference.token_agreement,
         min_token_agreement=threshold,
     )
+
+
+def _convert(
+    settings: Settings,
+    released: ReleasedModel,
+    quantization: Quantization,
+    folder: Path,
+    report: Callable[[str], None],
+) -> GgufResult:
+    tools = find_export_tools(settings.engines)
+    merged = released.part("merged")
+    check_room(folder, gguf_room(merged.path, quantization))
+    engines = LocalEngines(
+        environments=str(settings.engines), device=settings.device, home=str(settings.home)
+    )
+    candidate = released.candidate
+    # Its log outlives a failure, where an erasure finds it.
+    log = agent_logs(engines.logs, candidate.pipeline, candidate.partition) / "export"
+    with TemporaryDirectory(dir=folder) as work:
+        result = run_for_person(
+            engines,
+            GGUF_EXPORT,
+            GgufParams(
+                model_dir=merged.path,
+                out_file=folder / GGUF_FILE,
+                work_dir=Path(work),
+                name=candidate.name,
+                quantization=quantization,
+                system_prompt=candidate.system_prompt,
+            ),
+            work_dir=log,
+            max_minutes=_MINUTES,
+            max_memory_gb=_MEMORY_GB,
+            report=report,
+            search_path=tools,
+        )
+    shutil.rmtree(log)
+    return result
