@@ -9,8 +9,8 @@ from agent_assets.engines.export_contracts import FileAgreement, Quantization
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
 
 # Least share of positions with the same most likely token as the weights have in float32. Of the
-# shipped model's own weights (135 million, untrained) llama.cpp finds 100% in f16, 95.3% in q8_0 and
-# 88.7% in q4_k_m; a larger model, and one that is sure of what it learned, loses less.
+# shipped model's own weights (135 million) llama.cpp finds 100% in f16, 95.3% in q8_0 and 88.7% in
+# q4_k_m; a larger model, and one that is sure of what it learned, loses less.
 THRESHOLDS: Mapping[Quantization, float] = {"f16": 0.99, "q8_0": 0.9, "q4_k_m": 0.8}
 # The converter and llama.cpp's arithmetic alone, without quantizing: anything less is a mistake.
 REFERENCE_THRESHOLD = 0.99
