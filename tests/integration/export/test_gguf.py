@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -32,52 +33,43 @@ from agent_assets.settings import REPOSITORY
 from resources.engines import EnginesResource
 from resources.store import StoreResource
 from support.export_world import ELDER, PIPELINE, PROMPT, ExportWorld, make_export_world
+from support.tiny_model import make_tool_model
 
 pytestmark = pytest.mark.engine
 
-MESSAGES = [
-    {"role": "system", "content": PROMPT},
-    {"role": "user", "content": "Where did you live?"},
-]
-TOKENS = 12
-# Both answer with the most likely tokens, and go on behind an end.
+QUESTION, SAID = "Where did you live?", "I lived by the river Ouse, in York."
+MESSAGES = [{"role": "system", "content": PROMPT}, {"role": "user", "content": QUESTION}]
 BY_LLAMA = """
 import json, sys
 import xllamacpp
-file, messages, count = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
 params = xllamacpp.CommonParams()
-params.model.path, params.n_ctx, params.n_gpu_layers = file, 512, 0
+params.model.path, params.n_ctx, params.n_gpu_layers = sys.argv[1], 512, 0
 params.cpuparams.n_threads, params.use_jinja, params.warmup = 1, True, False
 server = xllamacpp.Server(params)
-answer = server.handle_chat_completions({
-    "messages": messages, "temperature": 0, "max_tokens": count, "ignore_eos": True})
-print("ANSWER", json.dumps(answer["choices"][0]["message"]["content"]))
-"""
-BY_WEIGHTS = """
-import json, sys
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-folder, messages, count = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
-torch.set_num_threads(1)
-tokenizer = AutoTokenizer.from_pretrained(folder)
-model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-ids = tokenizer.apply_chat_template(
-    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)["input_ids"]
-said = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False,
-    max_new_tokens=count, min_new_tokens=count, pad_token_id=0)[0, ids.shape[1]:]
-print("ANSWER", json.dumps(tokenizer.decode(said, skip_special_tokens=True)))
+answer = server.handle_chat_completions(
+    {"messages": json.loads(sys.argv[2]), "temperature": 0, "max_tokens": 40})
+print("ANSWER", json.dumps(answer["choices"][0]))
 """
 
 
 @pytest.fixture(scope="module")
-def world(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportWorld:
-    return make_export_world(tmp_path_factory.mktemp("export") / "home", tiny_model)
+def model(engine_env: EngineEnv, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that knows one answer by heart."""
+    said = {"messages": [*MESSAGES, {"role": "assistant", "content": SAID}], "tools": None}
+    return make_tool_model(tmp_path_factory.mktemp("model"), [said], engine_env, steps=60)
 
 
-def answer(python: Path, program: str, model: Path, search_path: Path | None = None) -> str:
+@pytest.fixture(scope="module")
+def world(model: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportWorld:
+    return make_export_world(tmp_path_factory.mktemp("export") / "home", model)
+
+
+def llama_answers(file: Path) -> dict[str, Any]:
+    """The first choice of llama.cpp's own server, which did not write the file."""
+    server = REPOSITORY / ".venvs" / "test-llama"
     done = subprocess.run(
-        [str(python), "-c", program, str(model), json.dumps(MESSAGES), str(TOKENS)],
-        env=engine_environment({}, search_path=search_path or REPOSITORY),
+        [sys.executable, "-c", BY_LLAMA, str(file), json.dumps(MESSAGES)],
+        env=engine_environment({}, search_path=server),
         capture_output=True,
         text=True,
         timeout=120,
@@ -85,7 +77,8 @@ def answer(python: Path, program: str, model: Path, search_path: Path | None = N
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
     assert len(lines) == 1, done.stderr[-2000:]
-    return str(json.loads(lines[0].removeprefix("ANSWER ")))
+    choice: dict[str, Any] = json.loads(lines[0].removeprefix("ANSWER "))
+    return choice
 
 
 def pipeline(**settings: object) -> PipelineSpec:
@@ -144,10 +137,8 @@ def materialized(world: ExportWorld) -> dg.ExecuteInProcessResult:
         )
 
 
-def test_llama_cpp_answers_from_the_file_of_the_asset_as_the_weights_do(
-    world: ExportWorld, engine_env: EngineEnv, tiny_model: Path, tmp_path: Path
-) -> None:
-    """Its server applies the template in the file, so the prompt is the one that was trained."""
+def test_llama_cpp_answers_from_the_file_of_the_asset(world: ExportWorld, tmp_path: Path) -> None:
+    """With the words that the model learned, by the template in the file, up to its end."""
     result = materialized(world)
     (check,) = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed, check.blocking) == ("verified", True, True)
@@ -164,16 +155,14 @@ def test_llama_cpp_answers_from_the_file_of_the_asset_as_the_weights_do(
     assert PROMPT in (folder / "Modelfile").read_text(encoding="utf-8")
     # The file itself names the elder: an erasure finds it wherever it lies in the home.
     assert b"ada-11111111" in (folder / "model.gguf").read_bytes()
-    server = REPOSITORY / ".venvs" / "test-llama"
-    said = answer(Path(sys.executable), BY_LLAMA, folder / "model.gguf", server)
-    assert said == answer(engine_env.python, BY_WEIGHTS, tiny_model)
-    assert len(said) > TOKENS
+    answer = llama_answers(folder / "model.gguf")
+    assert (answer["message"]["content"], answer["finish_reason"]) == (SAID, "stop")
 
 
 def test_a_file_that_says_too_much_otherwise_is_not_handed_out(
     world: ExportWorld, tmp_path: Path
 ) -> None:
-    """Random weights are nearly tied everywhere: four bits change what they say."""
+    """Weights that learned next to nothing are nearly tied: four bits change what they say."""
     target = tmp_path / "out"
     request = ExportRequest(
         "ada", "gguf", quantization="q4_k_m", folder=target, min_token_agreement=0.999
@@ -183,10 +172,8 @@ def test_a_file_that_says_too_much_otherwise_is_not_handed_out(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_the_converter_does_not_know_is_named(
-    tiny_model: Path, tmp_path: Path
-) -> None:
-    unknown = shutil.copytree(tiny_model, tmp_path / "model")
+def test_a_model_that_the_converter_does_not_know_is_named(model: Path, tmp_path: Path) -> None:
+    unknown = shutil.copytree(model, tmp_path / "model")
     config = json.loads((unknown / "config.json").read_text(encoding="utf-8"))
     config["architectures"] = ["ZmodelForCausalLM"]
     (unknown / "config.json").write_text(json.dumps(config), encoding="utf-8")
