@@ -24,8 +24,14 @@ from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.free_ports import port_free
 from agent_assets.mongo.embedded.mongod import port_of_earlier_version, restarting, started_pid
 from agent_assets.priority import RUN_NICENESS
-from agent_assets.privacy import close_home, socket_folder
-from agent_assets.runs.code_server import CodeServer, gone
+from agent_assets.privacy import close_home
+from agent_assets.runs.code_server import (
+    CodeServer,
+    code_server_listens,
+    code_server_socket,
+    gone,
+    listens,
+)
 from agent_assets.runs.installation import mongodb
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
@@ -153,9 +159,7 @@ def _services_on(
             click.echo(line)
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        # Who reaches a code server executes what he likes: it listens on a socket that others
-        # cannot reach.
-        socket_path = socket_folder(settings.home / "run") / "code-server.sock"
+        socket_path = code_server_socket(settings)
         socket_path.unlink(missing_ok=True)
         workspace = settings.workspace
         server = {"socket": str(socket_path), "location_name": "agent_assets"}
@@ -175,7 +179,7 @@ def _services_on(
             ]
             start = partial(_start, logs=logs, lock=lock)
             services.append(start("code server", code, environment, niceness=RUN_NICENESS))
-            _wait_until(services[-1], lambda: _listens(socket.AF_UNIX, str(socket_path)))
+            _wait_until(services[-1], lambda: code_server_listens(settings))
             ui = ["agent-assets", "ui", "--port", str(port)]
             services.append(start("webserver", ui, environment))
             daemon = ["dagster-daemon", "run", "-w", str(workspace)]
@@ -185,7 +189,7 @@ def _services_on(
                 reach = environment | {"AGENT_ASSETS_DAGSTER_URL": f"http://127.0.0.1:{port}"}
                 serve = ["agent-assets", "serve", "--port", str(api_port)]
                 services.append(start("api", serve, reach))
-            _wait_until(services[1], lambda: _listens(socket.AF_INET, ("127.0.0.1", port)))
+            _wait_until(services[1], lambda: listens(socket.AF_INET, ("127.0.0.1", port)))
             _wait_for_daemon(runner, settings, heartbeat)
             yield services
         finally:
@@ -259,12 +263,6 @@ def _wait_until(service: Service, ready: Callable[[], bool]) -> None:
             return
         time.sleep(0.2)
     raise EngineFailed(f"The {service.name} did not start.", next_step=f"read {service.log}.")
-
-
-def _listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
-    with socket.socket(family) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(address) == 0
 
 
 def _watch(services: list[Service], settings: Settings) -> int:

@@ -182,11 +182,19 @@ def environment_of(home: Path, tree: Path) -> dict[str, str]:
     }
 
 
-def seed(uri: str, database: str, elders: list[str], *, talker: str | None = None) -> None:
-    """Elders who all told the same: trainings of equal size. `talker` told as many memories at
-    greater length, whose training takes several times as long.
+def seed(
+    uri: str,
+    database: str,
+    elders: list[str],
+    *,
+    talker: str | None = None,
+    memories: int | None = None,
+) -> None:
+    """Elders who all told the same, all of it or so many memories: trainings of equal size.
+    `talker` told as many memories at greater length, whose training takes several times as long.
     """
     (sample,) = load_sample_elders(["benjamin-franklin"])
+    sample = replace(sample, memories=sample.memories[:memories])
     people = [replace(sample, profile=replace(sample.profile, elder_id=elder)) for elder in elders]
     if talker is not None:
         people.append(_at_length(talker, sample))

@@ -19,15 +19,15 @@ recover_s       the longest time from a kill until the installation worked again
 left_files      files and folders left in the folder for temporary ones
 """  # noqa: E501
 
+import argparse
 import json
 import random
 import shutil
 import statistics
-import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,28 +36,23 @@ from typing import Any
 from backfill_installation import until
 from faults_installation import (
     CLOCKS,
-    KINDS,
+    QUICK,
+    WHOLE,
     FaultyInstallation,
     Template,
-    choose,
     find_faketime,
 )
+from faults_processes import KINDS, SERVICES, choose
 from plan import machine
-from quick import is_quick
 
-# Whoever of these ends, `up` ends everything.
-SERVICES = ("daemon", "webserver", "API", "mongod", "up", "code server", "code")
-RL = {
-    "steps": 3,
-    "scenarios_per_step": 2,
-    "rollouts_per_scenario": 4,
-    "max_turns": 2,
-    "max_tokens": 32,
-    "learning_rate": 1e-3,
-}
 LIMIT_SECONDS = 1800.0
 CLOCK_CHAINS = 2  # the last ones, where libfaketime is installed
 NOTICED_SECONDS = 120.0
+KILLS = 10  # of a chain, that of `up` at its end included
+RL_STAGE = "rl_checkpoint"
+RL_KILLS = range(3, 7)  # of a chain: those that wait for the training by rewards
+# One of each kind that an installation has always or most of the time; the last is that of `up`.
+QUICK_KINDS = ("run worker", "engine", "daemon", "webserver", "API", "mongod", "up")
 
 
 @dataclass
@@ -65,6 +60,7 @@ class Figures:
     """What is counted over all chains."""
 
     killed: Counter[str] = field(default_factory=Counter)
+    during: Counter[str] = field(default_factory=Counter)
     orphans: list[str] = field(default_factory=list)
     stale_leases: list[str] = field(default_factory=list)
     open_runs: list[str] = field(default_factory=list)
@@ -73,6 +69,16 @@ class Figures:
     stuck: list[str] = field(default_factory=list)
     left_files: list[str] = field(default_factory=list)
     recover_s: list[float] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> int:
+        """Since the beginning."""
+        return round(time.monotonic() - self.started)
+
+    def report(self, line: str) -> None:
+        """Print what happened, and when."""
+        print(f"{self.seconds:5d} s  {line}", flush=True)
 
 
 def whole_chain(installation: FaultyInstallation) -> None:
@@ -98,14 +104,16 @@ def broken_chain(
         clocks: one of these offsets is set before each kill.
     """
     installation.start()
+    first = len(kinds)
     while kinds:
         if installation.up is None or installation.up.poll() is not None:
             installation.start()
         installation.refresh()
+        stage = RL_STAGE if first - len(kinds) in RL_KILLS else None
+        until(partial(_is_at, installation, stage), LIMIT_SECONDS)
         assert installation.client is not None
-        until(partial(_goes_on_or_ended, installation, installation.client), LIMIT_SECONDS)
         if installation.client.poll() == 0:
-            print(f"the chain is whole before {len(kinds)} more kills", flush=True)
+            figures.report(f"the chain is whole before {len(kinds)} more kills")
             return
         time.sleep(random.uniform(0, longest))
         if clocks:
@@ -114,23 +122,29 @@ def broken_chain(
         kill_one(installation, kinds, figures)
 
 
-def _goes_on_or_ended(installation: FaultyInstallation, client: "subprocess.Popen[bytes]") -> bool:
-    return bool(installation.open_runs()) or client.poll() is not None
+def _is_at(installation: FaultyInstallation, stage: str | None) -> bool:
+    """Whether a run makes this stage, or anything, or all is over."""
+    client = installation.client
+    if client is not None and client.poll() is not None:
+        return True
+    stages = installation.stages().values()
+    return bool(stages) if stage is None else stage in stages
 
 
 def kill_one(installation: FaultyInstallation, kinds: list[str], figures: Figures) -> None:
     """Kill a process of the first kind that is there; count what came of it."""
     wanted = kinds[0]
-    kind, victim = choose(kinds, installation, seconds=20)
-    going_on = {run.run_id: _stages(run.tags) for run in installation.open_runs()}
     assert installation.up is not None
-    up, before = installation.up, installation.processes()
+    up = installation.up
+    kind, victim = choose(kinds, installation.folder, up=up.pid, seconds=20)
+    going_on, before = installation.stages(), installation.processes()
     started = time.monotonic()
     victim.kill()
     figures.killed[kind] += 1
+    figures.during.update(going_on.values() or ["nothing"])
 
     def noticed() -> bool:
-        left = {run.run_id for run in installation.open_runs()}
+        left = installation.stages().keys()
         return up.poll() is not None or (kind not in SERVICES and not going_on.keys() <= left)
 
     try:
@@ -142,15 +156,10 @@ def kill_one(installation: FaultyInstallation, kinds: list[str], figures: Figure
         installation.start()  # at once, while what was killed with the old one may still end
     figures.recover_s.append(round(time.monotonic() - started, 1))
     figures.orphans += installation.orphans(before) if ended else []
-    print(
+    figures.report(
         f"{sum(figures.killed.values())}: {kind} (for {wanted}) during {list(going_on.values())}: "
-        f"{figures.recover_s[-1]} s",
-        flush=True,
+        f"{figures.recover_s[-1]} s"
     )
-
-
-def _stages(tags: Mapping[str, str]) -> str:
-    return tags.get("agent_assets/device", "not on the device")
 
 
 def check(
@@ -196,48 +205,85 @@ def differences(
     return differing
 
 
+@dataclass(frozen=True)
+class Options:
+    """What is broken, and how often."""
+
+    quick: bool
+    seed: int
+    chains: int
+    clock: bool
+
+
+def options() -> Options:
+    """Those of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a small chain and seven kills")
+    parser.add_argument("--seed", type=int, default=16, help="of the moments, default 16")
+    parser.add_argument("--chains", type=int, default=5, help="of ten kills each, default 5")
+    parser.add_argument("--clock", action="store_true", help="move the clock in every chain")
+    given = parser.parse_args()
+    return Options(given.quick, given.seed, 1 if given.quick else given.chains, given.clock)
+
+
 def main() -> None:
     """Break chains, and print what is left of them."""
-    quick = is_quick(__doc__, "one elder and six kills")
-    random.seed(16)
-    chains, kills, longest = (1, 6, 12.0) if quick else (5, 10, 45.0)
-    elders = ["elder-1"] if quick else ["elder-1", "elder-2"]
+    given = options()
+    random.seed(given.seed)
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
-    figures, started = Figures(), time.monotonic()
-    faketime = None if quick else find_faketime()
+    figures = Figures()
     whole: FaultyInstallation | None = None
     try:
-        template = Template.make(folder, elders, RL)
+        elders = ["elder-1"] if given.quick else ["elder-1", "elder-2"]
+        template = Template.make(folder, elders, QUICK if given.quick else WHOLE)
+        figures.report("the model is there")
         whole = FaultyInstallation(template, "unbroken")
         whole_chain(whole)  # without `up`: it executes its runs itself
         unbroken = whole.versions()
-        print(f"{len(unbroken)} artifacts after {time.monotonic() - started:.0f} s", flush=True)
-        kinds = [KINDS[number % len(KINDS)] for number in range(chains * kills)]
-        random.shuffle(kinds)
-        for number in range(chains):
-            # The last kill of a chain is that of `up`.
-            chosen = kinds[number * kills : (number + 1) * kills - 1]
-            moved = None if number < chains - CLOCK_CHAINS else faketime
-            whole = FaultyInstallation(template, f"broken-{number}", faketime=moved)
-            clocks = () if moved is None else CLOCKS
-            broken_chain(whole, chosen, longest, figures, clocks=clocks)
+        figures.report(f"the unbroken chain has made {len(unbroken)} artifacts")
+        for number, kinds in enumerate(kinds_of_chains(given)):
+            faketime = find_faketime() if clocks_of(given, number) else None
+            whole = FaultyInstallation(template, f"broken-{number}", faketime=faketime)
+            clocks = () if faketime is None else CLOCKS
+            longest = 8.0 if given.quick else 45.0
+            broken_chain(whole, kinds, longest, figures, clocks=clocks)
             check(whole, unbroken, figures)
-            print(json.dumps(results(figures, quick=quick)), flush=True)
+            print(json.dumps(results(figures, given)), flush=True)
     finally:
         if whole is not None:
             whole.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(results(figures, quick=quick)))
+    print(json.dumps(results(figures, given)))
 
 
-def results(figures: Figures, *, quick: bool) -> dict[str, Any]:
+def kinds_of_chains(given: Options) -> list[list[str]]:
+    """What is killed in each chain, in this order; the last kill of a chain is that of `up`."""
+    if given.quick:
+        kinds = list(QUICK_KINDS[:-1])
+        random.shuffle(kinds)
+        return [kinds]
+    kinds = [KINDS[number % len(KINDS)] for number in range(given.chains * KILLS)]
+    random.shuffle(kinds)
+    return [kinds[at : at + KILLS - 1] for at in range(0, len(kinds), KILLS)]
+
+
+def clocks_of(given: Options, number: int) -> bool:
+    """Whether the clock moves in this chain."""
+    return given.clock or (not given.quick and number >= given.chains - CLOCK_CHAINS > 0)
+
+
+def results(figures: Figures, given: Options) -> dict[str, Any]:
     """The figures, as the last line shows them."""
     return {
         "benchmark": "faults",
-        "quick": quick,
+        "quick": given.quick,
+        "seed": given.seed,
         **machine(),
         "kills": sum(figures.killed.values()),
         "killed": dict(figures.killed),
+        "during": dict(figures.during),
         "identical": not figures.differing,
         "differing": figures.differing,
         "orphans": len(figures.orphans),
@@ -248,6 +294,7 @@ def results(figures: Figures, *, quick: bool) -> dict[str, Any]:
         "recover_s": max(figures.recover_s, default=0.0),
         "recover_median_s": statistics.median(figures.recover_s or [0.0]),
         "left_files": len(figures.left_files),
+        "seconds": figures.seconds,
         "what": figures.orphans + figures.stale_leases + figures.open_runs + figures.stuck,
     }
 
