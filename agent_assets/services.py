@@ -35,6 +35,7 @@ from agent_assets.runs.code_server import (
 from agent_assets.runs.installation import mongodb
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
+from agent_assets.runs.ticks_ahead import ClockWatch, bring_ticks_back
 from agent_assets.settings import REPOSITORY, Settings, load_settings
 from agent_assets.up_locks import alone, no_earlier_services
 
@@ -155,6 +156,7 @@ def _services_on(
         with open_instance(settings) as instance:
             release_abandoned_runs(instance, code_server_gone=True)
             heartbeat = heartbeat_at(instance)
+            bring_ticks_back(instance, time.time(), click.echo)
         for line in finished_erasures(load_settings(environment)):
             click.echo(line)
         logs = settings.home / "logs"
@@ -168,15 +170,8 @@ def _services_on(
         )
         services: list[Service] = []
         try:
-            code = [
-                "dagster",
-                "code-server",
-                "start",
-                "-m",
-                CODE_LOCATION,
-                "--socket",
-                str(socket_path),
-            ]
+            code = ["dagster", "code-server", "start", "-m", CODE_LOCATION]
+            code += ["--socket", str(socket_path)]
             start = partial(_start, logs=logs, lock=lock)
             services.append(start("code server", code, environment, niceness=RUN_NICENESS))
             _wait_until(services[-1], lambda: code_server_listens(settings))
@@ -266,7 +261,7 @@ def _wait_until(service: Service, ready: Callable[[], bool]) -> None:
 
 
 def _watch(services: list[Service], settings: Settings) -> int:
-    code_server = CodeServer(services[0].process.pid)
+    code_server, clock = CodeServer(services[0].process.pid), ClockWatch()
     while True:
         ended = [
             (f"The {service.name}", service.log)
@@ -280,6 +275,9 @@ def _watch(services: list[Service], settings: Settings) -> int:
         for name, log in ended[:1]:
             click.echo(f"{name} ended on its own; stopping the rest. Its log: {log}", err=True)
             return 1
+        if clock.was_set_back():
+            with open_instance(settings) as instance:
+                bring_ticks_back(instance, time.time(), click.echo)
         time.sleep(_WATCH_SECONDS)
 
 

@@ -1,13 +1,16 @@
 """What a crash costs: any process of an installation is killed at any moment of a chain, then it is started once.
 
-python benchmarks/faults.py [--quick]    about 50 minutes; --quick under four on a machine that does nothing else
+python benchmarks/faults.py [--quick] [--seed N] [--chains N] [--clock]
+                                    about 50 minutes; --quick under four on a machine that does nothing else
 
 Needs the CPU engine environment (`make setup`). An installation as `agent-assets up` has it makes an agent of a tiny
 model: real training by examples and by rewards, merges, report, release. SIGKILL meets the run worker, an engine, the
-daemon, the webserver, the API, mongod, the code server, a supervisor or `up` itself, ten times in a chain; what ended is
-started again each time, as a person would. The last start of a chain is followed by nothing but `refresh`, and then the
-home is compared with one whose chain was never broken (fp32). The last line is one JSON object:
-kills           how many, and killed: of what
+daemon, the webserver, the API, mongod, the code server, a supervisor or `up` itself, ten times in a chain, four of them
+during the training by rewards; what ended is started again each time, as a person would. The last start of a chain is
+followed by nothing but `refresh`, and then the home is compared with one whose chain was never broken (fp32). In the
+last chains, or with --clock in all, the clock is set an hour back and a day ahead as well (Debian's `libfaketime`).
+The last line is one JSON object:
+kills           how many; killed: of what; during: which stage went on (a run that waits for its device is of none yet)
 identical       whether every artifact of every chain has the bytes of the unbroken one; differing: which do not
 orphans         processes that still ran 45 s after their `up` had ended
 stale_leases    locks of devices and artifacts that were held when nothing ran any more
@@ -17,6 +20,7 @@ stuck           kills after which neither the run nor `up` ended within two minu
 recover_s       the longest time from a kill until the installation worked again: `up` ended, was started, and answers,
                 or the run was marked as failed; recover_median_s: half of the times were shorter
 left_files      files and folders left in the folder for temporary ones
+seconds         what all of it took
 """  # noqa: E501
 
 import argparse
@@ -35,15 +39,15 @@ from typing import Any
 
 from backfill_installation import until
 from faults_installation import (
-    CLOCKS,
     QUICK,
     WHOLE,
     FaultyInstallation,
     Template,
-    find_faketime,
 )
 from faults_processes import KINDS, SERVICES, choose
 from plan import machine
+
+from support.moved_clock import CLOCKS, find_faketime
 
 LIMIT_SECONDS = 1800.0
 CLOCK_CHAINS = 2  # the last ones, where libfaketime is installed
@@ -117,7 +121,7 @@ def broken_chain(
             return
         time.sleep(random.uniform(0, longest))
         if clocks:
-            installation.set_clock(random.choice(clocks))
+            installation.clock.move(random.choice(clocks))
             time.sleep(random.uniform(0, longest))
         kill_one(installation, kinds, figures)
 

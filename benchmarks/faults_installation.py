@@ -21,19 +21,12 @@ from agent_assets.mongo.embedded.mongod import find_mongod, start_mongod
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.runs.run_progress import RunProgress
 from agent_assets.settings import load_settings
+from support.moved_clock import MovedClock
 from support.tiny_model import make_tool_model
 
 READY = "Ctrl-C stops everything"
 _START_SECONDS = 300.0
 _GONE_SECONDS = 45.0
-_FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
-# What libfaketime 0.9.10 makes of a sleep on the monotonic clock is an invalid argument.
-_SLEEP = """
-import os, select, time
-if "FAKETIME_TIMESTAMP_FILE" in os.environ:
-    time.sleep = lambda seconds: select.select([], [], [], seconds)[0] and None
-"""
-CLOCKS = ("+0", "-1h", "+1d")
 _MAIN = "from agent_assets.cli.main import main; main()"
 
 
@@ -70,7 +63,6 @@ class Template:
         env = find_engine_env("cpu")
         model = make_tool_model(folder / "model", _conversations(), env, steps=40)
         tree = copy_code(folder, model, _attributes(size))
-        (tree / "sitecustomize.py").write_text(_SLEEP, encoding="utf-8")
         return cls(folder, tree, elders, size)
 
 
@@ -112,11 +104,6 @@ def _attributes(size: Size) -> dict[str, dict[str, object]]:
     }
 
 
-def find_faketime() -> Path | None:
-    """The library that moves the clock of a process, where Debian's `libfaketime` is installed."""
-    return next(Path("/").glob(_FAKETIME.lstrip("/")), None)
-
-
 def _conversations() -> list[dict[str, Any]]:
     """What the model knows by heart: whatever is asked, it searches or says that it was not told,
     half of the time each. Only one of them earns a reward, so there is something to learn.
@@ -154,20 +141,14 @@ class FaultyInstallation:
             # would take them from the others.
             "OMP_WAIT_POLICY": "PASSIVE",
         }
-        self._clock = self.folder / "clock"
+        self.clock = MovedClock(self.folder / "clock")
         if faketime is not None:
-            self.set_clock("+0")
             # Under libfaketime mongod does not end; of its user's clock it sees nothing.
             unfaked = self.folder / "mongod"
             unfaked.write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {find_mongod()} "$@"\n', "utf-8")
             unfaked.chmod(0o700)
-            self.environment |= {
-                "MONGOD_BIN": str(unfaked),
-                "LD_PRELOAD": str(faketime),
-                "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "FAKETIME_CACHE_DURATION": "1",
-            }
+            self.environment |= {"MONGOD_BIN": str(unfaked)}
+            self.environment |= self.clock.environment(faketime, path=str(self.tree))
         self.settings = load_settings(self.environment)
         with start_mongod(self.settings.mongo_data) as mongod:
             database = self.settings.mongodb_database
@@ -176,10 +157,6 @@ class FaultyInstallation:
         self._ports = [free_port(), free_port()]
         self.up: subprocess.Popen[bytes] | None = None
         self.client: subprocess.Popen[bytes] | None = None
-
-    def set_clock(self, offset: str) -> None:
-        """Move the clock of all processes of ours, but for engines and mongod."""
-        self._clock.write_text(f"{offset}\n", encoding="ascii")
 
     def start(self) -> float:
         """Start `up` and wait until it is ready; the seconds that took."""

@@ -90,7 +90,8 @@ class RunQueue:
         """Submit all orders and follow them until the last one ends. Ctrl-C stops following, not
         the runs.
         """
-        since = datetime.now(UTC) - _LATE
+        before = datetime.now(UTC)
+        since = before - _LATE
         waiting = {self.submit(order): order for order in orders}
         progress = {run_id: RunProgress(run_id) for run_id in waiting}
         going: dict[str, dg.DagsterRun] = {}
@@ -110,7 +111,8 @@ class RunQueue:
                         report_outcome(outcomes[-1])
                     elif run.status is dg.DagsterRunStatus.STARTED:
                         going[run.run_id] = run
-                since = now - _LATE
+                # The clock may have been set since the last look, forward or back.
+                since, before = min(before, now) - _LATE, now
                 if time.monotonic() - queue_at >= _QUEUE_SECONDS:
                     queue, queue_at = read_queue(self.instance), time.monotonic()
                     served = code_server_listens(self.settings)
