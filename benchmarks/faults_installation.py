@@ -43,7 +43,7 @@ class Size:
 
 
 QUICK = Size(6, 1.0, 2, 2, 1, 4)
-WHOLE = Size(42, 2.0, 4, 3, 2, 4)
+WHOLE = Size(12, 1.0, 2, 3, 1, 4)
 
 
 @dataclass(frozen=True)
@@ -135,12 +135,7 @@ class FaultyInstallation:
         self.home = self.folder / "home"
         temporary = self.folder / "tmp"
         temporary.mkdir(parents=True)
-        self.environment = environment_of(self.home, self.tree) | {
-            "TMPDIR": str(temporary),
-            # Several processes share the cores: threads of a training that spin at their barriers
-            # would take them from the others.
-            "OMP_WAIT_POLICY": "PASSIVE",
-        }
+        self.environment = environment_of(self.home, self.tree) | {"TMPDIR": str(temporary)}
         self.clock = MovedClock(self.folder / "clock")
         if faketime is not None:
             # Under libfaketime mongod does not end; of its user's clock it sees nothing.

@@ -5,7 +5,7 @@ has come, a day later for a clock that was a day ahead.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -30,9 +30,11 @@ def bring_ticks_back(
                     tick._replace(tick_data=tick.tick_data._replace(timestamp=now))
                 )
         data = state.instigator_data
-        if data is not None and (times := _times_ahead(data._asdict(), now)):
+        fields = {} if data is None else data._asdict()
+        if data is not None and (names := _names_ahead(fields, now)):
             ahead = True
-            instance.update_instigator_state(state.with_data(data._replace(**times)))
+            fields.update(dict.fromkeys(names, now))
+            instance.update_instigator_state(state.with_data(data._replace(**fields)))
         if ahead:
             report(
                 f"{state.instigator_name}: its last tick lies in the future, and counts as one of "
@@ -40,15 +42,15 @@ def bring_ticks_back(
             )
 
 
-def _times_ahead(fields: dict[str, object], now: float) -> dict[str, float]:
-    """What is to stand in the fields that hold a time in the future."""
-    return {
-        name: now
+def _names_ahead(fields: Mapping[str, object], now: float) -> list[str]:
+    """The fields that hold a time in the future."""
+    return [
+        name
         for name, value in fields.items()
         if name.endswith("_timestamp")
         and isinstance(value, int | float)
         and value > now + _APART_SECONDS
-    }
+    ]
 
 
 @dataclass
