@@ -32,18 +32,23 @@ _MAIN = "from agent_assets.cli.main import main; main()"
 
 @dataclass(frozen=True)
 class Size:
-    """How much an agent learns: of how many memories, and in how many steps by rewards."""
+    """How much an agent learns and is asked.
+
+    Args:
+        memories: that are told, of each elder.
+        answer_tokens: most of an answer that is judged.
+        servers_at_once: model servers that judge side by side; each takes half a minute to start.
+    """
 
     memories: int
-    epochs: float
     questions_per_tool: int
     rl_steps: int
-    scenarios_per_step: int
-    rollouts_per_scenario: int
+    answer_tokens: int
+    servers_at_once: int
 
 
-QUICK = Size(6, 1.0, 2, 2, 1, 4)
-WHOLE = Size(12, 1.0, 2, 3, 1, 4)
+QUICK = Size(6, 2, 1, 8, 1)
+WHOLE = Size(12, 4, 3, 32, 3)
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,12 @@ class Template:
         env = find_engine_env("cpu")
         model = make_tool_model(folder / "model", _conversations(), env, steps=40)
         tree = copy_code(folder, model, _attributes(size))
+        _limit_servers(tree / "agent_assets/engines/local_engines.py", size.servers_at_once)
         return cls(folder, tree, elders, size)
 
 
 def _attributes(size: Size) -> dict[str, dict[str, object]]:
     """Settings of the stages."""
-    answers = {"max_turns": 2, "max_tokens": 32}
     return {
         "questions": {
             "wordings": "wordings.yaml",
@@ -86,7 +91,7 @@ def _attributes(size: Size) -> dict[str, dict[str, object]]:
         # What the model knows by heart it is not to unlearn.
         "sft_adapter": {
             "batch_size": 1,
-            "epochs": size.epochs,
+            "epochs": 1.0,
             "learning_rate": 1e-4,
             "precision": "fp32",
         },
@@ -95,13 +100,27 @@ def _attributes(size: Size) -> dict[str, dict[str, object]]:
             "precision": "fp32",
             "concurrency": 1,
             "steps": size.rl_steps,
-            "scenarios_per_step": size.scenarios_per_step,
-            "rollouts_per_scenario": size.rollouts_per_scenario,
+            "scenarios_per_step": 1,
+            "rollouts_per_scenario": 4,
             "learning_rate": 1e-3,
-            **answers,
+            "max_turns": 2,
+            "max_tokens": 32,
         },
-        "eval_report": {**answers, "concurrency": 1, "cross_questions": 2},
+        "eval_report": {
+            "max_turns": 2,
+            "max_tokens": size.answer_tokens,
+            "base_max_tokens": size.answer_tokens,
+            "concurrency": 1,
+            "cross_questions": 2,
+        },
     }
+
+
+def _limit_servers(engines: Path, at_once: int) -> None:
+    usual = "_CPU_SERVERS = 3"
+    code = engines.read_text(encoding="utf-8")
+    assert usual in code
+    engines.write_text(code.replace(usual, f"_CPU_SERVERS = {at_once}"), encoding="utf-8")
 
 
 def _conversations() -> list[dict[str, Any]]:

@@ -226,7 +226,9 @@ def _execute(
                 "the runs."
             )
             busy = busy_agents(active_runs(instance), names)
-            return queue.run([order for order in orders if _free(order, busy)])
+            queued = queue.submit_all([order for order in orders if _free(order, busy)])
+    if queue is not None:
+        return queued.follow()
     click.echo(
         "No `agent-assets up` takes runs: they are executed here, one after the other. Ctrl-C "
         "cancels the one that goes on."

@@ -44,7 +44,9 @@ _FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.Dagste
 
 @dataclass
 class RunQueue:
-    """The queue of a daemon that is alive, and the code server that makes its runs."""
+    """The queue of a daemon that is alive, and the code server that makes its runs. While it is
+    open, Dagster warns with a whole trace when that server ends: close it before runs are followed.
+    """
 
     instance: dg.DagsterInstance
     workspace: WorkspaceProcessContext
@@ -86,13 +88,36 @@ class RunQueue:
             ) from None
         return run.run_id
 
-    def run(self, orders: Sequence[Order]) -> list[RunOutcome]:
-        """Submit all orders and follow them until the last one ends. Ctrl-C stops following, not
-        the runs.
+    def submit_all(self, orders: Sequence[Order]) -> "QueuedRuns":
+        """Put all of them into the queue. They can be followed without it.
+
+        Raises:
+            EngineFailed: the code server has ended.
         """
-        before = datetime.now(UTC)
-        since = before - _LATE
+        since = datetime.now(UTC) - _LATE
         waiting = {self.submit(order): order for order in orders}
+        return QueuedRuns(self.instance, self.settings, waiting, since)
+
+
+@dataclass
+class QueuedRuns:
+    """Runs that were put into the queue, and are not over yet, by run id.
+
+    Args:
+        since: when the first was put there, or before.
+    """
+
+    instance: dg.DagsterInstance
+    settings: Settings
+    waiting: dict[str, Order]
+    since: datetime
+
+    def follow(self) -> list[RunOutcome]:
+        """Show what becomes of them until the last one ends. Ctrl-C stops following, not the
+        runs.
+        """
+        waiting, orders = self.waiting, len(self.waiting)
+        since, before = self.since, datetime.now(UTC)
         progress = {run_id: RunProgress(run_id) for run_id in waiting}
         going: dict[str, dg.DagsterRun] = {}
         queue, queue_at, served = read_queue(self.instance), time.monotonic(), True
@@ -120,7 +145,7 @@ class RunQueue:
                 for run_id, run in going.items():
                     progress[run_id].refresh(self.instance)
                     lines.append(_line(run, waiting[run_id], progress[run_id], queue))
-                lines.append(_summary(len(outcomes), len(orders), len(waiting) - len(going), queue))
+                lines.append(_summary(len(outcomes), orders, len(waiting) - len(going), queue))
                 show(lines if served else [*lines, _NOT_SERVED])
                 time.sleep(_POLL_SECONDS if waiting else 0)
         return outcomes

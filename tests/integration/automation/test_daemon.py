@@ -99,7 +99,8 @@ def _refresh_through_the_queue(instance: dg.DagsterInstance, settings: Settings)
     with open_queue(instance, settings) as queue:
         assert queue is not None
         before = {run.run_id for run in instance.get_runs()}
-        outcomes = queue.run(orders)
+        queued = queue.submit_all(orders)
+    outcomes = queued.follow()
     done = {str(outcome): outcome for outcome in outcomes}
     assert done[f"elder_companion/{ADA}"].stages["elder_memories"][0] == "reused"
     failed = done[f"elder_companion/{GHOST}"].failed

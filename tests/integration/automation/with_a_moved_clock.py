@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from agent_assets.cli.main import commands
 from agent_assets.engines.devices.gpu import CPU, lease_device
 from agent_assets.erasure.receipts import ReceiptChain
-from agent_assets.errors import EngineTimeout, ServingError
+from agent_assets.errors import EngineTimeout
 from agent_assets.release.pointer import current_entry, read_ledger
 from agent_assets.serving.seals import Seal
-from agent_assets.serving.tokens import Tokens
+from agent_assets.serving.tokens import Denied, Tokens
 from agent_assets.settings import load_settings
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.erasable_data import temporary_folders
@@ -126,7 +126,7 @@ def test_tokens_and_log_ins_end_by_the_clock_and_no_other_does(
     def taken(token: str) -> bool:
         try:
             return Tokens(mongo_uri, settings, town.db.name).check(token).scope == "admin"
-        except ServingError:
+        except Denied:
             return False
 
     clock.move(HOUR_BACK)
