@@ -21,10 +21,11 @@ from agent_assets.mongo.embedded.mongod import find_mongod, start_mongod
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.runs.run_progress import RunProgress
 from agent_assets.settings import load_settings
-from support.moved_clock import MovedClock
+from support.moved_clock import SharedClock, faketime_environment
 from support.tiny_model import make_tool_model
 
 READY = "Ctrl-C stops everything"
+NO_STAGE = "no stage yet"
 _START_SECONDS = 300.0
 _GONE_SECONDS = 45.0
 _MAIN = "from agent_assets.cli.main import main; main()"
@@ -155,14 +156,15 @@ class FaultyInstallation:
         temporary = self.folder / "tmp"
         temporary.mkdir(parents=True)
         self.environment = environment_of(self.home, self.tree) | {"TMPDIR": str(temporary)}
-        self.clock = MovedClock(self.folder / "clock")
+        self.clock = SharedClock(self.folder / "clock")
         if faketime is not None:
             # Under libfaketime mongod does not end; of its user's clock it sees nothing.
             unfaked = self.folder / "mongod"
             unfaked.write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {find_mongod()} "$@"\n', "utf-8")
             unfaked.chmod(0o700)
             self.environment |= {"MONGOD_BIN": str(unfaked)}
-            self.environment |= self.clock.environment(faketime, path=str(self.tree))
+            self.environment |= faketime_environment(faketime, self.folder, path=str(self.tree))
+            self.environment |= self.clock.environment
         self.settings = load_settings(self.environment)
         with start_mongod(self.settings.mongo_data) as mongod:
             database = self.settings.mongodb_database
@@ -221,7 +223,7 @@ class FaultyInstallation:
             progress = [RunProgress(run.run_id) for run in _open_runs(instance)]
             for run in progress:
                 run.refresh(instance)
-        return {run.run_id: run.stage or "nothing yet" for run in progress}
+        return {run.run_id: run.stage or NO_STAGE for run in progress}
 
     def processes(self) -> list[psutil.Process]:
         """Every process that works for this installation but those of `refresh`."""
@@ -233,9 +235,11 @@ class FaultyInstallation:
 
     def orphans(self, of: list[psutil.Process]) -> list[str]:
         """Which of these processes still run some time after their `up` has ended; mongod may, for
-        a client that uses it.
+        a client or the next `up` that uses it.
         """
-        spared = ("mongod", "keeper") if self.client and self.client.poll() is None else ()
+        users = [process for process in (self.client, self.up) if process is not None]
+        in_use = any(process.poll() is None for process in users)
+        spared = ("mongod", "keeper") if in_use else ()
 
         def unwanted() -> list[psutil.Process]:
             return [

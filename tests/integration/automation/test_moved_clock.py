@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_assets.settings import REPOSITORY
-from support.moved_clock import MovedClock, find_faketime
+from support.moved_clock import NOW, faketime_environment, find_faketime
 
 PROGRAM = Path(__file__).with_name("with_a_moved_clock.py")
 
@@ -19,14 +19,14 @@ def test_plans_leases_tokens_and_records_survive_a_clock_that_is_set(
     faketime = find_faketime()
     if faketime is None:
         pytest.skip("libfaketime is not installed: deploy/test-packages.sh")
-    clock = MovedClock(tmp_path / "clock")
     # MongoDB is outside: under libfaketime mongod does not end.
-    moved = clock.environment(faketime, path=str(REPOSITORY / "tests"))
+    moved = {"MONGODB_URI": mongo_uri, "FAKETIME": NOW, "FAKETIME_NO_CACHE": "1"}
+    moved |= faketime_environment(faketime, tmp_path, path=str(REPOSITORY / "tests"))
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", str(PROGRAM)]
     done = subprocess.run(
         command,
         cwd=REPOSITORY,
-        env=os.environ | moved | {"MONGODB_URI": mongo_uri},
+        env=os.environ | moved,
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
