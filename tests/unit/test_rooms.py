@@ -106,7 +106,8 @@ MAY_IMPORT = {
     "synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "alerts conversations dagster_internals definitions engines errors mongo "
-    "pipeline pipeline.stages planning release reviews runs settings store strict_model",
+    "pipeline pipeline.stages planning release reviews runs settings store strict_model "
+    "up_locks",
     "data": "conversations errors evaluation planning runs settings store",
     "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
     "store",
