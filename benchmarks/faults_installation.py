@@ -49,7 +49,7 @@ class Size:
 
 
 QUICK = Size(6, 2, 1, 8, 1)
-WHOLE = Size(12, 4, 3, 32, 3)
+WHOLE = Size(6, 2, 3, 32, 3)
 
 
 @dataclass(frozen=True)
