@@ -25,6 +25,7 @@ from agent_assets.free_ports import port_free
 from agent_assets.mongo.embedded.mongod import port_of_earlier_version, restarting, started_pid
 from agent_assets.priority import RUN_NICENESS
 from agent_assets.privacy import close_home
+from agent_assets.projects.project import require_project
 from agent_assets.runs.code_server import (
     CodeServer,
     code_server_listens,
@@ -36,10 +37,10 @@ from agent_assets.runs.installation import mongodb
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.runs.ticks_ahead import ClockWatch, bring_ticks_back
-from agent_assets.settings import REPOSITORY, Settings, load_settings
+from agent_assets.settings import Settings, load_settings
 from agent_assets.up_locks import alone, no_earlier_services
 
-CODE_LOCATION = "agent_assets.definitions"
+CODE_LOCATION = "agent_assets"
 _STOP_SECONDS = 20.0
 _READY_SECONDS = 120.0
 _WATCH_SECONDS = 1.0
@@ -142,6 +143,7 @@ def _services_on(
 ) -> Iterator[list[Service]]:
     from agent_assets.serving.earlier_versions import close_what_earlier_versions_left
 
+    project = require_project(settings.project)
     open_port = None if settings.mongodb_uri else port_of_earlier_version(settings.mongo_data)
     with mongodb(settings) as environment:
         if open_port is not None:
@@ -164,15 +166,15 @@ def _services_on(
         socket_path = code_server_socket(settings)
         socket_path.unlink(missing_ok=True)
         workspace = settings.workspace
-        server = {"socket": str(socket_path), "location_name": "agent_assets"}
+        server = {"socket": str(socket_path), "location_name": CODE_LOCATION}
         workspace.write_text(
             yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8"
         )
         services: list[Service] = []
         try:
-            code = ["dagster", "code-server", "start", "-m", CODE_LOCATION]
-            code += ["--socket", str(socket_path)]
-            start = partial(_start, logs=logs, lock=lock)
+            code = ["dagster", "code-server", "start", "--socket", str(socket_path)]
+            code += ["-m", project.definitions, "-d", str(project.import_path)]
+            start = partial(_start, logs=logs, lock=lock, folder=project.folder)
             services.append(start("code server", code, environment, niceness=RUN_NICENESS))
             _wait_until(services[-1], lambda: code_server_listens(settings))
             ui = ["agent-assets", "ui", "--port", str(port)]
@@ -206,6 +208,7 @@ def _start(
     command: list[str],
     environment: Mapping[str, str],
     *,
+    folder: Path,
     logs: Path,
     lock: int,
     niceness: int = 0,
@@ -227,7 +230,7 @@ def _start(
     with log.open("wb") as output:
         process = subprocess.Popen(
             wrapped,
-            cwd=REPOSITORY,
+            cwd=folder,
             env=dict(environment),
             stdout=output,
             stderr=subprocess.STDOUT,

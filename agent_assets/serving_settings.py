@@ -11,11 +11,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from agent_assets.agent.loop import Limits
+from agent_assets.settings import load_settings
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel, read_yaml
 
 Network = IPv4Network | IPv6Network
-
-FILE = Path(__file__).resolve().parent / "defs" / "serving.yaml"
 
 
 def _origin(text: str) -> str:
@@ -164,10 +163,16 @@ class ServingConfig(StrictModel):
     )
 
 
-def load_serving(path: Path = FILE) -> ServingConfig:
+def load_serving(path: Path | None = None) -> ServingConfig:
     """Read the settings; a missing file means the defaults.
+
+    Args:
+        path: of the file; None takes defs/serving.yaml of the project.
 
     Raises:
         ConfigError: the file is not YAML, or names what does not exist.
     """
-    return read_yaml(ServingConfig, path) if path.is_file() else ServingConfig()
+    project = load_settings().project
+    if path is None and project is not None:
+        path = project.defs / "serving.yaml"
+    return read_yaml(ServingConfig, path) if path and path.is_file() else ServingConfig()

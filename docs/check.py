@@ -16,9 +16,7 @@ from agent_assets.cli.main import commands
 ROOT = Path(__file__).resolve().parent.parent
 CLI_PAGE = ROOT / "docs" / "cli.md"
 _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
-_ROOM = re.compile(
-    r"^\| `((?:agent_assets|resources|tests|docs|deploy|benchmarks)[\w/.]*)` \|", re.MULTILINE
-)
+_ROOM = re.compile(r"^\| `((?:agent_assets|tests|docs|deploy|benchmarks)[\w/.]*)` \|", re.MULTILINE)
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 _COMMAND = re.compile(r"(?:^|`|&& )agent-assets ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
 _MAKE_TARGET = re.compile(r"`make (\w+)`")

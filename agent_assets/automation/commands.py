@@ -34,6 +34,7 @@ from agent_assets.planning.history import (
 )
 from agent_assets.planning.render import plan_json, plan_text, runs_text
 from agent_assets.planning.requests import AgentPartition
+from agent_assets.projects.project import load_definitions, require_project
 from agent_assets.runs.installation import mongodb_environment
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
@@ -250,9 +251,7 @@ def _free(order: Order, busy: set[AgentPartition]) -> bool:
 
 
 def _definitions() -> dg.Definitions:
-    from agent_assets.definitions import defs
-
-    return defs()
+    return load_definitions(require_project(load_settings().project))
 
 
 def _finish(outcomes: Sequence[RunOutcome]) -> int:

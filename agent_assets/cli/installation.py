@@ -1,6 +1,7 @@
 """What an installation needs and runs: services, sample elders, the look around."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -58,7 +59,44 @@ def seed(elders: tuple[str, ...]) -> None:
 
     for elder_id, count in seed_sample_elders(load_settings(), list(elders) or None).items():
         click.echo(f"{elder_id}: {count} memories")
-    click.echo("Next: make demo, or make up and materialize an elder in the UI.")
+    click.echo("Next: agent-assets demo, or agent-assets up and materialize an elder in the UI.")
+
+
+@click.command()
+@click.argument("engine", type=click.Choice(["cpu", "gpu", "unsloth"]), required=False)
+def setup(engine: str | None) -> None:
+    """Make an engine environment: what trains, serves and scores. A second when it is there.
+
+    Default: gpu where this machine has one (or AGENT_ASSETS_DEVICE says so), else cpu. cpu and
+    unsloth need Python 3.11, gpu needs 3.12, whatever runs this command.
+    """
+    from agent_assets.engines.install import engine_for, make_engine
+
+    settings = load_settings()
+    name = engine or engine_for(settings.device)
+    if not make_engine(name, settings.engines, click.echo) and engine:
+        click.echo(f"{settings.engines / name} is up to date.")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--samples/--no-samples",
+    default=True,
+    show_default=True,
+    help="Copy the sample pipelines, which `agent-assets demo` trains, too.",
+)
+def init(folder: Path, samples: bool) -> None:
+    """Write a project: a folder of your own with one pipeline that works, run by
+    `agent-assets up`.
+
+    The name of DIR becomes the name of its Python package and of its pipeline.
+    """
+    from agent_assets.projects.init import write_project
+
+    for path in write_project(folder, samples=samples):
+        click.echo(path)
+    click.echo(f"Next: cd {folder} && agent-assets setup && agent-assets up")
 
 
 @click.command()
@@ -80,4 +118,4 @@ def doctor() -> None:
     sys.exit(1 if missing else 0)
 
 
-COMMANDS = (demo, up, seed, doctor)
+COMMANDS = (init, setup, demo, up, seed, doctor)

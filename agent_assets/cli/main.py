@@ -12,6 +12,7 @@ from agent_assets.cli import agents, automation, erasure, installation, mcp, rel
 from agent_assets.errors import AgentAssetsError
 from agent_assets.no_telemetry import send_nothing
 from agent_assets.privacy import be_private
+from agent_assets.settings import enter_project
 from agent_assets.store.disk import disk_failure
 
 
@@ -21,6 +22,7 @@ def commands() -> None:
     """Train, evaluate and serve agents from people's memories and MCP tools."""
     be_private()
     send_nothing()
+    enter_project()
 
 
 for group in (installation, serving, automation, erasure, agents, mcp, releases, backup):

@@ -5,13 +5,35 @@ agent.
 from pathlib import Path
 from typing import Self
 
+import click
 import dagster as dg
 from pydantic import BaseModel
 
+from agent_assets.errors import ConfigError
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
+from agent_assets.projects.templates import pipeline_files
 
 
+class AgentPipelineScaffolder(dg.Scaffolder[BaseModel]):
+    """`dg scaffold defs agent_assets.AgentPipeline NAME`: a pipeline with tools of its own, which
+    loads as it is.
+    """
+
+    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
+        """Write its files into the folder that `dg` has made."""
+        if request.scaffold_format != "yaml" or request.append:
+            raise click.UsageError("A pipeline is a folder with a defs.yaml: use --format yaml.")
+        try:
+            files = dict(pipeline_files(request.target_path.name))
+        except ConfigError as error:
+            request.target_path.rmdir()
+            raise click.UsageError(str(error)) from None
+        for name, content in files.items():
+            (request.target_path / name).write_bytes(content)
+
+
+@dg.scaffold_with(AgentPipelineScaffolder)
 class AgentPipeline(dg.Component):
     """One kind of agent: its tools, its data, its training and its evaluation."""
 

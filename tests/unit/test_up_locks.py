@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent_assets.errors import ConfigError
-from agent_assets.settings import REPOSITORY, load_settings
+from agent_assets.settings import load_settings
 from agent_assets.up_locks import alone, no_earlier_services, services_ended
+from support.command_line import ROOT as REPOSITORY
 
 # Dies before the supervisor of its service has even started.
 KILLED = """

@@ -103,7 +103,7 @@ def find_gguf(package: str) -> Path:
     if spec is None or spec.origin is None:
         raise BaseModelError(
             f"The package {package} is not installed in the engine environment.",
-            next_step="Run `make setup`.",
+            next_step="Run `agent-assets setup`.",
         )
     files = sorted(Path(spec.origin).parent.glob("*.gguf"))
     if len(files) != 1:
