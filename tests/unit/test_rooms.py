@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "settings": "errors",
     "privacy": "errors settings",
     "strict_model": "errors text.languages",
+    "base_models": "errors strict_model",
     "up_locks": "errors privacy settings",
     "conversations": "conversations.schemas errors",
     "conversations.schemas": "conversations",
@@ -94,16 +95,17 @@ MAY_IMPORT = {
     "pickled_weights": "",
     "alerts": "errors release settings store strict_model",
     "backup": "errors mongo.embedded privacy settings store",
-    "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation "
+    "pipeline": "agent agent.mcp base_models conversations dagster_internals engines errors "
+    "evaluation "
     "evaluation.pages llm mongo pipeline.stages planning priority release retrieval rl runs "
     "settings store strict_model synthesis",
-    "pipeline.evaluating": "agent conversations engines engines.chat_templates engines.servers "
-    "evaluation pipeline "
+    "pipeline.evaluating": "agent base_models conversations engines engines.chat_templates "
+    "engines.servers evaluation pipeline "
     "planning release serving_settings store",
-    "pipeline.stages": "conversations conversations.rendering engines engines.chat_templates "
-    "errors evaluation evaluation.pages mongo pipeline pipeline.evaluating release retrieval "
-    "reviews rl rl.backends rl.scenarios store synthesis synthesis.questions synthesis.rows "
-    "synthesis.teachers text.languages",
+    "pipeline.stages": "base_models conversations conversations.rendering engines "
+    "engines.chat_templates errors evaluation evaluation.pages mongo pipeline pipeline.evaluating "
+    "release retrieval reviews rl rl.backends rl.scenarios store synthesis synthesis.questions "
+    "synthesis.rows synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "alerts conversations dagster_internals definitions engines errors mongo "
     "pipeline pipeline.stages planning release reviews runs settings store strict_model",
@@ -123,8 +125,8 @@ MAY_IMPORT = {
     "serving.routes": "conversations erasure errors release runs serving serving.a2a store",
     "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
-    "cli": "agent agent.mcp alerts automation backup cli.doctor conversations data demo "
-    "engines engines.devices engines.launch engines.servers erasure errors evaluation mongo "
+    "cli": "agent agent.mcp alerts automation backup base_models cli.doctor conversations data "
+    "demo engines engines.devices engines.launch engines.servers erasure errors evaluation mongo "
     "no_telemetry pipeline planning privacy release runs services serving serving.ui "
     "serving_settings settings store text",
     "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
