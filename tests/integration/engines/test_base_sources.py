@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from agent_assets.cli.main import commands
 from agent_assets.engines.environment import EngineEnv
+from agent_assets.errors import BaseModelError
 from support.engine_programs import Programs
 
 pytestmark = pytest.mark.engine
@@ -121,3 +124,30 @@ def test_weights_are_kept_in_the_type_that_is_asked(prepare: Prepare, tmp_path: 
     assert config["dtype"] == "bfloat16"
     again = prepare(source=str(out), dtype="bfloat16", out_dir=str(tmp_path / "again"))["result"]
     assert again["weights_loaded"]["dtype"] == "BF16"
+
+
+def test_a_base_model_is_tried_before_it_becomes_the_current_one(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    file = home / "base_models.yaml"
+    file.write_text(
+        f"models:\n  mine: {{source: {source}, chat_template: compact, context_length: 1024}}\n"
+        f"  none: {{source: {tmp_path}/nowhere}}\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("AGENT_ASSETS_HOME", str(home))
+
+    def base(*arguments: str) -> str:
+        done = CliRunner().invoke(commands, ["base", *arguments], catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.output
+
+    with pytest.raises(BaseModelError, match="no safetensors"):
+        base("use", "none")
+    assert "current" not in file.read_text(encoding="utf-8")
+    output = base("use", "mine")
+    assert "Agents can rest on it." in output and "1024 tokens" in output
+    assert file.read_text(encoding="utf-8").startswith("current: mine\n")
+    assert "* mine" in base("list") and not list((home / "logs").glob(".base-*"))
