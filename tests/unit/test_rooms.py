@@ -58,8 +58,8 @@ MAY_IMPORT = {
     "mongo.editing": "errors mongo",
     "mongo.embedded": "errors file_locks mongo privacy settings",
     # Programs of other environments, and what starts them.
-    "engines": "engines.devices engines.launch engines.servers errors no_telemetry "
-    "pickled_weights priority runs settings store",
+    "engines": "engines.chat_templates engines.devices engines.launch engines.servers errors "
+    "no_telemetry pickled_weights priority runs settings store",
     "engines.devices": "errors file_locks settings",
     "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
     "settings",
@@ -129,7 +129,8 @@ MAY_IMPORT = {
     "demo engines engines.devices engines.launch engines.servers erasure errors evaluation mongo "
     "no_telemetry pipeline planning privacy release runs services serving serving.ui "
     "serving_settings settings store text",
-    "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
+    "cli.doctor": "automation cli conversations engines engines.chat_templates engines.devices "
+    "engines.launch engines.servers errors mongo "
     "mongo.embedded planning privacy release runs serving serving_settings settings store",
     "demo": "automation conversations definitions errors evaluation mongo planning settings store",
 }

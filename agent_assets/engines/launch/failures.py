@@ -44,7 +44,7 @@ def failure(
         shown_log: where the user finds the log afterwards.
     """
     if reported is not None:
-        return reported_error(reported, prefix=f"{name}: ", next_step=f"read the log {shown_log}")
+        return _reported_error(name, reported, shown_log)
     tail = read_tail(log_path)
     where = _crash_site(tail)
     if _NO_SPACE.search(tail) or shutil.disk_usage(log_path.parent).free < _FULL_BYTES:
@@ -73,18 +73,12 @@ def failure(
     )
 
 
-def reported_error(
-    reported: ReportedError, *, prefix: str = "", next_step: str = ""
-) -> AgentAssetsError:
-    """The error that a program named itself.
-
-    Args:
-        prefix: before its message.
-        next_step: where the program gave none.
-    """
+def _reported_error(name: str, reported: ReportedError, log: Path) -> AgentAssetsError:
     kind = getattr(errors, reported.type, None)
     error = kind if isinstance(kind, type) and issubclass(kind, AgentAssetsError) else EngineFailed
-    return error(f"{prefix}{reported.message}", next_step=reported.next_step or next_step)
+    return error(
+        f"{name}: {reported.message}", next_step=reported.next_step or f"read the log {log}"
+    )
 
 
 def _crash_site(tail: str) -> str | None:
