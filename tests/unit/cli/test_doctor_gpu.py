@@ -1,5 +1,5 @@
-"""`agent-assets doctor --gpu` on machines that lack something. That the steps work is seen by running
-it: on a CPU with AGENT_ASSETS_DEVICE=cpu.
+"""`agent-assets doctor --gpu` on machines that lack something. That its steps work is seen by
+running it, on a CPU with AGENT_ASSETS_DEVICE=cpu.
 """
 
 from pathlib import Path
