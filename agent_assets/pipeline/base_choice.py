@@ -3,9 +3,26 @@
 from pathlib import Path
 
 from agent_assets.base_models.config import BaseModelConfig
-from agent_assets.base_models.registry import BaseModels
+from agent_assets.base_models.registry import BaseModels, read_base_models
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.config import PipelineConfig
+from agent_assets.pipeline.stage import PipelineSpec
+
+
+def pipeline_spec(config: PipelineConfig, folder: Path, file: Path) -> PipelineSpec:
+    """A pipeline as loaded from a folder. A base model that cannot be found is an error of those
+    who need it: agents that are released rest on the one in the store, and go on answering.
+
+    Args:
+        file: the base models of the installation.
+    """
+    try:
+        by_name = "base_model" in config.model_fields_set and config.base_model.key is None
+        known = BaseModels() if by_name else read_base_models(file)
+        resolved = with_base_model(config, known, file)
+    except ConfigError as error:
+        return PipelineSpec(config, folder, base_problem=error)
+    return PipelineSpec(resolved, folder, file.parent if resolved.base_model.key else None)
 
 
 def base_model_key(config: PipelineConfig, known: BaseModels) -> str | None:

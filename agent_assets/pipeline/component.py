@@ -8,8 +8,8 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel
 
-from agent_assets.base_models.registry import read_base_models, registry_file
-from agent_assets.pipeline.base_choice import with_base_model
+from agent_assets.base_models.registry import registry_file
+from agent_assets.pipeline.base_choice import pipeline_spec
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.settings import load_settings
@@ -29,12 +29,9 @@ class AgentPipeline(dg.Component):
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Called by Dagster with the validated attributes."""
+        config = PipelineConfig.model_validate(attributes)
         file = registry_file(load_settings().home)
-        config = with_base_model(
-            PipelineConfig.model_validate(attributes), read_base_models(file), file
-        )
-        by_key = config.base_model.key is not None
-        return cls(PipelineSpec(config, Path(context.path), file.parent if by_key else None))
+        return cls(pipeline_spec(config, Path(context.path), file))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The assets of the pipeline, and a job that materializes them."""

@@ -39,11 +39,13 @@ class PipelineSpec:
 
     Args:
         base_folder: of the file that describes the base model, where that is another one.
+        base_problem: why there is no base model.
     """
 
     config: PipelineConfig
     folder: Path
     base_folder: Path | None = None
+    base_problem: ConfigError | None = None
 
     @property
     def partitioned(self) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,8 +156,13 @@ class Inference:
             if placing is None:
                 placing = asyncio.create_task(self._place(key, base_dir, base_version))
                 self._placing[key] = placing
-                placing.add_done_callback(lambda _: self._placing.pop(key, None))
+                placing.add_done_callback(partial(self._placed, key))
             await asyncio.shield(placing)
+
+    def _placed(self, key: str, placing: "asyncio.Task[None]") -> None:
+        self._placing.pop(key, None)
+        if not placing.cancelled():
+            placing.exception()  # taken, also where nobody waits for it any more
 
     def _free(self, kept: Kept[ModelServer]) -> None:
         kept.in_flight -= 1

@@ -29,7 +29,12 @@ from agent_assets.store.manifest import CheckEntry, EngineEntry
 def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     """What the base model depends on: its source, and the text of its chat template, which is
     part of the source where the model came with it.
+
+    Raises:
+        ConfigError: the installation has no such base model.
     """
+    if pipeline.base_problem is not None:
+        raise pipeline.base_problem
     settings = pipeline.config.base_model
     where_from = {"source": settings.source, "sha256": settings.sha256} | _as_asked(settings)
     if settings.template == NATIVE:

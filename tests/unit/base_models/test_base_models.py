@@ -8,10 +8,11 @@ import pytest
 from agent_assets.base_models.registry import BaseModels, read_base_models, use_base_model
 from agent_assets.errors import ConfigError
 from agent_assets.pipeline.assets import pipeline_stages
-from agent_assets.pipeline.base_choice import with_base_model
+from agent_assets.pipeline.base_choice import pipeline_spec, with_base_model
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.evaluating.served_answers import context_length, differences
 from agent_assets.pipeline.stage import PipelineSpec
+from agent_assets.pipeline.stages import base_model
 from agent_assets.pipeline.stages.base_model import source_location
 from agent_assets.planning.fingerprint import config_version
 from agent_assets.serving_settings import InferenceConfig
@@ -182,3 +183,20 @@ def test_the_first_current_key_is_written_above_all_else(tmp_path: Path) -> None
     file.write_text("models:\n  a: {source: b}\n", encoding="utf-8")
     use_base_model(file, "a")
     assert file.read_text(encoding="utf-8") == "current: a\nmodels:\n  a: {source: b}\n"
+
+
+def test_released_agents_have_their_tools_when_the_base_model_of_their_pipeline_is_gone(
+    file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mcp_config.json").write_text('{"mcpServers": {}}', encoding="utf-8")
+    config = PipelineConfig.model_validate({"name": "p", "base_model": {"key": "large"}})
+    file.write_text("models: {small: {}}", encoding="utf-8")
+    spec = pipeline_spec(config, tmp_path, file)
+    assert spec.tool_servers.version, "what serving needs of a pipeline"
+    with pytest.raises(ConfigError, match="no base model 'large'"):
+        base_model.config(spec)
+    file.write_text("models: [", encoding="utf-8")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        base_model.config(pipeline_spec(config, tmp_path, file))
+    own = PipelineConfig.model_validate({"name": "p", "base_model": {"source": "mine"}})
+    assert base_model.config(pipeline_spec(own, tmp_path, file))["source"] == "mine"
