@@ -111,16 +111,6 @@ class Inference:
         finally:
             self._free(kept)
 
-    async def server(self, base_dir: Path, base_version: str) -> ModelServer:
-        """The server of a base model, which may go as soon as somebody needs its place.
-
-        Raises:
-            Busy: there was no room for it in time.
-        """
-        kept = await self._reserved(base_dir, base_version)
-        self._free(kept)
-        return kept.value
-
     async def let_go(self, name: str, within: float) -> None:
         """Unload the adapter of an elder who is erased, wherever it is; see `AdapterPool.expel`."""
         for server in self.servers:
@@ -171,7 +161,7 @@ class Inference:
     async def _place(self, key: str, base_dir: Path, base_version: str) -> None:
         await self._turn.wait()
         async with self._changing:
-            if key in dict(self._servers.items()) and key not in self._leaving:
+            if await self._stays(key):
                 return
             place = await self._made_room(base_dir, base_version)
             server = ModelServer(
@@ -182,6 +172,18 @@ class Inference:
                 self._handing_over is None or self._handing_over.done()
             ):
                 self._handing_over = asyncio.create_task(self._hand_over())
+
+    async def _stays(self, key: str) -> bool:
+        """Whether there is a server that does not leave; one that does has left then."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._config.wait_seconds
+        while key in dict(self._servers.items()):
+            if key not in self._leaving:
+                return True
+            if loop.time() >= deadline:
+                raise Busy("A model server is leaving.", next_step="try again in a minute.")
+            await self._something_ends()
+        return False
 
     async def _made_room(self, base_dir: Path, base_version: str) -> Place:
         """A place for one more server: others that nobody uses have gone, if need be."""

@@ -209,9 +209,10 @@ def test_the_same_weights_with_another_context_length_are_another_server(
     write_base_serving(world.base("b"), BaseServing(context_length=4096))
 
     async def work() -> None:
-        old = await world.inference.server(world.base("a"), "same")
-        new = await world.inference.server(world.base("b"), "same")
-        assert old is not new and len(world.inference.servers) == 2
+        for base in "ab":
+            async with world.inference.use(world.base(base), "same", "agent", tmp_path):
+                pass
+        assert processes.models == ["a", "b"]
 
     run(world, work)
 
