@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import pytest
+from fastapi import FastAPI, Request
 
 from agent_assets.engines.devices.gpu import Device
 from agent_assets.engines.devices.hand_over import is_serving, lease_alone, serve_on
@@ -21,6 +23,7 @@ from agent_assets.serving import inference as inference_module
 from agent_assets.serving import model_server
 from agent_assets.serving.adapters import Busy
 from agent_assets.serving.inference import Inference
+from agent_assets.serving.problems import add_handlers
 from agent_assets.serving_settings import InferenceConfig, ServingConfig
 from support.fake_gpu import show_gpus
 from support.pretend_servers import PretendEngines, Processes, pretend_processes
@@ -223,3 +226,23 @@ def test_what_a_model_needs_of_a_card(tmp_path: Path, monkeypatch: pytest.Monkey
     with (tmp_path / "model.safetensors").open("wb") as weights:
         weights.truncate(8 * GIB)
     assert smallest_gpu_share(tmp_path, GPU) == pytest.approx((8.8 + 4) / 24, abs=0.01)
+
+
+@pytest.mark.parametrize("path", ["/chat", "/v1/chat/completions"])
+def test_who_asks_meanwhile_is_told_when_to_come_back(path: str) -> None:
+    app = FastAPI()
+    add_handlers(app)
+
+    @app.post(path)
+    async def route(request: Request) -> None:
+        request.state.request_id = "1"
+        raise Busy("A training has the GPU.", next_step="wait.", retry_after=60)
+
+    async def post() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            return await client.post(path)
+
+    response = asyncio.run(post())
+    assert (response.status_code, response.headers["retry-after"]) == (503, "60")
+    assert "A training has the GPU." in response.text
