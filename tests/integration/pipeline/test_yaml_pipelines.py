@@ -138,7 +138,8 @@ def test_a_pipeline_has_the_base_model_of_the_installation(
     assert versions(sft_adapter={"max_length": 8192})["sft_adapter"] == own["sft_adapter"]
     small = versions(base_model={"key": "small"})
     assert small["base_model"] != own["base_model"] and small["sft_adapter"] != own["sft_adapter"]
-    with pytest.raises(Exception, match="Pipeline x: There is no base model 'huge'"):
+    says = "Pipeline x: There is no base model 'huge'"
+    with pytest.raises(ConfigError, match=says), yaml_errors_told():
         versions(base_model={"key": "huge"})
 
 
