@@ -2,10 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from agent_assets.settings import load_settings
+
+if TYPE_CHECKING:
+    from agent_assets.cli.finding import Finding
 
 _PORT = click.IntRange(1, 65_535)
 _ELDERS = click.option(
@@ -100,15 +104,21 @@ def init(folder: Path, samples: bool) -> None:
 
 
 @click.command()
-def doctor() -> None:
+@click.option(
+    "--gpu",
+    is_flag=True,
+    help="Try the engines instead: imports, then one small training, merge, server and step of "
+    "reinforcement learning on the device that stages use, with what was measured.",
+)
+def doctor(*, gpu: bool) -> None:
     """List what is present, what is missing or open to others, and the command that fixes it."""
+    if gpu:
+        _doctor_gpu()
     from agent_assets.cli.doctor.examine import examine
 
     findings = examine(load_settings())
     for finding in findings:
-        click.echo(f"{finding.state:<8} {finding.name:<12} {finding.detail}")
-        if finding.state in {"MISSING", "OPEN"} and finding.fix:
-            click.echo(f"{'':<21} fix: {finding.fix}")
+        _show(finding)
     if exposed := [finding.name for finding in findings if finding.state == "OPEN"]:
         click.echo(f"Open to others: {', '.join(exposed)}.")
     missing = [finding.name for finding in findings if finding.state == "MISSING"]
@@ -116,6 +126,24 @@ def doctor() -> None:
         f"Missing: {', '.join(missing)}." if missing else "Everything that is needed is there."
     )
     sys.exit(1 if missing else 0)
+
+
+def _doctor_gpu() -> NoReturn:
+    from agent_assets.cli.doctor.gpu import examine_gpu
+
+    failed = []
+    for finding in examine_gpu(load_settings()):
+        _show(finding)
+        if finding.state == "MISSING":
+            failed.append(finding.name)
+    click.echo(f"Failed: {', '.join(failed)}." if failed else "Every engine works on this device.")
+    sys.exit(1 if failed else 0)
+
+
+def _show(finding: "Finding") -> None:
+    click.echo(f"{finding.state:<8} {finding.name:<12} {finding.detail}")
+    if finding.state in {"MISSING", "OPEN"} and finding.fix:
+        click.echo(f"{'':<21} fix: {finding.fix}")
 
 
 COMMANDS = (init, setup, demo, up, seed, doctor)

@@ -8,7 +8,16 @@ from typing import NoReturn
 import click
 
 from agent_assets.backup import commands as backup
-from agent_assets.cli import agents, automation, erasure, installation, mcp, releases, serving
+from agent_assets.cli import (
+    agents,
+    automation,
+    bases,
+    erasure,
+    installation,
+    mcp,
+    releases,
+    serving,
+)
 from agent_assets.errors import AgentAssetsError
 from agent_assets.no_telemetry import send_nothing
 from agent_assets.privacy import be_private
@@ -25,7 +34,7 @@ def commands() -> None:
     enter_project()
 
 
-for group in (installation, serving, automation, erasure, agents, mcp, releases, backup):
+for group in (installation, serving, automation, erasure, agents, bases, mcp, releases, backup):
     for command in group.COMMANDS:
         commands.add_command(command)
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.contracts import Program, ProgramMessage
-from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
+from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus
+from agent_assets.engines.devices.hand_over import lease_alone
 from agent_assets.engines.devices.run_lease import RunLease
 from agent_assets.engines.environment import (
     EngineEnv,
@@ -126,7 +127,7 @@ class LocalEngines:
             show.update({"stage": WAITING_STAGE})
             note_waiting(instance, run_id)
 
-        with lease_device(
+        with lease_alone(
             self.devices(),
             Path(self.home) / "leases",
             holder=run_id,
@@ -277,7 +278,7 @@ class LocalEngines:
         def another() -> AbstractContextManager[GpuLease]:
             folder = Path(self.home) / "leases"
             # Two runs that each hold one device must not wait for the other's for long.
-            return lease_device(
+            return lease_alone(
                 others, folder, holder=lease.holder, timeout_seconds=_SECOND_LEASE_SECONDS
             )
 

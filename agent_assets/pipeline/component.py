@@ -9,10 +9,13 @@ import click
 import dagster as dg
 from pydantic import BaseModel
 
+from agent_assets.base_models.registry import registry_file
 from agent_assets.errors import ConfigError
+from agent_assets.pipeline.base_choice import pipeline_spec
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.projects.templates import pipeline_files
+from agent_assets.settings import load_settings
 
 
 class AgentPipelineScaffolder(dg.Scaffolder[BaseModel]):
@@ -48,7 +51,9 @@ class AgentPipeline(dg.Component):
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Called by Dagster with the validated attributes."""
-        return cls(PipelineSpec(PipelineConfig.model_validate(attributes), Path(context.path)))
+        config = PipelineConfig.model_validate(attributes)
+        file = registry_file(load_settings().home)
+        return cls(pipeline_spec(config, Path(context.path), file))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The assets of the pipeline, and a job that materializes them."""

@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "settings": "errors projects",
     "privacy": "errors settings",
     "strict_model": "errors text.languages",
+    "base_models": "errors strict_model",
     "up_locks": "errors privacy settings",
     "conversations": "conversations.schemas errors",
     "conversations.schemas": "conversations",
@@ -58,8 +59,8 @@ MAY_IMPORT = {
     "mongo.editing": "errors mongo",
     "mongo.embedded": "errors file_locks mongo privacy settings",
     # Programs of other environments, and what starts them.
-    "engines": "engines.devices engines.launch engines.servers errors no_telemetry "
-    "pickled_weights priority runs settings store",
+    "engines": "engines.chat_templates engines.devices engines.launch engines.servers errors "
+    "no_telemetry pickled_weights priority runs settings store",
     "engines.devices": "errors file_locks settings",
     "engines.import_path": "",
     "engines.launch": "conversations dagster_internals engines engines.devices errors priority",
@@ -95,17 +96,15 @@ MAY_IMPORT = {
     "pickled_weights": "",
     "alerts": "errors release settings store strict_model",
     "backup": "errors mongo.embedded privacy settings store",
-    "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation "
-    "evaluation.pages llm mongo pipeline.stages planning priority projects release retrieval rl "
-    "runs "
-    "settings store strict_model synthesis",
-    "pipeline.evaluating": "agent conversations engines engines.chat_templates engines.servers "
-    "evaluation pipeline "
-    "planning release serving_settings store",
-    "pipeline.stages": "conversations conversations.rendering engines engines.chat_templates "
-    "errors evaluation evaluation.pages mongo pipeline pipeline.evaluating release retrieval "
-    "reviews rl rl.backends rl.scenarios store synthesis synthesis.questions synthesis.rows "
-    "synthesis.teachers text.languages",
+    "pipeline": "agent agent.mcp base_models conversations dagster_internals engines errors "
+    "evaluation evaluation.pages llm mongo pipeline.stages planning priority projects release "
+    "retrieval rl runs settings store strict_model synthesis",
+    "pipeline.evaluating": "agent base_models conversations engines engines.chat_templates "
+    "engines.servers errors evaluation pipeline planning release serving_settings store",
+    "pipeline.stages": "base_models conversations conversations.rendering engines "
+    "engines.chat_templates errors evaluation evaluation.pages mongo pipeline pipeline.evaluating "
+    "release retrieval reviews rl rl.backends rl.scenarios store synthesis synthesis.questions "
+    "synthesis.rows synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
     "automation": "alerts conversations dagster_internals engines errors mongo pipeline "
     "pipeline.stages planning projects release reviews runs settings store strict_model up_locks",
@@ -116,21 +115,22 @@ MAY_IMPORT = {
     "release reviews store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
     "privacy projects runs serving serving_settings settings up_locks",
-    "serving": "agent agent.mcp alerts automation backup conversations dagster_internals "
-    "engines engines.devices engines.launch engines.servers erasure errors free_ports "
-    "html_pages mongo pipeline planning privacy release runs serving.a2a serving.routes "
-    "serving.webapp serving_settings settings store text",
+    "serving": "agent agent.mcp alerts automation backup conversations dagster_internals engines "
+    "engines.devices engines.launch engines.servers erasure errors free_ports html_pages mongo "
+    "pipeline planning privacy release runs serving.a2a serving.routes serving.webapp "
+    "serving_settings settings store text",
     "serving.webapp": "automation conversations errors html_pages mongo mongo.editing planning "
     "release reviews serving serving.routes settings store text",
     "serving.routes": "conversations erasure errors release runs serving serving.a2a store",
     "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
-    "cli": "agent agent.mcp alerts automation backup cli.doctor conversations data demo "
-    "engines engines.devices engines.launch engines.servers erasure errors evaluation mongo "
-    "no_telemetry pipeline planning privacy projects release runs services serving serving.ui "
-    "serving_settings settings store text",
-    "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
-    "mongo.embedded planning privacy release runs serving serving_settings settings store",
+    "cli": "agent agent.mcp alerts automation backup base_models cli.doctor conversations data "
+    "demo engines engines.chat_templates engines.devices engines.launch engines.servers erasure "
+    "errors evaluation mongo no_telemetry pipeline pipeline.evaluating planning privacy projects "
+    "release runs services serving serving.ui serving_settings settings store text",
+    "cli.doctor": "automation cli conversations engines engines.chat_templates engines.devices "
+    "engines.launch engines.servers errors mongo mongo.embedded planning privacy release runs "
+    "serving serving_settings settings store",
     "demo": "automation conversations errors evaluation mongo planning projects settings store",
 }
 

@@ -2,6 +2,7 @@
 what is asked.
 """
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -88,6 +89,27 @@ class ResidentProgram(Generic[P, R]):
     def stop(self) -> None:
         """End the program."""
         self._engine.stop()
+
+
+def run_once(
+    program: Program[P, R],
+    folder: Path,
+    params: P,
+    *,
+    env: EngineEnv,
+    limits: EngineLimits,
+    lease: GpuLease | None,
+) -> R:
+    """Run a program to its end without a step of Dagster; its result. Not from an event loop.
+
+    Raises:
+        AgentAssetsError: it failed, passed a limit, or reported an error.
+    """
+    running = ResidentProgram(program, folder, params, env=env, limits=limits, lease=lease)
+    try:
+        return asyncio.run(running.ready())
+    finally:
+        running.stop()
 
 
 class Trainer(ResidentProgram[TrainerParams, TrainerReady]):

@@ -118,6 +118,31 @@ def test_a_learning_rate_without_a_dot_is_a_number() -> None:
         assert dg.AssetKey(["x", "sft_adapter"]) in {asset.key for asset in assets_of(definitions)}
 
 
+def test_a_pipeline_has_the_base_model_of_the_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_ASSETS_HOME", str(tmp_path))
+    (tmp_path / "base_models.yaml").write_text(
+        "current: large\nmodels: {small: {}, large: {source: x, context_length: 8192}}",
+        encoding="utf-8",
+    )
+
+    def versions(**attributes: Any) -> dict[str, str | None]:
+        with loaded({"name": "x", **attributes}) as definitions:
+            specs = [spec for asset in assets_of(definitions) for spec in asset.specs]
+        return {spec.key.path[-1]: spec.code_version for spec in specs}
+
+    current, by_key = versions(), versions(base_model={"key": "large"})
+    own = versions(base_model={"source": "x", "context_length": 8192})
+    assert current == by_key == own
+    assert versions(sft_adapter={"max_length": 8192})["sft_adapter"] == own["sft_adapter"]
+    small = versions(base_model={"key": "small"})
+    assert small["base_model"] != own["base_model"] and small["sft_adapter"] != own["sft_adapter"]
+    says = "Pipeline x: There is no base model 'huge'"
+    with pytest.raises(ConfigError, match=says), yaml_errors_told():
+        versions(base_model={"key": "huge"})
+
+
 def test_gpu_stages_carry_pool_tags_and_kubernetes_limits() -> None:
     repository = defs().get_repository_def()
     for name in ("sft_adapter", "merged_model", "eval_report"):
