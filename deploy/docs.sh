@@ -15,4 +15,5 @@ fi
 rm -rf build/docs
 .venv/bin/python -m docs.website.assemble build/docs/pages
 NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build --strict --config-file docs/website/mkdocs.yml
+.venv/bin/python -m docs.website.check_site build/docs/site
 echo "docs: $(find build/docs/site -name '*.html' | wc -l) pages, in build/docs/site/index.html"

@@ -15,6 +15,12 @@ _BOUNDS = {
     "minLength": "at least {} characters",
     "maxLength": "at most {} characters",
 }
+# What these mean wherever they stand, where a field does not say more.
+_USUAL = {
+    "max_minutes": "Wall-clock limit.",
+    "max_memory_gb": "Resident memory limit of its program.",
+    "seed": "Seed of what is left to chance.",
+}
 _HEAD = "| {name} | type | default | |\n|---|---|---|---|"
 
 
@@ -102,7 +108,7 @@ def _row(
 ) -> tuple[str, str, str, str]:
     has_own_table = any(True for _ in _models_of(field, definitions))
     default = "needed" if needed else _default(field, hidden=has_own_table)
-    meaning = _prose(field.get("description", ""))
+    meaning = _prose(field.get("description", _USUAL.get(name, "")))
     if not meaning and has_own_table:
         meaning = _prose(next(_models_of(field, definitions))[1].get("description", ""))
     cells = (f"`{name}`", describe_type(field, definitions), default, meaning)
