@@ -116,10 +116,12 @@ class InferenceConfig(StrictModel):
 class AnswerConfig(StrictModel):
     """Limits of one answer."""
 
-    max_turns: int = Field(4, ge=1)
-    max_tool_calls: int = Field(8, ge=0)
+    max_turns: int = Field(4, ge=1, description="Model turns, those that call tools included.")
+    max_tool_calls: int = Field(8, ge=0, description="Calls of tools, all turns together.")
     max_tokens: int = Field(256, ge=8, description="Tokens per model turn.")
-    seconds: Annotated[float, NOT_IN_FINGERPRINT] = Field(120.0, gt=0)
+    seconds: Annotated[float, NOT_IN_FINGERPRINT] = Field(
+        120.0, gt=0, description="Longest time of an answer of `/chat`."
+    )
     stream_seconds: Annotated[float, NOT_IN_FINGERPRINT] = Field(
         600.0, gt=0, description="Longest stream of `/v1`, whose client decides how much it asks."
     )
@@ -194,7 +196,7 @@ class ServingConfig(StrictModel):
     rows_seconds: float = Field(
         120.0, gt=0, description="Longest wait of `/export-jsonl` for rows that are made for it."
     )
-    max_body_bytes: int = Field(1_000_000, ge=1000)
+    max_body_bytes: int = Field(1_000_000, ge=1000, description="Longest body of a request.")
     connections: ConnectionLimits = ConnectionLimits()
     proxies: list[Network] = Field(
         default_factory=list,

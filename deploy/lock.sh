@@ -63,3 +63,4 @@ lock test-clients $requirements/test-clients.txt --python-version 3.11
 lock test-loaders $requirements/test-loaders.txt --python-version 3.11 --no-deps
 lock test-templates $requirements/test-templates.txt --python-version 3.11 --no-deps
 lock audit $requirements/audit.txt --python-version 3.11
+lock docs $requirements/docs.txt --python-version 3.11

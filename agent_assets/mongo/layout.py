@@ -90,7 +90,7 @@ class _FromPreset(StrictModel):
 class AnswersLayout(_FromPreset):
     """The collection of answers. A name that is None is a thing this layout does not have."""
 
-    collection: Name
+    collection: Name = Field(description="Name of the collection.")
     elder: Name = Field(description="Whom the answer is about: the partition.")
     question: Name = Field("questionId", description="Refers to the questions collection.")
     text: Name = Field("answer", description="The answer itself.")
@@ -98,10 +98,12 @@ class AnswersLayout(_FromPreset):
         None, description="The question's wording, where the answer carries it."
     )
     category: Name | None = Field(None, description="Goes before the question's own category.")
-    answered_by: Name | None = None
+    answered_by: Name | None = Field(None, description="Who told it.")
     is_self: Name | None = Field(None, description="True: the elder answered.")
-    relationship: Name | None = None
-    created_at: Name = "createdAt"
+    relationship: Name | None = Field(
+        None, description="What they are to the elder: family or friend."
+    )
+    created_at: Name = Field("createdAt", description="When it was told first.")
     updated_at: Name = Field(
         "updatedAt", description="Where a document lacks it, its created_at counts."
     )
@@ -110,10 +112,10 @@ class AnswersLayout(_FromPreset):
 class QuestionsLayout(_FromPreset):
     """The collection of questions, shared by all elders."""
 
-    collection: Name
-    id: Name = "_id"
-    text: Name
-    category: Name | None = None
+    collection: Name = Field(description="Name of the collection.")
+    id: Name = Field("_id", description="What an answer refers to.")
+    text: Name = Field(description="The question's wording.")
+    category: Name | None = Field(None, description="What the question is about.")
 
 
 class ProfilesLayout(_FromPreset):
@@ -121,10 +123,12 @@ class ProfilesLayout(_FromPreset):
     profile.
     """
 
-    collection: Name
-    id: Name
-    name: Name
-    language: Name | None = None
+    collection: Name = Field(description="Name of the collection.")
+    id: Name = Field(description="The elder's id.")
+    name: Name = Field(description="What the elder is called.")
+    language: Name | None = Field(
+        None, description="The language the elder speaks, by its ISO 639 code."
+    )
     traits: dict[str, Name] = Field(
         default_factory=dict, description="Where each trait is. Replaces the preset's."
     )
@@ -135,13 +139,17 @@ class MongoLayout(_FromPreset):
     overrides parts.
     """
 
-    preset: Literal["service", "app"] = "service"
+    preset: Literal["service", "app"] = Field(
+        "service", description="Where the names come from that are not given here."
+    )
     elder_id_type: IdType = Field(
         description="How elder ids are stored; an ObjectId is written as 24 hex digits."
     )
     answers: AnswersLayout
     questions: QuestionsLayout
-    profiles: ProfilesLayout | None
+    profiles: ProfilesLayout | None = Field(
+        description="Where elders are described; None: nowhere."
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(
