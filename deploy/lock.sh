@@ -59,8 +59,11 @@ lock $engines/engine-cpu-nodeps $requirements/engine-cpu-nodeps.txt --python-ver
 lock $engines/engine-unsloth $requirements/engine-unsloth.txt --python-version 3.11 --universal \
   --no-emit-package torch --find-links "$download" --constraint "$download/cpu.txt"
 lock $engines/engine-gpu $requirements/engine-gpu.txt --python-version 3.12
+lock $engines/export $requirements/export.txt --python-version 3.11 --no-deps
 lock test-clients $requirements/test-clients.txt --python-version 3.11
 lock test-loaders $requirements/test-loaders.txt --python-version 3.11 --no-deps
 lock test-templates $requirements/test-templates.txt --python-version 3.11 --no-deps
+lock test-go-template $requirements/test-go-template.txt --python-version 3.11 --no-deps
+lock test-llama $requirements/test-llama.txt --python-version 3.11 --no-deps
 lock audit $requirements/audit.txt --python-version 3.11
 lock docs $requirements/docs.txt --python-version 3.11

@@ -5,6 +5,7 @@
 #   deploy/setup.sh                    core and the engine environment for this machine (gpu when it has one, else cpu)
 #   deploy/setup.sh core               core only
 #   deploy/setup.sh cpu|gpu|unsloth    core and this engine environment
+#   deploy/setup.sh export             core, and what writes GGUF files beside the engines (50 MB)
 #
 # PYTHON               the Python of core, 3.11 to 3.13 (default python3.11)
 # The rest is `agent-assets setup` (agent_assets/engines/install.py), with its variables: AGENT_ASSETS_DEVICE,

@@ -67,19 +67,23 @@ def seed(elders: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("engine", type=click.Choice(["cpu", "gpu", "unsloth"]), required=False)
+@click.argument("engine", type=click.Choice(["cpu", "gpu", "unsloth", "export"]), required=False)
 def setup(engine: str | None) -> None:
     """Make an engine environment: what trains, serves and scores. A second when it is there.
 
     Default: gpu where this machine has one (or AGENT_ASSETS_DEVICE says so), else cpu. cpu and
-    unsloth need Python 3.11, gpu needs 3.12, whatever runs this command.
+    unsloth need Python 3.11, gpu needs 3.12, whatever runs this command. export makes the default
+    one, and adds what writes GGUF files.
     """
-    from agent_assets.engines.install import engine_for, make_engine
+    from agent_assets.engines.install import engine_for, make_engine, make_export_tools
 
     settings = load_settings()
-    name = engine or engine_for(settings.device)
-    if not make_engine(name, settings.engines, click.echo) and engine:
-        click.echo(f"{settings.engines / name} is up to date.")
+    name = engine_for(settings.device) if engine in (None, "export") else engine
+    made = make_engine(name, settings.engines, click.echo)
+    if engine == "export":
+        made |= make_export_tools(name, settings.engines, click.echo)
+    if engine and not made:
+        click.echo(f"{settings.engines / engine} is up to date.")
 
 
 @click.command()

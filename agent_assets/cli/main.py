@@ -19,6 +19,7 @@ from agent_assets.cli import (
     serving,
 )
 from agent_assets.errors import AgentAssetsError
+from agent_assets.export import commands as export
 from agent_assets.no_telemetry import send_nothing
 from agent_assets.privacy import be_private
 from agent_assets.settings import enter_project
@@ -34,7 +35,18 @@ def commands() -> None:
     enter_project()
 
 
-for group in (installation, serving, automation, erasure, agents, bases, mcp, releases, backup):
+for group in (
+    installation,
+    serving,
+    automation,
+    erasure,
+    agents,
+    bases,
+    mcp,
+    releases,
+    backup,
+    export,
+):
     for command in group.COMMANDS:
         commands.add_command(command)
 

