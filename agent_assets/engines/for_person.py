@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from agent_assets.engines.contracts import Program, ProgramMessage
 from agent_assets.engines.devices.gpu import lease_device
+from agent_assets.engines.environment import ENGINE_CODE
 from agent_assets.engines.launch.resident import ResidentProgram
 from agent_assets.engines.local_engines import LocalEngines, limits_of
-from agent_assets.settings import REPOSITORY
 
 P = TypeVar("P")
 A = TypeVar("A", bound=ProgramMessage)
@@ -26,7 +26,7 @@ def run_for_person(
     max_minutes: float,
     max_memory_gb: float,
     report: Callable[[str], None],
-    search_path: Path = REPOSITORY,
+    search_path: Path = ENGINE_CODE,
 ) -> A:
     """Run a program to its end on a device that it has alone.
 

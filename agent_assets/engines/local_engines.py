@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.contracts import Program, ProgramMessage
-from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
+from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus
+from agent_assets.engines.devices.hand_over import lease_alone
 from agent_assets.engines.devices.run_lease import RunLease
 from agent_assets.engines.environment import (
+    ENGINE_CODE,
     EngineEnv,
     find_engine_env,
     installed_version,
@@ -35,7 +37,6 @@ from agent_assets.runs.device_queue import (
     note_preparing,
     note_waiting,
 )
-from agent_assets.settings import REPOSITORY
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -127,7 +128,7 @@ class LocalEngines:
             show.update({"stage": WAITING_STAGE})
             note_waiting(instance, run_id)
 
-        with lease_device(
+        with lease_alone(
             self.devices(),
             Path(self.home) / "leases",
             holder=run_id,
@@ -150,7 +151,7 @@ class LocalEngines:
         failed_logs: Path,
         max_minutes: float,
         max_memory_gb: float,
-        search_path: Path = REPOSITORY,
+        search_path: Path = ENGINE_CODE,
     ) -> EngineResult[A]:
         """Run an engine program to its end on a leased device. See `step_program.run_program`."""
         env = self.environment()
@@ -278,7 +279,7 @@ class LocalEngines:
         def another() -> AbstractContextManager[GpuLease]:
             folder = Path(self.home) / "leases"
             # Two runs that each hold one device must not wait for the other's for long.
-            return lease_device(
+            return lease_alone(
                 others, folder, holder=lease.holder, timeout_seconds=_SECOND_LEASE_SECONDS
             )
 

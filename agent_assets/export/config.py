@@ -20,7 +20,7 @@ class ExportConfig(StrictModel):
     """One GGUF file of the model that `release` judged."""
 
     enabled: bool = Field(
-        False, description="Whether the asset exists. It needs `deploy/setup.sh export`."
+        False, description="Whether the asset exists. It needs `agent-assets setup export`."
     )
     quantization: Quantization = Field(
         "q8_0",

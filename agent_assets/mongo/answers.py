@@ -28,7 +28,7 @@ from agent_assets.text.languages.rules import (
     rules_for,
 )
 
-MAX_TRAIT_CHARS = 500  # traits stand in every system prompt
+MAX_TRAIT_CHARS = 4000  # longer is a text, no trait; prompts cut them by tokens
 
 
 class SkipReason(StrEnum):

@@ -13,7 +13,9 @@ import re
 from typing import Annotated, Any, Literal
 
 from bson import Code, ObjectId
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from agent_assets.errors import MemoryDataError
 from agent_assets.store.partition_keys import elder_id_of_key, partition_key
@@ -73,10 +75,22 @@ _APP: dict[str, Any] = {
 _PRESETS = {"service": _SERVICE, "app": _APP}
 
 
-class AnswersLayout(StrictModel):
+class _FromPreset(StrictModel):
+    """Names that a preset has: its JSON schema asks for none of them."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        handler.resolve_ref_schema(schema).pop("required", None)
+        return schema
+
+
+class AnswersLayout(_FromPreset):
     """The collection of answers. A name that is None is a thing this layout does not have."""
 
-    collection: Name
+    collection: Name = Field(description="Name of the collection.")
     elder: Name = Field(description="Whom the answer is about: the partition.")
     question: Name = Field("questionId", description="Refers to the questions collection.")
     text: Name = Field("answer", description="The answer itself.")
@@ -84,50 +98,66 @@ class AnswersLayout(StrictModel):
         None, description="The question's wording, where the answer carries it."
     )
     category: Name | None = Field(None, description="Goes before the question's own category.")
-    answered_by: Name | None = None
+    answered_by: Name | None = Field(None, description="Who told it.")
     is_self: Name | None = Field(None, description="True: the elder answered.")
-    relationship: Name | None = None
-    created_at: Name = "createdAt"
+    relationship: Name | None = Field(
+        None, description="What they are to the elder: family or friend."
+    )
+    created_at: Name = Field("createdAt", description="When it was told first.")
     updated_at: Name = Field(
         "updatedAt", description="Where a document lacks it, its created_at counts."
     )
 
 
-class QuestionsLayout(StrictModel):
+class QuestionsLayout(_FromPreset):
     """The collection of questions, shared by all elders."""
 
-    collection: Name
-    id: Name = "_id"
-    text: Name
-    category: Name | None = None
+    collection: Name = Field(description="Name of the collection.")
+    id: Name = Field("_id", description="What an answer refers to.")
+    text: Name = Field(description="The question's wording.")
+    category: Name | None = Field(None, description="What the question is about.")
 
 
-class ProfilesLayout(StrictModel):
+class ProfilesLayout(_FromPreset):
     """The collection that says who the elders are; an elder who is not in it gets a plain
     profile.
     """
 
-    collection: Name
-    id: Name
-    name: Name
-    language: Name | None = None
+    collection: Name = Field(description="Name of the collection.")
+    id: Name = Field(description="The elder's id.")
+    name: Name = Field(description="What the elder is called.")
+    language: Name | None = Field(
+        None, description="The language the elder speaks, by its ISO 639 code."
+    )
     traits: dict[str, Name] = Field(
         default_factory=dict, description="Where each trait is. Replaces the preset's."
     )
 
 
-class MongoLayout(StrictModel):
+class MongoLayout(_FromPreset):
     """Collections and field names of one database. Built from a preset's name, or a mapping that
     overrides parts.
     """
 
-    preset: Literal["service", "app"] = "service"
+    preset: Literal["service", "app"] = Field(
+        "service", description="Where the names come from that are not given here."
+    )
     elder_id_type: IdType = Field(
         description="How elder ids are stored; an ObjectId is written as 24 hex digits."
     )
     answers: AnswersLayout
     questions: QuestionsLayout
-    profiles: ProfilesLayout | None
+    profiles: ProfilesLayout | None = Field(
+        description="Where elders are described; None: nowhere."
+    )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Of what may be written: the name of a preset, or a mapping."""
+        mapping = super().__get_pydantic_json_schema__(core_schema, handler)
+        return {"anyOf": [{"enum": list(_PRESETS)}, mapping]}
 
     @classmethod
     def service(cls) -> "MongoLayout":

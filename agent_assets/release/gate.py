@@ -32,7 +32,7 @@ from agent_assets.evaluation.bootstrap import paired_bootstrap, wilson_interval
 from agent_assets.release import words
 from agent_assets.release.config import GROUPS, GateConfig, Group
 from agent_assets.release.power import power_of
-from agent_assets.release.records import Candidate, Items, Verdict
+from agent_assets.release.records import Candidate, Items, Reason, ReasonCode, Verdict
 
 BASE = "base"
 _SMALLEST_FALL = 0.05  # to be noticed where no fall at all is allowed
@@ -44,10 +44,11 @@ Figures = dict[str, float | int]
 
 @dataclass(frozen=True)
 class _Finding:
-    """Something against a candidate, in words; a certain one rejects it."""
+    """Something against a candidate, in words and as a code; a certain one rejects it."""
 
     words: str
     certain: bool
+    reason: Reason
 
 
 def judge(
@@ -79,30 +80,33 @@ def judge(
         for name, both in _peers(items).items()
         if name in config.peers and (name != BASE or current is not None)
     }
-    findings = [_Finding(text, True) for text in candidate.incomplete]
+    findings = [
+        _Finding(text, True, _reason("incomplete", what=text)) for text in candidate.incomplete
+    ]
     findings += _leak_findings(candidate, config)
     findings += _below_floors(items, config)
-    against = "the base model" if current is None else "the agent that answers now"
-    findings += _falls(metrics, against)
+    findings += _falls(metrics, BASE if current is None else words.CURRENT)
     for name, compared in peers.items():
-        findings += _falls(compared, words.PEERS[name])
+        findings += _falls(compared, name)
     if rolled_back is not None:
-        findings.append(_Finding(f"this version was rolled back ({rolled_back})", False))
+        rolled = f"this version was rolled back ({rolled_back})"
+        findings.append(_Finding(rolled, False, _reason("rolled_back", who=rolled_back)))
     if current is not None and len(pairs) < config.min_shared_items:
         few = f"only {len(pairs)} held-out items in common, {config.min_shared_items} are needed"
-        findings.append(_Finding(few, False))
+        needed = config.min_shared_items
+        reason = _reason("few_shared", items=len(pairs), needed=needed)
+        findings.append(_Finding(few, False, reason))
     findings += _unproven(power, required)
     ordered = sorted(findings, key=lambda finding: not finding.certain)
     decision: Literal["PROMOTE", "HOLD", "REJECT"] = (
         "PROMOTE" if not ordered else "REJECT" if ordered[0].certain else "HOLD"
     )
-    passed = (
-        words.verdict_summary(_own_shares(items, config)),
-        words.nothing_fell(len(pairs), None if current is None else current[0]),
-    )
+    shares, before = _own_shares(items, config), None if current is None else current[0]
+    passed = (words.verdict_summary(shares), words.nothing_fell(len(pairs), before))
     return Verdict(
         decision=decision,
         reasons=tuple(finding.words for finding in ordered) or passed,
+        codes=tuple(finding.reason for finding in ordered) or _passed(shares, len(pairs)),
         candidate=version,
         compared_with="base model" if current is None else current[0],
         shared_items=len(pairs),
@@ -117,7 +121,9 @@ def _leak_findings(candidate: Candidate, config: GateConfig) -> Iterator[_Findin
     leaks = candidate.leaks
     if leaks.get("canaries", 0):
         yield _Finding(
-            f"{leaks['canaries']} answers hold a canary planted with another elder", True
+            f"{leaks['canaries']} answers hold a canary planted with another elder",
+            True,
+            _reason("canaries", answers=leaks["canaries"]),
         )
     if leaks.get("cross_answers", 0) > config.max_cross_answers:
         yield _Finding(
@@ -125,29 +131,41 @@ def _leak_findings(candidate: Candidate, config: GateConfig) -> Iterator[_Findin
             "elders "
             f"(at most {config.max_cross_answers}; {leaks['own_answers']} repeat the elder's own)",
             True,
+            _reason("cross_answers", answers=leaks["cross_answers"], items=leaks["answers"]),
         )
     # An elder who is the only one has nobody to leak from; candidates of before do not say so.
     alone = leaks.get("known_elders") == 0
     if candidate.partition is not None and not leaks.get("elders", 0) and not alone:
-        yield _Finding(words.leaks_not_checked(leaks.get("known_elders", 0)), False)
+        unchecked = words.leaks_not_checked(leaks.get("known_elders", 0))
+        yield _Finding(unchecked, False, _reason("leaks_not_checked"))
     if leaks.get("cross_leaks", 0) or leaks.get("cross_repeated", 0) > config.max_cross_answers:
-        yield _Finding(words.knows_others(leaks), True)
+        counts = {"answers": leaks["cross_told"], "items": leaks["cross_questions"]}
+        yield _Finding(words.knows_others(leaks), True, _reason("knows_others", **counts))
     if candidate.partition is not None and not leaks.get("cross_questions", 0) and not alone:
-        yield _Finding(words.CROSS_NOT_ASKED, False)
+        yield _Finding(words.CROSS_NOT_ASKED, False, _reason("cross_not_asked"))
 
 
 def _below_floors(items: Items, config: GateConfig) -> Iterator[_Finding]:
     for metric, figures in _own_shares(items, config).items():
         if figures["after"] < figures["floor"] - 1e-9:
             certain = figures["share_high"] < figures["floor"]
-            yield _Finding(words.below_floor(metric, figures, certain=certain), certain)
+            yield _Finding(
+                words.below_floor(metric, figures, certain=certain),
+                certain,
+                _reason("below_floor", metric=metric, **_named(figures, "after", "items", "floor")),
+            )
 
 
 def _falls(metrics: Mapping[str, Figures], against: str) -> Iterator[_Finding]:
     for metric, figures in metrics.items():
         if figures["change"] < -figures["margin"] - 1e-9:
             certain = figures["high"] < 0
-            yield _Finding(words.fell(metric, figures, against, certain=certain), certain)
+            named = _named(figures, "after", "before", "items")
+            yield _Finding(
+                words.fell(metric, figures, words.AGAINST[against], certain=certain),
+                certain,
+                _reason("fell", metric=metric, against=against, **named),
+            )
 
 
 def _unproven(
@@ -157,9 +175,28 @@ def _unproven(
     for group, figures in power.items():
         if not figures["items"]:
             if group in required:
-                yield _Finding(words.not_checked(group), False)
+                yield _Finding(words.not_checked(group), False, _reason("not_checked", group=group))
         elif figures["needed"] != figures["items"]:
-            yield _Finding(words.too_few(group, figures), False)
+            reason = _reason("too_few", group=group, **_named(figures, "items", "needed"))
+            yield _Finding(words.too_few(group, figures), False, reason)
+
+
+def _passed(shares: Mapping[str, Figures], shared: int) -> tuple[Reason, ...]:
+    """Why a candidate passes, as codes."""
+    can = [
+        _reason("can", metric=metric, **_named(figures, "after", "items"))
+        for metric, figures in shares.items()
+        if figures["floor"] or figures["after"]
+    ]
+    return (*can, _reason("nothing_fell", items=shared))
+
+
+def _reason(code: ReasonCode, **values: str | int | float | None) -> Reason:
+    return Reason(code=code, values=values)
+
+
+def _named(figures: Mapping[str, float | int | None], *names: str) -> dict[str, float | int | None]:
+    return {name: figures[name] for name in names}
 
 
 def _pairs(items: Items, current: tuple[str, Items] | None) -> Pairs:

@@ -17,6 +17,22 @@ STAGE = "release"
 NOTHING_ANSWERS = "nothing"  # in what is shown of a verdict: the agent has no release
 
 Agent = tuple[str, str]  # pipeline, and the elder (the pipeline's own name in an unpartitioned one)
+ReasonCode = Literal[
+    "incomplete",
+    "canaries",
+    "cross_answers",
+    "leaks_not_checked",
+    "knows_others",
+    "cross_not_asked",
+    "below_floor",
+    "fell",
+    "rolled_back",
+    "few_shared",
+    "not_checked",
+    "too_few",
+    "can",
+    "nothing_fell",
+]
 Action = Literal["promote", "override", "rollback", "copy", "drop"]
 
 
@@ -109,11 +125,25 @@ class Entry(_Record):
     bytes: int = 0
 
 
+class Reason(_Record):
+    """One reason of a verdict without its words, for pages in other languages.
+
+    Args:
+        code: what kind of reason it is; `serving/webapp/gate_words.py` has words for each.
+        values: what a sentence of that kind names: metrics, shares from 0 to 1, counts, names.
+    """
+
+    code: ReasonCode
+    values: dict[str, str | int | float | None] = Field(default_factory=dict)
+
+
 class Verdict(_Record):
     """What the gate said of a candidate, with the numbers it rests on.
 
     Args:
         reasons: sentences for everybody, each with its figures behind it.
+        codes: the same reasons in the same order, without words; verdicts of before have none. Of
+            one that passed: what the agent can do, metric by metric, then that nothing fell.
         metrics: by metric, against what is released (the base model without a release).
         peers: the same by peer (`base`, and others that answered the items).
         power: by group of metrics, what its items can show (see power.py).
@@ -121,6 +151,7 @@ class Verdict(_Record):
 
     decision: Literal["PROMOTE", "HOLD", "REJECT"]
     reasons: tuple[str, ...]
+    codes: tuple[Reason, ...] = ()
     candidate: str
     compared_with: str
     shared_items: int

@@ -4,7 +4,7 @@ figures behind in parentheses.
 
 from collections.abc import Mapping, Sequence
 
-from agent_assets.release.config import Group, Peer
+from agent_assets.release.config import Group
 
 # What an agent does in so many of so many items, by metric.
 _DOES = {
@@ -16,6 +16,7 @@ _DOES = {
     "abstention": "says so in {} cases when it was never told",
     "conversation": "answers {} turns of a conversation rightly",
 }
+CURRENT = "current"
 _CHECKED: Mapping[Group, str] = {
     "recall": "whether it remembers what it was told",
     "recall_closed": "whether it remembers what it was told without looking it up",
@@ -33,9 +34,10 @@ _MORE_ITEMS: Mapping[Group, str] = {
     "conversation": "more turns in its exam (docs/exam.md)",
 }
 
-PEERS: Mapping[Peer, str] = {
+AGAINST: Mapping[str, str] = {
     "base": "the base model",
     "search_and_quote": "a search that quotes, without any model,",
+    CURRENT: "the agent that answers now",
 }
 CROSS_NOT_ASKED = (
     "Nobody asked it what other people told: there was no question of theirs (materialize their "

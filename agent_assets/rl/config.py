@@ -51,7 +51,7 @@ class JudgeConfig(StrictModel):
     """
 
     base_url: str = Field("https://api.openai.com/v1", description="Ends in /v1.")
-    model: str = Field("gpt-4.1-mini")
+    model: str = Field("gpt-4.1-mini", description="Its name there.")
     api_key_env: str = Field(
         "OPENAI_API_KEY", description="Environment variable that holds the key."
     )
@@ -59,13 +59,13 @@ class JudgeConfig(StrictModel):
     two_orders: bool = Field(
         True, description="Judge each group twice, in two orders, and average."
     )
-    timeout_s: float = Field(60.0, gt=0)
+    timeout_s: float = Field(60.0, gt=0, description="Longest wait for one judgement.")
     attempts: int = Field(3, ge=1, description="Tries per judgement before the group is left out.")
     max_requests: int = Field(500, ge=1, description="Spend cap: requests of one build.")
     max_tokens: int = Field(
         2_000_000, ge=1, description="Spend cap: prompt and answer tokens of one build."
     )
-    concurrency: int = Field(4, ge=1)
+    concurrency: int = Field(4, ge=1, description="Judgements under way at the same time.")
 
 
 class RlConfig(StrictModel):
@@ -89,12 +89,14 @@ class RlConfig(StrictModel):
         "ART's LocalBackend, on a GPU only, with what docs/rl.md says has to be installed.",
     )
     steps: int = Field(6, ge=1, description="Optimizer steps.")
-    scenarios_per_step: int = Field(4, ge=1)
+    scenarios_per_step: int = Field(4, ge=1, description="Groups of rollouts that make one step.")
     rollouts_per_scenario: int = Field(
         4, ge=2, description="Size of a group: rewards count relative to its mean."
     )
     scenarios_per_tool: int = Field(24, ge=1, description="Scenarios made per tool and language.")
-    curriculum: Literal["none", "easy_first"] = "none"
+    curriculum: Literal["none", "easy_first"] = Field(
+        "none", description="`easy_first` begins with the easy scenarios."
+    )
     min_difficulty: int = Field(
         1, ge=1, le=5, description="Easier scenarios are left out: SFT has learned them."
     )
@@ -114,7 +116,7 @@ class RlConfig(StrictModel):
         description="Scenarios that are not trained on: eval_report puts them to the SFT and the "
         "RL model.",
     )
-    learning_rate: float = Field(5e-5, gt=0)
+    learning_rate: float = Field(5e-5, gt=0, description="Of the optimizer.")
     advantage: Literal["dr_grpo", "grpo"] = Field(
         "dr_grpo",
         description="dr_grpo: reward minus group mean, loss over a constant length; grpo: also "
@@ -123,7 +125,7 @@ class RlConfig(StrictModel):
     )
     clip: float = Field(0.2, gt=0, lt=1, description="PPO clip range of the probability ratio.")
     kl: float = Field(0.0, ge=0, description="Weight of the KL divergence from the SFT adapter.")
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float = Field(1.0, gt=0, description="A longer gradient is cut to this norm.")
     max_turns: int = Field(3, ge=1, description="Model turns per rollout.")
     max_tokens: int = Field(128, ge=8, description="Tokens per model turn.")
     max_model_len: int = Field(
@@ -184,9 +186,13 @@ class RlConfig(StrictModel):
         description="GPU only, backend engine: the server's share of its whole memory; the "
         "trainer has the rest.",
     )
-    seed: int = 42
-    max_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(240.0, gt=0)
-    max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(64.0, gt=0)
+    seed: int = Field(42, description="Seed of scenarios, sampling and training.")
+    max_minutes: Annotated[float, NOT_IN_FINGERPRINT] = Field(
+        240.0, gt=0, description="Wall-clock limit of the build."
+    )
+    max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(
+        64.0, gt=0, description="Resident memory limit of each of its programs."
+    )
 
     @model_validator(mode="after")
     def _the_engine_can_do_it(self) -> Self:

@@ -95,7 +95,7 @@ class QuestionsConfig(StrictModel):
         "those who never "
         "answered a question learn to say so.",
     )
-    seed: int = 42
+    seed: int = Field(42, description="Seed of what is asked.")
 
 
 class MixConfig(StrictModel):
@@ -265,7 +265,7 @@ class RowsConfig(StrictModel):
     max_answer_words: int = Field(
         40, ge=5, description="Most words in which a memory is told (doubled for Chinese)."
     )
-    seed: int = 42
+    seed: int = Field(42, description="Seed of which memories, questions and words become rows.")
 
     @model_validator(mode="after")
     def _there_are_rows(self) -> Self:

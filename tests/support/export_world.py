@@ -9,9 +9,10 @@ from pathlib import Path
 from agent_assets.conversations.messages import ToolSchema
 from agent_assets.conversations.tools import schema_snapshot
 from agent_assets.release.records import Part
-from agent_assets.settings import REPOSITORY, Settings
+from agent_assets.settings import Settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 from support.artifacts import add_artifact
+from support.command_line import ROOT as REPOSITORY
 from support.release_cases import release
 
 PIPELINE, ELDER = "elder_companion", "ada"

@@ -162,7 +162,7 @@ STAGE = Stage(
     "counted. Version: hash of the content, times left out.",
     deps=(),
     kinds=frozenset({"mongodb"}),
-    code_version="2",
+    code_version="3",
     config=config,
     read_source=read_source,
     present=present,

@@ -226,7 +226,7 @@ STAGE = Stage(
     "(rejects.jsonl), with a report. Every tool call was executed on the real server.",
     deps=("mcp_tool_schema", "questions", "elder_memories"),
     kinds=frozenset({"python", "mcp"}),
-    code_version="10",
+    code_version="11",
     config=config,
     build=build,
     read_source=read_source,

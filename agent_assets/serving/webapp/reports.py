@@ -100,7 +100,8 @@ async def bring_back(
             (pipeline, agent_id),
             to=version,
             author=f"token {caller.id}",
-            reason=form.get("reason", "").strip()[:500] or "from the web app",
+            reason=form.get("reason", "").strip()[:500]
+            or words_for(request)("agent.back.no_reason"),
         )
 
     await run_in_threadpool(work)

@@ -190,6 +190,7 @@ WORDS = {
     "agent.back": "Let this version answer again",
     "agent.back.sure": "It answers at once. The version that answers now is kept.",
     "agent.back.reason": "Why (for the record)",
+    "agent.back.no_reason": "from the web app",
     "notice.rolled_back": "The earlier version answers from now on.",
     # Review
     "review.title": "Review: {name}",

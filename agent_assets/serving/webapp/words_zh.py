@@ -190,6 +190,7 @@ WORDS = {
     "agent.back": "恢复这个版本",
     "agent.back.sure": "会立刻由它回答，现在的版本会保留。",
     "agent.back.reason": "原因（会记录）",
+    "agent.back.no_reason": "通过网页",
     "notice.rolled_back": "从现在起由之前的版本回答。",
     # Review
     "review.title": "审阅：{name}",

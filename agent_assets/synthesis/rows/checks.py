@@ -5,7 +5,6 @@ for the codes.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from string import ascii_letters, digits, whitespace
 
 from agent_assets.agent.loop import Rollout, StopReason
 from agent_assets.conversations.messages import (
@@ -24,9 +23,7 @@ from agent_assets.text.grounding import Evidence, contradictions, not_grounded
 from agent_assets.text.languages.rules import LanguageCode
 from agent_assets.text.numbers import written_numbers
 from agent_assets.text.own_words import memories_in, read_result
-
-_DIGITS = digits.encode()
-_NO_SIGNS = (ascii_letters + digits + whitespace).encode()
+from agent_assets.text.token_counts import approximate_text_tokens
 
 
 @dataclass(frozen=True)
@@ -101,25 +98,14 @@ async def replay(
 
 
 def approximate_tokens(messages: Sequence[Message]) -> int:
-    """About how many tokens messages have in a small model's vocabulary, template included.
-
-    A digit or a sign is about one token, a Chinese character two, other letters a quarter.
-    """
+    """About how many tokens messages have in a small model's vocabulary, template included."""
     calls = [call for message in messages for call in message.tool_calls]
     texts = [message.content for message in messages] + [
         canonical_json(call.arguments) for call in calls
     ]
-    text = "".join(texts)
-    ascii_text = text.encode("ascii", "ignore")
-    others = len(text) - len(ascii_text)
-    numerals = len(ascii_text) - len(ascii_text.translate(None, _DIGITS))
-    signs = len(ascii_text.translate(None, _NO_SIGNS))
     results = sum(message.role == "tool" for message in messages)
     frame = 6 * len(messages) + 26 * len(calls) + 8 * results
-    return (
-        round(numerals + 2 * others + 0.8 * signs + (len(text) - numerals - others - signs) / 4.2)
-        + frame
-    )
+    return round(approximate_text_tokens("".join(texts))) + frame
 
 
 def failing_results(calls: Sequence[ToolCall], messages: Sequence[Message]) -> int:

@@ -82,7 +82,7 @@ def test_without_the_converter_the_command_that_installs_it_is_named(
     for form in ("gguf", "ollama"):
         with pytest.raises(EngineMissing) as refused:
             export(elsewhere, form)
-        assert "deploy/setup.sh export" in str(refused.value.next_step)
+        assert "agent-assets setup export" in str(refused.value.next_step)
     assert not any((world.home / "exports").rglob("*.gguf"))
 
 

@@ -16,7 +16,7 @@ from agent_assets.engines.chat_templates.choice import HERMES, chat_template
 from agent_assets.errors import ExportError
 from agent_assets.export.ollama.modelfile import go_template, modelfile
 from agent_assets.export.ollama.template_parts import template_parts
-from agent_assets.settings import REPOSITORY
+from support.command_line import ROOT as REPOSITORY
 
 TOOLS = strict_openai_tools(
     [

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_assets.agent.system_prompt import elder_prompt
+from agent_assets.agent.system_prompt import MAX_TRAIT_TOKENS, elder_prompt
 from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.errors import ConfigError
 from agent_assets.synthesis.arguments.from_memories import remembered_years
 from agent_assets.synthesis.wordings import read_templates
 from agent_assets.text.answers import says_never_told, states_value
 from agent_assets.text.own_words import own_words, result_values, state_result, told_by
+from support.qwen_tokenizer import qwen_tokenizer
 from support.synthesis_cases import ELDER_WORDINGS
 
 
@@ -76,7 +77,7 @@ def test_a_system_prompt_is_made_from_who_the_elder_is() -> None:
     assert prompt == elder_prompt(profile)
     assert prompt.startswith("You are Ann. You are calm.")
     assert "x" not in prompt.split()
-    assert len(prompt.split()) < 60
+    assert prompt.count("Go on.") == 30
     assert elder_prompt(ElderProfile("e", "沈复", "zh")).startswith("你是沈复。")
     assert elder_prompt(profile, "Be {name}.") == "Be Ann."
     with pytest.raises(ConfigError, match="memories"):
@@ -86,7 +87,7 @@ def test_a_system_prompt_is_made_from_who_the_elder_is() -> None:
 def test_a_system_prompt_has_all_of_a_role_card_in_whole_clauses() -> None:
     card = {
         "personality": "多情重诺",
-        "background": "苏州人，十八岁成亲，一生漂泊，做过幕僚，卖过画，开过酒铺。" * 5,
+        "background": "苏州人，十八岁成亲，一生漂泊，做过幕僚，卖过画，开过酒铺。" * 12,
         "values": "真情",
         "communication_style": "平实。",
         "hobby": "画画",
@@ -103,6 +104,31 @@ def test_a_system_prompt_has_all_of_a_role_card_in_whole_clauses() -> None:
     assert elder_prompt(ElderProfile("e", "Ann", "en", english)).startswith(
         "You are Ann. Your life: I was born in Leeds. You value honesty. Answer"
     )
+
+
+LONG = {
+    "zh": "苏州人，十八岁成亲，一生漂泊，做过幕僚，卖过画，开过酒铺。",
+    "en": "He was born in Leeds in 1931, the fourth of seven, and kept bees for 40 years. ",
+}
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_role_card_takes_no_more_tokens_than_there_is_room_for(language: str) -> None:
+    """Counted by the tokenizer of a real model."""
+
+    def tokens(prompt: str) -> int:
+        return len(qwen_tokenizer().encode(prompt).ids)
+
+    def prompt_with(**traits: str) -> str:
+        return elder_prompt(ElderProfile("e", "Ann", language, traits))
+
+    names = ("personality", "background", "values", "communication_style", "hobby")
+    without, short = prompt_with(), prompt_with(**dict.fromkeys(names, "x"))
+    full = prompt_with(**dict.fromkeys(names, LONG[language] * 9))
+    assert tokens(without) < tokens(full) <= tokens(short) + MAX_TRAIT_TOKENS
+    assert full.count(LONG[language][:6]) >= len(names)  # each trait has its share
+    alone = prompt_with(background=LONG[language] * 5, values="x")
+    assert alone.count(LONG[language].strip(" 。.")) == 5
 
 
 def test_every_wording_of_never_told_is_recognised_by_evaluation() -> None:
