@@ -22,12 +22,12 @@ from agent_assets.parent_death import end_with_parent
 from agent_assets.priority import RUN_PRIORITY
 from agent_assets.privacy import be_private
 from agent_assets.projects.project import require_project
-from agent_assets.resources.engines import EnginesResource
-from agent_assets.resources.mongo import MongoResource
-from agent_assets.resources.store import StoreResource
-from agent_assets.resources.values import ValuesResource
 from agent_assets.sensors import alerts, automation
 from agent_assets.settings import Settings, enter_project
+from resources.engines import EnginesResource
+from resources.mongo import MongoResource
+from resources.store import StoreResource
+from resources.values import ValuesResource
 
 
 @dg.definitions

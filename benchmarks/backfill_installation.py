@@ -146,7 +146,7 @@ def copy_code(folder: Path, model: Path, attributes: Mapping[str, Mapping[str, A
         attributes: settings of its stages, in place of those of the sample pipeline.
     """
     tree = folder / "tree"
-    for name in ("agent_assets", "deploy"):
+    for name in ("agent_assets", "resources", "deploy"):
         shutil.copytree(REPOSITORY / name, tree / name)
     for name in ("dagster.yaml", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, tree)

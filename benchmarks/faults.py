@@ -19,21 +19,24 @@ planned         what the plan still wanted after the last `refresh`
 stuck           kills after which neither the run nor `up` ended within two minutes
 recover_s       the longest time from a kill until the installation worked again: `up` ended, was started, and answers,
                 or the run was marked as failed; recover_median_s: half of the times were shorter
+traces          outputs of commands that show the trace of an error to who started them
 left_files      files and folders left in the folder for temporary ones
 seconds         what all of it took
 """  # noqa: E501
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import psutil
 from backfill_installation import until
 from faults_figures import Figures, Options, differences, options, results
 from faults_installation import (
@@ -50,10 +53,10 @@ from support.moved_clock import CLOCKS, find_faketime
 LIMIT_SECONDS = 1800.0
 NOTICED_SECONDS = 120.0
 KILLS = 10  # of a chain, that of `up` at its end included
-RL_STAGE = "rl_checkpoint"
 RL_KILLS = range(3, 7)  # of a chain: those that wait for the training by rewards
+LATE_STAGES = {"rl_checkpoint", "rl_merged_model", "eval_report"}
 # What falls at the same moment; the kill of `up` comes last.
-QUICK_MOMENTS = [["run worker"], ["engine"], ["daemon", "webserver", "API", "mongod"]]
+QUICK_MOMENTS = [["engine", "run worker"], ["daemon", "webserver", "API", "mongod"]]
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,8 @@ def broken_chain(
     installation.start()
     kinds = list(chain.kinds)
     for number, together in enumerate(chain.together):
-        if installation.up is None or installation.up.poll() is not None:
-            installation.start()
-        installation.refresh()
-        stage = RL_STAGE if len(chain.kinds) > RL_KILLS.stop and number in RL_KILLS else None
-        until(partial(_is_at, installation, stage), LIMIT_SECONDS)
-        assert installation.client is not None
-        if installation.client.poll() == 0:
+        late = len(chain.together) > RL_KILLS.stop and number in RL_KILLS
+        if not _goes_on(installation, LATE_STAGES if late else None):
             figures.report(f"the chain is whole before {len(kinds)} more kills")
             return
         time.sleep(random.uniform(0, longest))
@@ -109,13 +107,30 @@ def broken_chain(
         kill(installation, kinds, together, figures)
 
 
-def _is_at(installation: FaultyInstallation, stage: str | None) -> bool:
-    """Whether a run makes this stage, or any, or all is over."""
-    client = installation.client
-    if client is not None and client.poll() is not None:
-        return True
+def _goes_on(installation: FaultyInstallation, wanted: Set[str] | None) -> bool:
+    """Go on with the chain until a run makes one of these stages, or any; False when nothing is
+    left to make.
+    """
+    while True:
+        if installation.up is None or installation.up.poll() is not None:
+            installation.start()
+        installation.refresh()
+        until(partial(_is_at_or_idle, installation, wanted), LIMIT_SECONDS)
+        if _is_at(installation, wanted):
+            return True
+        if installation.has_nothing_to_do():
+            return False
+
+
+def _is_at(installation: FaultyInstallation, wanted: Set[str] | None) -> bool:
     stages = set(installation.stages().values()) - {NO_STAGE}
-    return bool(stages) if stage is None else stage in stages
+    return bool(stages if wanted is None else stages & wanted)
+
+
+def _is_at_or_idle(installation: FaultyInstallation, wanted: Set[str] | None) -> bool:
+    client = installation.client
+    ended = client is None or client.poll() is not None
+    return _is_at(installation, wanted) or (ended and not installation.stages())
 
 
 def kill(
@@ -128,8 +143,9 @@ def kill(
     going_on, before = installation.stages(), installation.processes()
     started = time.monotonic()
     for kind, victim in victims:
-        victim.kill()
-        figures.killed[kind] += 1
+        with contextlib.suppress(psutil.NoSuchProcess):  # it was about to end by itself
+            victim.kill()
+            figures.killed[kind] += 1
     figures.during.update(going_on.values() or ["nothing"])
     names = " and ".join(kind for kind, _ in victims)
     of_services = any(kind in SERVICES for kind, _ in victims)
@@ -176,6 +192,7 @@ def check(
     installation.stop()
     figures.orphans += installation.orphans(before)
     figures.stale_leases += installation.held_leases()
+    figures.traces += installation.logs_with_traces()
     figures.left_files += [path.name for path in (installation.folder / "tmp").iterdir()]
     figures.differing += differences(unbroken, installation.versions())
 

@@ -45,6 +45,7 @@ class Figures:
     differing: list[str] = field(default_factory=list)
     planned: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)
     left_files: list[str] = field(default_factory=list)
     recover_s: list[float] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
@@ -91,7 +92,16 @@ def results(figures: Figures, given: Options) -> dict[str, Any]:
         "stuck": len(figures.stuck),
         "recover_s": max(figures.recover_s, default=0.0),
         "recover_median_s": statistics.median(figures.recover_s or [0.0]),
+        "traces": len(figures.traces),
         "left_files": len(figures.left_files),
         "seconds": figures.seconds,
-        "what": figures.orphans + figures.stale_leases + figures.open_runs + figures.stuck,
+        "what": [
+            *figures.orphans,
+            *figures.stale_leases,
+            *figures.open_runs,
+            *figures.planned,
+            *figures.stuck,
+            *figures.traces,
+            *figures.left_files,
+        ],
     }

@@ -173,6 +173,7 @@ class FaultyInstallation:
         self._ports = [free_port(), free_port()]
         self.up: subprocess.Popen[bytes] | None = None
         self.client: subprocess.Popen[bytes] | None = None
+        self._client_log: Path | None = None
 
     def start(self) -> float:
         """Start `up` and wait until it is ready; the seconds that took."""
@@ -189,7 +190,20 @@ class FaultyInstallation:
     def refresh(self) -> None:
         """`agent-assets refresh`, unless it still goes on."""
         if self.client is None or self.client.poll() is not None:
-            self.client, _ = self.command("refresh")
+            self.client, self._client_log = self.command("refresh")
+
+    def has_nothing_to_do(self) -> bool:
+        """Whether the last `refresh` found that everything is fresh."""
+        lines = [] if self._client_log is None else _text(self._client_log).splitlines()
+        return any(line.startswith("0 runs, ") for line in lines)
+
+    def logs_with_traces(self) -> list[str]:
+        """Outputs of commands that show the trace of an error to who started them."""
+        return [
+            path.name
+            for path in sorted(self.folder.glob("*.log"))
+            if any(words in _text(path) for words in ("Traceback (most", "Stack Trace:"))
+        ]
 
     def command(self, *arguments: str) -> tuple["subprocess.Popen[bytes]", Path]:
         """Start `agent-assets` with these arguments; its output goes to a file of its own."""

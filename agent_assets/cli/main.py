@@ -14,10 +14,10 @@ from agent_assets.cli import (
     bases,
     erasure,
     installation,
-    mcp,
     releases,
     serving,
 )
+from agent_assets.cli.mcp import commands as mcp
 from agent_assets.errors import AgentAssetsError
 from agent_assets.export import commands as export
 from agent_assets.no_telemetry import send_nothing

@@ -63,8 +63,7 @@ MAY_IMPORT = {
     "no_telemetry pickled_weights priority runs settings store",
     "engines.devices": "errors file_locks settings",
     "engines.import_path": "",
-    "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
-    "settings",
+    "engines.launch": "conversations dagster_internals engines engines.devices errors priority",
     "engines.programs": "conversations conversations.rendering engines engines.devices "
     "engines.chat_templates errors pickled_weights",
     "engines.servers": "conversations.rendering engines engines.chat_templates engines.devices "
@@ -128,13 +127,15 @@ MAY_IMPORT = {
     "serving.routes": "conversations erasure errors release runs serving serving.a2a store",
     "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
-    "cli": "agent agent.mcp alerts automation backup base_models cli.doctor conversations data "
-    "demo engines engines.chat_templates engines.devices engines.launch engines.servers erasure "
-    "errors evaluation export mongo no_telemetry pipeline pipeline.evaluating planning privacy "
-    "projects release runs services serving serving.ui serving_settings settings store text",
-    "cli.doctor": "automation cli conversations engines engines.chat_templates engines.devices "
-    "engines.launch engines.servers errors mongo mongo.embedded planning privacy release runs "
-    "serving serving_settings settings store",
+    "cli": "agent agent.mcp alerts automation backup base_models cli.doctor cli.mcp conversations "
+    "data demo engines engines.chat_templates engines.devices engines.launch engines.servers "
+    "erasure errors evaluation export mongo no_telemetry pipeline pipeline.evaluating planning "
+    "privacy projects release runs services serving serving.ui serving_settings settings store "
+    "text",
+    "cli.mcp": "agent.mcp automation cli conversations errors settings",
+    "cli.doctor": "automation cli cli.mcp conversations engines engines.chat_templates "
+    "engines.devices engines.launch engines.servers errors mongo mongo.embedded planning privacy "
+    "release runs serving serving_settings settings store",
     "demo": "automation conversations errors evaluation mongo planning projects settings store",
 }
 
@@ -200,7 +201,7 @@ def modules() -> dict[str, Path]:
     __init__.py.
     """
     named = {}
-    for path in (ROOT / "agent_assets").rglob("*.py"):
+    for path in [*(ROOT / "agent_assets").rglob("*.py"), *(ROOT / "resources").rglob("*.py")]:
         parts = path.relative_to(ROOT).with_suffix("").parts
         named[".".join(part for part in parts if part not in {"agent_assets", "__init__"})] = path
     named.pop("", None)
@@ -227,7 +228,7 @@ def ours(path: Path) -> Iterator[str]:
     """Our modules that a file imports."""
     for name in imported(path):
         short = name.removeprefix("agent_assets.")
-        if short == name:
+        if short == name and not name.startswith("resources."):
             continue
         yield short if short in MODULES else short.rpartition(".")[0]
 
@@ -243,7 +244,7 @@ def room_of(module: str) -> str:
 def libraries(module: str, *, when_loaded: bool = False) -> set[str]:
     """Top-level packages of others that a module imports."""
     names = imported(MODULES[module], when_loaded=when_loaded)
-    return {name.split(".")[0] for name in names} - {"agent_assets"}
+    return {name.split(".")[0] for name in names} - {"agent_assets", "resources"}
 
 
 def users_of(library: str) -> set[str]:

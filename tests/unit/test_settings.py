@@ -74,7 +74,8 @@ def test_nothing_else_reads_the_environment() -> None:
     """Others may set a variable (`update`, `setdefault`), for a library or a child."""
     readers = {
         f"{name}:{node.lineno}"
-        for path in (REPOSITORY / "agent_assets").rglob("*.py")
+        for folder in ("agent_assets", "resources")
+        for path in (REPOSITORY / folder).rglob("*.py")
         if not (name := str(path.relative_to(REPOSITORY))).startswith(ENGINE_PROGRAMS)
         and name != "agent_assets/settings.py"
         for node in _uses_of_environment(ast.parse(path.read_text(encoding="utf-8")))

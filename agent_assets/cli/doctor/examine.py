@@ -10,7 +10,7 @@ from tempfile import TemporaryFile
 from agent_assets.cli.doctor.answers import examine_answers
 from agent_assets.cli.doctor.privacy import examine_privacy
 from agent_assets.cli.finding import Finding
-from agent_assets.cli.mcp_servers import examine_tools
+from agent_assets.cli.mcp.servers import examine_tools
 from agent_assets.errors import AgentAssetsError
 from agent_assets.settings import Settings
 

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -122,10 +123,7 @@ def _imports(env: EngineEnv) -> Iterator[Step]:
     if env.name == "gpu":
         yield "CUDA", lambda: _python(env, _CUDA)
     for module in _MODULES:
-        yield (
-            f"import {module.split('.')[0]}",
-            lambda module=module: _python(env, f"import {module}"),
-        )
+        yield f"import {module.split('.')[0]}", partial(_python, env, f"import {module}")
 
 
 def _python(env: EngineEnv, code: str) -> str:

@@ -114,7 +114,7 @@ def test_both_run_without_a_click() -> None:
         automation.build_schedule(AutomationConfig()).default_status
         is dg.DefaultScheduleStatus.RUNNING
     )
-    shipped = automation.defs()
+    shipped = automation.build_automation()
     assert [sensor.default_status for sensor in shipped.sensors or []] == [
         dg.DefaultSensorStatus.RUNNING
     ]

@@ -104,7 +104,8 @@ def test_rows_nobody_made_yet(tmp_path: Path) -> None:
 def test_malformed_yaml_is_told_with_file_and_line(tmp_path: Path) -> None:
     root = tmp_path / "installation"
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "agent_assets", root / "agent_assets", ignore=ignored)
+    for folder in ("agent_assets", "resources"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
     for file in ("pyproject.toml", "dagster.yaml"):
         shutil.copy(ROOT / file, root)
     broken = root / "agent_assets" / "defs" / "energy_expert" / "defs.yaml"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_assets.cli.inspector import run_inspector
+from agent_assets.cli.mcp.inspector import run_inspector
 from agent_assets.errors import ConfigError
 from support.synthesis_runs import DEFS
 

@@ -12,7 +12,7 @@ from agent_assets.agent.mcp.config import parse_mcp_config
 from agent_assets.agent.mcp.toolbox import open_toolbox
 from agent_assets.automation.pipelines import Graph
 from agent_assets.cli.main import commands
-from agent_assets.cli.mcp_servers import examine_tools
+from agent_assets.cli.mcp.servers import examine_tools
 from agent_assets.errors import ConfigError, ToolServerError
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec

@@ -9,7 +9,7 @@ from agent_assets.engines.devices import gpu
 from agent_assets.engines.devices.gpu import detect_gpus, lease_device
 from agent_assets.errors import ConfigError, EngineMissing
 from agent_assets.settings import load_settings
-from support.command_line import agent_assets, error_of
+from support.command_line import ROOT, agent_assets, error_of
 from support.fake_gpu import ONE, show_gpus
 
 SLICES = "MIG-5c89852c-d268-c3f3-1b07-005d5ae1dc3f,MIG-GPU-aaaa/7/0"
@@ -65,5 +65,6 @@ def test_setup_makes_the_environment_that_stages_will_use(
     # A Python that is not there: everything but the installing.
     absent = {"PYTHON_CPU": "no-python-of-cpu", "PYTHON_GPU": "no-python-of-gpu"}
     engines = {"AGENT_ASSETS_ENGINES": str(tmp_path / "engines")}
-    done = agent_assets(tmp_path / "home", "setup", AGENT_ASSETS_DEVICE=device, **absent, **engines)
+    variables = {"AGENT_ASSETS_DEVICE": device} | absent | engines
+    done = agent_assets(tmp_path / "home", "setup", root=ROOT, **variables)
     assert says in error_of(done)

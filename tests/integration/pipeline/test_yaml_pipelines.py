@@ -23,9 +23,9 @@ from agent_assets.pipeline.component import AgentPipeline
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.pipeline.yaml_errors import yaml_errors_told
-from agent_assets.resources.engines import EnginesResource
-from agent_assets.resources.store import StoreResource
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
+from resources.engines import EnginesResource
+from resources.store import StoreResource
 from support.recorded_versions import check_recorded, made_in
 from support.waiting import wait_for
 from support.yaml_pipelines import assets_of, loaded

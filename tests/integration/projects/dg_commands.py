@@ -8,7 +8,7 @@ import sys
 import click
 from dagster_dg_cli.cli import create_dg_cli
 
-cli: click.Group = create_dg_cli()
+cli: click.Group = create_dg_cli()  # type: ignore[no-untyped-call]
 for arguments in json.loads(sys.argv[1]):
     try:
         code = cli.main(arguments, prog_name="dg", standalone_mode=False) or 0

@@ -40,7 +40,7 @@ def list_tools(file: Path, *, as_json: bool, timeout_s: float) -> None:
     """List every tool of every server, and why one cannot be used. Exit code 0: at least one can
     be.
     """
-    from agent_assets.cli.mcp_servers import list_servers, listing_lines
+    from agent_assets.cli.mcp.servers import list_servers, listing_lines
 
     listing = asyncio.run(list_servers(file, timeout_s))
     if as_json:
@@ -61,7 +61,7 @@ def call_tool(file: Path, tool: str, arguments: str, *, as_json: bool, timeout_s
     """Call TOOL (`name`, or `server/name`) with ARGUMENTS, a JSON object, and print what it
     answers. Exit code 0: it answered, if only with an error.
     """
-    from agent_assets.cli.mcp_servers import call_by_name
+    from agent_assets.cli.mcp.servers import call_by_name
 
     answer, answered = asyncio.run(call_by_name(file, tool, arguments, timeout_s))
     if as_json:
@@ -81,7 +81,7 @@ def inspect_server(file: Path, name: str, options: tuple[str, ...]) -> None:
     """Open the server NAME in the MCP inspector, with its variables filled in. OPTIONS are the
     inspector's: `--cli --method tools/list` prints its tools. Needs Node.js.
     """
-    from agent_assets.cli.inspector import run_inspector
+    from agent_assets.cli.mcp.inspector import run_inspector
 
     sys.exit(run_inspector(file, name, options))
 
@@ -92,7 +92,7 @@ def tools(pipelines: tuple[str, ...]) -> None:
     """List the tools of every pipeline, which of them may be called and why not the others, and
     the line that allows those that plainly read.
     """
-    from agent_assets.cli.mcp_servers import pipeline_lines
+    from agent_assets.cli.mcp.servers import pipeline_lines
 
     for line in pipeline_lines(pipelines):
         click.echo(line)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from agent_assets.cli.mcp_servers import config_of
+from agent_assets.cli.mcp.servers import config_of
 from agent_assets.errors import ConfigError
 from agent_assets.settings import whole_environment
 

@@ -1,0 +1,1 @@
+"""`agent-assets mcp`: the tool servers of pipelines."""
