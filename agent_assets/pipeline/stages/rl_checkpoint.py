@@ -12,6 +12,7 @@ from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.contracts import ADAPTER_FILES
 from agent_assets.pipeline.artifact_tools import read_artifact_tools
 from agent_assets.pipeline.evaluating.served_answers import held_as, served_tool_call_parser
+from agent_assets.pipeline.resume import resume_folder
 from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,
@@ -19,7 +20,6 @@ from agent_assets.pipeline.stage import (
     Stage,
     StageResult,
     StageRun,
-    resume_folder,
 )
 from agent_assets.store.manifest import CheckEntry, EngineEntry
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from agent_assets.engines.checkpoints import last_sealed_step
 from agent_assets.engines.contracts import ADAPTER_FILES, SWIFT_SFT, SftParams
 from agent_assets.errors import EngineFailed
+from agent_assets.pipeline.resume import resume_folder
 from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,
@@ -17,7 +18,6 @@ from agent_assets.pipeline.stage import (
     Stage,
     StageResult,
     StageRun,
-    resume_folder,
 )
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry, EngineEntry

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from agent_assets.conversations.messages import JsonObject, read_json_lines
 from agent_assets.errors import ToolServerError
 from agent_assets.pipeline.artifact_tools import read_artifact_tools
+from agent_assets.pipeline.resume import resume_folder
 from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,
@@ -21,7 +22,6 @@ from agent_assets.pipeline.stage import (
     Stage,
     StageResult,
     StageRun,
-    resume_folder,
 )
 from agent_assets.pipeline.teacher import SCRIPTED, llm_client, teacher_identity
 from agent_assets.store.manifest import CheckEntry

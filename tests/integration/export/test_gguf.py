@@ -12,8 +12,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from resources.engines import EnginesResource
-from resources.store import StoreResource
 
 from agent_assets.engines.environment import EngineEnv, engine_environment
 from agent_assets.errors import BaseModelError, ExportError
@@ -31,6 +29,8 @@ from agent_assets.pipeline.stage import (
     present_stages,
 )
 from agent_assets.release.records import CANDIDATE_FILE
+from resources.engines import EnginesResource
+from resources.store import StoreResource
 from support.command_line import ROOT as REPOSITORY
 from support.export_world import ELDER, PIPELINE, PROMPT, ExportWorld, make_export_world
 from support.tiny_model import make_tool_model

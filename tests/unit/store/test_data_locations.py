@@ -10,7 +10,7 @@ import pytest
 
 from agent_assets.errors import MemoryDataError
 from agent_assets.mongo.layout import check_elder_id
-from agent_assets.pipeline.stage import resume_folder
+from agent_assets.pipeline.resume import resume_folder
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.erasable_data import (
     ElderDataLocations,
