@@ -109,8 +109,9 @@ class InferenceConfig(StrictModel):
         Args:
             of_base: what their base model says; None: nothing.
         """
-        is_set = of_base is None or "max_model_len" in self.model_fields_set
-        return self.max_model_len if is_set else of_base
+        if of_base is None or "max_model_len" in self.model_fields_set:
+            return self.max_model_len
+        return of_base
 
 
 class AnswerConfig(StrictModel):
