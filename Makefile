@@ -5,7 +5,8 @@ help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## the Python environments (.venv, .venvs/*); a second when nothing changed
-	@deploy/setup.sh
+	@deploy/setup.sh core
+	@.venv/bin/agent-assets setup
 
 demo: setup ## train and score the sample agents; again at once: everything is reused
 	@.venv/bin/agent-assets demo

@@ -20,6 +20,7 @@ AgentAssetsError
 │   └── StoreReadOnly        the store may not be written to
 ├── ReleaseError             a release cannot be made, moved or read
 │   └── ReleaseConflict      somebody else moved it at the same time
+├── ExportError              a model or a bundle cannot be written out or taken in
 ├── ErasureError             an elder or a memory cannot be erased now
 │   └── UnknownSubject       nothing is known of whom, or what, is to be erased
 ├── ReceiptError             receipts of erasures cannot be read, or their chain is broken
@@ -130,6 +131,10 @@ class ReleaseError(AgentAssetsError):
 
 class ReleaseConflict(ReleaseError):
     """Somebody else moved the release at the same time; nothing was changed."""
+
+
+class ExportError(AgentAssetsError):
+    """A model or a bundle cannot be written out, or is not what it says it is."""
 
 
 class ErasureError(AgentAssetsError):

@@ -24,15 +24,23 @@ from agent_assets.errors import ConfigError, EngineFailed
 from agent_assets.free_ports import port_free
 from agent_assets.mongo.embedded.mongod import port_of_earlier_version, restarting, started_pid
 from agent_assets.priority import RUN_NICENESS
-from agent_assets.privacy import close_home, socket_folder
-from agent_assets.runs.code_server import CodeServer, gone
+from agent_assets.privacy import close_home
+from agent_assets.projects.project import require_project
+from agent_assets.runs.code_server import (
+    CodeServer,
+    code_server_listens,
+    code_server_socket,
+    gone,
+    listens,
+)
 from agent_assets.runs.installation import mongodb
 from agent_assets.runs.instance import heartbeat_at, open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
-from agent_assets.settings import REPOSITORY, Settings, load_settings
+from agent_assets.runs.ticks_ahead import ClockWatch, bring_ticks_back
+from agent_assets.settings import Settings, load_settings
 from agent_assets.up_locks import alone, no_earlier_services
 
-CODE_LOCATION = "agent_assets.definitions"
+CODE_LOCATION = "agent_assets"
 _STOP_SECONDS = 20.0
 _READY_SECONDS = 120.0
 _WATCH_SECONDS = 1.0
@@ -135,6 +143,7 @@ def _services_on(
 ) -> Iterator[list[Service]]:
     from agent_assets.serving.earlier_versions import close_what_earlier_versions_left
 
+    project = require_project(settings.project)
     open_port = None if settings.mongodb_uri else port_of_earlier_version(settings.mongo_data)
     with mongodb(settings) as environment:
         if open_port is not None:
@@ -149,33 +158,25 @@ def _services_on(
         with open_instance(settings) as instance:
             release_abandoned_runs(instance, code_server_gone=True)
             heartbeat = heartbeat_at(instance)
+            bring_ticks_back(instance, time.time(), click.echo)
         for line in finished_erasures(load_settings(environment)):
             click.echo(line)
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        # Who reaches a code server executes what he likes: it listens on a socket that others
-        # cannot reach.
-        socket_path = socket_folder(settings.home / "run") / "code-server.sock"
+        socket_path = code_server_socket(settings)
         socket_path.unlink(missing_ok=True)
         workspace = settings.workspace
-        server = {"socket": str(socket_path), "location_name": "agent_assets"}
+        server = {"socket": str(socket_path), "location_name": CODE_LOCATION}
         workspace.write_text(
             yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8"
         )
         services: list[Service] = []
         try:
-            code = [
-                "dagster",
-                "code-server",
-                "start",
-                "-m",
-                CODE_LOCATION,
-                "--socket",
-                str(socket_path),
-            ]
-            start = partial(_start, logs=logs, lock=lock)
+            code = ["dagster", "code-server", "start", "--socket", str(socket_path)]
+            code += ["-m", project.definitions, "-d", str(project.import_path)]
+            start = partial(_start, logs=logs, lock=lock, folder=project.folder)
             services.append(start("code server", code, environment, niceness=RUN_NICENESS))
-            _wait_until(services[-1], lambda: _listens(socket.AF_UNIX, str(socket_path)))
+            _wait_until(services[-1], lambda: code_server_listens(settings))
             ui = ["agent-assets", "ui", "--port", str(port)]
             services.append(start("webserver", ui, environment))
             daemon = ["dagster-daemon", "run", "-w", str(workspace)]
@@ -185,7 +186,7 @@ def _services_on(
                 reach = environment | {"AGENT_ASSETS_DAGSTER_URL": f"http://127.0.0.1:{port}"}
                 serve = ["agent-assets", "serve", "--port", str(api_port)]
                 services.append(start("api", serve, reach))
-            _wait_until(services[1], lambda: _listens(socket.AF_INET, ("127.0.0.1", port)))
+            _wait_until(services[1], lambda: listens(socket.AF_INET, ("127.0.0.1", port)))
             _wait_for_daemon(runner, settings, heartbeat)
             yield services
         finally:
@@ -207,6 +208,7 @@ def _start(
     command: list[str],
     environment: Mapping[str, str],
     *,
+    folder: Path,
     logs: Path,
     lock: int,
     niceness: int = 0,
@@ -228,7 +230,7 @@ def _start(
     with log.open("wb") as output:
         process = subprocess.Popen(
             wrapped,
-            cwd=REPOSITORY,
+            cwd=folder,
             env=dict(environment),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -261,14 +263,8 @@ def _wait_until(service: Service, ready: Callable[[], bool]) -> None:
     raise EngineFailed(f"The {service.name} did not start.", next_step=f"read {service.log}.")
 
 
-def _listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
-    with socket.socket(family) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(address) == 0
-
-
 def _watch(services: list[Service], settings: Settings) -> int:
-    code_server = CodeServer(services[0].process.pid)
+    code_server, clock = CodeServer(services[0].process.pid), ClockWatch()
     while True:
         ended = [
             (f"The {service.name}", service.log)
@@ -282,6 +278,9 @@ def _watch(services: list[Service], settings: Settings) -> int:
         for name, log in ended[:1]:
             click.echo(f"{name} ended on its own; stopping the rest. Its log: {log}", err=True)
             return 1
+        if clock.was_set_back():
+            with open_instance(settings) as instance:
+                bring_ticks_back(instance, time.time(), click.echo)
         time.sleep(_WATCH_SECONDS)
 
 

@@ -11,11 +11,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from agent_assets.agent.loop import Limits
+from agent_assets.settings import load_settings
 from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel, read_yaml
 
 Network = IPv4Network | IPv6Network
-
-FILE = Path(__file__).resolve().parent / "defs" / "serving.yaml"
 
 
 def _origin(text: str) -> str:
@@ -26,6 +25,9 @@ def _origin(text: str) -> str:
             "an origin is http:// or https:// with a host, and a port where it has one"
         )
     return origin
+
+
+_ALONE, _BESIDE, _IN_ALL = 0.85, 0.45, 0.95  # shares of a GPU's memory
 
 
 class InferenceConfig(StrictModel):
@@ -42,7 +44,11 @@ class InferenceConfig(StrictModel):
     max_rank: int = Field(
         16, ge=8, le=512, description="Highest LoRA rank; every slot takes the memory of this rank."
     )
-    max_model_len: int = Field(2048, ge=256, description="Context length in tokens.")
+    max_model_len: int = Field(
+        2048,
+        ge=256,
+        description="Context length in tokens; left out, the base model's `context_length`.",
+    )
     tool_call_parser: str | None = Field(
         None,
         min_length=1,
@@ -55,12 +61,30 @@ class InferenceConfig(StrictModel):
     max_memory_gb: float = Field(
         64.0, gt=0, description="The server is restarted when it holds more."
     )
-    gpu_memory_share: float = Field(
-        0.85,
+    memory_gb: float | None = Field(
+        None,
+        gt=0,
+        description="Memory of all model servers together; None: what is free. Where another base "
+        "model has no room, the server that was used longest ago goes. Not for a GPU.",
+    )
+    gpu: Literal["hand_over", "share"] = Field(
+        "hand_over",
+        description="`hand_over`: a stage that trains or evaluates gets the whole GPU, and nobody "
+        "is answered on it meanwhile. `share`: servers stay, and stages have the rest of its "
+        "memory.",
+    )
+    gpu_wait_seconds: float = Field(
+        20.0,
+        ge=0,
+        description="Longest wait of a request while a stage has the GPU; then it is answered "
+        "with 503 and Retry-After.",
+    )
+    gpu_memory_share: float | None = Field(
+        None,
         gt=0,
         le=1,
-        description="Share of a GPU's whole memory; the server does not start where less is "
-        "free. Not for a CPU.",
+        description="Share of a GPU's whole memory for all servers together; they do not start "
+        "where less is free. None: 0.85, or 0.45 with `gpu: share`. Not for a CPU.",
     )
     warm_up: bool = Field(
         False, description="Start the model server with the API instead of with the first answer."
@@ -68,6 +92,25 @@ class InferenceConfig(StrictModel):
     wait_seconds: float = Field(
         300.0, gt=0, description="Longest wait for a start, or for a free slot."
     )
+
+    @property
+    def gpu_memory(self) -> float:
+        """Share of a GPU's memory for all servers together."""
+        return self.gpu_memory_share or (_ALONE if self.gpu == "hand_over" else _BESIDE)
+
+    @property
+    def gpu_memory_of_stages(self) -> float:
+        """Share of a GPU's memory that a server of evaluation takes beside these."""
+        return _ALONE if self.gpu == "hand_over" else max(0.0, _IN_ALL - self.gpu_memory)
+
+    def context_length(self, of_base: int | None) -> int:
+        """Tokens that agents read at once.
+
+        Args:
+            of_base: what their base model says; None: nothing.
+        """
+        is_set = of_base is None or "max_model_len" in self.model_fields_set
+        return self.max_model_len if is_set else of_base
 
 
 class AnswerConfig(StrictModel):
@@ -166,10 +209,16 @@ class ServingConfig(StrictModel):
     )
 
 
-def load_serving(path: Path = FILE) -> ServingConfig:
+def load_serving(path: Path | None = None) -> ServingConfig:
     """Read the settings; a missing file means the defaults.
+
+    Args:
+        path: of the file; None takes defs/serving.yaml of the project.
 
     Raises:
         ConfigError: the file is not YAML, or names what does not exist.
     """
-    return read_yaml(ServingConfig, path) if path.is_file() else ServingConfig()
+    project = load_settings().project
+    if path is None and project is not None:
+        path = project.defs / "serving.yaml"
+    return read_yaml(ServingConfig, path) if path and path.is_file() else ServingConfig()

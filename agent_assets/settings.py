@@ -4,11 +4,12 @@ Engine programs read their own, in environments that do not hold this module's l
 
 | variable | meaning | default |
 |---|---|---|
-| AGENT_ASSETS_HOME | state of this installation: Dagster's, MongoDB's, leases, logs | `.agent_assets` beside the code |
+| AGENT_ASSETS_PROJECT | folder of the project (`agent-assets init`) | the one that the current folder lies in; the checkout |
+| AGENT_ASSETS_HOME | state of this installation: Dagster's, MongoDB's, leases, logs | `.agent_assets` in the project; in the user's home without one |
 | AGENT_ASSETS_STORE | artifact store: a folder or an fsspec URL | `<home>/store` |
-| AGENT_ASSETS_ENGINES | folder of the engine environments | `.venvs` beside the code |
+| AGENT_ASSETS_ENGINES | folder of the engine environments | `.venvs` in the project; `<home>/engines` without one |
 | AGENT_ASSETS_DEVICE | `auto`, `cpu` or `gpu`: where GPU stages run | `auto` |
-| AGENT_ASSETS_AUTOMATION | settings of the schedule and the sensor | `agent_assets/defs/automation.yaml` |
+| AGENT_ASSETS_AUTOMATION | settings of the schedule and the sensor | `defs/automation.yaml` of the project |
 | MONGODB_URI | MongoDB to read from; unset starts the embedded one | |
 | MONGOD_BIN | the mongod that the embedded MongoDB runs | one on PATH, or the one in the `embedded` extra |
 | DAGSTER_POSTGRES_URL | PostgreSQL for Dagster's history; Dagster itself reads it, too | SQLite in the home |
@@ -26,10 +27,14 @@ Engine programs read their own, in environments that do not hold this module's l
 | TRACES | `local` keeps traces on this machine; `wandb` sends them, with the elders' words, to W&B | `local` |
 | WANDB_API_KEY | key of W&B, for `TRACES=wandb`; weave itself reads it. Alone it sends nothing | |
 | WANDB_PROJECT | `project` or `entity/project` of traces at W&B | `agent-assets` |
+| PYTHON_CPU, PYTHON_GPU | the Python 3.11 and 3.12 that `agent-assets setup` makes engine environments with | python3.11, python3.12 |
+| TORCH_ARGS | further arguments of the `pip install` of torch in `agent-assets setup`, such as the index of the CPU builds | |
 | ART_VLLM_RUNTIME_BIN | the server of ART's LocalBackend; ART itself reads it | |
 | CUDA_VISIBLE_DEVICES | the GPUs that may be used, as the driver understands it | all |
 | XDG_RUNTIME_DIR | where sockets lie whose path would be too long in the home | `/tmp` |
 | SUDO_USER | who typed a command as root, for the history of releases | |
+
+Variables may stand in the `.env` of the project; those of the process come first.
 """  # noqa: E501
 
 import getpass
@@ -39,12 +44,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 from agent_assets.errors import ConfigError
+from agent_assets.projects.project import OWN_PACKAGE, Project, find_project, project_at
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 ART_RUNTIME = "ART_VLLM_RUNTIME_BIN"
 
 DeviceChoice = Literal["auto", "cpu", "gpu"]
@@ -57,6 +70,26 @@ def _resolved_store(store: str) -> str:
     return store if "://" in store else str(Path(store).expanduser().resolve())
 
 
+def _named_project(value: Any) -> Any:
+    return project_at(Path(value)) if isinstance(value, str) else value
+
+
+def _home_of(fields: dict[str, Any]) -> Path:
+    project: Project | None = fields["project"]
+    return (project.folder if project else Path.home()) / ".agent_assets"
+
+
+def _engines_of(fields: dict[str, Any]) -> Path:
+    project: Project | None = fields["project"]
+    return project.folder / ".venvs" if project else Path(fields["home"]) / "engines"
+
+
+def _automation_of(fields: dict[str, Any]) -> Path:
+    project: Project | None = fields["project"]
+    own = project.defs / "automation.yaml" if project else None
+    return own if own and own.is_file() else OWN_PACKAGE / "defs" / "automation.yaml"
+
+
 def _store_in_home(fields: dict[str, Any]) -> str:
     return str(fields["home"] / "store")
 
@@ -65,17 +98,17 @@ def _store_in_home(fields: dict[str, Any]) -> str:
 class Settings:
     """The environment, resolved to absolute paths. The table above says what each means."""
 
-    home: _Folder = Field(
-        default=REPOSITORY / ".agent_assets", validation_alias="AGENT_ASSETS_HOME"
+    project: Annotated[Project | None, BeforeValidator(_named_project)] = Field(
+        default_factory=lambda: find_project(Path.cwd()), validation_alias="AGENT_ASSETS_PROJECT"
     )
+    home: _Folder = Field(default_factory=_home_of, validation_alias="AGENT_ASSETS_HOME")
     store: Annotated[str, AfterValidator(_resolved_store)] = Field(
         default_factory=_store_in_home, validation_alias="AGENT_ASSETS_STORE"
     )
-    engines: _Folder = Field(default=REPOSITORY / ".venvs", validation_alias="AGENT_ASSETS_ENGINES")
+    engines: _Folder = Field(default_factory=_engines_of, validation_alias="AGENT_ASSETS_ENGINES")
     device: DeviceChoice = Field(default="auto", validation_alias="AGENT_ASSETS_DEVICE")
     automation: Path = Field(
-        default=REPOSITORY / "agent_assets/defs/automation.yaml",
-        validation_alias="AGENT_ASSETS_AUTOMATION",
+        default_factory=_automation_of, validation_alias="AGENT_ASSETS_AUTOMATION"
     )
     mongodb_uri: str | None = Field(default=None, validation_alias="MONGODB_URI", repr=False)
     mongodb_database: str = Field(default="afs", validation_alias="MONGODB_DATABASE")
@@ -143,6 +176,28 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     return _read(Settings, variables)
 
 
+def enter_project(path_within: Path | None = None) -> Settings:
+    """The settings of a process that works on a project. The variables of its `.env` are set where
+    the process has none of that name, and children work on the same project.
+
+    Args:
+        path_within: a file of the project that is meant, wherever the process was started; None
+            means the project of the environment.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    if path_within is not None and (meant := find_project(path_within)) is not None:
+        here = load_settings({}).project if not os.environ.get("AGENT_ASSETS_PROJECT") else None
+        if meant != here:
+            os.environ["AGENT_ASSETS_PROJECT"] = str(meant.folder)
+    project = load_settings().project
+    if project is not None:
+        for name, value in dotenv_values(project.folder / ".env").items():
+            os.environ.setdefault(name, value or "")
+    return load_settings()
+
+
 def teacher_environment(environment: Mapping[str, str] = os.environ) -> TeacherEnvironment:
     """Read OPENAI_API_KEY, OPENAI_BASE_URL and TEACHER_MODEL."""
     return _read(TeacherEnvironment, environment)
@@ -169,6 +224,16 @@ def mongod_program() -> str | None:
 def art_runtime() -> str | None:
     """The server of ART's LocalBackend (ART_VLLM_RUNTIME_BIN)."""
     return os.environ.get(ART_RUNTIME) or None
+
+
+def chosen_python(variable: str) -> str | None:
+    """The interpreter that somebody chose for engine environments (PYTHON_CPU, PYTHON_GPU)."""
+    return os.environ.get(variable) or None
+
+
+def torch_arguments() -> str:
+    """Further arguments of pip for the CPU build of torch (TORCH_ARGS)."""
+    return os.environ.get("TORCH_ARGS", "")
 
 
 def secret_variable(name: str) -> str | None:

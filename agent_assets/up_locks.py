@@ -56,7 +56,7 @@ def no_earlier_services(settings: Settings, report: Callable[[str], None]) -> It
         ConfigError: they still run after a minute.
     """
     make_home(settings)
-    file = settings.home / "services.lock"
+    file = _services_lock(settings)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + _GONE_SECONDS
@@ -74,6 +74,21 @@ def no_earlier_services(settings: Settings, report: Callable[[str], None]) -> It
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def services_ended(settings: Settings) -> Iterator[bool]:
+    """Whether no service of this home runs or ends. Where none does, none starts in the block."""
+    make_home(settings)
+    descriptor = os.open(_services_lock(settings), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield _locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _services_lock(settings: Settings) -> Path:
+    return settings.home / "services.lock"
 
 
 def _holder(file: Path) -> str:

@@ -27,9 +27,10 @@ from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.retry import connect
 from agent_assets.release.config import FloorsConfig
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
-from agent_assets.settings import REPOSITORY, load_settings
+from agent_assets.settings import load_settings
 
-sys.path.insert(0, str(REPOSITORY / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from support.command_line import ROOT as REPOSITORY
 from support.tiny_model import make_tiny_model
 
 PIPELINE = "elder_companion"
@@ -145,7 +146,7 @@ def copy_code(folder: Path, model: Path, attributes: Mapping[str, Mapping[str, A
         attributes: settings of its stages, in place of those of the sample pipeline.
     """
     tree = folder / "tree"
-    for name in ("agent_assets", "resources", "deploy"):
+    for name in ("agent_assets", "deploy"):
         shutil.copytree(REPOSITORY / name, tree / name)
     for name in ("dagster.yaml", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, tree)
@@ -182,11 +183,19 @@ def environment_of(home: Path, tree: Path) -> dict[str, str]:
     }
 
 
-def seed(uri: str, database: str, elders: list[str], *, talker: str | None = None) -> None:
-    """Elders who all told the same: trainings of equal size. `talker` told as many memories at
-    greater length, whose training takes several times as long.
+def seed(
+    uri: str,
+    database: str,
+    elders: list[str],
+    *,
+    talker: str | None = None,
+    memories: int | None = None,
+) -> None:
+    """Elders who all told the same, all of it or so many memories: trainings of equal size.
+    `talker` told as many memories at greater length, whose training takes several times as long.
     """
     (sample,) = load_sample_elders(["benjamin-franklin"])
+    sample = replace(sample, memories=sample.memories[:memories])
     people = [replace(sample, profile=replace(sample.profile, elder_id=elder)) for elder in elders]
     if talker is not None:
         people.append(_at_length(talker, sample))

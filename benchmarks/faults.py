@@ -1,13 +1,16 @@
 """What a crash costs: any process of an installation is killed at any moment of a chain, then it is started once.
 
-python benchmarks/faults.py [--quick]    about 50 minutes; --quick under four on a machine that does nothing else
+python benchmarks/faults.py [--quick] [--seed N] [--chains N] [--clock]
+                                    about 50 minutes; --quick under four on a machine that does nothing else
 
 Needs the CPU engine environment (`make setup`). An installation as `agent-assets up` has it makes an agent of a tiny
 model: real training by examples and by rewards, merges, report, release. SIGKILL meets the run worker, an engine, the
-daemon, the webserver, the API, mongod, the code server, a supervisor or `up` itself, ten times in a chain; what ended is
-started again each time, as a person would. The last start of a chain is followed by nothing but `refresh`, and then the
-home is compared with one whose chain was never broken (fp32). The last line is one JSON object:
-kills           how many, and killed: of what
+daemon, the webserver, the API, mongod, the code server, a supervisor or `up` itself, ten times in a chain, four of them
+during the training by rewards; what ended is started again each time, as a person would. The last start of a chain is
+followed by nothing but `refresh`, and then the home is compared with one whose chain was never broken (fp32). In every
+second chain, or with --clock in all, the clock is set an hour back and a day ahead as well (Debian's `libfaketime`).
+The last line is one JSON object:
+kills           how many; killed: of what; during: which stage went on (a run that waits for its device is of none yet)
 identical       whether every artifact of every chain has the bytes of the unbroken one; differing: which do not
 orphans         processes that still ran 45 s after their `up` had ended
 stale_leases    locks of devices and artifacts that were held when nothing ran any more
@@ -17,66 +20,56 @@ stuck           kills after which neither the run nor `up` ended within two minu
 recover_s       the longest time from a kill until the installation worked again: `up` ended, was started, and answers,
                 or the run was marked as failed; recover_median_s: half of the times were shorter
 left_files      files and folders left in the folder for temporary ones
+seconds         what all of it took
 """  # noqa: E501
 
 import json
+import os
 import random
 import shutil
-import statistics
-import subprocess
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from backfill_installation import until
+from faults_figures import Figures, Options, differences, options, results
 from faults_installation import (
-    CLOCKS,
-    KINDS,
+    NO_STAGE,
+    QUICK,
+    WHOLE,
     FaultyInstallation,
     Template,
-    choose,
-    find_faketime,
 )
-from plan import machine
-from quick import is_quick
+from faults_processes import KINDS, SERVICES, choose
 
-# Whoever of these ends, `up` ends everything.
-SERVICES = ("daemon", "webserver", "API", "mongod", "up", "code server", "code")
-RL = {
-    "steps": 3,
-    "scenarios_per_step": 2,
-    "rollouts_per_scenario": 4,
-    "max_turns": 2,
-    "max_tokens": 32,
-    "learning_rate": 1e-3,
-}
+from support.moved_clock import CLOCKS, find_faketime
+
 LIMIT_SECONDS = 1800.0
-CLOCK_CHAINS = 2  # the last ones, where libfaketime is installed
 NOTICED_SECONDS = 120.0
+KILLS = 10  # of a chain, that of `up` at its end included
+RL_STAGE = "rl_checkpoint"
+RL_KILLS = range(3, 7)  # of a chain: those that wait for the training by rewards
+# What falls at the same moment; the kill of `up` comes last.
+QUICK_MOMENTS = [["run worker"], ["engine"], ["daemon", "webserver", "API", "mongod"]]
 
 
-@dataclass
-class Figures:
-    """What is counted over all chains."""
+@dataclass(frozen=True)
+class Chain:
+    """What is killed while an agent is made, in this order.
 
-    killed: Counter[str] = field(default_factory=Counter)
-    orphans: list[str] = field(default_factory=list)
-    stale_leases: list[str] = field(default_factory=list)
-    open_runs: list[str] = field(default_factory=list)
-    differing: list[str] = field(default_factory=list)
-    planned: list[str] = field(default_factory=list)
-    stuck: list[str] = field(default_factory=list)
-    left_files: list[str] = field(default_factory=list)
-    recover_s: list[float] = field(default_factory=list)
+    Args:
+        together: how many of them fall at the same moment, for each moment.
+    """
+
+    kinds: list[str]
+    together: tuple[int, ...]
 
 
 def whole_chain(installation: FaultyInstallation) -> None:
-    """`refresh` until it has nothing to do; it may fail no run."""
+    """Wait for the runs that go on, then `refresh`; it may fail no run."""
     until(lambda: not installation.open_runs(), LIMIT_SECONDS)
     client, log = installation.command("refresh")
     if client.wait(LIMIT_SECONDS):
@@ -85,76 +78,83 @@ def whole_chain(installation: FaultyInstallation) -> None:
 
 def broken_chain(
     installation: FaultyInstallation,
-    kinds: list[str],
+    chain: Chain,
     longest: float,
     figures: Figures,
     *,
     clocks: Sequence[str] = (),
 ) -> None:
-    """Kill one process of each kind in turn, at random moments, and go on each time.
+    """Kill processes of each kind in turn, at random moments, and go on each time.
 
     Args:
-        longest: seconds between two kills while something goes on.
-        clocks: one of these offsets is set before each kill.
+        longest: seconds between two moments while something goes on.
+        clocks: one of these offsets is set before each moment.
     """
     installation.start()
-    while kinds:
+    kinds = list(chain.kinds)
+    for number, together in enumerate(chain.together):
         if installation.up is None or installation.up.poll() is not None:
             installation.start()
         installation.refresh()
+        stage = RL_STAGE if len(chain.kinds) > RL_KILLS.stop and number in RL_KILLS else None
+        until(partial(_is_at, installation, stage), LIMIT_SECONDS)
         assert installation.client is not None
-        until(partial(_goes_on_or_ended, installation, installation.client), LIMIT_SECONDS)
         if installation.client.poll() == 0:
-            print(f"the chain is whole before {len(kinds)} more kills", flush=True)
+            figures.report(f"the chain is whole before {len(kinds)} more kills")
             return
         time.sleep(random.uniform(0, longest))
         if clocks:
-            installation.set_clock(random.choice(clocks))
+            installation.clock.move(random.choice(clocks))
             time.sleep(random.uniform(0, longest))
-        kill_one(installation, kinds, figures)
+        kill(installation, kinds, together, figures)
 
 
-def _goes_on_or_ended(installation: FaultyInstallation, client: "subprocess.Popen[bytes]") -> bool:
-    return bool(installation.open_runs()) or client.poll() is not None
+def _is_at(installation: FaultyInstallation, stage: str | None) -> bool:
+    """Whether a run makes this stage, or any, or all is over."""
+    client = installation.client
+    if client is not None and client.poll() is not None:
+        return True
+    stages = set(installation.stages().values()) - {NO_STAGE}
+    return bool(stages) if stage is None else stage in stages
 
 
-def kill_one(installation: FaultyInstallation, kinds: list[str], figures: Figures) -> None:
-    """Kill a process of the first kind that is there; count what came of it."""
-    wanted = kinds[0]
-    kind, victim = choose(kinds, installation, seconds=20)
-    going_on = {run.run_id: _stages(run.tags) for run in installation.open_runs()}
+def kill(
+    installation: FaultyInstallation, kinds: list[str], together: int, figures: Figures
+) -> None:
+    """Kill so many processes, of the first kinds that are there; count what came of it."""
     assert installation.up is not None
-    up, before = installation.up, installation.processes()
+    up = installation.up
+    victims = [choose(kinds, installation.folder, up=up.pid, seconds=20) for _ in range(together)]
+    going_on, before = installation.stages(), installation.processes()
     started = time.monotonic()
-    victim.kill()
-    figures.killed[kind] += 1
+    for kind, victim in victims:
+        victim.kill()
+        figures.killed[kind] += 1
+    figures.during.update(going_on.values() or ["nothing"])
+    names = " and ".join(kind for kind, _ in victims)
+    of_services = any(kind in SERVICES for kind, _ in victims)
 
     def noticed() -> bool:
-        left = {run.run_id for run in installation.open_runs()}
-        return up.poll() is not None or (kind not in SERVICES and not going_on.keys() <= left)
+        left = installation.stages().keys()
+        return up.poll() is not None or (not of_services and not going_on.keys() <= left)
 
     try:
         until(noticed, NOTICED_SECONDS, every=0.2)
     except TimeoutError:
-        figures.stuck.append(f"{kind} {victim.pid}")
+        figures.stuck.append(names)
     ended = up.poll() is not None
     if ended:
         installation.start()  # at once, while what was killed with the old one may still end
     figures.recover_s.append(round(time.monotonic() - started, 1))
     figures.orphans += installation.orphans(before) if ended else []
-    print(
-        f"{sum(figures.killed.values())}: {kind} (for {wanted}) during {list(going_on.values())}: "
-        f"{figures.recover_s[-1]} s",
-        flush=True,
-    )
-
-
-def _stages(tags: Mapping[str, str]) -> str:
-    return tags.get("agent_assets/device", "not on the device")
+    during = ", ".join(going_on.values()) or "nothing"
+    figures.report(f"{names} during {during}: {figures.recover_s[-1]} s")
 
 
 def check(
-    installation: FaultyInstallation, unbroken: dict[str, dict[str, str]], figures: Figures
+    installation: FaultyInstallation,
+    unbroken: dict[str, dict[str, str]],
+    figures: Figures,
 ) -> None:
     """One start, one `refresh`: count what is not as it would have been without a crash."""
     if installation.up is not None and installation.up.poll() is None:
@@ -165,7 +165,9 @@ def check(
         installation.start()
         figures.recover_s.append(round(time.monotonic() - started, 1))
         figures.orphans += installation.orphans(before)
+    figures.report("`up` was killed and started for the last time")
     whole_chain(installation)
+    figures.report("the chain is whole")
     figures.open_runs += [f"{run.run_id} {run.status}" for run in installation.open_runs()]
     plan, log = installation.command("plan", "--json")
     plan.wait(LIMIT_SECONDS)
@@ -183,73 +185,53 @@ def _planned(log: Path) -> list[str]:
     return [f"{run['pipeline']}/{run['partition']}" for run in content["runs"]]
 
 
-def differences(
-    unbroken: dict[str, dict[str, str]], broken: dict[str, dict[str, str]]
-) -> list[str]:
-    """Artifacts whose data version is another, with the files that differ."""
-    differing = []
-    for key in sorted(unbroken.keys() | broken.keys()):
-        one, other = unbroken.get(key, {}), broken.get(key, {})
-        if one.get("data version") != other.get("data version"):
-            files = [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)]
-            differing.append(f"{key}: {', '.join(sorted(files))}")
-    return differing
-
-
 def main() -> None:
     """Break chains, and print what is left of them."""
-    quick = is_quick(__doc__, "one elder and six kills")
-    random.seed(16)
-    chains, kills, longest = (1, 6, 12.0) if quick else (5, 10, 45.0)
-    elders = ["elder-1"] if quick else ["elder-1", "elder-2"]
+    given = options(__doc__)
+    random.seed(given.seed)
+    # Several processes share the cores: threads of a training that spin at their barriers take them
+    # from the others.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
-    figures, started = Figures(), time.monotonic()
-    faketime = None if quick else find_faketime()
+    figures = Figures()
     whole: FaultyInstallation | None = None
     try:
-        template = Template.make(folder, elders, RL)
+        template = Template.make(folder, ["elder-1"], QUICK if given.quick else WHOLE)
+        figures.report("the model is there")
         whole = FaultyInstallation(template, "unbroken")
         whole_chain(whole)  # without `up`: it executes its runs itself
         unbroken = whole.versions()
-        print(f"{len(unbroken)} artifacts after {time.monotonic() - started:.0f} s", flush=True)
-        kinds = [KINDS[number % len(KINDS)] for number in range(chains * kills)]
-        random.shuffle(kinds)
-        for number in range(chains):
-            # The last kill of a chain is that of `up`.
-            chosen = kinds[number * kills : (number + 1) * kills - 1]
-            moved = None if number < chains - CLOCK_CHAINS else faketime
-            whole = FaultyInstallation(template, f"broken-{number}", faketime=moved)
-            clocks = () if moved is None else CLOCKS
-            broken_chain(whole, chosen, longest, figures, clocks=clocks)
+        figures.report(f"the unbroken chain has made {len(unbroken)} artifacts")
+        for number, chain in enumerate(chains_of(given)):
+            faketime = find_faketime() if clocks_of(given, number) else None
+            whole = FaultyInstallation(template, f"broken-{number}", faketime=faketime)
+            clocks = () if faketime is None else CLOCKS
+            longest = 6.0 if given.quick else 20.0
+            broken_chain(whole, chain, longest, figures, clocks=clocks)
+            figures.report("all was killed")
             check(whole, unbroken, figures)
-            print(json.dumps(results(figures, quick=quick)), flush=True)
+            print(json.dumps(results(figures, given)), flush=True)
     finally:
         if whole is not None:
             whole.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(results(figures, quick=quick)))
+    print(json.dumps(results(figures, given)))
 
 
-def results(figures: Figures, *, quick: bool) -> dict[str, Any]:
-    """The figures, as the last line shows them."""
-    return {
-        "benchmark": "faults",
-        "quick": quick,
-        **machine(),
-        "kills": sum(figures.killed.values()),
-        "killed": dict(figures.killed),
-        "identical": not figures.differing,
-        "differing": figures.differing,
-        "orphans": len(figures.orphans),
-        "stale_leases": len(figures.stale_leases),
-        "open_runs": len(figures.open_runs),
-        "planned": len(figures.planned),
-        "stuck": len(figures.stuck),
-        "recover_s": max(figures.recover_s, default=0.0),
-        "recover_median_s": statistics.median(figures.recover_s or [0.0]),
-        "left_files": len(figures.left_files),
-        "what": figures.orphans + figures.stale_leases + figures.open_runs + figures.stuck,
-    }
+def chains_of(given: Options) -> list[Chain]:
+    """What is killed in each chain; the last kill of a chain is that of `up`."""
+    if given.quick:
+        moments = random.sample(QUICK_MOMENTS, len(QUICK_MOMENTS))
+        return [Chain([kind for kinds in moments for kind in kinds], tuple(map(len, moments)))]
+    kinds = [KINDS[number % len(KINDS)] for number in range(given.chains * KILLS)]
+    random.shuffle(kinds)
+    ones = (1,) * (KILLS - 1)
+    return [Chain(kinds[at : at + KILLS - 1], ones) for at in range(0, len(kinds), KILLS)]
+
+
+def clocks_of(given: Options, number: int) -> bool:
+    """Whether the clock moves in this chain: in every second one."""
+    return given.clock or (not given.quick and number % 2 == 1)
 
 
 if __name__ == "__main__":

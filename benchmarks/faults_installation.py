@@ -1,12 +1,9 @@
 """An installation for `faults.py`: started as a user starts it, its processes found and killed."""
 
 import json
-import os
-import random
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,39 +12,44 @@ import dagster as dg
 import httpx
 import psutil
 from backfill_installation import copy_code, environment_of, seed, until
+from faults_processes import has_ended, kind_of, processes_of
 
 from agent_assets.dagster_internals import NOT_FINISHED_STATUSES
 from agent_assets.engines.environment import find_engine_env
 from agent_assets.free_ports import free_port
 from agent_assets.mongo.embedded.mongod import find_mongod, start_mongod
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
+from agent_assets.runs.run_progress import RunProgress
 from agent_assets.settings import load_settings
+from support.moved_clock import SharedClock, faketime_environment
 from support.tiny_model import make_tool_model
 
 READY = "Ctrl-C stops everything"
-KINDS = (
-    "run worker",
-    "engine",
-    "daemon",
-    "webserver",
-    "API",
-    "mongod",
-    "up",
-    "code server",
-    "code",
-    "supervisor",
-)
+NO_STAGE = "no stage yet"
 _START_SECONDS = 300.0
 _GONE_SECONDS = 45.0
-_FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
-# What libfaketime 0.9.10 makes of a sleep on the monotonic clock is an invalid argument.
-_SLEEP = """
-import os, select, time
-if "FAKETIME_TIMESTAMP_FILE" in os.environ:
-    time.sleep = lambda seconds: select.select([], [], [], seconds)[0] and None
-"""
-CLOCKS = ("+0", "-1h", "+1d")
 _MAIN = "from agent_assets.cli.main import main; main()"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much an agent learns and is asked.
+
+    Args:
+        memories: that are told, of each elder.
+        answer_tokens: most of an answer that is judged.
+        servers_at_once: model servers that judge side by side; each takes half a minute to start.
+    """
+
+    memories: int
+    questions_per_tool: int
+    rl_steps: int
+    answer_tokens: int
+    servers_at_once: int
+
+
+QUICK = Size(6, 2, 1, 8, 1)
+WHOLE = Size(6, 2, 3, 32, 3)
 
 
 @dataclass(frozen=True)
@@ -57,33 +59,69 @@ class Template:
     folder: Path
     tree: Path
     elders: list[str]
+    size: Size
 
     @classmethod
-    def make(cls, folder: Path, elders: list[str], rl: Mapping[str, object]) -> "Template":
+    def make(cls, folder: Path, elders: list[str], size: Size) -> "Template":
         """Copy the code and give it a pipeline that trains a tiny model, by examples and by
         rewards, with weights whose bytes are the same each time.
         """
         env = find_engine_env("cpu")
         model = make_tool_model(folder / "model", _conversations(), env, steps=40)
-        answers = {"max_turns": 2, "max_tokens": 32}
-        asked = {"wordings": "wordings.yaml", "languages": ["en"]}
-        rows = {"memory_tool_questions": 8, "open_per_memory": 1, "closed_per_memory": 0}
-        attributes: dict[str, dict[str, object]] = {
-            "questions": {**asked, "per_tool": 4, "heldout_per_tool": 2},
-            # What the model knows by heart it is not to unlearn.
-            "sft_adapter": {"batch_size": 1, "learning_rate": 1e-4, "precision": "fp32"},
-            "train_jsonl": {**rows, "heldout_recall": 2, "heldout_memory_tool_questions": 1},
-            "rl": {"enabled": True, "precision": "fp32", "concurrency": 1, **rl},
-            "eval_report": {**answers, "concurrency": 1, "cross_questions": 2},
-        }
-        tree = copy_code(folder, model, attributes)
-        (tree / "sitecustomize.py").write_text(_SLEEP, encoding="utf-8")
-        return cls(folder, tree, elders)
+        tree = copy_code(folder, model, _attributes(size))
+        _limit_servers(tree / "agent_assets/engines/local_engines.py", size.servers_at_once)
+        return cls(folder, tree, elders, size)
 
 
-def find_faketime() -> Path | None:
-    """The library that moves the clock of a process, where Debian's `libfaketime` is installed."""
-    return next(Path("/").glob(_FAKETIME.lstrip("/")), None)
+def _attributes(size: Size) -> dict[str, dict[str, object]]:
+    """Settings of the stages."""
+    return {
+        "questions": {
+            "wordings": "wordings.yaml",
+            "languages": ["en"],
+            "per_tool": size.questions_per_tool,
+            "heldout_per_tool": size.questions_per_tool // 2,
+        },
+        "train_jsonl": {
+            "memory_tool_questions": 2 * size.questions_per_tool,
+            "open_per_memory": 1,
+            "closed_per_memory": 0,
+            "heldout_recall": 2,
+            "heldout_memory_tool_questions": 1,
+        },
+        # What the model knows by heart it is not to unlearn.
+        "sft_adapter": {
+            "batch_size": 1,
+            "epochs": 1.0,
+            "learning_rate": 1e-4,
+            "precision": "fp32",
+        },
+        "rl": {
+            "enabled": True,
+            "precision": "fp32",
+            "concurrency": 1,
+            "steps": size.rl_steps,
+            "scenarios_per_step": 1,
+            "rollouts_per_scenario": 4,
+            "learning_rate": 1e-3,
+            "max_turns": 2,
+            "max_tokens": 32,
+        },
+        "eval_report": {
+            "max_turns": 2,
+            "max_tokens": size.answer_tokens,
+            "base_max_tokens": size.answer_tokens,
+            "concurrency": 1,
+            "cross_questions": 2,
+        },
+    }
+
+
+def _limit_servers(engines: Path, at_once: int) -> None:
+    usual = "_CPU_SERVERS = 3"
+    code = engines.read_text(encoding="utf-8")
+    assert usual in code
+    engines.write_text(code.replace(usual, f"_CPU_SERVERS = {at_once}"), encoding="utf-8")
 
 
 def _conversations() -> list[dict[str, Any]]:
@@ -118,31 +156,23 @@ class FaultyInstallation:
         temporary = self.folder / "tmp"
         temporary.mkdir(parents=True)
         self.environment = environment_of(self.home, self.tree) | {"TMPDIR": str(temporary)}
-        self._clock = self.folder / "clock"
+        self.clock = SharedClock(self.folder / "clock")
         if faketime is not None:
-            self.set_clock("+0")
             # Under libfaketime mongod does not end; of its user's clock it sees nothing.
             unfaked = self.folder / "mongod"
             unfaked.write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {find_mongod()} "$@"\n', "utf-8")
             unfaked.chmod(0o700)
-            self.environment |= {
-                "MONGOD_BIN": str(unfaked),
-                "LD_PRELOAD": str(faketime),
-                "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "FAKETIME_CACHE_DURATION": "1",
-            }
+            self.environment |= {"MONGOD_BIN": str(unfaked)}
+            self.environment |= faketime_environment(faketime, self.folder, path=str(self.tree))
+            self.environment |= self.clock.environment
         self.settings = load_settings(self.environment)
         with start_mongod(self.settings.mongo_data) as mongod:
-            seed(mongod.uri, self.settings.mongodb_database, template.elders)
+            database = self.settings.mongodb_database
+            seed(mongod.uri, database, template.elders, memories=template.size.memories)
         prepare_dagster_home(self.settings)
         self._ports = [free_port(), free_port()]
         self.up: subprocess.Popen[bytes] | None = None
         self.client: subprocess.Popen[bytes] | None = None
-
-    def set_clock(self, offset: str) -> None:
-        """Move the clock of all processes of ours, but for engines and mongod."""
-        self._clock.write_text(f"{offset}\n", encoding="ascii")
 
     def start(self) -> float:
         """Start `up` and wait until it is ready; the seconds that took."""
@@ -185,47 +215,37 @@ class FaultyInstallation:
     def open_runs(self) -> list[dg.DagsterRun]:
         """Runs that wait or go on."""
         with open_instance(self.settings) as instance:
-            statuses = list(NOT_FINISHED_STATUSES)
-            return list(instance.get_runs(filters=dg.RunsFilter(statuses=statuses)))
+            return _open_runs(instance)
 
-    def victims(self, kind: str) -> list[psutil.Process]:
-        """The processes of a kind that run now."""
-        return [process for process in self.processes() if kind_of(process) == kind]
+    def stages(self) -> dict[str, str]:
+        """What each run that waits or goes on is making now, by run id."""
+        with open_instance(self.settings) as instance:
+            progress = [RunProgress(run.run_id) for run in _open_runs(instance)]
+            for run in progress:
+                run.refresh(instance)
+        return {run.run_id: run.stage or NO_STAGE for run in progress}
 
     def processes(self) -> list[psutil.Process]:
-        """Every process that works for this installation but those of `refresh`: their variables
-        or arguments name its folder.
-        """
-        mark = str(self.folder).encode()
-        own = {os.getpid()} | ({self.client.pid} if self.client else set())
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) in own:
-                continue
-            try:
-                texts = [(entry / name).read_bytes() for name in ("environ", "cmdline")]
-                where = str((entry / "cwd").readlink()).encode()
-                process = psutil.Process(int(entry.name))
-                of_client = bool(own & {parent.pid for parent in process.parents()[:1]})
-                zombie = process.status() == psutil.STATUS_ZOMBIE
-            except (OSError, psutil.NoSuchProcess):
-                continue
-            is_up = self.up is not None and process.pid == self.up.pid
-            if zombie or not any(mark in text for text in (*texts, where)):
-                continue
-            if is_up or not of_client:
-                found.append(process)
-        return found
+        """Every process that works for this installation but those of `refresh`."""
+        return processes_of(
+            self.folder,
+            up=self.up.pid if self.up else None,
+            client=self.client.pid if self.client else None,
+        )
 
     def orphans(self, of: list[psutil.Process]) -> list[str]:
         """Which of these processes still run some time after their `up` has ended; mongod may, for
-        a client that uses it.
+        a client or the next `up` that uses it.
         """
-        spared = ("mongod", "keeper") if self.client and self.client.poll() is None else ()
+        users = [process for process in (self.client, self.up) if process is not None]
+        in_use = any(process.poll() is None for process in users)
+        spared = ("mongod", "keeper") if in_use else ()
 
         def unwanted() -> list[psutil.Process]:
             return [
-                process for process in of if not _ended(process) and kind_of(process) not in spared
+                process
+                for process in of
+                if not has_ended(process) and kind_of(process) not in spared
             ]
 
         try:
@@ -265,54 +285,10 @@ class FaultyInstallation:
             return False
 
 
+def _open_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    statuses = list(NOT_FINISHED_STATUSES)
+    return list(instance.get_runs(filters=dg.RunsFilter(statuses=statuses)))
+
+
 def _text(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")
-
-
-def _ended(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def kind_of(process: psutil.Process) -> str:
-    """What a process of an installation is, as `KINDS` names it; "other" for tool servers and the
-    like.
-    """
-    try:
-        words = process.cmdline()
-    except psutil.NoSuchProcess:
-        return "gone"
-    command = " ".join(words)
-    patterns = {
-        "agent_assets.engines.launch.supervisor": "supervisor",
-        "keeper.py": "keeper",
-        "mongod --dbpath": "mongod",
-        "dagster-daemon run": "daemon",
-        "code-server start": "code server",
-        "dagster api grpc": "code",
-        "agent-assets ui": "webserver",
-        "agent-assets serve": "API",
-        "main() up": "up",
-        str(load_settings().engines): "engine",
-        "multiprocessing.spawn": "run worker",
-    }
-    return next((kind for part, kind in patterns.items() if part in command), "other")
-
-
-def choose(
-    kinds: list[str], installation: FaultyInstallation, seconds: float
-) -> tuple[str, psutil.Process]:
-    """A process of the first of these kinds, or, when it has none for some time, of the next that
-    has; the kind is taken off the list.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        for kind in kinds:
-            if victims := installation.victims(kind):
-                kinds.remove(kind)
-                return kind, random.choice(victims)
-            if time.monotonic() < deadline:
-                break
-        time.sleep(0.1)

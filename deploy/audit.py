@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS, BILLS = ROOT / "deploy" / "requirements", ROOT / "build" / "sbom"
+# Locks of engine environments travel in the wheel.
+FOLDERS = ROOT / "deploy" / "requirements", ROOT / "agent_assets" / "engines" / "locks"
+BILLS = ROOT / "build" / "sbom"
 IGNORED = ROOT / "deploy" / "audit-ignore.txt"
 PROGRAMS = Path(sys.executable).parent
 # By environment, the locks that it is installed from.
@@ -22,6 +24,7 @@ ENVIRONMENTS = {
     "core": ("installers", "core", "extras"),
     "engine-cpu": ("installers", "engine-cpu-torch", "engine-cpu", "engine-cpu-nodeps"),
     "engine-gpu": ("engine-gpu",),
+    "engine-unsloth": ("installers", "engine-cpu-torch", "engine-unsloth"),
     "art-local": ("art-local",),
 }
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)", re.MULTILINE)
@@ -29,11 +32,16 @@ _SERVICES = ("pypi", "osv")
 _SECONDS = "20"
 
 
+def lock_file(lock: str) -> Path:
+    """Where a lock lies."""
+    return next(path for folder in FOLDERS if (path := folder / f"{lock}.lock").is_file())
+
+
 def locked_text(environment: str) -> str:
     """All locks of an environment; of a package that two of them name, the later line counts."""
     entries: dict[str, str] = {}
     for lock in ENVIRONMENTS[environment]:
-        text = (REQUIREMENTS / f"{lock}.lock").read_text(encoding="utf-8")
+        text = lock_file(lock).read_text(encoding="utf-8")
         for entry in re.split(r"\n(?=\S)", text.strip()):
             entries[entry.split("==")[0].lower()] = entry
     return "\n".join(entries.values()) + "\n"
@@ -67,7 +75,7 @@ def ask(requirements: Path, service: str) -> list[dict[str, object]] | None:
 def reachable_service() -> str | None:
     """The first database that knows pip, which every one does; None when none can be reached."""
     for service in _SERVICES:
-        packages = ask(REQUIREMENTS / "installers.lock", service)
+        packages = ask(lock_file("installers"), service)
         if packages and not any("skip_reason" in package for package in packages):
             return service
     return None

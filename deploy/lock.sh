@@ -4,20 +4,23 @@
 #
 #   deploy/lock.sh [PACKAGE...]
 #
-# TORCH_ARGS   where pip finds the CPU build of torch, as in deploy/setup.sh
+# TORCH_ARGS   where pip finds the CPU build of torch, as in `agent-assets setup`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3.11}
 requirements=deploy/requirements
+engines=agent_assets/engines/locks  # in the wheel: `agent-assets setup` installs them
 newest=()
 for package in "$@"; do newest+=(--upgrade-package "$package"); done
 
-# lock NAME ARGUMENT...: from what the arguments name to NAME.lock.
+# lock NAME ARGUMENT...: from what the arguments name to NAME.lock; in another folder where NAME has one.
 lock() {
-  echo "lock: $1"
+  local file=$1
+  [[ $file == */* ]] || file=$requirements/$file
+  echo "lock: $file"
   uv pip compile --quiet --generate-hashes --no-header --no-annotate "${newest[@]}" \
-    --output-file "$requirements/$1.lock" "${@:2}"
+    --output-file "$file.lock" "${@:2}"
 }
 
 # keep_new NAME LOCK: leave out of NAME.lock what LOCK has already.
@@ -32,7 +35,7 @@ Path(sys.argv[1]).write_text("\n".join(e.rstrip("\n") for e in ours if name(e) n
 PYTHON
 }
 
-lock installers $requirements/installers.txt --python-version 3.11 --universal
+lock $engines/installers $requirements/installers.txt --python-version 3.11 --universal
 lock core pyproject.toml --extra embedded --extra dev --python-version 3.11 --universal
 lock extras pyproject.toml --extra s3 --extra onnx --python-version 3.11 --universal \
   --constraint $requirements/core.lock
@@ -48,14 +51,19 @@ trap 'rm -r "$download"' EXIT
 file=$(basename "$download"/torch-*)
 case $file in *+cpu*) ;; *) echo "lock: $file is not the CPU build of torch; set TORCH_ARGS." >&2; exit 1 ;; esac
 printf '%s \\\n    --hash=sha256:%s\n' "${torch%%[[:space:]]*}+cpu" "$(sha256sum "$download/$file" | cut -d' ' -f1)" \
-  > $requirements/engine-cpu-torch.lock
+  > $engines/engine-cpu-torch.lock
 echo "${torch%%[[:space:]]*}+cpu" > "$download/cpu.txt"
-lock engine-cpu $requirements/engine-cpu.txt --python-version 3.11 --universal --no-emit-package torch \
+lock $engines/engine-cpu $requirements/engine-cpu.txt --python-version 3.11 --universal --no-emit-package torch \
   --find-links "$download" --constraint "$download/cpu.txt"
-lock engine-cpu-nodeps $requirements/engine-cpu-nodeps.txt --python-version 3.11 --no-deps
-lock engine-gpu $requirements/engine-gpu.txt --python-version 3.12
+lock $engines/engine-cpu-nodeps $requirements/engine-cpu-nodeps.txt --python-version 3.11 --no-deps
+lock $engines/engine-unsloth $requirements/engine-unsloth.txt --python-version 3.11 --universal \
+  --no-emit-package torch --find-links "$download" --constraint "$download/cpu.txt"
+lock $engines/engine-gpu $requirements/engine-gpu.txt --python-version 3.12
+lock $engines/export $requirements/export.txt --python-version 3.11 --no-deps
 lock test-clients $requirements/test-clients.txt --python-version 3.11
 lock test-loaders $requirements/test-loaders.txt --python-version 3.11 --no-deps
 lock test-templates $requirements/test-templates.txt --python-version 3.11 --no-deps
+lock test-go-template $requirements/test-go-template.txt --python-version 3.11 --no-deps
+lock test-llama $requirements/test-llama.txt --python-version 3.11 --no-deps
 lock audit $requirements/audit.txt --python-version 3.11
 lock docs $requirements/docs.txt --python-version 3.11

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What tests need of other people's programs, in .venvs/test-*: clients of the API, loaders of exported rows, chat
-# templates.
+# templates, Go's, llama.cpp's server; and what writes GGUF files, in .venvs/export.
 # Costs nothing when nothing changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -52,3 +52,6 @@ node_packages test-clients-node "Vercel's AI SDK" ci
 node_packages test-inspector "the MCP inspector (half a minute)" install
 wheels test-loaders "loaders of exported rows"
 wheels test-templates "chat templates of models"
+wheels test-go-template "Go's templates"
+wheels test-llama "llama.cpp's server"
+deploy/setup.sh export

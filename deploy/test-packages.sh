@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Debian packages that tests need: a browser, with a font that has Chinese letters; npm for a client of the API.
+# Debian packages that tests need: a browser, with a font that has Chinese letters; libfaketime, which moves the clock
+# of a process; npm for a client of the API.
 set -euo pipefail
-packages=(chromium fonts-noto-cjk)
+packages=(chromium fonts-noto-cjk libfaketime)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

@@ -34,11 +34,13 @@ from agent_assets.planning.history import (
 )
 from agent_assets.planning.render import plan_json, plan_text, runs_text
 from agent_assets.planning.requests import AgentPartition
+from agent_assets.projects.project import load_definitions, require_project
 from agent_assets.runs.installation import mongodb_environment
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.runs.orphans import release_abandoned_runs
 from agent_assets.settings import Settings, load_settings
 from agent_assets.store.artifact_store import ArtifactKey
+from agent_assets.up_locks import services_ended
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,10 @@ def opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstanc
         installation = load_installation(reachable)
         try:
             with open_instance(reachable) as instance:
-                release_abandoned_runs(instance)
+                with services_ended(reachable) as ended:
+                    # PostgreSQL may hold the runs of another machine's services.
+                    gone = ended and not reachable.postgres_url
+                    release_abandoned_runs(instance, code_server_gone=gone)
                 yield installation, instance
         finally:
             installation.mongo.close()
@@ -222,7 +227,13 @@ def _execute(
                 "the runs."
             )
             busy = busy_agents(active_runs(instance), names)
-            return queue.run([order for order in orders if _free(order, busy)])
+            queued = queue.submit_all([order for order in orders if _free(order, busy)])
+    if queue is not None:
+        return queued.follow()
+    click.echo(
+        "No `agent-assets up` takes runs: they are executed here, one after the other. Ctrl-C "
+        "cancels the one that goes on."
+    )
     definitions = _definitions()
     outcomes = []
     for number, order in enumerate(orders, start=1):
@@ -235,14 +246,12 @@ def _execute(
 def _free(order: Order, busy: set[AgentPartition]) -> bool:
     going = (order.pipeline, order.partition) in busy
     if going:
-        click.echo(f"{order.label}: a run is going on already")
+        click.echo(f"{order.label}: a run is going on already, or waits for `agent-assets up`")
     return not going
 
 
 def _definitions() -> dg.Definitions:
-    from agent_assets.definitions import defs
-
-    return defs()
+    return load_definitions(require_project(load_settings().project))
 
 
 def _finish(outcomes: Sequence[RunOutcome]) -> int:

@@ -12,6 +12,8 @@ from agent_assets.pipeline.component import AgentPipeline
 from agent_assets.pipeline.stage import PipelineSpec, Stage
 from agent_assets.pipeline.yaml_errors import yaml_errors_told
 from agent_assets.planning.facts import PipelineFacts, StageFacts
+from agent_assets.projects.project import require_project
+from agent_assets.settings import load_settings
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,19 @@ class Graph:
 
 
 def load_graphs() -> list[Graph]:
-    """Every pipeline below `defs/`, read anew from its YAML, sorted by name.
+    """Every pipeline below `defs/` of the project, read anew from its YAML, sorted by name.
 
     Runs load the YAML anew as well: the plan and the run that follows it see the same
     configuration.
 
     Raises:
-        ConfigError: a file is not valid YAML, or does not describe a pipeline, or two have one
-            name.
+        ConfigError: there is no project; a file is not valid YAML, or does not describe a
+            pipeline, or two have one name.
     """
+    project = require_project(load_settings().project)
+    project.make_importable()
     with yaml_errors_told():
-        tree = dg.ComponentTree.for_project(Path(__file__).resolve().parent.parent)
+        tree = dg.ComponentTree.for_project(project.folder)
         specs = [component.spec for component in tree.get_all_components(AgentPipeline)]
     _check_names(specs)
     return [

@@ -7,6 +7,7 @@ import dagster as dg
 
 from agent_assets.automation.config import load_automation
 from agent_assets.automation.planner import Installation, load_installation
+from agent_assets.export.places import scratch_folders
 from agent_assets.pipeline.assets import ELDERS
 from agent_assets.planning.history import DagsterLog, active_runs, known_partitions
 from agent_assets.planning.recorded import read_latest
@@ -36,6 +37,7 @@ def prune_store(settings: Settings, *, dry_run: bool) -> int:
             temporary_s=retention.temporary_hours * 3600,
             protected=versions_in_use(installation, instance) | released.references,
             busy=busy,
+            scratch=scratch_folders(settings.home),
         )
     for line in _lines(pruning, dry_run):
         click.echo(line)

@@ -70,11 +70,13 @@ def served_adapter(
     failed_logs: Path,
 ) -> Iterator[str]:
     """Base URL of a server on which the adapter answers under its data version."""
-    from agent_assets.engines.devices.gpu import lease_device
+    from agent_assets.engines.base_settings import read_base_serving
+    from agent_assets.engines.devices.hand_over import lease_alone
     from agent_assets.engines.launch.process import EngineLimits
     from agent_assets.engines.local_engines import LocalEngines
     from agent_assets.engines.servers.loaded import ensure_loaded
     from agent_assets.engines.servers.serve import serve_model
+    from agent_assets.pipeline.evaluating.served_answers import evaluation_share
     from agent_assets.serving_settings import load_serving
 
     config, inference = pipeline.config.eval_report, load_serving().inference
@@ -84,7 +86,7 @@ def served_adapter(
     click.echo(f"model     {adapter.key} (starting its server)")
     with (
         TemporaryDirectory() as logs,
-        lease_device(
+        lease_alone(
             engines.devices(),
             settings.home / "leases",
             holder="ask",
@@ -98,11 +100,11 @@ def served_adapter(
             log_dir=Path(logs),
             lease=lease,
             limits=EngineLimits(60 * config.max_minutes, int(config.max_memory_gb * 2**30)),
-            max_model_len=inference.max_model_len,
+            max_model_len=inference.context_length(read_base_serving(base.path).context_length),
             max_loras=1,
             max_lora_rank=inference.max_rank,
             failed_logs=failed_logs,
-            gpu_memory_utilization=config.gpu_memory_share,
+            gpu_memory_utilization=evaluation_share(config),
             tool_call_parser=inference.tool_call_parser,
         ) as server,
     ):

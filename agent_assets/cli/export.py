@@ -41,7 +41,7 @@ def export_rows(settings: Settings, agent: str, form: str, output: TextIO) -> in
             f"There are no training rows of {agent}.",
             next_step=f"choose from {agents}."
             if agents
-            else f"materialize {key} first, or run `make demo`.",
+            else f"materialize {key} first, or run `agent-assets demo`.",
         )
     store.verify(artifact)  # half of them would pass for all
     count = 0

@@ -8,10 +8,21 @@ from typing import NoReturn
 import click
 
 from agent_assets.backup import commands as backup
-from agent_assets.cli import agents, automation, erasure, installation, mcp, releases, serving
+from agent_assets.cli import (
+    agents,
+    automation,
+    bases,
+    erasure,
+    installation,
+    mcp,
+    releases,
+    serving,
+)
 from agent_assets.errors import AgentAssetsError
+from agent_assets.export import commands as export
 from agent_assets.no_telemetry import send_nothing
 from agent_assets.privacy import be_private
+from agent_assets.settings import enter_project
 from agent_assets.store.disk import disk_failure
 
 
@@ -21,9 +32,21 @@ def commands() -> None:
     """Train, evaluate and serve agents from people's memories and MCP tools."""
     be_private()
     send_nothing()
+    enter_project()
 
 
-for group in (installation, serving, automation, erasure, agents, mcp, releases, backup):
+for group in (
+    installation,
+    serving,
+    automation,
+    erasure,
+    agents,
+    bases,
+    mcp,
+    releases,
+    backup,
+    export,
+):
     for command in group.COMMANDS:
         commands.add_command(command)
 

@@ -12,13 +12,16 @@ from rich.table import Table
 from agent_assets.automation.commands import opened
 from agent_assets.automation.elders import add_elders
 from agent_assets.automation.execute import Order, RunOutcome, console, execute_here
+from agent_assets.automation.pipelines import load_graphs
 from agent_assets.automation.planner import Installation
 from agent_assets.demo.sample_elders import DEMO_ELDERS, load_sample_elders, seed_elders
+from agent_assets.errors import ConfigError
 from agent_assets.evaluation.report_schema import read_report
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.retry import Retry, connect, with_retries
 from agent_assets.planning.history import PIPELINE_TAG, latest_materialization
-from agent_assets.settings import Settings
+from agent_assets.projects.project import load_definitions, require_project
+from agent_assets.settings import Settings, load_settings
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
 
 ENERGY = "energy_expert"
@@ -37,7 +40,11 @@ def run_demo(settings: Settings, *, elders: list[str] | None) -> int:
 
     Returns:
         0 when every agent was made, 1 otherwise.
+
+    Raises:
+        ConfigError: the project has no sample pipelines.
     """
+    _check_samples()
     started = time.monotonic()
     with seeded_installation(settings, elders) as (installation, instance, counts):
         words = ", ".join(f"{elder} ({count})" for elder, count in counts.items())
@@ -49,8 +56,18 @@ def run_demo(settings: Settings, *, elders: list[str] | None) -> int:
     console.print(
         f"\n{time.monotonic() - started:.0f} s, {built} artifacts built, the rest reused."
     )
-    console.print("Open the UI with: make up    (then http://127.0.0.1:3000)")
+    console.print("Open the UI with: agent-assets up    (then http://127.0.0.1:3000)")
     return 1 if any(outcome.failed for outcome in outcomes) else 0
+
+
+def _check_samples() -> None:
+    missing = {ENERGY, PERSONA_PIPELINE} - {graph.name for graph in load_graphs()}
+    if missing:
+        raise ConfigError(
+            f"This project has no sample pipeline {' and no '.join(sorted(missing))}.",
+            next_step="`agent-assets refresh` trains its own; `agent-assets init DIR` writes a "
+            "project with the samples.",
+        )
 
 
 def seed_sample_elders(settings: Settings, elders: list[str] | None) -> dict[str, int]:
@@ -92,9 +109,7 @@ def _materialize(instance: dg.DagsterInstance, pipeline: str, elder: str | None)
     """Materialize what one agent needs, as one run; the shared assets of a partitioned pipeline as
     a run before it.
     """
-    from agent_assets.definitions import defs
-
-    definitions = defs()
+    definitions = load_definitions(require_project(load_settings().project))
     nodes = definitions.get_repository_def().assets_defs_by_key
     names = {key.path[-1] for key in nodes if key.path[0] == pipeline}
     own = {

@@ -16,7 +16,7 @@ from agent_assets.errors import EngineFailed
 
 T = TypeVar("T")
 _NEXT = (
-    "run `make setup`: the engine environment and this version do not belong together; "
+    "run `agent-assets setup`: the engine environment and this version do not belong together; "
     "else "
     "report it as a defect."
 )

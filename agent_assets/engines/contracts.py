@@ -89,6 +89,9 @@ class BaseModelParams:
         chat_template: name of one of ours, or `native`, the one that the model came with.
         sha256: expected hash of the source.
         thinking: whether a model that can do either thinks first; of `native` alone.
+        dtype: type to convert the weights to; `auto` leaves them.
+        context_length, lora_target_modules: what is asked of the model; more than it has is an
+            error.
     """
 
     source: str
@@ -96,18 +99,22 @@ class BaseModelParams:
     out_dir: Path
     sha256: str | None = None
     thinking: bool = False
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    context_length: int | None = None
+    lora_target_modules: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaseModelResult(Facts, ProgramMessage):
     """`parameters` counts weights; `files` are the names written; `padding` is the token that
-    stands in where the tokenizer named none.
+    stands in where the tokenizer named none; `longest_context` in tokens, where the model says it.
     """
 
     parameters: int
     files: list[str]
     weights_loaded: WeightsLoaded
     padding: str | None = None
+    longest_context: int | None = None
 
 
 # -- swift_sft: a LoRA adapter from training rows
@@ -120,6 +127,7 @@ class SftParams:
     Args:
         train_file: JSONL rows in the swift format.
         max_length: tokens of a row; longer ones are left out and counted.
+        lora_target_modules: names of the linear layers that the adapter changes; None: all.
         micro_batch: rows computed at once; `batch_size` rows make one step in any case. None
             chooses by device.
         checkpoint_dir: where checkpoints go; training goes on from the last one there.
@@ -144,6 +152,7 @@ class SftParams:
     micro_batch: int | None = None
     checkpoint_dir: Path | None = None
     checkpoint_seconds: float = 300.0
+    lora_target_modules: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

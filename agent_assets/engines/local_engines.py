@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from agent_assets.engines.context import EngineContext
 from agent_assets.engines.contracts import Program, ProgramMessage
-from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus, lease_device
+from agent_assets.engines.devices.gpu import CPU, Device, GpuLease, detect_gpus
+from agent_assets.engines.devices.hand_over import lease_alone
 from agent_assets.engines.devices.run_lease import RunLease
 from agent_assets.engines.environment import (
+    ENGINE_CODE,
     EngineEnv,
     find_engine_env,
     installed_version,
@@ -126,7 +128,7 @@ class LocalEngines:
             show.update({"stage": WAITING_STAGE})
             note_waiting(instance, run_id)
 
-        with lease_device(
+        with lease_alone(
             self.devices(),
             Path(self.home) / "leases",
             holder=run_id,
@@ -149,10 +151,9 @@ class LocalEngines:
         failed_logs: Path,
         max_minutes: float,
         max_memory_gb: float,
+        search_path: Path = ENGINE_CODE,
     ) -> EngineResult[A]:
-        """Run an engine program to its end on a leased device. For its errors see
-        `step_program.run_program`.
-        """
+        """Run an engine program to its end on a leased device. See `step_program.run_program`."""
         env = self.environment()
         with self.lease(context) as lease:
             return run_program(
@@ -161,8 +162,9 @@ class LocalEngines:
                 params,
                 env=env,
                 work_dir=work_dir,
-                limits=_limits(max_minutes, max_memory_gb),
+                limits=limits_of(max_minutes, max_memory_gb),
                 lease=lease,
+                search_path=search_path,
                 failed_logs=failed_logs,
             )
 
@@ -219,7 +221,7 @@ class LocalEngines:
                         env=env,
                         model_dir=model_dir,
                         log_dir=log_dir / name,
-                        limits=_limits(max_minutes, max_memory_gb),
+                        limits=limits_of(max_minutes, max_memory_gb),
                         max_model_len=max_model_len,
                         max_loras=len(adapters),
                         max_lora_rank=max_lora_rank,
@@ -271,13 +273,13 @@ class LocalEngines:
         tool_call_parser: str | None = None,
     ) -> EngineContext:
         """What engines need that a stage runs side by side under one lease."""
-        limits = _limits(max_minutes, max_memory_gb)
+        limits = limits_of(max_minutes, max_memory_gb)
         others = [device for device in self.devices() if device != lease.device]
 
         def another() -> AbstractContextManager[GpuLease]:
             folder = Path(self.home) / "leases"
             # Two runs that each hold one device must not wait for the other's for long.
-            return lease_device(
+            return lease_alone(
                 others, folder, holder=lease.holder, timeout_seconds=_SECOND_LEASE_SECONDS
             )
 
@@ -307,14 +309,10 @@ class LocalEngines:
         )
 
     def source_weights_hash(self, source: str) -> str:
-        """Hash of source weights: the file in a package of the engine environment, or the files of
-        a folder.
-
-        Raises:
-            BaseModelError: there are none.
-        """
+        """See `source_weights.source_weights_hash`."""
         return source_weights_hash(source, self.environment)
 
 
-def _limits(minutes: float, memory_gb: float) -> EngineLimits:
+def limits_of(minutes: float, memory_gb: float) -> EngineLimits:
+    """Limits as settings write them."""
     return EngineLimits(seconds=60 * minutes, memory_bytes=int(memory_gb * 2**30))

@@ -27,7 +27,7 @@ def source_weights_hash(source: str, environment: Callable[[], EngineEnv]) -> st
             return hash_file(files[0]).sha256
         raise BaseModelError(
             f"The package {package} with the base weights is not in the engine environment.",
-            next_step="run `make setup`.",
+            next_step="run `agent-assets setup`.",
         )
     folder = Path(source)
     if folder.is_dir() and (pickled := pickled_files(folder)):

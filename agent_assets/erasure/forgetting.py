@@ -166,7 +166,7 @@ def check_no_run(instance: dg.DagsterInstance, elder: str) -> None:
     if any(run.partition == elder for run in active_runs(instance)):
         raise ErasureError(
             f"A run of '{elder}' is going on.",
-            next_step="terminate it in the UI, or wait for its end.",
+            next_step="terminate it in the UI of `agent-assets up`, or wait for its end.",
         )
 
 

@@ -13,7 +13,9 @@ import re
 from typing import Annotated, Any, Literal
 
 from bson import Code, ObjectId
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from agent_assets.errors import MemoryDataError
 from agent_assets.store.partition_keys import elder_id_of_key, partition_key
@@ -73,7 +75,19 @@ _APP: dict[str, Any] = {
 _PRESETS = {"service": _SERVICE, "app": _APP}
 
 
-class AnswersLayout(StrictModel):
+class _FromPreset(StrictModel):
+    """Names that a preset has: its JSON schema asks for none of them."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        handler.resolve_ref_schema(schema).pop("required", None)
+        return schema
+
+
+class AnswersLayout(_FromPreset):
     """The collection of answers. A name that is None is a thing this layout does not have."""
 
     collection: Name = Field(description="Name of the collection.")
@@ -95,7 +109,7 @@ class AnswersLayout(StrictModel):
     )
 
 
-class QuestionsLayout(StrictModel):
+class QuestionsLayout(_FromPreset):
     """The collection of questions, shared by all elders."""
 
     collection: Name = Field(description="Name of the collection.")
@@ -104,7 +118,7 @@ class QuestionsLayout(StrictModel):
     category: Name | None = Field(None, description="What the question is about.")
 
 
-class ProfilesLayout(StrictModel):
+class ProfilesLayout(_FromPreset):
     """The collection that says who the elders are; an elder who is not in it gets a plain
     profile.
     """
@@ -120,7 +134,7 @@ class ProfilesLayout(StrictModel):
     )
 
 
-class MongoLayout(StrictModel):
+class MongoLayout(_FromPreset):
     """Collections and field names of one database. Built from a preset's name, or a mapping that
     overrides parts.
     """
@@ -136,6 +150,14 @@ class MongoLayout(StrictModel):
     profiles: ProfilesLayout | None = Field(
         description="Where elders are described; None: nowhere."
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Of what may be written: the name of a preset, or a mapping."""
+        mapping = super().__get_pydantic_json_schema__(core_schema, handler)
+        return {"anyOf": [{"enum": list(_PRESETS)}, mapping]}
 
     @classmethod
     def service(cls) -> "MongoLayout":

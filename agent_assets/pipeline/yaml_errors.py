@@ -60,5 +60,5 @@ def _told(error: BaseException) -> str | None:
     if isinstance(error, ValidationError):
         return "; ".join(validation_problems(error, whole="the pipeline"))
     if isinstance(error, DagsterUnresolvableSymbolError | CheckError):
-        return f"A defs.yaml below agent_assets/defs cannot be loaded: {error}"
+        return f"A defs.yaml cannot be loaded: {error}"
     return None

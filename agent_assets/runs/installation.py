@@ -23,6 +23,7 @@ def mongodb(settings: Settings) -> Iterator[dict[str, str]]:
     environment = whole_environment() | {
         "DAGSTER_HOME": str(settings.dagster_home),
         "AGENT_ASSETS_HOME": str(settings.home),
+        **({"AGENT_ASSETS_PROJECT": str(settings.project.folder)} if settings.project else {}),
         "AGENT_ASSETS_STORE": settings.store,
         "MONGODB_DATABASE": settings.mongodb_database,
     }

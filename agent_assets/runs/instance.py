@@ -9,9 +9,11 @@ import dagster as dg
 
 from agent_assets.privacy import make_home
 from agent_assets.runs.device_queue import GPU_POOL
-from agent_assets.settings import REPOSITORY, Settings
+from agent_assets.settings import Settings
 
 # QueuedRunCoordinatorDaemon.daemon_type(), whose module takes a second to import.
+_PACKAGED = Path(__file__).resolve().parent / "dagster.yaml"
+_POSTGRES = Path(__file__).resolve().parent / "dagster-postgres.yaml"
 _QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
 
 
@@ -30,11 +32,8 @@ def prepare_dagster_home(settings: Settings, *, devices: int | None = None) -> N
     """
     make_home(settings)
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    names = [
-        "dagster.yaml",
-        *(["deploy/dagster-postgres.yaml"] if settings.postgres_url else []),
-    ]
-    content = "\n".join((REPOSITORY / name).read_text(encoding="utf-8") for name in names)
+    files = [_instance_file(settings), *([_POSTGRES] if settings.postgres_url else [])]
+    content = "\n".join(path.read_text(encoding="utf-8") for path in files)
     target = settings.dagster_home / "dagster.yaml"
     content = _limited(content, _devices_of(target) if devices is None else devices)
     if not target.exists() or target.read_text(encoding="utf-8") != content:
@@ -42,6 +41,12 @@ def prepare_dagster_home(settings: Settings, *, devices: int | None = None) -> N
     with open_instance(settings) as instance:
         instance.get_run_records(limit=1)
         _limit_pool(instance)
+
+
+def _instance_file(settings: Settings) -> Path:
+    """dagster.yaml of the project; ours where it has none."""
+    own = settings.project.folder / "dagster.yaml" if settings.project else None
+    return own if own and own.is_file() else _PACKAGED
 
 
 def _limit_pool(instance: dg.DagsterInstance) -> None:

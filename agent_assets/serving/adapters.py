@@ -18,7 +18,15 @@ Unload = Callable[[str], Awaitable[None]]
 
 
 class Busy(ServingError):
-    """More is asked than can be answered now."""
+    """More is asked than can be answered now.
+
+    Args:
+        retry_after: seconds after which it is worth asking again.
+    """
+
+    def __init__(self, message: str, *, next_step: str, retry_after: int = 10) -> None:
+        super().__init__(message, next_step=next_step)
+        self.retry_after = retry_after
 
 
 class AdapterPool:

@@ -120,8 +120,8 @@ class Answering:
                 adapter, base, base_version = await asyncio.to_thread(
                     self._released.adapter, released
                 )
-                server = await self._inference.server(base, base_version)
-                async with server.use(released.entry.name, adapter):
+                name = released.entry.name
+                async with self._inference.use(base, base_version, name, adapter):
                     log.info("model server is ready")
         except AgentAssetsError as error:
             log.error(
@@ -207,10 +207,10 @@ class Answering:
         self, released: ReleasedAgent, messages: list[Message], emit: Emit, *, streaming: bool
     ) -> Answer:
         adapter, base, base_version = await asyncio.to_thread(self._released.adapter, released)
-        server = await self._inference.server(base, base_version)
+        name = released.entry.name
         tools_of, opened = _tools_of(released), partial(self._open_tools, released)
         async with (
-            server.use(released.entry.name, adapter) as served,
+            self._inference.use(base, base_version, name, adapter) as served,
             self.sessions.use(tools_of, opened) as box,
         ):
             model = self._model(served)

@@ -141,7 +141,7 @@ def _services(settings: Settings, config: ServingConfig) -> Services:
         environments=str(settings.engines), device=settings.device, home=str(settings.home)
     )
     logs = settings.home / "logs"
-    inference = Inference(engines, config.inference, logs)
+    inference = Inference(engines, config.inference, logs, released.bases)
     jobs = Jobs(settings, DagsterWeb(settings.dagster_url, seal))
     health, metrics = HealthProbe(released.store, tokens.ping, jobs.web.ping), Metrics()
     metrics.registry.register(Operations(settings, released, lambda: health.last))

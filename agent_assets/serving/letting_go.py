@@ -49,14 +49,12 @@ class LettingGo:
 
     async def _heed(self, notice: Notice) -> int:
         adapter_of = re.compile(re.escape(notice.elder) + "-[0-9a-f]{8}")
-        server = self._inference.current
-        loaded = [] if server is None else list(filter(adapter_of.fullmatch, server.pool.loaded))
+        loaded = list(filter(adapter_of.fullmatch, self._inference.loaded))
         opened = [name for name in self._sessions.names if name.split("/")[1] == notice.elder]
         kept = 0
         if notice.let_go:
             for name in loaded:
-                assert server is not None
-                await server.let_go(name, self._wait_s)
+                await self._inference.let_go(name, self._wait_s)
             await self._sessions.end(opened)
             kept = await self._forget(notice.elder)
         return len(loaded) + len(opened) + kept

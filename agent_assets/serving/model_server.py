@@ -6,6 +6,7 @@ It listens on loopback; its routes that load adapters are never reachable from o
 import asyncio
 import json
 import logging
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from agent_assets.engines.base_settings import read_base_serving
 from agent_assets.engines.devices.answering import AnswerSignal, answering_file
+from agent_assets.engines.devices.gpu import GpuLease
 from agent_assets.engines.launch.process import EngineLimits
 from agent_assets.engines.servers.loaded import ensure_loaded, ensure_unloaded
 from agent_assets.errors import AgentAssetsError, ServingError
@@ -43,12 +46,29 @@ class Served:
     lost: Callable[[], None]
 
 
+@dataclass(frozen=True)
+class Place:
+    """What a server may use.
+
+    Args:
+        lease: the GPU it is on, given back when the server is closed; None on a CPU.
+        share: of the whole memory of that GPU; None: that of the settings.
+    """
+
+    lease: GpuLease | None = None
+    share: float | None = None
+
+
+_ANYWHERE = Place()
+
+
 class ModelServer:
     """One base model, started on first use.
 
     Args:
         base_dir: folder of the base model; `base_version` is its data version.
         folder: for logs.
+        place: what it may use.
     """
 
     def __init__(
@@ -58,14 +78,10 @@ class ModelServer:
         base_dir: Path,
         base_version: str,
         folder: Path,
+        place: Place = _ANYWHERE,
     ) -> None:
-        self._engines, self._config, self._base_dir, self._folder = (
-            engines,
-            config,
-            base_dir,
-            folder,
-        )
-        self.base_version = base_version
+        self._engines, self._config, self._folder = engines, config, folder
+        self.base_dir, self.base_version, self.place = base_dir, base_version, place
         self.state: State = "cold"
         self.pool = AdapterPool(
             config.slots, self._load, self._unload, wait_seconds=config.wait_seconds
@@ -75,7 +91,7 @@ class ModelServer:
         self._answering = AnswerSignal(answering_file(Path(engines.home) / "leases"))
         self._starts = 0
         self._starting: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = self._given_back = False
         self._process = threading.Lock()  # one thread at a time starts or ends the process
         self._stack = ExitStack()
         self._endpoint: Endpoint | None = None
@@ -90,6 +106,11 @@ class ModelServer:
     def restarts(self) -> int:
         """Starts after the first."""
         return max(0, self._starts - 1)
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Resident peak of the present process, 0 while there is none."""
+        return 0 if self._endpoint is None else self._endpoint.peak_memory_bytes
 
     @property
     def busy(self) -> bool:
@@ -152,6 +173,9 @@ class ModelServer:
                 self._starting, return_exceptions=True
             )  # it was ended, or ends itself
         self.state = "cold"
+        if self.place.lease is not None and not self._given_back:
+            os.close(self.place.lease.fd)
+            self._given_back = True
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
@@ -208,6 +232,7 @@ class ModelServer:
 
         self._stop()
         env = self._engines.environment()
+        of_base = read_base_serving(self.base_dir).context_length
         limits = EngineLimits(
             seconds=_FOREVER, memory_bytes=int(self._config.max_memory_gb * 2**30)
         )
@@ -218,14 +243,15 @@ class ModelServer:
                 serve_model(
                     self._engines.server,
                     env=env,
-                    model_dir=self._base_dir,
+                    model_dir=self.base_dir,
                     log_dir=self._folder / f"inference-{self.base_version[:8]}",
                     limits=limits,
-                    max_model_len=self._config.max_model_len,
+                    max_model_len=self._config.context_length(of_base),
                     max_loras=self._config.slots,
                     max_lora_rank=self._config.max_rank,
                     max_concurrency=self._config.max_concurrency,
-                    gpu_memory_utilization=self._config.gpu_memory_share,
+                    gpu_memory_utilization=self.place.share or self._config.gpu_memory,
+                    lease=self.place.lease,
                     compiled=env.name == "gpu",
                     wait=False,
                     tool_call_parser=self._config.tool_call_parser,

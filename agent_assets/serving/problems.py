@@ -84,9 +84,12 @@ def problem(
     next_step: str | None = None,
     *,
     more: dict[str, Any] | None = None,
+    retry_after: int | None = None,
 ) -> JSONResponse:
     """The response."""
     headers = _HEADERS.get(status)
+    if retry_after is not None:
+        headers = {"Retry-After": str(retry_after)}
     if is_openai(request.url.path):
         status = openai_status(status)
         return JSONResponse(openai_error(status, detail, next_step), status, headers)
@@ -120,7 +123,8 @@ def add_handlers(app: FastAPI) -> None:
                 "detail": error.message,
             }
             log.error("request failed", extra={"fields": fields})
-        return problem(request, status, error.message, error.next_step)
+        retry_after = error.retry_after if isinstance(error, Busy) else None
+        return problem(request, status, error.message, error.next_step, retry_after=retry_after)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

@@ -182,6 +182,17 @@ class Released:
                     return
                 raise HeldBack(ledger.verdicts[-1].decision, ledger.verdicts[-1].reasons)
 
+    def bases(self) -> int:
+        """How many base models released agents rest on. Reads a file of each agent."""
+        versions = set()
+        for agent in self.agents():
+            if (entry := self.entry(agent)) is None:
+                continue
+            release = self.store.find(release_key(agent[0], entry.elder), entry.version)
+            if release is not None:
+                versions.add(read_candidate(release.path).parts["base"].version)
+        return len(versions)
+
     def part(self, released: ReleasedAgent, role: str) -> Artifact:
         """One artifact of a release, compared with its manifest the first time.
 

@@ -40,6 +40,7 @@ def plan_pruning(
     temporary_s: float,
     protected: Collection[Reference],
     busy: Collection[str | None] = (),
+    scratch: Iterable[Path] = (),
     now: float | None = None,
 ) -> Pruning:
     """Choose what may go.
@@ -51,6 +52,7 @@ def plan_pruning(
         protected: versions that stay whatever their age: those in use now, and those that are
             released.
         busy: partitions with a run going on, None for the shared assets: nothing of theirs goes.
+        scratch: temporary folders outside the store.
     """
     moment = time.time() if now is None else now
     gone: list[Version] = []
@@ -67,7 +69,7 @@ def plan_pruning(
                 gone.append(version)
     folders = [
         folder
-        for folder in temporary_folders(store)
+        for folder in (*temporary_folders(store), *scratch)
         if moment - _last_change(folder) > temporary_s and not is_in_use(folder)
     ]
     size = sum(_version_bytes(store, version) for version in gone) + sum(

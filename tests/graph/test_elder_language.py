@@ -11,7 +11,7 @@ from agent_assets.conversations.memories import ElderProfile, Memory
 from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.reader import ElderRecord
-from resources.store import StoreResource
+from agent_assets.resources.store import StoreResource
 from support.yaml_pipelines import assets_of, loaded
 
 

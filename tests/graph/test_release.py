@@ -34,10 +34,10 @@ from agent_assets.pipeline.stages import release
 from agent_assets.release.config import GateConfig
 from agent_assets.release.pointer import current_entry, read_ledger
 from agent_assets.release.rollback import roll_back_release
+from agent_assets.resources.mongo import MongoResource
+from agent_assets.resources.store import StoreResource
 from agent_assets.store.artifact_store import ArtifactStore
 from agent_assets.store.manifest import CheckEntry
-from resources.mongo import MongoResource
-from resources.store import StoreResource
 from support.reports import report_json
 
 SHARED = ("base_model", "mcp_tool_schema")

@@ -14,8 +14,8 @@ import dagster as dg
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec, Source, Stage, StageResult, StageRun
-from resources.engines import EnginesResource
-from resources.store import StoreResource
+from agent_assets.resources.engines import EnginesResource
+from agent_assets.resources.store import StoreResource
 
 FOLDER = Path(os.environ["DEVICE_LOCATION_FOLDER"])
 NAMES = ("elder_memories", "sft_adapter", "eval_report", "release")

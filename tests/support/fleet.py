@@ -38,10 +38,10 @@ from agent_assets.planning.history import WANTED_TAG, DagsterLog, known_partitio
 from agent_assets.planning.index import PlanIndex
 from agent_assets.planning.plan import make_plan
 from agent_assets.planning.recorded import read_inputs, read_latest
+from agent_assets.resources.store import StoreResource
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
 from agent_assets.store.manifest import CheckEntry
 from agent_assets.store.tombstones import incarnations
-from resources.store import StoreResource
 
 SHARED = ("base_model", "mcp_tool_schema", "questions")
 PARENTS: Mapping[str, tuple[str, ...]] = {

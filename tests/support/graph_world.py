@@ -18,8 +18,8 @@ from agent_assets.pipeline.stage import (
     StageResult,
     StageRun,
 )
+from agent_assets.resources.store import StoreResource
 from agent_assets.store.manifest import CheckEntry
-from resources.store import StoreResource
 
 
 @dataclass

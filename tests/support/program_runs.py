@@ -107,6 +107,17 @@ def in_bfloat16(model_dir: str, out_dir: str) -> None:
     AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.bfloat16).save_pretrained(out_dir)
 
 
+def in_shards(model_dir: str, out_dir: str) -> None:
+    """A copy of a model with its weights in several files, as large models are published."""
+    import shutil
+
+    from transformers import AutoModelForCausalLM
+
+    shutil.copytree(model_dir, out_dir)
+    (Path(out_dir) / "model.safetensors").unlink()
+    AutoModelForCausalLM.from_pretrained(model_dir).save_pretrained(out_dir, max_shard_size="9MB")
+
+
 def gradients(model_dir: str) -> dict[str, float]:
     """Largest relative difference of loss and of gradients between peft's layers and ours, in
     float32.

@@ -5,11 +5,12 @@ at its replies.
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -51,10 +52,20 @@ def add_agent(
     adapter: Path | None = None,
     base: Path | None = None,
     trained_on: str | None = None,
+    base_fingerprint: str = BASE,
+    base_facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
-    """Release an agent; returns its content name. Without folders the weights are a few bytes."""
+    """Release an agent, in place of the one there is; returns its content name. Without folders the
+    weights are a few bytes.
+
+    Args:
+        base_fingerprint: of the base model, which is added with the first of its agents.
+        base_facts: further fields of its manifest.
+    """
     base_key = ArtifactKey(PIPELINE, "base_model")
-    base_artifact = store.find(base_key, BASE) or add_artifact(store, base_key, BASE, _files(base))
+    base_artifact = store.find(base_key, base_fingerprint) or add_artifact(
+        store, base_key, base_fingerprint, _files(base), **base_facts
+    )
     name = f"{elder}-{number:08x}"
     version = f"{number:08x}" + "0" * 24
     inputs = {"base_model": trained_on or base_artifact.manifest.data_version}
@@ -76,8 +87,15 @@ def add_agent(
         "rows": rows,
     }
     parts = {role: Part.of(artifact) for role, artifact in roles.items()}
+    before = current_entry(store, (PIPELINE, elder))
     release(
-        store, version, parts=parts, name=name, partition=elder, system_prompt=f"You are {elder}."
+        store,
+        version,
+        expected=None if before is None else before.version,
+        parts=parts,
+        name=name,
+        partition=elder,
+        system_prompt=f"You are {elder}.",
     )
     return name
 

@@ -8,9 +8,16 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from agent_assets.engines import install
+
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "deploy" / "requirements"
-LOCKS = sorted(path.stem for path in REQUIREMENTS.glob("*.lock"))
+FILES = {
+    path.stem: path
+    for folder in (REQUIREMENTS, install.LOCKS)
+    for path in sorted(folder.glob("*.lock"))
+}
+LOCKS = list(FILES)
 # What a lock is made from, where that is not the .txt file of its name.
 FROM_PYPROJECT = {
     "core": ("embedded", "dev"),
@@ -21,7 +28,7 @@ FROM_PYPROJECT = {
 
 def entries(lock: str) -> dict[str, str]:
     """Text of each entry of a lock, by the canonical name of its package."""
-    text = (REQUIREMENTS / f"{lock}.lock").read_text(encoding="utf-8").strip()
+    text = FILES[lock].read_text(encoding="utf-8").strip()
     return {
         str(canonicalize_name(entry.split("==")[0])): entry for entry in re.split(r"\n(?=\S)", text)
     }
@@ -57,7 +64,7 @@ def test_a_lock_has_what_is_asked_for(lock: str) -> None:
     locked = entries(lock)
     if lock == "extras":
         locked |= entries("core")
-    if lock == "engine-cpu":
+    if lock in ("engine-cpu", "engine-unsloth"):
         locked |= entries("engine-cpu-torch")
     for requirement in wanted(lock):
         name = str(canonicalize_name(requirement.name))
@@ -72,7 +79,6 @@ def test_nothing_is_installed_without_its_hash() -> None:
             if "pip install" in line and not line.lstrip().startswith(("#", "die ")):
                 # The product itself, from this folder, with nothing fetched.
                 assert "--require-hashes" in line or "--no-index" in line, line
-    setup = (ROOT / "deploy" / "setup.sh").read_text(encoding="utf-8")
-    for lock in LOCKS:
-        if lock.startswith("engine") or lock in ("core", "installers"):
-            assert f"{lock}.lock" in setup, lock
+    assert "core.lock" in (ROOT / "deploy" / "setup.sh").read_text(encoding="utf-8")
+    steps = {step.lock for recipe in install.RECIPES.values() for step in recipe.steps}
+    assert steps | {"installers"} == {path.stem for path in install.LOCKS.glob("*.lock")}

@@ -21,7 +21,7 @@ SHARED = {
 def public_names() -> dict[str, set[str]]:
     """Public functions and classes at the top of our modules -> the modules that define them."""
     names: dict[str, set[str]] = defaultdict(set)
-    for path in [*(ROOT / "agent_assets").rglob("*.py"), *(ROOT / "resources").rglob("*.py")]:
+    for path in (ROOT / "agent_assets").rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 names[node.name].add(str(path.relative_to(ROOT)))

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MAY_IMPORT = {
     # The code location: alone in knowing the Dagster resources.
-    "definitions": "no_telemetry parent_death priority privacy resources settings",
-    "defs": "alerts automation release settings",
+    "definitions": "no_telemetry parent_death priority privacy projects resources sensors settings",
+    "sensors": "alerts automation release settings",
     "resources": "engines mongo store",
     # What everything stands on.
     "errors": "",
@@ -32,9 +32,11 @@ MAY_IMPORT = {
     "dagster_internals": "",
     "parent_death": "",
     "priority": "",
-    "settings": "errors",
+    "projects": "errors",
+    "settings": "errors projects",
     "privacy": "errors settings",
     "strict_model": "errors text.languages",
+    "base_models": "errors strict_model",
     "up_locks": "errors privacy settings",
     "conversations": "conversations.schemas errors",
     "conversations.schemas": "conversations",
@@ -49,7 +51,7 @@ MAY_IMPORT = {
     "agent.mcp": "agent.mcp.entries conversations errors priority settings strict_model "
     "tool_servers",
     "agent.mcp.entries": "errors strict_model tool_servers",
-    "serving_settings": "agent strict_model",
+    "serving_settings": "agent settings strict_model",
     "llm": "agent conversations errors strict_model",
     "retrieval": "conversations errors settings strict_model text text.languages",
     "tool_servers": "conversations retrieval settings text.languages",
@@ -57,9 +59,10 @@ MAY_IMPORT = {
     "mongo.editing": "errors mongo",
     "mongo.embedded": "errors file_locks mongo privacy settings",
     # Programs of other environments, and what starts them.
-    "engines": "engines.devices engines.launch engines.servers errors no_telemetry "
-    "pickled_weights priority runs settings store",
+    "engines": "engines.chat_templates engines.devices engines.launch engines.servers errors "
+    "no_telemetry pickled_weights priority runs settings store",
     "engines.devices": "errors file_locks settings",
+    "engines.import_path": "",
     "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
     "settings",
     "engines.programs": "conversations conversations.rendering engines engines.devices "
@@ -94,42 +97,45 @@ MAY_IMPORT = {
     "pickled_weights": "",
     "alerts": "errors release settings store strict_model",
     "backup": "errors mongo.embedded privacy settings store",
-    "pipeline": "agent agent.mcp conversations dagster_internals engines errors evaluation "
-    "evaluation.pages llm mongo pipeline.stages planning priority release retrieval rl runs "
-    "settings store strict_model synthesis",
-    "pipeline.evaluating": "agent conversations engines engines.chat_templates engines.servers "
-    "evaluation pipeline "
-    "planning release serving_settings store",
-    "pipeline.stages": "conversations conversations.rendering engines engines.chat_templates "
-    "errors evaluation evaluation.pages mongo pipeline pipeline.evaluating release retrieval "
-    "reviews rl rl.backends rl.scenarios store synthesis synthesis.questions synthesis.rows "
-    "synthesis.teachers text.languages",
+    "pipeline": "agent agent.mcp base_models conversations dagster_internals engines errors "
+    "evaluation evaluation.pages export llm mongo pipeline.exporting pipeline.stages planning "
+    "priority projects release retrieval rl runs settings store strict_model synthesis",
+    "pipeline.exporting": "engines export pipeline pipeline.evaluating release store",
+    "export": "engines errors export.ollama release settings store strict_model",
+    "export.ollama": "conversations conversations.rendering errors export serving_settings",
+    "pipeline.evaluating": "agent base_models conversations engines engines.chat_templates "
+    "engines.servers errors evaluation pipeline planning release serving_settings store",
+    "pipeline.stages": "base_models conversations conversations.rendering engines "
+    "engines.chat_templates errors evaluation evaluation.pages mongo pipeline pipeline.evaluating "
+    "release retrieval reviews rl rl.backends rl.scenarios store synthesis synthesis.questions "
+    "synthesis.rows synthesis.teachers text.languages",
     "runs": "dagster_internals mongo mongo.embedded privacy settings",
-    "automation": "alerts conversations dagster_internals definitions engines errors mongo "
-    "pipeline pipeline.stages planning release reviews runs settings store strict_model",
+    "automation": "alerts conversations dagster_internals engines errors export mongo pipeline "
+    "pipeline.stages planning projects release reviews runs settings store strict_model up_locks",
     "data": "conversations errors evaluation planning runs settings store",
     "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
     "store",
-    "erasure.places": "agent automation conversations erasure errors mongo mongo.embedded planning "
-    "release reviews store",
+    "erasure.places": "agent automation conversations erasure errors export mongo mongo.embedded "
+    "planning release reviews store",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
-    "privacy runs serving serving_settings settings up_locks",
-    "serving": "agent agent.mcp alerts automation backup conversations dagster_internals "
-    "engines engines.devices engines.launch engines.servers erasure errors free_ports "
-    "html_pages mongo pipeline planning privacy release runs serving.a2a serving.routes "
-    "serving.webapp serving_settings settings store text",
+    "privacy projects runs serving serving_settings settings up_locks",
+    "serving": "agent agent.mcp alerts automation backup conversations dagster_internals engines "
+    "engines.devices engines.launch engines.servers erasure errors free_ports html_pages mongo "
+    "pipeline planning privacy release runs serving.a2a serving.routes serving.webapp "
+    "serving_settings settings store text",
     "serving.webapp": "automation conversations errors html_pages mongo mongo.editing planning "
     "release reviews serving serving.routes settings store text",
     "serving.routes": "conversations erasure errors release runs serving serving.a2a store",
     "serving.a2a": "conversations errors serving",
     "serving.ui": "dagster_internals errors runs serving serving_settings settings",
-    "cli": "agent agent.mcp alerts automation backup cli.doctor conversations data demo "
-    "engines engines.devices engines.launch engines.servers erasure errors evaluation mongo "
-    "no_telemetry pipeline planning privacy release runs services serving serving.ui "
-    "serving_settings settings store text",
-    "cli.doctor": "automation cli conversations engines engines.devices errors mongo "
-    "mongo.embedded planning privacy release runs serving serving_settings settings store",
-    "demo": "automation conversations definitions errors evaluation mongo planning settings store",
+    "cli": "agent agent.mcp alerts automation backup base_models cli.doctor conversations data "
+    "demo engines engines.chat_templates engines.devices engines.launch engines.servers erasure "
+    "errors evaluation export mongo no_telemetry pipeline pipeline.evaluating planning privacy "
+    "projects release runs services serving serving.ui serving_settings settings store text",
+    "cli.doctor": "automation cli conversations engines engines.chat_templates engines.devices "
+    "engines.launch engines.servers errors mongo mongo.embedded planning privacy release runs "
+    "serving serving_settings settings store",
+    "demo": "automation conversations errors evaluation mongo planning projects settings store",
 }
 
 # Rooms, and modules of other rooms, that know Dagster. Everything else is plain Python.
@@ -139,13 +145,13 @@ KNOW_DAGSTER = {
     "data",
     "dagster_internals",
     "definitions",
-    "defs",
     "demo",
     "erasure",
     "pipeline",
     "pipeline.stages",
     "resources",
     "runs",
+    "sensors",
 }
 KNOW_DAGSTER |= {
     "engines.launch.dagster_messages",
@@ -156,6 +162,7 @@ KNOW_DAGSTER |= {
 KNOW_DAGSTER |= {
     "alerts.dagster_events",
     "planning.history",
+    "projects.project",
     "serving.jobs",
     "serving.job_assets",
     "serving.job_progress",
@@ -171,6 +178,7 @@ CONTRACTS = {
     "engines.codec",
     "engines.contracts",
     "engines.devices.answering",
+    "engines.export_contracts",
     "engines.rl_contracts",
 }  # what both sides import
 PROGRAMS_MAY_IMPORT = {
@@ -192,7 +200,7 @@ def modules() -> dict[str, Path]:
     __init__.py.
     """
     named = {}
-    for path in [*(ROOT / "agent_assets").rglob("*.py"), *(ROOT / "resources").rglob("*.py")]:
+    for path in (ROOT / "agent_assets").rglob("*.py"):
         parts = path.relative_to(ROOT).with_suffix("").parts
         named[".".join(part for part in parts if part not in {"agent_assets", "__init__"})] = path
     named.pop("", None)
@@ -219,7 +227,7 @@ def ours(path: Path) -> Iterator[str]:
     """Our modules that a file imports."""
     for name in imported(path):
         short = name.removeprefix("agent_assets.")
-        if short == name and not name.startswith("resources."):
+        if short == name:
             continue
         yield short if short in MODULES else short.rpartition(".")[0]
 
@@ -235,7 +243,7 @@ def room_of(module: str) -> str:
 def libraries(module: str, *, when_loaded: bool = False) -> set[str]:
     """Top-level packages of others that a module imports."""
     names = imported(MODULES[module], when_loaded=when_loaded)
-    return {name.split(".")[0] for name in names} - {"agent_assets", "resources"}
+    return {name.split(".")[0] for name in names} - {"agent_assets"}
 
 
 def users_of(library: str) -> set[str]:

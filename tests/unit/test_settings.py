@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent_assets.errors import ConfigError
-from agent_assets.settings import (
-    REPOSITORY,
-    load_settings,
-    set_environment,
-    teacher_environment,
-)
+from agent_assets.settings import load_settings, set_environment, teacher_environment
+from support.command_line import ROOT as REPOSITORY
 
 # They run in environments that do not hold this one's libraries.
 ENGINE_PROGRAMS = ("agent_assets/engines/programs/", "agent_assets/engines/launch/supervisor.py")
@@ -78,8 +74,7 @@ def test_nothing_else_reads_the_environment() -> None:
     """Others may set a variable (`update`, `setdefault`), for a library or a child."""
     readers = {
         f"{name}:{node.lineno}"
-        for folder in ("agent_assets", "resources")
-        for path in (REPOSITORY / folder).rglob("*.py")
+        for path in (REPOSITORY / "agent_assets").rglob("*.py")
         if not (name := str(path.relative_to(REPOSITORY))).startswith(ENGINE_PROGRAMS)
         and name != "agent_assets/settings.py"
         for node in _uses_of_environment(ast.parse(path.read_text(encoding="utf-8")))

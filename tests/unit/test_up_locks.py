@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent_assets.errors import ConfigError
-from agent_assets.settings import REPOSITORY, load_settings
-from agent_assets.up_locks import alone, no_earlier_services
+from agent_assets.settings import load_settings
+from agent_assets.up_locks import alone, no_earlier_services, services_ended
+from support.command_line import ROOT as REPOSITORY
 
 # Dies before the supervisor of its service has even started.
 KILLED = """
@@ -49,3 +50,11 @@ def test_a_second_up_is_refused_and_names_the_first(tmp_path: Path) -> None:
             pass
     with alone(settings):
         pass
+
+
+def test_commands_know_whether_services_run_or_still_end(tmp_path: Path) -> None:
+    settings = load_settings({"AGENT_ASSETS_HOME": str(tmp_path)})
+    with no_earlier_services(settings, print), services_ended(settings) as ended:
+        assert not ended
+    with services_ended(settings) as ended:
+        assert ended

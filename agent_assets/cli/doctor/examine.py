@@ -60,14 +60,15 @@ def _engine(settings: Settings, name: str, *, optional: bool) -> Finding:
         env = find_engine_env(name, settings.engines)
     except AgentAssetsError as error:
         why = "not needed on this machine" if optional else error.message
-        return Finding(title, False, why, "" if optional else "make setup", optional)
+        fix = "" if optional else f"agent-assets setup {name}"
+        return Finding(title, False, why, fix, optional)
     folder = env.python.parent.parent
     if missing := missing_packages(env):
         return Finding(
             title,
             False,
             f"{folder} lacks {', '.join(missing)}",
-            f"rm -r {folder} && make setup",
+            f"rm -r {folder} && agent-assets setup {name}",
             optional,
         )
     return Finding(title, True, str(folder))
@@ -101,7 +102,7 @@ def _pipelines() -> Finding:
         "pipelines",
         bool(names),
         ", ".join(names),
-        "add a folder with a defs.yaml below agent_assets/defs",
+        "add a folder with a defs.yaml below the project's defs: see docs/projects.md",
     )
 
 

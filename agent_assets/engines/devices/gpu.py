@@ -110,6 +110,29 @@ def detect_gpus(environment: Mapping[str, str] | None = None) -> list[Device]:
     return gpus if visible is None else _visible(gpus, visible)
 
 
+def gpu_memory_bytes(device: Device) -> int:
+    """Memory of a whole GPU.
+
+    Raises:
+        EngineMissing: the driver does not say.
+    """
+    query = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+    try:
+        answer = subprocess.run(
+            [*query, "--id", device.uuid],
+            capture_output=True,
+            text=True,
+            timeout=_QUERY_SECONDS,
+            check=True,
+        )
+        return int(answer.stdout.strip()) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError):
+        raise EngineMissing(
+            f"nvidia-smi does not say how much memory {device.name} has.",
+            next_step="run `nvidia-smi`; with agents of one base model alone it is not needed.",
+        ) from None
+
+
 def device_name() -> str:
     """Name of the first GPU, or "cpu"."""
     return next((gpu.name for gpu in detect_gpus()), CPU.name)
@@ -160,7 +183,7 @@ def lease_device(
 
 def _try_all(devices: Sequence[Device], folder: Path, holder: str) -> GpuLease | None:
     for device in devices:
-        fd = os.open(_lock_file(folder, device), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = os.open(lease_file(folder, device), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -180,7 +203,7 @@ def _write_note(fd: int, note: Mapping[str, object]) -> None:
 
 def _holders(devices: Sequence[Device], folder: Path) -> str:
     return "; ".join(
-        f"{device.name} is held by {_holder(_lock_file(folder, device))}" for device in devices
+        f"{device.name} is held by {_holder(lease_file(folder, device))}" for device in devices
     )
 
 
@@ -195,7 +218,8 @@ def _holder(path: Path) -> str:
     return who
 
 
-def _lock_file(folder: Path, device: Device) -> Path:
+def lease_file(folder: Path, device: Device) -> Path:
+    """The file whose lock is the lease of a device."""
     return folder / f"{device.uuid}.lock"
 
 

@@ -17,11 +17,10 @@ import psutil
 
 from agent_assets.engines.contracts import ReportedError
 from agent_assets.engines.devices.gpu import GpuLease
-from agent_assets.engines.environment import EngineEnv, engine_environment
+from agent_assets.engines.environment import ENGINE_CODE, EngineEnv, engine_environment
 from agent_assets.engines.launch.failures import failure
 from agent_assets.engines.launch.waiting import ended_within
 from agent_assets.errors import AgentAssetsError, EngineOutOfMemory, EngineTimeout
-from agent_assets.settings import REPOSITORY
 
 T = TypeVar("T")
 _STOP_SECONDS = 10.0
@@ -84,7 +83,7 @@ class EngineProcess:
         environment: Mapping[str, str],
         grace_seconds: float = 0.0,
         shown_log: Path | None = None,
-        search_path: Path = REPOSITORY,
+        search_path: Path = ENGINE_CODE,
         niceness: int = 0,
     ) -> Self:
         """Start `python -m module arguments` in an engine environment, in a session of its own.

@@ -2,6 +2,7 @@
 what is asked.
 """
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +12,7 @@ from agent_assets.conversations.messages import canonical_json
 from agent_assets.engines.codec import encode
 from agent_assets.engines.contracts import Program, ProgramMessage
 from agent_assets.engines.devices.gpu import GpuLease
-from agent_assets.engines.environment import EngineEnv
+from agent_assets.engines.environment import ENGINE_CODE, EngineEnv
 from agent_assets.engines.launch.messages import Messages, pipes_environment
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits, EngineProcess
 from agent_assets.engines.rl_contracts import (
@@ -32,6 +33,7 @@ class ResidentProgram(Generic[P, R]):
 
     Args:
         environment: further variables of its process.
+        search_path: where further packages are found.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class ResidentProgram(Generic[P, R]):
         limits: EngineLimits,
         lease: GpuLease | None,
         environment: Mapping[str, str] = MappingProxyType({}),
+        search_path: Path = ENGINE_CODE,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._program = program
@@ -57,6 +60,7 @@ class ResidentProgram(Generic[P, R]):
             limits=limits,
             lease=lease,
             environment={**environment, **pipes},
+            search_path=search_path,
             niceness=BACKGROUND_NICENESS,
         )
         self._ready: R | None = None
@@ -88,6 +92,27 @@ class ResidentProgram(Generic[P, R]):
     def stop(self) -> None:
         """End the program."""
         self._engine.stop()
+
+
+def run_once(
+    program: Program[P, R],
+    folder: Path,
+    params: P,
+    *,
+    env: EngineEnv,
+    limits: EngineLimits,
+    lease: GpuLease | None,
+) -> R:
+    """Run a program to its end without a step of Dagster; its result. Not from an event loop.
+
+    Raises:
+        AgentAssetsError: it failed, passed a limit, or reported an error.
+    """
+    running = ResidentProgram(program, folder, params, env=env, limits=limits, lease=lease)
+    try:
+        return asyncio.run(running.ready())
+    finally:
+        running.stop()
 
 
 class Trainer(ResidentProgram[TrainerParams, TrainerReady]):

@@ -15,13 +15,12 @@ import dagster as dg
 from agent_assets.engines.codec import encode
 from agent_assets.engines.contracts import Facts, Program, ProgramMessage
 from agent_assets.engines.devices.gpu import GpuLease
-from agent_assets.engines.environment import EngineEnv
+from agent_assets.engines.environment import ENGINE_CODE, EngineEnv
 from agent_assets.engines.launch.dagster_messages import DagsterMessages
 from agent_assets.engines.launch.messages import Messages
 from agent_assets.engines.launch.process import BACKGROUND_NICENESS, EngineLimits, EngineProcess
 from agent_assets.engines.progress_reporter import ProgressReporter
 from agent_assets.errors import EngineFailed, StoreFull
-from agent_assets.settings import REPOSITORY
 
 P = TypeVar("P")
 A = TypeVar("A", bound=ProgramMessage)
@@ -49,7 +48,7 @@ def run_program(
     work_dir: Path,
     limits: EngineLimits,
     lease: GpuLease | None,
-    search_path: Path = REPOSITORY,
+    search_path: Path = ENGINE_CODE,
     failed_logs: Path | None = None,
     progress_seconds: float = 10.0,
 ) -> EngineResult[A]:
@@ -60,7 +59,7 @@ def run_program(
         work_dir: made if missing; holds engine.log and progress.json.
         limits: of time and memory.
         lease: device the program may use and holds; None reserves none.
-        search_path: where the program's package is found, besides this repository.
+        search_path: where the program's package is found, besides this one.
         failed_logs: folder that keeps the log of a failed program when `work_dir` is thrown away.
         progress_seconds: shortest time between two lines of progress.
 

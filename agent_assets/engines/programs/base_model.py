@@ -4,7 +4,7 @@ ours, or the one that the model came with.
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,11 @@ from agent_assets.engines.contracts import (
     BaseModelResult,
     WeightsLoaded,
 )
-from agent_assets.engines.programs.native_tokenizer import save_native, template_it_came_with
+from agent_assets.engines.programs.native_tokenizer import (
+    save_native,
+    template_it_came_with,
+    with_padding,
+)
 from agent_assets.engines.programs.runtime import (
     ReportMessage,
     facts,
@@ -32,10 +36,21 @@ from agent_assets.engines.programs.runtime import (
     sha256_file,
     weights_sha256,
 )
+from agent_assets.engines.programs.source_checks import (
+    INDEX_FILE,
+    check_fits,
+    check_not_quantized,
+    check_shards,
+    check_tensors,
+    longest_context,
+)
 from agent_assets.errors import BaseModelError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# What safetensors call the types.
+_STORED_AS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
 def prepare(params: BaseModelParams, report: ReportMessage) -> BaseModelResult:
@@ -55,10 +70,17 @@ def prepare(params: BaseModelParams, report: ReportMessage) -> BaseModelResult:
     digest = sha256_file(weights) if from_package else weights_sha256(weights)
     _check_hash(source, digest, params.sha256)
     report_progress(report, "convert" if from_package else "copy", step=1, total_steps=3)
-    loaded = _convert_gguf(weights, out_dir) if from_package else _copy_model(weights, out_dir)
+    convert = _convert_gguf if from_package else _copy_model
+    loaded = convert(weights, out_dir, params.dtype)
+    check_fits(
+        loaded.model,
+        loaded.name,
+        context_length=params.context_length,
+        target_modules=params.lora_target_modules,
+    )
     report_progress(report, "tokenizer", step=2, total_steps=3)
     tokenizer = _read_tokenizer(weights, from_package=from_package)
-    name, padding = HERMES if params.chat_template == NATIVE else params.chat_template, None
+    name = HERMES if params.chat_template == NATIVE else params.chat_template
     # A model that was exported from here came with our template: it keeps that.
     exported = tokenizer.chat_template == chat_template(name) and not params.thinking
     if params.chat_template == NATIVE and not exported:
@@ -69,6 +91,7 @@ def prepare(params: BaseModelParams, report: ReportMessage) -> BaseModelResult:
             if exported or from_package
             else template_it_came_with(tokenizer, loaded.name, out_dir)
         )
+        padding = with_padding(tokenizer, loaded.name)
         _save_with_our_template(tokenizer, loaded.name, out_dir, chat_template(name))
         if own is not None:
             (out_dir / OWN_TEMPLATE_FILE).write_text(own, encoding="utf-8")
@@ -78,18 +101,20 @@ def prepare(params: BaseModelParams, report: ReportMessage) -> BaseModelResult:
         files=sorted(path.name for path in out_dir.iterdir() if path.is_file()),
         weights_loaded=WeightsLoaded(loaded.name, digest, loaded.dtype, loaded.quantization),
         padding=padding,
+        longest_context=longest_context(loaded.model.config),
         **facts("torch", "transformers", "safetensors"),
     )
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What the source weights say about themselves; `parameters` counts them."""
+    """What the source weights say about themselves; `dtype` is the one they are kept in."""
 
     name: str
     dtype: str
     quantization: str | None
     parameters: int
+    model: "PreTrainedModel"  # perhaps without its weights
 
 
 def find_gguf(package: str) -> Path:
@@ -103,7 +128,7 @@ def find_gguf(package: str) -> Path:
     if spec is None or spec.origin is None:
         raise BaseModelError(
             f"The package {package} is not installed in the engine environment.",
-            next_step="Run `make setup`.",
+            next_step="Run `agent-assets setup`.",
         )
     files = sorted(Path(spec.origin).parent.glob("*.gguf"))
     if len(files) != 1:
@@ -136,36 +161,61 @@ def _check_hash(source: str, digest: str, expected: str | None) -> None:
         )
 
 
-def _convert_gguf(path: Path, out_dir: Path) -> _Source:
-    """De-quantize to float32 safetensors: a copy of the quantized weights, not the weights they
-    were made from.
+def _convert_gguf(path: Path, out_dir: Path, dtype: str) -> _Source:
+    """De-quantize to safetensors, `auto` is float32: a copy of the quantized
+    weights, not the weights they were made from.
     """
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
 
+    kept = "float32" if dtype == "auto" else dtype
     model = AutoModelForCausalLM.from_pretrained(
         str(path.parent),
         gguf_file=path.name,
-        dtype=torch.float32,
+        dtype=getattr(torch, kept),
         quantization_config=GgufConfig(dequantize=True),
     )
     stem, _, quantization = path.stem.rpartition(".")
     model.save_pretrained(str(out_dir))
-    return _Source(stem, "float32", f"dequantized from {quantization}", model.num_parameters())
+    parameters = model.num_parameters()
+    return _Source(stem, kept, f"dequantized from {quantization}", parameters, model)
 
 
-def _copy_model(folder: Path, out_dir: Path) -> _Source:
+def _copy_model(folder: Path, out_dir: Path, dtype: str) -> _Source:
     """Link (or copy, across devices) the weights after checking that they are all of a causal
-    language model.
+    language model; or convert them to another type.
     """
-    import torch
     from safetensors import safe_open
+
+    model = _model_without_weights(folder)
+    check_not_quantized(model.config, folder)
+    check_shards(folder)
+    types, shapes = set(), {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(str(path), framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118
+                tensor = tensors.get_slice(name)
+                types.add(tensor.get_dtype())
+                shapes[name] = tuple(tensor.get_shape())
+    check_tensors(model, shapes, folder)
+    source = _Source(folder.name, "/".join(sorted(types)), None, model.num_parameters(), model)
+    if dtype != "auto" and types != {_STORED_AS[dtype]}:
+        return _converted(source, folder, out_dir, dtype)
+    names = [path.name for path in folder.glob("*.safetensors")]
+    for name in [*names, "config.json", "generation_config.json", INDEX_FILE]:
+        if (folder / name).is_file():
+            _link(folder / name, out_dir / name)
+    return source
+
+
+def _model_without_weights(folder: Path) -> "PreTrainedModel":
+    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
         config = AutoConfig.from_pretrained(str(folder))
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     except ValueError as error:
         raise BaseModelError(
             f"The model in {folder} is not a causal language model that transformers knows: "
@@ -173,31 +223,16 @@ def _copy_model(folder: Path, out_dir: Path) -> _Source:
             next_step="Use a text generation model whose architecture the installed transformers "
             "supports.",
         ) from error
-    stored: dict[str, str] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(path), framework="pt") as tensors:
-            stored |= {name: tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
-    absent = (
-        set(model.state_dict()) - set(stored) - set(getattr(model, "all_tied_weights_keys", {}))
-    )
-    if absent:
-        raise BaseModelError(
-            f"{len(absent)} weights are missing from the safetensors in {folder}, such as "
-            f"{min(absent)}.",
-            next_step="Copy the model again, with every shard.",
-        )
-    names = [path.name for path in folder.glob("*.safetensors")]
-    names += ["config.json", "generation_config.json", "model.safetensors.index.json"]
-    for name in names:
-        if (folder / name).is_file():
-            _link(folder / name, out_dir / name)
-    quantization = getattr(config, "quantization_config", None)
-    return _Source(
-        name=folder.name,
-        dtype="/".join(sorted(set(stored.values()))),
-        quantization=None if quantization is None else quantization.get("quant_method"),
-        parameters=model.num_parameters(),
-    )
+    return model
+
+
+def _converted(source: _Source, folder: Path, out_dir: Path, dtype: str) -> _Source:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=getattr(torch, dtype))
+    model.save_pretrained(str(out_dir))
+    return replace(source, dtype=dtype)
 
 
 def _link(source: Path, target: Path) -> None:

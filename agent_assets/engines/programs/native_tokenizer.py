@@ -44,15 +44,7 @@ def save_native(
         BaseModelError: there is no template, or agents cannot speak by it.
     """
     source = _own_template(tokenizer, name)
-    padding = None
-    if tokenizer.pad_token is None:
-        # Padded places are masked, so any token will do; this is the one that trainers take.
-        if tokenizer.eos_token is None:
-            raise BaseModelError(
-                f"The tokenizer of {name} names neither a token that pads nor one that ends.",
-                next_step="Add `eos_token` to its tokenizer_config.json.",
-            )
-        padding = tokenizer.pad_token = tokenizer.eos_token
+    padding = with_padding(tokenizer, name)
     tokenizer.save_pretrained(str(out_dir))
     if not (out_dir / TOKENIZER_FILE).is_file():
         raise BaseModelError(
@@ -66,6 +58,27 @@ def save_native(
     check_speaks(rows, name)
     _check_tokens(rows, name, out_dir)
     return padding
+
+
+def with_padding(tokenizer: "PreTrainedTokenizerBase", name: str) -> str | None:
+    """Have a tokenizer pad with the token that ends, where it names none that pads.
+
+    Returns:
+        That token; None where it has one of its own.
+
+    Raises:
+        BaseModelError: it names neither.
+    """
+    if tokenizer.pad_token is not None:
+        return None
+    # Padded places are masked, so any token will do; this is the one that trainers take.
+    if tokenizer.eos_token is None:
+        raise BaseModelError(
+            f"The tokenizer of {name} names neither a token that pads nor one that ends.",
+            next_step="Add `eos_token` to its tokenizer_config.json.",
+        )
+    tokenizer.pad_token = tokenizer.eos_token
+    return str(tokenizer.eos_token)
 
 
 def template_it_came_with(

@@ -60,7 +60,7 @@ def sft_arguments(params: SftParams, *, agent_template: str, scratch: Path) -> S
         lora_rank=params.lora_rank,
         lora_alpha=params.lora_alpha,
         lora_dropout=params.lora_dropout,
-        target_modules=["all-linear"],
+        target_modules=params.lora_target_modules or ["all-linear"],
         num_train_epochs=params.epochs,
         warmup_ratio=params.warmup_ratio,
         per_device_train_batch_size=micro_batch,

@@ -11,10 +11,11 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from agent_assets.conversations.rendering.template_environment import is_native
+from agent_assets.engines.base_settings import read_base_serving
 from agent_assets.engines.chat_templates.parsers import OURS, required_tool_call_parser
 from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.servers.base import ServedModel, ServerCommand
-from agent_assets.errors import EngineFailed
+from agent_assets.errors import ConfigError, EngineFailed
 
 _MODULE = "vllm.entrypoints.openai.api_server"
 _CPU_MODULE = "agent_assets.engines.servers.vllm_cpu"
@@ -55,6 +56,7 @@ class Vllm:
             *_adapter_arguments(model),
             *([] if model.compiled else ["--enforce-eager"]),
         ]
+        arguments += _quantization(model, gpu=gpu)
         if gpu:
             arguments += ["--gpu-memory-utilization", str(model.gpu_memory_utilization)]
         # vLLM 0.32 dies when it splits a prompt whose request has a seed: their generators have no
@@ -74,6 +76,16 @@ class Vllm:
     def unload_adapter(self, base_url: str, name: str) -> None:
         """By its route for runtime updates."""
         _post(base_url, "unload_lora_adapter", {"lora_name": name})
+
+
+def _quantization(model: ServedModel, *, gpu: bool) -> list[str]:
+    held = read_base_serving(model.folder).quantization
+    if held is not None and not gpu:
+        raise ConfigError(
+            f"The base model is to be held as {held}, which takes a GPU.",
+            next_step="leave `quantization` out of the base model's settings.",
+        )
+    return [] if held is None else ["--quantization", held]
 
 
 def _tool_arguments(model: ServedModel) -> list[str]:

@@ -1,11 +1,16 @@
-"""Files that somebody put into the home: exported rows, adapters, reports.
+"""Files that somebody put into the home: exported rows, models, adapters, reports.
 
 Whatever lies beside the folders that this installation keeps is looked at. A file whose path names
 the elder, or that names the elder or holds the elder's words inside, is removed as a whole: an
 export of others is made again in seconds, and a line of one may hold what no search finds.
+
+Weights hold no words that a search finds. So a folder that `export-model` or `import` wrote goes
+with everything in it where its `export.json` names the elder, and so does a bundle or a GGUF file,
+which name the elder themselves: of a whole elder, and of one memory, which the weights may hold.
 """
 
 import json
+import mmap
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +18,7 @@ from pathlib import Path
 from agent_assets.conversations.memories import MEMORIES_FILE
 from agent_assets.erasure.place import Item, Scene
 from agent_assets.erasure.places.files import file_items, naming, remove_paths
+from agent_assets.export.manifest import EXPORT_FILE
 from agent_assets.store.artifact_store import ArtifactKey
 
 # What the installation keeps below its home; other places look after these.
@@ -32,6 +38,7 @@ _OURS = frozenset(
         "workspace.yaml",
     }
 )
+_MODELS = frozenset({".gguf", ".zip"})  # name the elder in clear bytes, see `export/`
 _SHORTEST_WORDS = 20  # characters: a shorter answer may be anybody's
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s*")
 
@@ -65,16 +72,28 @@ class Exports:
     def _hits(self, scene: Scene) -> list[Path]:
         files = [path for path in _files(scene) if path.stat().st_size]
         whole = scene.request.memory is None
-        named = [naming(scene.request.names)] if whole else []
+        name = naming(scene.request.names)
+        named = [name] if whole else []
         words = _in_files(memory_words(scene)) if files else []
         patterns = [*named, *map(re.compile, map(re.escape, words))]
+        models = {path.parent for path in files if path.name == EXPORT_FILE and _holds(path, name)}
         hits = []
         for path in files:
-            content = path.read_bytes()
             inside = str(path.relative_to(scene.settings.home)).encode()
-            if any(p.search(content) for p in patterns) or any(p.search(inside) for p in named):
+            if (
+                not models.isdisjoint(path.parents)
+                or any(pattern.search(inside) for pattern in named)
+                or any(_holds(path, pattern) for pattern in patterns)
+                or (path.suffix in _MODELS and _holds(path, name))
+            ):
                 hits.append(path)
         return hits
+
+
+def _holds(path: Path, pattern: re.Pattern[bytes]) -> bool:
+    """Whether a file, of whatever size, holds what a pattern finds."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return pattern.search(content) is not None
 
 
 def _files(scene: Scene) -> list[Path]:

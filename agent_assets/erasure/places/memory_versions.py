@@ -16,7 +16,7 @@ from agent_assets.release.elder_releases import agents_of_elder
 from agent_assets.release.pointer import read_ledger
 from agent_assets.release.records import STAGE, Agent
 from agent_assets.store.artifact_store import Artifact, ArtifactKey
-from agent_assets.store.erasable_data import Version, versions
+from agent_assets.store.erasable_data import Version, artifact_keys, versions
 
 MEMORIES = "elder_memories"
 
@@ -55,11 +55,11 @@ def released_with_memory(scene: Scene) -> list[Agent]:
 def _of_pipeline(scene: Scene, graph: Graph) -> Iterator[Version]:
     store = scene.installation.store
     without: dict[str, set[str]] = {}  # data versions known to be without it, by asset
-    for stage in graph.stages.values():  # parents first
-        if not graph.partitioned(stage):
-            continue
-        clean = without.setdefault(stage.name, set())
-        for version in versions(store, ArtifactKey(graph.name, stage.name, scene.request.elder)):
+    present = [stage.name for stage in graph.stages.values() if graph.partitioned(stage)]
+    # What a stage left that was switched off since comes last: nothing present is made from it.
+    for asset in dict.fromkeys([*present, *_assets(scene, graph)]):  # parents first
+        clean = without.setdefault(asset, set())
+        for version in versions(store, ArtifactKey(graph.name, asset, scene.request.elder)):
             try:
                 artifact = store.find(version.key, version.fingerprint)
             except CorruptArtifact:
@@ -68,6 +68,12 @@ def _of_pipeline(scene: Scene, graph: Graph) -> Iterator[Version]:
                 clean.add(artifact.manifest.data_version)
             else:
                 yield version
+
+
+def _assets(scene: Scene, graph: Graph) -> list[str]:
+    """Assets of which the store has something of the elder's."""
+    keys = artifact_keys(scene.installation.store, partition=scene.request.elder)
+    return [key.asset for key in keys if key.pipeline == graph.name]
 
 
 def _is_without(artifact: Artifact, without: dict[str, set[str]], memory: str | None) -> bool:

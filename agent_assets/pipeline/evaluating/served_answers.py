@@ -13,9 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent_assets.base_models.config import BaseModelSettings
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.chat_templates.choice import OWN_TEMPLATE_FILE
 from agent_assets.engines.contracts import ADAPTER_CONFIG
+from agent_assets.errors import ConfigError
 from agent_assets.evaluation.report_schema import BASE, QUOTE
 from agent_assets.pipeline.artifact_tools import read_artifact_tools
 from agent_assets.pipeline.config import EvalConfig
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from agent_assets.engines.servers.serve import Endpoint
     from agent_assets.evaluation.metrics import ItemResult
     from agent_assets.evaluation.report import ServingCost
+
+
+_USUAL = BaseModelSettings()
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,15 @@ def answer_settings(settings: EvalConfig) -> AnswerConfig:
     return load_serving().answers.model_copy(update={**changed, "seconds": settings.item_seconds})
 
 
-def differences(settings: EvalConfig) -> dict[str, int]:
-    """What the pipeline says otherwise than `/chat` does it, as `/chat` has it."""
+def differences(settings: EvalConfig, base: BaseModelSettings = _USUAL) -> dict[str, int]:
+    """What the pipeline says otherwise than `/chat` does it, as `/chat` has it.
+
+    Args:
+        base: its base model.
+    """
     served = load_serving()
-    as_chat = {**served.answers.model_dump(), "max_model_len": served.inference.max_model_len}
+    served_length = served.inference.context_length(base.context_length)
+    as_chat = {**served.answers.model_dump(), "max_model_len": served_length}
     otherwise = {**_otherwise(settings), "max_model_len": settings.max_model_len}
     return {
         name: as_chat[name]
@@ -62,9 +72,32 @@ def _otherwise(settings: EvalConfig) -> dict[str, int | None]:
     return {"max_turns": settings.max_turns, "max_tokens": settings.max_tokens}
 
 
-def context_length(settings: EvalConfig) -> int:
-    """Tokens: as served, but for what the pipeline says otherwise."""
-    return settings.max_model_len or load_serving().inference.max_model_len
+def context_length(settings: EvalConfig, base: BaseModelSettings = _USUAL) -> int:
+    """Tokens: as served, but for what the pipeline says otherwise.
+
+    Args:
+        base: its base model.
+    """
+    served = load_serving().inference.context_length(base.context_length)
+    return settings.max_model_len or served
+
+
+def evaluation_share(settings: EvalConfig) -> float:
+    """Share of a GPU's memory that the server of an evaluation takes.
+
+    Raises:
+        ConfigError: serving keeps so much that both do not fit.
+    """
+    inference = load_serving().inference
+    share = settings.gpu_memory_share or inference.gpu_memory_of_stages
+    beside = inference.gpu_memory if inference.gpu == "share" else 0.0
+    if share <= 0 or share + beside > 1:
+        raise ConfigError(
+            f"Serving keeps {beside:.2f} of the GPU's memory, and evaluation asks for {share:.2f}.",
+            next_step="lower inference.gpu_memory_share in serving.yaml or "
+            "eval_report.gpu_memory_share in defs.yaml, or leave both out.",
+        )
+    return share
 
 
 def served_tool_call_parser() -> str | None:
@@ -83,14 +116,24 @@ def own_template(base_model: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def answers_version(settings: EvalConfig) -> dict[str, object]:
-    """What a fingerprint holds of how answers are made."""
+def answers_version(settings: EvalConfig, base: BaseModelSettings = _USUAL) -> dict[str, object]:
+    """What a fingerprint holds of how answers are made.
+
+    Args:
+        base: the base model.
+    """
     parser = served_tool_call_parser()
     return {
         **answer_settings(settings).fingerprint_settings(),
-        "max_model_len": context_length(settings),
+        "max_model_len": context_length(settings, base),
+        **held_as(base),
         **({} if parser is None else {"tool_call_parser": parser}),
     }
+
+
+def held_as(base: BaseModelSettings) -> dict[str, str]:
+    """What fingerprints hold of weights that servers hold otherwise than they are stored."""
+    return {} if base.quantization == "none" else {"quantization": base.quantization}
 
 
 @dataclass(frozen=True)
@@ -220,12 +263,12 @@ def serve_variants(run: StageRun, folder: Path) -> Iterator[ServedVariants]:
         {BASE: {}, **folders} if apart else {BASE: together},
         log_dir=folder / "logs",
         failed_logs=run.logs,
-        max_model_len=context_length(settings),
+        max_model_len=context_length(settings, run.config.base_model),
         max_lora_rank=max([load_serving().inference.max_rank, *map(_rank, together.values())]),
         concurrency=settings.concurrency,
         max_minutes=settings.max_minutes,
         max_memory_gb=settings.max_memory_gb,
-        gpu_memory_utilization=settings.gpu_memory_share,
+        gpu_memory_utilization=evaluation_share(settings),
         tool_call_parser=served_tool_call_parser(),
         templates_of_requests=own_template(run.path("base_model")) is not None,
     ) as endpoints:

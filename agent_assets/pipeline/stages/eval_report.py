@@ -40,7 +40,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
     settings = pipeline.config.eval_report.fingerprint_settings()
     return settings | {
         "mcp_config": pipeline.tool_servers.version,
-        "answers": answers_version(pipeline.config.eval_report),
+        "answers": answers_version(pipeline.config.eval_report, pipeline.config.base_model),
     }
 
 
@@ -149,8 +149,11 @@ def _report(
     answering = AskedAs(
         server=run.engines.server.name,
         names={variant: content_name(run, adapter) for variant, adapter in adapters.items()},
-        settings={**answers_version(settings), "base_max_tokens": settings.base_max_tokens},
-        differs=differences(settings),
+        settings={
+            **answers_version(settings, run.config.base_model),
+            "base_max_tokens": settings.base_max_tokens,
+        },
+        differs=differences(settings, run.config.base_model),
         **own,
     )
     return report.model_copy(update={"answering": answering})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.engines.contracts import ADAPTER_FILES
 from agent_assets.pipeline.artifact_tools import read_artifact_tools
-from agent_assets.pipeline.evaluating.served_answers import served_tool_call_parser
+from agent_assets.pipeline.evaluating.served_answers import held_as, served_tool_call_parser
 from agent_assets.pipeline.stage import (
     Check,
     PipelineSpec,
@@ -37,6 +37,7 @@ def config(pipeline: PipelineSpec) -> Mapping[str, object]:
         "wordings_sha256": pipeline.hash_of(pipeline.config.questions.wordings),
         "mcp_config": pipeline.tool_servers.version,
         **({"tool_call_parser": parser} if (parser := served_tool_call_parser()) else {}),
+        **held_as(pipeline.config.base_model),
     }
 
 

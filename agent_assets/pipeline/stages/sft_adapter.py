@@ -111,6 +111,7 @@ def _params(run: StageRun, folder: Path, checkpoints: Path) -> SftParams:
         max_length=settings.max_length,
         warmup_ratio=settings.warmup_ratio,
         precision=settings.precision,
+        lora_target_modules=settings.lora_target_modules,
         checkpoint_dir=checkpoints,
         checkpoint_seconds=60 * settings.checkpoint_minutes,
     )

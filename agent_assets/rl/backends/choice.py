@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent_assets.conversations.messages import JsonObject
 from agent_assets.conversations.rendering.template_environment import TEMPLATE_FILE, is_native
+from agent_assets.engines.base_settings import read_base_serving
 from agent_assets.engines.chat_templates.parsers import OURS, tool_call_parser
 from agent_assets.engines.context import EngineContext
 from agent_assets.errors import ConfigError
@@ -113,6 +114,13 @@ def check_sampled_as_served(config: RlConfig, model_dir: Path, parser: str | Non
     Raises:
         ConfigError: it renders by templates of its own, or reads calls by another parser.
     """
+    own_server = config.engine == "art" and config.backend == "engine"
+    if read_base_serving(model_dir).quantization is not None and not own_server:
+        raise ConfigError(
+            "The base model is served quantized, and this engine of reinforcement learning samples "
+            "from its full weights.",
+            next_step="set rl.engine to art and leave rl.backend out.",
+        )
     path = model_dir / TEMPLATE_FILE
     template = path.read_text(encoding="utf-8") if path.is_file() else ""
     if not is_native(template):

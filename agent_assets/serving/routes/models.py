@@ -74,9 +74,7 @@ async def delete(elder_id: str, serving: ServicesDep, caller: AdminDep) -> Done:
     await run_in_threadpool(
         drop, serving.released.store, released.agent, author=f"token {caller.id}", reason="DELETE"
     )
-    server = serving.inference.current
-    if server is not None and server.state == "ready":
-        await server.pool.forget(released.entry.name)
+    await serving.inference.forget(released.entry.name)
     return Done(success=True, message="The agent does not answer any more.")
 
 

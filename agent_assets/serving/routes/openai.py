@@ -109,8 +109,10 @@ async def _ask(
     for attempt in range(_ATTEMPTS):
         stack = AsyncExitStack()
         try:
-            server = await serving.inference.server(base, base_version)
-            served = await stack.enter_async_context(server.use(released.entry.name, adapter))
+            name = released.entry.name
+            served = await stack.enter_async_context(
+                serving.inference.use(base, base_version, name, adapter)
+            )
             url, seconds = f"{served.base_url}/chat/completions", serving.config.answers.seconds
             client = serving.inference.client
             reply = await client.send(

@@ -31,8 +31,7 @@ async def health(request: Request, serving: ServicesDep, response: Response) -> 
     if not serving.limit.take(f"health {address}"):
         raise HTTPException(429)
     states = await serving.health.states()
-    server = serving.inference.current
-    inference = "cold" if server is None else server.state
+    inference = serving.inference.state
     parts = {**states, "inference": inference}
     # Without Dagster agents still answer: only training cannot be started.
     answering = states["store"] == "ok" and states["mongodb"] == "ok" and inference != "failed"
@@ -61,10 +60,8 @@ async def config(serving: ServicesDep, caller: OperatorDep) -> dict[str, Any]:
 @router.get("/metrics", response_class=Response)
 async def metrics(serving: ServicesDep, caller: OperatorDep) -> Response:
     """Prometheus metrics."""
-    server = serving.inference.current
-    if server is not None:
-        serving.metrics.loaded.set(len(server.pool.loaded))
-        serving.metrics.restarts.set(server.restarts)
+    serving.metrics.loaded.set(len(serving.inference.loaded))
+    serving.metrics.restarts.set(serving.inference.restarts)
     await serving.health.states()
     content = await run_in_threadpool(generate_latest, serving.metrics.registry)
     return Response(content, media_type=CONTENT_TYPE_LATEST)

@@ -55,7 +55,8 @@ class LastLook:
     def latest(self) -> LastPlan | None:
         """What the last look found, None before the first; a new one begins when that is old."""
         last = self._overview
-        if last is None or self._stale or time.time() - last.at > _OLD_SECONDS:
+        # An age below zero: the clock was set back.
+        if last is None or self._stale or not 0 <= time.time() - last.at <= _OLD_SECONDS:
             self._begin()
         return last
 

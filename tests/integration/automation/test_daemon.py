@@ -5,6 +5,7 @@ refresh`.
 import json
 import time
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pymongo.database import Database
 from agent_assets.automation.daemon_queue import open_queue
 from agent_assets.automation.execute import Order
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
+from agent_assets.errors import EngineFailed
 from agent_assets.free_ports import free_port
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
@@ -62,20 +64,25 @@ def test_one_failing_elder_does_not_stop_the_others_and_refresh_uses_the_queue(
     port = free_port()
     with open_instance(settings) as instance, open_queue(instance, settings) as queue:
         assert queue is None  # no daemon yet
-    with open_instance(settings) as instance, running_services(settings, port=port):
-        instance.add_dynamic_partitions("elders", [ADA, BEN, GHOST])
-        launched = ask(port, LAUNCH, {"names": [ADA, GHOST, BEN]})["launchPartitionBackfill"]
-        assert launched["__typename"] == "LaunchBackfillSuccess", launched
-        deadline = time.monotonic() + 240
-        while not (
-            backfill := instance.get_backfill(launched["backfillId"])
-        ).status.value.startswith(  # type: ignore[union-attr]
-            ("COMPLETED", "FAILED")
-        ):
-            assert time.monotonic() < deadline, backfill
-            time.sleep(1)
-        ends = {run.tags["dagster/partition"]: run.status.value for run in instance.get_runs()}
-        _refresh_through_the_queue(instance, settings)
+    with open_instance(settings) as instance, ExitStack() as still_open:
+        with running_services(settings, port=port):
+            instance.add_dynamic_partitions("elders", [ADA, BEN, GHOST])
+            launched = ask(port, LAUNCH, {"names": [ADA, GHOST, BEN]})["launchPartitionBackfill"]
+            assert launched["__typename"] == "LaunchBackfillSuccess", launched
+            deadline = time.monotonic() + 240
+            while not (
+                backfill := instance.get_backfill(launched["backfillId"])
+            ).status.value.startswith(  # type: ignore[union-attr]
+                ("COMPLETED", "FAILED")
+            ):
+                assert time.monotonic() < deadline, backfill
+                time.sleep(1)
+            ends = {run.tags["dagster/partition"]: run.status.value for run in instance.get_runs()}
+            _refresh_through_the_queue(instance, settings)
+            queue = still_open.enter_context(open_queue(instance, settings))
+            assert queue is not None
+        with pytest.raises(EngineFailed, match="`agent-assets up` has ended"):
+            queue.submit(Order("elder_companion", ADA, ("elder_memories",), {}))
     assert ends == {ADA: "SUCCESS", BEN: "SUCCESS", GHOST: "FAILURE"}
     memories = tmp_path / "store" / "elder_companion" / "elder_memories"
     assert sorted({manifest.parts[-3] for manifest in memories.glob("*/*/manifest.json")}) == [
@@ -92,7 +99,8 @@ def _refresh_through_the_queue(instance: dg.DagsterInstance, settings: Settings)
     with open_queue(instance, settings) as queue:
         assert queue is not None
         before = {run.run_id for run in instance.get_runs()}
-        outcomes = queue.run(orders)
+        queued = queue.submit_all(orders)
+    outcomes = queued.follow()
     done = {str(outcome): outcome for outcome in outcomes}
     assert done[f"elder_companion/{ADA}"].stages["elder_memories"][0] == "reused"
     failed = done[f"elder_companion/{GHOST}"].failed

@@ -1,4 +1,4 @@
-"""Dagster on PostgreSQL: the instance of deploy/dagster-postgres.yaml, and everything the plan
+"""Dagster on PostgreSQL: the instance of runs/dagster-postgres.yaml, and everything the plan
 reads from it.
 """
 

@@ -8,10 +8,10 @@ import pytest
 
 from agent_assets.automation import planner
 from agent_assets.automation.config import AutomationConfig
-from agent_assets.defs import automation
 from agent_assets.demo.sample_elders import load_sample_elders, seed_elders
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.planning.history import known_partitions
+from agent_assets.sensors import automation
 from support.town import ADA, BEN, Db, Town
 
 

@@ -44,7 +44,7 @@ def test_doctor_names_what_is_missing_and_the_command_that_fixes_it(tmp_path: Pa
     number = next(
         n for n, line in enumerate(lines) if line.startswith("MISSING") and "engine cpu" in line
     )
-    assert lines[number + 1].strip() == "fix: make setup"
+    assert lines[number + 1].strip() == "fix: agent-assets setup cpu"
     # A disk with less than 10 GiB left is rightly missing, too, and says nothing about this test.
     full = shutil.disk_usage(tmp_path).free < 10 * 2**30
     assert missing.returncode == 1
@@ -98,13 +98,13 @@ def test_a_misspelt_setting_stops_up_before_anything_starts(tmp_path: Path) -> N
 
 def test_rows_nobody_made_yet(tmp_path: Path) -> None:
     error = error_of(agent_assets(tmp_path, "export", "energy_expert"))
-    assert "no training rows of energy_expert" in error and "make demo" in error
+    assert "no training rows of energy_expert" in error and "agent-assets demo" in error
 
 
 def test_malformed_yaml_is_told_with_file_and_line(tmp_path: Path) -> None:
     root = tmp_path / "installation"
-    for folder in ("agent_assets", "resources"):
-        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "agent_assets", root / "agent_assets", ignore=ignored)
     for file in ("pyproject.toml", "dagster.yaml"):
         shutil.copy(ROOT / file, root)
     broken = root / "agent_assets" / "defs" / "energy_expert" / "defs.yaml"

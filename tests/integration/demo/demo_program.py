@@ -14,10 +14,10 @@ from agent_assets.engines.launch.step_program import run_program
 from agent_assets.pipeline.assets import build_asset
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec, Source, Stage, StageResult, StageRun
+from agent_assets.resources.engines import EnginesResource
+from agent_assets.resources.mongo import MongoResource
+from agent_assets.resources.store import StoreResource
 from agent_assets.settings import load_settings
-from resources.engines import EnginesResource
-from resources.mongo import MongoResource
-from resources.store import StoreResource
 from support.launching import CORE, HANGS, ROOMY, SUPPORT, HangsParams
 from support.reports import report_json
 

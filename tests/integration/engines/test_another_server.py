@@ -28,9 +28,9 @@ from agent_assets.pipeline.stage import (
     present_stages,
 )
 from agent_assets.pipeline.stages import eval_report
+from agent_assets.resources.store import StoreResource
 from agent_assets.serving.model_server import ModelServer
 from agent_assets.serving_settings import InferenceConfig
-from resources.store import StoreResource
 from support.echo_server import EchoServer, standard_library_environment
 from support.yaml_pipelines import CLOCK
 

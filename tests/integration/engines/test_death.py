@@ -11,7 +11,7 @@ import pytest
 
 from agent_assets.engines.devices.gpu import CPU, lease_device
 from agent_assets.errors import EngineTimeout
-from agent_assets.settings import REPOSITORY
+from support.command_line import ROOT as REPOSITORY
 from support.launching import SUPPORT, alive, read_pids
 from support.waiting import wait_for
 

@@ -1,6 +1,5 @@
 """Which devices GPU stages may use, on machines that only seem to have GPUs."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,11 @@ from agent_assets.cli.doctor.examine import examine
 from agent_assets.engines.devices import gpu
 from agent_assets.engines.devices.gpu import detect_gpus, lease_device
 from agent_assets.errors import ConfigError, EngineMissing
-from agent_assets.settings import REPOSITORY, load_settings
+from agent_assets.settings import load_settings
+from support.command_line import agent_assets, error_of
 from support.fake_gpu import ONE, show_gpus
 
 SLICES = "MIG-5c89852c-d268-c3f3-1b07-005d5ae1dc3f,MIG-GPU-aaaa/7/0"
-SETUP = REPOSITORY / "deploy" / "setup.sh"
 
 
 def test_slices_of_a_gpu_are_used_as_they_are_named(
@@ -51,19 +50,20 @@ def test_a_driver_that_does_not_answer_is_an_error_that_says_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("device", "ending"),
-    [("auto", "gpu"), ("gpu", "gpu"), ("cpu", "cpu"), ("cuda", "or unset it.")],
+    ("device", "says"),
+    [
+        ("auto", "no-python-of-gpu does not start"),
+        ("gpu", "no-python-of-gpu does not start"),
+        ("cpu", "no-python-of-cpu does not start"),
+        ("cuda", "or unset it."),
+    ],
 )
 def test_setup_makes_the_environment_that_stages_will_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, ending: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, says: str
 ) -> None:
     show_gpus(monkeypatch, tmp_path / "bin", f"echo '{ONE}'")
-    monkeypatch.setenv("AGENT_ASSETS_DEVICE", device)
-    # Everything but the installing.
-    text = SETUP.read_text(encoding="utf-8").replace('cd "$(dirname "$0")/.."', f"cd {REPOSITORY}")
-    start, end = text.split("\ncore\n")
-    stubs = "core() { :; }\nengine_cpu() { echo cpu; }\nengine_gpu() { echo gpu; }\n"
-    done = subprocess.run(
-        ["bash", "-c", f"{start}\n{stubs}core\n{end}"], capture_output=True, text=True, check=False
-    )
-    assert (done.stdout + done.stderr).strip().endswith(ending)
+    # A Python that is not there: everything but the installing.
+    absent = {"PYTHON_CPU": "no-python-of-cpu", "PYTHON_GPU": "no-python-of-gpu"}
+    engines = {"AGENT_ASSETS_ENGINES": str(tmp_path / "engines")}
+    done = agent_assets(tmp_path / "home", "setup", AGENT_ASSETS_DEVICE=device, **absent, **engines)
+    assert says in error_of(done)

@@ -134,7 +134,7 @@ def test_a_passed_limit_ends_the_program_and_its_children(
 def test_a_missing_environment_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(EngineMissing, match="'cpu' is not installed") as caught:
         find_engine_env("cpu", tmp_path)
-    assert "make setup" in str(caught.value.next_step)
+    assert "agent-assets setup" in str(caught.value.next_step)
     (tmp_path / "cpu" / "bin").mkdir(parents=True)
     (tmp_path / "cpu" / "bin" / "python").symlink_to(CORE.python)
     assert find_engine_env("cpu", tmp_path) == EngineEnv("cpu", tmp_path / "cpu" / "bin" / "python")

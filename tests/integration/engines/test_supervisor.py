@@ -9,7 +9,7 @@ import time
 import pytest
 
 from agent_assets.engines.launch.waiting import ended_within
-from agent_assets.settings import REPOSITORY
+from support.command_line import ROOT as REPOSITORY
 from support.waiting import wait_for
 
 # Says that it is there, and does not end on SIGTERM.

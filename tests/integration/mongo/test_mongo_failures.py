@@ -24,7 +24,7 @@ from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.reader import iter_elders, read_elder
 from agent_assets.mongo.retry import Retry, connect, ping
 from agent_assets.mongo.signatures import elder_signatures, list_elder_ids
-from resources.mongo import MongoResource
+from agent_assets.resources.mongo import MongoResource
 
 Document = dict[str, Any]
 SERVICE = MongoLayout.service()

@@ -8,8 +8,8 @@ import dagster as dg
 
 from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.pipeline.artifact_tools import read_artifact_tools
+from agent_assets.resources.store import StoreResource
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from resources.store import StoreResource
 from support.yaml_pipelines import assets_of, loaded
 
 ODD = Path(__file__).parents[1] / "agent" / "odd_server.py"

@@ -23,9 +23,9 @@ from agent_assets.pipeline.component import AgentPipeline
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.pipeline.yaml_errors import yaml_errors_told
+from agent_assets.resources.engines import EnginesResource
+from agent_assets.resources.store import StoreResource
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
-from resources.engines import EnginesResource
-from resources.store import StoreResource
 from support.recorded_versions import check_recorded, made_in
 from support.waiting import wait_for
 from support.yaml_pipelines import assets_of, loaded
@@ -116,6 +116,31 @@ def test_a_learning_rate_without_a_dot_is_a_number() -> None:
     """PyYAML reads 5e-5 as a string."""
     with loaded({"name": "x", "sft_adapter": {"learning_rate": "5e-5"}}) as definitions:
         assert dg.AssetKey(["x", "sft_adapter"]) in {asset.key for asset in assets_of(definitions)}
+
+
+def test_a_pipeline_has_the_base_model_of_the_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_ASSETS_HOME", str(tmp_path))
+    (tmp_path / "base_models.yaml").write_text(
+        "current: large\nmodels: {small: {}, large: {source: x, context_length: 8192}}",
+        encoding="utf-8",
+    )
+
+    def versions(**attributes: Any) -> dict[str, str | None]:
+        with loaded({"name": "x", **attributes}) as definitions:
+            specs = [spec for asset in assets_of(definitions) for spec in asset.specs]
+        return {spec.key.path[-1]: spec.code_version for spec in specs}
+
+    current, by_key = versions(), versions(base_model={"key": "large"})
+    own = versions(base_model={"source": "x", "context_length": 8192})
+    assert current == by_key == own
+    assert versions(sft_adapter={"max_length": 8192})["sft_adapter"] == own["sft_adapter"]
+    small = versions(base_model={"key": "small"})
+    assert small["base_model"] != own["base_model"] and small["sft_adapter"] != own["sft_adapter"]
+    says = "Pipeline x: There is no base model 'huge'"
+    with pytest.raises(ConfigError, match=says), yaml_errors_told():
+        versions(base_model={"key": "huge"})
 
 
 def test_gpu_stages_carry_pool_tags_and_kubernetes_limits() -> None:

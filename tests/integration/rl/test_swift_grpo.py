@@ -24,12 +24,12 @@ from agent_assets.engines.devices.gpu import GpuLease, detect_gpus, lease_device
 from agent_assets.engines.environment import engine_environment, find_engine_env
 from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import BaseModelError, ConfigError, EngineFailed
+from agent_assets.resources.store import StoreResource
 from agent_assets.rl.backends.choice import Trained, train_rl
 from agent_assets.rl.backends.inputs import TrainingInputs
 from agent_assets.rl.backends.rollout_service import RolloutService
 from agent_assets.rl.config import RlConfig
 from agent_assets.rl.scoring import Scoring
-from resources.store import StoreResource
 from support.two_doors import ANSWER, LIMITS, QUESTION, SETTINGS, TOOLS, Doors, opens, scenario
 from support.yaml_pipelines import assets_of, loaded
 

@@ -34,7 +34,8 @@ from agent_assets.serving.dagster_web import DagsterWeb
 from agent_assets.serving.job_progress import job_progress
 from agent_assets.serving.jobs import Jobs
 from agent_assets.serving.seals import Seal
-from agent_assets.settings import REPOSITORY, Settings, load_settings
+from agent_assets.settings import Settings, load_settings
+from support.command_line import ROOT as REPOSITORY
 from support.waiting import wait_for
 
 ELDERS = ("ada", "ben", "cleo", "dora")

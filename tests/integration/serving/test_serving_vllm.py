@@ -26,6 +26,7 @@ from support.waiting import wait_for
 
 pytestmark = pytest.mark.engine
 ELDERS = ("ada", "ben", "eve")
+OTHER_BASE = "07ba5e" * 5 + "07"
 Fingerprint = list[dict[str, float]]
 
 
@@ -208,3 +209,23 @@ def test_an_adapter_that_the_server_refuses_is_an_error_of_that_agent_alone(worl
     body = {"model": "odd", "messages": [{"role": "user", "content": "Hello"}]}
     assert world.client.post("/v1/chat/completions", json=body).status_code == 503
     assert _status(world, "ada") == 200
+
+
+def test_agents_of_two_base_models_answer_side_by_side_and_through_a_switch(world: World) -> None:
+    """Elder ada moves to another base model; ben stays on the old one, and zoe was never there."""
+    env, store = find_engine_env("cpu"), world.services.released.store
+    folder = Path(store.root).parent
+    other = make_tiny_model(folder / "other-model", env, seed=5)
+    moved = make_tiny_adapter(folder / "moved", other, env, seed=7)
+    add_agent(store, "zoe", 21, base=other, adapter=moved, base_fingerprint=OTHER_BASE)
+    (old_server,) = world.services.inference.servers
+    before = {elder: world.fingerprint(elder) for elder in ("ada", "ben")}
+    with ThreadPoolExecutor(4) as pool:
+        elders = ["zoe", "ada", "ben", "zoe", "ada", "ben", "ada", "zoe"]
+        answered = dict(zip(elders, pool.map(world.fingerprint, elders), strict=True))
+    assert all(same(answered[elder], before[elder]) for elder in before), "from the old base model"
+    assert len(world.services.inference.servers) == 2 and old_server.state == "ready"
+    add_agent(store, "ada", 22, base=other, adapter=moved, base_fingerprint=OTHER_BASE)
+    assert same(world.fingerprint("ada"), answered["zoe"]), "the same adapter of the new one"
+    assert same(world.fingerprint("ben"), before["ben"])
+    assert old_server.restarts == 1, "only the crash above"

@@ -13,8 +13,8 @@ import pytest
 
 from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import ConfigError, LlmModelChanged, LlmSpendCap
+from agent_assets.resources.store import StoreResource
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from resources.store import StoreResource
 from support.fake_openai import FakeOpenAI, fake_openai, says
 from support.numbers_teacher import teach
 from support.synthesis_runs import read_lines

@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 
 from agent_assets.engines.local_engines import LocalEngines
+from agent_assets.resources.store import StoreResource
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from resources.store import StoreResource
 from support.yaml_pipelines import assets_of, loaded
 
 STAGES = ("mcp_tool_schema", "questions", "train_jsonl")

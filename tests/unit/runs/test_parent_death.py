@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from agent_assets.settings import REPOSITORY
+from support.command_line import ROOT as REPOSITORY
 from support.waiting import wait_for
 
 CODE_SERVER = """

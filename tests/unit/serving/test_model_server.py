@@ -3,75 +3,25 @@ does nothing.
 """
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from agent_assets.engines.environment import EngineEnv
-from agent_assets.engines.servers import serve as engine_server
-from agent_assets.engines.servers.base import InferenceServer
-from agent_assets.engines.servers.choice import SERVER
+from agent_assets.engines.local_engines import LocalEngines
 from agent_assets.errors import EngineFailed, ServingError
 from agent_assets.serving import model_server
-from agent_assets.serving.inference import Inference
 from agent_assets.serving.model_server import ModelServer
 from agent_assets.serving_settings import InferenceConfig
+from support.pretend_servers import PretendEngines, Processes, pretend_processes
 from support.waiting import wait_for
-
-
-@dataclass
-class Processes:
-    """Every process that was started; they are ready when `ready` is set."""
-
-    started: list["Process"] = field(default_factory=list)
-    ready: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def running(self) -> int:
-        return sum(not process.over.is_set() for process in self.started)
-
-
-@dataclass
-class Process:
-    ready: threading.Event
-    over: threading.Event = field(default_factory=threading.Event)
-    pid: int = 1
-
-    def poll(self) -> int | None:
-        return -9 if self.over.is_set() else None
-
-    def wait_until_ready(self) -> None:
-        wait_for(lambda: self.ready.is_set() or self.over.is_set(), every=0.01)
-        if self.over.is_set():
-            raise EngineFailed("It ended.", next_step="")
 
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
-    started_processes = Processes()
-
-    @contextmanager
-    def serve(server: InferenceServer, *, wait: bool = True, **_: Any) -> Iterator[Any]:
-        process = Process(started_processes.ready)
-        started_processes.started.append(process)
-        try:
-            if wait:
-                process.wait_until_ready()
-            engine = SimpleNamespace(process=process)
-            yield SimpleNamespace(
-                base_url="http://x/v1", engine=engine, wait_until_ready=process.wait_until_ready
-            )
-        finally:
-            process.over.set()
-
-    monkeypatch.setattr(engine_server, "serve_model", serve)
-    return started_processes
+    return pretend_processes(monkeypatch)
 
 
 @dataclass
@@ -87,21 +37,14 @@ class Adapters:
         self.loaded.add(name)
 
 
-def _engines(folder: Path) -> Any:
-    return _Engines(str(folder))
-
-
 def _server(folder: Path, **config: Any) -> ModelServer:
-    return ModelServer(_engines(folder), InferenceConfig(**config), folder, "abc", folder)
-
-
-@dataclass
-class _Engines:
-    home: str
-    server: InferenceServer = SERVER
-
-    def environment(self) -> EngineEnv:
-        return EngineEnv("cpu", Path("python"))
+    return ModelServer(
+        cast(LocalEngines, PretendEngines(str(folder))),
+        InferenceConfig(**config),
+        folder,
+        "abc",
+        folder,
+    )
 
 
 async def _until(what: Callable[[], object]) -> None:
@@ -142,55 +85,6 @@ def test_who_waited_too_long_is_told_and_the_next_one_waits_for_the_same_start(
         assert len(processes.started) == 1 and server.restarts == 0
         await server.close()
 
-    asyncio.run(run())
-
-
-def test_another_base_model_does_not_take_over_while_the_first_is_starting(
-    tmp_path: Path, processes: Processes
-) -> None:
-    async def run() -> None:
-        inference = Inference(_engines(tmp_path), InferenceConfig(), tmp_path)
-        first = await inference.server(tmp_path, "a")
-        start = asyncio.create_task(first.ensure())
-        await _until(lambda: processes.started)
-        with pytest.raises(ServingError, match="another base model"):
-            await inference.server(tmp_path, "b")
-        processes.ready.set()
-        await start
-        second = await inference.server(tmp_path, "b")
-        await second.ensure()
-        assert (len(processes.started), processes.running) == (2, 1)
-        await inference.close()
-
-    asyncio.run(run())
-
-
-def test_a_switch_of_base_models_that_nobody_waits_for_any_more_is_ended(
-    tmp_path: Path, processes: Processes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stopping, left, stop = threading.Event(), threading.Event(), ModelServer._stop
-
-    def stopped(self: ModelServer) -> None:
-        if processes.running:
-            stopping.set()
-            assert left.wait(30)
-        stop(self)
-
-    async def run() -> None:
-        inference = Inference(_engines(tmp_path), InferenceConfig(), tmp_path)
-        await (await inference.server(tmp_path, "a")).ensure()
-        switch = asyncio.create_task(inference.server(tmp_path, "b"))
-        await _until(stopping.is_set)
-        switch.cancel()
-        await asyncio.gather(switch, return_exceptions=True)
-        left.set()
-        await _until(lambda: processes.running == 0)
-        await (await inference.server(tmp_path, "a")).ensure()
-        assert (len(processes.started), processes.running) == (2, 1)
-        await inference.close()
-
-    processes.ready.set()
-    monkeypatch.setattr(ModelServer, "_stop", stopped)
     asyncio.run(run())
 
 

@@ -1,8 +1,8 @@
 """The schedule and the sensor: what is stale is refreshed at night, new and changed elders between
 nights.
 
-Cron, time zone, debounce, caps and what happens to removed elders are set in automation.yaml beside
-this file. Both ask for runs through one memory of requests, so they never ask for the same run
+Cron, time zone, debounce, caps and what happens to removed elders are set in defs/automation.yaml
+of the project. Both ask for runs through one memory of requests, so they never ask for the same run
 twice.
 """
 
@@ -13,8 +13,7 @@ import dagster as dg
 from agent_assets.automation.config import AutomationConfig, load_automation
 
 
-@dg.definitions
-def defs() -> dg.Definitions:
+def build_automation() -> dg.Definitions:
     """One schedule and one sensor over all pipelines."""
     config = load_automation()
     return dg.Definitions(schedules=[build_schedule(config)], sensors=[build_sensor(config)])

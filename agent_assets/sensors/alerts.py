@@ -13,8 +13,7 @@ from agent_assets.automation.config import load_automation
 _FILES_S = 900.0  # seconds between two looks at every release pointer
 
 
-@dg.definitions
-def defs() -> dg.Definitions:
+def build_alert_sensors() -> dg.Definitions:
     """Both sensors; they count events where there is no webhook."""
     config = load_automation().alerts
     return dg.Definitions(sensors=[build_failed_runs(config), build_alerts(config)])

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from agent_assets.resources.fixed import NO_CONFIG
 from agent_assets.store.artifact_store import ArtifactStore
-from resources.fixed import NO_CONFIG
 
 
 class StoreResource(dg.ResourceDefinition):

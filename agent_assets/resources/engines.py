@@ -7,7 +7,7 @@ from typing import Literal
 import dagster as dg
 
 from agent_assets.engines.local_engines import LocalEngines
-from resources.fixed import NO_CONFIG
+from agent_assets.resources.fixed import NO_CONFIG
 
 
 class EnginesResource(dg.ResourceDefinition):

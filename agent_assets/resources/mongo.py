@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from agent_assets.mongo.database import MemoryDatabase
-from resources.fixed import NO_CONFIG
+from agent_assets.resources.fixed import NO_CONFIG
 
 
 class MongoResource(dg.ResourceDefinition):

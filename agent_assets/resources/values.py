@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from resources.fixed import NO_CONFIG
+from agent_assets.resources.fixed import NO_CONFIG
 
 
 class ValuesResource(dg.IOManagerDefinition):

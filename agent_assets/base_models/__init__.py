@@ -1,0 +1,1 @@
+"""Base models of an installation, by key."""

@@ -1,0 +1,1 @@
+"""What leaves the installation: an agent's model as files for other programs, and as a bundle."""

@@ -1,0 +1,1 @@
+"""The last stage, which is off by default: the model for other programs."""

@@ -1,0 +1,1 @@
+"""Projects: folders whose pipelines run, and making one."""
