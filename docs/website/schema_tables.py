@@ -128,9 +128,9 @@ def _default(field: Schema, *, hidden: bool) -> str:
 def _models_of(field: Schema, definitions: Schema) -> Iterator[tuple[str, Schema]]:
     """Objects with fields of their own in a field, with what their path ends in."""
     if "$ref" in field:
-        model = _resolved(field, definitions)
-        if "properties" in model:
-            yield "", model
+        field = _resolved(field, definitions)
+    if "properties" in field:
+        yield "", field
     for choice in [*field.get("anyOf", []), *field.get("oneOf", [])]:
         yield from _models_of(choice, definitions)
     for key, below in (("items", "[]"), ("additionalProperties", ".NAME")):
