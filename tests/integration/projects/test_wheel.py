@@ -1,6 +1,5 @@
 """What a stranger has: the wheel, no checkout, an empty folder."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ import pytest
 from agent_assets.engines.environment import EngineEnv, site_packages
 from support.command_line import ROOT, error_of
 
-PACKAGE = ROOT / "agent_assets"
+PACKAGES = ("agent_assets", "resources")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(PACKAGE, source / "agent_assets", ignore=ignored)
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
     pip("wheel", "--no-build-isolation", "--wheel-dir", str(source / "dist"), str(source))
     return next((source / "dist").glob("*.whl"))
 
@@ -62,7 +62,8 @@ def command(
 def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
     files = {
         str(path.relative_to(ROOT))
-        for path in PACKAGE.rglob("*")
+        for name in PACKAGES
+        for path in (ROOT / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     with zipfile.ZipFile(wheel) as archive:
@@ -71,11 +72,8 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
 
 
 def test_a_stranger_is_told_what_is_missing(installed: Path, tmp_path: Path) -> None:
-    error = error_of(command(installed, tmp_path, "plan"))
+    error = error_of(command(installed, tmp_path, "tools"))
     assert "There is no project in this folder" in error and "agent-assets init DIR" in error
-    doctor = command(installed, tmp_path, "doctor", AGENT_ASSETS_DEVICE="cpu").stdout
-    assert "MISSING  pipelines    There is no project" in doctor
-    assert "fix: agent-assets setup cpu" in doctor
     refused = command(installed, tmp_path, "setup", "cpu", PYTHON_CPU="no-such-python")
     assert "no-such-python does not start" in error_of(refused)
 
@@ -85,14 +83,13 @@ def test_a_project_works_from_every_folder_in_it(installed: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     project = tmp_path / "my-agents"
     assert "is not an empty folder" in error_of(command(installed, tmp_path, "init", "my-agents"))
-    tools = command(installed, project / "my_agents" / "defs", "tools")
-    assert tools.returncode == 0, tools.stderr
-    assert "convert_temperature" in tools.stdout and "convert_length" in tools.stdout
-    planned = command(installed, project, "plan", "--json", AGENT_ASSETS_STORE=str(tmp_path / "s"))
-    assert planned.returncode == 0, planned.stderr
-    (run,) = json.loads(planned.stdout)["runs"]
-    assert run["pipeline"] == "my_agents" and "train_jsonl" in run["assets"]
-    assert (project / ".agent_assets" / "dagster" / "dagster.yaml").is_file()
+    below = project / "my_agents" / "defs"
+    doctor = command(installed, below, "doctor", AGENT_ASSETS_DEVICE="cpu").stdout.splitlines()
+    ok = {line.split()[1]: line for line in doctor if line.startswith("ok ")}
+    assert "my_agents" in ok["pipelines"] and str(project / ".agent_assets") in ok["home"]
+    (engine,) = [n for n, line in enumerate(doctor) if line.startswith("MISSING  engine cpu")]
+    assert str(project / ".venvs" / "cpu") in doctor[engine]
+    assert doctor[engine + 1].strip() == "fix: agent-assets setup cpu"
 
 
 @pytest.mark.engine
