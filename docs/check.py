@@ -19,7 +19,7 @@ MADE_WITH_THE_SITE = ROOT / "docs" / "reference"  # deploy/docs.sh, which checks
 _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _ROOM = re.compile(r"^\| `((?:agent_assets|tests|docs|deploy|benchmarks)[\w/.]*)` \|", re.MULTILINE)
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
-_COMMAND = re.compile(r"(?:^|`|&& )agent-assets ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+_COMMAND = re.compile(r"(?:^|`|&& )agent-assets ([a-z-]+)(?: ([a-z]+))?", re.MULTILINE)
 _MAKE_TARGET = re.compile(r"`make (\w+)`")
 
 
