@@ -11,6 +11,7 @@ It opens the installation of the environment (AGENT_ASSETS_HOME) for each call, 
 
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ import dagster as dg
 
 from agent_assets.automation.commands import opened
 from agent_assets.automation.elders import PARTITIONS, add_elders
-from agent_assets.automation.execute import Order, execute_here
+from agent_assets.automation.execute import Order, RunOutcome, execute_here
 from agent_assets.automation.pipelines import Graph, load_graphs
 from agent_assets.conversations.memories import read_profile
 from agent_assets.data import materialized_artifact
@@ -120,6 +121,14 @@ def materialize(pipeline: str, assets: Iterable[str], elder: str | None = None) 
     Raises:
         EngineFailed: the run failed; its message says why.
     """
+    with ThreadPoolExecutor(1) as thread:  # stages run event loops of their own; a kernel has one
+        outcome = thread.submit(_materialize, pipeline, tuple(assets), elder).result()
+    if outcome.failed:
+        raise EngineFailed(outcome.failed, next_step="read the run in the Dagster UI.")
+    return {asset: kind for asset, (kind, _) in outcome.stages.items()}
+
+
+def _materialize(pipeline: str, assets: tuple[str, ...], elder: str | None) -> RunOutcome:
     from agent_assets.definitions import defs
 
     key = None if elder is None else as_partition_key(elder)
@@ -127,10 +136,7 @@ def materialize(pipeline: str, assets: Iterable[str], elder: str | None = None) 
     with opened(load_settings()) as (installation, instance):
         if key is not None and key not in known_partitions(instance, PARTITIONS):
             add_elders(installation, instance, [key])
-        outcome = execute_here(instance, defs(), Order(pipeline, key, tuple(assets), tags))
-    if outcome.failed:
-        raise EngineFailed(outcome.failed, next_step="read the run in the Dagster UI.")
-    return {asset: kind for asset, (kind, _) in outcome.stages.items()}
+        return execute_here(instance, defs(), Order(pipeline, key, assets, tags))
 
 
 def losses(pipeline: str, elder: str | None = None) -> "pd.DataFrame":
