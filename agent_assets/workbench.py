@@ -26,6 +26,7 @@ from agent_assets.conversations.memories import read_profile
 from agent_assets.data import materialized_artifact
 from agent_assets.errors import ConfigError, EngineFailed, StoreError
 from agent_assets.planning.history import ELDER_TAG, PIPELINE_TAG, known_partitions
+from agent_assets.projects.project import load_definitions, require_project
 from agent_assets.release.commands import open_store
 from agent_assets.release.pointer import current_entry
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
 
 _SETTINGS = ("epochs", "batch_size", "grad_accum", "learning_rate", "max_length", "precision")
 _LORA = ("lora_rank", "lora_alpha", "lora_dropout")
+
+
+def pipelines() -> Path:
+    """The folder of this project that has a folder for each pipeline."""
+    return require_project(load_settings().project).defs
 
 
 def configuration() -> "pd.DataFrame":
@@ -129,14 +135,14 @@ def materialize(pipeline: str, assets: Iterable[str], elder: str | None = None) 
 
 
 def _materialize(pipeline: str, assets: tuple[str, ...], elder: str | None) -> RunOutcome:
-    from agent_assets.definitions import defs
-
     key = None if elder is None else as_partition_key(elder)
     tags = {PIPELINE_TAG: pipeline} | ({} if key is None else {ELDER_TAG: key})
-    with opened(load_settings()) as (installation, instance):
+    settings = load_settings()
+    definitions = load_definitions(require_project(settings.project))
+    with opened(settings) as (installation, instance):
         if key is not None and key not in known_partitions(instance, PARTITIONS):
             add_elders(installation, instance, [key])
-        return execute_here(instance, defs(), Order(pipeline, key, assets, tags))
+        return execute_here(instance, definitions, Order(pipeline, key, assets, tags))
 
 
 def losses(pipeline: str, elder: str | None = None) -> "pd.DataFrame":

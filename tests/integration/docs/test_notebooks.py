@@ -4,7 +4,6 @@ on a project whose model is tiny and whose one elder told a few memories.
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from agent_assets.engines.environment import EngineEnv
 from agent_assets.mongo.layout import MongoLayout
 from agent_assets.mongo.retry import connect
 from agent_assets.planning.history import DATA_VERSION_TAG, FINGERPRINT_TAG
+from agent_assets.projects.init import write_project
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings, load_settings
 from agent_assets.store.artifact_store import ArtifactKey, ArtifactStore
@@ -28,7 +28,6 @@ from support.command_line import ROOT
 
 NOTEBOOKS = ROOT / "docs" / "notebooks"
 ELDER = "shen-fu"
-COMPONENT = "agent_assets.pipeline.component.AgentPipeline"
 # What `make demo` would have made before, in the kernel that the notebook runs in.
 PREPARE = f"""
 from agent_assets import workbench
@@ -39,27 +38,18 @@ workbench.materialize("elder_companion", ["elder_memories", "train_jsonl"], {ELD
 
 @pytest.fixture
 def project(tmp_path: Path, tiny_model: Path) -> Path:
-    """A copy of this project with a pipeline that trains in seconds."""
-    root = tmp_path / "project"
-    ignored = shutil.ignore_patterns("__pycache__", "defs", "exams")
-    for name in ("agent_assets", "resources"):
-        shutil.copytree(ROOT / name, root / name, ignore=ignored)
-    for name in ("dagster.yaml", "pyproject.toml", "deploy/dagster-postgres.yaml"):
-        (root / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, root / name)
-    defs = root / "agent_assets" / "defs"
-    shutil.copytree(ROOT / "agent_assets" / "defs", defs)
-    shutil.rmtree(defs / "energy_expert")
-    file = defs / "elder_companion" / "defs.yaml"
-    attributes = yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"]
+    """A project of its own, with a pipeline that trains in seconds."""
+    root = tmp_path / "my-agents"
+    write_project(root, samples=True)
+    file = root / "my_agents" / "defs" / "elder_companion" / "defs.yaml"
+    definition = yaml.safe_load(file.read_text(encoding="utf-8"))
+    attributes = definition["attributes"]
     attributes |= {
         "base_model": {"source": str(tiny_model)},
         "sft_adapter": {"epochs": 1, "learning_rate": 5e-3, "batch_size": 8},
-        "eval_report": {},
     }
     attributes["train_jsonl"] |= {"memory_tool_questions": 4, "heldout_recall": 2}
-    text = yaml.safe_dump({"type": COMPONENT, "attributes": attributes}, allow_unicode=True)
-    file.write_text(text, encoding="utf-8")
+    file.write_text(yaml.safe_dump(definition, allow_unicode=True), encoding="utf-8")
     return root
 
 
@@ -78,7 +68,7 @@ def environment(
         "AGENT_ASSETS_DEVICE": "cpu",
         "MONGODB_URI": mongo_uri,
         "MONGODB_DATABASE": mongo_db.name,
-        "PYTHONPATH": str(project),
+        "AGENT_ASSETS_PROJECT": str(project),
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "JUPYTER_RUNTIME_DIR": str(tmp_path / "jupyter"),
         "JUPYTER_PLATFORM_DIRS": "1",
@@ -101,7 +91,7 @@ def test_an_agent_of_ones_own_has_rows(environment: Mapping[str, str], project: 
     shown = run_notebook("own-agent", environment, project)
     assert "'train_jsonl': 'built'" in shown["workbench.materialize"]
     assert "opening_hours" in shown["rows["] and "shelf_of" in shown["rows["]
-    assert not (project / "agent_assets" / "defs" / "library_guide").exists()
+    assert not (project / "my_agents" / "defs" / "library_guide").exists()
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
