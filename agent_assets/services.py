@@ -16,7 +16,6 @@ from pathlib import Path
 
 import click
 import psutil
-import yaml
 
 from agent_assets.engines.devices.gpu import detect_gpus
 from agent_assets.erasure.forgetting import finished_erasures
@@ -28,8 +27,8 @@ from agent_assets.privacy import close_home
 from agent_assets.projects.project import require_project
 from agent_assets.runs.code_server import (
     CodeServer,
+    announce_code_server,
     code_server_listens,
-    code_server_socket,
     gone,
     listens,
 )
@@ -152,7 +151,7 @@ def _services_on(
             )
         if api_port is not None:
             environment.setdefault("AGENT_ASSETS_API_URL", f"http://127.0.0.1:{api_port}")
-        prepare_dagster_home(settings, devices=_devices(settings))
+        prepare_dagster_home(settings, devices=devices_of_machine(settings))
         for what in close_what_earlier_versions_left(load_settings(environment)):
             _say_closed(what)
         with open_instance(settings) as instance:
@@ -163,13 +162,8 @@ def _services_on(
             click.echo(line)
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        socket_path = code_server_socket(settings)
-        socket_path.unlink(missing_ok=True)
+        socket_path = announce_code_server(settings, CODE_LOCATION)
         workspace = settings.workspace
-        server = {"socket": str(socket_path), "location_name": CODE_LOCATION}
-        workspace.write_text(
-            yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8"
-        )
         services: list[Service] = []
         try:
             code = ["dagster", "code-server", "start", "--socket", str(socket_path)]
@@ -198,7 +192,7 @@ def _say_closed(what: str) -> None:
     click.echo(f"closed: {what}")
 
 
-def _devices(settings: Settings) -> int:
+def devices_of_machine(settings: Settings) -> int:
     """How many runs this machine can have on a device at once: one per GPU, or one on the CPU."""
     return max(1, len(detect_gpus())) if settings.device != "cpu" else 1
 

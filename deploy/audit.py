@@ -26,6 +26,7 @@ ENVIRONMENTS = {
     "engine-gpu": ("engine-gpu",),
     "engine-unsloth": ("installers", "engine-cpu-torch", "engine-unsloth"),
     "art-local": ("art-local",),
+    "container": ("installers", "container"),
 }
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)", re.MULTILINE)
 _SERVICES = ("pypi", "osv")

@@ -40,6 +40,8 @@ lock core pyproject.toml --extra embedded --extra dev --python-version 3.11 --un
 lock extras pyproject.toml --extra s3 --extra onnx --python-version 3.11 --universal \
   --constraint $requirements/core.lock
 keep_new extras core
+lock container pyproject.toml --extra s3 --python-version 3.11 --constraint $requirements/core.lock \
+  --constraint $requirements/extras.lock
 lock art-local pyproject.toml --extra art-local --python-version 3.11
 
 # torch apart: its CPU build lies in an index of its own, and pip looks there for nothing else.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What tests need of other people's programs, in .venvs/test-*: clients of the API, loaders of exported rows, chat
-# templates, Go's, llama.cpp's server; and what writes GGUF files, in .venvs/export.
+# templates, Go's, llama.cpp's server, the schema of compose files; and what writes GGUF files, in .venvs/export.
 # Costs nothing when nothing changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,6 +50,7 @@ clients
 node_packages test-clients-node "Vercel's AI SDK" ci
 # Not `npm ci`: not every registry has an optional package for Windows, which the lock then lacks.
 node_packages test-inspector "the MCP inspector (half a minute)" install
+node_packages test-compose "the schema of compose files" ci
 wheels test-loaders "loaders of exported rows"
 wheels test-templates "chat templates of models"
 wheels test-go-template "Go's templates"

@@ -21,7 +21,7 @@ _ROOM = re.compile(
     r"^\| `((?:agent_assets|resources|tests|docs|deploy|benchmarks)[\w/.]*)` \|", re.MULTILINE
 )
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
-_COMMAND = re.compile(r"(?:^|`|&& )agent-assets ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+_COMMAND = re.compile(r"(?:^|`|&& )agent-assets ([a-z-]+)(?: ([a-z]+))?", re.MULTILINE)
 _MAKE_TARGET = re.compile(r"`make (\w+)`")
 
 

@@ -25,15 +25,34 @@ def serve(host: str, port: int) -> None:
     sys.exit(serve_api(load_settings(), host=host, port=port))
 
 
-@click.command(hidden=True)
+@click.command()
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Other addresses need a token to exist."
+)
 @click.option("--port", type=_PORT, default=3000, show_default=True)
-def ui(port: int) -> None:
-    """Serve the Dagster UI behind its guard: what `up` starts, beside the code server that it has
-    started.
-    """
+def ui(host: str, port: int) -> None:
+    """Serve the Dagster UI behind its guard, beside a code server; `up` does this, too."""
     from agent_assets.serving.ui.run import run_ui
 
-    sys.exit(run_ui(load_settings(), port=port))
+    sys.exit(run_ui(load_settings(), host=host, port=port))
+
+
+@click.command("code-server")
+def code_server() -> None:
+    """Serve the code, and execute runs, where containers or systemd start each service apart. `up`
+    starts all of them.
+    """
+    from agent_assets.services_apart import become_code_server
+
+    become_code_server(load_settings())
+
+
+@click.command()
+def daemon() -> None:
+    """Run Dagster's daemon beside a code server that was started apart. `up` does this, too."""
+    from agent_assets.services_apart import become_daemon
+
+    become_daemon(load_settings())
 
 
 @click.command()
@@ -86,4 +105,4 @@ def revoke_token(token_id: str) -> None:
     sys.exit(end_token(load_settings(), token_id))
 
 
-COMMANDS = (serve, ui, openapi, token)
+COMMANDS = (serve, ui, code_server, daemon, openapi, token)

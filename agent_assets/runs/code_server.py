@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import psutil
+import yaml
 
 from agent_assets.privacy import socket_folder
 from agent_assets.settings import Settings
@@ -45,6 +46,16 @@ def code_server_socket(settings: Settings) -> Path:
     socket in a folder that others cannot enter.
     """
     return socket_folder(settings.home / "run") / "code-server.sock"
+
+
+def announce_code_server(settings: Settings, location: str) -> Path:
+    """Write down for the other services where the code server is going to listen, and return it."""
+    socket_path = code_server_socket(settings)
+    socket_path.unlink(missing_ok=True)
+    server = {"socket": str(socket_path), "location_name": location}
+    content = yaml.safe_dump({"load_from": [{"grpc_server": server}]})
+    settings.workspace.write_text(content, encoding="utf-8")
+    return socket_path
 
 
 def listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:

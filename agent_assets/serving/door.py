@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from agent_assets.errors import ConfigError
 from agent_assets.serving.browsers import is_own_page
 from agent_assets.serving.neighbours import is_loopback, owner
 from agent_assets.serving.proxies import is_passed_on
@@ -101,6 +102,24 @@ class Door:
         if bearer is None:
             raise _over()
         return bearer
+
+
+def check_reachable(host: str, tokens: Tokens) -> None:
+    """Other machines reach a service only when it asks for a token.
+
+    Raises:
+        ConfigError: the address is not loopback, and no token was ever made.
+    """
+    if not is_this_machine(host) and not tokens.any():
+        raise ConfigError(
+            f"{host} can be reached from other machines, and nobody would need a token.",
+            next_step="make one first: `agent-assets token create --admin`.",
+        )
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a service that listens on `host` can be reached from this machine alone."""
+    return host == "localhost" or is_loopback(host)
 
 
 def service_headers(seal: Seal) -> dict[str, str]:

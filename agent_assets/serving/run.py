@@ -13,9 +13,9 @@ from agent_assets.free_ports import port_free
 from agent_assets.runs.installation import mongodb_environment
 from agent_assets.serving.app import create_app
 from agent_assets.serving.connections import connections_within
+from agent_assets.serving.door import check_reachable, is_this_machine
 from agent_assets.serving.earlier_versions import seal_older_tokens
 from agent_assets.serving.guard import JsonLines
-from agent_assets.serving.neighbours import is_loopback
 from agent_assets.serving.tokens import DATABASE, Tokens
 from agent_assets.serving_settings import ServingConfig, load_serving
 from agent_assets.settings import Settings
@@ -30,7 +30,7 @@ def serve_api(settings: Settings, *, host: str, port: int) -> int:
     Raises:
         ConfigError: the port is taken, or the address is not loopback and no token was ever made.
     """
-    if (host == "localhost" or is_loopback(host)) and not port_free(port):
+    if is_this_machine(host) and not port_free(port):
         raise ConfigError(
             f"Port {port} is taken.", next_step="stop what uses it, or choose another with --port."
         )
@@ -45,17 +45,11 @@ def serve_api(settings: Settings, *, host: str, port: int) -> int:
             log.warning(
                 "tokens of an earlier version are sealed now", extra={"fields": {"tokens": ids}}
             )
-        if not (host == "localhost" or is_loopback(host)):
-            tokens = Tokens(opened.mongodb_uri or "", opened, DATABASE)
-            try:
-                allowed = tokens.any()
-            finally:
-                tokens.close()
-            if not allowed:
-                raise ConfigError(
-                    f"{host} can be reached from other machines, and nobody would need a token.",
-                    next_step="make one first: `agent-assets token create --admin`.",
-                )
+        tokens = Tokens(opened.mongodb_uri or "", opened, DATABASE)
+        try:
+            check_reachable(host, tokens)
+        finally:
+            tokens.close()
         for line in finished_erasures(opened):
             log.warning(line)
         config = load_serving()

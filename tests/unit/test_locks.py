@@ -22,6 +22,7 @@ LOCKS = list(FILES)
 FROM_PYPROJECT = {
     "core": ("embedded", "dev"),
     "extras": ("s3", "onnx"),
+    "container": ("s3",),
     "art-local": ("art-local",),
 }
 
@@ -70,6 +71,13 @@ def test_a_lock_has_what_is_asked_for(lock: str) -> None:
         name = str(canonicalize_name(requirement.name))
         assert name in locked, f"{name} is not in {lock}.lock: run deploy/lock.sh"
         assert requirement.specifier.contains(version_in(locked[name]), prereleases=True), name
+
+
+def test_an_image_has_the_versions_that_are_tested() -> None:
+    tested = entries("core") | entries("extras")
+    for name, entry in entries("container").items():
+        assert version_in(entry) == version_in(tested[name]), f"{name}: run deploy/lock.sh"
+    assert not any("fiftyone" in name for name in entries("container"))  # mongod's licence: SSPL
 
 
 def test_nothing_is_installed_without_its_hash() -> None:

@@ -112,10 +112,13 @@ MAY_IMPORT = {
     "automation": "alerts conversations dagster_internals engines errors export mongo pipeline "
     "pipeline.stages planning projects release reviews runs settings store strict_model up_locks",
     "data": "conversations errors evaluation planning runs settings store",
+    "workbench": "agent automation conversations data errors planning projects release runs "
+    "serving settings store",
     "erasure": "automation conversations erasure.places errors file_locks mongo planning settings "
     "store",
     "erasure.places": "agent automation conversations erasure errors export mongo mongo.embedded "
     "planning release reviews store",
+    "services_apart": "erasure errors priority projects runs services settings up_locks",
     "services": "automation engines.devices erasure errors mongo.embedded free_ports priority "
     "privacy projects runs serving serving_settings settings up_locks",
     "serving": "agent agent.mcp alerts automation backup conversations dagster_internals engines "
@@ -130,8 +133,8 @@ MAY_IMPORT = {
     "cli": "agent agent.mcp alerts automation backup base_models cli.doctor cli.mcp conversations "
     "data demo engines engines.chat_templates engines.devices engines.launch engines.servers "
     "erasure errors evaluation export mongo no_telemetry pipeline pipeline.evaluating planning "
-    "privacy projects release runs services serving serving.ui serving_settings settings store "
-    "text",
+    "privacy projects release runs services services_apart serving serving.ui serving_settings "
+    "settings store text",
     "cli.mcp": "agent.mcp automation cli conversations errors settings",
     "cli.doctor": "automation cli cli.mcp conversations engines engines.chat_templates "
     "engines.devices engines.launch engines.servers errors mongo mongo.embedded planning privacy "

@@ -14,7 +14,7 @@ from agent_assets.dagster_internals import WorkspaceFileTarget, WorkspaceProcess
 from agent_assets.errors import ConfigError
 from agent_assets.runs.instance import open_instance
 from agent_assets.serving.connections import connections_within
-from agent_assets.serving.door import Door
+from agent_assets.serving.door import Door, check_reachable
 from agent_assets.serving.seals import Seal
 from agent_assets.serving.tokens import DATABASE, Tokens
 from agent_assets.serving.ui.guard import UiGuard
@@ -29,19 +29,22 @@ _DRAIN_SECONDS = 3
 _LIMITS = ConnectionLimits()
 
 
-def run_ui(settings: Settings, *, port: int) -> int:
-    """Serve the UI on loopback until a signal comes.
+def run_ui(settings: Settings, *, host: str, port: int) -> int:
+    """Serve the UI until a signal comes.
 
     Raises:
-        ConfigError: nothing of this installation runs whose runs it could show.
+        ConfigError: nothing of this installation runs whose runs it could show, or the address is
+            not loopback and no token was ever made.
     """
     if not settings.workspace.is_file():
         raise ConfigError(
             "There is no code server for the UI.",
-            next_step="start everything with `agent-assets up`.",
+            next_step="start everything with `agent-assets up`, or one with `agent-assets "
+            "code-server`.",
         )
     tokens = Tokens(settings.mongodb_uri or "", settings, DATABASE)
     try:
+        check_reachable(host, tokens)
         with open_instance(settings) as instance:
             instance.optimize_for_webserver(_STATEMENT_MS, _RECYCLE_SECONDS, _OVERFLOW)
             target = WorkspaceFileTarget([str(settings.workspace)])
@@ -51,16 +54,16 @@ def run_ui(settings: Settings, *, port: int) -> int:
                 app = UiGuard(
                     create_webserver(workspace, lifespan=_lifespan), Door(tokens, Seal.of(settings))
                 )
-                _serve(app, port)
+                _serve(app, host, port)
     finally:
         tokens.close()
     return 0
 
 
-def _serve(app: UiGuard, port: int) -> None:
+def _serve(app: UiGuard, host: str, port: int) -> None:
     uvicorn.run(
         app,
-        host="127.0.0.1",
+        host=host,
         port=port,
         http=connections_within(_LIMITS),
         h11_max_incomplete_event_size=_LIMITS.header_bytes,
