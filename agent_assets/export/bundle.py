@@ -23,7 +23,7 @@ from agent_assets.export.manifest import (
 from agent_assets.export.places import (
     default_folder,
     import_folder,
-    new_folder,
+    new_export_folder,
     scratch_folder,
 )
 from agent_assets.export.released import ReleasedModel, find_released
@@ -124,7 +124,7 @@ def import_bundle(
                 raise _wrong(bundle.name, "was not signed with that key, or was changed since")
             _check_names(archive, manifest, bundle.name)
             target = out or import_folder(settings.home, manifest.name)
-            with new_folder(target) as folder:
+            with new_export_folder(target) as folder:
                 check_room(folder, sum(entry.bytes for entry in manifest.files.values()))
                 for name, expected in manifest.files.items():
                     _unpack(archive, name, expected, folder / name, bundle.name)

@@ -44,7 +44,7 @@ _KEY = click.Path(dir_okay=False, path_type=Path)
     help="New folder, or file of a bundle. Default: below `exports` in the home, where an erasure "
     "finds it.",
 )
-def export_model(
+def export_command(
     agent: str,
     form: Literal["gguf", "ollama", "hf", "adapter"] | None,
     quantization: Literal["f16", "q8_0", "q4_k_m"],
@@ -87,7 +87,7 @@ def export_model(
     type=click.Path(path_type=Path),
     help="New folder. Default: below `exports/imported` in the home.",
 )
-def import_bundle(bundle: Path, key: Path | None, out: Path | None) -> None:
+def import_command(bundle: Path, key: Path | None, out: Path | None) -> None:
     """Verify BUNDLE, which `export-model --bundle` wrote, and unpack it."""
     from agent_assets.export.bundle import import_bundle
 
@@ -100,4 +100,4 @@ def import_bundle(bundle: Path, key: Path | None, out: Path | None) -> None:
     )
 
 
-COMMANDS = (export_model, import_bundle)
+COMMANDS = (export_command, import_command)

@@ -26,7 +26,7 @@ from agent_assets.export.manifest import (
     manifest_of,
 )
 from agent_assets.export.ollama.modelfile import write_modelfile
-from agent_assets.export.places import default_folder, new_folder
+from agent_assets.export.places import default_folder, new_export_folder
 from agent_assets.export.released import ReleasedModel, find_released
 from agent_assets.export.sizes import check_room, copy_room, gguf_room
 from agent_assets.settings import Settings
@@ -74,7 +74,7 @@ def export_model(
     target = request.folder or default_folder(settings.home, released) / (
         f"{released.candidate.name}-{ending}"
     )
-    with new_folder(target) as folder:
+    with new_export_folder(target) as folder:
         verification = None
         if request.form in ("hf", "adapter"):
             _copy(released, request.form, folder)

@@ -32,7 +32,7 @@ def scratch_folders(home: Path) -> list[Path]:
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_export_folder(target: Path) -> Iterator[Path]:
     """A folder to write into, which becomes `target` when the block ends well, and goes when not.
 
     Raises:

@@ -18,7 +18,7 @@ from agent_assets.errors import AgentAssetsError
 from agent_assets.serving.adapters import Busy
 from agent_assets.serving.gpu_turn import GpuTurn, give_back
 from agent_assets.serving.least_recent import Kept, LeastRecent
-from agent_assets.serving.model_server import ModelServer, Place, Served, State
+from agent_assets.serving.model_server import ModelServer, Served, ServerPlace, State
 from agent_assets.serving.room import Room
 from agent_assets.serving_settings import InferenceConfig
 
@@ -185,7 +185,7 @@ class Inference:
             await self._something_ends()
         return False
 
-    async def _made_room(self, base_dir: Path, base_version: str) -> Place:
+    async def _made_room(self, base_dir: Path, base_version: str) -> ServerPlace:
         """A place for one more server: others that nobody uses have gone, if need be."""
         loop = asyncio.get_running_loop()
         started = loop.time()

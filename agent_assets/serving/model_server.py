@@ -47,7 +47,7 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Place:
+class ServerPlace:
     """What a server may use.
 
     Args:
@@ -59,7 +59,7 @@ class Place:
     share: float | None = None
 
 
-_ANYWHERE = Place()
+_ANYWHERE = ServerPlace()
 
 
 class ModelServer:
@@ -78,7 +78,7 @@ class ModelServer:
         base_dir: Path,
         base_version: str,
         folder: Path,
-        place: Place = _ANYWHERE,
+        place: ServerPlace = _ANYWHERE,
     ) -> None:
         self._engines, self._config, self._folder = engines, config, folder
         self.base_dir, self.base_version, self.place = base_dir, base_version, place

@@ -8,7 +8,7 @@ from agent_assets.engines.servers.memory import (
     GIB,
     expected_bytes,
     fits_in_memory,
-    free_bytes,
+    free_memory,
     gpu_share,
     smallest_gpu_share,
 )
@@ -70,7 +70,7 @@ class Room:
             running=list(running.values()),
             to_come=sum(size for server, size in running.items() if server.state != "ready"),
             limit=None if limit is None else int(limit * GIB),
-            free=free_bytes(),
+            free=free_memory(),
         )
 
     def _bytes(self, base_version: str, base_dir: Path) -> int:

@@ -25,7 +25,7 @@ _FILE_TYPES: dict[Quantization, int] = {"f16": 1, "q8_0": 7, "q4_k_m": 15}
 _OTHER_FORMS = "export it with `--to hf` or `--to adapter`, which need no converter."
 
 
-def export(params: GgufParams, report: ReportMessage) -> GgufResult:
+def export_gguf(params: GgufParams, report: ReportMessage) -> GgufResult:
     """Convert, quantize, compare.
 
     Raises:
@@ -110,4 +110,4 @@ def quantize(exact: Path, out_file: Path, quantization: Quantization) -> None:
 
 
 if __name__ == "__main__":
-    run_under_pipes(GGUF_EXPORT, export)
+    run_under_pipes(GGUF_EXPORT, export_gguf)

@@ -46,7 +46,7 @@ def fits_in_memory(
     return needed + to_come + _FREE_BYTES <= free
 
 
-def free_bytes() -> int:
+def free_memory() -> int:
     """Memory that this machine, or the control group of this process, has left."""
     free = int(psutil.virtual_memory().available)
     limit, used = (_CGROUP / name for name in ("memory.max", "memory.current"))

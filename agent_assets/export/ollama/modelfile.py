@@ -11,7 +11,7 @@ from agent_assets.conversations.rendering.template_environment import (
 from agent_assets.conversations.strict_tools import strict_openai_tools
 from agent_assets.conversations.tools import read_snapshot
 from agent_assets.errors import ExportError
-from agent_assets.export.ollama.template_parts import TemplateParts, Turn, template_parts
+from agent_assets.export.ollama.template_parts import TemplateParts, TemplateTurn, template_parts
 from agent_assets.export.released import ReleasedModel
 from agent_assets.serving_settings import load_serving
 
@@ -136,7 +136,7 @@ def _if(condition: str, yes: str, no: str = "") -> str:
     return _do(f"if {condition}") + yes + otherwise + _do("end")
 
 
-def _around(turn: Turn, said: str, middle: str = "", further: str | None = None) -> str:
+def _around(turn: TemplateTurn, said: str, middle: str = "", further: str | None = None) -> str:
     end = "" if further is None else _text(middle) + _do(further)
     return _text(turn.before) + _do(said) + end + _text(turn.after)
 

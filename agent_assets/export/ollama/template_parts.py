@@ -25,7 +25,7 @@ _REFUSED = (
 
 
 @dataclass(frozen=True)
-class Turn:
+class TemplateTurn:
     """What stands around a text."""
 
     before: str
@@ -45,17 +45,17 @@ class TemplateParts:
         prompt: what opens the answer.
     """
 
-    system: Turn
-    system_tools: Turn
+    system: TemplateTurn
+    system_tools: TemplateTurn
     no_system: str
     no_system_tools: str
-    user: Turn
-    assistant: Turn
-    call: Turn
+    user: TemplateTurn
+    assistant: TemplateTurn
+    call: TemplateTurn
     call_middle: str
     call_between: str
     call_behind_text: str
-    result: Turn
+    result: TemplateTurn
     result_between: str
     prompt: str
 
@@ -169,8 +169,8 @@ class _Probe:
         self._prompt = _rest(self._text(_S, _U, prompt=True), self._text(_S, _U))
         said_after = _cut(self._text(_S, _U, _A), _SAID)[1]
         around = _cut(self._text(_S, _U, _A, _N), _USER, _SAID, _NEXT)
-        user = Turn(_rest(around[2], said_after), around[3])
-        assistant = Turn(_rest(around[1], user.after), said_after)
+        user = TemplateTurn(_rest(around[2], said_after), around[3])
+        assistant = TemplateTurn(_rest(around[1], user.after), said_after)
         call, middle = self._call_parts(user, assistant)
         two = _cut(self._text(_S, _U, _call(2)), _ARGUMENTS, _TOOL)
         behind = _cut(self._text(_S, _U, _call(1, _SAID)), _SAID, _TOOL)[1]
@@ -196,20 +196,20 @@ class _Probe:
         shown = calls if tools is None else tools
         return self._rows.text(messages, self._tools if shown else (), prompt=prompt)
 
-    def _head(self, user: Turn, *, tools: bool) -> Turn:
+    def _head(self, user: TemplateTurn, *, tools: bool) -> TemplateTurn:
         before, behind, _ = _cut(self._text(_S, _U, tools=tools), _SYSTEM, _USER)
-        return Turn(before, _front(behind, user.before))
+        return TemplateTurn(before, _front(behind, user.before))
 
-    def _call_parts(self, user: Turn, assistant: Turn) -> tuple[Turn, str]:
+    def _call_parts(self, user: TemplateTurn, assistant: TemplateTurn) -> tuple[TemplateTurn, str]:
         _, opened, middle, closed = _cut(self._text(_S, _U, _call(1)), _USER, _TOOL, _ARGUMENTS)
         before = _rest(_rest(opened, user.after), assistant.before)
-        return Turn(before, _front(closed, assistant.after)), middle
+        return TemplateTurn(before, _front(closed, assistant.after)), middle
 
-    def _result_parts(self) -> tuple[Turn, str]:
+    def _result_parts(self) -> tuple[TemplateTurn, str]:
         called = self._text(_S, _U, _call(2))
         answered = _rest(self._text(_S, _U, _call(2), _result(_FIRST), _result(_SECOND, 1)), called)
         before, between, after = _cut(answered, _FIRST, _SECOND)
-        return Turn(before, after), between
+        return TemplateTurn(before, after), between
 
 
 def _cut(text: str, *marks: str | JsonObject) -> list[str]:

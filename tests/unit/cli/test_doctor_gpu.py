@@ -37,7 +37,7 @@ def test_an_environment_that_was_not_made_is_named(
 ) -> None:
     show_gpus(monkeypatch, tmp_path / "bin", SMI)
     (finding,) = examined(tmp_path)
-    assert "'gpu' is not installed" in finding.detail and "make setup" in finding.fix
+    assert "'gpu' is not installed" in finding.detail and "agent-assets setup" in finding.fix
 
 
 def test_what_cannot_be_imported_is_shown_and_nothing_after_it_is_tried(
