@@ -12,7 +12,7 @@ from agent_assets.engines.servers.memory import (
     gpu_share,
     smallest_gpu_share,
 )
-from agent_assets.serving.model_server import ModelServer, Place
+from agent_assets.serving.model_server import ModelServer, ServerPlace
 from agent_assets.serving_settings import InferenceConfig
 
 
@@ -33,16 +33,16 @@ class Room:
         base_version: str,
         servers: Sequence[ModelServer],
         lease: GpuLease | None,
-    ) -> Place | None:
+    ) -> ServerPlace | None:
         """A place for a server of this base model beside those that run; None without room.
 
         Args:
             lease: the GPU it would be on; None on a CPU.
         """
         if self._config.url is not None:
-            return Place(lease=lease)
+            return ServerPlace(lease=lease)
         if lease is None:
-            return Place() if self._fits(base_dir, base_version, servers) else None
+            return ServerPlace() if self._fits(base_dir, base_version, servers) else None
         places = [server.place for server in servers]
         taken = [
             place.share or 0.0
@@ -52,7 +52,7 @@ class Room:
         bases = self._bases()
         needed = smallest_gpu_share(base_dir, lease.device) if bases > 1 or taken else 0.0
         share = gpu_share(self._config.gpu_memory, bases, taken=taken, needed=needed)
-        return None if share is None else Place(lease=lease, share=share)
+        return None if share is None else ServerPlace(lease=lease, share=share)
 
     def remember(self, server: ModelServer) -> None:
         """Keep what a server really took: what is expected before is an estimate."""

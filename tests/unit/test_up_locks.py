@@ -21,7 +21,8 @@ from agent_assets.up_locks import no_earlier_services
 
 with no_earlier_services(load_settings(), print) as lock:
     sleeping = ["python", "-c", "import time; time.sleep(120)"]
-    _start("service", sleeping, os.environ, logs=Path(sys.argv[1]), lock=lock, folder=Path(sys.argv[1]))
+    folder = Path(sys.argv[1])
+    _start("service", sleeping, os.environ, logs=folder, lock=lock, folder=folder)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
