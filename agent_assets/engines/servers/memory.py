@@ -49,10 +49,14 @@ def fits_in_memory(
 def free_memory() -> int:
     """Memory that this machine, or the control group of this process, has left."""
     free = int(psutil.virtual_memory().available)
-    limit, used = (_CGROUP / name for name in ("memory.max", "memory.current"))
-    if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
-        free = min(free, int(text) - int(used.read_text(encoding="ascii")))
-    return free
+    limit = _CGROUP / "memory.max"
+    if not limit.is_file() or not (text := limit.read_text(encoding="ascii").strip()).isdigit():
+        return free
+    used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
+    lines = (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+    # Pages of files that nobody read lately are given back on demand: weights leave many.
+    cached = int(dict(line.split() for line in lines).get("inactive_file", 0))
+    return min(free, int(text) - used + cached)
 
 
 def smallest_gpu_share(model: Path, device: Device) -> float:

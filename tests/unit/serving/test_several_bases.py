@@ -12,7 +12,8 @@ import pytest
 
 from agent_assets.engines.base_settings import BaseServing, write_base_serving
 from agent_assets.engines.local_engines import LocalEngines
-from agent_assets.engines.servers.memory import GIB, fits_in_memory
+from agent_assets.engines.servers import memory
+from agent_assets.engines.servers.memory import GIB, fits_in_memory, free_memory
 from agent_assets.serving import inference as inference_module
 from agent_assets.serving import model_server
 from agent_assets.serving.adapters import Busy
@@ -236,3 +237,19 @@ def test_what_a_server_really_took_counts(
         assert processes.models == ["b"], "a took three GiB, so two more did not fit"
 
     run(world, work)
+
+
+def test_a_control_group_limits_what_is_free_and_cached_files_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    of_machine = free_memory()
+    for name, text in (
+        ("memory.max", "1000000"),
+        ("memory.current", "900000"),
+        ("memory.stat", "anon 100000\ninactive_file 700000"),
+    ):
+        (tmp_path / name).write_text(text, encoding="ascii")
+    assert free_memory() == 800_000 < of_machine
+    (tmp_path / "memory.max").write_text("max", encoding="ascii")
+    assert free_memory() > 800_000
