@@ -56,7 +56,7 @@ print("ANSWER", json.dumps(answer["choices"][0]))
 def model(engine_env: EngineEnv, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model that knows one answer by heart."""
     said = {"messages": [*MESSAGES, {"role": "assistant", "content": SAID}], "tools": None}
-    return make_tool_model(tmp_path_factory.mktemp("model"), [said], engine_env, steps=60)
+    return make_tool_model(tmp_path_factory.mktemp("model"), [said], engine_env, steps=40)
 
 
 @pytest.fixture(scope="module")
