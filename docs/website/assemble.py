@@ -4,6 +4,7 @@ repository and is linked to, and the reference, which is made from the code.
 Run: python -m docs.website.assemble FOLDER
 """
 
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 ELSEWHERE = "repository"  # folder of the site with what is not below docs/
 TOP_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+NOTEBOOK = ".ipynb"
 _NO_PAGES = {"website"}
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
 _SETTINGS: Mapping[str, tuple[type[BaseModel], str, str]] = {
@@ -86,7 +88,9 @@ def assemble(folder: Path) -> None:
     for image in sorted((DOCS / "images").glob("*.png")):
         _copy(image, folder / "images" / image.name)
     for path in sorted(linked):
-        _copy(path, folder / ELSEWHERE / path.relative_to(ROOT))
+        _copy(path, _place_on_site(path, folder))
+    for notebook in sorted((DOCS / "notebooks").glob("*.ipynb")):
+        _write(_place_on_site(notebook, folder), _notebook_page(notebook))
     for name, text in reference_pages().items():
         _write(folder / "reference" / name, text)
 
@@ -104,7 +108,7 @@ def _with_links(source: Path, target: Path, folder: Path, linked: set[Path]) -> 
             return match[0]
         place = (source.parent / link).resolve()
         on_site = _place_on_site(place, folder)
-        if place.is_file() and place.suffix not in (".md", ".png"):
+        if place.is_file() and place.suffix not in (".md", ".png", NOTEBOOK):
             linked.add(place)
         return f"{before}{Path(os.path.relpath(on_site, target.parent)).as_posix()}{after}"
 
@@ -113,8 +117,19 @@ def _with_links(source: Path, target: Path, folder: Path, linked: set[Path]) -> 
 
 def _place_on_site(place: Path, folder: Path) -> Path:
     if place.is_relative_to(DOCS):
-        return folder / place.relative_to(DOCS)
+        on_site = folder / place.relative_to(DOCS)
+        return on_site.with_suffix(".md") if place.suffix == NOTEBOOK else on_site
     return folder / ELSEWHERE / place.relative_to(ROOT)
+
+
+def _notebook_page(notebook: Path) -> str:
+    """The cells of a notebook, which is kept without what they print."""
+    texts = []
+    for cell in json.loads(notebook.read_bytes())["cells"]:
+        source = "".join(cell["source"])
+        texts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+    where = f"This page is the notebook `{notebook.relative_to(ROOT)}`; its code runs in the tests."
+    return "\n\n".join([*texts, where]) + "\n"
 
 
 def _write(path: Path, text: str) -> None:
