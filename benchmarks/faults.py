@@ -7,7 +7,7 @@ Needs the CPU engine environment (`make setup`). An installation as `agent-asset
 model: real training by examples and by rewards, merges, report, release. SIGKILL meets the run worker, an engine, the
 daemon, the webserver, the API, mongod, the code server, a supervisor or `up` itself, ten times in a chain, four of them
 during the training by rewards; what ended is started again each time, as a person would. The last start of a chain is
-followed by nothing but `refresh`, and then the home is compared with one whose chain was never broken (fp32). In every
+followed by nothing but `refresh`, and then the home is compared with one whose chain was never broken (fp32; with --quick it goes on beside the broken one). In every
 second chain, or with --clock in all, the clock is set an hour back and a day ahead as well (Debian's `libfaketime`).
 The last line is one JSON object:
 kills           how many; killed: of what; during: which stage went on (a run that waits for its device is of none yet)
@@ -55,6 +55,7 @@ NOTICED_SECONDS = 120.0
 KILLS = 10  # of a chain, that of `up` at its end included
 RL_KILLS = range(3, 7)  # of a chain: those that wait for the training by rewards
 LATE_STAGES = {"rl_checkpoint", "rl_merged_model", "eval_report"}
+TRAINING_STAGES = {"sft_adapter", "merged_model", *LATE_STAGES}
 # What falls at the same moment; the kill of `up` comes last.
 QUICK_MOMENTS = [["engine", "run worker"], ["daemon", "webserver", "API", "mongod"]]
 
@@ -65,10 +66,12 @@ class Chain:
 
     Args:
         together: how many of them fall at the same moment, for each moment.
+        stages: for each moment one of which has to go on; None stands for any.
     """
 
     kinds: list[str]
     together: tuple[int, ...]
+    stages: tuple[Set[str] | None, ...]
 
 
 def whole_chain(installation: FaultyInstallation) -> None:
@@ -95,9 +98,8 @@ def broken_chain(
     """
     installation.start()
     kinds = list(chain.kinds)
-    for number, together in enumerate(chain.together):
-        late = len(chain.together) > RL_KILLS.stop and number in RL_KILLS
-        if not _goes_on(installation, LATE_STAGES if late else None):
+    for together, wanted in zip(chain.together, chain.stages, strict=True):
+        if not _goes_on(installation, wanted):
             figures.report(f"the chain is whole before {len(kinds)} more kills")
             return
         time.sleep(random.uniform(0, longest))
@@ -167,11 +169,7 @@ def kill(
     figures.report(f"{names} during {during}: {figures.recover_s[-1]} s")
 
 
-def check(
-    installation: FaultyInstallation,
-    unbroken: dict[str, dict[str, str]],
-    figures: Figures,
-) -> None:
+def check(installation: FaultyInstallation, figures: Figures) -> None:
     """One start, one `refresh`: count what is not as it would have been without a crash."""
     if installation.up is not None and installation.up.poll() is None:
         before, started = installation.processes(), time.monotonic()
@@ -194,7 +192,16 @@ def check(
     figures.stale_leases += installation.held_leases()
     figures.traces += installation.logs_with_traces()
     figures.left_files += [path.name for path in (installation.folder / "tmp").iterdir()]
-    figures.differing += differences(unbroken, installation.versions())
+
+
+def report_unbroken(reference: FaultyInstallation, figures: Figures) -> dict[str, dict[str, str]]:
+    """The end of the chain that nothing breaks: what it made."""
+    assert reference.client is not None
+    if reference.client.wait(LIMIT_SECONDS):
+        raise RuntimeError(f"The unbroken chain failed: {reference.client_text()[-3000:]}")
+    versions = reference.versions()
+    figures.report(f"the unbroken chain has made {len(versions)} artifacts")
+    return versions
 
 
 def _planned(log: Path) -> list[str]:
@@ -211,26 +218,30 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     figures = Figures()
-    whole: FaultyInstallation | None = None
+    installations: list[FaultyInstallation] = []
     try:
         template = Template.make(folder, ["elder-1"], QUICK if given.quick else WHOLE)
         figures.report("the model is there")
-        whole = FaultyInstallation(template, "unbroken")
-        whole_chain(whole)  # without `up`: it executes its runs itself
-        unbroken = whole.versions()
-        figures.report(f"the unbroken chain has made {len(unbroken)} artifacts")
+        reference = FaultyInstallation(template, "unbroken")
+        installations.append(reference)
+        reference.refresh()  # without `up`: it executes its runs itself
+        if not given.quick:  # there they share the cores, which makes what recovers slower
+            report_unbroken(reference, figures)
         for number, chain in enumerate(chains_of(given)):
             faketime = find_faketime() if clocks_of(given, number) else None
-            whole = FaultyInstallation(template, f"broken-{number}", faketime=faketime)
+            broken = FaultyInstallation(template, f"broken-{number}", faketime=faketime)
+            installations.append(broken)
             clocks = () if faketime is None else CLOCKS
             longest = 6.0 if given.quick else 20.0
-            broken_chain(whole, chain, longest, figures, clocks=clocks)
+            broken_chain(broken, chain, longest, figures, clocks=clocks)
             figures.report("all was killed")
-            check(whole, unbroken, figures)
+            check(broken, figures)
+            unbroken = report_unbroken(reference, figures)
+            figures.differing += differences(unbroken, broken.versions())
             print(json.dumps(results(figures, given)), flush=True)
     finally:
-        if whole is not None:
-            whole.stop()
+        for installation in installations:
+            installation.stop()
         shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(results(figures, given)))
 
@@ -239,11 +250,13 @@ def chains_of(given: Options) -> list[Chain]:
     """What is killed in each chain; the last kill of a chain is that of `up`."""
     if given.quick:
         moments = random.sample(QUICK_MOMENTS, len(QUICK_MOMENTS))
-        return [Chain([kind for kinds in moments for kind in kinds], tuple(map(len, moments)))]
+        kinds = [kind for together in moments for kind in together]
+        return [Chain(kinds, tuple(map(len, moments)), (None, TRAINING_STAGES))]
     kinds = [KINDS[number % len(KINDS)] for number in range(given.chains * KILLS)]
     random.shuffle(kinds)
     ones = (1,) * (KILLS - 1)
-    return [Chain(kinds[at : at + KILLS - 1], ones) for at in range(0, len(kinds), KILLS)]
+    stages = tuple(LATE_STAGES if number in RL_KILLS else None for number in range(KILLS - 1))
+    return [Chain(kinds[at : at + KILLS - 1], ones, stages) for at in range(0, len(kinds), KILLS)]
 
 
 def clocks_of(given: Options, number: int) -> bool:

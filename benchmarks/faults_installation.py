@@ -194,8 +194,11 @@ class FaultyInstallation:
 
     def has_nothing_to_do(self) -> bool:
         """Whether the last `refresh` found that everything is fresh."""
-        lines = [] if self._client_log is None else _text(self._client_log).splitlines()
-        return any(line.startswith("0 runs, ") for line in lines)
+        return any(line.startswith("0 runs, ") for line in self.client_text().splitlines())
+
+    def client_text(self) -> str:
+        """What the last `refresh` has printed."""
+        return "" if self._client_log is None else _text(self._client_log)
 
     def logs_with_traces(self) -> list[str]:
         """Outputs of commands that show the trace of an error to who started them."""
