@@ -124,7 +124,7 @@ def check_base_model(settings: Settings, name: str) -> None:
 
 
 def _check(settings: Settings, base: BaseModelSettings, folder: Path) -> None:
-    from agent_assets.engines.base_check import check_base_model
+    from agent_assets.engines.base_check import inspect_base_model
     from agent_assets.engines.chat_templates.parsers import tool_call_parser
     from agent_assets.engines.contracts import PACKAGE_PREFIX, BaseModelParams
     from agent_assets.engines.local_engines import LocalEngines
@@ -135,7 +135,7 @@ def _check(settings: Settings, base: BaseModelSettings, folder: Path) -> None:
     packed = base.source.startswith(PACKAGE_PREFIX)
     source = base.source if packed else str((folder / base.source).resolve())
     engines.source_weights_hash(source)  # says first what anybody can see: no weights, or pickles
-    result, template = check_base_model(
+    result, template = inspect_base_model(
         engines.environment(),
         BaseModelParams(
             source=source,

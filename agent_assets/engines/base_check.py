@@ -13,7 +13,7 @@ from agent_assets.engines.launch.resident import run_once
 _LIMITS = EngineLimits(seconds=1800, memory_bytes=64 * 2**30)
 
 
-def check_base_model(
+def inspect_base_model(
     env: EngineEnv, params: BaseModelParams, scratch: Path
 ) -> tuple[BaseModelResult, str]:
     """Make a base model as the stage `base_model` does, and throw it away.

@@ -15,6 +15,7 @@ SHARED = {
     "present": "whether a pipeline has the stage",
     "has_source": "whether a stage has an outer input in a pipeline",
     "build": "what a stage does",
+    "progress": "of a training: a route, and a cell of a notebook",
 }
 
 

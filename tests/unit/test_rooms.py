@@ -156,6 +156,7 @@ KNOW_DAGSTER = {
     "resources",
     "runs",
     "sensors",
+    "workbench",
 }
 KNOW_DAGSTER |= {
     "engines.launch.dagster_messages",
