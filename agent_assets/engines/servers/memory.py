@@ -8,8 +8,8 @@ import psutil
 from agent_assets.engines.devices.gpu import Device, gpu_memory_bytes
 
 GIB = 2**30
-# Of a server besides the weights, measured with the models of the tests: libraries, and the cache
-# of the CPU (`vllm._CPU_CACHE_GIB`), which is filled as it is used.
+# Of a server besides the weights: libraries (0.75 GiB, measured), the cache of the CPU
+# (`vllm._CPU_CACHE_GIB`), which is filled as it is used, and adapters.
 _RUNTIME_BYTES = 2 * GIB
 # What a GPU holds besides weights at the least: context of CUDA, activations, a cache to start.
 _GPU_RUNTIME_BYTES = 4 * GIB
