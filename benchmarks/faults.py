@@ -1,15 +1,15 @@
 """What a crash costs: any process of an installation is killed at any moment of a chain, then it is started once.
 
 python benchmarks/faults.py [--quick] [--seed N] [--chains N] [--clock]
-                                    about 50 minutes; --quick under four on a machine that does nothing else
+                            about 50 minutes; --quick is to take four, on a machine that does nothing else
 
 Needs the CPU engine environment (`make setup`). An installation as `agent-assets up` has it makes an agent of a tiny
-model: real training by examples and by rewards, merges, report, release. SIGKILL meets the run worker, an engine, the
-daemon, the webserver, the API, mongod, the code server, a supervisor or `up` itself, ten times in a chain, four of them
-during the training by rewards; what ended is started again each time, as a person would. The last start of a chain is
-followed by nothing but `refresh`, and then the home is compared with one whose chain was never broken (fp32; with --quick it goes on beside the broken one). In every
-second chain, or with --clock in all, the clock is set an hour back and a day ahead as well (Debian's `libfaketime`).
-The last line is one JSON object:
+model: training by examples, rollouts and training by rewards, merges, report, release. SIGKILL meets the run worker,
+an engine, the daemon, the webserver, the API, mongod, the code server, a supervisor or `up` itself, ten times in a
+chain, four of them when the training by rewards has begun; what ended is started again each time, as a person would.
+The last start of a chain is followed by nothing but `refresh`, and then the home is compared with one whose chain was
+never broken (fp32; with --quick it goes on beside the broken one). In every second chain, or with --clock in all, the
+clock is set an hour back and a day ahead as well (Debian's `libfaketime`). The last line is one JSON object:
 kills           how many; killed: of what; during: which stage went on (a run that waits for its device is of none yet)
 identical       whether every artifact of every chain has the bytes of the unbroken one; differing: which do not
 orphans         processes that still ran 45 s after their `up` had ended

@@ -160,14 +160,22 @@ class QueuedRuns:
         if run.status is dg.DagsterRunStatus.CANCELED:
             failed = "cancelled"
         elif run.status is dg.DagsterRunStatus.FAILURE:
-            events = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-            errors = [
-                log.dagster_event.step_failure_data.error
-                for log in events
-                if log.dagster_event is not None
-            ]
-            failed = failure_message(errors)
+            failed = self._why(run)
         return RunOutcome.of(order, progress, failed)
+
+    def _why(self, run: dg.DagsterRun) -> str:
+        """Errors of its steps; without any, its process was killed or never began."""
+        events = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+        errors = [
+            log.dagster_event.step_failure_data.error
+            for log in events
+            if log.dagster_event is not None
+        ]
+        ends = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+        if errors or not ends:
+            return failure_message(errors)
+        event = ends[-1].dagster_event
+        return (event.message if event else None) or "failed"
 
 
 def _line(run: dg.DagsterRun, order: Order, progress: RunProgress, queue: DeviceQueue) -> str:

@@ -6,13 +6,16 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 from dagster._daemon.types import DaemonHeartbeat
 
-from agent_assets.automation.daemon_queue import open_queue
+from agent_assets.automation.daemon_queue import QueuedRuns, open_queue
+from agent_assets.automation.execute import Order
 from agent_assets.runs.code_server import code_server_socket
 from agent_assets.runs.instance import open_instance, prepare_dagster_home
 from agent_assets.settings import Settings, load_settings
@@ -51,6 +54,21 @@ def test_there_is_none_either_where_the_code_server_ends_while_it_is_asked(
     with _hanging_up(path):
         _no_queue_at_once(killed)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_that_was_killed_says_so_to_who_follows_it(killed: Settings) -> None:
+    with open_instance(killed) as instance:
+        run = instance.create_run_for_job(_nothing, status=dg.DagsterRunStatus.STARTED)
+        since = datetime.now(UTC) - timedelta(seconds=10)
+        instance.report_run_failed(run, "The process of this run is gone: it was killed.")
+        order = Order("p", "ada", (), {})
+        (outcome,) = QueuedRuns(instance, killed, {run.run_id: order}, since).follow()
+    assert outcome.failed == "The process of this run is gone: it was killed."
+
+
+@dg.job
+def _nothing() -> None:
+    pass
 
 
 def _no_queue_at_once(settings: Settings) -> None:
