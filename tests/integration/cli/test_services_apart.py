@@ -55,7 +55,8 @@ def test_services_that_are_started_apart_make_one_installation(
             started(variables, "serve", "--port", str(api)),
         ):
             wait_for(lambda: health(api).get("dagster") == "ok", 60)
-            assert health(api) == {"store": "ok", "mongodb": "ok", "dagster": "ok"}
+            states = health(api)
+            assert states == {"store": "ok", "mongodb": "ok", "dagster": "ok", "inference": "cold"}
             reply = httpx.post(f"http://127.0.0.1:{ui}/graphql", json={"query": LOCATIONS}).json()
             entries = reply["data"]["workspaceOrError"]["locationEntries"]
             assert entries == [{"loadStatus": "LOADED"}]
