@@ -8,9 +8,10 @@ from pathlib import Path
 
 import httpx
 
-from agent_assets.engines.environment import EngineEnv
+from agent_assets.engines.environment import ENGINE_CODE, EngineEnv
 from agent_assets.engines.servers.base import ServedModel, ServerCommand
 from agent_assets.errors import EngineFailed
+from support.command_line import ROOT
 
 
 class EchoServer:
@@ -21,8 +22,11 @@ class EchoServer:
     token_ids_body: Mapping[str, bool] = {}
 
     def command(self, env: EngineEnv, model: ServedModel, *, host: str, port: int) -> ServerCommand:
+        search_path = f"{ROOT}:{ENGINE_CODE}"  # a server of ours lies in the package
         return ServerCommand(
-            "tests.support.programs.echo_server", [str(port), model.name, str(model.folder)], {}
+            "tests.support.programs.echo_server",
+            [str(port), model.name, str(model.folder)],
+            {"PYTHONPATH": search_path},
         )
 
     def is_over_length(self, message: str) -> bool:
