@@ -21,6 +21,7 @@ from agent_assets import services
 from agent_assets.automation.daemon_queue import open_queue
 from agent_assets.automation.execute import Order
 from agent_assets.free_ports import free_port
+from agent_assets.projects.project import Project
 from agent_assets.runs.device_queue import (
     DEVICE_TAG,
     announce,
@@ -106,6 +107,14 @@ def process_of(run: dg.DagsterRun) -> psutil.Process:
     return psutil.Process(int(run.tags[PROCESS_TAG].split("/")[1].split("-")[0]))
 
 
+class OtherDefinitions(Project):
+    """This project, with definitions of a test."""
+
+    @property
+    def definitions(self) -> str:
+        return "support.device_location"
+
+
 @pytest.fixture
 def machine(tmp_path: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     quiet = tmp_path / "automation.yaml"
@@ -121,8 +130,10 @@ def machine(tmp_path: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> 
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(services, "CODE_LOCATION", "support.device_location")
     settings, port = load_settings(), free_port()
+    assert settings.project is not None
+    project = OtherDefinitions(settings.project.folder, settings.project.package)
+    monkeypatch.setattr(services, "require_project", lambda _: project)
     with services.running_services(settings, port=port), open_instance(settings) as instance:
         instance.add_dynamic_partitions("elders", list(ELDERS))
         yield Machine(instance, settings, tmp_path, f"http://127.0.0.1:{port}")
