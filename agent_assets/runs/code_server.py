@@ -11,6 +11,7 @@ import psutil
 import yaml
 
 from agent_assets.privacy import socket_folder
+from agent_assets.process_tree import processes_below
 from agent_assets.settings import Settings
 
 _PROBE_SECONDS = 1.0
@@ -34,11 +35,7 @@ class CodeServer:
         return self._executing is not None
 
     def _find(self) -> psutil.Process | None:
-        try:
-            children = psutil.Process(self._pid).children(recursive=True)
-            return next((child for child in children if _executes(child)), None)
-        except psutil.NoSuchProcess:
-            return None
+        return next((child for child in processes_below(self._pid) if _executes(child)), None)
 
 
 def code_server_socket(settings: Settings) -> Path:

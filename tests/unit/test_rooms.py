@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "dagster_internals": "",
     "parent_death": "",
     "priority": "",
+    "process_tree": "",
     "projects": "errors",
     "settings": "errors projects",
     "privacy": "errors settings",
@@ -63,7 +64,8 @@ MAY_IMPORT = {
     "no_telemetry pickled_weights priority runs settings store",
     "engines.devices": "errors file_locks settings",
     "engines.import_path": "",
-    "engines.launch": "conversations dagster_internals engines engines.devices errors priority",
+    "engines.launch": "conversations dagster_internals engines engines.devices errors priority "
+    "process_tree",
     "engines.programs": "conversations conversations.rendering engines engines.devices "
     "engines.chat_templates errors pickled_weights",
     "engines.servers": "conversations.rendering engines engines.chat_templates engines.devices "
@@ -108,7 +110,7 @@ MAY_IMPORT = {
     "engines.chat_templates errors evaluation evaluation.pages mongo pipeline pipeline.evaluating "
     "release retrieval reviews rl rl.backends rl.scenarios store synthesis synthesis.questions "
     "synthesis.rows synthesis.teachers text.languages",
-    "runs": "dagster_internals mongo mongo.embedded privacy settings",
+    "runs": "dagster_internals mongo mongo.embedded privacy process_tree settings",
     "automation": "alerts conversations dagster_internals engines errors export mongo pipeline "
     "pipeline.stages planning projects release reviews runs settings store strict_model up_locks",
     "data": "conversations errors evaluation planning runs settings store",

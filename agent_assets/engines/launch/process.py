@@ -21,6 +21,7 @@ from agent_assets.engines.environment import ENGINE_CODE, EngineEnv, engine_envi
 from agent_assets.engines.launch.failures import failure
 from agent_assets.engines.launch.waiting import ended_within
 from agent_assets.errors import AgentAssetsError, EngineOutOfMemory, EngineTimeout
+from agent_assets.process_tree import processes_below
 
 T = TypeVar("T")
 _STOP_SECONDS = 10.0
@@ -232,9 +233,8 @@ class EngineProcess:
     def _memory(self) -> int:
         """Resident bytes of the supervisor and all its descendants."""
         total = 0
-        with suppress(psutil.NoSuchProcess):
-            root = psutil.Process(self.process.pid)
-            for process in [root, *root.children(recursive=True)]:
-                with suppress(psutil.NoSuchProcess):
-                    total += process.memory_info().rss
+        pids = [self.process.pid, *(process.pid for process in processes_below(self.process.pid))]
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                total += psutil.Process(pid).memory_info().rss
         return total

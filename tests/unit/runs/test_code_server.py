@@ -1,10 +1,13 @@
 """A code server whose process that executes code was killed."""
 
+import itertools
 import subprocess
 import sys
 
 import psutil
+import pytest
 
+from agent_assets.process_tree import processes_below
 from agent_assets.runs.code_server import CodeServer
 from support.waiting import wait_for
 
@@ -40,3 +43,19 @@ def test_it_is_noticed_that_nothing_executes_and_a_reload_is_not_taken_for_that(
         wait_for(lambda: not server.executes(), 10)
     finally:
         process.communicate()
+
+
+def test_a_clock_that_moves_hides_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of boot, as the kernel tells it, is a second less at every look."""
+    times = itertools.count(psutil.boot_time(), -1.0)
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: next(times))
+    child = "import subprocess, sys; subprocess.run(['sleep', '60'])"
+    process = subprocess.Popen([sys.executable, "-c", child])
+    try:
+        below = wait_for(lambda: processes_below(process.pid), 10)
+        assert [one.name() for one in below] == ["sleep"]
+        assert psutil.Process(process.pid).children() == []
+    finally:
+        for one in processes_below(process.pid):
+            one.kill()
+        process.wait()
