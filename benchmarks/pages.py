@@ -32,18 +32,20 @@ from agent_assets.mongo.signatures import recommended_index
 from agent_assets.release.records import Entry, Ledger
 from agent_assets.serving_settings import ServingConfig
 from agent_assets.settings import load_settings
-from support.serving_world import PIPELINE, running_api
+from agent_assets.store.artifact_store import ArtifactStore
+from support.serving_world import PIPELINE, add_agent, running_api
 
 ANSWERS, SLOW_MS = 3, 200
+ASKED = "elder-00042"
 PAGES = (
     "/app",
     "/app?page=400",
     "/app?show=stale",
     "/app?q=elder-07",
-    "/app/agents/elder-00042",
-    "/app/memories/elder-00042",
-    "/app/review/elder-00042",
-    "/app/chat/elder-00042",
+    f"/app/agents/{ASKED}",
+    f"/app/memories/{ASKED}",
+    f"/app/review/{ASKED}",
+    f"/app/chat/{ASKED}",
 )
 
 
@@ -56,6 +58,7 @@ def main() -> None:
         with start_mongod(Path(folder) / "mongodb") as mongod, connect(mongod.uri) as client:
             seed(client["pages"], elders)
             release(home / "store", elders)
+            add_agent(ArtifactStore(str(home / "store")), ASKED, 42)  # who is talked to has files
             settings = replace(
                 load_settings({}),
                 home=home,
